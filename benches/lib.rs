@@ -1,0 +1,1 @@
+//! What the hot paths cost; see the benchmarks beside this file.

@@ -1,0 +1,1 @@
+//! Proof of password, and the lock-out.

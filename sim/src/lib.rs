@@ -1,0 +1,10 @@
+//! Launches clusters from a scenario, breaks them, and measures how identical they stayed.
+
+pub mod cli;
+pub mod faults;
+pub mod invariants;
+pub mod load;
+pub mod measure;
+pub mod processes;
+pub mod scenario;
+pub mod virtual_time;
