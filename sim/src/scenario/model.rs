@@ -1,0 +1,400 @@
+//! The scenario file as it is written: one type a section, field by field.
+//!
+//! These types say what may stand in a file and nothing about whether it makes sense: names are
+//! still text, and a link may still lead nowhere. [`Plan`](super::Plan) is what comes out once
+//! everything has been checked. Each type can be written back as YAML that reads the same.
+
+use std::collections::BTreeMap;
+use std::num::{NonZeroU32, NonZeroU64};
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::quantity::{Rate, Size, Span};
+use super::spellings::{LinkRef, OneOrMany};
+
+/// The version of the file format that this program reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// A whole scenario file: clusters, the stores they share, the load on them, what breaks, what
+/// is watched and what has to hold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// The version of the file format: 1.
+    pub version: u32,
+    /// What the scenario shows, in a sentence or two. `samestate list` prints it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub about: String,
+    /// What every random choice is drawn from; `--seed` replaces it.
+    #[serde(default)]
+    pub seed: u64,
+    /// Logins and their passwords, for the links that name one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub logins: BTreeMap<String, String>,
+    /// The stores, by name.
+    pub stores: BTreeMap<String, StoreSpec>,
+    /// The clusters, by name: a master and its workers each.
+    pub clusters: BTreeMap<String, ClusterSpec>,
+    /// Servers and the clients that attach to them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<LinkSpec>,
+    /// Nodes that dispatch the state of one store into another at each change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mirrors: Vec<MirrorSpec>,
+    /// The run, one phase after the other.
+    pub phases: Vec<PhaseSpec>,
+    /// What is broken, and when.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<FaultSpec>,
+    /// What is made to happen in the middle of the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<EventSpec>,
+    /// What is sampled while the scenario runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub observe: Vec<ObserveSpec>,
+    /// What has to hold for the run to pass.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expect: Vec<ExpectSpec>,
+    /// Values to run the file with, once each: a path (as for `--set`) and its values. Several
+    /// paths give every combination.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub matrix: BTreeMap<String, Vec<serde_json::Value>>,
+}
+
+/// A store: its reducer and how it is kept in sync.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StoreSpec {
+    /// The reducer's name: `ring`, `replace`, `counter`, `logger`, `document` or `map`.
+    pub reducer: String,
+    /// How big the state is (reducers `document` and `map`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<Size>,
+    /// How its nodes feed others, unless their cluster says otherwise; `snapshot` by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// How a link in mode `action` checks the copies; `verify: 100` by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resync: Option<Resync>,
+    /// How many bytes of recent actions each node that feeds others keeps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_bytes: Option<Size>,
+}
+
+/// What a link carries (A12).
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// The whole state at each change, newest wins.
+    #[default]
+    Snapshot,
+    /// The actions, with a check now and then.
+    Action,
+}
+
+/// How the copies of a store in mode `action` are checked (A13).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Resync {
+    /// A whole snapshot every so many actions, as the article does it.
+    Snapshot(NonZeroU64),
+    /// A comparison of digests every so many actions.
+    Verify(NonZeroU64),
+    /// Never.
+    Off,
+}
+
+impl Default for Resync {
+    fn default() -> Self {
+        Self::Verify(const { NonZeroU64::new(100).unwrap() })
+    }
+}
+
+/// A cluster: one master process and the workers it forks.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterSpec {
+    /// How many workers the master forks; 0 makes it a stand-alone process.
+    #[serde(default)]
+    pub workers: u32,
+    /// The mode in which this cluster's nodes feed others, for each store that differs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub modes: BTreeMap<String, Mode>,
+    /// The stores that this cluster's nodes open; all of them by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stores: Option<Vec<String>>,
+}
+
+/// A server, where it listens, and the nodes that are its clients.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LinkSpec {
+    /// What faults and events call the link; its position in the list, from 0, works too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The store it carries, or a list of stores.
+    pub store: OneOrMany,
+    /// The node that serves.
+    pub server: String,
+    /// The TCP port it listens on, on the loopback address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<u16>,
+    /// The Unix socket it listens on, in place of `tcp`; relative to the run's own folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unix: Option<PathBuf>,
+    /// The node that attaches, or a list of nodes; `[]` for a server that nobody uses yet.
+    pub client: OneOrMany,
+    /// Who the clients log in as: a key of `logins`. Without it, no login is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<String>,
+    /// The longest a client waits between two attempts to reconnect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backoff_max: Option<Span>,
+}
+
+/// A node that dispatches the state of store `from` into store `to` at each change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MirrorSpec {
+    /// The node.
+    pub at: String,
+    /// The store it subscribes to.
+    pub from: String,
+    /// The store it dispatches into; its reducer has to be `replace`.
+    pub to: String,
+}
+
+/// A stretch of the run with one load.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PhaseSpec {
+    /// What `expect` and the report call it.
+    pub name: String,
+    /// How long it lasts.
+    pub duration: Span,
+    /// Keeps its length when `--duration` rescales the others.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub fixed: bool,
+    /// Who dispatches what; nothing, for a phase of rest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub load: Vec<LoadSpec>,
+}
+
+/// A node that dispatches into a store.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LoadSpec {
+    /// The node.
+    pub at: String,
+    /// The store.
+    pub store: String,
+    /// When it dispatches.
+    pub arrival: Arrival,
+    /// How many bytes each action carries, for reducers whose actions carry any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Size>,
+}
+
+/// When dispatches are made. All but `closed` are open loops: the intended instants do not wait
+/// for answers, and begin at an offset drawn from the seed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Arrival {
+    /// One dispatch each so much time.
+    Every(Span),
+    /// So many a second, evenly spaced.
+    Rate(Rate),
+    /// So many a second on average, at random and independent of each other.
+    Poisson(Rate),
+    /// Several at one instant, again and again.
+    Burst(Burst),
+    /// A rate that goes evenly from one to another over the phase.
+    Ramp(Ramp),
+    /// As fast as answers come, with so many under way at once.
+    Closed(Closed),
+}
+
+/// Several dispatches at one instant, again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Burst {
+    /// How many at once.
+    pub of: NonZeroU32,
+    /// The time from one burst to the next.
+    pub every: Span,
+}
+
+/// A rate that goes evenly from one to another over the phase.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ramp {
+    /// The rate at the phase's start.
+    pub from: Rate,
+    /// The rate at the phase's end.
+    pub to: Rate,
+}
+
+/// As fast as answers come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Closed {
+    /// How many dispatches are under way at once.
+    pub in_flight: NonZeroU32,
+}
+
+/// Something that is broken on purpose.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FaultSpec {
+    /// The connections of a link are cut, and refused for a while.
+    Cut(CutSpec),
+    /// A process is killed with `kill -9`, and started again after a while.
+    Kill(KillSpec),
+}
+
+/// The connections of a link are cut, and refused for a while.
+///
+/// `at` alone: once. `every`: again and again from `at` (or one period in), `times` at most.
+/// `times` alone: at that many instants drawn from the seed, spread over the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CutSpec {
+    /// The link; without it, one is drawn from the seed each time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkRef>,
+    /// When, from the run's start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Span>,
+    /// The time from one to the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Span>,
+    /// How often in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<NonZeroU32>,
+    /// How long the link stays down.
+    #[serde(rename = "for")]
+    pub lasts: Span,
+}
+
+/// A process is killed with `kill -9`; `at`, `every` and `times` as for a cut.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KillSpec {
+    /// The node.
+    pub node: String,
+    /// When, from the run's start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Span>,
+    /// The time from one to the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Span>,
+    /// How often in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<NonZeroU32>,
+    /// How long until it is started again; never, without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart_after: Option<Span>,
+}
+
+/// Something made to happen at an instant: exactly one kind of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EventSpec {
+    /// When, from the run's start.
+    pub at: Span,
+    /// A node becomes the client of a link's server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub create_client: Option<CreateClientSpec>,
+}
+
+/// A node becomes the client of a link's server, for the stores that the link carries.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateClientSpec {
+    /// The node that attaches.
+    pub client: String,
+    /// The link: its name, or its position in the list, from 0.
+    pub link: LinkRef,
+}
+
+/// What is sampled: either two stores at one node (`at`, `compare`), or all replicas of one
+/// store (`store`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ObserveSpec {
+    /// The node whose two stores are compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// The two stores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compare: Option<Vec<String>>,
+    /// The store whose replicas are compared with each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
+    /// How often; the instants are jittered from the seed.
+    pub every: Span,
+}
+
+/// What has to hold: a bound on a metric (`metric`), what a store says of itself at a node at
+/// the end of the run (`at`), or an invariant that has to be violated (`violates`).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectSpec {
+    /// The metric, as `samestate explain --metrics` lists them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<String>,
+    /// The least it may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<f64>,
+    /// The most it may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<f64>,
+    /// What it has to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub equals: Option<f64>,
+    /// The store that is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
+    /// The node that a metric is narrowed to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// The phase that a metric is narrowed to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// The node that is asked about itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// Whether the store at that node is in sync.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connected: Option<bool>,
+    /// The roles of the store at that node, in any order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roles: Option<Vec<Role>>,
+    /// Invariants that have to be violated, where that is the point: `[I2]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub violates: Option<Vec<String>>,
+}
+
+/// What a node is to a store (A10).
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// It gets dispatches from workers and sends them actions.
+    Master,
+    /// It gets actions from its master and sends it dispatches.
+    Worker,
+    /// It gets dispatches from clients and sends them actions.
+    Server,
+    /// It gets actions from its server and sends it dispatches.
+    Client,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}

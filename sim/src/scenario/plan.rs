@@ -1,0 +1,351 @@
+//! A scenario that has been checked: every name resolved, every instant known.
+//!
+//! What comes in has passed validation; what is promised is that the parts fit:
+//! a [`NodeId`] is a position in [`Plan::nodes`], a link's number one in [`Plan::links`], every
+//! store named is in [`Plan::stores`], and no store's links form a loop. A plan holds nothing
+//! that needs a file or a clock, so that it can be sent to another process as it is.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::model::{Arrival, Mode, Resync, Role};
+use super::topology::Topology;
+
+/// A node: its position in [`Plan::nodes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NodeId(pub u32);
+
+impl NodeId {
+    /// The node's position in [`Plan::nodes`].
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "node {}", self.0)
+    }
+}
+
+/// A whole run of one scenario with one set of values.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The scenario's name: its file's, without the ending.
+    pub name: String,
+    /// What every random choice is drawn from.
+    pub seed: u64,
+    /// The processes, cluster by cluster, each master before its workers.
+    pub nodes: Vec<NodePlan>,
+    /// The stores, by name.
+    pub stores: BTreeMap<String, StorePlan>,
+    /// The servers and their clients, in the file's order.
+    pub links: Vec<LinkPlan>,
+    /// Who feeds whom when the run starts.
+    pub topology: Topology,
+    /// Who dispatches one store's state into another.
+    pub mirrors: Vec<MirrorPlan>,
+    /// The phases, one after the other.
+    pub phases: Vec<PhasePlan>,
+    /// The faults, in the order of their instants.
+    pub faults: Vec<TimedFault>,
+    /// The events, in the order of their instants.
+    pub events: Vec<TimedEvent>,
+    /// What is sampled.
+    pub observe: Vec<Observation>,
+    /// What has to hold.
+    pub expect: Vec<Expectation>,
+}
+
+/// A process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodePlan {
+    /// Its position in [`Plan::nodes`].
+    pub id: NodeId,
+    /// Its name: `alpha.master`, `alpha.worker[1]`.
+    pub name: String,
+    /// Its cluster's name.
+    pub cluster: String,
+    /// Which worker it is, from 1; `None` for the master.
+    pub worker: Option<u32>,
+    /// The stores it opens, in order of their names, with the mode in which it feeds others.
+    pub stores: BTreeMap<String, Mode>,
+}
+
+impl NodePlan {
+    /// Whether it is its cluster's master.
+    pub fn is_master(&self) -> bool {
+        self.worker.is_none()
+    }
+}
+
+/// A store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StorePlan {
+    /// Its name.
+    pub name: String,
+    /// Its reducer's name.
+    pub reducer: String,
+    /// How big its state is, in bytes, for reducers that are told.
+    pub size_bytes: Option<u64>,
+    /// How links in mode `action` check the copies.
+    pub resync: Resync,
+    /// How many bytes of recent actions a node keeps; `None` for the library's default.
+    pub log_bytes: Option<u64>,
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Address {
+    /// A TCP port of the loopback address.
+    Tcp(u16),
+    /// A Unix socket; a relative path starts in the run's own folder.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(port) => write!(f, "tcp:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A login and its password.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Login {
+    /// The login.
+    pub name: String,
+    /// Its password.
+    pub password: String,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Login({}, …)", self.name)
+    }
+}
+
+/// A server and the clients that attach to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinkPlan {
+    /// Its position in [`Plan::links`].
+    pub index: usize,
+    /// The name it was given, or one made of its stores, server and address.
+    pub name: String,
+    /// The stores it carries.
+    pub stores: Vec<String>,
+    /// The node that serves.
+    pub server: NodeId,
+    /// Where it listens.
+    pub address: Address,
+    /// The nodes that attach from the start.
+    pub clients: Vec<NodeId>,
+    /// What clients log in with; `None` where the server asks for nothing.
+    pub login: Option<Login>,
+    /// The longest wait between two attempts to reconnect; `None` for the library's default.
+    pub backoff_max: Option<Duration>,
+}
+
+/// A node that dispatches one store's state into another at each change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MirrorPlan {
+    /// The node.
+    pub at: NodeId,
+    /// The store it subscribes to.
+    pub from: String,
+    /// The store it dispatches into.
+    pub to: String,
+}
+
+/// A stretch of the run with one load.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PhasePlan {
+    /// Its name.
+    pub name: String,
+    /// When it begins, from the run's start.
+    pub start: Duration,
+    /// How long it lasts.
+    pub duration: Duration,
+    /// Who dispatches what.
+    pub load: Vec<LoadPlan>,
+}
+
+impl PhasePlan {
+    /// When it ends, from the run's start.
+    pub fn end(&self) -> Duration {
+        self.start + self.duration
+    }
+}
+
+/// A node that dispatches into a store for the length of a phase.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LoadPlan {
+    /// Its number among all loads of the plan: the stream of random numbers that it draws from.
+    pub stream: u64,
+    /// The node.
+    pub at: NodeId,
+    /// The store.
+    pub store: String,
+    /// When it dispatches.
+    pub arrival: Arrival,
+    /// How many bytes each action carries; `None` for the reducer's own choice.
+    pub payload_bytes: Option<u64>,
+}
+
+/// A fault at its instant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimedFault {
+    /// When, from the run's start.
+    pub at: Duration,
+    /// What is broken.
+    pub fault: Fault,
+}
+
+/// What is broken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fault {
+    /// All connections of a link are cut, and refused for a while.
+    Cut {
+        /// The link's position in [`Plan::links`].
+        link: usize,
+        /// How long it stays down.
+        lasts: Duration,
+    },
+    /// A process is killed.
+    Kill {
+        /// The node.
+        node: NodeId,
+        /// How long until it is started again; never, if `None`.
+        restart_after: Option<Duration>,
+    },
+}
+
+/// An event at its instant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimedEvent {
+    /// When, from the run's start.
+    pub at: Duration,
+    /// What is made to happen.
+    pub event: Event,
+    /// Who feeds whom once it has happened.
+    pub topology: Topology,
+}
+
+/// What is made to happen in the middle of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// A node becomes the client of a link's server.
+    CreateClient {
+        /// The node.
+        client: NodeId,
+        /// The link's position in [`Plan::links`].
+        link: usize,
+    },
+}
+
+/// What is sampled. Two trees of one store (see [`Topology`]) are never compared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Observation {
+    /// Two stores at one node.
+    Pair {
+        /// The node.
+        at: NodeId,
+        /// The stores.
+        stores: [String; 2],
+        /// How often.
+        every: Duration,
+    },
+    /// All replicas of a store, tree by tree.
+    Replicas {
+        /// The store.
+        store: String,
+        /// How often.
+        every: Duration,
+    },
+}
+
+/// What has to hold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Expectation {
+    /// A metric lies within bounds.
+    Metric(MetricBound),
+    /// What a store says of itself at a node at the end of the run.
+    Node {
+        /// The node.
+        at: NodeId,
+        /// The store.
+        store: String,
+        /// Whether it is in sync there, if that is asked.
+        connected: Option<bool>,
+        /// Its roles there, sorted, if they are asked.
+        roles: Option<Vec<Role>>,
+    },
+    /// These invariants are violated.
+    Violates(Vec<String>),
+}
+
+/// A metric and its bounds, both included.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MetricBound {
+    /// The metric's name.
+    pub metric: String,
+    /// The least it may be.
+    pub min: Option<f64>,
+    /// The most it may be.
+    pub max: Option<f64>,
+    /// What it has to be.
+    pub equals: Option<f64>,
+    /// The store it is narrowed to.
+    pub store: Option<String>,
+    /// The node it is narrowed to.
+    pub node: Option<NodeId>,
+    /// The phase it is narrowed to, as a position in [`Plan::phases`].
+    pub phase: Option<usize>,
+}
+
+impl Plan {
+    /// The node of that name.
+    pub fn node_named(&self, name: &str) -> Option<&NodePlan> {
+        self.nodes.iter().find(|node| node.name == name)
+    }
+
+    /// The node of that id.
+    ///
+    /// # Panics
+    ///
+    /// If the id is of another plan.
+    pub fn node(&self, id: NodeId) -> &NodePlan {
+        &self.nodes[id.index()]
+    }
+
+    /// How long all phases last together.
+    pub fn duration(&self) -> Duration {
+        self.phases.last().map_or(Duration::ZERO, PhasePlan::end)
+    }
+
+    /// Who feeds whom at an instant of the run.
+    pub fn topology_at(&self, at: Duration) -> &Topology {
+        self.events
+            .iter()
+            .rev()
+            .find(|event| event.at <= at)
+            .map_or(&self.topology, |event| &event.topology)
+    }
+
+    /// The workers of a cluster, in order.
+    pub fn workers<'a>(&'a self, cluster: &'a str) -> impl Iterator<Item = &'a NodePlan> {
+        self.nodes.iter().filter(move |node| node.cluster == cluster && !node.is_master())
+    }
+}
