@@ -1,1 +1,21 @@
-//! The record of a run.
+//! The record of a run, and what people read of it.
+//!
+//! A run of `samestate` leaves one [`Record`]: a JSON file whose shape is a contract, because
+//! scripts read it. This crate holds its types and nothing that measures: whoever runs a
+//! scenario fills a record in, and whoever wants to show one asks here.
+//!
+//! - [`Record`] and [`Case`], what a run and each value of its matrix measured; [`Metric`], every
+//!   measure under its dotted name, as a scenario's `expect` spells it.
+//!
+//! Nothing here reads a clock, an environment variable or a terminal: the same record always
+//! gives the same text.
+#![forbid(unsafe_code)]
+
+mod record;
+mod units;
+
+pub use record::{
+    Better, Case, Cost, Dispatches, Expectation, FaultDone, Faults, Identical, Kind, Latency,
+    Machine, Metric, Observation, Outcome, Process, Quantiles, Rate, Record, RecordError, SCHEMA,
+    Staleness, StoreMeasures, Unit, Verdict, Violation,
+};

@@ -1,0 +1,160 @@
+//! What one value of the matrix measured.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    Cost, Dispatches, Expectation, Faults, Identical, Latency, Outcome, Rate, Staleness, Verdict,
+    Violation,
+};
+
+/// One value of the matrix, run once.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Case {
+    /// The values of the matrix this case ran with, by the path they were set at. Empty where
+    /// there is no matrix.
+    pub with: BTreeMap<String, Value>,
+    /// What it came to. A case with violations that nobody demanded has failed.
+    pub verdict: Verdict,
+    /// Why the verdict is not `pass`, where no expectation and no violation says so: a load
+    /// generator that could not keep up, faults that were never injected.
+    pub because: Vec<String>,
+    /// How long it was measured for, in seconds; virtual ones in a simulation.
+    pub seconds: Option<f64>,
+    /// How identical the replicas of all stores were.
+    pub identical: Identical,
+    /// What became of the dispatches of all stores.
+    pub dispatches: Dispatches,
+    /// How fast the load was.
+    pub rate: Rate,
+    /// How long dispatches took.
+    pub latency_us: Latency,
+    /// How far behind replicas were.
+    pub staleness: Staleness,
+    /// What it cost, over all processes.
+    pub cost: Cost,
+    /// What was broken.
+    pub faults: Faults,
+    /// The invariants that did not hold.
+    pub violations: Vec<Violation>,
+    /// The scenario's expectations, in its order.
+    pub expectations: Vec<Expectation>,
+    /// What the scenario's `observe` compared.
+    pub observations: Vec<Observation>,
+    /// The same measures for each store by itself.
+    pub stores: BTreeMap<String, StoreMeasures>,
+    /// Every process. A node that was killed and started again has one for each life.
+    pub processes: Vec<Process>,
+}
+
+impl Case {
+    /// The case's name among those of its matrix, such as `stores.tasks.mode=action`; empty
+    /// where there is no matrix.
+    pub fn name(&self) -> String {
+        let pairs: Vec<String> =
+            self.with.iter().map(|(path, value)| format!("{path}={}", plain(value))).collect();
+        pairs.join(" ")
+    }
+
+    /// The expectations that failed.
+    pub fn failed_expectations(&self) -> impl Iterator<Item = &Expectation> {
+        self.expectations.iter().filter(|one| one.outcome == Outcome::Failed)
+    }
+}
+
+/// A JSON value as a person writes it: a string without its quotes.
+pub(crate) fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// One line of the scenario's `observe`: states compared deeply, at an interval.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Observation {
+    /// The node that compared two of its stores; null where all replicas of one were compared.
+    pub at: Option<String>,
+    /// The stores.
+    pub stores: Vec<String>,
+    /// How often, in milliseconds.
+    pub every_ms: f64,
+    /// How many times.
+    pub samples: u64,
+    /// In how many of those all states were deeply equal.
+    pub identical: u64,
+}
+
+impl Observation {
+    /// The share of samples that were identical, in percent; none without a sample.
+    pub fn identical_percent(&self) -> Option<f64> {
+        (self.samples > 0).then(|| 100.0 * self.identical as f64 / self.samples as f64)
+    }
+}
+
+/// What was measured of one store.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct StoreMeasures {
+    /// The reducer, by its scenario name.
+    pub reducer: Option<String>,
+    /// The mode its nodes sent in; `mixed` where they differ.
+    pub mode: Option<String>,
+    /// Its resynchronisation, such as `verify 100`.
+    pub resync: Option<String>,
+    /// How many replicas it had, the sequencer's included.
+    pub replicas: Option<u64>,
+    /// How many bytes its state had at the end, encoded.
+    pub state_bytes: Option<u64>,
+    /// How identical its replicas were.
+    pub identical: Identical,
+    /// What became of its dispatches.
+    pub dispatches: Dispatches,
+    /// How fast its load was.
+    pub rate: Rate,
+    /// How long its dispatches took.
+    pub latency_us: Latency,
+    /// How far behind its replicas were.
+    pub staleness: Staleness,
+    /// What it cost, as far as that can be told apart from other stores.
+    pub cost: Cost,
+}
+
+/// What one process used.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Process {
+    /// The node, such as `alpha.worker[1]`.
+    pub name: String,
+    /// Its process id; null in a simulation.
+    pub pid: Option<u32>,
+    /// CPU spent in user mode, in seconds.
+    pub cpu_user_seconds: Option<f64>,
+    /// CPU spent in the kernel, in seconds.
+    pub cpu_system_seconds: Option<f64>,
+    /// Resident memory at its largest.
+    pub rss_bytes_max: Option<u64>,
+    /// Bytes sent on links.
+    pub wire_bytes: Option<u64>,
+    /// Bytes received on links.
+    pub wire_bytes_received: Option<u64>,
+    /// System calls made to send and receive on links.
+    pub syscalls: Option<u64>,
+    /// How it ended where that was not asked for, such as `killed by signal 9`.
+    pub ended: Option<String>,
+}
+
+impl Process {
+    /// User and system CPU together, in seconds, of what was measured.
+    pub fn cpu_seconds(&self) -> Option<f64> {
+        match (self.cpu_user_seconds, self.cpu_system_seconds) {
+            (None, None) => None,
+            (user, system) => Some(user.unwrap_or(0.0) + system.unwrap_or(0.0)),
+        }
+    }
+}

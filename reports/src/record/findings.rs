@@ -1,0 +1,170 @@
+//! What a case found: expectations held or not, invariants violated, faults injected.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Case, Metric};
+
+/// One expectation of the scenario, and what came of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Expectation {
+    /// What was expected of: a metric's name, or words such as `connected at beta.master`.
+    pub what: String,
+    /// What was expected, such as `at least 100 %`.
+    pub expected: String,
+    /// What was measured, in the same words; `not measured`, or `never`.
+    pub measured: String,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What came of an expectation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It held.
+    Held,
+    /// It did not.
+    Failed,
+    /// This run did not measure it; that fails nothing.
+    NotMeasured,
+}
+
+impl Expectation {
+    /// An expectation in words, for what is no metric: roles, `connected`, a violation demanded.
+    pub fn in_words(
+        what: impl Into<String>,
+        expected: impl Into<String>,
+        measured: impl Into<String>,
+        held: bool,
+    ) -> Self {
+        let outcome = if held { Outcome::Held } else { Outcome::Failed };
+        Self { what: what.into(), expected: expected.into(), measured: measured.into(), outcome }
+    }
+
+    /// Holds `metric` of `case`, or of one of its stores, against bounds that are both included.
+    ///
+    /// What was not measured fails nothing, with one exception: a `converged_within_ms` of null
+    /// says that the replicas never became equal. Returns `None` where the case or the store has
+    /// no such metric, or the case no such store: validation should have caught that before.
+    pub fn of_metric(
+        case: &Case,
+        store: Option<&str>,
+        metric: &str,
+        min: Option<f64>,
+        max: Option<f64>,
+    ) -> Option<Self> {
+        let measured = match store {
+            Some(name) => case.stores.get(name)?.metric(metric)?,
+            None => case.metric(metric)?,
+        };
+        let known = Metric::named(metric)?;
+        let outcome = match measured {
+            Some(value)
+                if min.is_none_or(|min| value >= min) && max.is_none_or(|max| value <= max) =>
+            {
+                Outcome::Held
+            }
+            Some(_) => Outcome::Failed,
+            None if known.null_is_never() => Outcome::Failed,
+            None => Outcome::NotMeasured,
+        };
+        let measured = match measured {
+            Some(value) => known.exactly(value),
+            None if known.null_is_never() => "never".to_owned(),
+            None => "not measured".to_owned(),
+        };
+        let what = match store {
+            Some(name) => format!("{metric} of {name}"),
+            None => metric.to_owned(),
+        };
+        Some(Self { what, expected: bounds(known, min, max), measured, outcome })
+    }
+}
+
+/// Two bounds in words.
+fn bounds(metric: &Metric, min: Option<f64>, max: Option<f64>) -> String {
+    match (min, max) {
+        (Some(min), Some(max)) if min == max => format!("exactly {}", metric.exactly(min)),
+        (Some(min), Some(max)) => format!("{} to {}", metric.exactly(min), metric.exactly(max)),
+        (Some(min), None) => format!("at least {}", metric.exactly(min)),
+        (None, Some(max)) => format!("at most {}", metric.exactly(max)),
+        (None, None) => "anything".to_owned(),
+    }
+}
+
+/// An invariant that did not hold: always a bug, unless the scenario demands it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Violation {
+    /// Which one: `I1` to `I10`.
+    pub invariant: String,
+    /// The node it was seen at.
+    pub at: String,
+    /// What was seen: words, or any JSON.
+    pub detail: Value,
+    /// When, in seconds since the case began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_seconds: Option<f64>,
+    /// How to see it again: a command, or the path of a scenario file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reproduce: Option<String>,
+}
+
+impl Violation {
+    /// A violation of `invariant` (`I1` to `I10`) at a node.
+    pub fn new(
+        invariant: impl Into<String>,
+        at: impl Into<String>,
+        detail: impl Into<Value>,
+    ) -> Self {
+        Self {
+            invariant: invariant.into(),
+            at: at.into(),
+            detail: detail.into(),
+            after_seconds: None,
+            reproduce: None,
+        }
+    }
+
+    /// The detail as text on one line.
+    pub fn detail_text(&self) -> String {
+        match &self.detail {
+            Value::String(words) => words.split_whitespace().collect::<Vec<_>>().join(" "),
+            other => other.to_string(),
+        }
+    }
+}
+
+/// What was to be broken, and what really was.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Faults {
+    /// How many the scenario planned.
+    pub planned: u64,
+    /// How many were done, with evidence.
+    pub injected: u64,
+    /// Each of them, in the order planned.
+    pub list: Vec<FaultDone>,
+}
+
+/// One fault: planned, and done or not.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct FaultDone {
+    /// What kind: `cut`, `kill`, …
+    pub kind: String,
+    /// What it was done to: a node or a link.
+    pub at: String,
+    /// When it was planned, in seconds since the case began.
+    pub planned_at_seconds: f64,
+    /// When it was done; null: it was not.
+    pub injected_at_seconds: Option<f64>,
+    /// When it was over: the link may carry bytes again, the process runs again.
+    pub ended_at_seconds: Option<f64>,
+    /// How long the replicas then took to be equal, in milliseconds; null: they did not before
+    /// the next fault or the end.
+    pub converged_within_ms: Option<f64>,
+    /// What shows that it was done, such as `pid 4711 ended by signal 9`; or why it was not.
+    pub evidence: String,
+}

@@ -1,0 +1,32 @@
+//! The record's types: the contract that scripts read.
+//!
+//! | room | holds |
+//! |---|---|
+//! | `run` | [`Record`]: one scenario, one run, and the machine it ran on |
+//! | `case` | [`Case`]: what one value of the matrix measured, per store and per process too |
+//! | `findings` | what was found: [`Expectation`], [`Violation`], [`Faults`] |
+//! | `measures` | the measures themselves: identity, dispatches, rate, latency, staleness, cost |
+//! | `metric` | [`Metric`]: every measure under its dotted name |
+//! | `file` | a record to a file and back |
+//!
+//! Three rules hold throughout. What was not measured is `None`, and `null` in the JSON: a zero
+//! is always a measured zero. A unit comes last in a name. And reading is lenient: a field this
+//! version does not know is skipped, one that is missing takes its default, so that the records of
+//! older and newer versions of one schema can be read.
+
+mod case;
+mod file;
+mod findings;
+mod measures;
+mod metric;
+mod run;
+
+#[cfg(test)]
+pub(crate) mod sample;
+
+pub use case::{Case, Observation, Process, StoreMeasures};
+pub use file::RecordError;
+pub use findings::{Expectation, FaultDone, Faults, Outcome, Violation};
+pub use measures::{Cost, Dispatches, Identical, Latency, Quantiles, Rate, Staleness};
+pub use metric::{Better, Metric, Unit};
+pub use run::{Kind, Machine, Record, SCHEMA, Verdict};
