@@ -1,1 +1,19 @@
 //! What a state is made of: its digest, and the persistent map that ships with the library.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `digest` | [`digest`]: what two replicas compare, and the scheme it follows |
+//! | `supply` | how a type supplies its own digest: sets, and types that keep theirs |
+//! | `map` | [`Map`]: cloned in O(1), digested in O(1) |
+//! | `feed` | the serde serializer by which a value reaches the hash |
+//! | `mix` | the hash itself: 64-bit words in, one word out |
+
+mod digest;
+mod feed;
+mod map;
+mod mix;
+mod supply;
+
+pub use digest::{Digest, DigestError, digest};
+pub use map::{Iter, Map};
+pub use supply::{as_set, serialize_with_digest, set_digest};
