@@ -1,1 +1,29 @@
-//! Proof of password, and the lock-out.
+//! Proof of password, and the lock-out of those who guess (article, A5).
+//!
+//! Everything here is a value: no socket, no runtime, no clock, no randomness of its own. Nonces,
+//! the server's secret and `now` (monotonic, counted from the server's start) are passed in.
+//!
+//! | room | what for |
+//! |---|---|
+//! | [`scram`] | SCRAM-SHA-256, both sides, as two state machines |
+//! | `lockout` | who failed how often, and who is locked out until when |
+//! | `tickets` | what lets a client that logged in before past its neighbours' lock-out |
+//! | `secret` | the server's one secret, and the keys derived from it |
+//!
+//! What it promises: the password never travels and is never kept by a server; each side proves
+//! itself to the other; what a stranger sends costs a bounded amount of memory and no password
+//! derivation; no input makes it panic. What it cannot promise without TLS: someone *on the path*
+//! can read what follows a login, and can try passwords against a recorded conversation.
+
+mod lockout;
+pub mod scram;
+mod secret;
+mod tickets;
+
+pub use lockout::{Attempt, LockOut, LockOutPolicy, LockedOut, PeerAddress};
+pub use scram::{
+    AuthError, ClientHandshake, ClientStep, Credentials, CredentialsError, Iterations, Logins,
+    Nonce, Refusal, ServerHandshake, ServerStep,
+};
+pub use secret::ServerSecret;
+pub use tickets::{ProvenTicket, TICKET_BYTES, Ticket, TicketError, Tickets};

@@ -1,0 +1,211 @@
+//! A client's login and password, and what was derived from them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use zeroize::Zeroizing;
+
+use super::error::AuthError;
+use crate::auth::secret::{KEY_BYTES, Key};
+
+/// The most bytes of a login, in UTF-8.
+pub const LOGIN_BYTES_MAX: usize = 255;
+/// The most bytes of a password, in UTF-8.
+pub const PASSWORD_BYTES_MAX: usize = 1024;
+
+/// Why a login or a password cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialsError {
+    /// Empty, too long, or with a NUL.
+    #[error("login {login:?} cannot be used: give it 1 to {LOGIN_BYTES_MAX} bytes without NUL")]
+    Login {
+        /// As it was given.
+        login: String,
+    },
+    /// Empty or too long.
+    #[error(
+        "the password of login {login:?} cannot be used: give it 1 to {PASSWORD_BYTES_MAX} bytes"
+    )]
+    Password {
+        /// Whose password it is.
+        login: String,
+    },
+    /// One login, two passwords.
+    #[error(
+        "login {login:?} is given twice: give each login one password; many clients may share it"
+    )]
+    Twice {
+        /// The login.
+        login: String,
+    },
+    /// Too little work to protect a password, or too much to ask of a client.
+    #[error("{asked} iterations cannot be used: choose {} to {}", Iterations::MIN, Iterations::MAX)]
+    Iterations {
+        /// As it was given.
+        asked: u32,
+    },
+}
+
+/// How much work it is to try one password against what a server keeps or a wire carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Iterations(u32);
+
+impl Iterations {
+    /// RFC 7677's least. A client refuses fewer: it would be giving its password away cheaply.
+    pub const MIN: u32 = 4096;
+    /// The most that a client accepts, so that a hostile server cannot burn its CPU: under a
+    /// second of one core.
+    pub const MAX: u32 = 1_000_000;
+    /// A few milliseconds, once at a client's first login and once a login at a server's start.
+    /// What a server keeps never reaches a disk, so this guards conversations recorded from a
+    /// wire without TLS; long random passwords guard them far better.
+    pub const DEFAULT: Self = Self(16_384);
+
+    /// Checks the bounds.
+    pub fn new(iterations: u32) -> Result<Self, CredentialsError> {
+        match iterations {
+            Self::MIN..=Self::MAX => Ok(Self(iterations)),
+            asked => Err(CredentialsError::Iterations { asked }),
+        }
+    }
+
+    /// Reads what a server asked for.
+    pub(super) fn asked(iterations: u32) -> Result<Self, AuthError> {
+        Self::new(iterations).map_err(|_| AuthError::Iterations { asked: iterations })
+    }
+
+    /// The number.
+    pub fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl Default for Iterations {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+pub(super) fn valid_login(login: &str) -> bool {
+    (1..=LOGIN_BYTES_MAX).contains(&login.len()) && !login.contains('\0')
+}
+
+/// Refuses what neither side could use.
+pub(super) fn check(login: &str, password: &str) -> Result<(), CredentialsError> {
+    if !valid_login(login) {
+        return Err(CredentialsError::Login { login: login.to_owned() });
+    }
+    if !(1..=PASSWORD_BYTES_MAX).contains(&password.len()) {
+        return Err(CredentialsError::Password { login: login.to_owned() });
+    }
+    Ok(())
+}
+
+/// `SaltedPassword` of RFC 5802: PBKDF2 with HMAC-SHA-256. The one costly step of a login.
+pub(super) fn salted_password(password: &str, salt: &[u8], iterations: Iterations) -> Key {
+    let mut salted = Zeroizing::new([0; KEY_BYTES]);
+    pbkdf2::pbkdf2_hmac::<sha2::Sha256>(password.as_bytes(), salt, iterations.0, &mut *salted);
+    Key::new(*salted)
+}
+
+/// What a client logs in with, kept for as long as it may reconnect. Clones share what was derived,
+/// so that only the first login at a server costs a derivation.
+#[derive(Clone)]
+pub struct Credentials(Arc<Inner>);
+
+struct Inner {
+    login: String,
+    password: Zeroizing<String>,
+    /// The newest derivation: a client talks to one server, whose salt changes when it restarts.
+    derived: Mutex<Option<Derived>>,
+}
+
+struct Derived {
+    salt: Vec<u8>,
+    iterations: Iterations,
+    salted_password: Key,
+}
+
+impl Credentials {
+    /// Checks the bounds of both.
+    pub fn new(login: &str, password: &str) -> Result<Self, CredentialsError> {
+        check(login, password)?;
+        Ok(Self(Arc::new(Inner {
+            login: login.to_owned(),
+            password: Zeroizing::new(password.to_owned()),
+            derived: Mutex::new(None),
+        })))
+    }
+
+    /// The login.
+    pub fn login(&self) -> &str {
+        &self.0.login
+    }
+
+    /// Derived anew only where the salt or the iterations are not those of the last time.
+    pub(super) fn salted_password(&self, salt: &[u8], iterations: Iterations) -> Key {
+        if let Some(derived) = &*self.0.derived.lock()
+            && derived.salt == salt
+            && derived.iterations == iterations
+        {
+            return derived.salted_password.clone();
+        }
+        let key = salted_password(&self.0.password, salt, iterations);
+        *self.0.derived.lock() =
+            Some(Derived { salt: salt.to_vec(), iterations, salted_password: key.clone() });
+        key
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_derived(&self, salt: &[u8]) -> bool {
+        self.0.derived.lock().as_ref().is_some_and(|derived| derived.salt == salt)
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("login", &self.0.login).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_password() {
+        let credentials = Credentials::new("app", "hunter2").expect("valid");
+        assert_eq!(format!("{credentials:?}"), "Credentials { login: \"app\", .. }");
+    }
+
+    #[test]
+    fn empty_and_oversized_logins_and_passwords_are_refused_by_name() {
+        for login in ["", "a\0b", &"x".repeat(256)] {
+            let error = Credentials::new(login, "secret").err();
+            assert_eq!(error, Some(CredentialsError::Login { login: login.to_owned() }));
+        }
+        for password in ["", &"x".repeat(1025)] {
+            let error = Credentials::new("app", password).err();
+            assert_eq!(error, Some(CredentialsError::Password { login: "app".into() }));
+        }
+    }
+
+    #[test]
+    fn iterations_stay_within_what_clients_accept() {
+        for asked in [0, 1, 4095, 1_000_001, u32::MAX] {
+            assert_eq!(Iterations::new(asked), Err(CredentialsError::Iterations { asked }));
+        }
+        assert_eq!(Iterations::new(4096).map(Iterations::get), Ok(4096));
+    }
+
+    #[test]
+    fn clones_share_what_was_derived() {
+        let credentials = Credentials::new("app", "secret").expect("valid");
+        let first = credentials.salted_password(b"salt one", Iterations(4096));
+        assert!(credentials.clone().has_derived(b"salt one"));
+        assert_eq!(credentials.clone().salted_password(b"salt one", Iterations(4096)), first);
+        assert_ne!(credentials.salted_password(b"salt two", Iterations(4096)), first);
+        assert!(!credentials.has_derived(b"salt one"), "one derivation is kept, the newest");
+    }
+}

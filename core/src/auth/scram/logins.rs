@@ -1,0 +1,155 @@
+//! What a server keeps of its logins: enough to check a password, not enough to use it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+use super::credentials::{CredentialsError, Iterations, check, salted_password};
+use crate::auth::secret::{Key, ServerSecret};
+
+/// Bytes of the salts that a server makes.
+const SALT_BYTES: usize = 16;
+
+/// What a server keeps for a login in place of the password (RFC 5802, section 3).
+#[derive(Clone)]
+pub struct Verifier {
+    pub(super) salt: Vec<u8>,
+    pub(super) iterations: Iterations,
+    pub(super) stored_key: Key,
+    pub(super) server_key: Key,
+}
+
+impl Verifier {
+    /// Derives it. Costs what `iterations` says.
+    pub fn derive(password: &str, salt: &[u8], iterations: Iterations) -> Self {
+        let salted = salted_password(password, salt, iterations);
+        Self {
+            salt: salt.to_vec(),
+            iterations,
+            stored_key: stored_key(&client_key(&salted)),
+            server_key: server_key(&salted),
+        }
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier").field("iterations", &self.iterations).finish_non_exhaustive()
+    }
+}
+
+pub(super) fn client_key(salted_password: &Key) -> Key {
+    salted_password.mac(b"Client Key")
+}
+
+pub(super) fn server_key(salted_password: &Key) -> Key {
+    salted_password.mac(b"Server Key")
+}
+
+/// `H(ClientKey)`.
+pub(super) fn stored_key(client_key: &Key) -> Key {
+    Key::new(Sha256::digest(client_key.bytes()).into())
+}
+
+/// A server's logins. Any number of clients may share one.
+#[derive(Clone, Debug)]
+pub struct Logins {
+    iterations: Iterations,
+    salts: Key,
+    decoys: Key,
+    pub(super) verifiers: BTreeMap<String, Verifier>,
+}
+
+impl Logins {
+    /// A table without logins, which lets nobody in.
+    pub fn new(secret: &ServerSecret, iterations: Iterations) -> Self {
+        Self {
+            iterations,
+            salts: secret.key("salts of logins"),
+            decoys: secret.key("verifiers of unknown logins"),
+            verifiers: BTreeMap::new(),
+        }
+    }
+
+    /// Adds a login: one derivation, on the calling thread.
+    pub fn add(&mut self, login: &str, password: &str) -> Result<(), CredentialsError> {
+        check(login, password)?;
+        if self.verifiers.contains_key(login) {
+            return Err(CredentialsError::Twice { login: login.to_owned() });
+        }
+        let verifier = Verifier::derive(password, &self.salt(login), self.iterations);
+        self.verifiers.insert(login.to_owned(), verifier);
+        Ok(())
+    }
+
+    /// Whether nobody can log in.
+    pub fn is_empty(&self) -> bool {
+        self.verifiers.is_empty()
+    }
+
+    /// The verifier of a login and whether it is real. For an unknown login it is a decoy with the
+    /// salt that the login would have, the same each time, and which no password fits. It is made
+    /// for known logins too, so that both take the same time.
+    pub(super) fn verifier(&self, login: &str) -> (Verifier, bool) {
+        let decoy = self.decoy(login);
+        match self.verifiers.get(login) {
+            Some(verifier) => (verifier.clone(), true),
+            None => (decoy, false),
+        }
+    }
+
+    fn decoy(&self, login: &str) -> Verifier {
+        Verifier {
+            salt: self.salt(login),
+            iterations: self.iterations,
+            stored_key: self.decoys.mac_fields(&[b"stored key", login.as_bytes()]),
+            server_key: self.decoys.mac_fields(&[b"server key", login.as_bytes()]),
+        }
+    }
+
+    /// From the server's secret and the login, known or not: as good as random to whoever lacks
+    /// the secret, and the same at every attempt.
+    fn salt(&self, login: &str) -> Vec<u8> {
+        self.salts.mac_fields(&[login.as_bytes()]).bytes()[..SALT_BYTES].to_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn logins() -> Logins {
+        let mut logins = Logins::new(
+            &ServerSecret::new([1; 32]),
+            Iterations::new(Iterations::MIN).expect("the least is allowed"),
+        );
+        logins.add("app", "secret").expect("valid");
+        logins
+    }
+
+    #[test]
+    fn a_login_given_twice_is_refused() {
+        let error = logins().add("app", "other").err();
+        assert_eq!(error, Some(CredentialsError::Twice { login: "app".into() }));
+    }
+
+    #[test]
+    fn an_unknown_login_has_the_salt_it_would_have_if_it_were_known() {
+        let (decoy, real) = logins().verifier("admin");
+        assert!(!real);
+        let mut logins = logins();
+        logins.add("admin", "secret").expect("valid");
+        let (verifier, real) = logins.verifier("admin");
+        assert!(real);
+        assert_eq!(decoy.salt, verifier.salt);
+        assert_eq!(decoy.iterations, verifier.iterations);
+        assert_ne!(decoy.salt, logins.verifier("app").0.salt);
+    }
+
+    #[test]
+    fn salts_differ_from_server_to_server() {
+        let other = Logins::new(&ServerSecret::new([2; 32]), Iterations::DEFAULT);
+        assert_ne!(other.salt("app"), logins().salt("app"));
+    }
+}
