@@ -1,1 +1,25 @@
-//! The room `measure`.
+//! What a run is measured by: identity, staleness, latency and cost.
+//!
+//! What comes in are observations, stamped in nanoseconds on a clock that all processes share
+//! (the machine's monotonic clock, or virtual time). Nothing in here reads a clock or draws a
+//! random number, so that both runners measure with the same code. Each kind of observation is
+//! bounded in memory, can be handed over in parts while a run goes on, and says how much it
+//! had to thin out.
+//!
+//! - [`timeline`]: when each replica of a store was at which version;
+//! - [`identity`]: how much of the time the replicas were the same, and how soon again;
+//! - [`staleness`]: how far behind the root each replica was;
+//! - [`latency`]: from the intended dispatch to the answer, and to each replica;
+//! - [`cost`]: processor time and memory of each process.
+
+pub mod cost;
+pub mod identity;
+pub mod latency;
+pub mod staleness;
+pub mod timeline;
+
+pub use cost::{Cost, CostSampler, Reading};
+pub use identity::{Convergence, EqualVersion, Samples, Share};
+pub use latency::{Counts, DispatchLog, Dispatched, Latencies, Outcome};
+pub use staleness::Staleness;
+pub use timeline::{Point, Timeline, Trace};

@@ -1,0 +1,216 @@
+//! What a run costs: processor time and memory of each process.
+//!
+//! Read from outside, from `/proc`, so that what is measured need not take part. Processor time
+//! there has the resolution of the kernel's tick (10 ms on most machines), once per process and
+//! not once per reading. A node that dies keeps its last reading; its next life is one more
+//! process of the same node. Where there is no `/proc`, nothing is measured, which is not an
+//! error.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// What one process had used when it was looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reading {
+    /// Processor time in user mode, in nanoseconds.
+    pub user_ns: u64,
+    /// Processor time in the kernel, in nanoseconds.
+    pub system_ns: u64,
+    /// Memory resident now, in bytes.
+    pub rss_bytes: u64,
+    /// The most memory that was ever resident, in bytes.
+    pub rss_bytes_max: u64,
+    /// When the process started, in the kernel's ticks since boot: tells it from a later process
+    /// that got the same id.
+    pub started_ticks: u64,
+}
+
+impl Reading {
+    /// Looks at process `pid`: `None` if it is gone, may not be looked at, or there is no `/proc`.
+    #[cfg(target_os = "linux")]
+    pub fn of(pid: u32) -> Option<Reading> {
+        let process = procfs::process::Process::new(i32::try_from(pid).ok()?).ok()?;
+        let stat = process.stat().ok()?;
+        let tick_ns = 1_000_000_000 / procfs::ticks_per_second().max(1);
+        let rss_bytes = stat.rss.saturating_mul(procfs::page_size());
+        let peak_kb = process.status().ok().and_then(|status| status.vmhwm).unwrap_or(0);
+        Some(Reading {
+            user_ns: stat.utime.saturating_mul(tick_ns),
+            system_ns: stat.stime.saturating_mul(tick_ns),
+            rss_bytes,
+            rss_bytes_max: rss_bytes.max(peak_kb.saturating_mul(1024)),
+            started_ticks: stat.starttime,
+        })
+    }
+
+    /// Nothing can be read here.
+    #[cfg(not(target_os = "linux"))]
+    pub fn of(_pid: u32) -> Option<Reading> {
+        None
+    }
+}
+
+/// What was used since measuring began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Processor time in user mode, in nanoseconds.
+    pub user_ns: u64,
+    /// Processor time in the kernel, in nanoseconds.
+    pub system_ns: u64,
+    /// The most memory resident at once, in bytes.
+    pub rss_bytes_max: u64,
+}
+
+impl Cost {
+    /// Processor time of both kinds, in nanoseconds.
+    pub fn cpu_ns(&self) -> u64 {
+        self.user_ns + self.system_ns
+    }
+
+    fn then(self, next: Cost) -> Cost {
+        Cost {
+            user_ns: self.user_ns + next.user_ns,
+            system_ns: self.system_ns + next.system_ns,
+            rss_bytes_max: self.rss_bytes_max.max(next.rss_bytes_max),
+        }
+    }
+}
+
+/// Watches the processes of a run.
+#[derive(Debug, Default)]
+pub struct CostSampler {
+    nodes: BTreeMap<String, Vec<Life>>,
+}
+
+/// One process of a node.
+#[derive(Debug)]
+struct Life {
+    pid: u32,
+    gone: bool,
+    first: Option<Reading>,
+    last: Option<Reading>,
+}
+
+impl Life {
+    fn see(&mut self, reading: Option<Reading>) {
+        let Some(reading) = reading else {
+            self.gone = true;
+            return;
+        };
+        if self.first.is_some_and(|first| first.started_ticks != reading.started_ticks) {
+            self.gone = true;
+            return;
+        }
+        self.first.get_or_insert(reading);
+        let rss_bytes_max = self.last.map_or(0, |last| last.rss_bytes_max);
+        let rss_bytes_max = rss_bytes_max.max(reading.rss_bytes_max);
+        self.last = Some(Reading { rss_bytes_max, ..reading });
+    }
+
+    fn cost(&self) -> Option<Cost> {
+        let (first, last) = (self.first?, self.last?);
+        Some(Cost {
+            user_ns: last.user_ns.saturating_sub(first.user_ns),
+            system_ns: last.system_ns.saturating_sub(first.system_ns),
+            rss_bytes_max: last.rss_bytes_max,
+        })
+    }
+}
+
+impl CostSampler {
+    /// Watches process `pid` as `node` from now on; what it used before does not count.
+    pub fn watch(&mut self, node: &str, pid: u32) {
+        let mut life = Life { pid, gone: false, first: None, last: None };
+        life.see(Reading::of(pid));
+        self.nodes.entry(node.to_owned()).or_default().push(life);
+    }
+
+    /// Watches process `pid` as `node`, and counts all it used since it started.
+    pub fn watch_whole(&mut self, node: &str, pid: u32) {
+        self.watch(node, pid);
+        let life = self.nodes.get_mut(node).and_then(|lives| lives.last_mut());
+        if let Some(first) = life.and_then(|life| life.first.as_mut()) {
+            (first.user_ns, first.system_ns) = (0, 0);
+        }
+    }
+
+    /// Counts from here: what was used so far is forgotten, and so are processes that are gone.
+    pub fn begin(&mut self) {
+        self.sample();
+        for lives in self.nodes.values_mut() {
+            lives.retain(|life| !life.gone);
+            for life in lives {
+                life.first = life.last;
+            }
+        }
+    }
+
+    /// Looks at every process that is still there.
+    ///
+    /// Call it often enough that a process that gets killed has a recent reading, and once
+    /// before processes are reaped.
+    pub fn sample(&mut self) {
+        for life in self.nodes.values_mut().flatten().filter(|life| !life.gone) {
+            life.see(Reading::of(life.pid));
+        }
+    }
+
+    /// What each node used, all its processes together: `None` where nothing could be read.
+    pub fn per_node(&self) -> BTreeMap<&str, Option<Cost>> {
+        let cost = |lives: &[Life]| lives.iter().filter_map(Life::cost).reduce(Cost::then);
+        self.nodes.iter().map(|(node, lives)| (node.as_str(), cost(lives))).collect()
+    }
+
+    /// What all nodes used together; memory is that of the largest process.
+    pub fn total(&self) -> Option<Cost> {
+        self.per_node().into_values().flatten().reduce(Cost::then)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn this_process_has_a_cost() {
+        let mut sampler = CostSampler::default();
+        sampler.watch_whole("me", std::process::id());
+        let first = sampler.total().expect("this process is there");
+        assert!(first.rss_bytes_max > 100_000, "{first:?}");
+        let mut sum = 0u64;
+        while sampler.total().expect("still there").cpu_ns() < first.cpu_ns() + 30_000_000 {
+            sum = sum.wrapping_add((0..100_000u64).fold(0, |a, b| a ^ b.wrapping_mul(sum | 1)));
+            sampler.sample();
+        }
+        sampler.begin();
+        let since = sampler.total().expect("still there");
+        assert!(since.cpu_ns() < 30_000_000, "counts from the beginning: {since:?} {sum}");
+    }
+
+    #[test]
+    fn a_process_that_died_keeps_its_last_reading() {
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().expect("cat exists");
+        let mut sampler = CostSampler::default();
+        sampler.watch("alpha.master", child.id());
+        let before = sampler.per_node()["alpha.master"];
+        assert!(before.is_some());
+        child.kill().expect("ours to kill");
+        child.wait().expect("reaped");
+        sampler.sample();
+        sampler.watch("alpha.master", std::process::id());
+        let after = sampler.per_node()["alpha.master"].expect("both lives are there");
+        assert!(after.rss_bytes_max >= before.map_or(0, |cost| cost.rss_bytes_max));
+        assert_eq!(sampler.nodes["alpha.master"].len(), 2);
+    }
+
+    #[test]
+    fn a_process_that_never_was_has_no_cost() {
+        let mut sampler = CostSampler::default();
+        sampler.watch("ghost", u32::MAX);
+        assert_eq!(sampler.per_node()["ghost"], None);
+        assert_eq!(sampler.total(), None);
+    }
+}

@@ -1,0 +1,448 @@
+//! From the intended dispatch to its answer, and to its application at each replica.
+//!
+//! Latency counts from the moment a dispatch was *intended*, not from when the load generator
+//! got round to it: a stall of the system then shows in every dispatch it held up. Every
+//! dispatch enters the counts and the histograms; of the accepted ones a bounded, evenly thinned
+//! sample is kept, from which the replicas' timelines tell when each of them applied it.
+
+use hdrhistogram::Histogram;
+use samestate::replication::{Epoch, Version};
+use serde::{Deserialize, Serialize};
+
+use super::timeline::{Point, Timeline, Trace};
+
+/// How many accepted dispatches a log keeps unless told otherwise.
+pub const DISPATCHES_MAX: usize = 1 << 16;
+
+/// How a dispatch ended at its origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Ordered as this version, and applied at the origin.
+    Ok(Version),
+    /// Refused by the origin: it was not in sync. Never applies.
+    NotConnected,
+    /// Refused by the origin: its window was full. Never applies.
+    Busy,
+    /// Refused by the reducer. Never applies.
+    Rejected,
+    /// Not known, or not yet.
+    Unknown,
+}
+
+/// One dispatch, as its origin saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dispatched {
+    /// When the arrivals said it should be made.
+    pub intended_ns: u64,
+    /// When it was made.
+    pub issued_ns: u64,
+    /// When its outcome was known.
+    pub answered_ns: u64,
+    /// The outcome.
+    pub outcome: Outcome,
+}
+
+/// How dispatches ended. `intended` is the sum of the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// All that were to be made.
+    pub intended: u64,
+    /// Ordered and applied at the origin.
+    pub ok: u64,
+    /// Refused since not in sync.
+    pub not_connected: u64,
+    /// Refused since the window was full.
+    pub busy: u64,
+    /// Refused by the reducer.
+    pub rejected: u64,
+    /// Outcome not known.
+    pub unknown: u64,
+}
+
+impl Counts {
+    /// One more dispatch that ended so.
+    pub fn add(&mut self, outcome: Outcome) {
+        self.intended += 1;
+        match outcome {
+            Outcome::Ok(_) => self.ok += 1,
+            Outcome::NotConnected => self.not_connected += 1,
+            Outcome::Busy => self.busy += 1,
+            Outcome::Rejected => self.rejected += 1,
+            Outcome::Unknown => self.unknown += 1,
+        }
+    }
+
+    /// Those of `other` too.
+    pub fn merge(&mut self, other: &Counts) {
+        self.intended += other.intended;
+        self.ok += other.ok;
+        self.not_connected += other.not_connected;
+        self.busy += other.busy;
+        self.rejected += other.rejected;
+        self.unknown += other.unknown;
+    }
+
+    /// Refused by the origin before it was sent: not in sync, or no room.
+    pub fn refused(&self) -> u64 {
+        self.not_connected + self.busy
+    }
+}
+
+/// A histogram of durations in nanoseconds, to three digits. Merges; travels as
+/// `[value, count]` pairs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Latencies {
+    histogram: Histogram<u64>,
+}
+
+/// The quantiles that a record shows, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quantiles {
+    /// Half were no slower.
+    pub p50_ns: u64,
+    /// 90 % were no slower.
+    pub p90_ns: u64,
+    /// 99 % were no slower.
+    pub p99_ns: u64,
+    /// 99.9 % were no slower.
+    pub p999_ns: u64,
+    /// The slowest.
+    pub max_ns: u64,
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        let histogram = Histogram::new(3).expect("three digits are within the histogram's range");
+        Latencies { histogram }
+    }
+}
+
+impl Latencies {
+    /// One more duration.
+    pub fn record(&mut self, ns: u64) {
+        self.histogram.saturating_record(ns);
+    }
+
+    /// Those of `other` too.
+    pub fn merge(&mut self, other: &Latencies) {
+        for bucket in other.histogram.iter_recorded() {
+            self.histogram.saturating_record_n(bucket.value_iterated_to(), bucket.count_at_value());
+        }
+    }
+
+    /// How many were recorded.
+    pub fn len(&self) -> u64 {
+        self.histogram.len()
+    }
+
+    /// Whether none was.
+    pub fn is_empty(&self) -> bool {
+        self.histogram.is_empty()
+    }
+
+    /// What the share `q` of the durations did not exceed: `None` if there are none.
+    pub fn quantile_ns(&self, q: f64) -> Option<u64> {
+        (!self.is_empty()).then(|| self.histogram.value_at_quantile(q))
+    }
+
+    /// The quantiles of a record: `None` if nothing was recorded.
+    pub fn quantiles(&self) -> Option<Quantiles> {
+        Some(Quantiles {
+            p50_ns: self.quantile_ns(0.5)?,
+            p90_ns: self.quantile_ns(0.9)?,
+            p99_ns: self.quantile_ns(0.99)?,
+            p999_ns: self.quantile_ns(0.999)?,
+            max_ns: self.histogram.max(),
+        })
+    }
+}
+
+impl Serialize for Latencies {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let buckets = self.histogram.iter_recorded();
+        serializer.collect_seq(buckets.map(|b| (b.value_iterated_to(), b.count_at_value())))
+    }
+}
+
+impl<'de> Deserialize<'de> for Latencies {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut latencies = Latencies::default();
+        for (value, count) in Vec::<(u64, u64)>::deserialize(deserializer)? {
+            latencies.histogram.saturating_record_n(value, count);
+        }
+        Ok(latencies)
+    }
+}
+
+/// What one origin dispatched into one store.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DispatchLog {
+    counts: Counts,
+    local: Latencies,
+    lag: Latencies,
+    kept: Vec<Dispatched>,
+    kept_max: usize,
+    stride: u64,
+}
+
+impl Default for DispatchLog {
+    fn default() -> Self {
+        DispatchLog::bounded(DISPATCHES_MAX)
+    }
+}
+
+impl DispatchLog {
+    /// A log that keeps at most `kept_max` accepted dispatches (at least two).
+    pub fn bounded(kept_max: usize) -> Self {
+        DispatchLog {
+            counts: Counts::default(),
+            local: Latencies::default(),
+            lag: Latencies::default(),
+            kept: Vec::new(),
+            kept_max: kept_max.max(2),
+            stride: 1,
+        }
+    }
+
+    /// One more dispatch, with its outcome.
+    pub fn record(&mut self, dispatched: Dispatched) {
+        self.lag.record(dispatched.issued_ns.saturating_sub(dispatched.intended_ns));
+        if let Outcome::Ok(_) = dispatched.outcome {
+            self.local.record(dispatched.answered_ns.saturating_sub(dispatched.intended_ns));
+            if self.counts.ok.is_multiple_of(self.stride) {
+                self.keep(dispatched);
+            }
+        }
+        self.counts.add(dispatched.outcome);
+    }
+
+    /// Takes out what was recorded since the last call, to be handed to [`DispatchLog::absorb`].
+    pub fn take(&mut self) -> DispatchLog {
+        let rest = DispatchLog { stride: self.stride, ..DispatchLog::bounded(self.kept_max) };
+        std::mem::replace(self, rest)
+    }
+
+    /// Adds a part, or another origin's log.
+    ///
+    /// Where the two were thinned differently the finer one is thinned to match, so that
+    /// origins weigh in the sample by how much they dispatched.
+    pub fn absorb(&mut self, mut part: DispatchLog) {
+        while self.stride < part.stride {
+            self.halve();
+        }
+        while part.stride < self.stride {
+            part.halve();
+        }
+        self.counts.merge(&part.counts);
+        self.local.merge(&part.local);
+        self.lag.merge(&part.lag);
+        self.kept.extend(part.kept);
+        while self.kept.len() > self.kept_max {
+            self.halve();
+        }
+    }
+
+    fn keep(&mut self, dispatched: Dispatched) {
+        self.kept.push(dispatched);
+        if self.kept.len() > self.kept_max {
+            self.halve();
+        }
+    }
+
+    fn halve(&mut self) {
+        let mut at = 0;
+        self.kept.retain(|_| {
+            at += 1;
+            at % 2 == 1
+        });
+        self.stride *= 2;
+    }
+
+    /// How the dispatches ended.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// From intended to answered, of every accepted dispatch.
+    pub fn local(&self) -> &Latencies {
+        &self.local
+    }
+
+    /// From intended to issued, of every dispatch: how late the load generator was.
+    pub fn lag(&self) -> &Latencies {
+        &self.lag
+    }
+
+    /// The accepted dispatches kept: one of [`DispatchLog::stride`].
+    pub fn kept(&self) -> &[Dispatched] {
+        &self.kept
+    }
+
+    /// One accepted dispatch of so many was kept.
+    pub fn stride(&self) -> u64 {
+        self.stride
+    }
+
+    /// From intended to applied at `replica`, of the dispatches kept.
+    pub fn at_replica(&self, replica: &Trace) -> Arrivals {
+        let lives: Vec<_> = replica.lives.iter().map(Reach::new).collect();
+        let mut arrivals = Arrivals::default();
+        for dispatched in &self.kept {
+            let Outcome::Ok(version) = dispatched.outcome else { continue };
+            let reached = lives.iter().find_map(|life| life.first(version, dispatched.issued_ns));
+            match reached {
+                Some(t_ns) => {
+                    arrivals.latencies.record(t_ns.saturating_sub(dispatched.intended_ns))
+                }
+                None => arrivals.never += 1,
+            }
+        }
+        arrivals
+    }
+}
+
+/// When dispatches were applied at a replica.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Arrivals {
+    /// From intended to applied.
+    pub latencies: Latencies,
+    /// How many were never seen there: rolled back, or the replica died and did not return.
+    pub never: u64,
+}
+
+impl Arrivals {
+    /// Those of another replica too.
+    pub fn merge(&mut self, other: &Arrivals) {
+        self.latencies.merge(&other.latencies);
+        self.never += other.never;
+    }
+}
+
+/// Finds when a timeline reached a version.
+struct Reach<'a> {
+    points: &'a [Point],
+    /// Where runs of rising seqs begin.
+    runs: Vec<usize>,
+    /// Each epoch, and the first point in it.
+    epochs: Vec<(Epoch, usize)>,
+}
+
+impl<'a> Reach<'a> {
+    fn new(timeline: &'a Timeline) -> Self {
+        let points = timeline.points();
+        let mut reach = Reach { points, runs: Vec::new(), epochs: Vec::new() };
+        for (at, point) in points.iter().enumerate() {
+            if at == 0 || points[at - 1].version.seq > point.version.seq {
+                reach.runs.push(at);
+            }
+            let epoch = point.version.epoch;
+            let new = at == 0 || points[at - 1].version.epoch != epoch;
+            if new && reach.epochs.iter().all(|known| known.0 != epoch) {
+                reach.epochs.push((epoch, at));
+            }
+        }
+        reach
+    }
+
+    /// When the replica first was at `version` or past it, not before `since_ns`.
+    ///
+    /// Points of lives that came before the version's do not count, however high their seq.
+    fn first(&self, version: Version, since_ns: u64) -> Option<u64> {
+        let known = self.epochs.iter().find(|known| known.0 == version.epoch);
+        let begun = known.map_or(0, |known| known.1);
+        let from = self.points.partition_point(|point| point.t_ns < since_ns).max(begun);
+        let first_run = self.runs.partition_point(|run| *run <= from);
+        let mut start = from;
+        for end in self.runs[first_run..].iter().copied().chain([self.points.len()]) {
+            let run = &self.points[start..end];
+            let at = run.partition_point(|point| point.version.seq < version.seq);
+            if let Some(point) = run.get(at) {
+                return Some(point.t_ns);
+            }
+            start = end;
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::timeline::tests::{trace, v};
+    use super::*;
+
+    fn ok(intended_ns: u64, issued_ns: u64, answered_ns: u64, seq: u64) -> Dispatched {
+        Dispatched { intended_ns, issued_ns, answered_ns, outcome: Outcome::Ok(v(seq)) }
+    }
+
+    #[test]
+    fn latency_counts_from_the_intended_moment() {
+        let mut log = DispatchLog::default();
+        log.record(ok(100, 130, 150, 1));
+        log.record(ok(200, 200, 260, 2));
+        log.record(Dispatched {
+            intended_ns: 300,
+            issued_ns: 301,
+            answered_ns: 301,
+            outcome: Outcome::Busy,
+        });
+        assert_eq!(log.counts().intended, 3);
+        assert_eq!((log.counts().ok, log.counts().refused()), (2, 1));
+        assert_eq!(log.local().quantile_ns(0.5), Some(50));
+        assert_eq!(log.local().quantiles().map(|q| q.max_ns), Some(60));
+        assert_eq!(log.lag().quantile_ns(1.0), Some(30));
+
+        // The replica went past version 1 by a batch that ended at 2.
+        let arrivals = log.at_replica(&trace("r", &[(0, 0), (290, 2)]));
+        assert_eq!(arrivals.latencies.len(), 2);
+        assert_eq!(arrivals.latencies.quantile_ns(0.5), Some(90));
+        assert_eq!(arrivals.latencies.quantile_ns(1.0), Some(190));
+        let arrivals = log.at_replica(&trace("r", &[(0, 0), (290, 1)]));
+        assert_eq!(arrivals.never, 1);
+    }
+
+    #[test]
+    fn a_higher_seq_of_a_lost_life_is_not_an_arrival() {
+        let second = |seq| Version { epoch: Epoch { number: 2, id: 9 }, seq };
+        let mut log = DispatchLog::default();
+        let outcome = Outcome::Ok(second(51));
+        log.record(Dispatched { intended_ns: 40, issued_ns: 40, answered_ns: 55, outcome });
+        let mut replica = trace("r", &[(0, 0), (10, 100), (45, 101)]);
+        replica.life().jumped(50, v(101), v(50), 0, "rollback");
+        replica.life().applied(60, second(51), 0);
+        let arrivals = log.at_replica(&replica);
+        assert_eq!(arrivals.latencies.quantile_ns(1.0), Some(20));
+    }
+
+    #[test]
+    fn a_storm_is_counted_whole_and_kept_evenly_thinned() {
+        let mut log = DispatchLog::bounded(100);
+        for n in 0..10_000 {
+            log.record(ok(n * 10, n * 10, n * 10 + 5, n));
+        }
+        assert_eq!(log.counts().ok, 10_000);
+        assert_eq!(log.local().len(), 10_000);
+        assert!((50..=100).contains(&log.kept().len()));
+        let steps: Vec<u64> =
+            log.kept().windows(2).map(|w| (w[1].intended_ns - w[0].intended_ns) / 10).collect();
+        assert!(steps.iter().all(|step| *step == log.stride()), "{steps:?}");
+    }
+
+    #[test]
+    fn parts_add_up_to_the_whole() {
+        let mut whole = DispatchLog::bounded(64);
+        let mut node = DispatchLog::bounded(64);
+        let mut runner = DispatchLog::bounded(64);
+        for n in 0..1_000 {
+            whole.record(ok(n, n, n + n % 77, n));
+            node.record(ok(n, n, n + n % 77, n));
+            if n % 300 == 0 {
+                let part = serde_json::to_string(&node.take()).expect("plain data");
+                runner.absorb(serde_json::from_str(&part).expect("as it was written"));
+            }
+        }
+        runner.absorb(node.take());
+        assert_eq!(runner.counts(), whole.counts());
+        assert_eq!(runner.local().quantiles(), whole.local().quantiles());
+        assert!(runner.kept().len() <= 64);
+    }
+}
