@@ -1,0 +1,259 @@
+//! What a runner needs to know of a reducer, and how it finds one by the name a scenario uses.
+//!
+//! Stores are typed, and a scenario knows names alone. A [`Visitor`] bridges that: it is generic
+//! over the [`Reducer`], and a [`Registry`] calls it with the one that has the name. A registry
+//! is a type, [`Shipped`] or a pair of a reducer and a registry, so that a user adds theirs with
+//! `(Mine, Shipped)` and pays nothing at run time.
+
+use std::fmt::Debug;
+
+use rand::Rng;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::reducers::{Counter, Logger, Replace, Ring};
+
+/// A reducer as a load: its state, its actions, and how to make them.
+pub trait Reducer: Send + Sync + 'static {
+    /// The state: its default is the empty store.
+    type State: Clone + Default + Debug + Serialize + DeserializeOwned + Send + Sync + 'static;
+    /// The actions.
+    type Action: Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static;
+
+    /// What scenarios call it.
+    const NAME: &'static str;
+
+    /// Applies an action: pure and deterministic; checks first, then changes.
+    fn reduce(state: &mut Self::State, action: &Self::Action) -> Result<(), Reject>;
+
+    /// The `n`-th action of a load.
+    fn action(random: &mut dyn Rng, n: u64, params: &Params) -> Self::Action;
+
+    /// Actions that bring an empty store into the state a load begins with; the root dispatches
+    /// them before anything is measured.
+    fn opening(_params: &Params) -> Vec<Self::Action> {
+        Vec::new()
+    }
+
+    /// The action by which a mirror sets this store to another store's serialised state: `None`
+    /// where a reducer cannot be mirrored into.
+    fn mirroring(_serialised: Vec<u8>) -> Option<Self::Action> {
+        None
+    }
+
+    /// The serialised state that was mirrored into this one, if that is what it holds.
+    fn mirrored(_state: &Self::State) -> Option<&[u8]> {
+        None
+    }
+}
+
+/// A reducer refuses an action: nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Reject(pub String);
+
+/// How a scenario sizes a load.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Params {
+    /// How big the state is, for reducers that can be told; `None` for their own choice.
+    pub state_bytes: Option<u64>,
+    /// How many bytes each action carries; `None` for the reducer's own choice.
+    pub payload_bytes: Option<usize>,
+    /// Which actions go wrong on purpose.
+    pub poison: Poison,
+}
+
+impl Params {
+    /// How many bytes each action carries, `usual` unless told.
+    pub fn payload_or(&self, usual: usize) -> usize {
+        self.payload_bytes.unwrap_or(usual)
+    }
+}
+
+/// Which of a load's actions go wrong on purpose, for reducers that know how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Poison {
+    /// Every so many actions one that the reducer rejects; 0 for never.
+    pub reject_every: u64,
+    /// Every so many actions one that makes the reducer panic; 0 for never.
+    pub panic_every: u64,
+}
+
+/// How an action goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrong {
+    /// The reducer rejects it.
+    Rejects,
+    /// The reducer panics.
+    Panics,
+}
+
+impl Poison {
+    /// How the `n`-th action of a load goes wrong, if it does.
+    pub fn of(&self, n: u64) -> Option<Wrong> {
+        let falls_on = |every: u64| every > 0 && (n + 1).is_multiple_of(every);
+        if falls_on(self.panic_every) {
+            Some(Wrong::Panics)
+        } else {
+            falls_on(self.reject_every).then_some(Wrong::Rejects)
+        }
+    }
+}
+
+/// Something done with a reducer that was found by its name.
+pub trait Visitor {
+    /// What comes of it.
+    type Output;
+
+    /// Called with the reducer.
+    fn visit<R: Reducer>(self) -> Self::Output;
+}
+
+/// Reducers, found by name.
+pub trait Registry: Send + Sync + 'static {
+    /// Calls `visitor` with the reducer called `name`.
+    fn visit<V: Visitor>(name: &str, visitor: V) -> Result<V::Output, UnknownReducer>;
+
+    /// The names of all, in order.
+    fn names() -> Vec<&'static str>;
+}
+
+/// No reducer has this name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no reducer called `{name}`; there are {}", known.join(", "))]
+pub struct UnknownReducer {
+    /// The name asked for.
+    pub name: String,
+    /// The names there are.
+    pub known: Vec<&'static str>,
+}
+
+/// The reducers that ship.
+pub struct Shipped;
+
+/// Writes a registry over a list of reducers.
+macro_rules! registry {
+    ($registry:ty: $($reducer:ty),+ $(,)?) => {
+        impl Registry for $registry {
+            fn visit<V: Visitor>(name: &str, visitor: V) -> Result<V::Output, UnknownReducer> {
+                $(if name == <$reducer>::NAME {
+                    return Ok(visitor.visit::<$reducer>());
+                })+
+                Err(UnknownReducer { name: name.to_owned(), known: Self::names() })
+            }
+
+            fn names() -> Vec<&'static str> {
+                let mut names = vec![$(<$reducer>::NAME),+];
+                names.sort_unstable();
+                names
+            }
+        }
+    };
+}
+
+registry!(Shipped: Counter, Logger, Replace, Ring);
+
+/// A reducer of one's own, before those of another registry.
+impl<R: Reducer, Others: Registry> Registry for (R, Others) {
+    fn visit<V: Visitor>(name: &str, visitor: V) -> Result<V::Output, UnknownReducer> {
+        if name == R::NAME {
+            return Ok(visitor.visit::<R>());
+        }
+        Others::visit(name, visitor)
+            .map_err(|_| UnknownReducer { name: name.to_owned(), known: Self::names() })
+    }
+
+    fn names() -> Vec<&'static str> {
+        let mut names = Others::names();
+        names.push(R::NAME);
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    /// Applies a load to a store, and gives the state as JSON.
+    struct Load {
+        params: Params,
+        actions: u64,
+    }
+
+    impl Visitor for Load {
+        type Output = serde_json::Value;
+
+        fn visit<R: Reducer>(self) -> serde_json::Value {
+            let mut random = rand_pcg::Pcg64::seed_from_u64(7);
+            let mut state = R::State::default();
+            for action in R::opening(&self.params) {
+                R::reduce(&mut state, &action).expect("an opening action is a good one");
+            }
+            for n in 0..self.actions {
+                let action = R::action(&mut random, n, &self.params);
+                let bytes = serde_json::to_vec(&action).expect("actions serialise");
+                let action = serde_json::from_slice(&bytes).expect("and back");
+                R::reduce(&mut state, &action).expect("nothing is poisoned here");
+            }
+            let bytes = serde_json::to_vec(&state).expect("states serialise");
+            let back: R::State = serde_json::from_slice(&bytes).expect("and back");
+            serde_json::to_value(&back).expect("states serialise")
+        }
+    }
+
+    fn load(actions: u64) -> Load {
+        Load { params: Params::default(), actions }
+    }
+
+    #[test]
+    fn every_shipped_reducer_is_found_and_takes_its_load() {
+        for name in Shipped::names() {
+            let first = Shipped::visit(name, load(20)).expect("it is listed");
+            assert_eq!(
+                Shipped::visit(name, load(20)).as_ref(),
+                Ok(&first),
+                "{name} is deterministic"
+            );
+            assert_ne!(Shipped::visit(name, load(19)).as_ref(), Ok(&first), "{name} changes");
+        }
+    }
+
+    #[test]
+    fn an_unknown_reducer_is_answered_with_those_there_are() {
+        let error = Shipped::visit("rong", load(0)).expect_err("there is none");
+        assert!(error.to_string().contains("`rong`") && error.to_string().contains("ring"));
+    }
+
+    #[test]
+    fn a_user_adds_a_reducer_of_their_own() {
+        struct Mine;
+        impl Reducer for Mine {
+            type State = u64;
+            type Action = ();
+            const NAME: &'static str = "mine";
+            fn reduce(state: &mut u64, _: &()) -> Result<(), Reject> {
+                *state += 2;
+                Ok(())
+            }
+            fn action(_: &mut dyn Rng, _: u64, _: &Params) {}
+        }
+        type Both = (Mine, Shipped);
+        assert_eq!(Both::visit("mine", load(4)), Ok(serde_json::json!(8)));
+        assert!(Both::visit("ring", load(1)).is_ok());
+        let error = Both::visit("yours", load(1)).expect_err("there is none");
+        assert!(error.known.contains(&"mine") && error.known.contains(&"ring"));
+    }
+
+    #[test]
+    fn poison_falls_on_every_nth_action() {
+        let poison = Poison { reject_every: 2, panic_every: 3 };
+        let wrong: Vec<_> = (0..6).map(|n| poison.of(n)).collect();
+        let (rejects, panics) = (Some(Wrong::Rejects), Some(Wrong::Panics));
+        assert_eq!(wrong, [None, rejects, panics, rejects, None, panics]);
+        assert_eq!(Poison::default().of(0), None);
+    }
+}
