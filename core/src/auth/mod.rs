@@ -5,21 +5,27 @@
 //!
 //! | room | what for |
 //! |---|---|
+//! | `gate` | what a server calls: one [`Visit`] a connection, with all of the below behind it |
 //! | [`scram`] | SCRAM-SHA-256, both sides, as two state machines |
 //! | `lockout` | who failed how often, and who is locked out until when |
 //! | `tickets` | what lets a client that logged in before past its neighbours' lock-out |
 //! | `secret` | the server's one secret, and the keys derived from it |
+//!
+//! A server draws 32 random bytes, builds a [`Gate`] and calls [`Gate::visit`] for each connection;
+//! a client keeps one [`Credentials`] and makes a [`scram::ClientHandshake`] for each connection.
 //!
 //! What it promises: the password never travels and is never kept by a server; each side proves
 //! itself to the other; what a stranger sends costs a bounded amount of memory and no password
 //! derivation; no input makes it panic. What it cannot promise without TLS: someone *on the path*
 //! can read what follows a login, and can try passwords against a recorded conversation.
 
+mod gate;
 mod lockout;
 pub mod scram;
 mod secret;
 mod tickets;
 
+pub use gate::{Gate, Refused, Visit, VisitStep};
 pub use lockout::{Attempt, LockOut, LockOutPolicy, LockedOut, PeerAddress};
 pub use scram::{
     AuthError, ClientHandshake, ClientStep, Credentials, CredentialsError, Iterations, Logins,

@@ -22,7 +22,7 @@ pub enum ServerStep {
 
 /// One login of one client, from a server's side. It derives nothing: a stranger costs a few hashes.
 ///
-/// Whoever uses it must count the failures: see [`LockOut`](crate::auth::LockOut).
+/// Whoever uses it alone must count the failures; [`Gate`](crate::auth::Gate) does.
 #[derive(Debug)]
 pub struct ServerHandshake {
     logins: Arc<Logins>,
