@@ -4,32 +4,7 @@
 //! and nothing is encoded. Two states that a reducer could tell apart have different digests (up
 //! to the chance of any 64-bit hash), and the order of a map's entries changes nothing.
 //!
-//! # The scheme
-//!
-//! It is the same on every platform and in every release. Every word is mixed in under a tag that
-//! says what it is (`mix`), so that `["ab", "c"]` and `["a", "bc"]` differ, and so do `None`,
-//! `Some(())` and `()`.
-//!
-//! | value | mixed in |
-//! |---|---|
-//! | integer | its value. The width does not count: `5u8` is `5u64` is `5i32` |
-//! | float | its bits as an `f64`. `-0.0` is not `0.0`, since a program can tell; all NaNs are one, since which one an operation makes depends on the processor |
-//! | `bool`, `char`, unit | its tag and value |
-//! | text, bytes | length, then bytes |
-//! | `None`, `Some(x)` | its tag; then `x` |
-//! | sequence, tuple | its elements in order, then how many |
-//! | struct | name and value of each field in the order declared, then how many. Its own name and skipped fields do not count |
-//! | newtype struct | what is inside |
-//! | enum | the kind and the *name* of the variant, then what is inside |
-//! | map | the sum of its entries' hashes, each hashed by itself, and how many there are |
-//! | set, by [`as_set`](super::as_set) | the sum of its elements' hashes, and how many there are |
-//!
-//! # Sets
-//!
-//! serde knows no sets: a `HashSet` serialises as a sequence, in another order in every process,
-//! and two equal ones would have two digests. Put
-//! `#[serde(serialize_with = "samestate::state::as_set")]` on such a field, or use a `BTreeSet`.
-//! A type may also supply its own digest: [`serialize_with_digest`](super::serialize_with_digest).
+//! The scheme is on [`Digest`], where users see it.
 
 use std::fmt;
 
@@ -39,6 +14,33 @@ use super::feed::{Feed, Refused};
 use super::mix::{Mix, Tag};
 
 /// A structural hash of a state, equal wherever the state is.
+///
+/// # The scheme
+///
+/// It is the same on every platform and in every release. Every word is mixed in under a tag that
+/// says what it is, so that `["ab", "c"]` and `["a", "bc"]` differ, and so do `None`,
+/// `Some(())` and `()`.
+///
+/// | value | mixed in |
+/// |---|---|
+/// | integer | its value. The width does not count: `5u8` is `5u64` is `5i32` |
+/// | float | its bits as an `f64`. `-0.0` is not `0.0`, since a program can tell; all NaNs are one, since which one an operation makes depends on the processor |
+/// | `bool`, `char`, unit | its tag and value |
+/// | text, bytes | length, then bytes |
+/// | `None`, `Some(x)` | its tag; then `x` |
+/// | sequence, tuple | its elements in order, then how many |
+/// | struct | name and value of each field in the order declared, then how many. Its own name and skipped fields do not count |
+/// | newtype struct | what is inside |
+/// | enum | the kind and the *name* of the variant, then what is inside |
+/// | map | the sum of its entries' hashes, each hashed by itself, and how many there are |
+/// | set, by [`as_set`](super::as_set) | the sum of its elements' hashes, and how many there are |
+///
+/// # Sets
+///
+/// serde knows no sets: a `HashSet` serialises as a sequence, in another order in every process,
+/// and two equal ones would have two digests. Put
+/// `#[serde(serialize_with = "samestate::state::as_set")]` on such a field, or use a `BTreeSet`.
+/// A type may also supply its own digest: [`serialize_with_digest`](super::serialize_with_digest).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Digest(pub u64);
 
@@ -198,7 +200,8 @@ mod tests {
     }
 
     /// The values the scheme is pinned to. If this fails, replicas of two releases would call
-    /// each other diverged: change the code back, not the numbers.
+    /// each other diverged: change the code back, not the numbers. A second implementation,
+    /// written in Python from the scheme, gave the same ones.
     #[test]
     fn the_scheme_is_the_same_in_every_release() {
         let golden = [

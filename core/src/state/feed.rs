@@ -1,4 +1,5 @@
-//! The serializer by which a value reaches the hash. It allocates nothing, whatever streams by.
+//! The serializer by which a value reaches the hash. It allocates nothing; what a `Serialize` does
+//! before it gets here (a value that serialises by its `Display` makes a string) is its own.
 
 use std::fmt::Display;
 

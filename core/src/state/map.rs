@@ -3,21 +3,12 @@
 //! A state made of [`Map`]s is cloned in O(1) and digested in O(1): a snapshot is cut and a
 //! replica verified at no cost to the reducer, and a reducer that panics is rolled back.
 //!
-//! It is a red-black tree (`rpds`), and not a hash trie, which would be quicker by half: reducers
-//! see the order in which a map iterates. In a tree it is the order of the keys, and nothing else. In
-//! a trie it is that of their hashes, and of keys with one hash, that of their insertion, which a
-//! replica fed by a snapshot does not know.
-//!
-//! # The digest
-//!
-//! Each entry's hash is taken when it is put in, and kept beside it; the map keeps their sum.
-//! That is what the digest of any map is made of, so a `Map` has the digest of a `BTreeMap` or a
-//! `HashMap` of the same content. There is no `get_mut`: entries change by [`Map::update`], which
-//! takes the new hash. A value that changes behind a shared reference (a `Cell`, a lock) would
-//! leave the digest behind: do not put such in a state.
-//!
-//! An entry whose `Serialize` fails is kept like any other, and [`digest`](super::digest()) says
-//! what failed, for as long as it is there.
+//! It is a red-black tree (`rpds`) and not a hash trie, because reducers see the order in which a
+//! map iterates. In a tree it is the order of the keys, and nothing else. In a trie it is that of
+//! their hashes, and among keys of one hash that of their insertion, which a replica fed by a
+//! snapshot does not know. The tree is not the slower one either: at 100,000 entries a trie
+//! inserts in 0.1 µs where the tree takes 0.2, but in 1.9 where it takes 1.0 as soon as a clone of
+//! the map before is kept, as it is for a rollback.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -49,6 +40,17 @@ use super::supply::serialize_with_digest;
 /// assert_eq!(stock.get("pears"), Some(&5));
 /// assert_eq!(before.len(), 2);
 /// ```
+///
+/// # The digest
+///
+/// Each entry's hash is taken when it is put in, and kept beside it; the map keeps their sum.
+/// That is what the digest of any map is made of, so a `Map` has the digest of a `BTreeMap` or a
+/// `HashMap` of the same content. There is no `get_mut`: entries change by
+/// [`update`](Map::update), which takes the new hash. A value that changes behind a shared
+/// reference (a `Cell`, a lock) would leave the digest behind: do not put such in a state.
+///
+/// An entry whose `Serialize` fails is kept like any other, and [`digest`](super::digest()) says
+/// what failed, for as long as it is there.
 pub struct Map<K, V> {
     entries: Tree<K, V>,
     tally: Tally,
