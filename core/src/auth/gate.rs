@@ -208,5 +208,4 @@ impl Visit {
 }
 
 #[cfg(test)]
-#[path = "gate_tests.rs"]
 mod tests;

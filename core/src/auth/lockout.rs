@@ -19,9 +19,9 @@
 //!   against the ticket alone, and leaves the address locked whatever its outcome.
 //!
 //! IPv6 addresses are counted by /64, the least that one household or host is given; an IPv4
-//! address in IPv6's clothes counts as IPv4. The table is bounded: when it is full the oldest count that locks
-//! nobody makes room, else the lock that ends soonest. To push a count out one must fail from as
-//! many addresses as the table holds.
+//! address in IPv6's clothes counts as IPv4. The table is bounded: when it is full the oldest count
+//! that locks nobody makes room, else the lock that ends soonest. To push a count out one must
+//! fail from as many addresses as the table holds.
 //!
 //! A known limit, and the article's own: whoever holds one login of a server clears the count of
 //! their address with it, and so may guess at other logins for longer.
@@ -305,5 +305,4 @@ impl<K: Copy + Ord> Counts<K> {
 }
 
 #[cfg(test)]
-#[path = "lockout_tests.rs"]
 mod tests;

@@ -29,7 +29,7 @@ pub use gate::{Gate, Refused, Visit, VisitStep};
 pub use lockout::{Attempt, LockOut, LockOutPolicy, LockedOut, PeerAddress};
 pub use scram::{
     AuthError, ClientHandshake, ClientStep, Credentials, CredentialsError, Iterations, Logins,
-    Nonce, Refusal, ServerHandshake, ServerStep,
+    NONCE_BYTES, Nonce, Refusal, ServerHandshake, ServerStep,
 };
 pub use secret::ServerSecret;
 pub use tickets::{ProvenTicket, TICKET_BYTES, Ticket, TicketError, Tickets};

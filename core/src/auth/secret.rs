@@ -51,6 +51,10 @@ impl Key {
         &self.0
     }
 
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8; KEY_BYTES] {
+        &mut self.0
+    }
+
     fn hmac(&self) -> Hmac<Sha256> {
         Hmac::<Sha256>::new_from_slice(&self.0[..]).expect("HMAC takes a key of any length")
     }

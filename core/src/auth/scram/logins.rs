@@ -13,7 +13,7 @@ const SALT_BYTES: usize = 16;
 
 /// What a server keeps for a login in place of the password (RFC 5802, section 3).
 #[derive(Clone)]
-pub struct Verifier {
+pub(super) struct Verifier {
     pub(super) salt: Vec<u8>,
     pub(super) iterations: Iterations,
     pub(super) stored_key: Key,
@@ -22,7 +22,7 @@ pub struct Verifier {
 
 impl Verifier {
     /// Derives it. Costs what `iterations` says.
-    pub fn derive(password: &str, salt: &[u8], iterations: Iterations) -> Self {
+    pub(super) fn derive(password: &str, salt: &[u8], iterations: Iterations) -> Self {
         let salted = salted_password(password, salt, iterations);
         Self {
             salt: salt.to_vec(),

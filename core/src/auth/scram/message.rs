@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::credentials::{LOGIN_BYTES_MAX, valid_login};
+use super::credentials::valid_login;
 use super::error::{AuthError, Refusal};
 use crate::auth::secret::{KEY_BYTES, Key};
 
@@ -84,7 +84,6 @@ impl ClientFirst {
         let login = unescape(login)
             .filter(|login| valid_login(login))
             .ok_or_else(|| malformed(CLIENT_FIRST, "a login of 1 to 255 bytes, escaped"))?;
-        debug_assert!(login.len() <= LOGIN_BYTES_MAX);
         if !is_nonce(nonce) || nonce.len() > NONCE_CHARS_MAX {
             return Err(malformed(CLIENT_FIRST, "a nonce of 1 to 128 printable characters"));
         }

@@ -30,7 +30,7 @@ pub use credentials::{
     Credentials, CredentialsError, Iterations, LOGIN_BYTES_MAX, PASSWORD_BYTES_MAX,
 };
 pub use error::{AuthError, Refusal};
-pub use logins::{Logins, Verifier};
+pub use logins::Logins;
 pub use message::{MESSAGE_BYTES_MAX, NONCE_BYTES, Nonce};
 pub use server::{ServerHandshake, ServerStep};
 

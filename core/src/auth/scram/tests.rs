@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use proptest::prelude::*;
 
+use super::logins::Verifier;
 use super::*;
 use crate::auth::secret::ServerSecret;
 

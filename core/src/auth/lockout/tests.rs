@@ -1,5 +1,7 @@
 //! What locks, what does not, and for how long.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::auth::secret::ServerSecret;
 use crate::auth::tickets::Tickets;
@@ -228,4 +230,30 @@ fn a_ticket_is_not_spent_where_no_lock_is() {
     }
     assert!(is_locked(&table, here(), NOW), "the address was charged");
     assert!(table.check(here(), Some(ticket(1)), NOW).is_ok(), "the ticket was not");
+}
+
+/// From hasty to just about as long as a lock.
+fn waits_s() -> impl Strategy<Value = u64> {
+    prop_oneof![0_u64..60, 0_u64..7_200, 10_700_u64..10_900]
+}
+
+proptest! {
+    #[test]
+    fn no_guesser_gets_a_sixth_look_within_three_hours(
+        waits_s in prop::collection::vec(waits_s(), 0..200),
+    ) {
+        let mut table = table();
+        let mut now = NOW;
+        let mut looked_at = Vec::new();
+        for wait_s in waits_s {
+            now += Duration::from_secs(wait_s);
+            if let Ok(attempt) = table.attempt(here(), None, now) {
+                attempt.failed();
+                looked_at.push(now);
+            }
+        }
+        for six in looked_at.windows(6) {
+            prop_assert!(six[5] - six[0] >= THREE_HOURS, "{six:?}");
+        }
+    }
 }
