@@ -59,6 +59,16 @@ pub(crate) fn seconds(value: f64) -> String {
     if value == 0.0 { "0 s".to_owned() } else { microseconds(value * 1e6) }
 }
 
+/// How long something took, in seconds up to two minutes, then in minutes and hours.
+pub(crate) fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        0..120 => digits(seconds) + " s",
+        120..7_200 => format!("{} min {} s", whole / 60, whole % 60),
+        _ => format!("{} h {} min", whole / 3_600, whole % 3_600 / 60),
+    }
+}
+
 /// A number with as many digits as it takes not to mislead: four decimals, or all of them where
 /// four would hide that it is not whole.
 pub(crate) fn exactly(value: f64) -> String {
@@ -143,6 +153,9 @@ mod tests {
         assert_eq!(milliseconds(0.4), "400 µs");
         assert_eq!(milliseconds(0.0), "0 ms");
         assert_eq!(seconds(0.108), "108 ms");
+        assert_eq!(duration(61.2), "61.2 s");
+        assert_eq!(duration(185.0), "3 min 5 s");
+        assert_eq!(duration(28_800.0), "8 h 0 min");
     }
 
     #[test]

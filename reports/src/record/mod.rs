@@ -24,6 +24,7 @@ mod run;
 #[cfg(test)]
 pub(crate) mod sample;
 
+pub(crate) use case::plain;
 pub use case::{Case, Observation, Process, StoreMeasures};
 pub use file::RecordError;
 pub use findings::{Expectation, FaultDone, Faults, Outcome, Violation};

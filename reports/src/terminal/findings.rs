@@ -1,0 +1,78 @@
+//! What failed, with what was expected and what was measured.
+
+use super::style::{Style, Tone, wrap};
+use crate::record::{Case, FaultDone, Outcome, Violation};
+
+/// How many violations, and how many missed faults, of a case are shown; the record has them all.
+const SHOWN_MAX: usize = 10;
+const INDENT: &str = "    ";
+
+/// The findings of a case: empty where everything held and nothing was expected.
+pub(super) fn of_case(case: &Case, style: &Style) -> String {
+    let mut text = String::new();
+    for reason in &case.because {
+        finding(&mut text, style, "because", Tone::Careful, reason);
+    }
+    for failed in case.failed_expectations() {
+        let words =
+            format!("{}: expected {}, measured {}", failed.what, failed.expected, failed.measured);
+        finding(&mut text, style, "failed", Tone::Bad, &words);
+    }
+    for violation in case.violations.iter().take(SHOWN_MAX) {
+        finding(&mut text, style, "violated", Tone::Bad, &violated(violation));
+    }
+    more(&mut text, case.violations.len(), "violations");
+    let missed = case.faults.list.iter().filter(|fault| fault.injected_at_seconds.is_none());
+    for fault in missed.clone().take(SHOWN_MAX) {
+        finding(&mut text, style, "not injected", Tone::Careful, &not_injected(fault));
+    }
+    more(&mut text, missed.count(), "faults that were not injected");
+    if let Some(held) = held(case) {
+        text.push_str(&format!("  {}\n", style.paint(&held, Tone::Dim)));
+    }
+    text
+}
+
+fn finding(text: &mut String, style: &Style, title: &str, tone: Tone, words: &str) {
+    let room = style.columns().saturating_sub(INDENT.len());
+    let mut painted = style.paint(title, tone);
+    for (at, line) in wrap(&format!("{title} {words}"), room).into_iter().enumerate() {
+        if at == 0 {
+            let rest = line.strip_prefix(title).unwrap_or_default();
+            text.push_str(&format!("  {painted}{rest}\n"));
+            painted.clear();
+        } else {
+            text.push_str(&format!("{INDENT}{line}\n"));
+        }
+    }
+}
+
+fn violated(violation: &Violation) -> String {
+    let when =
+        violation.after_seconds.map(|seconds| format!(" after {seconds:.3} s")).unwrap_or_default();
+    let again =
+        violation.reproduce.as_ref().map(|how| format!("; again: {how}")).unwrap_or_default();
+    format!("{} at {}{when}: {}{again}", violation.invariant, violation.at, violation.detail_text())
+}
+
+fn not_injected(fault: &FaultDone) -> String {
+    let why = if fault.evidence.is_empty() { "no evidence" } else { &fault.evidence };
+    format!("{} at {} planned at {} s: {why}", fault.kind, fault.at, fault.planned_at_seconds)
+}
+
+fn more(text: &mut String, count: usize, of_what: &str) {
+    if count > SHOWN_MAX {
+        text.push_str(&format!("{INDENT}and {} more {of_what}\n", count - SHOWN_MAX));
+    }
+}
+
+/// How many expectations held, and how many could not be told.
+fn held(case: &Case) -> Option<String> {
+    let count = |outcome| case.expectations.iter().filter(|one| one.outcome == outcome).count();
+    let all = case.expectations.len();
+    let not_measured = match count(Outcome::NotMeasured) {
+        0 => String::new(),
+        count => format!(", {count} not measured"),
+    };
+    (all > 0).then(|| format!("{} of {all} expectations held{not_measured}", count(Outcome::Held)))
+}

@@ -1,0 +1,147 @@
+//! The summary: verdict, sentences, tables, findings.
+
+use super::style::{Style, Tone};
+use super::{findings, matrix, sentences, tables};
+use crate::record::{Case, Kind, Record, Verdict};
+use crate::units;
+
+/// What a person should see of a record, as lines that end in a newline.
+pub fn summary(record: &Record, style: &Style) -> String {
+    let mut parts = vec![title(record, style)];
+    match &*record.cases {
+        [] => parts.push("  no case was run\n".to_owned()),
+        [case] => parts.extend(one_case(case, style)),
+        cases => {
+            parts.push(matrix::side_by_side(record, style));
+            parts.extend(cases.iter().map(|case| findings_of(case, style)));
+        }
+    }
+    parts.push(machine(record, style));
+    parts.retain(|part| !part.is_empty());
+    parts.join("\n")
+}
+
+fn title(record: &Record, style: &Style) -> String {
+    let verdict = style.paint(&record.verdict.to_string().to_uppercase(), tone_of(record.verdict));
+    let name = style.paint(&record.scenario, Tone::Strong);
+    let took = match (record.kind, record.virtual_seconds) {
+        (Kind::Virtual, Some(seconds)) => format!(
+            "{} of virtual time in {}",
+            units::duration(seconds),
+            units::duration(record.wall_seconds)
+        ),
+        _ => units::duration(record.wall_seconds),
+    };
+    let what = match (record.kind, &*record.cases) {
+        (_, [_, _, ..]) => format!("{} cases", record.cases.len()),
+        (Kind::Virtual, _) => "simulated".to_owned(),
+        (Kind::Processes, [case]) if case.processes.len() > 1 => {
+            format!("{} processes", case.processes.len())
+        }
+        (Kind::Processes, _) => "one process".to_owned(),
+    };
+    let rest = style.paint(&format!("{what}, {took}, seed {}", record.seed), Tone::Dim);
+    format!("{verdict}  {name}  {rest}\n")
+}
+
+fn one_case(case: &Case, style: &Style) -> [String; 4] {
+    [
+        sentences::of_case(case, style),
+        tables::stores(case, style),
+        tables::processes(case, style),
+        findings::of_case(case, style),
+    ]
+}
+
+/// The findings of one case of several, under its name.
+fn findings_of(case: &Case, style: &Style) -> String {
+    let findings = findings::of_case(case, style);
+    if findings.is_empty() || case.verdict == Verdict::Pass {
+        return String::new();
+    }
+    format!("  {}\n{findings}", style.paint(&case.name(), Tone::Strong))
+}
+
+/// Where it ran, and a warning where the figures mean nothing.
+fn machine(record: &Record, style: &Style) -> String {
+    let machine = &record.machine;
+    let mut text = String::new();
+    if machine.debug_build {
+        let warning = "  an unoptimised build: costs and latencies say nothing\n";
+        text.push_str(&style.paint(warning, Tone::Careful));
+    }
+    let cores = if machine.cores == 1 { "core" } else { "cores" };
+    let version = format!("samestate {}", machine.samestate);
+    let known = [machine.cpu.as_str(), &machine.os, &version];
+    if machine.cores > 0 {
+        let words = format!("  on {} {cores}, {}\n", machine.cores, known.join(", "));
+        text.push_str(&style.paint(&words, Tone::Dim));
+    }
+    text
+}
+
+/// How a verdict looks.
+pub(super) fn tone_of(verdict: Verdict) -> Tone {
+    match verdict {
+        Verdict::Pass => Tone::Good,
+        Verdict::Fail => Tone::Bad,
+        Verdict::Inconclusive | Verdict::Interrupted => Tone::Careful,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::sample;
+
+    const NARROW: Style = Style { colour: false, width: 72 };
+
+    #[test]
+    fn a_run_that_passed_says_so_at_a_glance() {
+        insta::assert_snapshot!(summary(&sample::two_clusters(), &Style::PLAIN));
+    }
+
+    #[test]
+    fn a_run_that_failed_says_what_was_expected_and_what_was_measured() {
+        insta::assert_snapshot!(summary(&sample::disconnect_failed(), &Style::PLAIN));
+    }
+
+    #[test]
+    fn a_matrix_stands_side_by_side() {
+        insta::assert_snapshot!(summary(&sample::big_store(), &Style::PLAIN));
+    }
+
+    #[test]
+    fn what_was_not_measured_is_not_told() {
+        insta::assert_snapshot!(summary(&sample::virtual_inconclusive(), &Style::PLAIN));
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_narrow_lines() {
+        let text = summary(&sample::disconnect_failed(), &NARROW);
+        assert!(text.lines().all(|line| line.chars().count() <= NARROW.width), "{text}");
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn colour_adds_nothing_but_colour() {
+        for record in [sample::two_clusters(), sample::big_store(), sample::disconnect_failed()] {
+            let plain = summary(&record, &Style::PLAIN);
+            assert!(!plain.contains('\u{1b}'), "{plain}");
+            let coloured = summary(&record, &Style { colour: true, ..Style::PLAIN });
+            assert!(coloured.contains('\u{1b}'), "{coloured}");
+            assert_eq!(without_colour(&coloured), plain);
+        }
+    }
+
+    /// `text` without escape sequences, and without the spaces that end a line only because a
+    /// sequence stood after them.
+    fn without_colour(text: &str) -> String {
+        let mut pieces = text.split('\u{1b}');
+        let mut plain = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            plain.push_str(piece.split_once('m').map_or("", |(_, rest)| rest));
+        }
+        plain.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+    }
+}
