@@ -7,12 +7,14 @@
 //! - [`Record`] and [`Case`], what a run and each value of its matrix measured; [`Metric`], every
 //!   measure under its dotted name, as a scenario's `expect` spells it.
 //! - [`terminal::summary`], for the person who waits for the run.
-//! - [`markdown::to_markdown`], for a page or a comment on a change.
+//! - [`junit::to_xml`], for a CI's list of tests; [`markdown::to_markdown`], for a page or a
+//!   comment on a change.
 //!
 //! Nothing here reads a clock, an environment variable or a terminal: the same record and the
 //! same [`terminal::Style`] always give the same text.
 #![forbid(unsafe_code)]
 
+pub mod junit;
 pub mod markdown;
 mod overview;
 mod record;
