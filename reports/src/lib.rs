@@ -9,11 +9,13 @@
 //! - [`terminal::summary`], for the person who waits for the run.
 //! - [`junit::to_xml`], for a CI's list of tests; [`markdown::to_markdown`], for a page or a
 //!   comment on a change.
+//! - [`compare::compare`], for the question whether today's run is worse than the last good one.
 //!
 //! Nothing here reads a clock, an environment variable or a terminal: the same record and the
 //! same [`terminal::Style`] always give the same text.
 #![forbid(unsafe_code)]
 
+pub mod compare;
 pub mod junit;
 pub mod markdown;
 mod overview;
