@@ -64,7 +64,7 @@ pub(crate) fn duration(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match whole {
         0..120 => digits(seconds) + " s",
-        120..7_200 => format!("{} min {} s", whole / 60, whole % 60),
+        120..3_600 => format!("{} min {} s", whole / 60, whole % 60),
         _ => format!("{} h {} min", whole / 3_600, whole % 3_600 / 60),
     }
 }

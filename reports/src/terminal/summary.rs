@@ -1,9 +1,11 @@
 //! The summary: verdict, sentences, tables, findings.
 
-use super::style::{Style, Tone};
+use super::style::{Style, Tone, wrap};
 use super::{findings, matrix, sentences, tables};
 use crate::record::{Case, Kind, Record, Verdict};
 use crate::units;
+
+const INDENT: &str = "  ";
 
 /// What a person should see of a record, as lines that end in a newline.
 pub fn summary(record: &Record, style: &Style) -> String {
@@ -22,8 +24,7 @@ pub fn summary(record: &Record, style: &Style) -> String {
 }
 
 fn title(record: &Record, style: &Style) -> String {
-    let verdict = style.paint(&record.verdict.to_string().to_uppercase(), tone_of(record.verdict));
-    let name = style.paint(&record.scenario, Tone::Strong);
+    let verdict = record.verdict.to_string().to_uppercase();
     let took = match (record.kind, record.virtual_seconds) {
         (Kind::Virtual, Some(seconds)) => format!(
             "{} of virtual time in {}",
@@ -40,8 +41,16 @@ fn title(record: &Record, style: &Style) -> String {
         }
         (Kind::Processes, _) => "one process".to_owned(),
     };
-    let rest = style.paint(&format!("{what}, {took}, seed {}", record.seed), Tone::Dim);
-    format!("{verdict}  {name}  {rest}\n")
+    let rest = format!("{what}, {took}, seed {}", record.seed);
+    let length: usize =
+        [&verdict, &record.scenario, &rest].iter().map(|part| part.chars().count() + 2).sum();
+    let gap = if length - 2 > style.columns() { "\n" } else { "" };
+    format!(
+        "{}  {}{gap}{INDENT}{}\n",
+        style.paint(&verdict, tone_of(record.verdict)),
+        style.paint(&record.scenario, Tone::Strong),
+        style.paint(&rest, Tone::Dim)
+    )
 }
 
 fn one_case(case: &Case, style: &Style) -> [String; 4] {
@@ -67,15 +76,17 @@ fn machine(record: &Record, style: &Style) -> String {
     let machine = &record.machine;
     let mut text = String::new();
     if machine.debug_build {
-        let warning = "  an unoptimised build: costs and latencies say nothing\n";
-        text.push_str(&style.paint(warning, Tone::Careful));
+        let warning = "an unoptimised build: costs and latencies say nothing";
+        text.push_str(&format!("{INDENT}{}\n", style.paint(warning, Tone::Careful)));
     }
     let cores = if machine.cores == 1 { "core" } else { "cores" };
     let version = format!("samestate {}", machine.samestate);
     let known = [machine.cpu.as_str(), &machine.os, &version];
     if machine.cores > 0 {
-        let words = format!("  on {} {cores}, {}\n", machine.cores, known.join(", "));
-        text.push_str(&style.paint(&words, Tone::Dim));
+        let words = format!("on {} {cores}, {}", machine.cores, known.join(", "));
+        for line in wrap(&words, style.columns().saturating_sub(INDENT.len())) {
+            text.push_str(&format!("{INDENT}{}\n", style.paint(&line, Tone::Dim)));
+        }
     }
     text
 }
@@ -118,9 +129,28 @@ mod tests {
 
     #[test]
     fn a_narrow_terminal_gets_narrow_lines() {
-        let text = summary(&sample::disconnect_failed(), &NARROW);
-        assert!(text.lines().all(|line| line.chars().count() <= NARROW.width), "{text}");
-        insta::assert_snapshot!(text);
+        insta::assert_snapshot!(summary(&sample::disconnect_failed(), &NARROW));
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal_whatever_that_says_its_width_is() {
+        let records = [
+            sample::two_clusters(),
+            sample::big_store(),
+            sample::disconnect_failed(),
+            sample::virtual_inconclusive(),
+        ];
+        for width in (60..160).step_by(7).chain([usize::from(u16::MAX) + 1]) {
+            let style = Style { colour: false, width };
+            for record in &records {
+                let text = summary(record, &style);
+                assert!(text.lines().all(|line| line.chars().count() <= width), "{width}\n{text}");
+            }
+        }
+        for width in [0, 1, 40] {
+            let text = summary(&records[2], &Style { colour: true, width });
+            assert!(text.contains("disconnect"), "{text}");
+        }
     }
 
     #[test]
