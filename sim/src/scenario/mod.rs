@@ -1,22 +1,43 @@
 //! The scenario file: read, checked, resolved and explained.
 //!
-//! [`Scenario`] is the file as written; [`Plan`] is what it means once every name is resolved.
+//! A file is read in steps, each of which makes the next one simpler:
+//!
+//! ```text
+//! text -> tree (values with their places) -> Scenario (typed, as written) -> Plan (resolved)
+//! ```
+//!
+//! `--set`, `--seed` and the values of `matrix` change the tree, so that they are checked like
+//! anything that stands in the file. What comes out of this room holds: nothing after it has to
+//! ask whether a node exists or a link makes sense. What does not hold is reported all at once,
+//! with file, line, column and what to write instead.
 
+mod decode;
+pub(crate) mod draws;
+mod error;
+pub mod metrics;
 mod model;
+mod near;
 mod plan;
 mod quantity;
+mod read;
+pub mod reducers;
+mod rescale;
+mod resolve;
 mod spellings;
 mod topology;
+mod tree;
 
+pub use error::{Invalid, Place, Problem, ScenarioError};
 pub use model::{
     Arrival, Burst, Closed, ClusterSpec, CreateClientSpec, CutSpec, EventSpec, ExpectSpec,
     FORMAT_VERSION, FaultSpec, KillSpec, LinkSpec, LoadSpec, MirrorSpec, Mode, ObserveSpec,
-    PhaseSpec, Ramp, Resync, Role, Scenario, StoreSpec,
+    PhaseSpec, PoisonSpec, Ramp, Resync, Role, Scenario, StoreSpec,
 };
 pub use plan::{
     Address, Event, Expectation, Fault, LinkPlan, LoadPlan, Login, MetricBound, MirrorPlan, NodeId,
     NodePlan, Observation, PhasePlan, Plan, StorePlan, TimedEvent, TimedFault,
 };
 pub use quantity::{QuantityError, Rate, Size, Span};
+pub use read::{Case, Overrides, ScenarioFile, Setting};
 pub use spellings::{LinkRef, OneOrMany};
 pub use topology::{Member, Topology, Tree, Upstream};

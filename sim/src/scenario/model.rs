@@ -197,6 +197,21 @@ pub struct LoadSpec {
     /// How many bytes each action carries, for reducers whose actions carry any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<Size>,
+    /// Which of the actions go wrong on purpose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub poison: Option<PoisonSpec>,
+}
+
+/// Actions that go wrong on purpose, for reducers that know how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PoisonSpec {
+    /// Every so many actions one that the reducer rejects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reject_every: Option<NonZeroU32>,
+    /// Every so many actions one that makes the reducer panic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub panic_every: Option<NonZeroU32>,
 }
 
 /// When dispatches are made. All but `closed` are open loops: the intended instants do not wait

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::model::{Arrival, Mode, Resync, Role};
+use super::model::{Arrival, Mode, PoisonSpec, Resync, Role};
 use super::topology::Topology;
 
 /// A node: its position in [`Plan::nodes`].
@@ -198,6 +198,8 @@ pub struct LoadPlan {
     pub arrival: Arrival,
     /// How many bytes each action carries; `None` for the reducer's own choice.
     pub payload_bytes: Option<u64>,
+    /// Which of the actions go wrong on purpose.
+    pub poison: PoisonSpec,
 }
 
 /// A fault at its instant.
@@ -299,7 +301,7 @@ pub enum Expectation {
 /// A metric and its bounds, both included.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MetricBound {
-    /// The metric's name.
+    /// The metric's name, one of [`metrics`](super::metrics::all).
     pub metric: String,
     /// The least it may be.
     pub min: Option<f64>,

@@ -97,8 +97,12 @@ impl Topology {
     /// The trees that nodes and links form. `attached` are the links' clients, each with its
     /// link's position, in the order in which they attach.
     ///
-    /// Of the nodes in a loop, which no root feeds, none is in any tree.
-    pub fn build(nodes: &[NodePlan], links: &[LinkPlan], attached: &[(NodeId, usize)]) -> Self {
+    /// Of the nodes in a loop, which no root feeds, none is in any tree: [`looped`] finds them.
+    pub(super) fn build(
+        nodes: &[NodePlan],
+        links: &[LinkPlan],
+        attached: &[(NodeId, usize)],
+    ) -> Self {
         let mut trees = BTreeMap::new();
         for store in nodes.iter().flat_map(|node| node.stores.keys()) {
             if !trees.contains_key(store) {
@@ -111,7 +115,7 @@ impl Topology {
 }
 
 /// The upstream of every node that opens `store`; `None` for a root.
-fn upstreams(
+pub(super) fn upstreams(
     store: &str,
     nodes: &[NodePlan],
     links: &[LinkPlan],
@@ -137,6 +141,25 @@ fn upstreams(
         }
     }
     upstreams
+}
+
+/// The nodes of a loop among `upstreams`, in the order in which each feeds the one before it.
+pub(super) fn looped(upstreams: &BTreeMap<NodeId, Option<Upstream>>) -> Option<Vec<NodeId>> {
+    for &start in upstreams.keys() {
+        let mut path = vec![start];
+        let mut at = start;
+        while let Some(Some(upstream)) = upstreams.get(&at) {
+            at = upstream.node();
+            if at == start {
+                return Some(path);
+            }
+            if path.contains(&at) {
+                break; // a loop further up: its own nodes find it
+            }
+            path.push(at);
+        }
+    }
+    None
 }
 
 fn trees_of(

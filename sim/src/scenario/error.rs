@@ -1,0 +1,217 @@
+//! What is wrong with a scenario, where, and what to write instead.
+//!
+//! A file is checked to its end before anything is said, so that one look mends it all. Every
+//! problem that stands in the file knows its line and column; one that came in by `--set` or by
+//! the command line does not.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use miette::{
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode,
+};
+use thiserror::Error;
+
+/// A place in a file's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// How many characters it covers.
+    pub length: usize,
+}
+
+impl Place {
+    /// The place that the YAML reader gave; `None` where it knows none. Of a collection only the
+    /// beginning is meant.
+    pub(super) fn from_yaml(location: serde_saphyr::Location, scalar: bool) -> Option<Self> {
+        if location.line() == 0 {
+            return None;
+        }
+        let length = if scalar { location.span().len() as usize } else { 1 };
+        Some(Self {
+            line: location.line() as usize,
+            column: location.column() as usize,
+            length: length.max(1),
+        })
+    }
+
+    /// The bytes of `text` that it covers, no further than its line's end.
+    fn bytes(self, text: &str) -> (usize, usize) {
+        let line_start: usize = text.split_inclusive('\n').take(self.line - 1).map(str::len).sum();
+        let line = text[line_start..].split('\n').next().unwrap_or_default();
+        let byte_of =
+            |column: usize| line.char_indices().nth(column).map_or(line.len(), |(byte, _)| byte);
+        let start = byte_of(self.column - 1);
+        let end = byte_of(self.column - 1 + self.length);
+        (line_start + start, end - start)
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What is wrong.
+    pub message: String,
+    /// Where.
+    pub place: Option<Place>,
+    /// What to write instead, or what is allowed.
+    pub help: Option<String>,
+}
+
+impl Problem {
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), place: None, help: None }
+    }
+
+    pub(super) fn at(mut self, place: Option<Place>) -> Self {
+        self.place = self.place.or(place);
+        self
+    }
+
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The YAML reader's complaint, without the snippet that it would draw itself.
+    pub(super) fn from_yaml(error: &serde_saphyr::Error) -> Self {
+        use serde_saphyr::Error as Yaml;
+        let error = error.without_snippet();
+        let place = error.location().and_then(|location| Place::from_yaml(location, true));
+        match error {
+            Yaml::Eof { .. } => {
+                Self::new("the file is empty").help("`samestate new FILE` writes one to start from")
+            }
+            Yaml::DuplicateMappingKey { key, .. } => {
+                let key = key.as_deref().unwrap_or("?");
+                Self::new(format!("the key `{key}` stands here twice"))
+                    .at(place)
+                    .help("keep one of the two")
+            }
+            Yaml::Budget { .. } | Yaml::AliasReplayLimitExceeded { .. } => {
+                Self::new(format!("the file is too large to be a scenario: {error}")).at(place)
+            }
+            other => {
+                let text = other.to_string();
+                // The reader ends its messages with the place, which is shown apart.
+                let message = text.split(" at line ").next().unwrap_or(&text);
+                Self::new(format!("not readable as YAML: {message}")).at(place)
+            }
+        }
+    }
+}
+
+/// Why a scenario could not be used.
+#[derive(Debug, Error)]
+pub enum ScenarioError {
+    /// The file could not be read.
+    #[error("failed to read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The file, or what was put into it from the command line, makes no sense.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+}
+
+/// Everything that is wrong with a scenario.
+#[derive(Clone, Debug)]
+pub struct Invalid {
+    /// The file's name, as it was given.
+    pub file: String,
+    /// Its text.
+    pub text: Arc<str>,
+    /// What is wrong, in the file's order; never empty.
+    pub problems: Vec<Problem>,
+}
+
+impl Invalid {
+    pub(super) fn new(file: &str, text: &Arc<str>, mut problems: Vec<Problem>) -> Self {
+        problems.sort_by_key(|problem| problem.place.map(|place| (place.line, place.column)));
+        problems.dedup();
+        Self { file: file.to_owned(), text: Arc::clone(text), problems }
+    }
+
+    /// Each problem with its snippet, drawn for a terminal; in colour if asked.
+    pub fn render(&self, colour: bool) -> String {
+        let theme =
+            if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+        let handler = GraphicalReportHandler::new_themed(theme).with_links(false).with_width(100);
+        let mut drawn = String::new();
+        for problem in &self.problems {
+            let shown = Shown {
+                problem,
+                source: NamedSource::new(&self.file, Arc::clone(&self.text)),
+                place: problem.place.map(|place| place.bytes(&self.text)),
+            };
+            if handler.render_report(&mut drawn, &shown).is_err() {
+                drawn.push_str(&problem.message);
+            }
+        }
+        drawn
+    }
+}
+
+/// One line a problem, as compilers write them: `file:line:column: message (help)`.
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            f.write_str(&self.file)?;
+            if let Some(place) = problem.place {
+                write!(f, ":{}:{}", place.line, place.column)?;
+            }
+            write!(f, ": {}", problem.message)?;
+            if let Some(help) = &problem.help {
+                write!(f, " ({help})")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+/// A problem as miette draws it.
+#[derive(Debug)]
+struct Shown<'a> {
+    problem: &'a Problem,
+    source: NamedSource<Arc<str>>,
+    place: Option<(usize, usize)>,
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.place.is_none() {
+            write!(f, "{}: ", self.source.name())?;
+        }
+        f.write_str(&self.problem.message)
+    }
+}
+
+impl std::error::Error for Shown<'_> {}
+
+impl Diagnostic for Shown<'_> {
+    fn help<'b>(&'b self) -> Option<Box<dyn fmt::Display + 'b>> {
+        self.problem.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.place.map(|_| &self.source as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let (start, length) = self.place?;
+        let label = LabeledSpan::new_primary_with_span(Some("here".to_owned()), (start, length));
+        Some(Box::new(std::iter::once(label)))
+    }
+}

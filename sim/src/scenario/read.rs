@@ -1,0 +1,320 @@
+//! The way in: from a file and the command line's overrides to the cases that can be run.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::decode::decode;
+use super::error::{Invalid, Problem, ScenarioError};
+use super::model::{
+    ClusterSpec, EventSpec, ExpectSpec, FORMAT_VERSION, FaultSpec, LinkSpec, MirrorSpec,
+    ObserveSpec, PhaseSpec, Scenario, StoreSpec,
+};
+use super::plan::Plan;
+use super::quantity::Span;
+use super::resolve::resolve;
+use super::tree::{FILE_BYTES_MAX, Node, Value};
+
+/// The most cases that a matrix may have.
+const CASES_MAX: usize = 256;
+
+/// What the command line changes in a file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Overrides {
+    /// Values to put into the file, in this order.
+    pub settings: Vec<Setting>,
+    /// The seed to use instead of the file's.
+    pub seed: Option<u64>,
+    /// How long the whole run lasts; phases marked `fixed` keep their length.
+    pub duration: Option<Span>,
+}
+
+/// A value and the path in the file that it goes to: `stores.tasks.mode=snapshot`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Keys and list positions (from 0) with dots between: `phases.0.duration`.
+    pub path: String,
+    /// The value, as it would stand in the file.
+    pub value: String,
+}
+
+impl FromStr for Setting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((path, value)) if !path.trim().is_empty() => {
+                Ok(Self { path: path.trim().to_owned(), value: value.to_owned() })
+            }
+            _ => Err("write PATH=VALUE, for example stores.tasks.mode=snapshot".to_owned()),
+        }
+    }
+}
+
+/// A scenario file that has been read, checked and resolved.
+#[derive(Clone, Debug)]
+pub struct ScenarioFile {
+    /// The scenario's name: its file's, without the ending.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+    /// What it says, overrides included, with its matrix.
+    pub scenario: Scenario,
+    /// One case for each combination of the matrix's values; one if there is no matrix.
+    pub cases: Vec<Case>,
+}
+
+/// One run of a scenario.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// The matrix's values in this case, by path; empty if there is no matrix.
+    pub with: BTreeMap<String, serde_json::Value>,
+    /// The scenario with those values, without a matrix.
+    pub scenario: Scenario,
+    /// The same, resolved.
+    pub plan: Plan,
+}
+
+impl ScenarioFile {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, or with everything that is wrong in it.
+    pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, ScenarioError> {
+        let failed = |source| ScenarioError::Read { path: path.to_owned(), source };
+        let size = std::fs::metadata(path).map_err(failed)?.len();
+        let file = path.display().to_string();
+        if size > FILE_BYTES_MAX as u64 {
+            let problem = Problem::new(format!(
+                "the file has {size} bytes: a scenario has {FILE_BYTES_MAX} at most"
+            ));
+            return Err(Invalid::new(&file, &Arc::from(""), vec![problem]).into());
+        }
+        let bytes = std::fs::read(path).map_err(failed)?;
+        let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            let problem = Problem::new(format!("the file is not text: byte {at} is not UTF-8"));
+            Invalid::new(&file, &Arc::from(""), vec![problem])
+        })?;
+        let mut loaded = Self::parse(&name, &file, &text, overrides)?;
+        path.clone_into(&mut loaded.path);
+        Ok(loaded)
+    }
+
+    /// Checks a text. `file` is what messages call it.
+    ///
+    /// # Errors
+    ///
+    /// With everything that is wrong in it.
+    pub fn parse(
+        name: &str,
+        file: &str,
+        text: &str,
+        overrides: &Overrides,
+    ) -> Result<Self, Invalid> {
+        let text: Arc<str> = Arc::from(text);
+        let invalid = |problems| Invalid::new(file, &text, problems);
+        let tree = Node::parse(&text).and_then(checked_version).map_err(|p| invalid(vec![p]))?;
+        let result = Self::build(name, tree.clone(), overrides);
+        let (scenario, cases) = result.map_err(|mut problems| {
+            // Where the file alone is right, what was put into it is to blame.
+            let alone = Overrides { seed: overrides.seed, ..Overrides::default() };
+            if *overrides != alone && Self::build(name, tree, &alone).is_ok() {
+                for problem in &mut problems {
+                    problem.message = format!("{}: {}", overrides.shown(), problem.message);
+                }
+            }
+            invalid(problems)
+        })?;
+        Ok(Self { name: name.to_owned(), path: PathBuf::from(file), scenario, cases })
+    }
+
+    fn build(
+        name: &str,
+        mut tree: Node,
+        overrides: &Overrides,
+    ) -> Result<(Scenario, Vec<Case>), Vec<Problem>> {
+        overrides.apply(&mut tree).map_err(|problem| vec![problem])?;
+        let mut scenario = decode_scenario(&tree)?;
+        if let Some(duration) = overrides.duration {
+            scenario.rescale(duration).map_err(|problem| vec![problem])?;
+        }
+        let matrix = tree.remove("matrix");
+        let mut cases = Vec::new();
+        let mut problems = Vec::new();
+        for combination in combinations(matrix.as_ref()).map_err(|problem| vec![problem])? {
+            match case(name, &tree, combination, overrides.duration) {
+                Ok(case) => cases.push(case),
+                Err(of_case) => problems.extend(of_case),
+            }
+        }
+        if problems.is_empty() { Ok((scenario, cases)) } else { Err(problems) }
+    }
+}
+
+impl Overrides {
+    fn apply(&self, tree: &mut Node) -> Result<(), Problem> {
+        for setting in &self.settings {
+            let value = Node::parse_override(&setting.value)?;
+            tree.set(&setting.path, value)?;
+        }
+        if let Some(seed) = self.seed {
+            tree.set("seed", Node { value: Value::Unsigned(seed), place: None })?;
+        }
+        Ok(())
+    }
+
+    /// The overrides as they were given on the command line.
+    fn shown(&self) -> String {
+        let settings =
+            self.settings.iter().map(|setting| format!("--set {}={}", setting.path, setting.value));
+        let duration = self.duration.map(|duration| format!("--duration {duration}"));
+        let shown: Vec<String> = settings.chain(duration).collect();
+        format!("with `{}`", shown.join(" "))
+    }
+}
+
+impl Scenario {
+    /// Checks and resolves a scenario that was made by a program.
+    ///
+    /// # Errors
+    ///
+    /// With everything that is wrong in it.
+    pub fn plan(&self, name: &str) -> Result<Plan, Invalid> {
+        resolve(self, name, None).map_err(|problems| Invalid::new(name, &Arc::from(""), problems))
+    }
+
+    /// The scenario as a file that reads back as the same.
+    ///
+    /// # Errors
+    ///
+    /// If a value of the matrix has no form in YAML.
+    pub fn to_yaml(&self) -> Result<String, serde_saphyr::SerializeError> {
+        serde_saphyr::to_string(self)
+    }
+}
+
+/// Lets a file of this program's version pass; any other is not looked at further.
+fn checked_version(tree: Node) -> Result<Node, Problem> {
+    let Value::Map(_) = tree.value else {
+        return Err(match tree.value {
+            Value::Null => Problem::new("the file is empty")
+                .help("`samestate new FILE` writes one to start from"),
+            _ => Problem::new("a scenario is a map of keys: `version`, `stores`, `clusters`, …")
+                .at(tree.place)
+                .help("`samestate new FILE` writes one to start from"),
+        });
+    };
+    let place = tree.place_of("version");
+    match tree.child("version").map(|node| &node.value) {
+        Some(Value::Unsigned(version)) if *version == u64::from(FORMAT_VERSION) => Ok(tree),
+        Some(Value::Unsigned(version)) if *version > u64::from(FORMAT_VERSION) => {
+            Err(Problem::new(format!(
+                "the file is of version {version}, and this program reads {FORMAT_VERSION}"
+            ))
+            .at(place)
+            .help("use a newer samestate"))
+        }
+        Some(_) => Err(Problem::new(format!("the only version there is is {FORMAT_VERSION}"))
+            .at(place)
+            .help(format!("write `version: {FORMAT_VERSION}`"))),
+        None => Err(Problem::new("the key `version` is missing")
+            .at(tree.place)
+            .help(format!("begin the file with `version: {FORMAT_VERSION}`"))),
+    }
+}
+
+/// Reads each item of each section by itself, so that one bad item does not hide another.
+fn decode_scenario(tree: &Node) -> Result<Scenario, Vec<Problem>> {
+    let mut problems = Vec::new();
+    items::<StoreSpec>(tree, "stores", &mut problems);
+    items::<ClusterSpec>(tree, "clusters", &mut problems);
+    items::<LinkSpec>(tree, "links", &mut problems);
+    items::<MirrorSpec>(tree, "mirrors", &mut problems);
+    items::<PhaseSpec>(tree, "phases", &mut problems);
+    items::<FaultSpec>(tree, "faults", &mut problems);
+    items::<EventSpec>(tree, "events", &mut problems);
+    items::<ObserveSpec>(tree, "observe", &mut problems);
+    items::<ExpectSpec>(tree, "expect", &mut problems);
+    match decode::<Scenario>(tree) {
+        Ok(scenario) if problems.is_empty() => Ok(scenario),
+        Ok(_) => Err(problems),
+        Err(problem) => {
+            problems.push(problem);
+            Err(problems)
+        }
+    }
+}
+
+fn items<'de, T: serde::Deserialize<'de>>(
+    tree: &'de Node,
+    section: &str,
+    problems: &mut Vec<Problem>,
+) {
+    let nodes: Vec<&Node> = match tree.child(section).map(|node| &node.value) {
+        Some(Value::List(items)) => items.iter().collect(),
+        Some(Value::Map(entries)) => entries.iter().map(|entry| &entry.node).collect(),
+        _ => Vec::new(), // the whole file's reading says what is wrong with it
+    };
+    problems.extend(nodes.into_iter().filter_map(|node| decode::<T>(node).err()));
+}
+
+/// Every combination of the matrix's values, the last path's changing fastest.
+fn combinations(matrix: Option<&Node>) -> Result<Vec<Vec<(&str, &Node)>>, Problem> {
+    let mut combinations = vec![Vec::new()];
+    let Some(Value::Map(entries)) = matrix.map(|matrix| &matrix.value) else {
+        return Ok(combinations);
+    };
+    for entry in entries {
+        let Value::List(values) = &entry.node.value else { continue };
+        if values.is_empty() {
+            let problem = Problem::new(format!("the matrix has no value for `{}`", entry.key));
+            return Err(problem.at(entry.node.place).help("list at least one"));
+        }
+        if combinations.len() * values.len() > CASES_MAX {
+            let problem = Problem::new(format!("the matrix has more than {CASES_MAX} cases"));
+            return Err(problem.at(entry.key_place));
+        }
+        combinations = combinations
+            .into_iter()
+            .flat_map(|chosen: Vec<(&str, &Node)>| {
+                values.iter().map(move |value| {
+                    let mut chosen = chosen.clone();
+                    chosen.push((entry.key.as_str(), value));
+                    chosen
+                })
+            })
+            .collect();
+    }
+    Ok(combinations)
+}
+
+fn case(
+    name: &str,
+    tree: &Node,
+    combination: Vec<(&str, &Node)>,
+    duration: Option<Span>,
+) -> Result<Case, Vec<Problem>> {
+    let mut tree = tree.clone();
+    let mut with = BTreeMap::new();
+    for (path, value) in combination {
+        tree.set(path, value.clone()).map_err(|problem| vec![problem.at(value.place)])?;
+        with.insert(path.to_owned(), json(value));
+    }
+    let mut scenario = decode_scenario(&tree)?;
+    if let Some(duration) = duration {
+        scenario.rescale(duration).map_err(|problem| vec![problem])?;
+    }
+    let plan = resolve(&scenario, name, Some(&tree))?;
+    Ok(Case { with, scenario, plan })
+}
+
+fn json(node: &Node) -> serde_json::Value {
+    // Only a map with keys that are no texts has no form in JSON, and a tree has none.
+    node.serialize(serde_json::value::Serializer).unwrap_or_default()
+}

@@ -1,0 +1,218 @@
+//! Links and mirrors: who feeds whom, and that it can be so.
+
+use std::collections::BTreeMap;
+
+use super::Resolver;
+use crate::scenario::model::LinkSpec;
+use crate::scenario::near::suggest;
+use crate::scenario::plan::{Address, LinkPlan, Login, MirrorPlan, NodeId};
+use crate::scenario::topology::{looped, upstreams};
+
+impl Resolver<'_> {
+    /// The links that are right in themselves, each at its position in the file.
+    pub(super) fn links(&mut self) -> Vec<LinkPlan> {
+        let scenario = self.scenario;
+        self.distinct(
+            scenario.links.iter().enumerate().filter_map(|(index, link)| {
+                Some((format!("links.{index}.name"), link.name.as_deref()?))
+            }),
+            "links",
+        );
+        let mut listeners: BTreeMap<Address, usize> = BTreeMap::new();
+        let mut links = Vec::new();
+        for (index, spec) in scenario.links.iter().enumerate() {
+            let path = format!("links.{index}");
+            let address = self.address(&path, spec);
+            if let Some(address) = &address
+                && let Some(first) = listeners.insert(address.clone(), index)
+            {
+                let key = if spec.tcp.is_some() { "tcp" } else { "unix" };
+                self.complain(
+                    &format!("{path}.{key}"),
+                    format!("two listeners on {address}: link {first} listens there too"),
+                    "give each server an address of its own; one link may carry several stores \
+                     and have several clients",
+                );
+            }
+            let ends = self.ends(&path, spec);
+            let login = self.login(&path, spec);
+            if let (Some(address), Some((server, clients))) = (address, ends) {
+                let name = spec.name.clone().unwrap_or_else(|| {
+                    let server = &self.nodes[server.index()].name;
+                    format!("{} from {server} over {address}", spec.store.0.join(", "))
+                });
+                links.push(LinkPlan {
+                    index,
+                    name,
+                    stores: spec.store.0.clone(),
+                    server,
+                    address,
+                    clients,
+                    login,
+                    backoff_max: spec.backoff_max.map(|span| span.get()),
+                });
+            }
+        }
+        // Positions are only meaningful while every link is there; otherwise no plan comes out.
+        links
+    }
+
+    fn address(&mut self, path: &str, spec: &LinkSpec) -> Option<Address> {
+        match (spec.tcp, &spec.unix) {
+            (Some(0), None) => {
+                self.complain(&format!("{path}.tcp"), "a port is a number from 1 to 65535", "");
+                None
+            }
+            (Some(port), None) => Some(Address::Tcp(port)),
+            (None, Some(socket)) if socket.as_os_str().is_empty() => {
+                self.complain(&format!("{path}.unix"), "the socket has no path", "");
+                None
+            }
+            (None, Some(socket)) => Some(Address::Unix(socket.clone())),
+            (None, None) => {
+                let help = "write `tcp: PORT` or `unix: PATH`";
+                self.complain(path, "the link does not say where its server listens", help);
+                None
+            }
+            (Some(_), Some(_)) => {
+                let message = "a link listens either on `tcp` or on `unix`, not on both";
+                self.complain(&format!("{path}.unix"), message, "remove one of the two");
+                None
+            }
+        }
+    }
+
+    /// The server's node and the clients'; `None` if one of them is wrong.
+    fn ends(&mut self, path: &str, spec: &LinkSpec) -> Option<(NodeId, Vec<NodeId>)> {
+        let before = self.problems.len();
+        let server = self.node(&format!("{path}.server"), &spec.server);
+        if spec.store.0.is_empty() {
+            self.complain(&format!("{path}.store"), "the link carries no store", "name one");
+        }
+        let several = spec.store.0.len() > 1;
+        for (index, store) in spec.store.0.iter().enumerate() {
+            let store_path =
+                if several { format!("{path}.store.{index}") } else { format!("{path}.store") };
+            if spec.store.0[..index].contains(store) {
+                self.complain(&store_path, format!("the link carries `{store}` twice"), "");
+            }
+            self.store_at(&store_path, store, server);
+        }
+        let mut clients = Vec::new();
+        for (index, name) in spec.client.0.iter().enumerate() {
+            let client_path = format!("{path}.client.{index}");
+            let Some(client) = self.node(&client_path, name) else { continue };
+            if Some(client) == server {
+                let message = format!("`{name}` cannot be a client of itself");
+                self.complain(&client_path, message, "link it to another node");
+                continue;
+            }
+            for store in &spec.store.0 {
+                if self.scenario.stores.contains_key(store) {
+                    self.store_at(&client_path, store, Some(client));
+                }
+            }
+            clients.push(client);
+        }
+        (self.problems.len() == before).then_some((server?, clients))
+    }
+
+    fn login(&mut self, path: &str, spec: &LinkSpec) -> Option<Login> {
+        let name = spec.login.as_ref()?;
+        let Some(password) = self.scenario.logins.get(name) else {
+            let names: Vec<&str> = self.scenario.logins.keys().map(String::as_str).collect();
+            let help = suggest(name, &names);
+            self.complain(
+                &format!("{path}.login"),
+                format!("there is no login `{name}` under `logins`"),
+                help,
+            );
+            return None;
+        };
+        Some(Login { name: name.clone(), password: password.clone() })
+    }
+
+    /// The clients of the links in the file's order, once no node has two servers for one store
+    /// and no store's links form a loop.
+    pub(super) fn attached(&mut self, links: &[LinkPlan]) -> Vec<(NodeId, usize)> {
+        let mut attached = Vec::new();
+        if links.len() < self.scenario.links.len() {
+            return attached; // some link is wrong in itself: what the others form says nothing
+        }
+        for link in links {
+            for (index, &client) in link.clients.iter().enumerate() {
+                let path = format!("links.{}.client.{index}", link.index);
+                self.attach(&path, client, link, links, &mut attached);
+            }
+        }
+        attached
+    }
+
+    /// Attaches one more client, unless that gives it a second server or closes a loop.
+    pub(super) fn attach(
+        &mut self,
+        path: &str,
+        client: NodeId,
+        link: &LinkPlan,
+        links: &[LinkPlan],
+        attached: &mut Vec<(NodeId, usize)>,
+    ) {
+        let client_name = self.nodes[client.index()].name.clone();
+        for store in &link.stores {
+            let other = attached
+                .iter()
+                .find(|(node, other)| *node == client && links[*other].stores.contains(store));
+            if let Some((_, other)) = other {
+                let server = &self.nodes[links[*other].server.index()].name;
+                self.complain(
+                    path,
+                    format!(
+                        "`{client_name}` would have two upstreams for the store `{store}`: it is \
+                         already a client of `{server}` by link {other}"
+                    ),
+                    "a node has one source of truth for each store (A10)",
+                );
+                return;
+            }
+        }
+        attached.push((client, link.index));
+        for store in &link.stores {
+            let Some(nodes) = looped(&upstreams(store, &self.nodes, links, attached)) else {
+                continue;
+            };
+            attached.pop();
+            let name = |node: &NodeId| format!("`{}`", self.nodes[node.index()].name);
+            let way: Vec<String> = nodes.iter().chain(nodes.first()).map(name).collect();
+            let message = format!(
+                "this closes a loop in the store `{store}`: {}",
+                way.join(", which is fed by ")
+            );
+            self.complain(path, message, "a store needs one node that nobody feeds");
+            return;
+        }
+    }
+
+    pub(super) fn mirrors(&mut self) -> Vec<MirrorPlan> {
+        let scenario = self.scenario;
+        let mut mirrors = Vec::new();
+        for (index, spec) in scenario.mirrors.iter().enumerate() {
+            let path = format!("mirrors.{index}");
+            let at = self.node(&format!("{path}.at"), &spec.at);
+            self.store_at(&format!("{path}.from"), &spec.from, at);
+            let to_path = format!("{path}.to");
+            if self.store_at(&to_path, &spec.to, at)
+                && scenario.stores[&spec.to].reducer != "replace"
+            {
+                let message = format!("the store `{}` cannot take a mirror's states", spec.to);
+                self.complain(&to_path, message, "its reducer has to be `replace`");
+            }
+            if spec.from == spec.to {
+                self.complain(&to_path, "a store cannot mirror itself", "");
+            }
+            if let Some(at) = at {
+                mirrors.push(MirrorPlan { at, from: spec.from.clone(), to: spec.to.clone() });
+            }
+        }
+        mirrors
+    }
+}

@@ -1,0 +1,123 @@
+//! Stores, clusters and the nodes that they are made of.
+
+use std::collections::BTreeMap;
+
+use super::Resolver;
+use crate::scenario::model::{ClusterSpec, Mode};
+use crate::scenario::near::suggest;
+use crate::scenario::plan::{NodeId, NodePlan, StorePlan};
+use crate::scenario::reducers;
+
+/// The most processes that one scenario starts.
+const NODES_MAX: u32 = 1_000;
+
+impl Resolver<'_> {
+    pub(super) fn stores(&mut self) -> BTreeMap<String, StorePlan> {
+        let scenario = self.scenario;
+        if scenario.stores.is_empty() {
+            self.complain("stores", "the scenario has no store", "name at least one");
+        }
+        let mut stores = BTreeMap::new();
+        for (name, spec) in &scenario.stores {
+            let path = format!("stores.{name}");
+            self.good_name(&path, name);
+            match reducers::find(&spec.reducer) {
+                Some(reducer) => {
+                    if spec.size.is_some() && !reducer.sized {
+                        self.complain(
+                            &format!("{path}.size"),
+                            format!("the reducer `{}` takes no `size`", reducer.name),
+                            "",
+                        );
+                    }
+                }
+                None => {
+                    let names: Vec<&str> = reducers::all().iter().map(|known| known.name).collect();
+                    self.complain(
+                        &format!("{path}.reducer"),
+                        format!("there is no reducer `{}`", spec.reducer),
+                        suggest(&spec.reducer, &names),
+                    );
+                }
+            }
+            let plan = StorePlan {
+                name: name.clone(),
+                reducer: spec.reducer.clone(),
+                size_bytes: spec.size.map(|size| size.0),
+                resync: spec.resync.unwrap_or_default(),
+                log_bytes: spec.log_bytes.map(|size| size.0),
+            };
+            stores.insert(name.clone(), plan);
+        }
+        stores
+    }
+
+    pub(super) fn nodes(&mut self) {
+        let scenario = self.scenario;
+        if scenario.clusters.is_empty() {
+            self.complain("clusters", "the scenario has no cluster", "name at least one");
+        }
+        let mut total = 0u32;
+        for (name, spec) in &scenario.clusters {
+            let path = format!("clusters.{name}");
+            self.good_name(&path, name);
+            total = total.saturating_add(spec.workers).saturating_add(1);
+            if total > NODES_MAX {
+                self.complain(
+                    &format!("{path}.workers"),
+                    format!("the scenario has more than {NODES_MAX} processes"),
+                    "",
+                );
+                return;
+            }
+            let stores = self.stores_of(&path, spec);
+            let workers = (1..=spec.workers).map(Some);
+            for worker in std::iter::once(None).chain(workers) {
+                let node_name = match worker {
+                    None => format!("{name}.master"),
+                    Some(index) => format!("{name}.worker[{index}]"),
+                };
+                self.nodes.push(NodePlan {
+                    id: NodeId(self.nodes.len() as u32),
+                    name: node_name,
+                    cluster: name.clone(),
+                    worker,
+                    stores: stores.clone(),
+                });
+            }
+        }
+    }
+
+    /// The stores that a cluster's nodes open, each with the mode in which they feed others.
+    fn stores_of(&mut self, path: &str, spec: &ClusterSpec) -> BTreeMap<String, Mode> {
+        let scenario = self.scenario;
+        let mut names: Vec<&String> = Vec::new();
+        match &spec.stores {
+            None => names.extend(scenario.stores.keys()),
+            Some(listed) => {
+                for (index, name) in listed.iter().enumerate() {
+                    if self.store(&format!("{path}.stores.{index}"), name) {
+                        names.push(name);
+                    }
+                }
+            }
+        }
+        for store in spec.modes.keys() {
+            let mode_path = format!("{path}.modes.{store}");
+            let known: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+            if !known.contains(&store.as_str()) {
+                let message = format!("the cluster opens no store `{store}`");
+                let help = suggest(store, &known);
+                self.complain_of_key(&mode_path, message, help);
+            }
+        }
+        names
+            .into_iter()
+            .map(|name| {
+                let by_store = scenario.stores[name].mode;
+                let mode = spec.modes.get(name).copied().or(by_store).unwrap_or_default();
+                (name.clone(), mode)
+            })
+            .collect()
+    }
+}

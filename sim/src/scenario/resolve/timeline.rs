@@ -1,0 +1,137 @@
+//! Phases, one after the other, and what is made to happen in their midst.
+
+use std::time::Duration;
+
+use super::Resolver;
+use crate::scenario::model::{Arrival, LoadSpec};
+use crate::scenario::plan::{Event, LinkPlan, LoadPlan, NodeId, PhasePlan, TimedEvent};
+use crate::scenario::quantity::Span;
+use crate::scenario::reducers;
+use crate::scenario::topology::Topology;
+
+/// The longest that a scenario runs: long enough for any soak, short enough to add up.
+const RUN_MAX: Duration = Duration::from_secs(366 * 86_400);
+
+impl Resolver<'_> {
+    pub(super) fn phases(&mut self) -> Vec<PhasePlan> {
+        let scenario = self.scenario;
+        if scenario.phases.is_empty() {
+            self.complain("phases", "the scenario has no phase", "give it at least one");
+        }
+        self.distinct(
+            scenario
+                .phases
+                .iter()
+                .enumerate()
+                .map(|(index, phase)| (format!("phases.{index}.name"), phase.name.as_str())),
+            "phases",
+        );
+        let mut start = Duration::ZERO;
+        let mut stream = 0;
+        let mut phases = Vec::new();
+        for (index, spec) in scenario.phases.iter().enumerate() {
+            let path = format!("phases.{index}");
+            let duration_path = format!("{path}.duration");
+            self.above_zero(&duration_path, spec.duration);
+            let duration = spec.duration.get();
+            if start + duration > RUN_MAX {
+                self.complain(&duration_path, "the run would last more than a year", "");
+                return phases;
+            }
+            let mut load = Vec::new();
+            for (index, spec) in spec.load.iter().enumerate() {
+                load.extend(self.load(&format!("{path}.load.{index}"), spec, stream));
+                stream += 1;
+            }
+            phases.push(PhasePlan { name: spec.name.clone(), start, duration, load });
+            start += duration;
+        }
+        phases
+    }
+
+    fn load(&mut self, path: &str, spec: &LoadSpec, stream: u64) -> Option<LoadPlan> {
+        let at = self.node(&format!("{path}.at"), &spec.at);
+        if self.store_at(&format!("{path}.store"), &spec.store, at)
+            && spec.payload.is_some()
+            && let Some(reducer) = reducers::find(&self.scenario.stores[&spec.store].reducer)
+            && !reducer.payload
+        {
+            let message = format!("actions of the reducer `{}` carry no payload", reducer.name);
+            self.complain(&format!("{path}.payload"), message, "");
+        }
+        match &spec.arrival {
+            Arrival::Every(every) => self.above_zero(&format!("{path}.arrival.every"), *every),
+            Arrival::Burst(burst) => {
+                self.above_zero(&format!("{path}.arrival.burst.every"), burst.every);
+            }
+            Arrival::Rate(_) | Arrival::Poisson(_) | Arrival::Ramp(_) | Arrival::Closed(_) => {}
+        }
+        Some(LoadPlan {
+            stream,
+            at: at?,
+            store: spec.store.clone(),
+            arrival: spec.arrival.clone(),
+            payload_bytes: spec.payload.map(|size| size.0),
+            poison: spec.poison.unwrap_or_default(),
+        })
+    }
+
+    /// Complains of a length of time that is zero.
+    pub(super) fn above_zero(&mut self, path: &str, span: Span) {
+        if span.get().is_zero() {
+            self.complain(path, "must be longer than zero", "write for example `100ms`");
+        }
+    }
+
+    /// The events in order, each with the topology that it leads to.
+    pub(super) fn events(
+        &mut self,
+        links: &[LinkPlan],
+        mut attached: Vec<(NodeId, usize)>,
+        end: Duration,
+    ) -> Vec<TimedEvent> {
+        let scenario = self.scenario;
+        let mut order: Vec<usize> = (0..scenario.events.len()).collect();
+        order.sort_by_key(|&index| scenario.events[index].at);
+        let mut events = Vec::new();
+        for index in order {
+            let spec = &scenario.events[index];
+            let path = format!("events.{index}");
+            self.within_run(&format!("{path}.at"), spec.at, end);
+            let Some(create) = &spec.create_client else {
+                let help = "write for example `create_client: { client: beta.master, link: 0 }`";
+                self.complain(&path, "the event does not say what happens", help);
+                continue;
+            };
+            let path = format!("{path}.create_client");
+            let client = self.node(&format!("{path}.client"), &create.client);
+            let link = self.link(&format!("{path}.link"), &create.link, links);
+            let all_links_good = links.len() == scenario.links.len();
+            let (Some(client), Some(link), true) = (client, link, all_links_good) else { continue };
+            let client_path = format!("{path}.client");
+            if links[link].server == client {
+                let message = format!("`{}` cannot be a client of itself", create.client);
+                self.complain(&client_path, message, "link it to another node");
+                continue;
+            }
+            for store in &links[link].stores {
+                self.store_at(&client_path, store, Some(client));
+            }
+            self.attach(&client_path, client, &links[link], links, &mut attached);
+            events.push(TimedEvent {
+                at: spec.at.get(),
+                event: Event::CreateClient { client, link },
+                topology: Topology::build(&self.nodes, links, &attached),
+            });
+        }
+        events
+    }
+
+    /// Complains of an instant that the run never reaches.
+    pub(super) fn within_run(&mut self, path: &str, at: Span, end: Duration) {
+        if !end.is_zero() && at.get() >= end {
+            let message = format!("{at} is after the run's end, at {}", Span(end));
+            self.complain(path, message, "make it earlier, or a phase longer");
+        }
+    }
+}
