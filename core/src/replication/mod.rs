@@ -1,5 +1,37 @@
 //! The protocol as a state machine: no sockets, no clocks, no randomness of its own.
+//!
+//! A store is a log; a link is a cursor over it. One [`Replica`] is one store at one node. Time,
+//! random numbers and the cost of work are passed in, so that a simulation that passes the same
+//! ones sees the same history.
+//!
+//! What is promised, and numbered in `docs/ARCHITECTURE.md`: one order (I1), one state a version
+//! (I2), every `Ok` exactly once (I3), honest errors (I4), an origin's order (I5), its own writes
+//! read (I6), convergence (I7), bounded memory (I8), and truthful subscriptions (I10).
 
+mod config;
+mod downstream;
+mod events;
+mod log;
+mod machine;
+mod observer;
+mod origin;
+mod output;
+mod replica;
+mod sessions;
+mod upstream;
+mod verify;
 mod version;
 
-pub use version::{Epoch, Lineage, NodeId, Version};
+#[cfg(feature = "mutants")]
+pub use config::Mutant;
+pub use config::{Config, Mode, Resync};
+pub use downstream::Snapshot;
+pub use events::{Change, Changes, Jump};
+pub use log::Log;
+pub use machine::{Fault, Frozen, Machine};
+pub use observer::Observer;
+pub use origin::{Origin, Resolution};
+pub use output::{Counters, Image, LinkFault, LinkId, Output, Report};
+pub use replica::{Decode, Decoded, Dispatched, Job, JobDone, Received, Refused, Replica};
+pub use sessions::{Sessions, Verdict};
+pub use version::{Epoch, LIVES_MAX, Lineage, NodeId, Version};

@@ -180,6 +180,15 @@ mod kind {
 }
 
 impl Message {
+    /// The kind of a frame of dispatches, for those who write one in place.
+    pub const DISPATCH: u8 = kind::DISPATCH;
+
+    /// The kind of a frame of entries, for those who write one in place.
+    pub const ENTRIES: u8 = kind::ENTRIES;
+
+    /// The kind of a frame with a part of a snapshot, for those who write one in place.
+    pub const SNAPSHOT_CHUNK: u8 = kind::SNAPSHOT_CHUNK;
+
     fn kind(&self) -> u8 {
         match self {
             Message::Attach(_) => kind::ATTACH,
@@ -303,9 +312,7 @@ impl Message {
                 session: body.u64("session")?,
                 at: read_version(&mut body)?,
             },
-            kind::DIGEST => {
-                Message::Digest { seq: body.u64("seq")?, digest: body.u64("digest")? }
-            }
+            kind::DIGEST => Message::Digest { seq: body.u64("seq")?, digest: body.u64("digest")? },
             kind::CREDIT => Message::Credit { bytes: body.u64("credit")? },
             kind::HEARTBEAT => Message::Heartbeat { seq: body.u64("seq")? },
             unknown => return Err(WireError::UnknownKind(unknown)),

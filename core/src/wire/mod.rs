@@ -18,8 +18,8 @@ pub use frame::{Decoder, FRAME_HEADER_BYTES, Frame, begin_frame, channel_of, fin
 pub use message::{
     Answer, Attach, Codec, LinkMode, Message, Outcome, Refusal, RefusalKind, SnapshotHead, Status,
 };
-pub use reader::WireError;
 pub(crate) use reader::Reader;
+pub use reader::WireError;
 
 /// The version of this protocol. Two nodes of different versions refuse each other by name.
 pub const PROTOCOL_VERSION: u16 = 1;

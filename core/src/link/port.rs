@@ -1,0 +1,52 @@
+//! Where a connection and a store meet.
+
+use std::sync::Arc;
+
+use crate::replication::{LinkFault, LinkId};
+use crate::wire::Frame;
+
+/// On which side of a link this process is, for one store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The peer is nearer to the sequencer: this store follows it.
+    Upstream,
+    /// The peer may follow this store.
+    Downstream,
+}
+
+/// What a store may ask of a connection; cheap, and callable under the store's lock.
+pub trait Handle: Send + Sync {
+    /// There is something to send: call [`Port::fill`] until it writes nothing.
+    fn wake(&self);
+
+    /// End the connection, for this reason.
+    fn cut(&self, why: LinkFault);
+}
+
+/// A store, as the connections of its process see it. A connection may carry several stores; each
+/// is a `LinkId` to it alone, unique in the process.
+pub trait Port: Send + Sync {
+    /// The store's channel on every link.
+    fn channel(&self) -> u32;
+
+    /// The store's name, for the operator.
+    fn name(&self) -> &str;
+
+    /// The largest body of a frame that a peer may send, in bytes.
+    fn frame_bytes_max(&self) -> usize;
+
+    /// A connection is up and logged in.
+    fn up(&self, link: LinkId, side: Side, handle: Arc<dyn Handle>);
+
+    /// Takes a frame; decodes and installs a snapshot that it completes. An error: cut the link.
+    fn receive(&self, link: LinkId, frame: &Frame) -> Result<(), LinkFault>;
+
+    /// Appends what goes over the link next, about `budget` bytes; nothing when there is nothing.
+    fn fill(&self, link: LinkId, out: &mut Vec<u8>, budget: usize);
+
+    /// The connection ended.
+    fn down(&self, link: LinkId);
+
+    /// Something for the operator (`on_error`).
+    fn report(&self, text: &str);
+}

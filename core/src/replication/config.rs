@@ -1,0 +1,139 @@
+//! What a replica is told once, when it is made.
+
+use std::time::Duration;
+
+use crate::wire::Codec;
+
+/// What a node sends downstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// The whole state at each change; while the link is busy, states in between are skipped.
+    #[default]
+    Snapshot,
+    /// The actions, and a check of the state now and then.
+    Action,
+}
+
+/// How copies are checked, or renewed, in mode `action`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resync {
+    /// Every this many actions all nodes compare their digests, and one that differs heals.
+    Verify(u64),
+    /// Every this many actions the sender cuts a snapshot for the links that stand just there.
+    Snapshot(u64),
+    /// Neither.
+    Off,
+}
+
+impl Default for Resync {
+    fn default() -> Self {
+        Resync::Verify(100)
+    }
+}
+
+/// A known bug, put in on purpose, so that the simulator can show that it would find it.
+#[cfg(feature = "mutants")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mutant {
+    /// A dispatch sent again after a reconnect is applied again.
+    NoDeduplication,
+    /// A snapshot holds one entry more than its version says.
+    SnapshotOneLate,
+    /// A resumed link begins one entry too far.
+    ResumeOffByOne,
+    /// A version of another life resumes as if it were of this one.
+    StaleEpoch,
+    /// A dispatch resolves before its entry is applied here.
+    EarlyAnswer,
+}
+
+/// The settings of a replica. All memory that it may use follows from these.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The store's declared name.
+    pub store: String,
+    /// The version of the shape of state and action, declared by the user.
+    pub schema_version: u32,
+    /// How payloads are encoded.
+    pub codec: Codec,
+    /// What this node sends downstream.
+    pub mode: Mode,
+    /// How copies are checked in mode `action`.
+    pub resync: Resync,
+    /// The share of one core that digests may take; `Verify` stretches its interval to keep it.
+    pub verify_budget: f64,
+    /// The log holds at most this many bytes of entries.
+    pub log_bytes_max: usize,
+    /// An encoded action may have at most this many bytes.
+    pub action_bytes_max: usize,
+    /// An encoded state may have at most this many bytes.
+    pub snapshot_bytes_max: usize,
+    /// A node has at most this many dispatches under way; past it, `Busy`.
+    pub window: usize,
+    /// ... and at most this many bytes of them.
+    pub window_bytes: usize,
+    /// A dispatch that is unresolved for this long resolves as `OutcomeUnknown`; `None`: never.
+    pub dispatch_deadline: Option<Duration>,
+    /// An idle link says after this long that it lives.
+    pub heartbeat: Duration,
+    /// A link that was silent for this long is cut.
+    pub dead_after: Duration,
+    /// A link that has not moved for this long may fall off the log.
+    pub stall_grace: Duration,
+    /// The sequencer remembers at most this many sessions.
+    pub sessions_max: usize,
+    /// Subscribers may be at most this many actions behind before they are told of a jump.
+    pub events_max: usize,
+    /// A bug to put in.
+    #[cfg(feature = "mutants")]
+    pub mutant: Option<Mutant>,
+}
+
+impl Config {
+    /// The defaults, for a store of this name.
+    pub fn new(store: impl Into<String>) -> Self {
+        Config {
+            store: store.into(),
+            schema_version: 1,
+            codec: Codec::default(),
+            mode: Mode::default(),
+            resync: Resync::default(),
+            verify_budget: 0.01,
+            log_bytes_max: 16 << 20,
+            action_bytes_max: 4 << 20,
+            snapshot_bytes_max: 1 << 30,
+            window: 4096,
+            window_bytes: 8 << 20,
+            dispatch_deadline: None,
+            heartbeat: Duration::from_millis(500),
+            dead_after: Duration::from_secs(5),
+            stall_grace: Duration::from_millis(250),
+            sessions_max: 4096,
+            events_max: 4096,
+            #[cfg(feature = "mutants")]
+            mutant: None,
+        }
+    }
+
+    /// The largest body of a frame that a logged-in peer may send, in bytes.
+    pub fn frame_bytes_max(&self) -> usize {
+        self.action_bytes_max + (256 << 10)
+    }
+
+    #[cfg(feature = "mutants")]
+    pub(super) fn has(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+}
+
+/// Whether a test put this bug in; always false in a build without the feature `mutants`.
+macro_rules! mutant {
+    ($config:expr, $name:ident) => {{
+        #[cfg(feature = "mutants")]
+        let put_in = $config.has($crate::replication::config::Mutant::$name);
+        #[cfg(not(feature = "mutants"))]
+        let put_in = false;
+        put_in
+    }};
+}
+pub(super) use mutant;

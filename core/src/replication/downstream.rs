@@ -1,0 +1,93 @@
+//! A link to a node further from the sequencer: a cursor over the log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{NodeId, Version};
+use crate::wire::{LinkMode, Message, SnapshotHead};
+
+/// A state cut at one version, encoded once for all links that need it.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Where it was cut.
+    pub head: SnapshotHead,
+    /// The encoded state.
+    pub bytes: Vec<u8>,
+}
+
+/// What goes over the link next.
+#[derive(Clone, Debug)]
+pub(super) enum Feed {
+    /// The peer has not asked yet, or was refused.
+    Silent,
+    /// The peer asked before this node had a lineage.
+    Undecided { resume: Option<Version> },
+    /// Entries after the cursor; in mode `snapshot`, the next state after it.
+    Cursor,
+    /// A snapshot at `min` or later, as soon as there is one.
+    Wanting { min: u64 },
+    /// A snapshot, from this byte on; `None`: its head first.
+    Sending { snapshot: Arc<Snapshot>, offset: Option<usize> },
+}
+
+/// One downstream link of a store.
+#[derive(Debug)]
+pub(super) struct Downstream {
+    pub(super) node: Option<NodeId>,
+    pub(super) mode: LinkMode,
+    pub(super) feed: Feed,
+    /// The last seq that went over the link.
+    pub(super) cursor: u64,
+    /// Whole frames that go before anything else.
+    pub(super) control: Vec<u8>,
+    pub(super) moved_at: Duration,
+    pub(super) sent_at: Duration,
+    pub(super) heard_at: Duration,
+    /// Bytes of dispatches that came, and up to where they may.
+    pub(super) received: u64,
+    pub(super) granted: u64,
+    /// The driver was told to fill, and has not come back empty.
+    pub(super) awake: bool,
+}
+
+impl Downstream {
+    pub(super) fn new(mode: LinkMode, now: Duration) -> Self {
+        Downstream {
+            node: None,
+            mode,
+            feed: Feed::Silent,
+            cursor: 0,
+            control: Vec::new(),
+            moved_at: now,
+            sent_at: now,
+            heard_at: now,
+            received: 0,
+            granted: 0,
+            awake: false,
+        }
+    }
+
+    pub(super) fn attached(&self) -> bool {
+        !matches!(self.feed, Feed::Silent)
+    }
+
+    /// Whether what the peer has, or is getting, lies on a lineage that it was told.
+    pub(super) fn knows_lineage(&self) -> bool {
+        matches!(self.feed, Feed::Cursor | Feed::Sending { offset: Some(_), .. })
+    }
+
+    pub(super) fn say(&mut self, channel: u32, message: &Message) {
+        message.write(&mut self.control, channel);
+    }
+
+    /// The entries before this seq are of no use to the link any more; `None` if it needs none.
+    pub(super) fn needs_after(&self) -> Option<u64> {
+        match &self.feed {
+            Feed::Cursor if self.mode == LinkMode::Action => Some(self.cursor),
+            Feed::Sending { snapshot, .. } if self.mode == LinkMode::Action => {
+                Some(snapshot.head.version.seq)
+            }
+            _ => None,
+        }
+    }
+}

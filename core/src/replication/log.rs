@@ -1,0 +1,176 @@
+//! The recent entries of a store, encoded, bounded in bytes. A link is a cursor over it.
+
+use std::collections::VecDeque;
+
+/// Entries are kept in runs of about this many bytes, dropped whole.
+const SEGMENT_BYTES: usize = 64 << 10;
+
+#[derive(Debug)]
+struct Segment {
+    /// The seq of the first entry.
+    first: u64,
+    bytes: Vec<u8>,
+    /// Where each entry begins.
+    starts: Vec<u32>,
+}
+
+impl Segment {
+    fn new(first: u64, room: usize) -> Self {
+        Segment { first, bytes: Vec::with_capacity(room), starts: Vec::with_capacity(512) }
+    }
+
+    fn end(&self) -> u64 {
+        self.first + self.starts.len() as u64
+    }
+
+    fn start_of(&self, index: usize) -> usize {
+        self.starts.get(index).map_or(self.bytes.len(), |start| *start as usize)
+    }
+}
+
+/// Entries `base + 1` to `head`, contiguous.
+#[derive(Debug)]
+pub struct Log {
+    segments: VecDeque<Segment>,
+    head: u64,
+    bytes: usize,
+    bytes_max: usize,
+    written: u64,
+}
+
+impl Log {
+    /// Empty, standing at `seq`.
+    pub fn new(seq: u64, bytes_max: usize) -> Self {
+        Log { segments: VecDeque::new(), head: seq, bytes: 0, bytes_max, written: 0 }
+    }
+
+    /// Forgets all entries and stands at `seq`.
+    pub fn reset(&mut self, seq: u64) {
+        self.segments.clear();
+        self.bytes = 0;
+        self.head = seq;
+    }
+
+    /// The seq before the first entry kept.
+    pub fn base(&self) -> u64 {
+        self.segments.front().map_or(self.head, |segment| segment.first - 1)
+    }
+
+    /// The seq of the last entry.
+    pub fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// Whether a cursor that has read up to `seq` can go on from there.
+    pub fn serves(&self, seq: u64) -> bool {
+        (self.base()..=self.head).contains(&seq)
+    }
+
+    /// Appends an entry, written by `write`, as seq `head + 1`.
+    pub fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let seq = self.head + 1;
+        if self.segments.back().is_none_or(|last| last.bytes.len() >= SEGMENT_BYTES) {
+            self.segments.push_back(Segment::new(seq, SEGMENT_BYTES + 1024));
+        }
+        let Some(last) = self.segments.back_mut() else { return };
+        let start = last.bytes.len();
+        last.starts.push(start as u32);
+        write(&mut last.bytes);
+        let added = last.bytes.len() - start;
+        self.bytes += added;
+        self.written += added as u64;
+        self.head = seq;
+        while self.bytes > self.bytes_max && self.segments.len() > 1 {
+            if let Some(dropped) = self.segments.pop_front() {
+                self.bytes -= dropped.bytes.len();
+            }
+        }
+    }
+
+    /// Passes over one entry without keeping it, for a node that nobody follows.
+    pub fn pass(&mut self) {
+        self.reset(self.head + 1);
+    }
+
+    /// How many bytes were ever appended.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// The bytes of entries after `seq`, whole entries, up to about `budget` bytes (one entry at
+    /// least), and the seq of the last of them. `None` if there are none.
+    pub fn read(&self, seq: u64, budget: usize) -> Option<(&[u8], u64)> {
+        if seq >= self.head {
+            return None;
+        }
+        let at = self.segments.partition_point(|segment| segment.end() <= seq + 1);
+        let segment = self.segments.get(at)?;
+        let from = usize::try_from((seq + 1).checked_sub(segment.first)?).ok()?;
+        let start = segment.start_of(from);
+        let fits = segment.starts[from + 1..]
+            .partition_point(|next| (*next as usize).saturating_sub(start) <= budget);
+        // `fits` counts the starts within the budget; the entry before each of them is whole.
+        let mut to = from + fits.max(1);
+        if to + 1 == segment.starts.len() && segment.bytes.len() - start <= budget {
+            to += 1;
+        }
+        let end = segment.start_of(to);
+        Some((&segment.bytes[start..end], segment.first + to as u64 - 1))
+    }
+
+    /// About how many bytes of entries follow `seq`; exact to a segment.
+    pub fn bytes_after(&self, seq: u64) -> usize {
+        let at = self.segments.partition_point(|segment| segment.end() <= seq + 1);
+        self.segments.iter().skip(at).map(|segment| segment.bytes.len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_empty_log_serves_only_where_it_stands() {
+        let log = Log::new(7, 1024);
+        assert!(log.serves(7) && !log.serves(6) && !log.serves(8));
+        assert_eq!(log.read(7, 100), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_cursor_reads_every_entry_once_and_in_order(
+            sizes in prop::collection::vec(1usize..5000, 1..200),
+            budget in 1usize..20_000,
+        ) {
+            let mut log = Log::new(10, usize::MAX);
+            let mut expected = Vec::new();
+            for (n, size) in sizes.iter().enumerate() {
+                log.append(|out| out.resize(out.len() + size, n as u8));
+                expected.resize(expected.len() + size, n as u8);
+            }
+            let (mut seq, mut read) = (10, Vec::new());
+            while let Some((bytes, last)) = log.read(seq, budget) {
+                prop_assert!(last > seq);
+                let whole: usize = sizes[(seq - 10) as usize..(last - 10) as usize].iter().sum();
+                prop_assert_eq!(whole, bytes.len());
+                prop_assert!(bytes.len() <= budget || last == seq + 1);
+                read.extend_from_slice(bytes);
+                seq = last;
+            }
+            prop_assert_eq!(seq, log.head());
+            prop_assert_eq!(read, expected);
+        }
+
+        #[test]
+        fn a_bounded_log_stays_bounded_and_contiguous(sizes in prop::collection::vec(1usize..9000, 1..200)) {
+            let mut log = Log::new(0, 200_000);
+            for size in sizes {
+                log.append(|out| out.resize(out.len() + size, 0));
+                prop_assert!(log.bytes <= 200_000 + SEGMENT_BYTES);
+                prop_assert!(log.read(log.base(), 1).is_some());
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What is replicated: a state and the reducer that changes it, as the protocol sees them.
+
+use std::fmt;
+
+/// Why an action was not applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The reducer refused it; the state is as it was.
+    Rejected(String),
+    /// The reducer panicked, and the state was put back as it was.
+    RolledBack(String),
+    /// The reducer panicked, and the state may be half changed.
+    Poisoned(String),
+    /// The payload is not an action of this store.
+    Undecodable(String),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Rejected(why) => f.write_str(why),
+            Fault::RolledBack(why) => write!(f, "the reducer panicked (rolled back): {why}"),
+            Fault::Poisoned(why) => write!(f, "the reducer panicked: {why}"),
+            Fault::Undecodable(why) => write!(f, "the action cannot be decoded: {why}"),
+        }
+    }
+}
+
+/// A state held still: what a snapshot or a digest is made from, away from the replica's lock.
+pub trait Frozen: Clone {
+    /// The encoded state.
+    fn encode(&self) -> Result<Vec<u8>, String>;
+
+    /// The structural digest of the state.
+    fn digest(&self) -> Result<u64, String>;
+}
+
+/// A deterministic state machine with encoded actions and states.
+pub trait Machine {
+    /// What subscribers are told; a shared pointer, or small.
+    type Action;
+    /// A decoded state, ready to take the place of the current one.
+    type State;
+    /// The current state, held still; O(1).
+    type Frozen: Frozen;
+
+    /// Applies an action that came as bytes.
+    fn apply(&mut self, payload: &[u8]) -> Result<Self::Action, Fault>;
+
+    /// Applies an action made in this process.
+    fn apply_local(&mut self, action: Self::Action) -> Result<Self::Action, Fault>;
+
+    /// Appends the encoded action to `out`.
+    fn encode_action(&self, action: &Self::Action, out: &mut Vec<u8>) -> Result<(), String>;
+
+    /// Holds the current state still.
+    fn freeze(&self) -> Self::Frozen;
+
+    /// Decodes a state; needs no lock.
+    fn decode_state(bytes: &[u8]) -> Result<Self::State, String>;
+
+    /// The digest of a decoded state; needs no lock.
+    fn digest_state(state: &Self::State) -> Result<u64, String>;
+
+    /// Puts a decoded state in the place of the current one.
+    fn install(&mut self, state: Self::State);
+}

@@ -1,0 +1,314 @@
+//! The dispatches of this node that are under way.
+//!
+//! A dispatch is in one of three places: not yet sent over the present attachment, sent, or
+//! answered with a version that this node has not reached. It leaves when it is resolved, in any
+//! order; its number is only given up when all before it have left.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::{Lineage, Version};
+use crate::wire::{Answer, Entry, FLAG_VOID, Outcome};
+
+/// What a dispatch came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// Ordered by the sequencer, and applied here.
+    Ok(Version),
+    /// The reducer refused it.
+    Rejected(String),
+    /// It may or may not have been applied, and nobody can say.
+    OutcomeUnknown,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Progress {
+    Waiting,
+    Answered(Version),
+    /// Given up, but it keeps its number.
+    Void,
+    /// Resolved while one before it is not.
+    Done,
+}
+
+#[derive(Debug)]
+struct Pending {
+    ticket: u64,
+    payload: Vec<u8>,
+    /// It has left this node at least once, so it may have been applied.
+    sent_ever: bool,
+    progress: Progress,
+    deadline: Option<Duration>,
+}
+
+/// The session of this node, and where it was issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Session {
+    id: u64,
+    at: Version,
+}
+
+/// The dispatches under way, numbered from `first` in the present session.
+#[derive(Debug)]
+pub struct Origin {
+    session: Option<Session>,
+    /// The request under which a session was asked for.
+    request: Option<u64>,
+    first: u64,
+    pending: VecDeque<Pending>,
+    bytes: usize,
+    /// How many from the front were sent over the present attachment.
+    sent: usize,
+    resolved: Vec<(u64, Resolution)>,
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Origin {
+            session: None,
+            request: None,
+            first: 1,
+            pending: VecDeque::new(),
+            bytes: 0,
+            sent: 0,
+            resolved: Vec::new(),
+        }
+    }
+}
+
+impl Origin {
+    /// Takes a dispatch on its way.
+    pub fn push(&mut self, ticket: u64, payload: Vec<u8>, deadline: Option<Duration>) {
+        self.bytes += payload.len();
+        let progress = Progress::Waiting;
+        self.pending.push_back(Pending { ticket, payload, sent_ever: false, progress, deadline });
+    }
+
+    /// How many numbers are taken.
+    pub fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Whether nothing is under way.
+    pub fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// The bytes of what is under way.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// What was resolved since this was last asked: tickets and what they came to.
+    pub fn take_resolved(&mut self) -> Vec<(u64, Resolution)> {
+        std::mem::take(&mut self.resolved)
+    }
+
+    /// Whether anything was resolved since [`Origin::take_resolved`].
+    pub fn has_resolved(&self) -> bool {
+        !self.resolved.is_empty()
+    }
+
+    /// The attachment was remade somewhere on the way up: all is to be sent again, in order.
+    pub fn resend(&mut self) {
+        self.sent = 0;
+        self.request = None;
+    }
+
+    /// Whether there is something to send that needs a session first.
+    pub fn wants_session(&self) -> bool {
+        self.session.is_none() && self.request.is_none() && !self.pending.is_empty()
+    }
+
+    /// Notes under which request a session was asked for.
+    pub fn session_requested(&mut self, request: u64) {
+        self.request = Some(request);
+    }
+
+    /// A session was issued; taken only if it is the one asked for.
+    pub fn session_opened(&mut self, request: u64, id: u64, at: Version) -> bool {
+        let ours = self.request == Some(request) && self.session.is_none();
+        if ours {
+            self.session = Some(Session { id, at });
+            self.request = None;
+            self.first = 1;
+            self.sent = 0;
+        }
+        ours
+    }
+
+    /// The session is gone. What was sent may have been applied; the rest goes into the next one.
+    pub fn session_lost(&mut self) {
+        self.session = None;
+        self.request = None;
+        self.sent = 0;
+        for pending in std::mem::take(&mut self.pending) {
+            if pending.sent_ever || matches!(pending.progress, Progress::Void | Progress::Done) {
+                self.bytes -= pending.payload.len();
+                if matches!(pending.progress, Progress::Waiting | Progress::Answered(_)) {
+                    self.resolved.push((pending.ticket, Resolution::OutcomeUnknown));
+                }
+            } else {
+                self.pending.push_back(pending);
+            }
+        }
+        self.first = 1;
+    }
+
+    /// Gives up everything under way.
+    pub fn abandon(&mut self) {
+        for pending in self.pending.drain(..) {
+            if matches!(pending.progress, Progress::Waiting | Progress::Answered(_)) {
+                self.resolved.push((pending.ticket, Resolution::OutcomeUnknown));
+            }
+        }
+        *self = Origin { resolved: std::mem::take(&mut self.resolved), ..Origin::default() };
+    }
+
+    /// The session and the lowest number still awaited, once there is a session.
+    pub fn awaits(&self) -> Option<(u64, u64)> {
+        self.session.map(|session| (session.id, self.first))
+    }
+
+    /// Writes entries not yet sent over this attachment, up to `budget` bytes and one at least,
+    /// to `out`. Returns how many bytes of entries that was.
+    pub fn write_unsent(&mut self, out: &mut Vec<u8>, budget: usize) -> usize {
+        let Some(session) = self.session else { return 0 };
+        let start = out.len();
+        while self.sent < self.pending.len() && out.len() - start < budget {
+            let counter = self.first + self.sent as u64;
+            let pending = &mut self.pending[self.sent];
+            match pending.progress {
+                Progress::Void | Progress::Done => {
+                    Entry::write(out, session.id, counter, FLAG_VOID, &[]);
+                }
+                _ => Entry::write(out, session.id, counter, 0, &pending.payload),
+            }
+            pending.sent_ever = true;
+            self.sent += 1;
+        }
+        out.len() - start
+    }
+
+    /// Whether [`Origin::write_unsent`] would write something.
+    pub fn has_unsent(&self) -> bool {
+        self.session.is_some() && self.sent < self.pending.len()
+    }
+
+    /// Takes the sequencer's answers. True if the session turned out to have expired.
+    ///
+    /// An answer with a version that is not on `lineage` is of another life: it counts for
+    /// nothing, and the dispatch is sent again when the attachment is remade.
+    pub fn answered(&mut self, session: u64, answers: Vec<Answer>, lineage: &Lineage) -> bool {
+        if self.session.is_none_or(|ours| ours.id != session) {
+            return false;
+        }
+        for Answer { counter, outcome } in answers {
+            let at = counter.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
+            let Some(pending) = at.and_then(|at| self.pending.get_mut(at)) else { continue };
+            if !matches!(pending.progress, Progress::Waiting | Progress::Answered(_)) {
+                if outcome != Outcome::Expired {
+                    pending.progress = Progress::Done;
+                    continue;
+                }
+                self.session_lost();
+                return true;
+            }
+            let resolution = match outcome {
+                Outcome::Applied(version) => {
+                    if lineage.contains(version) {
+                        pending.progress = Progress::Answered(version);
+                    }
+                    continue;
+                }
+                Outcome::Rejected(reason) => Resolution::Rejected(reason),
+                Outcome::Unknown => Resolution::OutcomeUnknown,
+                Outcome::Expired => {
+                    self.session_lost();
+                    return true;
+                }
+            };
+            self.bytes -= std::mem::take(&mut pending.payload).len();
+            pending.progress = Progress::Done;
+            self.resolved.push((pending.ticket, resolution));
+        }
+        false
+    }
+
+    /// Resolves what was answered with a version that this node, now at `seq`, has reached.
+    pub fn reached(&mut self, seq: u64) {
+        for pending in &mut self.pending {
+            match pending.progress {
+                Progress::Answered(version) if version.seq <= seq => {
+                    self.bytes -= std::mem::take(&mut pending.payload).len();
+                    pending.progress = Progress::Done;
+                    self.resolved.push((pending.ticket, Resolution::Ok(version)));
+                }
+                Progress::Done | Progress::Void => {}
+                _ => break,
+            }
+        }
+        self.retire();
+    }
+
+    /// Resolves all that was answered, applied here or not.
+    #[cfg(feature = "mutants")]
+    pub(super) fn reached_early(&mut self) {
+        self.reached(u64::MAX);
+    }
+
+    /// Gives up the numbers of what has left at the front. A void keeps its own until the
+    /// sequencer has seen it.
+    fn retire(&mut self) {
+        while self.pending.front().is_some_and(|front| front.progress == Progress::Done) {
+            self.pending.pop_front();
+            self.first += 1;
+            self.sent = self.sent.saturating_sub(1);
+        }
+    }
+
+    /// Another lineage: an answer that lies off it counts for nothing, and a session that was
+    /// issued off it is gone. True if something is to be sent again.
+    pub fn lineage_changed(&mut self, lineage: &Lineage) -> bool {
+        let mut again = false;
+        for pending in &mut self.pending {
+            if let Progress::Answered(version) = pending.progress
+                && !lineage.contains(version)
+            {
+                pending.progress = Progress::Waiting;
+                again = true;
+            }
+        }
+        if self.session.is_some_and(|session| !lineage.contains(session.at)) {
+            self.session_lost();
+            again = true;
+        }
+        if again {
+            self.sent = 0;
+        }
+        again
+    }
+
+    /// Resolves what has passed its deadline. It keeps its number, as a void.
+    pub fn expire(&mut self, now: Duration) {
+        for pending in &mut self.pending {
+            let late = pending.deadline.is_some_and(|deadline| deadline <= now);
+            if late && matches!(pending.progress, Progress::Waiting | Progress::Answered(_)) {
+                self.bytes -= std::mem::take(&mut pending.payload).len();
+                pending.progress = Progress::Void;
+                self.resolved.push((pending.ticket, Resolution::OutcomeUnknown));
+            }
+        }
+    }
+
+    /// The next dispatches for a sequencer in this very node: ticket and payload.
+    pub fn pop_local(&mut self) -> Option<(u64, Vec<u8>)> {
+        loop {
+            let pending = self.pending.pop_front()?;
+            self.bytes -= pending.payload.len();
+            if pending.progress == Progress::Waiting {
+                return Some((pending.ticket, pending.payload));
+            }
+        }
+    }
+}

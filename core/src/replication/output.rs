@@ -1,0 +1,178 @@
+//! What a replica asks of whoever drives it.
+
+use std::fmt;
+
+use thiserror::Error;
+
+use super::replica::Job;
+use super::sessions::Sessions;
+use super::{Lineage, Machine, NodeId, Resolution, Version};
+use crate::wire::{Refusal, WireError};
+
+/// A link of this process, numbered by the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+impl fmt::Display for LinkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "link {}", self.0)
+    }
+}
+
+/// Something to be done.
+pub enum Output<M: Machine> {
+    /// Call `fill` for this link.
+    Wake(LinkId),
+    /// End this link; an upstream link is to be remade later.
+    Cut(LinkId, LinkFault),
+    /// Run this away from the lock, and hand in what it comes to.
+    Run(Job<M::Frozen>),
+    /// The dispatch with this ticket is resolved.
+    Resolved {
+        /// As handed in with the dispatch.
+        ticket: u64,
+        /// What it came to.
+        resolution: Resolution,
+    },
+    /// `connected` changed.
+    Connected(bool),
+    /// Something for the operator.
+    Report(Report),
+}
+
+/// What an operator should hear of.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Report {
+    /// This node's copy differed from the sequencer's; it heals.
+    #[error("the state at version {0} differs from the sequencer's; healing by a snapshot")]
+    Diverged(Version),
+    /// The copy differs again right after healing.
+    #[error(
+        "the reducer is not deterministic: the state at version {0} differs again right after a \
+         heal; it is left as it is. Look for clocks, random numbers, and sets in the state"
+    )]
+    NonDeterministic(Version),
+    /// The reducer did something to this copy only.
+    #[error(
+        "action {seq} failed here though the sequencer applied it ({why}); healing by a snapshot"
+    )]
+    FailedHere {
+        /// Which action.
+        seq: u64,
+        /// How it failed.
+        why: String,
+    },
+    /// The reducer panicked at the sequencer.
+    #[error("the store is poisoned, no dispatch is taken any more: {0}")]
+    Poisoned(String),
+    /// A sequencer died with actions that this node had applied.
+    #[error("the sequencer lost its newest actions: rolled back from version {from} to {to}")]
+    HistoryLost {
+        /// The version before.
+        from: Version,
+        /// The version after.
+        to: Version,
+    },
+    /// A relay cannot pass on what it does not get.
+    #[error("this node is in mode action but its upstream sends snapshots, so it sends snapshots")]
+    FedBySnapshots,
+    /// A state could not be encoded or digested.
+    #[error("the state at version {version} cannot be encoded: {why}")]
+    Unencodable {
+        /// Where.
+        version: Version,
+        /// What the encoder said.
+        why: String,
+    },
+}
+
+/// Why a link is cut.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum LinkFault {
+    /// Its bytes make no sense.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// A message that has no place there.
+    #[error("the peer sent {0} where it has no place")]
+    Unexpected(&'static str),
+    /// Entries that do not follow what this node has.
+    #[error("entries begin at {got} where {expected} was to come")]
+    Disorder {
+        /// The seq that should have come.
+        expected: u64,
+        /// The seq that came.
+        got: u64,
+    },
+    /// Entries of another life of the sequencer.
+    #[error("entries of another life of the sequencer than announced")]
+    Epoch,
+    /// A lineage that this node's version does not lie on, without a snapshot.
+    #[error("a lineage without version {0}")]
+    Lineage(Version),
+    /// Nothing came for too long.
+    #[error("nothing was heard for {0:?}")]
+    Silent(std::time::Duration),
+    /// A snapshot beyond the limit.
+    #[error("a snapshot of {len} bytes exceeds the limit of {limit} bytes")]
+    SnapshotTooLong {
+        /// Claimed, in bytes.
+        len: u64,
+        /// Accepted, in bytes.
+        limit: usize,
+    },
+    /// A snapshot whose bytes are not those that were sent.
+    #[error("the checksum of a snapshot does not match its bytes")]
+    SnapshotChecksum,
+    /// A snapshot that is no state of this store.
+    #[error("the snapshot cannot be decoded: {0}")]
+    Undecodable(String),
+    /// The path to the sequencer leads through this node.
+    #[error("a loop: the path to the sequencer leads through this node ({0})")]
+    Loop(NodeId),
+    /// The upstream will not serve.
+    #[error("the upstream refused: {}", .0.text)]
+    Refused(Refusal),
+    /// The driver named a link that the replica does not have.
+    #[error("{0} is not attached to this store")]
+    UnknownLink(LinkId),
+}
+
+/// What is counted. Bytes and system calls are counted where they happen, in `link`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Snapshots sent because a cursor fell off the log.
+    pub snapshots_forced: u64,
+    /// Entries that such a link did not get.
+    pub entries_skipped: u64,
+    /// Snapshots begun on a link, for whatever reason.
+    pub snapshots_sent: u64,
+    /// Snapshots cut from the state.
+    pub snapshots_cut: u64,
+    /// States put in place here.
+    pub snapshots_installed: u64,
+    /// Digests that differed.
+    pub divergences: u64,
+    /// Dispatches dropped because they bore the number of an old attachment.
+    pub stale_hops: u64,
+    /// Dispatches that came before and got their first answer again.
+    pub deduplicated: u64,
+    /// Dispatches behind a missing one.
+    pub gaps: u64,
+    /// Links resumed by entries.
+    pub resumed: u64,
+    /// Entries applied here.
+    pub applied: u64,
+}
+
+/// What a sequencer's life leaves to the next, but for the state.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// The lives before, and this one.
+    pub lineage: Lineage,
+    /// Where it stood.
+    pub version: Version,
+    /// The rolling hash up to there.
+    pub history: u64,
+    /// Who had dispatched what.
+    pub sessions: Sessions,
+}

@@ -1,0 +1,207 @@
+//! What this process asks for, and what goes upstream.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::{Place, Replica};
+use crate::replication::{LinkId, Machine, Resolution};
+use crate::wire::{Entries, Entry, Message, begin_frame, finish_frame};
+
+/// A `Dispatch` frame carries about this many bytes of entries at most.
+const BATCH_BYTES: usize = 64 << 10;
+
+/// Why a dispatch was not taken. It never applies.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Refused {
+    /// This node is not in sync with the sequencer.
+    #[error("not connected: this replica is not in sync with the store's sequencer")]
+    NotConnected,
+    /// Too many dispatches are under way.
+    #[error("busy: {0} dispatches are under way; wait for room with `ready()`")]
+    Busy(usize),
+    /// The action is too long.
+    #[error("the encoded action has {len} bytes, more than the limit of {limit} bytes")]
+    TooLong {
+        /// Of the encoded action, in bytes.
+        len: usize,
+        /// `action_bytes_max`.
+        limit: usize,
+    },
+    /// The action cannot be encoded.
+    #[error("the action cannot be encoded: {0}")]
+    Unencodable(String),
+    /// The reducer panicked earlier, and the state could not be put back.
+    #[error("the store is poisoned: its reducer panicked, and the state may be half changed")]
+    Poisoned,
+}
+
+/// A dispatch that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dispatched {
+    /// This node is the sequencer and has ordered it.
+    Now(Resolution),
+    /// [`crate::replication::Output::Resolved`] will say.
+    Later,
+}
+
+impl<M: Machine> Replica<M> {
+    /// Hands an action over. Never waits: it resolves now, later under `ticket`, or is refused.
+    pub fn dispatch(
+        &mut self,
+        ticket: u64,
+        action: M::Action,
+        now: Duration,
+    ) -> Result<Dispatched, Refused> {
+        self.now = now;
+        if self.poisoned {
+            return Err(Refused::Poisoned);
+        }
+        if !self.connected {
+            return Err(Refused::NotConnected);
+        }
+        let mut payload = std::mem::take(&mut self.scratch);
+        payload.clear();
+        let taken = self.take_action(ticket, action, &mut payload);
+        self.scratch = payload;
+        taken
+    }
+
+    fn take_action(
+        &mut self,
+        ticket: u64,
+        action: M::Action,
+        payload: &mut Vec<u8>,
+    ) -> Result<Dispatched, Refused> {
+        self.machine.encode_action(&action, payload).map_err(Refused::Unencodable)?;
+        let (len, limit) = (payload.len(), self.config.action_bytes_max);
+        if len > limit {
+            return Err(Refused::TooLong { len, limit });
+        }
+        if self.is_sequencer() && !self.pressured && self.origin.is_empty() {
+            let first = self.version.seq + 1;
+            let resolution = match self.machine.apply_local(action) {
+                Ok(action) => self.commit_local(payload, action),
+                Err(fault) => Resolution::Rejected(self.refuse(fault)),
+            };
+            self.ordered(first);
+            if self.poisoned {
+                self.settle();
+            }
+            return Ok(Dispatched::Now(resolution));
+        }
+        if self.origin.len() >= self.config.window
+            || self.origin.bytes() >= self.config.window_bytes
+        {
+            return Err(Refused::Busy(self.origin.len()));
+        }
+        let deadline = self.config.dispatch_deadline.map(|after| self.now + after);
+        self.origin.push(ticket, payload.clone(), deadline);
+        if self.has_upward() {
+            self.wake_upstream();
+        }
+        Ok(Dispatched::Later)
+    }
+
+    /// Whether there is room for another dispatch.
+    pub fn has_room(&self) -> bool {
+        self.origin.len() < self.config.window && self.origin.bytes() < self.config.window_bytes
+    }
+
+    fn commit_local(&mut self, payload: &[u8], action: M::Action) -> Resolution {
+        let flags = self.flags_of_next();
+        let Place::Sequencer { session, counter, .. } = &mut self.place else {
+            return Resolution::OutcomeUnknown;
+        };
+        *counter += 1;
+        let (session, counter) = (*session, *counter);
+        let mut bytes = std::mem::take(&mut self.local_entry);
+        bytes.clear();
+        Entry::write(&mut bytes, session, counter, flags, payload);
+        if let Some(Ok(entry)) = Entries::new(&bytes).next() {
+            self.commit(&entry, flags, action);
+        }
+        self.local_entry = bytes;
+        Resolution::Ok(self.version)
+    }
+
+    /// Orders the dispatches of this node that waited for the pressure to fall.
+    pub(super) fn drain_local(&mut self) {
+        while self.is_sequencer() && !self.pressured {
+            let Some((ticket, payload)) = self.origin.pop_local() else { return };
+            let first = self.version.seq + 1;
+            let resolution = match self.machine.apply(&payload) {
+                Ok(action) => self.commit_local(&payload, action),
+                Err(fault) => Resolution::Rejected(self.refuse(fault)),
+            };
+            self.ordered(first);
+            self.outputs.push(crate::replication::Output::Resolved { ticket, resolution });
+        }
+    }
+
+    /// Whether there is something to send upstream, and leave to.
+    pub(super) fn has_upward(&self) -> bool {
+        let Some(upstream) = &self.upstream else { return false };
+        if !upstream.control.is_empty() {
+            return true;
+        }
+        upstream.status.is_some()
+            && (self.origin.wants_session()
+                || (upstream.room() > 0
+                    && (self.origin.has_unsent() || !upstream.forwards.is_empty())))
+    }
+
+    /// Writes what goes upstream.
+    pub(super) fn fill_upstream(&mut self, link: LinkId, out: &mut Vec<u8>, budget: usize) {
+        if self.origin.wants_session() && self.upstream_answered() {
+            self.next_request = self.next_request.wrapping_add(1);
+            let request = self.next_request;
+            self.origin.session_requested(request);
+            self.say_upstream(|hop| Message::SessionOpen { hop, request });
+        }
+        let start = out.len();
+        let Some(upstream) = self.upstream.as_mut().filter(|upstream| upstream.link == link) else {
+            return;
+        };
+        out.append(&mut upstream.control);
+        let Some(hop) = upstream.status.as_ref().map(|status| status.hop) else {
+            upstream.awake = out.len() > start;
+            return;
+        };
+        while out.len() - start < budget && upstream.room() > 0 {
+            let Some(forward) = upstream.forwards.pop_front() else { break };
+            let len = forward.entries.len();
+            upstream.forwards_bytes -= len;
+            upstream.spent += len as u64;
+            let (session, oldest) = (forward.session, forward.oldest);
+            Message::Dispatch { hop, session, oldest, entries: forward.entries }
+                .write(out, self.channel);
+        }
+        while out.len() - start < budget && upstream.room() > 0 && self.origin.has_unsent() {
+            let Some((session, oldest)) = self.origin.awaits() else { break };
+            let frame = begin_frame(out, self.channel, Message::DISPATCH);
+            out.extend_from_slice(&hop.to_le_bytes());
+            out.extend_from_slice(&session.to_le_bytes());
+            out.extend_from_slice(&oldest.to_le_bytes());
+            let room = upstream.room().min(BATCH_BYTES);
+            upstream.spent += self.origin.write_unsent(out, room) as u64;
+            finish_frame(out, frame);
+        }
+        upstream.awake = out.len() > start;
+        if upstream.awake {
+            upstream.sent_at = self.now;
+        }
+    }
+
+    fn upstream_answered(&self) -> bool {
+        self.upstream.as_ref().is_some_and(|upstream| upstream.status.is_some())
+    }
+
+    /// Queues a message for the upstream, which is told its own hop number.
+    pub(super) fn say_upstream(&mut self, message: impl FnOnce(u32) -> Message) {
+        let Some(upstream) = &mut self.upstream else { return };
+        let hop = upstream.status.as_ref().map_or(0, |status| status.hop);
+        message(hop).write(&mut upstream.control, self.channel);
+        self.wake_upstream();
+    }
+}

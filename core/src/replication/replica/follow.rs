@@ -1,0 +1,307 @@
+//! What comes from upstream.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Replica;
+use crate::replication::config::mutant;
+use crate::replication::upstream::{Forward, Incoming, Upstream};
+use crate::replication::{Lineage, LinkFault, LinkId, Machine, NodeId, Report, Version};
+use crate::wire::{
+    Attach, Entries, FLAG_DIGEST, Frame, LinkMode, Message, PROTOCOL_VERSION, SnapshotHead, Status,
+};
+
+/// A snapshot that came whole: to be decoded away from the lock. Nothing else of this link may be
+/// received before [`Replica::install`] has been called with what it comes to.
+#[derive(Debug)]
+pub struct Decode {
+    pub(super) head: SnapshotHead,
+    pub(super) bytes: Vec<u8>,
+    /// Whether the digest is needed, to see if anything changed at all.
+    digest: bool,
+}
+
+/// A decoded snapshot.
+pub struct Decoded<S> {
+    pub(super) head: SnapshotHead,
+    pub(super) bytes: Vec<u8>,
+    pub(super) state: S,
+    pub(super) digest: Option<u64>,
+}
+
+impl Decode {
+    /// Decodes, and digests if need be.
+    pub fn run<M: Machine>(self) -> Result<Decoded<M::State>, LinkFault> {
+        let state = M::decode_state(&self.bytes).map_err(LinkFault::Undecodable)?;
+        let digest = match self.digest {
+            true => Some(M::digest_state(&state).map_err(LinkFault::Undecodable)?),
+            false => None,
+        };
+        Ok(Decoded { head: self.head, bytes: self.bytes, state, digest })
+    }
+}
+
+/// What a received frame came to.
+#[derive(Debug)]
+pub enum Received {
+    /// All done.
+    Done,
+    /// A snapshot is whole.
+    Decode(Decode),
+}
+
+impl<M: Machine> Replica<M> {
+    /// A link to the upstream is up and logged in: asks for the store there.
+    pub fn upstream_up(&mut self, link: LinkId, now: Duration) {
+        self.now = now;
+        let attach = Attach {
+            protocol: PROTOCOL_VERSION,
+            node: self.node,
+            store: self.config.store.clone(),
+            schema_version: self.config.schema_version,
+            codec: self.config.codec,
+            resume: (!self.lineage.is_empty() && !self.healing).then_some(self.version),
+        };
+        self.upstream = Some(Upstream::new(link, now));
+        self.say_upstream(|_| Message::Attach(attach));
+        self.settle();
+    }
+
+    /// A link ended.
+    pub fn link_down(&mut self, link: LinkId, now: Duration) {
+        self.now = now;
+        if self.upstream.as_ref().is_some_and(|upstream| upstream.link == link) {
+            self.upstream = None;
+        }
+        if self.downstreams.remove(&link).is_some() {
+            self.routes.retain(|_, via| *via != link);
+            self.requests.retain(|_, via| *via != link);
+            self.check_pressure();
+            self.drain_local();
+        }
+        self.settle();
+    }
+
+    /// Takes a frame that came over `link`. An error means: cut the link.
+    pub fn receive(
+        &mut self,
+        link: LinkId,
+        frame: &Frame,
+        now: Duration,
+    ) -> Result<Received, LinkFault> {
+        self.now = now;
+        let message = Message::read(frame)?;
+        let received = if self.upstream.as_ref().is_some_and(|upstream| upstream.link == link) {
+            self.from_upstream(message)
+        } else if self.downstreams.contains_key(&link) {
+            self.from_downstream(link, message).map(|()| Received::Done)
+        } else {
+            Err(LinkFault::UnknownLink(link))
+        };
+        self.settle();
+        received
+    }
+
+    fn from_upstream(&mut self, message: Message) -> Result<Received, LinkFault> {
+        let Some(upstream) = &mut self.upstream else { return Ok(Received::Done) };
+        upstream.heard_at = self.now;
+        if upstream.decoding {
+            return Err(LinkFault::Unexpected("a message while a snapshot is being decoded"));
+        }
+        if upstream.status.is_none() && !matches!(message, Message::Status(_) | Message::Refused(_))
+        {
+            return Err(LinkFault::Unexpected("a message before its status"));
+        }
+        match message {
+            Message::Status(status) => self.on_status(status)?,
+            Message::Refused(refusal) => return Err(LinkFault::Refused(refusal)),
+            Message::Lineage(lineage) => self.on_lineage(lineage)?,
+            Message::SnapshotHead(head) => return self.on_snapshot_head(head),
+            Message::SnapshotChunk(bytes) => return self.on_snapshot_chunk(&bytes),
+            Message::Entries { epoch, first, entries } => {
+                self.on_entries(epoch, first, &entries)?;
+            }
+            Message::Answers { session, answers } => self.on_answers(session, answers),
+            Message::SessionOpened { request, session, at } => {
+                self.on_session_opened(request, session, at);
+            }
+            Message::Digest { seq, digest } => self.on_digest(seq, digest),
+            Message::Credit { bytes } => upstream.credit = upstream.credit.max(bytes),
+            Message::Heartbeat { .. } => {}
+            _ => return Err(LinkFault::Unexpected("a request from upstream")),
+        }
+        Ok(Received::Done)
+    }
+
+    fn on_status(&mut self, status: Status) -> Result<(), LinkFault> {
+        if status.path.contains(&self.node) || status.path.len() >= crate::wire::PATH_MAX {
+            return Err(LinkFault::Loop(self.node));
+        }
+        let Some(upstream) = &mut self.upstream else { return Ok(()) };
+        let before = upstream.status.replace(status.clone());
+        let hop_changed = before.as_ref().is_none_or(|before| before.hop != status.hop);
+        let was_connected = before.is_some_and(|before| before.connected);
+        if status.connected && (hop_changed || !was_connected) {
+            upstream.target = status.version;
+        }
+        if hop_changed {
+            upstream.forwards.clear();
+            upstream.forwards_bytes = 0;
+            self.hop += 1;
+            self.origin.resend();
+        }
+        let said = std::mem::replace(
+            &mut self.said_fed_by_snapshots,
+            status.mode == LinkMode::Snapshot && !self.downstreams.is_empty(),
+        );
+        if self.said_fed_by_snapshots && !said && self.config.mode == super::Mode::Action {
+            self.report(Report::FedBySnapshots);
+        }
+        self.said_fed_by_snapshots |= said;
+        Ok(())
+    }
+
+    fn on_lineage(&mut self, lineage: Lineage) -> Result<(), LinkFault> {
+        let incoming = self.upstream.as_mut().and_then(|upstream| upstream.incoming.as_mut());
+        if let Some(incoming) = incoming {
+            if !lineage.contains(incoming.head.version) {
+                return Err(LinkFault::Lineage(incoming.head.version));
+            }
+            incoming.head.lineage = lineage;
+            return Ok(());
+        }
+        if self.healing || lineage == self.lineage {
+            return Ok(());
+        }
+        if !lineage.contains(self.version) && !mutant!(self.config, StaleEpoch) {
+            return Err(LinkFault::Lineage(self.version));
+        }
+        self.adopt(lineage);
+        Ok(())
+    }
+
+    /// Goes on under another lineage, on which this version lies.
+    pub(super) fn adopt(&mut self, lineage: Lineage) {
+        self.lineage = lineage;
+        self.version = self.version_at(self.version.seq);
+        self.rebasing = false;
+        self.origin.lineage_changed(&self.lineage);
+        let message = Message::Lineage(self.lineage.clone());
+        for (link, downstream) in &mut self.downstreams {
+            if downstream.knows_lineage() {
+                downstream.say(self.channel, &message);
+                super::wake(&mut self.outputs, *link, downstream, self.now);
+            }
+        }
+        self.decide_all();
+    }
+
+    fn on_snapshot_head(&mut self, head: SnapshotHead) -> Result<Received, LinkFault> {
+        let limit = self.config.snapshot_bytes_max;
+        if head.len > limit as u64 {
+            return Err(LinkFault::SnapshotTooLong { len: head.len, limit });
+        }
+        if !head.lineage.contains(head.version) {
+            return Err(LinkFault::Lineage(head.version));
+        }
+        let Some(upstream) = &mut self.upstream else { return Ok(Received::Done) };
+        upstream.incoming = Some(Incoming { head, bytes: Vec::new() });
+        self.on_snapshot_chunk(&Bytes::new())
+    }
+
+    fn on_snapshot_chunk(&mut self, bytes: &Bytes) -> Result<Received, LinkFault> {
+        let Some(upstream) = &mut self.upstream else { return Ok(Received::Done) };
+        let Some(mut incoming) = upstream.incoming.take() else {
+            return Err(LinkFault::Unexpected("a part of a snapshot"));
+        };
+        incoming.bytes.extend_from_slice(bytes);
+        let (have, len) = (incoming.bytes.len() as u64, incoming.head.len);
+        if have > len {
+            return Err(LinkFault::Unexpected("more of a snapshot than announced"));
+        }
+        if have < len {
+            upstream.incoming = Some(incoming);
+            return Ok(Received::Done);
+        }
+        if crc32fast::hash(&incoming.bytes) != incoming.head.crc {
+            return Err(LinkFault::SnapshotChecksum);
+        }
+        upstream.decoding = true;
+        let Incoming { head, bytes } = incoming;
+        let digest = !self.healing && head.version == self.version;
+        Ok(Received::Decode(Decode { head, bytes, digest }))
+    }
+
+    fn on_entries(&mut self, epoch: u64, first: u64, bytes: &Bytes) -> Result<(), LinkFault> {
+        if self.upstream.as_ref().is_some_and(|upstream| upstream.incoming.is_some()) {
+            return Err(LinkFault::Unexpected("entries inside a snapshot"));
+        }
+        if self.healing {
+            return Ok(());
+        }
+        if self.lineage.head().is_none_or(|head| head.id != epoch) {
+            return Err(LinkFault::Epoch);
+        }
+        let expected = self.version.seq + 1;
+        if first != expected {
+            return Err(LinkFault::Disorder { expected, got: first });
+        }
+        let applied = self.apply_entries(bytes);
+        self.ordered(first);
+        applied
+    }
+
+    fn apply_entries(&mut self, bytes: &Bytes) -> Result<(), LinkFault> {
+        for entry in Entries::new(bytes) {
+            let entry = entry?;
+            match self.machine.apply(entry.payload) {
+                Ok(action) => self.commit(&entry, entry.flags & FLAG_DIGEST, action),
+                Err(fault) => {
+                    let seq = self.version.seq + 1;
+                    self.report(Report::FailedHere { seq, why: fault.to_string() });
+                    self.heal(0);
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn on_answers(&mut self, session: u64, answers: Vec<crate::wire::Answer>) {
+        if self.origin.awaits().is_some_and(|(ours, _)| ours == session) {
+            self.origin.answered(session, answers, &self.lineage);
+            #[cfg(feature = "mutants")]
+            if self.config.has(crate::replication::Mutant::EarlyAnswer) {
+                self.origin.reached_early();
+            }
+        } else if let Some(link) = self.routes.get(&session).copied() {
+            self.say(link, &Message::Answers { session, answers });
+        }
+    }
+
+    fn on_session_opened(&mut self, request: u64, session: u64, at: Version) {
+        if self.origin.session_opened(request, session, at) {
+            return;
+        }
+        let Some(link) = self.requests.remove(&request) else { return };
+        self.learn_route(session, link);
+        self.say(link, &Message::SessionOpened { request, session, at });
+    }
+
+    /// A dispatch of a node further down goes on its way up; dropped without an upstream, for its
+    /// origin sends it again when there is one.
+    pub(super) fn forward(&mut self, session: u64, oldest: u64, entries: Bytes) {
+        let Some(upstream) = &mut self.upstream else { return };
+        if upstream.status.is_none() {
+            return;
+        }
+        upstream.forwards_bytes += entries.len();
+        upstream.forwards.push_back(Forward { session, oldest, entries });
+    }
+
+    /// This node's id.
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+}

@@ -1,0 +1,459 @@
+//! One store at one node: what comes in, what goes out.
+//!
+//! The loop of whoever drives it: hand in an input ([`Replica::receive`], [`Replica::dispatch`],
+//! [`Replica::link_up`], [`Replica::tick`], ...), carry out what [`Replica::take_outputs`] says,
+//! and for every link that is awake call [`Replica::fill`] and send what it writes, until it
+//! writes nothing. Call [`Replica::tick`] a few times a heartbeat.
+//!
+//! - `order`: the sequencer: judging dispatches and putting them in order
+//! - `follow`: what comes from upstream
+//! - `serve`: what comes from downstream, and the cursors
+//! - `dispatch`: what this process asks for, and what goes upstream
+//! - `heal`: jobs, digests, snapshots put in place
+//! - `pulse`: time: heartbeats, dead peers, pressure
+
+mod dispatch;
+mod follow;
+mod heal;
+mod order;
+mod pulse;
+mod serve;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::downstream::{Downstream, Snapshot};
+use super::origin::Origin;
+use super::sessions::Sessions;
+use super::upstream::Upstream;
+use super::verify::Verify;
+use super::{
+    Change, Changes, Config, Counters, Epoch, Image, Lineage, LinkId, Log, Machine, Mode, NodeId,
+    Observer, Output, Report, Version,
+};
+use crate::wire::{Entry, LinkMode, Message, Status, channel_of};
+
+pub use dispatch::{Dispatched, Refused};
+pub use follow::{Decode, Decoded, Received};
+pub use heal::{Job, JobDone};
+
+/// Where this node stands in the store's tree.
+#[derive(Debug)]
+enum Place {
+    /// At the root.
+    Sequencer { sessions: Sessions, session: u64, counter: u64 },
+    /// Below it.
+    Follower,
+}
+
+/// One store at one node.
+pub struct Replica<M: Machine> {
+    config: Config,
+    channel: u32,
+    node: NodeId,
+    machine: M,
+    place: Place,
+    lineage: Lineage,
+    version: Version,
+    history: u64,
+    log: Log,
+    /// Somebody followed this node once, so entries are worth keeping.
+    log_wanted: bool,
+    upstream: Option<Upstream>,
+    /// Numbers this node's own attachments to its upstream.
+    hop: u32,
+    downstreams: BTreeMap<LinkId, Downstream>,
+    /// Some downstream link is asleep.
+    sleepers: bool,
+    routes: BTreeMap<u64, LinkId>,
+    requests: BTreeMap<u64, LinkId>,
+    next_request: u64,
+    origin: Origin,
+    current: Option<Arc<Snapshot>>,
+    /// How often the state was replaced.
+    installs: u64,
+    /// The snapshot being cut is the article's resync.
+    resync_due: bool,
+    cutting: Option<Version>,
+    verify: Verify,
+    /// The state is known to be wrong; a snapshot was asked for.
+    healing: bool,
+    /// The state was this node's own until it became a client.
+    rebasing: bool,
+    poisoned: bool,
+    pressured: bool,
+    pressure_checked_at: u64,
+    connected: bool,
+    announced: Option<Status>,
+    said_fed_by_snapshots: bool,
+    changes: Changes<M::Action>,
+    observer: Option<Box<dyn Observer>>,
+    outputs: Vec<Output<M>>,
+    counters: Counters,
+    scratch: Vec<u8>,
+    /// The newest entry made here, as bytes.
+    local_entry: Vec<u8>,
+    /// The entries of this batch, for the observer.
+    observed: Vec<u8>,
+    now: Duration,
+    ticked_at: Duration,
+}
+
+impl<M: Machine> Replica<M> {
+    /// A replica below a sequencer that it has not heard from yet.
+    pub fn follower(config: Config, node: NodeId, machine: M, now: Duration) -> Self {
+        Replica {
+            channel: channel_of(&config.store),
+            log: Log::new(0, config.log_bytes_max),
+            changes: Changes::new(config.events_max),
+            config,
+            node,
+            machine,
+            place: Place::Follower,
+            lineage: Lineage::default(),
+            version: Version::default(),
+            history: 0,
+            log_wanted: false,
+            upstream: None,
+            hop: 0,
+            downstreams: BTreeMap::new(),
+            sleepers: false,
+            routes: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            next_request: node.0,
+            origin: Origin::default(),
+            current: None,
+            installs: 0,
+            resync_due: false,
+            cutting: None,
+            verify: Verify::default(),
+            healing: false,
+            rebasing: false,
+            poisoned: false,
+            pressured: false,
+            pressure_checked_at: 0,
+            connected: false,
+            announced: None,
+            said_fed_by_snapshots: false,
+            observer: None,
+            outputs: Vec::new(),
+            counters: Counters::default(),
+            scratch: Vec::new(),
+            local_entry: Vec::new(),
+            observed: Vec::new(),
+            now,
+            ticked_at: now,
+        }
+    }
+
+    /// A sequencer, whose history begins with the state that `machine` has now.
+    pub fn sequencer(
+        config: Config,
+        node: NodeId,
+        machine: M,
+        epoch: Epoch,
+        now: Duration,
+    ) -> Self {
+        let mut replica = Replica::follower(config, node, machine, now);
+        replica.found(Lineage::founded(epoch), Sessions::new(0, 0));
+        replica
+    }
+
+    /// A sequencer that goes on from what was kept of an earlier life. `machine` has the state of
+    /// the image already.
+    pub fn restored(
+        config: Config,
+        node: NodeId,
+        machine: M,
+        image: &Image,
+        epoch: Epoch,
+        now: Duration,
+    ) -> Self {
+        let mut replica = Replica::follower(config, node, machine, now);
+        replica.history = image.history;
+        replica.version = image.version;
+        replica.log.reset(image.version.seq);
+        let lineage = image.lineage.continued(epoch, image.version.seq);
+        replica.found(lineage, image.sessions.clone());
+        replica
+    }
+
+    fn found(&mut self, lineage: Lineage, sessions: Sessions) {
+        let mut sessions = sessions.bounded(self.config.sessions_max, self.config.window);
+        let session = sessions.issue(lineage.head().map_or(0, |epoch| epoch.id));
+        self.place = Place::Sequencer { sessions, session, counter: 0 };
+        self.lineage = lineage;
+        self.version = self.version_at(self.version.seq);
+        self.hop += 1;
+        self.settle();
+    }
+
+    /// Leaves the root, to become a client: stops ordering at once. What is under way resolves as
+    /// `OutcomeUnknown`; the first state from the new upstream is told as `Rebased`.
+    pub fn follow(&mut self, now: Duration) {
+        self.now = now;
+        self.rebasing |= !self.lineage.is_empty();
+        self.place = Place::Follower;
+        self.upstream = None;
+        self.poisoned = false;
+        self.hop += 1;
+        self.origin.abandon();
+        self.settle();
+    }
+
+    /// What a backup keeps, but for the state itself.
+    pub fn image(&self) -> Image {
+        let sessions = match &self.place {
+            Place::Sequencer { sessions, .. } => sessions.clone(),
+            Place::Follower => Sessions::default(),
+        };
+        Image {
+            lineage: self.lineage.clone(),
+            version: self.version,
+            history: self.history,
+            sessions,
+        }
+    }
+
+    /// Tells `observer` of all that happens from now on.
+    pub fn set_observer(&mut self, observer: Box<dyn Observer>) {
+        self.observer = Some(observer);
+    }
+
+    /// Whether changes are to be kept for [`Replica::take_changes`].
+    pub fn set_changes_wanted(&mut self, wanted: bool) {
+        self.changes.set_wanted(wanted);
+    }
+
+    /// The changes since this was last called.
+    pub fn take_changes(&mut self) -> std::collections::VecDeque<Change<M::Action>> {
+        self.changes.take()
+    }
+
+    /// Whether there are changes to take.
+    pub fn has_changes(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
+    /// What is to be done now, in order.
+    pub fn take_outputs(&mut self) -> Vec<Output<M>> {
+        std::mem::take(&mut self.outputs)
+    }
+
+    /// Whether there is anything to be done.
+    pub fn has_outputs(&self) -> bool {
+        !self.outputs.is_empty()
+    }
+
+    /// Where this replica stands.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The lineage that its version lies on.
+    pub fn lineage(&self) -> &Lineage {
+        &self.lineage
+    }
+
+    /// The rolling hash of its history: equal at equal versions.
+    pub fn history(&self) -> u64 {
+        self.history
+    }
+
+    /// In sync with the sequencer; dispatches are taken exactly while this holds.
+    pub fn connected(&self) -> bool {
+        self.connected
+    }
+
+    /// Whether this node is the sequencer.
+    pub fn is_sequencer(&self) -> bool {
+        matches!(self.place, Place::Sequencer { .. })
+    }
+
+    /// Whether nothing of this node's own is under way.
+    pub fn is_drained(&self) -> bool {
+        self.origin.is_empty()
+    }
+
+    /// What was counted since the beginning.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// The channel of this store on its links.
+    pub fn channel(&self) -> u32 {
+        self.channel
+    }
+
+    /// The state and its reducer.
+    pub fn machine(&self) -> &M {
+        &self.machine
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// A version on this lineage.
+    fn version_at(&self, seq: u64) -> Version {
+        match self.lineage.lives().last() {
+            Some((epoch, began)) if seq > *began => Version { epoch: *epoch, seq },
+            _ => Version { epoch: self.lineage.epoch_of(seq).unwrap_or_default(), seq },
+        }
+    }
+
+    /// Takes an applied action into the history.
+    fn commit(&mut self, entry: &Entry<'_>, flags: u8, action: M::Action) {
+        let seq = self.version.seq + 1;
+        self.version = self.version_at(seq);
+        self.history = rolled(self.history, entry);
+        if !self.log_wanted {
+            self.log.pass();
+        } else if flags == entry.flags {
+            self.log.append(|out| out.extend_from_slice(entry.bytes()));
+        } else {
+            self.log.append(|out| entry.write_flagged(out, flags));
+        }
+        if self.observer.is_some() {
+            self.observed.extend_from_slice(entry.bytes());
+        }
+        self.changes.push(Change::Applied { version: self.version, action });
+        if flags & crate::wire::FLAG_DIGEST != 0 {
+            self.start_digest();
+        }
+    }
+
+    /// What this node sends downstream: it cannot pass on actions that it does not get.
+    fn link_mode(&self) -> LinkMode {
+        let fed = self.upstream.as_ref().and_then(|upstream| upstream.status.as_ref());
+        let by_snapshots = fed.is_some_and(|status| status.mode == LinkMode::Snapshot);
+        match self.config.mode {
+            Mode::Action if !by_snapshots => LinkMode::Action,
+            _ => LinkMode::Snapshot,
+        }
+    }
+
+    fn report(&mut self, report: Report) {
+        self.outputs.push(Output::Report(report));
+    }
+
+    fn in_sync(&self) -> bool {
+        if self.is_sequencer() {
+            return !self.poisoned;
+        }
+        let Some(upstream) = &self.upstream else { return false };
+        let attached = upstream.status.as_ref().is_some_and(|status| status.connected);
+        let reached = upstream
+            .target
+            .is_some_and(|target| self.lineage.contains(target) && self.version.seq >= target.seq);
+        attached && reached && !self.healing && !upstream.decoding
+    }
+
+    /// Ends every input: says what changed to those whom it concerns.
+    fn settle(&mut self) {
+        let connected = self.in_sync();
+        if connected != self.connected {
+            self.connected = connected;
+            self.outputs.push(Output::Connected(connected));
+        }
+        self.announce();
+        self.origin.reached(self.version.seq);
+        if self.origin.has_resolved() {
+            for (ticket, resolution) in self.origin.take_resolved() {
+                self.outputs.push(Output::Resolved { ticket, resolution });
+            }
+        }
+        if self.has_upward() {
+            self.wake_upstream();
+        }
+    }
+
+    fn status(&self) -> Status {
+        let mut path = vec![self.node];
+        let above = self.upstream.as_ref().and_then(|upstream| upstream.status.as_ref());
+        path.extend(above.iter().flat_map(|status| status.path.iter().copied()));
+        Status {
+            hop: self.hop,
+            connected: self.connected,
+            mode: self.link_mode(),
+            version: (!self.lineage.is_empty()).then_some(self.version),
+            path,
+        }
+    }
+
+    /// Tells the nodes below when this node's standing changed.
+    fn announce(&mut self) {
+        let same = self.announced.as_ref().is_some_and(|told| {
+            told.hop == self.hop
+                && told.connected == self.connected
+                && told.mode == self.link_mode()
+                && told.path.len() == self.path_len()
+        });
+        if same && !self.path_changed() {
+            return;
+        }
+        let status = self.status();
+        for (link, downstream) in &mut self.downstreams {
+            if downstream.attached() {
+                downstream.mode = status.mode;
+                downstream.say(self.channel, &Message::Status(status.clone()));
+                wake(&mut self.outputs, *link, downstream, self.now);
+            }
+        }
+        self.announced = Some(status);
+    }
+
+    fn path_len(&self) -> usize {
+        1 + self.upper_path().len()
+    }
+
+    fn path_changed(&self) -> bool {
+        self.announced.as_ref().is_some_and(|told| told.path[1..] != *self.upper_path())
+    }
+
+    fn upper_path(&self) -> &[NodeId] {
+        let status = self.upstream.as_ref().and_then(|upstream| upstream.status.as_ref());
+        status.map_or(&[], |status| &status.path)
+    }
+
+    /// Wakes every downstream link: there is something new in the log.
+    fn wake_all(&mut self) {
+        if !std::mem::take(&mut self.sleepers) {
+            return;
+        }
+        for (link, downstream) in &mut self.downstreams {
+            if downstream.attached() {
+                wake(&mut self.outputs, *link, downstream, self.now);
+            }
+        }
+    }
+
+    fn wake_upstream(&mut self) {
+        if let Some(upstream) = &mut self.upstream
+            && !std::mem::replace(&mut upstream.awake, true)
+        {
+            self.outputs.push(Output::Wake(upstream.link));
+        }
+    }
+}
+
+fn wake<M: Machine>(
+    outputs: &mut Vec<Output<M>>,
+    link: LinkId,
+    downstream: &mut Downstream,
+    now: Duration,
+) {
+    if !std::mem::replace(&mut downstream.awake, true) {
+        downstream.moved_at = now;
+        outputs.push(Output::Wake(link));
+    }
+}
+
+/// The rolling hash of a history, one entry longer.
+fn rolled(history: u64, entry: &Entry<'_>) -> u64 {
+    const K: u64 = 0x9e37_79b9_7f4a_7c15;
+    let word = |hash: u64, word: u64| (hash.rotate_left(23) ^ word).wrapping_mul(K);
+    word(word(word(history, entry.session), entry.counter), u64::from(entry.crc))
+}

@@ -1,0 +1,146 @@
+//! The sequencer: judging dispatches, and putting them in order.
+
+use bytes::Bytes;
+
+use super::{Place, Replica};
+use crate::replication::config::mutant;
+use crate::replication::sessions::{REASON_BYTES_MAX, Verdict};
+use crate::replication::{Fault, LinkFault, LinkId, Machine, Report, Resync};
+use crate::wire::{Answer, Entries, Entry, FLAG_DIGEST, FLAG_VOID, Message, Outcome};
+
+impl<M: Machine> Replica<M> {
+    /// Orders the dispatches of one session that came over `link`, and answers there.
+    pub(super) fn order_batch(
+        &mut self,
+        link: LinkId,
+        session: u64,
+        oldest: u64,
+        entries: &Bytes,
+    ) -> Result<(), LinkFault> {
+        let first = self.version.seq + 1;
+        let known = match &mut self.place {
+            Place::Sequencer { sessions, .. } => sessions.begin(session, oldest),
+            Place::Follower => return Ok(()),
+        };
+        let mut answers = Vec::new();
+        let mut outcome = Ok(());
+        for entry in Entries::new(entries) {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    outcome = Err(error.into());
+                    break;
+                }
+            };
+            if entry.session != session {
+                outcome = Err(LinkFault::Unexpected("an entry of another session"));
+                break;
+            }
+            if !known {
+                answers.push(Answer { counter: entry.counter, outcome: Outcome::Expired });
+                break;
+            }
+            let Some(outcome) = self.order_one(&entry) else { break };
+            answers.push(Answer { counter: entry.counter, outcome });
+        }
+        if let Some(downstream) = self.downstreams.get_mut(&link)
+            && !answers.is_empty()
+        {
+            downstream.say(self.channel, &Message::Answers { session, answers });
+            super::wake(&mut self.outputs, link, downstream, self.now);
+        }
+        self.ordered(first);
+        outcome
+    }
+
+    /// What became of one dispatch; `None` if one before it is missing.
+    fn order_one(&mut self, entry: &Entry<'_>) -> Option<Outcome> {
+        let Place::Sequencer { sessions, .. } = &self.place else { return None };
+        let verdict = sessions.judge(entry.session, entry.counter);
+        let again = matches!(verdict, Verdict::Known(Outcome::Applied(_)));
+        if again && mutant!(self.config, NoDeduplication) {
+            return Some(self.apply(entry));
+        }
+        match verdict {
+            Verdict::Gap => {
+                self.counters.gaps += 1;
+                None
+            }
+            Verdict::Known(outcome) => {
+                self.counters.deduplicated += 1;
+                Some(outcome)
+            }
+            Verdict::Accept => {
+                let void = entry.flags & FLAG_VOID != 0;
+                let outcome = if void { Outcome::Unknown } else { self.apply(entry) };
+                if let Place::Sequencer { sessions, .. } = &mut self.place {
+                    sessions.settle(entry.session, entry.counter, outcome.clone());
+                }
+                Some(outcome)
+            }
+        }
+    }
+
+    fn apply(&mut self, entry: &Entry<'_>) -> Outcome {
+        if self.poisoned {
+            return Outcome::Rejected("the store is poisoned".into());
+        }
+        match self.machine.apply(entry.payload) {
+            Ok(action) => {
+                let flags = self.flags_of_next();
+                self.commit(entry, flags, action);
+                Outcome::Applied(self.version)
+            }
+            Err(fault) => Outcome::Rejected(self.refuse(fault)),
+        }
+    }
+
+    /// The words of a refusal; a panic that could not be undone poisons the store.
+    pub(super) fn refuse(&mut self, fault: Fault) -> String {
+        let mut text = fault.to_string();
+        text.truncate(text.floor_char_boundary(REASON_BYTES_MAX));
+        if matches!(fault, Fault::Poisoned(_)) {
+            self.poisoned = true;
+            self.report(Report::Poisoned(text.clone()));
+        }
+        text
+    }
+
+    /// The sequencer's flags for the next entry: marked for verification if it is time.
+    pub(super) fn flags_of_next(&mut self) -> u8 {
+        let Resync::Verify(every) = self.config.resync else { return 0 };
+        let seq = self.version.seq + 1;
+        if self.downstreams.is_empty() || !self.verify.marks(every, seq, self.now) {
+            return 0;
+        }
+        self.verify.marked(seq);
+        FLAG_DIGEST
+    }
+
+    /// Ends a batch of actions applied here, the first of which was `first`.
+    pub(super) fn ordered(&mut self, first: u64) {
+        if self.version.seq < first {
+            return;
+        }
+        self.counters.applied += self.version.seq + 1 - first;
+        if let Some(observer) = &mut self.observer {
+            let entries = Entries::new(&self.observed);
+            observer.applied(first, self.version, self.history, entries);
+            self.observed.clear();
+        }
+        self.resync_by_snapshot(first);
+        self.check_pressure();
+        self.wake_all();
+    }
+
+    /// In the article's form of resync: cuts a snapshot if the batch passed a multiple of N.
+    pub(super) fn resync_by_snapshot(&mut self, first: u64) {
+        let Resync::Snapshot(every) = self.config.resync else { return };
+        let every = every.max(1);
+        let due = self.version.seq / every > (first - 1) / every;
+        if due && self.downstreams.values().any(|link| link.needs_after().is_some()) {
+            self.resync_due = true;
+            self.cut();
+        }
+    }
+}

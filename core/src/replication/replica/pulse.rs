@@ -1,0 +1,144 @@
+//! Time: heartbeats, dead peers, deadlines, and the pressure of slow links.
+
+use std::time::Duration;
+
+use super::Replica;
+use crate::replication::{LinkFault, LinkId, Machine, Output};
+use crate::wire::Message;
+
+/// A link with this many bytes of answers unsent gets no credit.
+pub(super) const CONTROL_BYTES_MAX: usize = 256 << 10;
+
+/// A relay holds at most about this many bytes of dispatches on their way up.
+const FORWARDS_BYTES_MAX: usize = 1 << 20;
+
+/// The credit of one link, in bytes of dispatches: between these, by the room in the log.
+const CREDIT_BYTES: std::ops::RangeInclusive<usize> = (16 << 10)..=(256 << 10);
+
+impl<M: Machine> Replica<M> {
+    /// Time has passed: call it a few times a heartbeat.
+    pub fn tick(&mut self, now: Duration) {
+        self.now = now;
+        let slept = now.saturating_sub(self.ticked_at) > self.config.dead_after / 2;
+        self.ticked_at = now;
+        if slept {
+            self.forgive();
+        }
+        self.beat();
+        self.bury();
+        self.origin.expire(now);
+        self.relieve();
+        self.grant_all();
+        self.settle();
+    }
+
+    /// This process was stopped itself: what its peers said meanwhile is still unread.
+    fn forgive(&mut self) {
+        let now = self.now;
+        self.downstreams.values_mut().for_each(|downstream| downstream.heard_at = now);
+        if let Some(upstream) = &mut self.upstream {
+            upstream.heard_at = now;
+        }
+    }
+
+    fn beat(&mut self) {
+        let (now, every) = (self.now, self.config.heartbeat);
+        let message = Message::Heartbeat { seq: self.version.seq };
+        for (link, downstream) in &mut self.downstreams {
+            let idle = downstream.attached() && downstream.control.is_empty();
+            if idle && now.saturating_sub(downstream.sent_at) >= every {
+                downstream.say(self.channel, &message);
+                super::wake(&mut self.outputs, *link, downstream, now);
+            }
+        }
+        let idle = self.upstream.as_ref().is_some_and(|upstream| {
+            upstream.status.is_some()
+                && upstream.control.is_empty()
+                && now.saturating_sub(upstream.sent_at) >= every
+        });
+        if idle {
+            self.say_upstream(|_| message);
+        }
+    }
+
+    fn bury(&mut self) {
+        let (now, after) = (self.now, self.config.dead_after);
+        let silent = |heard_at: Duration| {
+            let silence = now.saturating_sub(heard_at);
+            (silence > after).then(|| LinkFault::Silent(silence))
+        };
+        for (link, downstream) in &mut self.downstreams {
+            if let Some(fault) = silent(downstream.heard_at).filter(|_| downstream.attached()) {
+                downstream.heard_at = now;
+                self.outputs.push(Output::Cut(*link, fault));
+            }
+        }
+        if let Some(upstream) = self.upstream.as_mut().filter(|upstream| upstream.status.is_some())
+            && let Some(fault) = silent(upstream.heard_at)
+        {
+            upstream.heard_at = now;
+            self.outputs.push(Output::Cut(upstream.link, fault));
+        }
+    }
+
+    /// Looks whether a moving link nears the end of the log, each time the log has grown a bit.
+    pub(super) fn check_pressure(&mut self) {
+        let step = (self.config.log_bytes_max / 16) as u64;
+        if self.log.written() - self.pressure_checked_at >= step {
+            self.pressure_checked_at = self.log.written();
+            self.pressured = self.is_pressed();
+        }
+    }
+
+    fn is_pressed(&self) -> bool {
+        let limit = self.config.log_bytes_max / 4 * 3;
+        let pressed = self.downstreams.values().any(|downstream| {
+            let moving = downstream.awake
+                && self.now.saturating_sub(downstream.moved_at) < self.config.stall_grace;
+            let needs = downstream.needs_after().filter(|_| moving);
+            needs.is_some_and(|seq| self.log.bytes_after(seq) > limit)
+        });
+        pressed || self.cutting.is_some_and(|cut| self.log.bytes_after(cut.seq) > limit)
+    }
+
+    /// Looks again under pressure; when it fell, what waited for that goes on.
+    pub(super) fn relieve(&mut self) {
+        if self.pressured {
+            self.pressured = self.is_pressed();
+            if self.pressured {
+                return;
+            }
+            self.grant_all();
+        }
+        self.drain_local();
+        if self.origin.has_resolved() || self.has_outputs() {
+            self.settle();
+        }
+    }
+
+    pub(super) fn grant_all(&mut self) {
+        for link in self.downstreams.keys().copied().collect::<Vec<_>>() {
+            self.grant(link);
+        }
+    }
+
+    /// Lets a link send more dispatches, if there is room for what they will become.
+    pub(super) fn grant(&mut self, link: LinkId) {
+        let waiting = self.upstream.as_ref().map_or(0, |upstream| upstream.forwards_bytes);
+        if self.pressured || waiting >= FORWARDS_BYTES_MAX {
+            return;
+        }
+        let share = self.config.log_bytes_max / 4 / self.downstreams.len().max(1);
+        let credit = share.clamp(*CREDIT_BYTES.start(), *CREDIT_BYTES.end()) as u64;
+        let Some(downstream) = self.downstreams.get_mut(&link) else { return };
+        if !downstream.attached() || downstream.control.len() >= CONTROL_BYTES_MAX {
+            return;
+        }
+        let granted = downstream.received + credit;
+        if granted >= downstream.granted + credit / 2 {
+            downstream.granted = granted;
+            downstream.say(self.channel, &Message::Credit { bytes: granted });
+            super::wake(&mut self.outputs, link, downstream, self.now);
+        }
+    }
+}

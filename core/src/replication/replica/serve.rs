@@ -1,0 +1,298 @@
+//! What comes from downstream, and the cursors that feed it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Place, Replica};
+use crate::replication::config::mutant;
+use crate::replication::downstream::{Downstream, Feed, Snapshot};
+use crate::replication::{LinkFault, LinkId, Machine, Version};
+use crate::wire::{
+    Attach, LinkMode, Message, PROTOCOL_VERSION, Refusal, RefusalKind, begin_frame, finish_frame,
+};
+
+/// One frame of a snapshot, or of entries, holds about this many bytes.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// Session requests under way through a relay, at most.
+const REQUESTS_MAX: usize = 4096;
+
+impl<M: Machine> Replica<M> {
+    /// A link to a node further from the sequencer is up and logged in; it will ask.
+    pub fn downstream_up(&mut self, link: LinkId, now: Duration) {
+        self.now = now;
+        self.log_wanted = true;
+        self.downstreams.insert(link, Downstream::new(self.link_mode(), now));
+    }
+
+    pub(super) fn from_downstream(
+        &mut self,
+        link: LinkId,
+        message: Message,
+    ) -> Result<(), LinkFault> {
+        let Some(downstream) = self.downstreams.get_mut(&link) else { return Ok(()) };
+        downstream.heard_at = self.now;
+        if !downstream.attached() && !matches!(message, Message::Attach(_)) {
+            return Err(LinkFault::Unexpected("a message before it asked for the store"));
+        }
+        match message {
+            Message::Attach(attach) => self.on_attach(link, attach),
+            Message::Detach => self.link_down(link, self.now),
+            Message::SessionOpen { hop, request } => self.on_session_open(link, hop, request),
+            Message::Dispatch { hop, session, oldest, entries } => {
+                downstream.received += entries.len() as u64;
+                if hop != self.hop {
+                    self.counters.stale_hops += 1;
+                } else if matches!(self.place, Place::Sequencer { .. }) {
+                    self.order_batch(link, session, oldest, &entries)?;
+                } else {
+                    self.learn_route(session, link);
+                    self.forward(session, oldest, entries);
+                }
+                self.grant(link);
+            }
+            Message::Heal { seq } => self.on_heal(link, seq),
+            Message::Heartbeat { .. } => {}
+            _ => return Err(LinkFault::Unexpected("an answer from downstream")),
+        }
+        Ok(())
+    }
+
+    fn on_attach(&mut self, link: LinkId, attach: Attach) {
+        let refusal = self.refusal_of(&attach);
+        let (status, decided) = (self.status(), !self.lineage.is_empty());
+        let Some(downstream) = self.downstreams.get_mut(&link) else { return };
+        if let Some(refusal) = refusal {
+            downstream.feed = Feed::Silent;
+            downstream.say(self.channel, &Message::Refused(refusal));
+        } else {
+            downstream.node = Some(attach.node);
+            downstream.mode = status.mode;
+            downstream.feed = Feed::Undecided { resume: attach.resume };
+            downstream.say(self.channel, &Message::Status(status));
+        }
+        super::wake(&mut self.outputs, link, downstream, self.now);
+        if decided {
+            self.decide(link);
+        }
+        self.grant(link);
+    }
+
+    fn refusal_of(&self, attach: &Attach) -> Option<Refusal> {
+        let config = &self.config;
+        let differs = |what: &str, theirs: String, ours: String| {
+            format!("store `{}`: {what} {theirs} there, {ours} here", config.store)
+        };
+        let (kind, text) = if attach.protocol != PROTOCOL_VERSION {
+            let theirs = attach.protocol.to_string();
+            let text = differs("protocol version", theirs, PROTOCOL_VERSION.to_string());
+            (RefusalKind::Protocol, text)
+        } else if attach.store != config.store {
+            let text = format!("store `{}` is not served here", attach.store);
+            (RefusalKind::Store, text)
+        } else if attach.schema_version != config.schema_version {
+            let (theirs, ours) = (attach.schema_version, config.schema_version);
+            let text = differs("schema_version", theirs.to_string(), ours.to_string());
+            (RefusalKind::Schema, text)
+        } else if attach.codec != config.codec {
+            let (theirs, ours) = (format!("{:?}", attach.codec), format!("{:?}", config.codec));
+            (RefusalKind::Codec, differs("codec", theirs, ours))
+        } else if attach.node == self.node || self.upper_path().contains(&attach.node) {
+            let text = format!("a loop: this node follows node {}", attach.node);
+            (RefusalKind::Loop, text)
+        } else {
+            return None;
+        };
+        Some(Refusal { kind, text })
+    }
+
+    /// Decides what an attached link gets first: entries from where it stands, or a snapshot.
+    fn decide(&mut self, link: LinkId) {
+        let head = self.version.seq;
+        let serves = |version: Version| {
+            let stale = mutant!(self.config, StaleEpoch) && version.seq <= head;
+            let ours =
+                self.lineage.contains(version) && (version.seq <= head || !self.is_sequencer());
+            ours || stale
+        };
+        let Some(downstream) = self.downstreams.get(&link) else { return };
+        let Feed::Undecided { resume } = downstream.feed else { return };
+        let action = downstream.mode == LinkMode::Action;
+        let goes_on = resume.filter(|version| {
+            serves(*version) && (self.log.serves(version.seq) || version.seq > head || !action)
+        });
+        let lineage = Message::Lineage(self.lineage.clone());
+        let late = mutant!(self.config, ResumeOffByOne);
+        let Some(downstream) = self.downstreams.get_mut(&link) else { return };
+        match goes_on {
+            Some(version) => {
+                self.counters.resumed += 1;
+                downstream.cursor = version.seq + u64::from(late && version.seq < head);
+                downstream.feed = Feed::Cursor;
+                downstream.say(self.channel, &lineage);
+            }
+            None => downstream.feed = Feed::Wanting { min: 0 },
+        }
+        super::wake(&mut self.outputs, link, downstream, self.now);
+    }
+
+    /// Decides for all that attached before this node had a lineage.
+    pub(super) fn decide_all(&mut self) {
+        let undecided = |feed: &Feed| matches!(feed, Feed::Undecided { .. });
+        let waiting = self.downstreams.iter().filter(|link| undecided(&link.1.feed));
+        for link in waiting.map(|(link, _)| *link).collect::<Vec<_>>() {
+            self.decide(link);
+        }
+    }
+
+    fn on_session_open(&mut self, link: LinkId, hop: u32, request: u64) {
+        if hop != self.hop {
+            self.counters.stale_hops += 1;
+            return;
+        }
+        let at = self.version;
+        if let Place::Sequencer { sessions, .. } = &mut self.place {
+            let epoch_id = self.lineage.head().map_or(0, |epoch| epoch.id);
+            let session = sessions.issue(epoch_id);
+            self.say(link, &Message::SessionOpened { request, session, at });
+            return;
+        }
+        while self.requests.len() >= REQUESTS_MAX {
+            self.requests.pop_first();
+        }
+        self.requests.insert(request, link);
+        if self.upstream.as_ref().is_some_and(|upstream| upstream.status.is_some()) {
+            self.say_upstream(|hop| Message::SessionOpen { hop, request });
+        }
+    }
+
+    pub(super) fn learn_route(&mut self, session: u64, link: LinkId) {
+        while self.routes.len() >= self.config.sessions_max && !self.routes.contains_key(&session) {
+            self.routes.pop_first();
+        }
+        self.routes.insert(session, link);
+    }
+
+    pub(super) fn say(&mut self, link: LinkId, message: &Message) {
+        if let Some(downstream) = self.downstreams.get_mut(&link) {
+            downstream.say(self.channel, message);
+            super::wake(&mut self.outputs, link, downstream, self.now);
+        }
+    }
+
+    /// Writes to `out` what goes over `link` next, about `budget` bytes at most. Writes nothing
+    /// when there is nothing; the link then sleeps until [`crate::replication::Output::Wake`].
+    pub fn fill(&mut self, link: LinkId, out: &mut Vec<u8>, budget: usize, now: Duration) {
+        self.now = now;
+        if self.upstream.as_ref().is_some_and(|upstream| upstream.link == link) {
+            self.fill_upstream(link, out, budget);
+            return;
+        }
+        let Some(mut downstream) = self.downstreams.remove(&link) else { return };
+        let start = out.len();
+        let was_full = downstream.control.len() >= super::pulse::CONTROL_BYTES_MAX;
+        out.append(&mut downstream.control);
+        let controls = out.len();
+        while out.len() - start < budget && self.feed(&mut downstream, out, budget) {}
+        if out.len() > controls {
+            downstream.moved_at = now;
+        }
+        downstream.awake = out.len() > start;
+        if downstream.awake {
+            downstream.sent_at = now;
+        } else {
+            self.sleepers = true;
+        }
+        self.downstreams.insert(link, downstream);
+        if was_full {
+            self.grant(link);
+        }
+        if self.pressured {
+            self.relieve();
+        }
+    }
+
+    /// Writes the next frame of a link's feed; false if there is none.
+    fn feed(&mut self, downstream: &mut Downstream, out: &mut Vec<u8>, budget: usize) -> bool {
+        match &mut downstream.feed {
+            Feed::Silent | Feed::Undecided { .. } => false,
+            Feed::Wanting { min } => {
+                let min = *min;
+                let Some(snapshot) = self.usable(downstream.mode, min) else {
+                    self.cut();
+                    return false;
+                };
+                self.counters.snapshots_sent += 1;
+                downstream.feed = Feed::Sending { snapshot, offset: None };
+                true
+            }
+            Feed::Sending { snapshot, offset } => {
+                if let Some(offset) = offset {
+                    write_chunk(self.channel, snapshot, offset, out);
+                } else {
+                    Message::SnapshotHead(snapshot.head.clone()).write(out, self.channel);
+                    *offset = Some(0);
+                }
+                if *offset == Some(snapshot.bytes.len()) {
+                    downstream.cursor = snapshot.head.version.seq;
+                    downstream.feed = Feed::Cursor;
+                }
+                true
+            }
+            Feed::Cursor if downstream.mode == LinkMode::Snapshot => {
+                if downstream.cursor == self.version.seq || self.lineage.is_empty() {
+                    return false;
+                }
+                downstream.feed = Feed::Wanting { min: self.version.seq };
+                true
+            }
+            Feed::Cursor => self.feed_entries(downstream, out, budget),
+        }
+    }
+
+    fn feed_entries(
+        &mut self,
+        downstream: &mut Downstream,
+        out: &mut Vec<u8>,
+        budget: usize,
+    ) -> bool {
+        let cursor = downstream.cursor;
+        if cursor >= self.log.head() {
+            return false;
+        }
+        if !self.log.serves(cursor) {
+            self.counters.snapshots_forced += 1;
+            self.counters.entries_skipped += self.log.base() - cursor;
+            downstream.feed = Feed::Wanting { min: cursor };
+            return true;
+        }
+        let Some((entries, last)) = self.log.read(cursor, budget.min(CHUNK_BYTES)) else {
+            return false;
+        };
+        let epoch = self.lineage.head().map_or(0, |epoch| epoch.id);
+        let frame = begin_frame(out, self.channel, Message::ENTRIES);
+        out.extend_from_slice(&epoch.to_le_bytes());
+        out.extend_from_slice(&(cursor + 1).to_le_bytes());
+        out.extend_from_slice(entries);
+        finish_frame(out, frame);
+        downstream.cursor = last;
+        true
+    }
+
+    /// The shared snapshot, if it will do.
+    fn usable(&self, mode: LinkMode, min: u64) -> Option<Arc<Snapshot>> {
+        let current = self.current.as_ref().filter(|_| !self.healing)?;
+        let seq = current.head.version.seq;
+        let goes_on = mode == LinkMode::Snapshot || self.log.serves(seq);
+        let ours = current.head.lineage.head() == self.lineage.head();
+        (goes_on && ours && seq >= min).then(|| Arc::clone(current))
+    }
+}
+
+fn write_chunk(channel: u32, snapshot: &Snapshot, offset: &mut usize, out: &mut Vec<u8>) {
+    let end = (*offset + CHUNK_BYTES).min(snapshot.bytes.len());
+    let frame = begin_frame(out, channel, Message::SNAPSHOT_CHUNK);
+    out.extend_from_slice(&snapshot.bytes[*offset..end]);
+    finish_frame(out, frame);
+    *offset = end;
+}

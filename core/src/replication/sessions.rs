@@ -1,0 +1,195 @@
+//! The sequencer's memory of who dispatched what: each dispatch is ordered at most once.
+//!
+//! A session accepts exactly the dispatch numbered `max(highest + 1, oldest)`, where `oldest` is
+//! the lowest number that its origin still awaits. What became of the dispatches from `oldest` up
+//! is kept, so that one sent again gets the answer that the first got.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::wire::Outcome;
+
+/// The longest text of a rejection that is kept and sent, in bytes.
+pub(super) const REASON_BYTES_MAX: usize = 1024;
+
+/// What is known of one session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Session {
+    highest: u64,
+    oldest: u64,
+    /// The outcomes of the dispatches `oldest..=highest`, as far as kept.
+    outcomes: VecDeque<(u64, Outcome)>,
+    used: u64,
+}
+
+/// What to do with a dispatch that arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the next one: order it, and [`Sessions::settle`] it.
+    Accept,
+    /// It came before: this became of it.
+    Known(Outcome),
+    /// One before it is missing; it will come again, behind that one.
+    Gap,
+}
+
+/// All sessions, bounded in number.
+#[derive(Clone, Debug, Default)]
+pub struct Sessions {
+    table: BTreeMap<u64, Session>,
+    by_use: BTreeMap<u64, u64>,
+    clock: u64,
+    issued: u64,
+    capacity: usize,
+    window: usize,
+}
+
+impl Sessions {
+    /// At most `capacity` sessions with `window` outcomes each.
+    pub fn new(capacity: usize, window: usize) -> Self {
+        Sessions { capacity: capacity.max(1), window: window.max(1), ..Sessions::default() }
+    }
+
+    /// The same sessions within other bounds.
+    pub fn bounded(mut self, capacity: usize, window: usize) -> Self {
+        (self.capacity, self.window) = (capacity.max(1), window.max(1));
+        self
+    }
+
+    /// Issues a session in the life with this random id. The one unused for the longest is
+    /// forgotten if there is no room.
+    pub fn issue(&mut self, epoch_id: u64) -> u64 {
+        self.issued += 1;
+        let mut session = epoch_id.wrapping_add(self.issued);
+        while session == 0 || self.table.contains_key(&session) {
+            self.issued += 1;
+            session = epoch_id.wrapping_add(self.issued);
+        }
+        while self.table.len() >= self.capacity {
+            let Some((_, stale)) = self.by_use.pop_first() else { break };
+            self.table.remove(&stale);
+        }
+        self.table.insert(session, Session::default());
+        self.touch(session);
+        session
+    }
+
+    fn touch(&mut self, session: u64) {
+        if let Some(entry) = self.table.get_mut(&session) {
+            self.clock += 1;
+            self.by_use.remove(&entry.used);
+            entry.used = self.clock;
+            self.by_use.insert(self.clock, session);
+        }
+    }
+
+    /// Notes that a batch of this session arrived whose origin awaits nothing below `oldest`.
+    /// False if the session is not known (any more).
+    pub fn begin(&mut self, session: u64, oldest: u64) -> bool {
+        self.touch(session);
+        let Some(entry) = self.table.get_mut(&session) else { return false };
+        entry.oldest = entry.oldest.max(oldest);
+        while entry.outcomes.front().is_some_and(|kept| kept.0 < entry.oldest) {
+            entry.outcomes.pop_front();
+        }
+        true
+    }
+
+    /// What to do with dispatch `counter` of a session that [`Sessions::begin`] knew.
+    pub fn judge(&self, session: u64, counter: u64) -> Verdict {
+        let Some(entry) = self.table.get(&session) else {
+            return Verdict::Known(Outcome::Expired);
+        };
+        let next = (entry.highest + 1).max(entry.oldest);
+        if counter == next {
+            return Verdict::Accept;
+        }
+        if counter > next {
+            return Verdict::Gap;
+        }
+        let known = entry.outcomes.binary_search_by_key(&counter, |kept| kept.0);
+        Verdict::Known(known.map_or(Outcome::Unknown, |at| entry.outcomes[at].1.clone()))
+    }
+
+    /// Keeps what became of the dispatch that was accepted.
+    pub fn settle(&mut self, session: u64, counter: u64, outcome: Outcome) {
+        if let Some(entry) = self.table.get_mut(&session) {
+            entry.highest = counter;
+            entry.outcomes.push_back((counter, outcome));
+            if entry.outcomes.len() > self.window {
+                entry.outcomes.pop_front();
+            }
+        }
+    }
+
+    /// How many sessions are known.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether no session is known.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replication::Version;
+
+    fn applied(seq: u64) -> Outcome {
+        Outcome::Applied(Version { seq, ..Version::default() })
+    }
+
+    fn with_one_settled() -> (Sessions, u64) {
+        let mut sessions = Sessions::new(4, 8);
+        let session = sessions.issue(100);
+        assert!(sessions.begin(session, 1));
+        assert_eq!(sessions.judge(session, 1), Verdict::Accept);
+        sessions.settle(session, 1, applied(1));
+        (sessions, session)
+    }
+
+    #[test]
+    fn a_dispatch_sent_again_gets_the_first_answer() {
+        let (mut sessions, session) = with_one_settled();
+        assert_eq!(sessions.judge(session, 1), Verdict::Known(applied(1)));
+        sessions.settle(session, 2, Outcome::Rejected("no".into()));
+        assert_eq!(sessions.judge(session, 2), Verdict::Known(Outcome::Rejected("no".into())));
+    }
+
+    #[test]
+    fn a_gap_is_never_accepted() {
+        let (sessions, session) = with_one_settled();
+        assert_eq!(sessions.judge(session, 3), Verdict::Gap);
+        assert_eq!(sessions.judge(session, 2), Verdict::Accept);
+    }
+
+    #[test]
+    fn an_outcome_that_is_no_longer_kept_is_unknown() {
+        let (mut sessions, session) = with_one_settled();
+        sessions.begin(session, 2);
+        assert_eq!(sessions.judge(session, 1), Verdict::Known(Outcome::Unknown));
+    }
+
+    #[test]
+    fn the_origins_oldest_lets_it_pass_over_what_it_gave_up() {
+        let (mut sessions, session) = with_one_settled();
+        sessions.begin(session, 5);
+        assert_eq!(sessions.judge(session, 4), Verdict::Known(Outcome::Unknown));
+        assert_eq!(sessions.judge(session, 5), Verdict::Accept);
+    }
+
+    #[test]
+    fn the_table_is_bounded_and_forgets_the_session_unused_for_longest() {
+        let mut sessions = Sessions::new(2, 8);
+        let first = sessions.issue(100);
+        let second = sessions.issue(100);
+        sessions.begin(first, 1);
+        let third = sessions.issue(100);
+        assert!(sessions.begin(first, 1) && sessions.begin(third, 1));
+        assert!(!sessions.begin(second, 1));
+        assert_eq!(sessions.judge(second, 1), Verdict::Known(Outcome::Expired));
+        assert_eq!(sessions.len(), 2);
+    }
+}

@@ -1,0 +1,70 @@
+//! The link to the node nearer to the sequencer.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{LinkId, Version};
+use crate::wire::{SnapshotHead, Status};
+
+/// A snapshot on its way in, or whole and being decoded.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) head: SnapshotHead,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// A dispatch of a node further down, on its way up.
+#[derive(Debug)]
+pub(super) struct Forward {
+    pub(super) session: u64,
+    pub(super) oldest: u64,
+    pub(super) entries: Bytes,
+}
+
+/// The upstream link of a store.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    pub(super) link: LinkId,
+    /// What the peer last said of itself; `None` until it has answered `Attach`.
+    pub(super) status: Option<Status>,
+    /// Reached once, this node is in sync.
+    pub(super) target: Option<Version>,
+    pub(super) incoming: Option<Incoming>,
+    /// A snapshot is whole and being decoded; nothing else may be received until it is in place.
+    pub(super) decoding: bool,
+    pub(super) control: Vec<u8>,
+    pub(super) forwards: VecDeque<Forward>,
+    pub(super) forwards_bytes: usize,
+    pub(super) credit: u64,
+    pub(super) spent: u64,
+    pub(super) sent_at: Duration,
+    pub(super) heard_at: Duration,
+    pub(super) awake: bool,
+}
+
+impl Upstream {
+    pub(super) fn new(link: LinkId, now: Duration) -> Self {
+        Upstream {
+            link,
+            status: None,
+            target: None,
+            incoming: None,
+            decoding: false,
+            control: Vec::new(),
+            forwards: VecDeque::new(),
+            forwards_bytes: 0,
+            credit: 0,
+            spent: 0,
+            sent_at: now,
+            heard_at: now,
+            awake: false,
+        }
+    }
+
+    /// How many bytes of dispatches may be sent now.
+    pub(super) fn room(&self) -> usize {
+        usize::try_from(self.credit.saturating_sub(self.spent)).unwrap_or(usize::MAX)
+    }
+}

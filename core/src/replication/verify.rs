@@ -1,0 +1,133 @@
+//! Comparing digests: what this node kept, what the sequencer says, and what follows from it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Digests are kept for this many versions.
+const KEPT_MAX: usize = 4;
+
+/// What a comparison came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// This node's state differs: heal.
+    Diverged,
+    /// It differs again, right after healing: the reducer is not deterministic. Said once.
+    NonDeterministic,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Verify {
+    /// This node's digests: seq and digest.
+    kept: VecDeque<(u64, u64)>,
+    /// The sequencer's, until ours for the same seq is there.
+    claimed: VecDeque<(u64, u64)>,
+    /// The seq up to which the copy was found right.
+    confirmed: Option<u64>,
+    digesting: bool,
+    last_mark: u64,
+    not_before: Duration,
+    healed: bool,
+    given_up: bool,
+}
+
+impl Verify {
+    /// Whether the sequencer marks the action `seq` to be verified.
+    pub(super) fn marks(&self, every: u64, seq: u64, now: Duration) -> bool {
+        !self.digesting && seq >= self.last_mark + every.max(1) && now >= self.not_before
+    }
+
+    /// Notes a mark at `seq`.
+    pub(super) fn marked(&mut self, seq: u64) {
+        self.last_mark = seq;
+    }
+
+    /// Whether to begin a digest now: one at a time.
+    pub(super) fn begin(&mut self) -> bool {
+        !std::mem::replace(&mut self.digesting, true)
+    }
+
+    /// A digest is ready, and cost this much; `budget` is the share of a core it may take.
+    pub(super) fn finish(&mut self, cost: Duration, budget: f64, now: Duration) {
+        self.digesting = false;
+        self.not_before = now + cost.div_f64(budget.clamp(1e-6, 1.0));
+    }
+
+    /// Keeps this node's own digest.
+    pub(super) fn keep(&mut self, seq: u64, digest: u64) -> Option<Finding> {
+        self.kept.push_back((seq, digest));
+        if self.kept.len() > KEPT_MAX {
+            self.kept.pop_front();
+        }
+        self.compare(seq)
+    }
+
+    /// Takes the sequencer's digest.
+    pub(super) fn claim(&mut self, seq: u64, digest: u64) -> Option<Finding> {
+        self.claimed.push_back((seq, digest));
+        if self.claimed.len() > KEPT_MAX {
+            self.claimed.pop_front();
+        }
+        self.compare(seq)
+    }
+
+    fn compare(&mut self, seq: u64) -> Option<Finding> {
+        let find = |list: &VecDeque<(u64, u64)>| list.iter().find(|kept| kept.0 == seq).copied();
+        let (ours, theirs) = (find(&self.kept)?, find(&self.claimed)?);
+        self.claimed.retain(|claimed| claimed.0 > seq);
+        if ours.1 == theirs.1 {
+            self.confirmed = Some(seq);
+            self.healed = false;
+            return None;
+        }
+        if self.given_up {
+            return None;
+        }
+        if self.healed {
+            self.given_up = true;
+            return Some(Finding::NonDeterministic);
+        }
+        Some(Finding::Diverged)
+    }
+
+    /// Whether this node's copy was found right at `seq`.
+    pub(super) fn confirms(&self, seq: u64) -> bool {
+        self.confirmed == Some(seq)
+    }
+
+    /// The state was replaced: what was kept of the old one means nothing now.
+    pub(super) fn replaced(&mut self, healed: bool) {
+        self.kept.clear();
+        self.claimed.clear();
+        self.confirmed = None;
+        self.healed |= healed;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_differs_again_right_after_healing_is_said_once_and_not_healed_in_a_loop() {
+        let mut verify = Verify::default();
+        assert_eq!(verify.keep(100, 1), None);
+        assert_eq!(verify.claim(100, 2), Some(Finding::Diverged));
+        verify.replaced(true);
+        assert_eq!(verify.claim(200, 2), None, "the sequencer may be first");
+        assert_eq!(verify.keep(200, 1), Some(Finding::NonDeterministic));
+        assert_eq!(verify.keep(300, 1), None);
+        assert_eq!(verify.claim(300, 2), None);
+    }
+
+    #[test]
+    fn marks_stretch_to_keep_the_budget() {
+        let mut verify = Verify::default();
+        let second = Duration::from_secs(1);
+        assert!(verify.marks(100, 100, second));
+        verify.marked(100);
+        assert!(verify.begin() && !verify.begin());
+        verify.finish(Duration::from_millis(10), 0.01, second);
+        assert!(!verify.marks(100, 200, second), "10 ms at 1 % of a core is one second");
+        assert!(verify.marks(100, 200, second * 2));
+    }
+}
