@@ -1,0 +1,108 @@
+//! No gap, and no jump that is not told: at a replica (I1), and in what a subscriber hears (I10).
+
+use samestate::replication::Version;
+use serde::{Deserialize, Serialize};
+
+use super::violation::{Invariant, Violations};
+
+/// Follows the versions of one replica, or of one subscriber, through one life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Continuity {
+    invariant: Invariant,
+    at: String,
+    version: Option<Version>,
+    applied: u64,
+    jumps: u64,
+    violations: Violations,
+}
+
+impl Continuity {
+    /// For the replica of node `name`.
+    pub fn of_replica(name: impl Into<String>) -> Self {
+        Continuity::of(Invariant::I1, name.into())
+    }
+
+    /// For a subscriber at node `name`; it may begin to listen at any version.
+    pub fn of_subscriber(name: impl Into<String>) -> Self {
+        Continuity::of(Invariant::I10, name.into())
+    }
+
+    fn of(invariant: Invariant, at: String) -> Self {
+        let violations = Violations::default();
+        Continuity { invariant, at, version: None, applied: 0, jumps: 0, violations }
+    }
+
+    /// The entries from `first_seq` to `last` were applied, or told; one entry has its own seq.
+    pub fn applied(&mut self, first_seq: u64, last: Version) {
+        let next = self.version.map(|version| version.seq + 1);
+        if next.is_some_and(|next| next != first_seq) || last.seq < first_seq {
+            let before = self.version.unwrap_or_default();
+            self.violates(format!("after {before} came {first_seq} to {last}, without a jump"));
+        }
+        self.applied += (last.seq + 1).saturating_sub(first_seq);
+        self.version = Some(last);
+    }
+
+    /// A jump was made, or told.
+    pub fn jumped(&mut self, from: Version, to: Version) {
+        if let Some(before) = self.version.filter(|before| *before != from) {
+            self.violates(format!("at {before} came a jump from {from} to {to}"));
+        }
+        self.jumps += 1;
+        self.version = Some(to);
+    }
+
+    /// The replica's life, or the subscription, ended; another may begin anywhere.
+    pub fn ended(&mut self) {
+        self.version = None;
+    }
+
+    fn violates(&mut self, detail: String) {
+        self.violations.add(self.invariant, &self.at, detail);
+    }
+
+    /// How many entries were applied, or told.
+    pub fn applied_total(&self) -> u64 {
+        self.applied
+    }
+
+    /// How many jumps there were.
+    pub fn jumps_total(&self) -> u64 {
+        self.jumps
+    }
+
+    /// What did not hold.
+    pub fn violations(&self) -> &Violations {
+        &self.violations
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::timeline::tests::v;
+
+    #[test]
+    fn a_gap_at_a_replica_is_found_and_a_told_jump_is_none() {
+        let mut replica = Continuity::of_replica("beta.master");
+        replica.applied(1, v(4));
+        replica.jumped(v(4), v(9));
+        replica.applied(10, v(10));
+        assert!(replica.violations().is_empty());
+        replica.applied(12, v(12));
+        assert!(replica.violations().of(Invariant::I1));
+        assert_eq!((replica.applied_total(), replica.jumps_total()), (6, 1));
+    }
+
+    #[test]
+    fn a_subscriber_that_is_told_one_twice_or_jumps_from_elsewhere_is_found() {
+        let mut twice = Continuity::of_subscriber("beta.master");
+        twice.applied(7, v(7));
+        twice.applied(7, v(7));
+        assert!(twice.violations().of(Invariant::I10));
+        let mut elsewhere = Continuity::of_subscriber("beta.master");
+        elsewhere.applied(7, v(7));
+        elsewhere.jumped(v(6), v(9));
+        assert!(elsewhere.violations().of(Invariant::I10));
+    }
+}

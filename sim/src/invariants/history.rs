@@ -1,0 +1,224 @@
+//! The payloads of the ordered history, so that it can be put through the reducer alone and
+//! every replica be compared with the outcome, from outside.
+
+use std::fmt::Display;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use samestate::replication::{Epoch, Version};
+
+use crate::load::Reducer;
+
+/// How many bytes of payloads are kept unless told otherwise.
+pub const KEPT_BYTES_MAX: usize = 256 << 20;
+
+/// The payloads a sequencer ordered, in order, on the lineage that goes on.
+#[derive(Clone, Debug)]
+pub struct History {
+    bytes: Vec<u8>,
+    /// Where each payload ends in `bytes`.
+    ends: Vec<usize>,
+    bytes_max: usize,
+    epoch: Option<Epoch>,
+    /// Why the history is not whole any more.
+    broken: Option<NotReplayed>,
+}
+
+/// Why a history could not be put through its reducer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotReplayed {
+    /// More payloads than the bound.
+    #[error("not kept: the payloads were more than {bytes_max} bytes")]
+    NotKept {
+        /// The bound.
+        bytes_max: usize,
+    },
+    /// Entries are missing.
+    #[error("not kept: seq {expected} was to come, and {found} came")]
+    Gap {
+        /// The seq that was to come.
+        expected: u64,
+        /// The seq that came.
+        found: u64,
+    },
+    /// A payload is no action.
+    #[error("the payload of seq {seq} is no action: {error}")]
+    Undecodable {
+        /// Which.
+        seq: u64,
+        /// Why.
+        error: String,
+    },
+    /// The reducer refused an action that is in the history.
+    #[error("seq {seq} is in the history, and the reducer rejects it: {reason}")]
+    Rejected {
+        /// Which.
+        seq: u64,
+        /// Why.
+        reason: String,
+    },
+    /// The reducer panicked over an action that is in the history.
+    #[error("seq {seq} is in the history, and the reducer panics over it")]
+    Panicked {
+        /// Which.
+        seq: u64,
+    },
+}
+
+impl Default for History {
+    fn default() -> Self {
+        History::bounded(KEPT_BYTES_MAX)
+    }
+}
+
+impl History {
+    /// A history that keeps at most `bytes_max` bytes of payloads; past that it keeps none.
+    pub fn bounded(bytes_max: usize) -> Self {
+        History { bytes: Vec::new(), ends: Vec::new(), bytes_max, epoch: None, broken: None }
+    }
+
+    /// The root applied a batch: the payloads from `first_seq` to `last`.
+    ///
+    /// A new epoch may begin under the end of the one before: what came after is cut.
+    pub fn ordered<'a>(
+        &mut self,
+        first_seq: u64,
+        last: Version,
+        payloads: impl IntoIterator<Item = &'a [u8]>,
+    ) {
+        self.reach(first_seq, last.epoch);
+        for payload in payloads {
+            if self.broken.is_some() {
+                return;
+            }
+            if self.bytes.len() + payload.len() > self.bytes_max {
+                self.give_up(NotReplayed::NotKept { bytes_max: self.bytes_max });
+                return;
+            }
+            self.bytes.extend_from_slice(payload);
+            self.ends.push(self.bytes.len());
+        }
+    }
+
+    /// A life of the sequencer began at `version`: founded, or restored from what was saved.
+    pub fn begins(&mut self, version: Version) {
+        self.reach(version.seq + 1, version.epoch);
+    }
+
+    fn reach(&mut self, next_seq: u64, epoch: Epoch) {
+        if self.broken.is_some() {
+            return;
+        }
+        let expected = self.len() + 1;
+        let new_life = self.epoch != Some(epoch);
+        self.epoch = Some(epoch);
+        if new_life && (1..expected).contains(&next_seq) {
+            self.ends.truncate((next_seq - 1) as usize);
+            self.bytes.truncate(self.ends.last().copied().unwrap_or(0));
+        } else if next_seq != expected {
+            self.give_up(NotReplayed::Gap { expected, found: next_seq });
+        }
+    }
+
+    fn give_up(&mut self, why: NotReplayed) {
+        self.broken = Some(why);
+        self.bytes = Vec::new();
+        self.ends = Vec::new();
+    }
+
+    /// How many payloads are kept.
+    pub fn len(&self) -> u64 {
+        self.ends.len() as u64
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Puts the history through the reducer `R` alone, from the empty store, with the codec that
+    /// the store used.
+    pub fn replay<R: Reducer, E: Display>(
+        &self,
+        decode: impl Fn(&[u8]) -> Result<R::Action, E>,
+    ) -> Result<R::State, NotReplayed> {
+        if let Some(why) = &self.broken {
+            return Err(why.clone());
+        }
+        let mut state = R::State::default();
+        let mut start = 0;
+        for (at, &end) in self.ends.iter().enumerate() {
+            let seq = at as u64 + 1;
+            let action = decode(&self.bytes[start..end])
+                .map_err(|error| NotReplayed::Undecodable { seq, error: error.to_string() })?;
+            // The state is given up if the reducer panics: nobody sees it half-changed.
+            catch_unwind(AssertUnwindSafe(|| R::reduce(&mut state, &action)))
+                .map_err(|_| NotReplayed::Panicked { seq })?
+                .map_err(|reject| NotReplayed::Rejected { seq, reason: reject.to_string() })?;
+            start = end;
+        }
+        Ok(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::reducers::{Counter, CounterAction};
+    use crate::measure::timeline::tests::v;
+
+    fn payloads(actions: &[CounterAction]) -> Vec<Vec<u8>> {
+        actions.iter().map(|action| serde_json::to_vec(action).expect("plain data")).collect()
+    }
+
+    fn history(bytes_max: usize, actions: &[CounterAction]) -> History {
+        let mut history = History::bounded(bytes_max);
+        let payloads = payloads(actions);
+        let last = v(actions.len() as u64);
+        history.ordered(1, last, payloads.iter().map(Vec::as_slice));
+        history
+    }
+
+    fn replay(history: &History) -> Result<i64, NotReplayed> {
+        let state = history.replay::<Counter, _>(|bytes| serde_json::from_slice(bytes));
+        state.map(|state| state.value)
+    }
+
+    #[test]
+    fn a_history_gives_its_state() {
+        let add = CounterAction::Add;
+        assert_eq!(replay(&history(1_000, &[add(1), add(10), add(100)])), Ok(111));
+        assert_eq!(replay(&History::default()), Ok(0));
+    }
+
+    #[test]
+    fn a_life_that_begins_earlier_cuts_the_history() {
+        let add = CounterAction::Add;
+        let mut history = history(1_000, &[add(1), add(10), add(100)]);
+        let epoch = Epoch { number: 2, id: 8 };
+        history.begins(Version { epoch, seq: 1 });
+        let payloads = payloads(&[add(1000)]);
+        history.ordered(2, Version { epoch, seq: 2 }, payloads.iter().map(Vec::as_slice));
+        assert_eq!(replay(&history), Ok(1001));
+    }
+
+    #[test]
+    fn what_is_not_whole_is_not_replayed() {
+        let add = CounterAction::Add;
+        let small = history(8, &[add(1), add(10)]);
+        assert_eq!(replay(&small), Err(NotReplayed::NotKept { bytes_max: 8 }));
+        let mut gap = history(1_000, &[add(1)]);
+        gap.ordered(3, v(3), [&b"{}"[..]]);
+        assert_eq!(replay(&gap), Err(NotReplayed::Gap { expected: 2, found: 3 }));
+    }
+
+    #[test]
+    fn an_action_that_should_not_be_in_the_history_is_named() {
+        let rejected = history(1_000, &[CounterAction::Add(1), CounterAction::Reject]);
+        assert!(matches!(replay(&rejected), Err(NotReplayed::Rejected { seq: 2, .. })));
+        let panics = history(1_000, &[CounterAction::Panic]);
+        assert_eq!(replay(&panics), Err(NotReplayed::Panicked { seq: 1 }));
+        let mut garbled = History::default();
+        garbled.ordered(1, v(1), [&b"\xff"[..]]);
+        assert!(matches!(replay(&garbled), Err(NotReplayed::Undecodable { seq: 1, .. })));
+    }
+}
