@@ -160,9 +160,8 @@ fn gone(
     }
     let present = accepted.counters.both(history).last();
     let all = origin.pairs().within(session, 0, u64::MAX);
-    let on_lineage = all.filter(|(counter, version)| {
-        version.seq <= ended && accepted.counters.contains(*counter)
-    });
+    let on_lineage = all
+        .filter(|(counter, version)| version.seq <= ended && accepted.counters.contains(*counter));
     let last = present.max(on_lineage.map(|(counter, _)| counter).max());
     let mut stays = missing.clone();
     match last {

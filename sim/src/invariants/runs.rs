@@ -30,9 +30,9 @@ impl Runs {
         let to = self.ranges.partition_point(|range| range.0 <= last.saturating_add(1));
         let touched = &self.ranges[from..to];
         let overlap = touched.iter().map(|range| overlap(*range, (first, last))).sum();
-        let joined = touched.iter().fold((first, last), |joined, range| {
-            (joined.0.min(range.0), joined.1.max(range.1))
-        });
+        let joined = touched
+            .iter()
+            .fold((first, last), |joined, range| (joined.0.min(range.0), joined.1.max(range.1)));
         self.ranges.splice(from..to, [joined]);
         overlap
     }
