@@ -93,9 +93,9 @@ impl<M: Machine> Replica<M> {
         self.now = now;
         let message = Message::read(frame)?;
         let received = if self.upstream.as_ref().is_some_and(|upstream| upstream.link == link) {
-            self.from_upstream(message)
+            self.hear_upstream(message)
         } else if self.downstreams.contains_key(&link) {
-            self.from_downstream(link, message).map(|()| Received::Done)
+            self.hear_downstream(link, message).map(|()| Received::Done)
         } else {
             Err(LinkFault::UnknownLink(link))
         };
@@ -103,7 +103,7 @@ impl<M: Machine> Replica<M> {
         received
     }
 
-    fn from_upstream(&mut self, message: Message) -> Result<Received, LinkFault> {
+    fn hear_upstream(&mut self, message: Message) -> Result<Received, LinkFault> {
         let Some(upstream) = &mut self.upstream else { return Ok(Received::Done) };
         upstream.heard_at = self.now;
         if upstream.decoding {

@@ -65,7 +65,7 @@ impl<M: Machine> Replica<M> {
         let (now, after) = (self.now, self.config.dead_after);
         let silent = |heard_at: Duration| {
             let silence = now.saturating_sub(heard_at);
-            (silence > after).then(|| LinkFault::Silent(silence))
+            (silence > after).then_some(LinkFault::Silent(silence))
         };
         for (link, downstream) in &mut self.downstreams {
             if let Some(fault) = silent(downstream.heard_at).filter(|_| downstream.attached()) {

@@ -25,7 +25,7 @@ impl<M: Machine> Replica<M> {
         self.downstreams.insert(link, Downstream::new(self.link_mode(), now));
     }
 
-    pub(super) fn from_downstream(
+    pub(super) fn hear_downstream(
         &mut self,
         link: LinkId,
         message: Message,
