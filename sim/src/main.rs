@@ -1,1 +1,7 @@
-fn main() {}
+//! The program `samestate`; see `samestate --help`.
+
+use samestate_sim::cli::{self, ExitCode};
+
+fn main() -> ExitCode {
+    cli::main()
+}

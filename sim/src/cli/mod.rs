@@ -1,1 +1,60 @@
-//! The room `cli`.
+//! The command line: one file a verb.
+//!
+//! A verb is a struct of arguments with `run(self) -> ExitCode`. Results go to standard output,
+//! complaints to standard error, and every verb ends with one of [`ExitCode`]'s numbers.
+
+mod args;
+mod exit;
+mod explain;
+mod list;
+mod new;
+mod schema;
+mod terminal;
+mod validate;
+
+use clap::{Parser, Subcommand};
+
+pub use args::{OutputArgs, ScenarioArgs};
+pub use exit::ExitCode;
+
+const EXAMPLES: &str = "\
+Examples:
+  samestate new first.yaml                 write a scenario to start from
+  samestate explain first.yaml             see who feeds whom, and when what happens
+  samestate validate scenarios/*.yaml      check files without starting anything
+  samestate list scenarios                 what the scenarios of a folder show
+
+Exit codes:
+  0  pass                                  4  nothing selected
+  1  the run could not be done             5  worse than the baseline
+  2  wrong usage or scenario               6  inconclusive
+  3  an expectation or invariant failed    130  interrupted";
+
+/// Launches replicated stores from a YAML file, storms them, breaks them, and measures how
+/// identical they stayed.
+#[derive(Parser, Debug)]
+#[command(name = "samestate", version, about, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    Validate(validate::Validate),
+    Explain(explain::Explain),
+    List(list::List),
+    Schema(schema::Schema),
+    New(new::New),
+}
+
+/// Runs the program as its command line says.
+pub fn main() -> ExitCode {
+    match Cli::parse().verb {
+        Verb::Validate(verb) => verb.run(),
+        Verb::Explain(verb) => verb.run(),
+        Verb::List(verb) => verb.run(),
+        Verb::Schema(verb) => verb.run(),
+        Verb::New(verb) => verb.run(),
+    }
+}

@@ -14,6 +14,7 @@
 mod decode;
 pub(crate) mod draws;
 mod error;
+mod explain;
 pub mod metrics;
 mod model;
 mod near;
@@ -23,11 +24,13 @@ mod read;
 pub mod reducers;
 mod rescale;
 mod resolve;
+mod schema;
 mod spellings;
 mod topology;
 mod tree;
 
 pub use error::{Invalid, Place, Problem, ScenarioError};
+pub use explain::explain;
 pub use model::{
     Arrival, Burst, Closed, ClusterSpec, CreateClientSpec, CutSpec, EventSpec, ExpectSpec,
     FORMAT_VERSION, FaultSpec, KillSpec, LinkSpec, LoadSpec, MirrorSpec, Mode, ObserveSpec,
@@ -39,5 +42,6 @@ pub use plan::{
 };
 pub use quantity::{QuantityError, Rate, Size, Span};
 pub use read::{Case, Overrides, ScenarioFile, Setting};
+pub use schema::json_schema;
 pub use spellings::{LinkRef, OneOrMany};
 pub use topology::{Member, Topology, Tree, Upstream};

@@ -1,0 +1,82 @@
+//! What several verbs take from the command line.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::exit::ExitCode;
+use crate::scenario::{Overrides, ScenarioError, ScenarioFile, Setting, Span};
+
+/// Scenario files, and what to change in them.
+#[derive(Args, Clone, Debug)]
+pub struct ScenarioArgs {
+    /// Scenario files
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    /// Put a value into the files, for example stores.tasks.mode=snapshot or phases.0.duration=5s
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub settings: Vec<Setting>,
+
+    /// What every random choice is drawn from, instead of the files' seed
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// How long each run lasts: all phases not marked `fixed` are rescaled
+    #[arg(long, value_name = "TIME")]
+    pub duration: Option<Span>,
+}
+
+/// Where the results of a run go.
+#[derive(Args, Clone, Debug)]
+pub struct OutputArgs {
+    /// The folder that each run's own folder is made in
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Write the record as JSON to a file, or to standard output with `-`
+    #[arg(long, value_name = "PATH|-")]
+    pub json: Option<PathBuf>,
+
+    /// Print nothing but errors
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+impl ScenarioArgs {
+    /// What the command line changes in each file.
+    pub fn overrides(&self) -> Overrides {
+        Overrides { settings: self.settings.clone(), seed: self.seed, duration: self.duration }
+    }
+
+    /// Reads and checks all files. What is wrong with any goes to standard error.
+    ///
+    /// # Errors
+    ///
+    /// [`ExitCode::Usage`] if there is something wrong with one.
+    pub fn load(&self) -> Result<Vec<ScenarioFile>, ExitCode> {
+        let overrides = self.overrides();
+        let mut loaded = Vec::new();
+        let mut all_good = true;
+        for path in &self.files {
+            match ScenarioFile::load(path, &overrides) {
+                Ok(file) => loaded.push(file),
+                Err(error) => {
+                    complain(&error);
+                    all_good = false;
+                }
+            }
+        }
+        if all_good { Ok(loaded) } else { Err(ExitCode::Usage) }
+    }
+}
+
+/// Says on standard error why a scenario could not be used.
+pub(super) fn complain(error: &ScenarioError) {
+    match error {
+        ScenarioError::Invalid(invalid) => {
+            eprint!("{}", invalid.render(super::terminal::in_colour(&std::io::stderr())));
+        }
+        ScenarioError::Read { .. } => eprintln!("error: {error}"),
+    }
+}
