@@ -45,7 +45,9 @@ impl Continuity {
 
     /// A jump was made, or told.
     pub fn jumped(&mut self, from: Version, to: Version) {
-        if let Some(before) = self.version.filter(|before| *before != from) {
+        // The seq alone: one that fell behind is told where the first change that it missed began,
+        // and a life of the sequencer may have ended just there.
+        if let Some(before) = self.version.filter(|before| before.seq != from.seq) {
             self.violates(format!("at {before} came a jump from {from} to {to}"));
         }
         self.jumps += 1;
@@ -55,6 +57,21 @@ impl Continuity {
     /// The replica's life, or the subscription, ended; another may begin anywhere.
     pub fn ended(&mut self) {
         self.version = None;
+    }
+
+    /// Takes out what was found since the last call, to be handed to [`Continuity::absorb`].
+    pub fn take(&mut self) -> Continuity {
+        let rest =
+            Continuity { version: self.version, ..Continuity::of(self.invariant, self.at.clone()) };
+        std::mem::replace(self, rest)
+    }
+
+    /// Adds what was found in a part.
+    pub fn absorb(&mut self, part: Continuity) {
+        self.version = part.version;
+        self.applied += part.applied;
+        self.jumps += part.jumps;
+        self.violations.merge(part.violations);
     }
 
     fn violates(&mut self, detail: String) {

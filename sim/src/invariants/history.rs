@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use samestate::replication::{Epoch, Version};
+use serde::{Deserialize, Serialize};
 
 use crate::load::Reducer;
 
@@ -12,8 +13,11 @@ use crate::load::Reducer;
 pub const KEPT_BYTES_MAX: usize = 256 << 20;
 
 /// The payloads a sequencer ordered, in order, on the lineage that goes on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
+    /// The seq after which this history, or this part of it, begins.
+    base: u64,
+    #[serde(with = "serde_bytes")]
     bytes: Vec<u8>,
     /// Where each payload ends in `bytes`.
     ends: Vec<usize>,
@@ -24,13 +28,13 @@ pub struct History {
 }
 
 /// Why a history could not be put through its reducer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum NotReplayed {
     /// More payloads than the bound.
     #[error("not kept: the payloads were more than {bytes_max} bytes")]
     NotKept {
         /// The bound.
-        bytes_max: usize,
+        bytes_max: u64,
     },
     /// Entries are missing.
     #[error("not kept: seq {expected} was to come, and {found} came")]
@@ -73,7 +77,8 @@ impl Default for History {
 impl History {
     /// A history that keeps at most `bytes_max` bytes of payloads; past that it keeps none.
     pub fn bounded(bytes_max: usize) -> Self {
-        History { bytes: Vec::new(), ends: Vec::new(), bytes_max, epoch: None, broken: None }
+        let (bytes, ends) = (Vec::new(), Vec::new());
+        History { base: 0, bytes, ends, bytes_max, epoch: None, broken: None }
     }
 
     /// The root applied a batch: the payloads from `first_seq` to `last`.
@@ -90,29 +95,61 @@ impl History {
             if self.broken.is_some() {
                 return;
             }
-            if self.bytes.len() + payload.len() > self.bytes_max {
-                self.give_up(NotReplayed::NotKept { bytes_max: self.bytes_max });
-                return;
-            }
-            self.bytes.extend_from_slice(payload);
-            self.ends.push(self.bytes.len());
+            self.keep(payload);
         }
     }
 
-    /// A life of the sequencer began at `version`: founded, or restored from what was saved.
-    pub fn begins(&mut self, version: Version) {
-        self.reach(version.seq + 1, version.epoch);
+    /// A life of the sequencer began after `seq`: founded, or restored from what was saved.
+    pub fn begins(&mut self, epoch: Epoch, seq: u64) {
+        self.reach(seq + 1, epoch);
+    }
+
+    /// Takes out what was recorded since the last call, to be handed to [`History::absorb`].
+    pub fn take(&mut self) -> History {
+        let mut rest = History::bounded(self.bytes_max);
+        (rest.base, rest.epoch) = (self.base + self.len(), self.epoch);
+        rest.broken = self.broken.clone();
+        std::mem::replace(self, rest)
+    }
+
+    /// Continues this history by a part.
+    pub fn absorb(&mut self, part: History) {
+        let Some(epoch) = part.epoch else { return };
+        self.reach(part.base + 1, epoch);
+        if let Some(why) = part.broken {
+            self.give_up(why);
+        }
+        let mut start = 0;
+        for end in part.ends {
+            match part.bytes.get(start..end) {
+                Some(payload) if self.broken.is_none() => self.keep(payload),
+                _ => return,
+            }
+            start = end;
+        }
+    }
+
+    fn keep(&mut self, payload: &[u8]) {
+        if self.bytes.len() + payload.len() > self.bytes_max {
+            self.give_up(NotReplayed::NotKept { bytes_max: self.bytes_max as u64 });
+            return;
+        }
+        self.bytes.extend_from_slice(payload);
+        self.ends.push(self.bytes.len());
     }
 
     fn reach(&mut self, next_seq: u64, epoch: Epoch) {
         if self.broken.is_some() {
             return;
         }
-        let expected = self.len() + 1;
+        if self.epoch.is_none() {
+            self.base = next_seq.saturating_sub(1);
+        }
+        let expected = self.base + self.len() + 1;
         let new_life = self.epoch != Some(epoch);
         self.epoch = Some(epoch);
-        if new_life && (1..expected).contains(&next_seq) {
-            self.ends.truncate((next_seq - 1) as usize);
+        if new_life && (self.base + 1..expected).contains(&next_seq) {
+            self.ends.truncate((next_seq - 1 - self.base) as usize);
             self.bytes.truncate(self.ends.last().copied().unwrap_or(0));
         } else if next_seq != expected {
             self.give_up(NotReplayed::Gap { expected, found: next_seq });
@@ -143,6 +180,9 @@ impl History {
     ) -> Result<R::State, NotReplayed> {
         if let Some(why) = &self.broken {
             return Err(why.clone());
+        }
+        if self.base > 0 {
+            return Err(NotReplayed::Gap { expected: 1, found: self.base + 1 });
         }
         let mut state = R::State::default();
         let mut start = 0;
@@ -195,10 +235,31 @@ mod tests {
         let add = CounterAction::Add;
         let mut history = history(1_000, &[add(1), add(10), add(100)]);
         let epoch = Epoch { number: 2, id: 8 };
-        history.begins(Version { epoch, seq: 1 });
+        history.begins(epoch, 1);
         let payloads = payloads(&[add(1000)]);
         history.ordered(2, Version { epoch, seq: 2 }, payloads.iter().map(Vec::as_slice));
         assert_eq!(replay(&history), Ok(1001));
+    }
+
+    #[test]
+    fn parts_and_a_restarted_sequencer_add_up_to_the_whole() {
+        let add = CounterAction::Add;
+        let mut node = history(1_000, &[add(1), add(10), add(100)]);
+        let mut runner = History::default();
+        runner.absorb(node.take());
+        let more = payloads(&[add(1000)]);
+        node.ordered(4, v(4), more.iter().map(Vec::as_slice));
+        let part = serde_json::to_string(&node.take()).expect("plain data");
+        runner.absorb(serde_json::from_str(&part).expect("as it was written"));
+        assert_eq!(replay(&runner), Ok(1111));
+
+        let epoch = Epoch { number: 2, id: 8 };
+        let mut restarted = History::default();
+        restarted.begins(epoch, 2);
+        restarted.ordered(3, Version { epoch, seq: 3 }, more.iter().map(Vec::as_slice));
+        assert!(replay(&restarted).is_err(), "it does not know how it began");
+        runner.absorb(restarted.take());
+        assert_eq!(replay(&runner), Ok(1011));
     }
 
     #[test]

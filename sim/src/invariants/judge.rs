@@ -1,15 +1,15 @@
 //! Origins held against the ledger: was everything accepted applied, and nothing else?
 //!
-//! An `Ok` on the final lineage has to be in the history, at its seq where that is known:
-//! otherwise it is **lost**. An `Ok` that is not on the final lineage went with its sequencer:
-//! **rolled back**. In the history of an origin's sessions there may be, besides what was answered
-//! `Ok`, as many dispatches as have an outcome that is not known: more means that something that
-//! was refused was applied, or something applied twice.
+//! A version that an origin was told lies either on the final lineage, and then the history has
+//! to have it, as the action that was dispatched: otherwise it is **lost**. Or its life of the
+//! sequencer took it along: **rolled back**. What the history has besides are dispatches whose
+//! outcome is not known; more of them than there are such outcomes means that something that was
+//! refused was applied.
 
 use serde::{Deserialize, Serialize};
 
 use super::ledger::Ledger;
-use super::origin::{Accepted, OriginLog};
+use super::origin::Claims;
 use super::runs::Runs;
 use super::violation::{Invariant, Violations};
 
@@ -25,150 +25,92 @@ pub struct Findings {
     /// Accepted, and not known whether in the history: ordered by a sequencer that was killed
     /// before it handed over what it had seen.
     pub unjudged: u64,
-    /// In the history, of sessions that no origin here claims.
+    /// In the history, and answered `Ok` to nobody.
     pub unclaimed: u64,
     /// What did not hold: in the history, at the origins, and between them.
     pub violations: Violations,
 }
 
-/// Holds `origins`, all that dispatched into a store, against its history.
-pub fn judge(ledger: &Ledger, origins: &[OriginLog]) -> Findings {
-    let mut findings = Findings {
-        duplicated: ledger.duplicated(),
-        violations: ledger.violations().clone(),
-        ..Findings::default()
-    };
-    for origin in origins {
-        findings.violations.merge(origin.violations().clone());
-        findings.judge_accepted(ledger, origin);
-        findings.judge_refused(ledger, origin);
-        findings.judge_seqs(ledger, origin);
-    }
-    let claimed = |session| origins.iter().any(|origin| origin.sessions().contains_key(session));
-    let unclaimed = ledger.sessions().iter().filter(|known| !claimed(known.0));
-    findings.unclaimed = unclaimed.map(|(_, ordered)| ordered.counters.count()).sum();
+/// Holds the claims of all origins that dispatched into a store against its history.
+///
+/// The claims have to be those of every origin: of mirrors, and of opening actions too.
+pub fn judge(store: &str, ledger: &Ledger, claims: &Claims) -> Findings {
+    let mut findings = Findings { duplicated: ledger.duplicated(), ..Findings::default() };
+    findings.violations.merge(ledger.violations().clone());
+    findings.violations.merge(claims.violations().clone());
+    findings.judge_claims(store, ledger, claims);
+    findings.judge_prints(store, ledger, claims);
+    findings.judge_rest(store, ledger, claims);
     findings
 }
 
 impl Findings {
-    fn judge_accepted(&mut self, ledger: &Ledger, origin: &OriginLog) {
-        for (&session, answers) in origin.sessions() {
-            let nothing = Runs::default();
-            let history = ledger.sessions().get(&session).map_or(&nothing, |known| &known.counters);
-            for (epoch, accepted) in &answers.ok {
-                let absent = accepted.counters.without(history);
-                let uncertain = ledger.uncertain(session).unwrap_or(&nothing);
-                let missing = absent.without(uncertain);
-                self.unjudged += absent.count() - missing.count();
-                if missing.is_empty() {
-                    continue;
-                }
-                match ledger.life_ended(*epoch) {
-                    None if ledger.unbroken() => self.lose(ledger, origin, session, &missing),
-                    None => self.rolled_back += missing.count(),
-                    Some(ended) => {
-                        let gone = gone(origin, session, accepted, history, &missing, ended);
-                        self.rolled_back += gone.count();
-                        self.lose(ledger, origin, session, &missing.without(&gone));
-                    }
-                }
-            }
-        }
-    }
-
-    /// These were accepted and are not in the history, unless they may be in a part unseen.
-    fn lose(&mut self, ledger: &Ledger, origin: &OriginLog, session: u64, missing: &Runs) {
-        let unseen = ledger.unseen();
-        for &(first, last) in missing.ranges() {
-            let mut known = origin.pairs().within(session, first, last);
-            let seen = known.any(|(_, version)| !unseen.contains(version.seq));
-            if !unseen.is_empty() && !seen {
-                self.unjudged += last - first + 1;
+    fn judge_claims(&mut self, store: &str, ledger: &Ledger, claims: &Claims) {
+        for (epoch, claimed) in claims.ok() {
+            let life = ledger.life(*epoch);
+            let present = life.clone().unwrap_or_default();
+            self.unjudged += claimed.both(&present).both(ledger.unseen()).count();
+            let absent = claimed.without(&present);
+            if absent.is_empty() {
                 continue;
             }
-            self.lost += last - first + 1;
-            let version = origin.pairs().get(session, first);
-            let version = version.map(|version| format!(", answered as {version}"));
-            let detail = format!(
-                "accepted and not in the history: dispatches {first} to {last} of session \
-                 {session:x}{}",
-                version.unwrap_or_default()
-            );
-            self.violations.add(Invariant::I3, origin.name(), detail);
+            let goes_on = ledger.goes_on_in(*epoch);
+            // Under the beginning of its life no sequencer can have ordered anything; past its
+            // end it may have, and have lost it, unless that life goes on or is the only one.
+            let mut before = absent.clone();
+            match present.first() {
+                Some(first) => before.truncate(first.saturating_sub(1)),
+                None => before = Runs::default(),
+            }
+            let after = absent.without(&before);
+            self.lose(store, &before, *epoch);
+            if goes_on && ledger.tail_unseen() {
+                self.unjudged += after.count();
+            } else if goes_on || (life.is_none() && ledger.unbroken()) {
+                self.lose(store, &after, *epoch);
+            } else {
+                self.rolled_back += after.count();
+            }
         }
     }
 
-    fn judge_refused(&mut self, ledger: &Ledger, origin: &OriginLog) {
-        let mut extra = 0;
-        for (&session, answers) in origin.sessions() {
-            let Some(ordered) = ledger.sessions().get(&session) else { continue };
-            let rejected = answers.rejected.both(&ordered.counters);
-            if let Some(first) = rejected.first() {
-                let detail = format!(
-                    "{} rejected dispatches of session {session:x} are in the history, such as \
-                     {first}",
-                    rejected.count()
-                );
-                self.violations.add(Invariant::I4, origin.name(), detail);
-            }
-            let mut rest = ordered.counters.without(&rejected);
-            for (_, accepted) in &answers.ok {
-                rest = rest.without(&accepted.counters);
-            }
-            extra += rest.count();
+    fn lose(&mut self, store: &str, seqs: &Runs, epoch: samestate::replication::Epoch) {
+        for &(first, last) in seqs.ranges() {
+            self.lost += last - first + 1;
+            let detail = format!("answered Ok as {first} to {last} of {epoch:?}, not in history");
+            self.violations.add(Invariant::I3, store, detail);
         }
-        if let Some(open) = origin.open_outcomes()
-            && extra > open
+    }
+
+    fn judge_prints(&mut self, store: &str, ledger: &Ledger, claims: &Claims) {
+        for (version, dispatched) in claims.prints() {
+            if ledger.print(version).is_some_and(|ordered| ordered != dispatched) {
+                self.lost += 1;
+                let detail = format!("answered Ok as {version}, which is another action");
+                self.violations.add(Invariant::I3, store, detail);
+            }
+        }
+    }
+
+    fn judge_rest(&mut self, store: &str, ledger: &Ledger, claims: &Claims) {
+        let mut rest = ledger.seqs().without(ledger.unseen());
+        for (epoch, claimed) in claims.ok() {
+            if let Some(life) = ledger.life(*epoch) {
+                rest = rest.without(&claimed.both(&life));
+            }
+        }
+        self.unclaimed = rest.count();
+        if let (Some(open), Some(first)) = (claims.open_outcomes(), rest.first())
+            && self.unclaimed > open
         {
             let detail = format!(
-                "{extra} dispatches are in the history that were not answered Ok, and only {open} \
-                 have an outcome that is not known"
+                "the history has {} actions that nobody was answered Ok for, the first of them \
+                 seq {first}, and only {open} dispatches have an outcome that is not known",
+                self.unclaimed
             );
-            self.violations.add(Invariant::I4, origin.name(), detail);
+            self.violations.add(Invariant::I4, store, detail);
         }
     }
-
-    fn judge_seqs(&mut self, ledger: &Ledger, origin: &OriginLog) {
-        for ((session, counter), answered) in origin.pairs().iter() {
-            let Some(ordered) = ledger.pairs().get(session, counter) else { continue };
-            let ended = ledger.life_ended(answered.epoch).unwrap_or(0);
-            if answered.seq <= ended && answered != ordered {
-                let detail = format!(
-                    "dispatch {counter} of session {session:x} was answered as {answered} and is \
-                     in the history as {ordered}"
-                );
-                self.violations.add(Invariant::I3, origin.name(), detail);
-            }
-        }
-    }
-}
-
-/// Which of `missing` went with a life that ended at seq `ended`.
-///
-/// Counters and seqs rise together, so what went is the end of the session: above the last one
-/// that is in the history, and above every one that is known to lie on the lineage.
-fn gone(
-    origin: &OriginLog,
-    session: u64,
-    accepted: &Accepted,
-    history: &Runs,
-    missing: &Runs,
-    ended: u64,
-) -> Runs {
-    if accepted.seq_max <= ended {
-        return Runs::default();
-    }
-    let present = accepted.counters.both(history).last();
-    let all = origin.pairs().within(session, 0, u64::MAX);
-    let on_lineage = all
-        .filter(|(counter, version)| version.seq <= ended && accepted.counters.contains(*counter));
-    let last = present.max(on_lineage.map(|(counter, _)| counter).max());
-    let mut stays = missing.clone();
-    match last {
-        Some(last) => stays.truncate(last),
-        None => stays = Runs::default(),
-    }
-    missing.without(&stays)
 }
 
 #[cfg(test)]
@@ -176,6 +118,7 @@ mod tests {
     use proptest::prelude::*;
     use samestate::replication::{Epoch, Version};
 
+    use super::super::origin::OriginLog;
     use super::*;
     use crate::measure::timeline::tests::v;
 
@@ -183,120 +126,123 @@ mod tests {
         Version { epoch: Epoch { number: 2, id: 8 }, seq }
     }
 
-    fn accepted(name: &str, session: u64, answers: &[(u64, Version)]) -> OriginLog {
-        let mut origin = OriginLog::of(name);
-        for &(counter, version) in answers {
-            origin.ok(session, counter, version, version);
+    /// The claims of an origin, whose payloads are the words given.
+    fn claims(answers: &[(Version, &str)]) -> Claims {
+        let (mut origin, mut claims) = (OriginLog::of("a"), Claims::default());
+        for (version, payload) in answers {
+            origin.ok(*version, *version, Some(payload.as_bytes()));
         }
-        origin
+        claims.absorb(origin.take());
+        claims
     }
 
-    fn history(entries: &[(u64, u64)]) -> Ledger {
+    /// A history of one session.
+    fn history(payloads: &[&str]) -> Ledger {
         let mut ledger = Ledger::of("tasks");
-        ledger.ordered(1, v(entries.len() as u64), entries.iter().copied());
+        let entries = payloads.iter().enumerate();
+        let entries = entries.map(|(at, payload)| (1, at as u64 + 1, payload.as_bytes()));
+        ledger.ordered(1, v(payloads.len() as u64), entries);
         ledger
     }
 
     #[test]
     fn what_was_accepted_and_applied_once_is_in_order() {
-        let ledger = history(&[(1, 1), (2, 1), (1, 2)]);
-        let origins = [accepted("a", 1, &[(1, v(1)), (2, v(3))]), accepted("b", 2, &[(1, v(2))])];
-        assert_eq!(judge(&ledger, &origins), Findings::default());
+        let claims = claims(&[(v(1), "one"), (v(3), "three"), (v(2), "two")]);
+        let findings = judge("tasks", &history(&["one", "two", "three"]), &claims);
+        assert_eq!(findings, Findings::default());
     }
 
     #[test]
     fn a_planted_loss_is_found() {
-        let ledger = history(&[(1, 1), (1, 3)]);
-        let origin = accepted("a", 1, &[(1, v(1)), (2, v(2)), (3, v(2))]);
-        let findings = judge(&ledger, &[origin]);
+        let past_the_end = claims(&[(v(1), "one"), (v(2), "two")]);
+        let findings = judge("tasks", &history(&["one"]), &past_the_end);
         assert_eq!((findings.lost, findings.rolled_back), (1, 0));
         assert!(findings.violations.of(Invariant::I3));
-    }
 
-    #[test]
-    fn an_ok_at_another_seq_than_in_the_history_is_found() {
-        let ledger = history(&[(1, 1), (1, 2)]);
-        let findings = judge(&ledger, &[accepted("a", 1, &[(1, v(1)), (2, v(3))])]);
-        assert!(findings.violations.of(Invariant::I3));
+        let replaced = judge("tasks", &history(&["one", "2"]), &past_the_end);
+        assert_eq!(replaced.lost, 1);
+        assert!(replaced.violations.of(Invariant::I3));
+
+        let no_such_life = claims(&[(v(1), "one"), (second(2), "two")]);
+        assert_eq!(judge("tasks", &history(&["one"]), &no_such_life).lost, 1);
     }
 
     #[test]
     fn a_refused_dispatch_in_the_history_is_found() {
-        let ledger = history(&[(1, 1), (1, 2)]);
-        let mut origin = accepted("a", 1, &[(1, v(1))]);
-        origin.refused();
-        let findings = judge(&ledger, std::slice::from_ref(&origin));
+        let ledger = history(&["one", "refused"]);
+        let mut known = claims(&[(v(1), "one")]);
+        let findings = judge("tasks", &ledger, &known);
+        assert_eq!(findings.unclaimed, 1);
         assert!(findings.violations.of(Invariant::I4));
-        let mut known = origin.clone();
-        known.unknown();
-        assert!(judge(&ledger, &[known]).violations.is_empty(), "it is the unknown one");
-        let mut killed = origin.clone();
+        let mut killed = known.clone();
         killed.died();
-        assert!(judge(&ledger, &[killed]).violations.is_empty(), "its last answers are not known");
-        origin.rejected(1, 2);
-        assert!(judge(&ledger, &[origin]).violations.of(Invariant::I4));
+        assert!(judge("tasks", &ledger, &killed).violations.is_empty(), "nobody knows");
+        let mut unknown = OriginLog::of("b");
+        unknown.unknown();
+        known.absorb(unknown);
+        assert!(judge("tasks", &ledger, &known).violations.is_empty(), "it is the unknown one");
     }
 
     #[test]
     fn what_went_with_its_sequencer_is_rolled_back_and_not_lost() {
-        let mut ledger = history(&[(1, 1), (1, 2), (1, 3), (1, 4)]);
-        ledger.begins(second(2));
-        ledger.ordered(3, second(3), [(1, 5)]);
-        let answers = [(1, v(1)), (2, v(2)), (3, v(3)), (4, v(4)), (5, second(3))];
-        let findings = judge(&ledger, &[accepted("a", 1, &answers)]);
-        assert_eq!((findings.lost, findings.rolled_back), (0, 2));
+        let mut ledger = history(&["one", "two", "three", "four"]);
+        ledger.begins(second(0).epoch, 2);
+        ledger.ordered(3, second(3), [(1, 5, &b"five"[..])]);
+        let claims = claims(&[
+            (v(1), "one"),
+            (v(2), "two"),
+            (v(3), "three"),
+            (v(4), "four"),
+            (second(3), "five"),
+        ]);
+        let findings = judge("tasks", &ledger, &claims);
+        assert_eq!((findings.lost, findings.rolled_back, findings.unclaimed), (0, 2, 0));
         assert!(findings.violations.is_empty(), "{:?}", findings.violations);
     }
 
     #[test]
-    fn a_loss_before_a_rollback_is_still_a_loss() {
-        let mut ledger = history(&[(1, 1), (1, 3), (1, 4)]);
-        ledger.begins(second(2));
-        let answers = [(1, v(1)), (2, v(2)), (3, v(2)), (4, v(3))];
-        let findings = judge(&ledger, &[accepted("a", 1, &answers)]);
-        assert_eq!((findings.lost, findings.rolled_back), (1, 1));
+    fn an_answer_from_under_the_beginning_of_its_life_is_a_loss() {
+        let mut ledger = history(&["one", "two"]);
+        ledger.begins(second(0).epoch, 2);
+        ledger.ordered(3, second(3), [(1, 3, &b"three"[..])]);
+        let findings = judge("tasks", &ledger, &claims(&[(second(2), "two")]));
+        assert_eq!(findings.lost, 1);
     }
 
     #[test]
     fn nothing_is_claimed_of_what_a_killed_sequencer_did_not_hand_over() {
-        let mut ledger = history(&[(1, 1)]);
-        ledger.begins(second(3));
-        let answers = [(1, v(1)), (2, v(2)), (3, v(3))];
-        let findings = judge(&ledger, &[accepted("a", 1, &answers)]);
+        let mut ledger = history(&["one"]);
+        let answers = claims(&[(v(1), "one"), (v(2), "two"), (v(3), "three")]);
+        ledger.died();
+        let findings = judge("tasks", &ledger, &answers);
         assert_eq!((findings.lost, findings.unjudged), (0, 2));
-    }
-
-    #[test]
-    fn an_answer_of_a_life_that_never_was_is_a_loss() {
-        let ledger = history(&[(1, 1)]);
-        let findings = judge(&ledger, &[accepted("a", 1, &[(1, v(1)), (2, second(2))])]);
-        assert_eq!((findings.lost, findings.rolled_back), (1, 0));
+        ledger.begins(second(0).epoch, 3);
+        let findings = judge("tasks", &ledger, &answers);
+        assert_eq!((findings.lost, findings.unjudged), (0, 2), "restored from its journal");
     }
 
     proptest! {
         #[test]
-        fn every_planted_loss_and_duplicate_is_counted(
+        fn every_planted_loss_is_counted(
             fates in prop::collection::vec(0u8..6, 1..120),
         ) {
-            // 0: lost, 1: applied twice (the second time at the end), otherwise applied once.
-            let (mut entries, mut again) = (Vec::new(), Vec::new());
-            let mut origin = OriginLog::of("a");
+            // 0: answered Ok, and something else was ordered in its place. 1: outcome unknown.
+            let (mut origin, mut claims) = (OriginLog::of("a"), Claims::default());
+            let mut words = Vec::new();
             for (at, fate) in fates.iter().enumerate() {
-                let counter = at as u64 + 1;
-                if *fate > 0 {
-                    entries.push((7, counter));
+                let (word, version) = (format!("word {at}"), v(at as u64 + 1));
+                match fate {
+                    1 => origin.unknown(),
+                    _ => origin.ok(version, version, Some(word.as_bytes())),
                 }
-                if *fate == 1 {
-                    again.push((7, counter));
-                }
-                let version = v(entries.len() as u64);
-                origin.ok(7, counter, version, version);
+                words.push(if *fate == 0 { "another".to_owned() } else { word });
             }
-            entries.extend(again.iter());
-            let findings = judge(&history(&entries), &[origin]);
-            let lost = fates.iter().filter(|fate| **fate == 0).count() as u64;
-            prop_assert_eq!((findings.lost, findings.duplicated), (lost, again.len() as u64));
-            prop_assert_eq!(findings.violations.is_empty(), lost == 0 && again.is_empty());
+            claims.absorb(origin);
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let findings = judge("tasks", &history(&words), &claims);
+            let count = |fate| fates.iter().filter(|found| **found == fate).count() as u64;
+            prop_assert_eq!((findings.lost, findings.unclaimed), (count(0), count(1)));
+            prop_assert_eq!(findings.violations.total(), count(0));
         }
     }
 }

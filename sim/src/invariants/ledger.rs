@@ -3,16 +3,17 @@
 //! Fed with the batches applied at the root. Sessions are kept as ranges of counters, so memory
 //! follows the gaps and not the actions. A life that begins under the end of the one before cuts
 //! the history there. Which counters of a range were cut is known exactly as long as the sample
-//! of versions is complete; otherwise those between two sampled ones are *uncertain*, and nothing
+//! of versions is complete; otherwise those between two sampled ones are forgotten, and nothing
 //! is claimed of them.
 
 use std::collections::BTreeMap;
+use std::hash::Hasher;
 
 use samestate::replication::{Epoch, Version};
 use serde::{Deserialize, Serialize};
 
-use super::pairs::Pairs;
 use super::runs::Runs;
+use super::sample::Sample;
 use super::violation::{Invariant, Violations};
 
 /// What a sequencer ordered.
@@ -24,10 +25,14 @@ pub struct Ledger {
     lives: Vec<(Epoch, u64)>,
     last_seq: u64,
     sessions: BTreeMap<u64, Ordered>,
-    uncertain: BTreeMap<u64, Runs>,
     /// Seqs that were ordered unseen: by a sequencer that died before it handed over its part.
     unseen: Runs,
-    pairs: Pairs,
+    /// More may have been ordered past the end.
+    tail_unseen: bool,
+    /// Which version a dispatch got.
+    versions: Sample<(u64, u64), Version>,
+    /// What was ordered as a version.
+    prints: Sample<(Epoch, u64), u64>,
     ordered: u64,
     cut: u64,
     duplicated: u64,
@@ -36,8 +41,16 @@ pub struct Ledger {
 
 /// What was ordered of one session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Ordered {
-    pub(super) counters: Runs,
+struct Ordered {
+    counters: Runs,
+    last_seq: u64,
+}
+
+/// Entries of one session whose counters follow one another.
+struct Streak {
+    session: u64,
+    first: u64,
+    last: u64,
     last_seq: u64,
 }
 
@@ -47,30 +60,49 @@ impl Ledger {
         Ledger { at: store.into(), ..Ledger::default() }
     }
 
-    /// The root applied a batch: the entries from `first_seq` to `last`, as `(session, counter)`.
-    pub fn ordered(
+    /// The root applied a batch: the entries from `first_seq` to `last`, as session, counter and
+    /// payload.
+    pub fn ordered<'a>(
         &mut self,
         first_seq: u64,
         last: Version,
-        entries: impl IntoIterator<Item = (u64, u64)>,
+        entries: impl IntoIterator<Item = (u64, u64, &'a [u8])>,
     ) {
-        self.reach(first_seq, last);
+        self.reach(first_seq, last.epoch);
+        let mut streak: Option<Streak> = None;
         let mut seq = first_seq;
-        for (session, counter) in entries {
-            self.enter(session, counter, Version { epoch: last.epoch, seq });
+        for (session, counter, payload) in entries {
+            let version = Version { epoch: last.epoch, seq };
+            match &mut streak {
+                Some(now) if now.session == session && now.last.checked_add(1) == Some(counter) => {
+                    (now.last, now.last_seq) = (counter, seq);
+                }
+                _ => {
+                    let next = Streak { session, first: counter, last: counter, last_seq: seq };
+                    if let Some(done) = streak.replace(next) {
+                        self.enter(&done);
+                    }
+                }
+            }
+            self.versions.insert((session, counter), || version);
+            self.prints.insert((last.epoch, seq), || fingerprint(payload));
             seq += 1;
         }
+        if let Some(done) = streak {
+            self.enter(&done);
+        }
+        let entries = seq - first_seq;
+        self.ordered += entries;
         if seq != last.seq + 1 {
-            let (at, entries) = (self.at.clone(), seq - first_seq);
             let detail = format!("a batch from {first_seq} to {last} had {entries} entries");
-            self.violations.add(Invariant::I1, &at, detail);
+            self.violations.add(Invariant::I1, &self.at, detail);
         }
         self.last_seq = last.seq;
     }
 
-    /// A life of the sequencer began at `version`: founded, or restored from what was saved.
-    pub fn begins(&mut self, version: Version) {
-        self.reach(version.seq + 1, version);
+    /// A life of the sequencer began after `seq`: founded, or restored from what was saved.
+    pub fn begins(&mut self, epoch: Epoch, seq: u64) {
+        self.reach(seq + 1, epoch);
     }
 
     /// Takes out what was recorded since the last call, to be handed to [`Ledger::absorb`].
@@ -84,6 +116,12 @@ impl Ledger {
             last_seq: self.last_seq,
             ..Ledger::default()
         };
+        let (versions, prints) = (self.versions.take(), self.prints.take());
+        let rest = Ledger {
+            versions: std::mem::replace(&mut self.versions, versions),
+            prints: std::mem::replace(&mut self.prints, prints),
+            ..rest
+        };
         std::mem::replace(self, rest)
     }
 
@@ -91,26 +129,18 @@ impl Ledger {
     pub fn absorb(&mut self, part: Ledger) {
         for &(epoch, began) in &part.lives {
             if self.lives.last().is_none_or(|life| life.0 != epoch) {
-                self.reach(began + 1, Version { epoch, seq: began });
+                self.reach(began + 1, epoch);
             }
         }
         self.unseen.insert_all(&part.unseen);
+        self.tail_unseen |= part.tail_unseen;
         for (session, theirs) in part.sessions {
-            let ours = self.sessions.entry(session).or_default();
-            let before = ours.counters.last();
-            let twice = ours.counters.insert_all(&theirs.counters);
-            ours.last_seq = ours.last_seq.max(theirs.last_seq);
-            let late = theirs.counters.first().filter(|first| before.is_some_and(|b| b > *first));
-            if twice > 0 {
-                self.duplicated += twice;
-                let detail = format!("{twice} dispatches of session {session:x} applied twice");
-                self.violations.add(Invariant::I3, &self.at, detail);
-            } else if let Some(first) = late {
-                let detail = format!("session {session:x}: counter {first} after {before:?}");
-                self.violations.add(Invariant::I5, &self.at, detail);
+            for &(first, last) in theirs.counters.ranges() {
+                self.enter(&Streak { session, first, last, last_seq: theirs.last_seq });
             }
         }
-        self.pairs.absorb(part.pairs);
+        self.versions.absorb(part.versions);
+        self.prints.absorb(part.prints);
         self.ordered += part.ordered;
         self.cut += part.cut;
         self.duplicated += part.duplicated;
@@ -118,47 +148,49 @@ impl Ledger {
         self.last_seq = part.last_seq;
     }
 
-    /// Makes sure that the next entry is `next_seq`, in the life of `version`.
-    fn reach(&mut self, next_seq: u64, version: Version) {
+    /// The sequencer was killed: what it ordered last was not handed over. Until its next life
+    /// begins, nothing is claimed of what lies past the end of this ledger.
+    pub fn died(&mut self) {
+        self.tail_unseen = true;
+    }
+
+    /// Makes sure that the next entry is `next_seq`, in the life of `epoch`.
+    fn reach(&mut self, next_seq: u64, epoch: Epoch) {
         let began = next_seq.saturating_sub(1);
         // A ledger may begin anywhere: what came before it is none of its business.
         if began > self.last_seq && !self.lives.is_empty() {
             self.unseen.insert(self.last_seq + 1, began);
         }
-        let same_life = self.lives.last().is_some_and(|life| life.0 == version.epoch);
+        let same_life = self.lives.last().is_some_and(|life| life.0 == epoch);
         if !same_life {
             if began < self.last_seq {
                 self.cut_after(began);
             }
             self.lives.retain(|life| life.1 <= began);
-            self.lives.push((version.epoch, began));
+            self.lives.push((epoch, began));
+            self.tail_unseen = false;
         } else if began < self.last_seq {
-            let detail = format!("seq {next_seq} was ordered twice in {:?}", version.epoch);
+            let detail = format!("seq {next_seq} was ordered twice in {epoch:?}");
             self.violations.add(Invariant::I1, &self.at, detail);
         }
         self.last_seq = began;
     }
 
-    fn enter(&mut self, session: u64, counter: u64, version: Version) {
+    fn enter(&mut self, streak: &Streak) {
+        let Streak { session, first, last, last_seq } = *streak;
         let ordered = self.sessions.entry(session).or_default();
-        let before = ordered.counters.last();
-        let twice = ordered.counters.insert(counter, counter) > 0;
-        ordered.last_seq = version.seq;
-        self.ordered += 1;
-        if twice {
-            self.duplicated += 1;
-            let first = self.pairs.get(session, counter).map(|first| format!(", first as {first}"));
+        let before = ordered.counters.last().filter(|before| *before > first);
+        let twice = ordered.counters.insert(first, last);
+        ordered.last_seq = ordered.last_seq.max(last_seq);
+        if twice > 0 {
+            self.duplicated += twice;
             let detail = format!(
-                "dispatch {counter} of session {session:x} applied twice: as {version}{}",
-                first.unwrap_or_default()
+                "{twice} of the dispatches {first} to {last} of session {session:x} applied \
+                 twice, by seq {last_seq} at the latest"
             );
             self.violations.add(Invariant::I3, &self.at, detail);
-            return;
-        }
-        self.pairs.insert(session, counter, version);
-        if let Some(before) = before.filter(|before| *before > counter) {
-            let detail =
-                format!("session {session:x}: {counter} was ordered after {before}, as {version}");
+        } else if let Some(before) = before {
+            let detail = format!("session {session:x}: {first} was ordered after {before}");
             self.violations.add(Invariant::I5, &self.at, detail);
         }
     }
@@ -167,37 +199,21 @@ impl Ledger {
     fn cut_after(&mut self, seq: u64) {
         self.cut += self.last_seq - seq;
         self.unseen.truncate(seq);
-        let exact = self.pairs.complete();
         for (session, ordered) in &mut self.sessions {
             if ordered.last_seq <= seq {
                 continue;
             }
-            let all = self.pairs.within(*session, 0, u64::MAX);
-            let (mut stays, mut goes) = (None, None);
-            for (counter, version) in all {
-                if version.seq <= seq {
-                    stays = stays.max(Some(counter));
-                } else if goes.is_none() {
-                    goes = Some(counter);
-                }
-            }
-            let mut maybe = ordered.counters.clone();
+            // Counters rise with seqs. Between the last one known to stay and the first known to
+            // go, an incomplete sample cannot tell: those are forgotten too.
+            let all = self.versions.within((*session, 0), (*session, u64::MAX));
+            let stays = all.filter(|(_, version)| version.seq <= seq).map(|(key, _)| key.1).max();
             match stays {
                 Some(last) => ordered.counters.truncate(last),
                 None => ordered.counters = Runs::default(),
             }
-            if !exact {
-                match goes.map(|goes| goes.checked_sub(1)) {
-                    Some(Some(last)) => maybe.truncate(last),
-                    Some(None) => maybe = Runs::default(),
-                    None => {}
-                }
-                let maybe = maybe.without(&ordered.counters);
-                self.uncertain.entry(*session).or_default().insert_all(&maybe);
-            }
             ordered.last_seq = seq;
         }
-        self.pairs.retain(|_, version| version.seq <= seq);
+        self.versions.retain(|version| version.seq <= seq);
     }
 
     /// How many actions were ordered, those that were lost with a sequencer included.
@@ -210,10 +226,9 @@ impl Ledger {
         self.cut
     }
 
-    /// The end of the history.
-    pub fn last(&self) -> Version {
-        let epoch = self.lives.last().map_or(Epoch::default(), |life| life.0);
-        Version { epoch, seq: self.last_seq }
+    /// The seq at which the history ends.
+    pub fn last_seq(&self) -> u64 {
+        self.last_seq
     }
 
     /// How many dispatches applied more than once.
@@ -226,33 +241,56 @@ impl Ledger {
         &self.violations
     }
 
-    /// The seq at which the life of `epoch` ended, `u64::MAX` for the one that goes on; `None`
-    /// if it is not on the final lineage.
-    pub(super) fn life_ended(&self, epoch: Epoch) -> Option<u64> {
+    /// The seqs that the life of `epoch` ordered on the final lineage, as far as is known: `None`
+    /// if it is not on it.
+    pub(super) fn life(&self, epoch: Epoch) -> Option<Runs> {
         let at = self.lives.iter().position(|life| life.0 == epoch)?;
-        Some(self.lives.get(at + 1).map_or(u64::MAX, |next| next.1))
+        let ended = self.lives.get(at + 1).map_or(self.last_seq, |next| next.1);
+        let mut seqs = Runs::default();
+        seqs.insert(self.lives[at].1 + 1, ended);
+        Some(seqs)
+    }
+
+    /// Whether the history goes on in the life of `epoch`.
+    pub(super) fn goes_on_in(&self, epoch: Epoch) -> bool {
+        self.lives.last().is_some_and(|life| life.0 == epoch)
+    }
+
+    /// All seqs on the final lineage, from the first that this ledger knows of.
+    pub(super) fn seqs(&self) -> Runs {
+        let mut seqs = Runs::default();
+        if let Some(first) = self.lives.first() {
+            seqs.insert(first.1 + 1, self.last_seq);
+        }
+        seqs
     }
 
     /// Whether the history is one life without a loss, so that nothing can have been rolled back.
     pub(super) fn unbroken(&self) -> bool {
-        self.lives.len() <= 1 && self.cut == 0
+        self.lives.len() <= 1 && self.cut == 0 && !self.tail_unseen
     }
 
-    pub(super) fn sessions(&self) -> &BTreeMap<u64, Ordered> {
-        &self.sessions
-    }
-
-    pub(super) fn uncertain(&self, session: u64) -> Option<&Runs> {
-        self.uncertain.get(&session)
-    }
-
+    /// Seqs that were ordered unseen.
     pub(super) fn unseen(&self) -> &Runs {
         &self.unseen
     }
 
-    pub(super) fn pairs(&self) -> &Pairs {
-        &self.pairs
+    /// Whether more may have been ordered past the end.
+    pub(super) fn tail_unseen(&self) -> bool {
+        self.tail_unseen
     }
+
+    /// The fingerprint of what was ordered as `version`, if that is in the sample.
+    pub(super) fn print(&self, version: Version) -> Option<u64> {
+        self.prints.get((version.epoch, version.seq)).copied()
+    }
+}
+
+/// Tells payloads apart, among processes of one build.
+pub(super) fn fingerprint(payload: &[u8]) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    hasher.write(payload);
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -262,6 +300,11 @@ mod tests {
     use super::*;
     use crate::measure::timeline::tests::v;
 
+    fn order(ledger: &mut Ledger, first_seq: u64, last: Version, entries: &[(u64, u64)]) {
+        let entries = entries.iter().map(|entry| (entry.0, entry.1, &b"payload"[..]));
+        ledger.ordered(first_seq, last, entries);
+    }
+
     fn second(seq: u64) -> Version {
         Version { epoch: Epoch { number: 2, id: 8 }, seq }
     }
@@ -269,17 +312,17 @@ mod tests {
     #[test]
     fn a_good_history_has_no_violation() {
         let mut ledger = Ledger::of("tasks");
-        ledger.ordered(1, v(3), [(1, 1), (2, 1), (1, 2)]);
-        ledger.ordered(4, v(4), [(2, 5)]);
+        order(&mut ledger, 1, v(3), &[(1, 1), (2, 1), (1, 2)]);
+        order(&mut ledger, 4, v(4), &[(2, 5)]);
         assert!(ledger.violations().is_empty(), "counters may skip: {:?}", ledger.violations());
-        assert_eq!(ledger.last(), v(4));
+        assert_eq!(ledger.last_seq(), 4);
     }
 
     #[test]
     fn a_planted_duplicate_is_found() {
         let mut ledger = Ledger::of("tasks");
-        ledger.ordered(1, v(2), [(1, 1), (1, 2)]);
-        ledger.ordered(3, v(3), [(1, 1)]);
+        order(&mut ledger, 1, v(2), &[(1, 1), (1, 2)]);
+        order(&mut ledger, 3, v(3), &[(1, 1)]);
         assert_eq!(ledger.duplicated(), 1);
         assert!(ledger.violations().of(Invariant::I3));
         assert!(!ledger.violations().of(Invariant::I5));
@@ -288,8 +331,8 @@ mod tests {
     #[test]
     fn planted_disorder_is_found() {
         let mut ledger = Ledger::of("tasks");
-        ledger.ordered(1, v(2), [(1, 1), (1, 3)]);
-        ledger.ordered(3, v(3), [(1, 2)]);
+        order(&mut ledger, 1, v(2), &[(1, 1), (1, 3)]);
+        order(&mut ledger, 3, v(3), &[(1, 2)]);
         assert!(ledger.violations().of(Invariant::I5));
         assert_eq!(ledger.duplicated(), 0);
     }
@@ -297,31 +340,31 @@ mod tests {
     #[test]
     fn a_batch_that_does_not_add_up_is_found() {
         let mut ledger = Ledger::of("tasks");
-        ledger.ordered(1, v(3), [(1, 1), (1, 2)]);
+        order(&mut ledger, 1, v(3), &[(1, 1), (1, 2)]);
         assert!(ledger.violations().of(Invariant::I1));
         let mut ledger = Ledger::of("tasks");
-        ledger.ordered(1, v(1), [(1, 1)]);
-        ledger.ordered(1, v(1), [(1, 2)]);
+        order(&mut ledger, 1, v(1), &[(1, 1)]);
+        order(&mut ledger, 1, v(1), &[(1, 2)]);
         assert!(ledger.violations().of(Invariant::I1));
     }
 
     #[test]
     fn a_dispatch_that_was_lost_with_its_sequencer_may_apply_again() {
         let mut ledger = Ledger::of("tasks");
-        ledger.ordered(1, v(3), [(1, 1), (1, 2), (1, 3)]);
-        ledger.begins(second(2));
-        ledger.ordered(3, second(3), [(1, 3)]);
+        order(&mut ledger, 1, v(3), &[(1, 1), (1, 2), (1, 3)]);
+        ledger.begins(second(0).epoch, 2);
+        order(&mut ledger, 3, second(3), &[(1, 3)]);
         assert_eq!((ledger.duplicated(), ledger.cut_total()), (0, 1));
-        ledger.ordered(4, second(4), [(1, 2)]);
+        order(&mut ledger, 4, second(4), &[(1, 2)]);
         assert_eq!(ledger.duplicated(), 1, "that one was not lost");
-        assert_eq!(ledger.life_ended(v(1).epoch), Some(2));
+        assert_eq!(ledger.life(v(1).epoch).map(|seqs| seqs.last()), Some(Some(2)));
     }
 
     #[test]
     fn what_a_dead_sequencer_did_not_hand_over_is_unseen() {
         let mut ledger = Ledger::of("tasks");
-        ledger.ordered(1, v(2), [(1, 1), (1, 2)]);
-        ledger.begins(second(5));
+        order(&mut ledger, 1, v(2), &[(1, 1), (1, 2)]);
+        ledger.begins(second(0).epoch, 5);
         assert_eq!(ledger.unseen().ranges(), [(3, 5)]);
     }
 
@@ -329,17 +372,17 @@ mod tests {
     fn the_ledger_of_a_restarted_sequencer_continues_the_one_before() {
         let (mut first, mut restarted) = (Ledger::of("tasks"), Ledger::of("tasks"));
         let mut runner = Ledger::of("tasks");
-        first.ordered(1, v(3), [(1, 1), (1, 2), (1, 3)]);
+        order(&mut first, 1, v(3), &[(1, 1), (1, 2), (1, 3)]);
         runner.absorb(first.take());
-        restarted.begins(second(2));
-        restarted.ordered(3, second(3), [(1, 3)]);
+        restarted.begins(second(0).epoch, 2);
+        order(&mut restarted, 3, second(3), &[(1, 3)]);
         runner.absorb(restarted.take());
-        restarted.ordered(4, second(4), [(1, 4)]);
+        order(&mut restarted, 4, second(4), &[(1, 4)]);
         runner.absorb(restarted.take());
         assert!(runner.violations().is_empty(), "{:?}", runner.violations());
-        assert_eq!((runner.cut_total(), runner.last()), (1, second(4)));
+        assert_eq!((runner.cut_total(), runner.last_seq()), (1, 4));
         assert!(runner.unseen().is_empty());
-        assert_eq!(runner.sessions()[&1].counters.ranges(), [(1, 4)]);
+        assert_eq!(runner.sessions[&1].counters.ranges(), [(1, 4)]);
     }
 
     proptest! {
@@ -354,8 +397,8 @@ mod tests {
             let mut twice = 0;
             for (at, dispatch) in dispatches.iter().enumerate() {
                 let seq = at as u64 + 1;
-                whole.ordered(seq, v(seq), [*dispatch]);
-                node.ordered(seq, v(seq), [*dispatch]);
+                order(&mut whole, seq, v(seq), &[*dispatch]);
+                order(&mut node, seq, v(seq), &[*dispatch]);
                 twice += u64::from(!seen.insert(*dispatch));
                 if at % every == 0 {
                     let part = serde_json::to_string(&node.take()).expect("plain data");
@@ -364,13 +407,12 @@ mod tests {
             }
             runner.absorb(node.take());
             prop_assert_eq!(whole.duplicated(), twice);
-            prop_assert_eq!(runner.sessions().keys().collect::<Vec<_>>(),
-                whole.sessions().keys().collect::<Vec<_>>());
-            for (session, ordered) in whole.sessions() {
-                prop_assert_eq!(&runner.sessions()[session].counters, &ordered.counters);
+            for (session, ordered) in &whole.sessions {
+                prop_assert_eq!(&runner.sessions[session], ordered);
             }
+            prop_assert_eq!(runner.sessions.len(), whole.sessions.len());
             prop_assert_eq!(runner.duplicated(), twice);
-            prop_assert_eq!(runner.last(), whole.last());
+            prop_assert_eq!(runner.last_seq(), whole.last_seq());
             prop_assert_eq!(runner.unseen(), whole.unseen());
         }
     }

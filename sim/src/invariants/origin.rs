@@ -1,40 +1,28 @@
-//! What one origin was answered.
+//! What origins were answered: which versions they were told their dispatches got.
+//!
+//! An origin knows a dispatch by the version it was ordered as, and nothing else of the protocol
+//! is needed: no version may be claimed twice, and every claim on the final lineage has to be in
+//! the history, as the very action that was dispatched.
 
 use std::collections::BTreeMap;
 
 use samestate::replication::{Epoch, Version};
 use serde::{Deserialize, Serialize};
 
-use super::pairs::Pairs;
+use super::ledger::fingerprint;
 use super::runs::Runs;
+use super::sample::Sample;
 use super::violation::{Invariant, Violations};
 
-/// The outcomes of the dispatches that one node made into one store.
+/// The outcomes of the dispatches that one node made into one store, or a part of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OriginLog {
     name: String,
-    sessions: BTreeMap<u64, Answers>,
-    pairs: Pairs,
-    refused: u64,
+    ok: Vec<(Epoch, Runs)>,
+    prints: Sample<(Epoch, u64), u64>,
     unknown: u64,
     outstanding: u64,
-    died: bool,
     violations: Violations,
-}
-
-/// The outcomes of one session's dispatches.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Answers {
-    /// The accepted ones, by the life of the sequencer that ordered them.
-    pub(super) ok: Vec<(Epoch, Accepted)>,
-    pub(super) rejected: Runs,
-}
-
-/// What one life of the sequencer accepted of one session.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Accepted {
-    pub(super) counters: Runs,
-    pub(super) seq_max: u64,
 }
 
 impl OriginLog {
@@ -44,33 +32,26 @@ impl OriginLog {
     }
 
     /// A dispatch resolved `Ok` as `version`, when the node's own replica was at `local` (I6).
-    pub fn ok(&mut self, session: u64, counter: u64, version: Version, local: Version) {
+    ///
+    /// With the payload as it was encoded, it can be told whether the history has this very
+    /// action at that version.
+    pub fn ok(&mut self, version: Version, local: Version, payload: Option<&[u8]>) {
         if local.seq < version.seq {
             let detail = format!("Ok as {version} while this replica was at {local}");
             self.violations.add(Invariant::I6, &self.name, detail);
         }
-        let accepted = self.sessions.entry(session).or_default().accepted(version.epoch);
-        let twice = accepted.counters.insert(counter, counter) > 0;
-        accepted.seq_max = accepted.seq_max.max(version.seq);
-        if twice {
-            let detail = format!("dispatch {counter} of session {session:x} answered Ok twice");
+        if claim(&mut self.ok, version.epoch, version.seq, version.seq) > 0 {
+            let detail = format!("two dispatches were answered Ok as {version}");
             self.violations.add(Invariant::I3, &self.name, detail);
         }
-        self.pairs.insert(session, counter, version);
-    }
-
-    /// A dispatch was rejected by the reducer: it must not be in the history (I4).
-    pub fn rejected(&mut self, session: u64, counter: u64) {
-        self.sessions.entry(session).or_default().rejected.insert(counter, counter);
-    }
-
-    /// A dispatch was refused here, as `NotConnected` or `Busy`: it has no counter, and must not
-    /// be in the history (I4).
-    pub fn refused(&mut self) {
-        self.refused += 1;
+        if let Some(payload) = payload {
+            self.prints.insert((version.epoch, version.seq), || fingerprint(payload));
+        }
     }
 
     /// A dispatch resolved `OutcomeUnknown`: it may be in the history, once.
+    ///
+    /// One that was refused (`NotConnected`, `Busy`) or rejected may not (I4), and needs no record.
     pub fn unknown(&mut self) {
         self.unknown += 1;
     }
@@ -80,78 +61,89 @@ impl OriginLog {
         self.outstanding = dispatches;
     }
 
-    /// The node was killed: what it was answered last is not in here.
-    pub fn died(&mut self) {
-        self.died = true;
-    }
-
-    /// Takes out what was recorded since the last call, to be handed to [`OriginLog::absorb`].
+    /// Takes out what was recorded since the last call, to be handed to [`Claims::absorb`].
     pub fn take(&mut self) -> OriginLog {
-        let rest = OriginLog { name: self.name.clone(), ..OriginLog::default() };
+        let prints = self.prints.take();
+        let rest = OriginLog {
+            name: self.name.clone(),
+            prints: std::mem::replace(&mut self.prints, prints),
+            outstanding: self.outstanding,
+            ..OriginLog::default()
+        };
         std::mem::replace(self, rest)
-    }
-
-    /// Continues this log by a part.
-    pub fn absorb(&mut self, part: OriginLog) {
-        for (session, theirs) in part.sessions {
-            let ours = self.sessions.entry(session).or_default();
-            for (epoch, accepted) in theirs.ok {
-                let known = ours.accepted(epoch);
-                let twice = known.counters.insert_all(&accepted.counters);
-                known.seq_max = known.seq_max.max(accepted.seq_max);
-                if twice > 0 {
-                    let detail = format!("{twice} dispatches of {session:x} answered Ok twice");
-                    self.violations.add(Invariant::I3, &self.name, detail);
-                }
-            }
-            ours.rejected.insert_all(&theirs.rejected);
-        }
-        self.pairs.absorb(part.pairs);
-        self.refused += part.refused;
-        self.unknown += part.unknown;
-        self.outstanding = part.outstanding;
-        self.died |= part.died;
-        self.violations.merge(part.violations);
-    }
-
-    /// The node.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// How many dispatches were refused here.
-    pub fn refused_total(&self) -> u64 {
-        self.refused
-    }
-
-    /// What did not hold here.
-    pub fn violations(&self) -> &Violations {
-        &self.violations
-    }
-
-    pub(super) fn sessions(&self) -> &BTreeMap<u64, Answers> {
-        &self.sessions
-    }
-
-    pub(super) fn pairs(&self) -> &Pairs {
-        &self.pairs
-    }
-
-    /// How many dispatches that were not answered `Ok` may be in the history: `None` if that is
-    /// not known.
-    pub(super) fn open_outcomes(&self) -> Option<u64> {
-        (!self.died).then_some(self.unknown + self.outstanding)
     }
 }
 
-impl Answers {
-    fn accepted(&mut self, epoch: Epoch) -> &mut Accepted {
-        let at = self.ok.iter().rposition(|known| known.0 == epoch).unwrap_or_else(|| {
-            self.ok.push((epoch, Accepted::default()));
-            self.ok.len() - 1
-        });
-        &mut self.ok[at].1
+/// What all origins of one store claim.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claims {
+    ok: Vec<(Epoch, Runs)>,
+    prints: Sample<(Epoch, u64), u64>,
+    unknown: u64,
+    outstanding: BTreeMap<String, u64>,
+    /// Some origin was killed before it told all its outcomes.
+    incomplete: bool,
+    violations: Violations,
+}
+
+impl Claims {
+    /// Adds what an origin was answered, or a part of it.
+    pub fn absorb(&mut self, part: OriginLog) {
+        self.violations.merge(part.violations);
+        for (epoch, seqs) in &part.ok {
+            let ranges = seqs.ranges().iter();
+            let twice: u64 =
+                ranges.map(|range| claim(&mut self.ok, *epoch, range.0, range.1)).sum();
+            if twice > 0 {
+                let detail = format!(
+                    "{twice} of its dispatches were answered Ok as versions of {epoch:?} that \
+                     others have"
+                );
+                self.violations.add(Invariant::I3, &part.name, detail);
+            }
+        }
+        self.prints.absorb(part.prints);
+        self.unknown += part.unknown;
+        self.outstanding.insert(part.name, part.outstanding);
     }
+
+    /// An origin was killed: what it was answered last is not known.
+    pub fn died(&mut self) {
+        self.incomplete = true;
+    }
+
+    /// How many dispatches were answered `Ok`.
+    pub fn ok_total(&self) -> u64 {
+        self.ok.iter().map(|(_, seqs)| seqs.count()).sum()
+    }
+
+    /// How many dispatches that were not answered `Ok` may be in the history: `None` if nobody
+    /// knows.
+    pub(super) fn open_outcomes(&self) -> Option<u64> {
+        (!self.incomplete).then(|| self.unknown + self.outstanding.values().sum::<u64>())
+    }
+
+    pub(super) fn ok(&self) -> &[(Epoch, Runs)] {
+        &self.ok
+    }
+
+    pub(super) fn prints(&self) -> impl Iterator<Item = (Version, u64)> + '_ {
+        let prints = self.prints.iter();
+        prints.map(|(&(epoch, seq), print)| (Version { epoch, seq }, *print))
+    }
+
+    pub(super) fn violations(&self) -> &Violations {
+        &self.violations
+    }
+}
+
+/// Claims `first..=last` of an epoch, and says how many of these were claimed already.
+fn claim(claims: &mut Vec<(Epoch, Runs)>, epoch: Epoch, first: u64, last: u64) -> u64 {
+    let at = claims.iter().rposition(|known| known.0 == epoch).unwrap_or_else(|| {
+        claims.push((epoch, Runs::default()));
+        claims.len() - 1
+    });
+    claims[at].1.insert(first, last)
 }
 
 #[cfg(test)]
@@ -162,20 +154,29 @@ mod tests {
     #[test]
     fn an_ok_before_the_replica_has_it_is_found() {
         let mut origin = OriginLog::of("beta.master");
-        origin.ok(1, 1, v(5), v(5));
-        assert!(origin.violations().is_empty());
-        origin.ok(1, 2, v(6), v(5));
-        assert!(origin.violations().of(Invariant::I6));
+        origin.ok(v(5), v(5), None);
+        assert!(origin.violations.is_empty());
+        origin.ok(v(6), v(5), None);
+        assert!(origin.violations.of(Invariant::I6));
     }
 
     #[test]
-    fn an_ok_told_twice_is_found_across_parts_too() {
-        let mut origin = OriginLog::of("beta.master");
-        let mut total = OriginLog::of("beta.master");
-        origin.ok(1, 1, v(5), v(5));
-        total.absorb(origin.take());
-        origin.ok(1, 1, v(5), v(5));
-        total.absorb(origin.take());
-        assert!(total.violations().of(Invariant::I3));
+    fn one_version_for_two_dispatches_is_found_at_one_origin_and_between_two() {
+        let mut origin = OriginLog::of("alpha.master");
+        origin.ok(v(5), v(5), None);
+        let mut claims = Claims::default();
+        let part = serde_json::to_string(&origin.take()).expect("plain data");
+        claims.absorb(serde_json::from_str(&part).expect("as it was written"));
+        let mut other = OriginLog::of("beta.master");
+        other.ok(v(6), v(6), None);
+        claims.absorb(other.take());
+        assert!(claims.violations.is_empty());
+        other.ok(v(5), v(6), None);
+        claims.absorb(other.take());
+        assert_eq!(claims.violations.total(), 1);
+        origin.ok(v(7), v(7), None);
+        origin.ok(v(7), v(7), None);
+        claims.absorb(origin.take());
+        assert_eq!((claims.violations.total(), claims.ok_total()), (2, 3));
     }
 }

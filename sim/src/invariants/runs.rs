@@ -50,11 +50,6 @@ impl Runs {
         }
     }
 
-    pub(crate) fn contains(&self, counter: u64) -> bool {
-        let at = self.ranges.partition_point(|range| range.1 < counter);
-        self.ranges.get(at).is_some_and(|range| range.0 <= counter)
-    }
-
     /// How many counters these are.
     pub(crate) fn count(&self) -> u64 {
         self.ranges.iter().map(|range| range.1 - range.0 + 1).sum()
@@ -160,7 +155,6 @@ mod tests {
             prop_assert_eq!(set_of(&one), set.clone());
             prop_assert!(one.ranges.windows(2).all(|pair| pair[0].1 + 1 < pair[1].0));
             prop_assert_eq!(one.count(), set.len() as u64);
-            prop_assert_eq!(one.contains(cut), set.contains(&cut));
             prop_assert_eq!(set_of(&one.without(&other)), &set - &other_set);
             prop_assert_eq!(set_of(&one.both(&other)), &set & &other_set);
             one.truncate(cut);

@@ -407,7 +407,7 @@ mod tests {
         let outcome = Outcome::Ok(second(51));
         log.record(Dispatched { intended_ns: 40, issued_ns: 40, answered_ns: 55, outcome });
         let mut replica = trace("r", &[(0, 0), (10, 100), (45, 101)]);
-        replica.life().jumped(50, v(101), v(50), 0, "rollback");
+        replica.life().jumped(50, v(101), v(50), 0);
         replica.life().applied(60, second(51), 0);
         let arrivals = log.at_replica(&replica);
         assert_eq!(arrivals.latencies.quantile_ns(1.0), Some(20));

@@ -35,7 +35,7 @@ pub struct Point {
 }
 
 /// A replica left its history's order: a snapshot, a heal, a rollback or a fall-off.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Jump {
     /// When, on the shared clock.
     pub t_ns: u64,
@@ -43,8 +43,6 @@ pub struct Jump {
     pub from: Version,
     /// Where it is now.
     pub to: Version,
-    /// Why, in the words of the library.
-    pub cause: String,
 }
 
 /// One life of one replica of one store, as a step function from time to version.
@@ -86,11 +84,11 @@ impl Timeline {
     }
 
     /// The replica jumped.
-    pub fn jumped(&mut self, t_ns: u64, from: Version, to: Version, history: u64, cause: &str) {
+    pub fn jumped(&mut self, t_ns: u64, from: Version, to: Version, history: u64) {
         self.push(Point { t_ns, version: to, history, jumped: true });
         self.jumps_total += 1;
         if self.jumps.len() < JUMPS_MAX {
-            self.jumps.push(Jump { t_ns, from, to, cause: cause.to_owned() });
+            self.jumps.push(Jump { t_ns, from, to });
         }
     }
 
@@ -365,7 +363,7 @@ pub(crate) mod tests {
     fn a_timeline_survives_its_journey_to_the_runner() {
         let mut timeline = Timeline::bounded(64);
         timeline.applied(5, v(1), 9);
-        timeline.jumped(8, v(1), v(4), 11, "snapshot");
+        timeline.jumped(8, v(1), v(4), 11);
         timeline.end(12);
         let text = serde_json::to_string(&timeline).expect("a timeline is plain data");
         let back: Timeline = serde_json::from_str(&text).expect("as it was written");

@@ -1,0 +1,195 @@
+//! Records what happens at one replica, as the library's [`Observer`].
+//!
+//! It is called under the replica's lock, and so does little: a point on the timeline, a check of
+//! continuity, and at the root alone the ledger and the history. The clock is passed in; it has
+//! to be one that all processes share.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use samestate::replication::{Epoch, Observer, Version};
+use samestate::wire::Entries;
+use serde::{Deserialize, Serialize};
+
+use super::continuity::Continuity;
+use super::history::History;
+use super::ledger::Ledger;
+use crate::measure::Timeline;
+
+/// Tells the time in nanoseconds, on a clock that all processes of a run share.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// What was seen at one replica, or a part of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Testimony {
+    /// When it was at which version.
+    pub timeline: Timeline,
+    /// Whether there were gaps (I1).
+    pub continuity: Continuity,
+    /// At the root: what was ordered.
+    pub ledger: Option<Ledger>,
+    /// At the root, where payloads are to be kept: the payloads.
+    pub history: Option<History>,
+}
+
+impl Testimony {
+    /// Nothing seen yet, of a replica at node `name`.
+    pub fn of(name: impl Into<String>) -> Self {
+        Testimony {
+            timeline: Timeline::default(),
+            continuity: Continuity::of_replica(name),
+            ledger: None,
+            history: None,
+        }
+    }
+
+    /// Takes out what was recorded since the last call, to be handed to [`Testimony::absorb`].
+    pub fn take(&mut self) -> Testimony {
+        Testimony {
+            timeline: self.timeline.take(),
+            continuity: self.continuity.take(),
+            ledger: self.ledger.as_mut().map(Ledger::take),
+            history: self.history.as_mut().map(History::take),
+        }
+    }
+
+    /// Continues this testimony by a part of the same life.
+    ///
+    /// Ledger and history belong to the store: where the root may be restarted, take them out of
+    /// the parts of all of its lives and absorb them into one of each.
+    pub fn absorb(&mut self, part: Testimony) {
+        self.timeline.absorb(part.timeline);
+        self.continuity.absorb(part.continuity);
+        match (&mut self.ledger, part.ledger) {
+            (Some(ledger), Some(part)) => ledger.absorb(part),
+            (ledger, part) => *ledger = ledger.take().or(part),
+        }
+        match (&mut self.history, part.history) {
+            (Some(history), Some(part)) => history.absorb(part),
+            (history, part) => *history = history.take().or(part),
+        }
+    }
+}
+
+/// Records what happens at one replica. Clones record into, and take from, the same testimony.
+#[derive(Clone)]
+pub struct Witness {
+    seen: Arc<Mutex<Testimony>>,
+    clock: Clock,
+}
+
+impl Witness {
+    /// At a replica of node `name`, which is at `version` now, with this rolling hash.
+    pub fn of_replica(
+        name: impl Into<String>,
+        clock: Clock,
+        version: Version,
+        history: u64,
+    ) -> Self {
+        let mut testimony = Testimony::of(name);
+        testimony.timeline.applied(clock(), version, history);
+        Witness { seen: Arc::new(Mutex::new(testimony)), clock }
+    }
+
+    /// At the root of `store`, node `name`, which orders in `epoch` from `version` on. Payloads up
+    /// to `kept_bytes_max` bytes are kept; none for 0.
+    pub fn of_root(
+        store: &str,
+        name: impl Into<String>,
+        clock: Clock,
+        (version, history): (Version, u64),
+        epoch: Epoch,
+        kept_bytes_max: usize,
+    ) -> Self {
+        let witness = Witness::of_replica(name, clock, version, history);
+        let mut ledger = Ledger::of(store);
+        ledger.begins(epoch, version.seq);
+        let mut payloads = History::bounded(kept_bytes_max);
+        payloads.begins(epoch, version.seq);
+        {
+            let mut seen = witness.seen.lock();
+            seen.ledger = Some(ledger);
+            seen.history = (kept_bytes_max > 0).then_some(payloads);
+        }
+        witness
+    }
+
+    /// What to hand to the replica.
+    pub fn observer(&self) -> Box<dyn Observer> {
+        Box::new(self.clone())
+    }
+
+    /// Takes out what was recorded since the last call.
+    pub fn take(&self) -> Testimony {
+        self.seen.lock().take()
+    }
+}
+
+impl Observer for Witness {
+    fn applied(&mut self, first: u64, last: Version, history: u64, entries: Entries<'_>) {
+        let t_ns = (self.clock)();
+        let mut seen = self.seen.lock();
+        seen.timeline.applied(t_ns, last, history);
+        seen.continuity.applied(first, last);
+        // Broken entries end the batch early, and the ledger then says that some are missing.
+        let intact = entries.map_while(Result::ok);
+        if let Some(payloads) = &mut seen.history {
+            payloads.ordered(first, last, intact.clone().map(|entry| entry.payload));
+        }
+        if let Some(ledger) = &mut seen.ledger {
+            let ordered = intact.map(|entry| (entry.session, entry.counter, entry.payload));
+            ledger.ordered(first, last, ordered);
+        }
+    }
+
+    fn jumped(&mut self, from: Version, to: Version, history: u64) {
+        let t_ns = (self.clock)();
+        let mut seen = self.seen.lock();
+        seen.timeline.jumped(t_ns, from, to, history);
+        seen.continuity.jumped(from, to);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use samestate::wire::Entry;
+
+    use super::*;
+    use crate::measure::timeline::tests::v;
+
+    #[test]
+    fn a_witness_at_the_root_sees_times_order_and_payloads() {
+        let time = Arc::new(AtomicU64::new(5));
+        let clock: Clock = Arc::new({
+            let time = Arc::clone(&time);
+            move || time.load(Ordering::Relaxed)
+        });
+        let start = (v(0), 0);
+        let witness = Witness::of_root("tasks", "a", clock, start, v(0).epoch, 1_000);
+        let mut observer = witness.observer();
+        let mut bytes = Vec::new();
+        Entry::write(&mut bytes, 7, 1, 0, b"one");
+        Entry::write(&mut bytes, 7, 2, 0, b"two");
+        time.store(9, Ordering::Relaxed);
+        observer.applied(1, v(2), 77, Entries::new(&bytes));
+
+        let mut total = Testimony::of("a");
+        total.absorb(witness.take());
+        bytes.clear();
+        Entry::write(&mut bytes, 7, 2, 0, b"two");
+        observer.applied(3, v(3), 78, Entries::new(&bytes));
+        observer.jumped(v(3), v(9), 79);
+        total.absorb(witness.take());
+
+        let points: Vec<_> =
+            total.timeline.points().iter().map(|point| (point.t_ns, point.version.seq)).collect();
+        assert_eq!(points, [(5, 0), (9, 2), (9, 3), (9, 9)]);
+        let (ledger, history) = (total.ledger.expect("a root"), total.history.expect("kept"));
+        assert_eq!((ledger.ordered_total(), ledger.duplicated()), (3, 1));
+        assert_eq!(history.len(), 3);
+        assert!(total.continuity.violations().is_empty());
+        assert_eq!(total.continuity.jumps_total(), 1);
+    }
+}
