@@ -13,6 +13,9 @@ use miette::{
 };
 use thiserror::Error;
 
+/// The longest line that is shown around a problem.
+const LINE_BYTES_MAX: usize = 400;
+
 /// A place in a file's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -39,15 +42,19 @@ impl Place {
         })
     }
 
-    /// The bytes of `text` that it covers, no further than its line's end.
-    fn bytes(self, text: &str) -> (usize, usize) {
+    /// The bytes of `text` that it covers, no further than its line's end; `None` in a line that
+    /// is too long to be shown.
+    fn bytes(self, text: &str) -> Option<(usize, usize)> {
         let line_start: usize = text.split_inclusive('\n').take(self.line - 1).map(str::len).sum();
         let line = text[line_start..].split('\n').next().unwrap_or_default();
+        if line.len() > LINE_BYTES_MAX {
+            return None;
+        }
         let byte_of =
             |column: usize| line.char_indices().nth(column).map_or(line.len(), |(byte, _)| byte);
         let start = byte_of(self.column - 1);
         let end = byte_of(self.column - 1 + self.length);
-        (line_start + start, end - start)
+        Some((line_start + start, end - start))
     }
 }
 
@@ -92,13 +99,15 @@ impl Problem {
                     .at(place)
                     .help("keep one of the two")
             }
-            Yaml::Budget { .. } | Yaml::AliasReplayLimitExceeded { .. } => {
-                Self::new(format!("the file is too large to be a scenario: {error}")).at(place)
-            }
             other => {
                 let text = other.to_string();
                 // The reader ends its messages with the place, which is shown apart.
                 let message = text.split(" at line ").next().unwrap_or(&text);
+                // An alias that expands too far comes wrapped in an error of its own.
+                if message.contains("budget breached") || message.contains("alias replay") {
+                    return Self::new("the file is too large to be a scenario, aliases expanded")
+                        .at(place);
+                }
                 Self::new(format!("not readable as YAML: {message}")).at(place)
             }
         }
@@ -133,10 +142,15 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    pub(super) fn new(file: &str, text: &Arc<str>, mut problems: Vec<Problem>) -> Self {
-        problems.sort_by_key(|problem| problem.place.map(|place| (place.line, place.column)));
+    pub(super) fn new(file: &str, text: &str, mut problems: Vec<Problem>) -> Self {
+        problems.sort_by_cached_key(|problem| {
+            (problem.place.map(|place| (place.line, place.column)), problem.message.clone())
+        });
         problems.dedup();
-        Self { file: file.to_owned(), text: Arc::clone(text), problems }
+        // What is shown of a file must not steer the terminal that it is shown on.
+        let harmless = |c: char| if c.is_control() && c != '\n' { ' ' } else { c };
+        let text = text.chars().map(harmless).collect::<String>();
+        Self { file: file.to_owned(), text: Arc::from(text), problems }
     }
 
     /// Each problem with its snippet, drawn for a terminal; in colour if asked.
@@ -149,7 +163,7 @@ impl Invalid {
             let shown = Shown {
                 problem,
                 source: NamedSource::new(&self.file, Arc::clone(&self.text)),
-                place: problem.place.map(|place| place.bytes(&self.text)),
+                bytes: problem.place.and_then(|place| place.bytes(&self.text)),
             };
             if handler.render_report(&mut drawn, &shown).is_err() {
                 drawn.push_str(&problem.message);
@@ -186,13 +200,17 @@ impl std::error::Error for Invalid {}
 struct Shown<'a> {
     problem: &'a Problem,
     source: NamedSource<Arc<str>>,
-    place: Option<(usize, usize)>,
+    bytes: Option<(usize, usize)>,
 }
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.place.is_none() {
-            write!(f, "{}: ", self.source.name())?;
+        if self.bytes.is_none() {
+            f.write_str(self.source.name())?;
+            if let Some(place) = self.problem.place {
+                write!(f, ":{}:{}", place.line, place.column)?;
+            }
+            f.write_str(": ")?;
         }
         f.write_str(&self.problem.message)
     }
@@ -206,11 +224,11 @@ impl Diagnostic for Shown<'_> {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.place.map(|_| &self.source as &dyn SourceCode)
+        self.bytes.map(|_| &self.source as &dyn SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let (start, length) = self.place?;
+        let (start, length) = self.bytes?;
         let label = LabeledSpan::new_primary_with_span(Some("here".to_owned()), (start, length));
         Some(Box::new(std::iter::once(label)))
     }

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::decode::decode;
 use super::error::{Invalid, Problem, ScenarioError};
 use super::model::{
-    ClusterSpec, EventSpec, ExpectSpec, FORMAT_VERSION, FaultSpec, LinkSpec, MirrorSpec,
+    ClusterSpec, EventSpec, ExpectSpec, FORMAT_VERSION, FaultSpec, LinkSpec, LoadSpec, MirrorSpec,
     ObserveSpec, PhaseSpec, Scenario, StoreSpec,
 };
 use super::plan::Plan;
@@ -92,14 +91,14 @@ impl ScenarioFile {
             let problem = Problem::new(format!(
                 "the file has {size} bytes: a scenario has {FILE_BYTES_MAX} at most"
             ));
-            return Err(Invalid::new(&file, &Arc::from(""), vec![problem]).into());
+            return Err(Invalid::new(&file, "", vec![problem]).into());
         }
         let bytes = std::fs::read(path).map_err(failed)?;
         let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
         let text = String::from_utf8(bytes).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
             let problem = Problem::new(format!("the file is not text: byte {at} is not UTF-8"));
-            Invalid::new(&file, &Arc::from(""), vec![problem])
+            Invalid::new(&file, "", vec![problem])
         })?;
         let mut loaded = Self::parse(&name, &file, &text, overrides)?;
         path.clone_into(&mut loaded.path);
@@ -117,9 +116,8 @@ impl ScenarioFile {
         text: &str,
         overrides: &Overrides,
     ) -> Result<Self, Invalid> {
-        let text: Arc<str> = Arc::from(text);
-        let invalid = |problems| Invalid::new(file, &text, problems);
-        let tree = Node::parse(&text).and_then(checked_version).map_err(|p| invalid(vec![p]))?;
+        let invalid = |problems| Invalid::new(file, text, problems);
+        let tree = Node::parse(text).and_then(checked_version).map_err(|p| invalid(vec![p]))?;
         let result = Self::build(name, tree.clone(), overrides);
         let (scenario, cases) = result.map_err(|mut problems| {
             // Where the file alone is right, what was put into it is to blame.
@@ -186,7 +184,7 @@ impl Scenario {
     ///
     /// With everything that is wrong in it.
     pub fn plan(&self, name: &str) -> Result<Plan, Invalid> {
-        resolve(self, name, None).map_err(|problems| Invalid::new(name, &Arc::from(""), problems))
+        resolve(self, name, None).map_err(|problems| Invalid::new(name, "", problems))
     }
 
     /// The scenario as a file that reads back as the same.
@@ -237,6 +235,11 @@ fn decode_scenario(tree: &Node) -> Result<Scenario, Vec<Problem>> {
     items::<LinkSpec>(tree, "links", &mut problems);
     items::<MirrorSpec>(tree, "mirrors", &mut problems);
     items::<PhaseSpec>(tree, "phases", &mut problems);
+    if let Some(Value::List(phases)) = tree.child("phases").map(|node| &node.value) {
+        for phase in phases {
+            items::<LoadSpec>(phase, "load", &mut problems);
+        }
+    }
     items::<FaultSpec>(tree, "faults", &mut problems);
     items::<EventSpec>(tree, "events", &mut problems);
     items::<ObserveSpec>(tree, "observe", &mut problems);

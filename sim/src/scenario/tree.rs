@@ -75,7 +75,13 @@ impl Node {
 
     /// Reads the value of a `--set`: the scalar or the flow collection that the text stands for.
     pub(super) fn parse_override(text: &str) -> Result<Self, Problem> {
-        Self::parse(text).map(Self::without_places)
+        if text.trim().is_empty() {
+            return Ok(Self { value: Value::Text(String::new()), place: None });
+        }
+        match Self::parse(text) {
+            Ok(node) => Ok(node.without_places()),
+            Err(problem) => Err(Problem { place: None, ..problem }),
+        }
     }
 
     fn placed(mut self, location: serde_saphyr::Location) -> Self {
