@@ -170,6 +170,16 @@ fn links_that_cannot_be_are_refused() {
 }
 
 #[test]
+fn what_a_reducer_does_not_do_is_not_asked_of_it() {
+    let text = with("{ every: 500ms } }", "{ every: 500ms }, poison: { reject_every: 3 } }");
+    refused(&text, (21, 83), &["`ring`", "go wrong on purpose", "`counter`"]);
+    let text = with("{ reducer: ring, ", "{ reducer: counter, size: 1MB, ");
+    refused(&text, (7, 37), &["`counter` takes no `size`"]);
+    let text = with("to: mirror", "to: tasks");
+    refused(&text, (16, 46), &["cannot mirror itself"]);
+}
+
+#[test]
 fn faults_have_to_fit_into_the_run() {
     let fault = |fault: &str| with("faults: []", &format!("faults:\n  - {fault}"));
     refused(&fault("cut: { link: 0, at: 61s, for: 1s }"), (26, 25), &["after the run's end"]);

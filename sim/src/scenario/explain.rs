@@ -26,7 +26,7 @@ pub fn explain(file: &ScenarioFile) -> String {
         text += "  what follows is the first of them\n";
     }
     for store in plan.stores.values() {
-        text += &format!("\nstore {} ({})\n", store.name, store_line(store));
+        text += &format!("\nstore {} ({})\n", store.name, store_line(plan, store));
         text += &trees(plan, &plan.topology, &store.name);
     }
     let mirrors = plan.mirrors.iter();
@@ -60,12 +60,15 @@ fn case_line((index, case): (usize, &Case)) -> String {
     format!("case {}: {}", index + 1, values.collect::<Vec<_>>().join(" "))
 }
 
-fn store_line(store: &StorePlan) -> String {
+fn store_line(plan: &Plan, store: &StorePlan) -> String {
     let mut line = store.reducer.clone();
     if let Some(bytes) = store.size_bytes {
         write!(line, " of {}", Size(bytes)).ok();
     }
+    let sends_actions = |tree: &Tree| tree.members.iter().any(|m| m.mode == Mode::Action);
+    let has_actions = plan.topology.trees_of(&store.name).iter().any(sends_actions);
     match store.resync {
+        _ if !has_actions => Some(()), // whoever gets every state needs no check
         Resync::Snapshot(every) => write!(line, ", a snapshot every {every} actions").ok(),
         Resync::Verify(every) => write!(line, ", verified every {every} actions").ok(),
         Resync::Off => write!(line, ", never checked").ok(),

@@ -1,6 +1,8 @@
 //! The way in: from a file and the command line's overrides to the cases that can be run.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -84,16 +86,13 @@ impl ScenarioFile {
     ///
     /// If the file cannot be read, or with everything that is wrong in it.
     pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, ScenarioError> {
-        let failed = |source| ScenarioError::Read { path: path.to_owned(), source };
-        let size = std::fs::metadata(path).map_err(failed)?.len();
         let file = path.display().to_string();
-        if size > FILE_BYTES_MAX as u64 {
-            let problem = Problem::new(format!(
-                "the file has {size} bytes: a scenario has {FILE_BYTES_MAX} at most"
-            ));
-            return Err(Invalid::new(&file, "", vec![problem]).into());
-        }
-        let bytes = std::fs::read(path).map_err(failed)?;
+        // No more than that is read, whatever the file is: it may be a device or a pipe.
+        let limit = FILE_BYTES_MAX as u64 + 1;
+        let mut bytes = Vec::new();
+        File::open(path)
+            .and_then(|opened| opened.take(limit).read_to_end(&mut bytes))
+            .map_err(|source| ScenarioError::Read { path: path.to_owned(), source })?;
         let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
         let text = String::from_utf8(bytes).map_err(|error| {
             let at = error.utf8_error().valid_up_to();

@@ -11,6 +11,8 @@ pub struct ReducerInfo {
     pub sized: bool,
     /// Whether actions carry bytes whose number can be given (`payload`).
     pub payload: bool,
+    /// Whether it knows how actions go wrong on purpose (`poison`).
+    pub poisonable: bool,
 }
 
 static REDUCERS: &[ReducerInfo] = &[
@@ -20,31 +22,42 @@ static REDUCERS: &[ReducerInfo] = &[
                 more than 500",
         sized: false,
         payload: true,
+        poisonable: false,
     },
     ReducerInfo {
         name: "replace",
         about: "keeps the newest payload as opaque bytes; what mirrors dispatch into",
         sized: false,
         payload: true,
+        poisonable: false,
     },
-    ReducerInfo { name: "counter", about: "adds to a number", sized: false, payload: false },
+    ReducerInfo {
+        name: "counter",
+        about: "adds to a number",
+        sized: false,
+        payload: false,
+        poisonable: true,
+    },
     ReducerInfo {
         name: "logger",
         about: "keeps the latest record of a cluster-wide log: a type and a text",
         sized: false,
         payload: true,
+        poisonable: false,
     },
     ReducerInfo {
         name: "document",
         about: "a big document of `size` bytes, of which each action edits one small field",
         sized: true,
         payload: true,
+        poisonable: false,
     },
     ReducerInfo {
         name: "map",
-        about: "keys and values, of which each action sets one",
-        sized: false,
+        about: "keys and values of about `size` bytes in all, of which each action sets one",
+        sized: true,
         payload: true,
+        poisonable: true,
     },
 ];
 
@@ -56,4 +69,17 @@ pub fn all() -> &'static [ReducerInfo] {
 /// The reducer of that name.
 pub fn find(name: &str) -> Option<&'static ReducerInfo> {
     REDUCERS.iter().find(|reducer| reducer.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::{Registry, Shipped};
+
+    #[test]
+    fn every_reducer_that_ships_can_be_named_and_no_other() {
+        let mut here: Vec<_> = all().iter().map(|reducer| reducer.name).collect();
+        here.sort_unstable();
+        assert_eq!(here, Shipped::names());
+    }
 }

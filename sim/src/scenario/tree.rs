@@ -53,8 +53,7 @@ impl Node {
     pub(super) fn parse(text: &str) -> Result<Self, Problem> {
         if text.len() > FILE_BYTES_MAX {
             return Err(Problem::new(format!(
-                "the file has {} bytes: a scenario has {FILE_BYTES_MAX} at most",
-                text.len()
+                "the file is too large: a scenario has {FILE_BYTES_MAX} bytes at most"
             )));
         }
         let options = serde_saphyr::options! {

@@ -90,6 +90,9 @@ impl Resolver<'_> {
                 let message = "the expectation has no bound";
                 self.complain(path, message, "add `min`, `max` or `equals`");
             }
+            (min, max, equals) if ![min, max, equals].into_iter().flatten().all(f64::is_finite) => {
+                self.complain(path, "a bound is a finite number", "write it as a number");
+            }
             (Some(min), Some(max), _) if min > max => {
                 let message = format!("nothing is at least {min} and at most {max}");
                 self.complain(&format!("{path}.min"), message, "");

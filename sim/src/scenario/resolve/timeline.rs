@@ -52,12 +52,18 @@ impl Resolver<'_> {
     fn load(&mut self, path: &str, spec: &LoadSpec, stream: u64) -> Option<LoadPlan> {
         let at = self.node(&format!("{path}.at"), &spec.at);
         if self.store_at(&format!("{path}.store"), &spec.store, at)
-            && spec.payload.is_some()
             && let Some(reducer) = reducers::find(&self.scenario.stores[&spec.store].reducer)
-            && !reducer.payload
         {
-            let message = format!("actions of the reducer `{}` carry no payload", reducer.name);
-            self.complain(&format!("{path}.payload"), message, "");
+            let name = reducer.name;
+            if spec.payload.is_some() && !reducer.payload {
+                let message = format!("actions of the reducer `{name}` carry no payload");
+                self.complain(&format!("{path}.payload"), message, "remove it");
+            }
+            if spec.poison.is_some() && !reducer.poisonable {
+                let message = format!("actions of the reducer `{name}` cannot go wrong on purpose");
+                let help = "use `counter` or `map`, which can";
+                self.complain(&format!("{path}.poison"), message, help);
+            }
         }
         match &spec.arrival {
             Arrival::Every(every) => self.above_zero(&format!("{path}.arrival.every"), *every),
