@@ -6,6 +6,7 @@
 //! outcome is not known; more of them than there are such outcomes means that something that was
 //! refused was applied.
 
+use samestate::replication::Epoch;
 use serde::{Deserialize, Serialize};
 
 use super::ledger::Ledger;
@@ -45,6 +46,14 @@ pub fn judge(store: &str, ledger: &Ledger, claims: &Claims) -> Findings {
 }
 
 impl Findings {
+    /// Fills in what became of the dispatches in the history.
+    pub fn fill(&self, ledger: &Ledger, dispatches: &mut samestate_report::Dispatches) {
+        dispatches.lost = Some(self.lost);
+        dispatches.duplicated = Some(self.duplicated);
+        dispatches.rolled_back = Some(self.rolled_back);
+        dispatches.ordered = Some(ledger.ordered_total());
+    }
+
     fn judge_claims(&mut self, store: &str, ledger: &Ledger, claims: &Claims) {
         for (epoch, claimed) in claims.ok() {
             let life = ledger.life(*epoch);
@@ -74,7 +83,7 @@ impl Findings {
         }
     }
 
-    fn lose(&mut self, store: &str, seqs: &Runs, epoch: samestate::replication::Epoch) {
+    fn lose(&mut self, store: &str, seqs: &Runs, epoch: Epoch) {
         for &(first, last) in seqs.ranges() {
             self.lost += last - first + 1;
             let detail = format!("answered Ok as {first} to {last} of {epoch:?}, not in history");
@@ -116,7 +125,7 @@ impl Findings {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use samestate::replication::{Epoch, Version};
+    use samestate::replication::Version;
 
     use super::super::origin::OriginLog;
     use super::*;

@@ -6,13 +6,16 @@
 //! sample is kept, from which the replicas' timelines tell when each of them applied it.
 
 use hdrhistogram::Histogram;
-use samestate::replication::{Epoch, Version};
+use samestate::replication::{Epoch, Refused, Resolution, Version};
 use serde::{Deserialize, Serialize};
 
 use super::timeline::{Point, Timeline, Trace};
 
 /// How many accepted dispatches a log keeps unless told otherwise.
 pub const DISPATCHES_MAX: usize = 1 << 16;
+
+/// The longest duration told apart from longer ones: a day.
+const DURATION_NS_MAX: u64 = 86_400_000_000_000;
 
 /// How a dispatch ended at its origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +30,28 @@ pub enum Outcome {
     Rejected,
     /// Not known, or not yet.
     Unknown,
+}
+
+impl From<&Resolution> for Outcome {
+    fn from(resolution: &Resolution) -> Self {
+        match resolution {
+            Resolution::Ok(version) => Outcome::Ok(*version),
+            Resolution::Rejected(_) => Outcome::Rejected,
+            Resolution::OutcomeUnknown => Outcome::Unknown,
+        }
+    }
+}
+
+impl From<&Refused> for Outcome {
+    fn from(refused: &Refused) -> Self {
+        match refused {
+            Refused::NotConnected => Outcome::NotConnected,
+            Refused::Busy(_) => Outcome::Busy,
+            Refused::TooLong { .. } | Refused::Unencodable(_) | Refused::Poisoned => {
+                Outcome::Rejected
+            }
+        }
+    }
 }
 
 /// One dispatch, as its origin saw it.
@@ -120,14 +145,19 @@ impl Default for Latencies {
 impl Latencies {
     /// One more duration.
     pub fn record(&mut self, ns: u64) {
-        self.histogram.saturating_record(ns);
+        self.record_n(ns, 1);
     }
 
     /// Those of `other` too.
     pub fn merge(&mut self, other: &Latencies) {
         for bucket in other.histogram.iter_recorded() {
-            self.histogram.saturating_record_n(bucket.value_iterated_to(), bucket.count_at_value());
+            self.record_n(bucket.value_iterated_to(), bucket.count_at_value());
         }
+    }
+
+    fn record_n(&mut self, ns: u64, count: u64) {
+        let recorded = self.histogram.record_n(ns.min(DURATION_NS_MAX), count);
+        debug_assert!(recorded.is_ok(), "a histogram that resizes takes any value: {recorded:?}");
     }
 
     /// How many were recorded.
@@ -168,7 +198,7 @@ impl<'de> Deserialize<'de> for Latencies {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut latencies = Latencies::default();
         for (value, count) in Vec::<(u64, u64)>::deserialize(deserializer)? {
-            latencies.histogram.saturating_record_n(value, count);
+            latencies.record_n(value, count);
         }
         Ok(latencies)
     }
@@ -398,6 +428,22 @@ mod tests {
         assert_eq!(arrivals.latencies.quantile_ns(1.0), Some(190));
         let arrivals = log.at_replica(&trace("r", &[(0, 0), (290, 1)]));
         assert_eq!(arrivals.never, 1);
+    }
+
+    #[test]
+    fn durations_of_all_sizes_are_kept_to_three_digits_and_travel() {
+        let mut latencies = Latencies::default();
+        let durations = [0, 5, 12_345, 6_789_012, 3_210_987_654, u64::MAX];
+        durations.into_iter().for_each(|ns| latencies.record(ns));
+        let text = serde_json::to_string(&latencies).expect("plain data");
+        let mut merged: Latencies = serde_json::from_str(&text).expect("as it was written");
+        assert_eq!(merged.quantiles(), latencies.quantiles());
+        merged.merge(&latencies);
+        assert_eq!((merged.len(), merged.quantiles()), (12, latencies.quantiles()));
+        let median = latencies.quantile_ns(0.5).expect("some were recorded");
+        assert!(median.abs_diff(12_345) <= 12, "{median}");
+        let max = latencies.quantile_ns(1.0).expect("some were recorded");
+        assert!(max.abs_diff(DURATION_NS_MAX) <= DURATION_NS_MAX / 1_000, "{max}");
     }
 
     #[test]

@@ -54,6 +54,10 @@ impl Staleness {
         let mut at = path.index_at(from_ns);
         let mut now_ns = from_ns;
         while now_ns < to_ns {
+            // Several steps at one instant are one.
+            while path.moves_after(at).is_some_and(|t_ns| t_ns <= now_ns) {
+                at = Some(at.map_or(0, |at| at + 1));
+            }
             let until_ns = path.moves_after(at).unwrap_or(to_ns).min(to_ns);
             let root_seq = at.map_or(0, |at| path.steps[at].1);
             let behind = root_seq.saturating_sub(seq);
@@ -63,7 +67,6 @@ impl Staleness {
                 self.ramp(now_ns.saturating_sub(since_ns), until_ns - now_ns);
             }
             now_ns = until_ns;
-            at = Some(at.map_or(0, |at| at + 1));
         }
         self.total_ns += to_ns - from_ns;
     }
@@ -172,6 +175,8 @@ impl RootPath {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::timeline::tests::{trace, v};
     use super::*;
 
@@ -204,6 +209,46 @@ mod tests {
         let staleness = Staleness::of(&root, &replica, 0, 60);
         assert_eq!(staleness.versions, BTreeMap::from([(0, 50), (1, 10)]));
         assert_eq!(staleness.max_ns(), 10);
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<(u64, u64)>> {
+        // Now and then the root loses its newest actions.
+        prop::collection::vec((0u64..25, 0u64..4, 0u8..8), 1..25).prop_map(|moves| {
+            let mut at = (0u64, 0u64);
+            let mut steps = vec![(0, 0)];
+            for (gap, ahead, fate) in moves {
+                let seq = if fate == 0 { at.1.saturating_sub(ahead) } else { at.1 + ahead };
+                at = (at.0 + gap, seq);
+                steps.push(at);
+            }
+            steps
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn staleness_equals_brute_force_sampling(root in steps(), replica in steps()) {
+            const END_NS: u64 = 700;
+            let (root, replica) = (trace("root", &root), trace("replica", &replica));
+            let staleness = Staleness::of(&root, &replica, 0, END_NS);
+            let seq = |trace: &Trace, t_ns| trace.at(t_ns).map_or(0, |point| point.version.seq);
+            let (mut versions, mut ages) = (Vec::new(), Vec::new());
+            for t_ns in 0..END_NS {
+                let ours = seq(&replica, t_ns);
+                versions.push(seq(&root, t_ns).saturating_sub(ours));
+                let past = (0..=t_ns).rev().take_while(|t_ns| seq(&root, *t_ns) > ours).count();
+                ages.push(past.saturating_sub(1) as u64);
+            }
+            versions.sort_unstable();
+            ages.sort_unstable();
+            for q in [0.1, 0.5, 0.9, 0.99, 1.0] {
+                let at = ((END_NS as f64 * q).ceil() as usize).max(1) - 1;
+                prop_assert_eq!(staleness.versions(q), Some(versions[at]));
+                // Sampling sees an age at the beginning of its nanosecond.
+                let ns = staleness.ns(q).expect("watched");
+                prop_assert!(ns.abs_diff(ages[at]) <= 1, "{} at {}, not {}", ns, q, ages[at]);
+            }
+        }
     }
 
     #[test]

@@ -18,6 +18,9 @@ pub const POINTS_MAX: usize = 1 << 18;
 /// How many jumps a timeline describes; the rest are only counted.
 pub const JUMPS_MAX: usize = 1024;
 
+/// How many points of a part travel at most, about.
+const PART_POINTS_MAX: usize = 1 << 14;
+
 /// The first resolution a timeline is thinned to, in nanoseconds.
 const RESOLUTION_FIRST_NS: u64 = 1 << 10;
 
@@ -99,7 +102,12 @@ impl Timeline {
     }
 
     /// Takes out what was recorded since the last call, to be handed to [`Timeline::absorb`].
+    ///
+    /// A part of very many points is thinned, and so is what comes after it.
     pub fn take(&mut self) -> Timeline {
+        while self.points.len() > PART_POINTS_MAX {
+            self.thin((self.resolution_ns * 2).max(RESOLUTION_FIRST_NS));
+        }
         let mut rest = Timeline::bounded(self.points_max);
         rest.resolution_ns = self.resolution_ns;
         std::mem::replace(self, rest)
@@ -126,7 +134,9 @@ impl Timeline {
         if let Some(last) = self.points.last_mut() {
             // One replica's clock never runs back; two threads that read it may have raced here.
             point.t_ns = point.t_ns.max(last.t_ns);
-            let same_window = last.t_ns / self.resolution_ns == point.t_ns / self.resolution_ns;
+            // A power of two: shifting is how to divide by it in time.
+            let window = self.resolution_ns.trailing_zeros();
+            let same_window = last.t_ns >> window == point.t_ns >> window;
             if self.resolution_ns > 1 && same_window {
                 point.jumped |= last.jumped;
                 *last = point;
