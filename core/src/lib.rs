@@ -6,3 +6,5 @@ pub mod replication;
 pub mod state;
 pub mod store;
 pub mod wire;
+
+pub use store::{DispatchError, Error, Result};

@@ -1,1 +1,34 @@
-//! The room `store`.
+//! What a user touches: a store, its roles, its subscribers, its errors; and the cluster.
+//!
+//! - `builder`: what a store is told before it opens
+//! - `handle`: the store itself
+//! - `options`: how it is served, and how it follows a server
+//! - `reading`: reads that nest, and dispatches made inside them
+//! - `upkeep`: what it keeps running
+//! - `dispatching`: the future of a dispatch, and of many
+//! - `subscribers`: who is told of changes, by one notifier a store
+//! - `reduced`: state and reducer as the machine that is replicated
+//! - `shared`: the replica behind its lock, and what its outputs ask for
+//! - `cluster`: the process and those that it forks
+//! - `roles`, `error`
+
+mod builder;
+mod dispatching;
+mod error;
+mod handle;
+mod options;
+mod reading;
+mod reduced;
+mod roles;
+mod shared;
+mod subscribers;
+mod upkeep;
+
+pub use builder::StoreBuilder;
+pub use dispatching::Dispatching;
+pub use error::{DispatchError, Error, Result};
+pub use handle::{Store, Watch};
+pub use options::{Client, Server};
+pub use reduced::{Action, Held, Reduced, Reject, State, Verdict};
+pub use roles::Role;
+pub use subscribers::Subscription;

@@ -271,9 +271,9 @@ impl<M: Machine> Replica<M> {
         matches!(self.place, Place::Sequencer { .. })
     }
 
-    /// Whether nothing of this node's own is under way.
-    pub fn is_drained(&self) -> bool {
-        self.origin.is_empty()
+    /// How many dispatches of this node's own are under way.
+    pub fn under_way(&self) -> usize {
+        self.origin.len()
     }
 
     /// What was counted since the beginning.

@@ -1,0 +1,211 @@
+//! What the hot paths cost: a dispatch at the sequencer, an entry at a replica, fan-out in memory,
+//! a snapshot and a digest. Run by `cargo bench`.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use samestate::replication::{
+    Config, Epoch, Frozen, LinkId, Machine, Mode, NodeId, Received, Replica, Resync,
+};
+use samestate::state::Map;
+use samestate::store::Reduced;
+use samestate::wire::{Attach, Codec, Decoder, Message, PROTOCOL_VERSION};
+
+/// The article's reducer: a push; past 500, the oldest 100 go first.
+fn ring(state: &mut Vec<String>, action: &String) {
+    if state.len() > 500 {
+        state.drain(..100);
+    }
+    state.push(action.clone());
+}
+
+type Ring = Reduced<Vec<String>, String>;
+
+fn machine() -> Ring {
+    Reduced::new(Vec::new(), ring, Codec::MessagePack, false)
+}
+
+fn config() -> Config {
+    Config { mode: Mode::Action, resync: Resync::Off, ..Config::new("tasks") }
+}
+
+const NOW: Duration = Duration::ZERO;
+
+fn sequencer() -> Replica<Ring> {
+    Replica::sequencer(config(), NodeId(1), machine(), Epoch { number: 1, id: 7 }, NOW)
+}
+
+fn frames(bytes: &[u8]) -> Vec<samestate::wire::Frame> {
+    let mut buffer = bytes::BytesMut::from(bytes);
+    let decoder = Decoder::new(64 << 20);
+    std::iter::from_fn(|| decoder.decode(&mut buffer).expect("our own frames")).collect()
+}
+
+/// Attaches a link that follows the sequencer, past its first snapshot.
+fn attach(replica: &mut Replica<Ring>, link: LinkId) {
+    replica.downstream_up(link, NOW);
+    let attach = Attach {
+        protocol: PROTOCOL_VERSION,
+        node: NodeId(100 + link.0),
+        store: "tasks".into(),
+        schema_version: 1,
+        codec: Codec::MessagePack,
+        resume: Some(replica.version()),
+    };
+    let mut bytes = Vec::new();
+    Message::Attach(attach).write(&mut bytes, replica.channel());
+    for frame in frames(&bytes) {
+        let received = replica.receive(link, &frame, NOW).expect("it attaches");
+        assert!(matches!(received, Received::Done));
+    }
+    drain(replica, link, &mut Vec::new());
+}
+
+/// Reads all that a link has to send; returns the bytes.
+fn drain(replica: &mut Replica<Ring>, link: LinkId, out: &mut Vec<u8>) -> usize {
+    let mut sent = 0;
+    loop {
+        out.clear();
+        replica.fill(link, out, 256 << 10, NOW);
+        if out.is_empty() {
+            return sent;
+        }
+        sent += out.len();
+    }
+}
+
+fn dispatch(replica: &mut Replica<Ring>) {
+    let action = std::sync::Arc::new("a short string".to_owned());
+    black_box(replica.dispatch(0, action, NOW)).expect("the sequencer takes it");
+}
+
+fn a_dispatch(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("dispatch at the sequencer");
+    group.throughput(Throughput::Elements(1));
+    let mut alone = sequencer();
+    group.bench_function("nobody follows", |bencher| bencher.iter(|| dispatch(&mut alone)));
+    let mut followed = sequencer();
+    attach(&mut followed, LinkId(1));
+    let mut out = Vec::new();
+    let mut dispatched = 0_u64;
+    group.bench_function("one link follows", |bencher| {
+        bencher.iter(|| {
+            dispatch(&mut followed);
+            dispatched += 1;
+            if dispatched.is_multiple_of(640) {
+                drain(&mut followed, LinkId(1), &mut out);
+            }
+        });
+    });
+    group.finish();
+}
+
+fn fan_out(criterion: &mut Criterion) {
+    const BATCH: u64 = 640;
+    let mut group = criterion.benchmark_group("fan-out in memory");
+    group.throughput(Throughput::Elements(BATCH));
+    for links in [2, 8, 64] {
+        let mut replica = sequencer();
+        (0..links).for_each(|link| attach(&mut replica, LinkId(link)));
+        let mut out = Vec::new();
+        group.bench_function(BenchmarkId::from_parameter(links), |bencher| {
+            bencher.iter(|| {
+                (0..BATCH).for_each(|_| dispatch(&mut replica));
+                for link in 0..links {
+                    black_box(drain(&mut replica, LinkId(link), &mut out));
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+fn an_entry(criterion: &mut Criterion) {
+    const BATCH: u64 = 640;
+    let mut group = criterion.benchmark_group("entry applied at a replica");
+    group.throughput(Throughput::Elements(BATCH));
+    let mut upper = sequencer();
+    upper.downstream_up(LinkId(1), NOW);
+    let mut lower = Replica::follower(config(), NodeId(2), machine(), NOW);
+    lower.upstream_up(LinkId(1), NOW);
+    exchange(&mut upper, &mut lower);
+    group.bench_function("in batches of 640", |bencher| {
+        bencher.iter_custom(|rounds| {
+            let mut spent = Duration::ZERO;
+            for _ in 0..rounds {
+                (0..BATCH).for_each(|_| dispatch(&mut upper));
+                let mut out = Vec::new();
+                upper.fill(LinkId(1), &mut out, usize::MAX, NOW);
+                let entries = frames(&out);
+                let started = std::time::Instant::now();
+                entries.iter().for_each(|frame| take(&mut lower, frame));
+                spent += started.elapsed();
+                exchange(&mut upper, &mut lower);
+            }
+            spent
+        });
+    });
+    assert_eq!(upper.version(), lower.version());
+    group.finish();
+}
+
+fn take(replica: &mut Replica<Ring>, frame: &samestate::wire::Frame) {
+    let received = replica.receive(LinkId(1), frame, NOW).expect("it follows");
+    if let Received::Decode(decode) = received {
+        let decoded = decode.run::<Ring>();
+        replica.install(LinkId(1), decoded, NOW).expect("it decodes");
+    }
+}
+
+/// Carries frames and jobs to and fro until both are quiet.
+fn exchange(upper: &mut Replica<Ring>, lower: &mut Replica<Ring>) {
+    loop {
+        let (mut up, mut down) = (Vec::new(), Vec::new());
+        lower.fill(LinkId(1), &mut up, usize::MAX, NOW);
+        frames(&up).iter().for_each(|frame| take(upper, frame));
+        for output in upper.take_outputs() {
+            if let samestate::replication::Output::Run(job) = output {
+                upper.finish(job.run(), Duration::ZERO, NOW);
+            }
+        }
+        lower.take_outputs();
+        upper.fill(LinkId(1), &mut down, usize::MAX, NOW);
+        frames(&down).iter().for_each(|frame| take(lower, frame));
+        if up.is_empty() && down.is_empty() && !upper.has_outputs() {
+            return;
+        }
+    }
+}
+
+fn a_state(criterion: &mut Criterion) {
+    type Document = Map<String, String>;
+    for (label, bytes) in [("1 KB", 1 << 10), ("1 MB", 1 << 20), ("10 MB", 10 << 20)] {
+        let entries = (0..bytes / 128).map(|n| (format!("key-{n:08}"), "x".repeat(112)));
+        let document: Document = entries.collect();
+        let plain: Vec<String> = document.values().cloned().collect();
+        let reducer = |_: &mut Document, _: &String| {};
+        let machine: Reduced<Document, String> =
+            Reduced::new(document, reducer, Codec::MessagePack, true);
+        let frozen = machine.freeze();
+        let plain: Reduced<Vec<String>, String> =
+            Reduced::new(plain, |_: &mut Vec<String>, _: &String| {}, Codec::MessagePack, false);
+        let plain = plain.freeze();
+        let mut group = criterion.benchmark_group(format!("state of {label}"));
+        group.throughput(Throughput::Bytes(bytes));
+        group.bench_function("snapshot cut", |bencher| bencher.iter(|| frozen.encode()));
+        group.bench_function("digest, persistent map", |bencher| bencher.iter(|| frozen.digest()));
+        group.bench_function("digest, vector", |bencher| bencher.iter(|| plain.digest()));
+        group.finish();
+    }
+}
+
+criterion_group! {
+    name = hot_paths;
+    config = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2));
+    targets = a_dispatch, an_entry, fan_out, a_state
+}
+criterion_main!(hot_paths);

@@ -1,0 +1,188 @@
+//! What a store is told before it opens.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::handle::Store;
+use super::reduced::{Action, Reduced, State, Verdict};
+use super::shared::{OnError, Shared};
+use super::upkeep::{Home, Upkeep};
+use super::{Client, Error, Result};
+use crate::link::Port;
+use crate::replication::{Config, Epoch, Frozen, Machine, Mode, NodeId, Replica, Resync};
+use crate::wire::Codec;
+
+/// How long [`StoreBuilder::open`] waits, unless told otherwise.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A store that is not open yet.
+#[must_use = "a store begins with `open()` or `start()`"]
+pub struct StoreBuilder<S, A> {
+    home: Home,
+    config: Config,
+    reducer: Box<dyn Fn(&mut S, &A) -> Result<(), super::Reject> + Send + Sync>,
+    preloaded: S,
+    persistent: bool,
+    client: Option<Client>,
+    on_error: OnError,
+    open_timeout: Duration,
+    action: PhantomData<fn(A)>,
+}
+
+impl<S: State, A: Action> StoreBuilder<S, A> {
+    pub(super) fn new<V: Verdict>(
+        home: Home,
+        name: &str,
+        reducer: impl Fn(&mut S, &A) -> V + Send + Sync + 'static,
+        preloaded: S,
+    ) -> Self {
+        StoreBuilder {
+            home,
+            config: Config::new(name),
+            reducer: Box::new(move |state, action| reducer(state, action).verdict()),
+            preloaded,
+            persistent: false,
+            client: None,
+            on_error: Arc::new(|text| eprintln!("samestate: {text}")),
+            open_timeout: OPEN_TIMEOUT,
+            action: PhantomData,
+        }
+    }
+
+    /// What this node sends downstream (A12). Default: [`Mode::Snapshot`].
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.config.mode = mode;
+        self
+    }
+
+    /// How copies are checked in mode action (A13). Default: `Resync::Verify(100)`.
+    pub fn resync(mut self, resync: Resync) -> Self {
+        self.config.resync = resync;
+        self
+    }
+
+    /// The state that the store begins with where this node is its sequencer. Default:
+    /// `S::default()`.
+    pub fn preloaded(mut self, state: S) -> Self {
+        self.preloaded = state;
+        self
+    }
+
+    /// The state clones in O(1), as the persistent collections of [`crate::state`] do: a reducer
+    /// that panics is undone, and only that action is rejected. Without, it poisons the store.
+    pub fn persistent(mut self) -> Self {
+        self.persistent = true;
+        self
+    }
+
+    /// How actions and states are encoded. Default: MessagePack with field names.
+    pub fn codec(mut self, codec: Codec) -> Self {
+        self.config.codec = codec;
+        self
+    }
+
+    /// The version of the shape of state and action; nodes with different ones refuse each
+    /// other. Default: 1.
+    pub fn schema_version(mut self, version: u32) -> Self {
+        self.config.schema_version = version;
+        self
+    }
+
+    /// Follows this server from the beginning, instead of being a sequencer or a worker first.
+    pub fn client(mut self, client: Client) -> Self {
+        self.client = Some(client);
+        self
+    }
+
+    /// Where non-critical errors go (A16). Default: standard error.
+    #[doc(alias = "stderr")]
+    pub fn on_error(mut self, on_error: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.on_error = Arc::new(on_error);
+        self
+    }
+
+    /// The log holds at most this many bytes of actions; a link that falls behind by more gets a
+    /// snapshot. Default: 16 MiB.
+    pub fn log_bytes_max(mut self, bytes: usize) -> Self {
+        self.config.log_bytes_max = bytes;
+        self
+    }
+
+    /// At most this many dispatches are under way at this node; past it, `Busy`. Default: 4096.
+    pub fn window(mut self, dispatches: usize) -> Self {
+        self.config.window = dispatches.max(1);
+        self
+    }
+
+    /// A dispatch that is unresolved for this long resolves as `OutcomeUnknown`. Default: never.
+    pub fn dispatch_deadline(mut self, after: Duration) -> Self {
+        self.config.dispatch_deadline = Some(after);
+        self
+    }
+
+    /// How often an idle link says that it lives, and after what silence it is cut. Default:
+    /// 500 ms, 5 s.
+    pub fn liveness(mut self, heartbeat: Duration, dead_after: Duration) -> Self {
+        self.config.heartbeat = heartbeat;
+        self.config.dead_after = dead_after;
+        self
+    }
+
+    /// How long [`StoreBuilder::open`] waits for the store to be in sync. Default: 30 s.
+    pub fn open_timeout(mut self, timeout: Duration) -> Self {
+        self.open_timeout = timeout;
+        self
+    }
+
+    /// All other settings at once; the store's name stays.
+    #[doc(hidden)]
+    pub fn configure(mut self, configure: impl FnOnce(&mut Config)) -> Self {
+        configure(&mut self.config);
+        self
+    }
+
+    /// Opens the store and waits until it is in sync.
+    pub async fn open(self) -> Result<Store<S, A>> {
+        let timeout = self.open_timeout;
+        let store = self.start()?;
+        match tokio::time::timeout(timeout, store.until_connected(true)).await {
+            Ok(()) => Ok(store),
+            Err(_) => Err(Error::NotInSync { store: store.name().to_owned(), waited: timeout }),
+        }
+    }
+
+    /// Opens the store without waiting. Where it follows a master or a server, `connected` is
+    /// false until it is in sync.
+    pub fn start(self) -> Result<Store<S, A>> {
+        let StoreBuilder { home, config, reducer, preloaded, persistent, client, .. } = self;
+        let (began, heartbeat) = (Instant::now(), config.heartbeat);
+        let machine = Reduced::new(preloaded, reducer, config.codec, persistent);
+        let encodable = machine.freeze().encode();
+        encodable.map_err(|why| Error::Unencodable { store: config.store.clone(), why })?;
+        let (now, node) = (Duration::ZERO, NodeId(random()));
+        let follows = client.is_some() || home.is_worker();
+        let replica = match follows {
+            true => Replica::follower(config, node, machine, now),
+            false => {
+                let epoch = Epoch { number: 1, id: random() };
+                Replica::sequencer(config, node, machine, epoch, now)
+            }
+        };
+        let shared = Shared::new(replica, self.on_error, began);
+        tokio::spawn(Shared::pulse(Arc::downgrade(&shared), heartbeat / 8));
+        tokio::spawn(Shared::notify(Arc::downgrade(&shared)));
+        let upkeep = Arc::new(Upkeep::new(home));
+        let port: Arc<dyn Port> = Arc::clone(&shared) as Arc<dyn Port>;
+        upkeep.register(&port, client.is_none())?;
+        if let Some(client) = client {
+            upkeep.dial(client, port, || {})?;
+        }
+        Ok(Store { shared, upkeep })
+    }
+}
+
+fn random() -> u64 {
+    // The operating system's generator does not fail on a system that runs.
+    getrandom::u64().unwrap_or_else(|_| u64::from(std::process::id()))
+}

@@ -1,0 +1,119 @@
+//! The future of a dispatch, and of many.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+
+use super::error::resolved;
+use crate::DispatchError;
+use crate::replication::{Resolution, Version};
+
+type Outcome = Result<Version, DispatchError>;
+
+/// A dispatch under way. It is on its way whether or not this is awaited; dropping it changes
+/// nothing.
+#[derive(Debug)]
+pub struct Dispatching {
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Resolved(Option<Outcome>),
+    Waiting(oneshot::Receiver<Outcome>),
+}
+
+impl Dispatching {
+    pub(super) fn resolved(result: Result<Version, DispatchError>) -> Self {
+        Dispatching { state: State::Resolved(Some(result)) }
+    }
+
+    pub(super) fn waiting(receiver: oneshot::Receiver<Outcome>) -> Self {
+        Dispatching { state: State::Waiting(receiver) }
+    }
+
+    /// What it came to, if it is resolved already.
+    pub fn now(&self) -> Option<&Result<Version, DispatchError>> {
+        match &self.state {
+            State::Resolved(result) => result.as_ref(),
+            State::Waiting(_) => None,
+        }
+    }
+}
+
+impl Future for Dispatching {
+    type Output = Result<Version, DispatchError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.state {
+            State::Resolved(result) => {
+                Poll::Ready(result.take().unwrap_or(Err(DispatchError::OutcomeUnknown)))
+            }
+            State::Waiting(receiver) => Pin::new(receiver).poll(context).map(|received| {
+                received.unwrap_or(Err(DispatchError::OutcomeUnknown))
+            }),
+        }
+    }
+}
+
+/// Who waits for a dispatch.
+pub(super) enum Waiter {
+    One(oneshot::Sender<Outcome>),
+    Many { batch: Arc<Batch>, index: usize },
+}
+
+impl Waiter {
+    pub(super) fn resolve(self, resolution: Resolution) {
+        match self {
+            Waiter::One(sender) => drop(sender.send(resolved(resolution))),
+            Waiter::Many { batch, index } => batch.put(index, resolved(resolution)),
+        }
+    }
+}
+
+/// The outcomes of many dispatches, as they come in.
+#[derive(Debug)]
+pub(super) struct Batch {
+    outcomes: Mutex<Outcomes>,
+    complete: Notify,
+}
+
+#[derive(Debug)]
+struct Outcomes {
+    results: Vec<Option<Outcome>>,
+    missing: usize,
+}
+
+impl Batch {
+    pub(super) fn new(len: usize) -> Arc<Self> {
+        let outcomes = Outcomes { results: vec![None; len], missing: len };
+        Arc::new(Batch { outcomes: Mutex::new(outcomes), complete: Notify::new() })
+    }
+
+    pub(super) fn put(&self, index: usize, result: Result<Version, DispatchError>) {
+        let mut outcomes = self.outcomes.lock();
+        if outcomes.results[index].replace(result).is_none() {
+            outcomes.missing -= 1;
+        }
+        if outcomes.missing == 0 {
+            self.complete.notify_one();
+        }
+    }
+
+    pub(super) async fn completed(&self) -> Vec<Result<Version, DispatchError>> {
+        loop {
+            {
+                let mut outcomes = self.outcomes.lock();
+                if outcomes.missing == 0 {
+                    let results = std::mem::take(&mut outcomes.results);
+                    return results.into_iter().flatten().collect();
+                }
+            }
+            self.complete.notified().await;
+        }
+    }
+}

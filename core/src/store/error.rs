@@ -1,0 +1,93 @@
+//! What can go wrong, for the user of the library.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::replication::{Refused, Resolution, Version};
+
+/// What the functions of this crate return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why something could not be set up or closed.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The store did not come in sync in time. It goes on trying while its handle lives.
+    #[error(
+        "store `{store}` is not in sync after {waited:?}: its upstream was not reached. \
+         `start()` opens a store without waiting"
+    )]
+    NotInSync {
+        /// Which store.
+        store: String,
+        /// For how long `open` had waited.
+        waited: Duration,
+    },
+    /// The store is a client already.
+    #[error(
+        "store `{0}` is a client already: a store has one source of truth. Close that client first"
+    )]
+    AlreadyClient(String),
+    /// The preloaded state cannot be encoded.
+    #[error("the state of store `{store}` cannot be encoded: {why}")]
+    Unencodable {
+        /// Which store.
+        store: String,
+        /// What the encoder said.
+        why: String,
+    },
+    /// Another store of this process has that name, or its hash.
+    #[error("store `{0}` exists in this process already, or its name's hash does")]
+    StoreExists(String),
+    /// Only the master forks.
+    #[error("only the master of a cluster forks workers; this process is worker {0}")]
+    NotMaster(usize),
+    /// Dispatches were still under way when the time to close was over.
+    #[error("closed with {0} dispatches unresolved; their outcome is unknown")]
+    Undrained(usize),
+}
+
+/// Why a dispatch did not resolve to a version.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum DispatchError {
+    /// This replica is not in sync; the action never applies.
+    #[error("not connected: this replica is not in sync with the store's sequencer")]
+    NotConnected,
+    /// Too many dispatches are under way; the action never applies.
+    #[error("busy: {0} dispatches are under way; wait for room with `ready()`")]
+    Busy(usize),
+    /// The reducer refused the action; it never applies.
+    #[error("rejected: {0}")]
+    Rejected(String),
+    /// The action may have been applied, and nobody can say.
+    #[error("outcome unknown: the action may or may not have been applied")]
+    OutcomeUnknown,
+    /// The action is too long, or cannot be encoded; it never applies.
+    #[error("{0}")]
+    Invalid(String),
+    /// The reducer panicked earlier, and the state could not be put back.
+    #[error("the store is poisoned: its reducer panicked, and the state may be half changed")]
+    Poisoned,
+}
+
+impl From<Refused> for DispatchError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NotConnected => DispatchError::NotConnected,
+            Refused::Busy(under_way) => DispatchError::Busy(under_way),
+            Refused::Poisoned => DispatchError::Poisoned,
+            Refused::TooLong { .. } | Refused::Unencodable(_) => {
+                DispatchError::Invalid(refused.to_string())
+            }
+        }
+    }
+}
+
+/// The user's view of what a dispatch came to.
+pub(super) fn resolved(resolution: Resolution) -> Result<Version, DispatchError> {
+    match resolution {
+        Resolution::Ok(version) => Ok(version),
+        Resolution::Rejected(reason) => Err(DispatchError::Rejected(reason)),
+        Resolution::OutcomeUnknown => Err(DispatchError::OutcomeUnknown),
+    }
+}

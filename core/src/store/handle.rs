@@ -1,0 +1,302 @@
+//! The store itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+
+use super::dispatching::{Batch, Dispatching, Waiter};
+use super::error::resolved;
+use super::reading::{self, Reading};
+use super::reduced::{Action, State};
+use super::shared::Shared;
+use super::subscribers::Subscription;
+use super::upkeep::Upkeep;
+use super::{Client, DispatchError, Error, Result, Role, Server};
+use crate::link::Port;
+use crate::replication::{Change, Counters, Observer, Refused, Version};
+
+/// Dispatches of [`Store::dispatch_many`] are handed over this many at a time.
+const BATCH: usize = 256;
+
+/// A named state, the same in every process. A handle: clones are the same store.
+///
+/// The store lives while a handle of it does, or until [`Store::close`].
+pub struct Store<S: State, A: Action> {
+    pub(super) shared: Arc<Shared<S, A>>,
+    pub(super) upkeep: Arc<Upkeep>,
+}
+
+impl<S: State, A: Action> Clone for Store<S, A> {
+    fn clone(&self) -> Self {
+        Store { shared: Arc::clone(&self.shared), upkeep: Arc::clone(&self.upkeep) }
+    }
+}
+
+impl<S: State, A: Action> Store<S, A> {
+    /// Hands an action over, at once and in the order of the calls, and returns a future for its
+    /// outcome: the version at which it was applied, here too.
+    ///
+    /// Never waits: a full window resolves as [`DispatchError::Busy`]. Dropping the future
+    /// changes nothing. Inside [`Store::read`] the action is handed over when the read ends.
+    pub fn dispatch(&self, action: A) -> Dispatching {
+        if reading::inside() {
+            return self.dispatch_later(action);
+        }
+        let mut receiver = None;
+        let taken = self.shared.with(|inner, now| {
+            Shared::dispatch(inner, Arc::new(action), now, || {
+                let (sender, waiting) = oneshot::channel();
+                receiver = Some(waiting);
+                Waiter::One(sender)
+            })
+        });
+        match (taken, receiver) {
+            (Ok(None), Some(receiver)) => Dispatching::waiting(receiver),
+            (Ok(Some(resolution)), _) => Dispatching::resolved(resolved(resolution)),
+            (Ok(None), None) => Dispatching::resolved(Err(DispatchError::OutcomeUnknown)),
+            (Err(refused), _) => Dispatching::resolved(Err(refused.into())),
+        }
+    }
+
+    fn dispatch_later(&self, action: A) -> Dispatching {
+        let (sender, receiver) = oneshot::channel();
+        let shared = Arc::clone(&self.shared);
+        reading::defer(Box::new(move || {
+            let mut sender = Some(sender);
+            let taken = shared.with(|inner, now| {
+                Shared::dispatch(inner, Arc::new(action), now, || {
+                    sender.take().map_or_else(|| Waiter::One(oneshot::channel().0), Waiter::One)
+                })
+            });
+            if let Some(sender) = sender {
+                let outcome = match taken {
+                    Ok(Some(resolution)) => resolved(resolution),
+                    Ok(None) => Err(DispatchError::OutcomeUnknown),
+                    Err(refused) => Err(refused.into()),
+                };
+                let _ = sender.send(outcome);
+            }
+        }));
+        Dispatching::waiting(receiver)
+    }
+
+    /// Dispatches many actions, waiting for room as needed, and returns their outcomes in order.
+    ///
+    /// Once one is refused since this replica is not connected, so are those after it.
+    pub async fn dispatch_many(
+        &self,
+        actions: impl IntoIterator<Item = A>,
+    ) -> Vec<Result<Version, DispatchError>> {
+        let actions: Vec<A> = actions.into_iter().collect();
+        let batch = Batch::new(actions.len());
+        let mut actions = actions.into_iter().map(Arc::new).enumerate().peekable();
+        while actions.peek().is_some() {
+            let chunk: Vec<_> = actions.by_ref().take(BATCH).collect();
+            let mut chunk = chunk.into_iter();
+            loop {
+                let rest = self.hand_over(&batch, &mut chunk);
+                match rest {
+                    None => break,
+                    Some(refused) => {
+                        self.has_room().await;
+                        chunk = std::iter::once(refused).chain(chunk).collect::<Vec<_>>().into_iter();
+                    }
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+        batch.completed().await
+    }
+
+    /// Hands over a chunk under one lock. Returns the action for which there was no room.
+    fn hand_over(
+        &self,
+        batch: &Arc<Batch>,
+        chunk: &mut impl Iterator<Item = (usize, Arc<A>)>,
+    ) -> Option<(usize, Arc<A>)> {
+        self.shared.with(|inner, now| {
+            for (index, action) in chunk {
+                let waiter = || Waiter::Many { batch: Arc::clone(batch), index };
+                match Shared::dispatch(inner, Arc::clone(&action), now, waiter) {
+                    Ok(None) => {}
+                    Ok(Some(resolution)) => batch.put(index, resolved(resolution)),
+                    Err(Refused::Busy(_)) => return Some((index, action)),
+                    Err(refused) => batch.put(index, Err(refused.into())),
+                }
+            }
+            None
+        })
+    }
+
+    /// Waits until a dispatch would be taken: in sync, with room in the window.
+    pub async fn ready(&self) {
+        loop {
+            let notified = self.shared.room.notified();
+            if self.shared.with(|inner, _| inner.replica.connected() && inner.replica.has_room()) {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    async fn has_room(&self) {
+        loop {
+            let notified = self.shared.room.notified();
+            if self.shared.with(|inner, _| !inner.replica.connected() || inner.replica.has_room()) {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Calls `subscriber` for every change from now on, in order: each action, or a jump where
+    /// the state was replaced. Called by one task a store, outside of every lock: it may read,
+    /// dispatch and subscribe. [`Store::state`] may be newer than the change told.
+    pub fn subscribe(
+        &self,
+        subscriber: impl Fn(&Change<Arc<A>>) + Send + Sync + 'static,
+    ) -> Subscription {
+        self.shared.subscribe(Arc::new(subscriber))
+    }
+
+    /// The newest version, as a stream: versions in between may be skipped.
+    pub fn watch(&self) -> Watch {
+        Watch { receiver: self.shared.newest() }
+    }
+
+    /// Borrows the state. Reads nest; other threads' reads go on beside it, changes wait.
+    pub fn read<R>(&self, reader: impl FnOnce(&S) -> R) -> R {
+        let _reading = Reading::begin();
+        let guard = self.shared.cell.read();
+        let result = reader(&guard);
+        drop(guard);
+        result
+    }
+
+    /// The state. O(1); if it is still held when the next action comes, that action changes a
+    /// clone.
+    #[doc(alias = "getState")]
+    pub fn state(&self) -> Arc<S> {
+        Arc::clone(&self.shared.cell.read())
+    }
+
+    /// The state and its version, as one. Not to be called inside [`Store::read`].
+    pub fn state_at(&self) -> (Version, Arc<S>) {
+        self.shared.with(|inner, _| (inner.replica.version(), Arc::clone(&self.shared.cell.read())))
+    }
+
+    /// The version of the state.
+    pub fn version(&self) -> Version {
+        self.shared.version()
+    }
+
+    /// In sync with the store's sequencer (A9): dispatches are refused exactly while this is
+    /// false. In a worker it follows its master's link.
+    pub fn connected(&self) -> bool {
+        self.shared.is_connected()
+    }
+
+    /// Waits until [`Store::connected`] is `wanted`.
+    pub async fn until_connected(&self, wanted: bool) {
+        let mut connected = self.shared.connected();
+        // The sender lives in `shared`, which outlives this borrow.
+        let _ = connected.wait_for(|connected| *connected == wanted).await;
+    }
+
+    /// What this store is in this process (A10), several at once.
+    pub fn role(&self) -> Vec<Role> {
+        self.upkeep.roles()
+    }
+
+    /// The name by which all processes know the store.
+    pub fn name(&self) -> &str {
+        self.shared.name()
+    }
+
+    /// Serves the store (A4): clients may link to it from now on.
+    pub async fn create_server(&self, server: Server) -> Result<()> {
+        let port: Arc<dyn Port> = Arc::clone(&self.shared) as Arc<dyn Port>;
+        self.upkeep.listen(server, port).await
+    }
+
+    /// Makes the store a client of a server (A7). It stops ordering or following at once; what is
+    /// under way resolves as `OutcomeUnknown`, and the server's state takes the place of its own.
+    /// In a worker it stops all traffic with the master (A10). Returns before it is in sync.
+    pub fn create_client(&self, client: Client) -> Result<()> {
+        let port: Arc<dyn Port> = Arc::clone(&self.shared) as Arc<dyn Port>;
+        self.upkeep.dial(client, port, || {
+            self.shared.with(|inner, now| inner.replica.follow(now));
+        })
+    }
+
+    /// Where non-critical errors go from now on (A16): a lost connection, a bad message. The
+    /// default is standard error.
+    #[doc(alias = "stderr")]
+    pub fn on_error(&self, on_error: impl Fn(&str) + Send + Sync + 'static) {
+        self.shared.set_on_error(Arc::new(on_error));
+    }
+
+    /// What was counted since the store opened.
+    pub fn counters(&self) -> Counters {
+        self.shared.with(|inner, _| inner.replica.counters())
+    }
+
+    /// Tells `observer` of all that happens to the state, under the store's lock: for
+    /// instruments.
+    #[doc(hidden)]
+    pub fn set_observer(&self, observer: Box<dyn Observer>) {
+        self.shared.with(|inner, _| inner.replica.set_observer(observer));
+    }
+
+    /// Waits until what is under way here is resolved, `within` at most, and ends the store's
+    /// server and client.
+    pub async fn close(&self, within: Duration) -> Result<()> {
+        let drained = tokio::time::timeout(within, self.drained()).await;
+        self.upkeep.close().await;
+        self.shared.close();
+        drained.map_err(|_| {
+            Error::Undrained(self.shared.with(|inner, _| inner.replica.under_way()))
+        })
+    }
+
+    async fn drained(&self) {
+        loop {
+            let notified = self.shared.room.notified();
+            if self.shared.with(|inner, _| inner.replica.under_way()) == 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+}
+
+impl<S: State, A: Action> std::fmt::Debug for Store<S, A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("name", &self.name())
+            .field("version", &self.version())
+            .field("connected", &self.connected())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The newest version of a store, as it changes.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    receiver: watch::Receiver<Version>,
+}
+
+impl Watch {
+    /// The newest version, once it is another than the one last returned; `None` when the store
+    /// is gone.
+    pub async fn changed(&mut self) -> Option<Version> {
+        self.receiver.changed().await.ok()?;
+        Some(*self.receiver.borrow_and_update())
+    }
+
+    /// The newest version now.
+    pub fn newest(&self) -> Version {
+        *self.receiver.borrow()
+    }
+}

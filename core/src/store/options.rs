@@ -1,0 +1,64 @@
+//! How a store is served, and how it follows a server (A4, A7).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a store is served. Anyone may link to a server without logins: give it some.
+#[derive(Clone, Debug)]
+#[must_use = "hand it to `create_server`"]
+pub struct Server {
+    pub(super) address: String,
+    pub(super) logins: Vec<(String, String)>,
+}
+
+impl Server {
+    /// On TCP, at `host:port`. `*` or no host: all interfaces; the article's port is 10001.
+    pub fn tcp(address: impl Into<String>) -> Self {
+        Server { address: address.into(), logins: Vec::new() }
+    }
+
+    /// On a Unix socket at this path. A stale socket file there is replaced.
+    pub fn unix(path: impl Into<PathBuf>) -> Self {
+        Server::tcp(format!("unix:{}", path.into().display()))
+    }
+
+    /// Lets in who proves to know this password. May be called several times; many clients may
+    /// share a login.
+    pub fn login(mut self, login: impl Into<String>, password: impl Into<String>) -> Self {
+        self.logins.push((login.into(), password.into()));
+        self
+    }
+}
+
+/// How a store follows a server.
+#[derive(Clone, Debug)]
+#[must_use = "hand it to `create_client`"]
+pub struct Client {
+    pub(super) address: String,
+    pub(super) login: Option<(String, String)>,
+    pub(super) backoff_max: Duration,
+}
+
+impl Client {
+    /// Over TCP, at `host:port`.
+    pub fn tcp(address: impl Into<String>) -> Self {
+        Client { address: address.into(), login: None, backoff_max: Duration::from_secs(5) }
+    }
+
+    /// Over the Unix socket at this path.
+    pub fn unix(path: impl Into<PathBuf>) -> Self {
+        Client::tcp(format!("unix:{}", path.into().display()))
+    }
+
+    /// Proves to know this password.
+    pub fn login(mut self, login: impl Into<String>, password: impl Into<String>) -> Self {
+        self.login = Some((login.into(), password.into()));
+        self
+    }
+
+    /// The longest wait between two attempts to reconnect. Default: 5 s.
+    pub fn backoff_max(mut self, longest: Duration) -> Self {
+        self.backoff_max = longest;
+        self
+    }
+}

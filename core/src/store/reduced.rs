@@ -1,0 +1,199 @@
+//! State and reducer as the machine that is replicated.
+//!
+//! The state lies in an `Arc` behind a lock. Whoever asks for it gets a clone of the `Arc`; the
+//! next action then changes a copy, so that a state is cloned at most once a version, and only if
+//! somebody still holds it. Snapshots and digests are made from such an `Arc`, away from the lock.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use parking_lot::RecursiveRwLock;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::replication::{Fault, Frozen, Machine};
+use crate::state::digest;
+use crate::wire::Codec;
+
+/// A reducer's refusal: the state is as it was, and the origin of the action is told why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject(pub String);
+
+impl<T: Into<String>> From<T> for Reject {
+    fn from(why: T) -> Self {
+        Reject(why.into())
+    }
+}
+
+/// What a reducer may return: nothing, or `Result<(), Reject>`.
+pub trait Verdict {
+    /// Whether the action was taken.
+    fn verdict(self) -> Result<(), Reject>;
+}
+
+impl Verdict for () {
+    fn verdict(self) -> Result<(), Reject> {
+        Ok(())
+    }
+}
+
+impl Verdict for Result<(), Reject> {
+    fn verdict(self) -> Result<(), Reject> {
+        self
+    }
+}
+
+/// What a state must be able to do.
+pub trait State: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {}
+impl<T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> State for T {}
+
+/// What an action must be able to do.
+pub trait Action: Serialize + DeserializeOwned + Send + Sync + 'static {}
+impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Action for T {}
+
+/// The first byte of an encoded state says how the rest is encoded.
+const MESSAGE_PACK: u8 = b'M';
+const JSON: u8 = b'J';
+
+type Reducer<S, A> = Box<dyn Fn(&mut S, &A) -> Result<(), Reject> + Send + Sync>;
+
+/// The state as its readers share it.
+pub(super) type Cell<S> = Arc<RecursiveRwLock<Arc<S>>>;
+
+/// A typed state and its reducer: what a store replicates. For those who drive a
+/// [`crate::replication::Replica`] themselves: the simulator, and benchmarks.
+pub struct Reduced<S, A> {
+    cell: Cell<S>,
+    reducer: Reducer<S, A>,
+    codec: Codec,
+    /// The state clones in O(1), so that a panic can be undone.
+    persistent: bool,
+}
+
+impl<S: State, A: Action> Reduced<S, A> {
+    /// A machine in this state. `persistent`: the state clones in O(1), and a reducer that panics
+    /// is undone.
+    pub fn new<V: Verdict>(
+        state: S,
+        reducer: impl Fn(&mut S, &A) -> V + Send + Sync + 'static,
+        codec: Codec,
+        persistent: bool,
+    ) -> Self {
+        let reducer: Reducer<S, A> =
+            Box::new(move |state, action| reducer(state, action).verdict());
+        Reduced { cell: Arc::new(RecursiveRwLock::new(Arc::new(state))), reducer, codec, persistent }
+    }
+
+    /// The current state.
+    pub fn state(&self) -> Arc<S> {
+        Arc::clone(&self.cell.read())
+    }
+
+    pub(super) fn cell(&self) -> Cell<S> {
+        Arc::clone(&self.cell)
+    }
+
+    fn reduce(&self, action: &A) -> Result<(), Fault> {
+        let mut guard = self.cell.write();
+        let before = self.persistent.then(|| S::clone(&guard));
+        let state = Arc::make_mut(&mut guard);
+        let reduced = catch_unwind(AssertUnwindSafe(|| (self.reducer)(state, action)));
+        match (reduced, before) {
+            (Ok(verdict), _) => verdict.map_err(|reject| Fault::Rejected(reject.0)),
+            (Err(panic), Some(before)) => {
+                *guard = Arc::new(before);
+                Err(Fault::RolledBack(words_of(panic.as_ref())))
+            }
+            (Err(panic), None) => Err(Fault::Poisoned(words_of(panic.as_ref()))),
+        }
+    }
+}
+
+fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".into())
+}
+
+fn decode<T: DeserializeOwned>(codec: Codec, bytes: &[u8]) -> Result<T, String> {
+    match codec {
+        Codec::MessagePack => rmp_serde::from_slice(bytes).map_err(|error| error.to_string()),
+        Codec::Json => serde_json::from_slice(bytes).map_err(|error| error.to_string()),
+    }
+}
+
+fn encode<T: Serialize>(codec: Codec, value: &T, out: &mut Vec<u8>) -> Result<(), String> {
+    match codec {
+        Codec::MessagePack => {
+            rmp_serde::encode::write_named(out, value).map_err(|error| error.to_string())
+        }
+        Codec::Json => serde_json::to_writer(out, value).map_err(|error| error.to_string()),
+    }
+}
+
+impl<S: State, A: Action> Machine for Reduced<S, A> {
+    type Action = Arc<A>;
+    type State = S;
+    type Frozen = Held<S>;
+
+    fn apply(&mut self, payload: &[u8]) -> Result<Arc<A>, Fault> {
+        let action: A = decode(self.codec, payload).map_err(Fault::Undecodable)?;
+        self.apply_local(Arc::new(action))
+    }
+
+    fn apply_local(&mut self, action: Arc<A>) -> Result<Arc<A>, Fault> {
+        self.reduce(&action)?;
+        Ok(action)
+    }
+
+    fn encode_action(&self, action: &Arc<A>, out: &mut Vec<u8>) -> Result<(), String> {
+        encode(self.codec, &**action, out)
+    }
+
+    fn freeze(&self) -> Held<S> {
+        Held { state: Arc::clone(&self.cell.read()), codec: self.codec }
+    }
+
+    fn decode_state(bytes: &[u8]) -> Result<S, String> {
+        match bytes.split_first() {
+            Some((&MESSAGE_PACK, state)) => decode(Codec::MessagePack, state),
+            Some((&JSON, state)) => decode(Codec::Json, state),
+            _ => Err("its first byte names no codec".into()),
+        }
+    }
+
+    fn digest_state(state: &S) -> Result<u64, String> {
+        digest(state).map(|digest| digest.0).map_err(|error| error.to_string())
+    }
+
+    fn install(&mut self, state: S) {
+        *self.cell.write() = Arc::new(state);
+    }
+}
+
+/// A state held still.
+pub struct Held<S> {
+    state: Arc<S>,
+    codec: Codec,
+}
+
+impl<S> Clone for Held<S> {
+    fn clone(&self) -> Self {
+        Held { state: Arc::clone(&self.state), codec: self.codec }
+    }
+}
+
+impl<S: State> Frozen for Held<S> {
+    fn encode(&self) -> Result<Vec<u8>, String> {
+        let mut out = vec![match self.codec {
+            Codec::MessagePack => MESSAGE_PACK,
+            Codec::Json => JSON,
+        }];
+        encode(self.codec, &*self.state, &mut out)?;
+        Ok(out)
+    }
+
+    fn digest(&self) -> Result<u64, String> {
+        digest(&*self.state).map(|digest| digest.0).map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,270 @@
+//! The replica behind its lock, and what its outputs ask for.
+//!
+//! One lock, held for the length of a step. What a step asks for is done after the lock is given
+//! back: connections are woken, jobs run, dispatches resolved, subscribers' notifier woken. Inside
+//! [`super::Store::read`] nothing here may be locked, so what a reader may ask (`connected`, the
+//! version) is published beside the lock.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+
+use super::dispatching::Waiter;
+use super::reduced::{Action, Cell, Reduced, State};
+use super::subscribers::Subscribers;
+use crate::link::{Handle, Port, Side};
+use crate::replication::{
+    Dispatched, Frozen, Job, LinkFault, LinkId, Output, Received, Refused, Replica, Resolution,
+    Version,
+};
+use crate::wire::Frame;
+
+/// A snapshot or digest that took less than this runs where it is asked for, without a thread.
+const INLINE_JOB_MAX: Duration = Duration::from_micros(200);
+
+/// Receives non-critical errors (A16).
+pub(super) type OnError = Arc<dyn Fn(&str) + Send + Sync>;
+
+pub(super) struct Inner<S: State, A: Action> {
+    pub(super) replica: Replica<Reduced<S, A>>,
+    waiters: HashMap<u64, Waiter>,
+    next_ticket: u64,
+}
+
+pub(super) struct Shared<S: State, A: Action> {
+    name: String,
+    channel: u32,
+    frame_bytes_max: usize,
+    inner: Mutex<Inner<S, A>>,
+    pub(super) cell: Cell<S>,
+    handles: Mutex<BTreeMap<LinkId, Arc<dyn Handle>>>,
+    connected: watch::Sender<bool>,
+    /// The newest version, for readers and watchers.
+    newest: watch::Sender<Version>,
+    pub(super) subscribers: Subscribers<A>,
+    pub(super) room: Notify,
+    on_error: Mutex<OnError>,
+    began: Instant,
+    /// How long the last job took, in nanoseconds.
+    job_ns: AtomicU64,
+    closed: AtomicBool,
+    me: Weak<Shared<S, A>>,
+}
+
+impl<S: State, A: Action> Shared<S, A> {
+    pub(super) fn new(
+        replica: Replica<Reduced<S, A>>,
+        on_error: OnError,
+        began: Instant,
+    ) -> Arc<Self> {
+        let (name, frame_bytes_max) =
+            (replica.config().store.clone(), replica.config().frame_bytes_max());
+        Arc::new_cyclic(|me| Shared {
+            name,
+            channel: replica.channel(),
+            frame_bytes_max,
+            cell: replica.machine().cell(),
+            connected: watch::Sender::new(replica.connected()),
+            newest: watch::Sender::new(replica.version()),
+            inner: Mutex::new(Inner { replica, waiters: HashMap::new(), next_ticket: 0 }),
+            handles: Mutex::default(),
+            subscribers: Subscribers::default(),
+            room: Notify::new(),
+            on_error: Mutex::new(on_error),
+            began,
+            job_ns: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+            me: me.clone(),
+        })
+    }
+
+    /// Time as the replica sees it.
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// One step: locks, calls `step`, and does afterwards what it asked for.
+    pub(super) fn with<R>(&self, step: impl FnOnce(&mut Inner<S, A>, Duration) -> R) -> R {
+        let now = self.now();
+        let mut inner = self.inner.lock();
+        let result = step(&mut inner, now);
+        let outputs = match inner.replica.has_outputs() {
+            true => inner.replica.take_outputs(),
+            false => Vec::new(),
+        };
+        let mut resolved = Vec::new();
+        for output in &outputs {
+            if let Output::Resolved { ticket, resolution } = output
+                && let Some(waiter) = inner.waiters.remove(ticket)
+            {
+                resolved.push((waiter, resolution.clone()));
+            }
+        }
+        self.publish(&inner.replica);
+        let told = inner.replica.has_changes();
+        drop(inner);
+        if told {
+            self.subscribers.wake();
+        }
+        if !resolved.is_empty() {
+            resolved.into_iter().for_each(|(waiter, resolution)| waiter.resolve(resolution));
+            self.room.notify_waiters();
+        }
+        outputs.into_iter().for_each(|output| self.carry_out(output));
+        result
+    }
+
+    fn publish(&self, replica: &Replica<Reduced<S, A>>) {
+        let version = replica.version();
+        self.newest.send_if_modified(|newest| std::mem::replace(newest, version) != version);
+        let connected = replica.connected();
+        self.connected.send_if_modified(|told| std::mem::replace(told, connected) != connected);
+    }
+
+    fn carry_out(&self, output: Output<Reduced<S, A>>) {
+        match output {
+            Output::Wake(link) => {
+                if let Some(handle) = self.handles.lock().get(&link) {
+                    handle.wake();
+                }
+            }
+            Output::Cut(link, fault) => {
+                let handle = self.handles.lock().get(&link).cloned();
+                if let Some(handle) = handle {
+                    handle.cut(fault);
+                }
+            }
+            Output::Run(job) => self.run(job),
+            Output::Report(report) => self.report(&report.to_string()),
+            Output::Connected(_) => self.room.notify_waiters(),
+            Output::Resolved { .. } => {}
+        }
+    }
+
+    fn run(&self, job: Job<impl Frozen + Send + 'static>) {
+        let Some(shared) = self.me.upgrade() else { return };
+        let work = move || {
+            let started = Instant::now();
+            let done = job.run();
+            let cost = started.elapsed();
+            shared.job_ns.store(cost.as_nanos() as u64, Ordering::Relaxed);
+            shared.with(|inner, now| inner.replica.finish(done, cost, now));
+        };
+        let quick = self.job_ns.load(Ordering::Relaxed) < INLINE_JOB_MAX.as_nanos() as u64;
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) if !quick => drop(runtime.spawn_blocking(work)),
+            _ => work(),
+        }
+    }
+
+    /// Hands one action over; `waiter` makes who waits for it, if it does not resolve at once.
+    pub(super) fn dispatch(
+        inner: &mut Inner<S, A>,
+        action: Arc<A>,
+        now: Duration,
+        waiter: impl FnOnce() -> Waiter,
+    ) -> Result<Option<Resolution>, Refused> {
+        let ticket = inner.next_ticket;
+        inner.next_ticket += 1;
+        match inner.replica.dispatch(ticket, action, now)? {
+            Dispatched::Now(resolution) => Ok(Some(resolution)),
+            Dispatched::Later => {
+                inner.waiters.insert(ticket, waiter());
+                Ok(None)
+            }
+        }
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        *self.connected.borrow()
+    }
+
+    pub(super) fn connected(&self) -> watch::Receiver<bool> {
+        self.connected.subscribe()
+    }
+
+    pub(super) fn newest(&self) -> watch::Receiver<Version> {
+        self.newest.subscribe()
+    }
+
+    pub(super) fn version(&self) -> Version {
+        *self.newest.borrow()
+    }
+
+    pub(super) fn set_on_error(&self, on_error: OnError) {
+        *self.on_error.lock() = on_error;
+    }
+
+    /// Drives time until the store is closed or gone.
+    pub(super) async fn pulse(weak: Weak<Self>, every: Duration) {
+        let mut interval = tokio::time::interval(every);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            let Some(shared) = weak.upgrade() else { return };
+            if shared.closed.load(Ordering::Acquire) {
+                return;
+            }
+            shared.with(|inner, now| inner.replica.tick(now));
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.subscribers.wake();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+}
+
+impl<S: State, A: Action> Port for Shared<S, A> {
+    fn channel(&self) -> u32 {
+        self.channel
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn frame_bytes_max(&self) -> usize {
+        self.frame_bytes_max
+    }
+
+    fn up(&self, link: LinkId, side: Side, handle: Arc<dyn Handle>) {
+        self.handles.lock().insert(link, handle);
+        self.with(|inner, now| match side {
+            Side::Upstream => inner.replica.upstream_up(link, now),
+            Side::Downstream => inner.replica.downstream_up(link, now),
+        });
+    }
+
+    fn receive(&self, link: LinkId, frame: &Frame) -> Result<(), LinkFault> {
+        match self.with(|inner, now| inner.replica.receive(link, frame, now))? {
+            Received::Done => Ok(()),
+            Received::Decode(decode) => {
+                let decoded = decode.run::<Reduced<S, A>>();
+                self.with(|inner, now| inner.replica.install(link, decoded, now))
+            }
+        }
+    }
+
+    fn fill(&self, link: LinkId, out: &mut Vec<u8>, budget: usize) {
+        self.with(|inner, now| inner.replica.fill(link, out, budget, now));
+    }
+
+    fn down(&self, link: LinkId) {
+        self.handles.lock().remove(&link);
+        self.with(|inner, now| inner.replica.link_down(link, now));
+    }
+
+    fn report(&self, text: &str) {
+        let on_error = Arc::clone(&self.on_error.lock());
+        on_error(text);
+    }
+}

@@ -1,0 +1,145 @@
+//! Who is told of changes, by one notifier a store.
+//!
+//! The notifier is a task that takes what the replica has to tell and calls the subscribers, one
+//! after another, outside of every lock. A subscriber may therefore dispatch, read, subscribe and
+//! unsubscribe.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::reduced::{Action, State};
+use super::shared::Shared;
+use crate::link::Port;
+use crate::replication::{Change, Version};
+
+type Callback<A> = Arc<dyn Fn(&Change<Arc<A>>) + Send + Sync>;
+
+struct Subscriber<A> {
+    callback: Callback<A>,
+    /// What led up to this version happened before it subscribed.
+    since: Option<Version>,
+}
+
+pub(super) struct Subscribers<A> {
+    table: Mutex<(u64, BTreeMap<u64, Subscriber<A>>)>,
+    notify: Notify,
+}
+
+impl<A> Default for Subscribers<A> {
+    fn default() -> Self {
+        Subscribers { table: Mutex::new((0, BTreeMap::new())), notify: Notify::new() }
+    }
+}
+
+impl<A> Subscribers<A> {
+    pub(super) fn wake(&self) {
+        self.notify.notify_one();
+    }
+
+    fn insert(&self, callback: Callback<A>, since: Version) -> u64 {
+        let mut table = self.table.lock();
+        table.0 += 1;
+        let id = table.0;
+        table.1.insert(id, Subscriber { callback, since: Some(since) });
+        id
+    }
+
+    /// Takes one out; true if it was the last.
+    fn remove(&self, id: u64) -> bool {
+        let mut table = self.table.lock();
+        table.1.remove(&id).is_some() && table.1.is_empty()
+    }
+
+    /// Those who are to be told of this change.
+    fn concerned(&self, change: &Change<Arc<A>>) -> Vec<Callback<A>> {
+        let mut table = self.table.lock();
+        let concerned = table.1.values_mut().filter_map(|subscriber| {
+            if let (Some(since), Change::Applied { version, .. }) = (subscriber.since, change)
+                && version.seq <= since.seq
+            {
+                return None;
+            }
+            subscriber.since = None;
+            Some(Arc::clone(&subscriber.callback))
+        });
+        concerned.collect()
+    }
+}
+
+impl<S: State, A: Action> Shared<S, A> {
+    pub(super) fn subscribe(self: &Arc<Self>, callback: Callback<A>) -> Subscription {
+        let id = self.with(|inner, _| {
+            inner.replica.set_changes_wanted(true);
+            self.subscribers.insert(callback, inner.replica.version())
+        });
+        let weak = Arc::downgrade(self);
+        Subscription {
+            end: Some(Box::new(move || {
+                let Some(shared) = weak.upgrade() else { return };
+                shared.with(|inner, _| {
+                    if shared.subscribers.remove(id) {
+                        inner.replica.set_changes_wanted(false);
+                    }
+                });
+            })),
+        }
+    }
+
+    /// The notifier.
+    pub(super) async fn notify(weak: Weak<Self>) {
+        loop {
+            let Some(shared) = weak.upgrade() else { return };
+            let changes = shared.with(|inner, _| inner.replica.take_changes());
+            for change in &changes {
+                shared.tell(change);
+            }
+            if !changes.is_empty() {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            if shared.is_closed() {
+                return;
+            }
+            // A short hold on the store, so that the last handle's drop ends it.
+            let notified = tokio::time::timeout(
+                std::time::Duration::from_secs(1),
+                shared.subscribers.notify.notified(),
+            );
+            let _ = notified.await;
+        }
+    }
+
+    fn tell(&self, change: &Change<Arc<A>>) {
+        for callback in self.subscribers.concerned(change) {
+            if catch_unwind(AssertUnwindSafe(|| callback(change))).is_err() {
+                self.report(&format!("a subscriber of store `{}` panicked", self.name()));
+            }
+        }
+    }
+}
+
+/// A subscription; dropping it ends it. The subscriber may be called once more by a notifier that
+/// is about to.
+#[must_use = "dropping a subscription ends it"]
+pub struct Subscription {
+    end: Option<Box<dyn FnOnce() + Send + Sync>>,
+}
+
+impl Subscription {
+    /// Lets the subscription live as long as the store.
+    pub fn forever(mut self) {
+        self.end = None;
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        if let Some(end) = self.end.take() {
+            end();
+        }
+    }
+}
