@@ -117,7 +117,7 @@ pub fn sampled(replicas: &[Trace], instants_ns: &[u64]) -> Samples {
     for &instant_ns in instants_ns {
         let mut versions = replicas.iter().filter_map(|replica| replica.at(instant_ns));
         if let Some(first) = versions.next() {
-            samples.record(versions.all(|point| point.version == first.version));
+            samples.record(versions.all(|point| point.place() == first.place()));
         }
     }
     samples
@@ -180,7 +180,7 @@ impl EqualVersion {
         self.disagreements.extend(other.disagreements.into_iter().take(room));
     }
 
-    /// As a percentage, rounded to 100 only if all agreed: `None` if nothing was compared.
+    /// As a percentage: `None` if nothing was compared.
     pub fn percent(&self) -> Option<f64> {
         (self.compared > 0).then(|| self.agreed as f64 * 100.0 / self.compared as f64)
     }
@@ -291,6 +291,16 @@ mod tests {
         assert_eq!(share.percent(), Some(85.0));
         let share = time_weighted(&[a, b], 12, 62);
         assert_eq!((share.same_ns, share.total_ns), (45, 50));
+    }
+
+    #[test]
+    fn an_empty_store_is_the_same_for_a_replica_that_knows_no_sequencer_yet() {
+        let root = trace("root", &[(0, 0), (60, 1)]);
+        let mut fresh = Trace::named("fresh");
+        fresh.life().applied(0, Version::default(), 0);
+        let both = [root, fresh];
+        assert_eq!(time_weighted(&both, 0, 100).same_ns, 60);
+        assert_eq!(sampled(&both, &[59, 60]), Samples { ok: 1, total: 2 });
     }
 
     #[test]

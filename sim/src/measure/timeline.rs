@@ -37,6 +37,14 @@ pub struct Point {
     pub jumped: bool,
 }
 
+impl Point {
+    /// The version, but for that of an empty store: a store that nothing was done to is the same
+    /// in every life, and replicas that have not heard from a sequencer know of none.
+    pub fn place(&self) -> Version {
+        if self.version.seq == 0 { Version::default() } else { self.version }
+    }
+}
+
 /// A replica left its history's order: a snapshot, a heal, a rollback or a fall-off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Jump {
@@ -242,10 +250,10 @@ impl Trace {
         self.lives.iter().rev().find_map(|life| life.at(t_ns))
     }
 
-    /// Every change, oldest first; `None` where the replica was gone.
+    /// Every change of [`Point::place`], oldest first; `None` where the replica was gone.
     pub(crate) fn changes(&self) -> impl Iterator<Item = (u64, Option<Version>)> + '_ {
         self.lives.iter().flat_map(|life| {
-            let steps = life.points().iter().map(|point| (point.t_ns, Some(point.version)));
+            let steps = life.points().iter().map(|point| (point.t_ns, Some(point.place())));
             steps.chain(life.ended_ns().map(|t_ns| (t_ns, None)))
         })
     }
