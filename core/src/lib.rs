@@ -1,4 +1,40 @@
 //! One state in every process.
+//!
+//! A [`Store`] is a named state and the reducer that changes it. Every process that creates it
+//! holds a copy: the processes of a [`Cluster`] (a master and the workers it forks), and the
+//! clients that link to a [`Server`], in any combination that makes a tree. Actions dispatched in
+//! any of them are put in one order by the process at the tree's root, and applied by all.
+//!
+//! ```
+//! use samestate::{Mode, create_store};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+//! struct Counter { value: i64 }
+//!
+//! #[derive(Clone, Debug, Serialize, Deserialize)]
+//! enum Action { Add(i64) }
+//!
+//! fn reduce(counter: &mut Counter, action: &Action) {
+//!     match action {
+//!         Action::Add(by) => counter.value += by,
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let counter = create_store("counter", reduce).mode(Mode::Action).open().await?;
+//! let version = counter.dispatch(Action::Add(2)).await?;
+//! assert_eq!((version.seq, counter.read(|counter| counter.value)), (1, 2));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `Ok` from [`Store::dispatch`] means: ordered by the root and applied here, exactly once,
+//! however many links were cut and remade on its way. [`DispatchError`] says what else there is,
+//! and which of it never applies.
+//!
+//! All of it runs on the ambient tokio runtime.
 
 pub mod auth;
 pub mod link;
@@ -7,4 +43,9 @@ pub mod state;
 pub mod store;
 pub mod wire;
 
-pub use store::{DispatchError, Error, Result};
+pub use replication::{Change, Jump, Mode, Resync, Version};
+pub use store::{
+    Client, DispatchError, Dispatching, Error, Reject, Result, Role, Server, Store, StoreBuilder,
+    Subscription, Watch, create_store,
+};
+pub use wire::Codec;

@@ -30,6 +30,24 @@ pub struct StoreBuilder<S, A> {
     action: PhantomData<fn(A)>,
 }
 
+/// A store in a process by itself, unless it is told to follow a server with
+/// [`StoreBuilder::client`]. In a cluster, use [`crate::Cluster::create_store`].
+///
+/// `reducer` is pure and deterministic: the same state and action give the same next state in
+/// every process. It returns nothing, or `Result<(), Reject>`: check first, then change.
+#[doc(alias = "createStore")]
+pub fn create_store<S, A, V>(
+    name: &str,
+    reducer: impl Fn(&mut S, &A) -> V + Send + Sync + 'static,
+) -> StoreBuilder<S, A>
+where
+    S: State + Default,
+    A: Action,
+    V: Verdict,
+{
+    StoreBuilder::new(Home::Alone, name, reducer, S::default())
+}
+
 impl<S: State, A: Action> StoreBuilder<S, A> {
     pub(super) fn new<V: Verdict>(
         home: Home,

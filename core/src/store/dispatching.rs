@@ -53,9 +53,9 @@ impl Future for Dispatching {
             State::Resolved(result) => {
                 Poll::Ready(result.take().unwrap_or(Err(DispatchError::OutcomeUnknown)))
             }
-            State::Waiting(receiver) => Pin::new(receiver).poll(context).map(|received| {
-                received.unwrap_or(Err(DispatchError::OutcomeUnknown))
-            }),
+            State::Waiting(receiver) => Pin::new(receiver)
+                .poll(context)
+                .map(|received| received.unwrap_or(Err(DispatchError::OutcomeUnknown))),
         }
     }
 }

@@ -100,7 +100,8 @@ impl<S: State, A: Action> Store<S, A> {
                     None => break,
                     Some(refused) => {
                         self.has_room().await;
-                        chunk = std::iter::once(refused).chain(chunk).collect::<Vec<_>>().into_iter();
+                        chunk =
+                            std::iter::once(refused).chain(chunk).collect::<Vec<_>>().into_iter();
                     }
                 }
             }
@@ -255,9 +256,8 @@ impl<S: State, A: Action> Store<S, A> {
         let drained = tokio::time::timeout(within, self.drained()).await;
         self.upkeep.close().await;
         self.shared.close();
-        drained.map_err(|_| {
-            Error::Undrained(self.shared.with(|inner, _| inner.replica.under_way()))
-        })
+        drained
+            .map_err(|_| Error::Undrained(self.shared.with(|inner, _| inner.replica.under_way())))
     }
 
     async fn drained(&self) {

@@ -24,7 +24,7 @@ mod shared;
 mod subscribers;
 mod upkeep;
 
-pub use builder::StoreBuilder;
+pub use builder::{StoreBuilder, create_store};
 pub use dispatching::Dispatching;
 pub use error::{DispatchError, Error, Result};
 pub use handle::{Store, Watch};

@@ -81,7 +81,12 @@ impl<S: State, A: Action> Reduced<S, A> {
     ) -> Self {
         let reducer: Reducer<S, A> =
             Box::new(move |state, action| reducer(state, action).verdict());
-        Reduced { cell: Arc::new(RecursiveRwLock::new(Arc::new(state))), reducer, codec, persistent }
+        Reduced {
+            cell: Arc::new(RecursiveRwLock::new(Arc::new(state))),
+            reducer,
+            codec,
+            persistent,
+        }
     }
 
     /// The current state.
