@@ -1,10 +1,11 @@
 //! The payloads of the ordered history, so that it can be put through the reducer alone and
 //! every replica be compared with the outcome, from outside.
 
-use std::fmt::Display;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
-use samestate::replication::{Epoch, Version};
+use samestate::replication::{Epoch, Machine, Version};
+use samestate::store::Reduced;
+use samestate::wire::Codec;
 use serde::{Deserialize, Serialize};
 
 use crate::load::Reducer;
@@ -44,27 +45,13 @@ pub enum NotReplayed {
         /// The seq that came.
         found: u64,
     },
-    /// A payload is no action.
-    #[error("the payload of seq {seq} is no action: {error}")]
-    Undecodable {
+    /// An action that is in the history cannot be applied.
+    #[error("seq {seq} is in the history, and the reducer alone does not take it: {why}")]
+    Failed {
         /// Which.
         seq: u64,
-        /// Why.
-        error: String,
-    },
-    /// The reducer refused an action that is in the history.
-    #[error("seq {seq} is in the history, and the reducer rejects it: {reason}")]
-    Rejected {
-        /// Which.
-        seq: u64,
-        /// Why.
-        reason: String,
-    },
-    /// The reducer panicked over an action that is in the history.
-    #[error("seq {seq} is in the history, and the reducer panics over it")]
-    Panicked {
-        /// Which.
-        seq: u64,
+        /// It cannot be decoded, is rejected, or the reducer panics.
+        why: String,
     },
 }
 
@@ -174,29 +161,23 @@ impl History {
 
     /// Puts the history through the reducer `R` alone, from the empty store, with the codec that
     /// the store used.
-    pub fn replay<R: Reducer, E: Display>(
-        &self,
-        decode: impl Fn(&[u8]) -> Result<R::Action, E>,
-    ) -> Result<R::State, NotReplayed> {
+    pub fn replay<R: Reducer>(&self, codec: Codec) -> Result<Arc<R::State>, NotReplayed> {
         if let Some(why) = &self.broken {
             return Err(why.clone());
         }
         if self.base > 0 {
             return Err(NotReplayed::Gap { expected: 1, found: self.base + 1 });
         }
-        let mut state = R::State::default();
+        let mut machine = Reduced::new(R::State::default(), R::reduce, codec, false);
         let mut start = 0;
         for (at, &end) in self.ends.iter().enumerate() {
-            let seq = at as u64 + 1;
-            let action = decode(&self.bytes[start..end])
-                .map_err(|error| NotReplayed::Undecodable { seq, error: error.to_string() })?;
-            // The state is given up if the reducer panics: nobody sees it half-changed.
-            catch_unwind(AssertUnwindSafe(|| R::reduce(&mut state, &action)))
-                .map_err(|_| NotReplayed::Panicked { seq })?
-                .map_err(|reject| NotReplayed::Rejected { seq, reason: reject.to_string() })?;
+            machine.apply(&self.bytes[start..end]).map_err(|fault| NotReplayed::Failed {
+                seq: at as u64 + 1,
+                why: fault.to_string(),
+            })?;
             start = end;
         }
-        Ok(state)
+        Ok(machine.state())
     }
 }
 
@@ -219,8 +200,7 @@ mod tests {
     }
 
     fn replay(history: &History) -> Result<i64, NotReplayed> {
-        let state = history.replay::<Counter, _>(|bytes| serde_json::from_slice(bytes));
-        state.map(|state| state.value)
+        history.replay::<Counter>(Codec::Json).map(|state| state.value)
     }
 
     #[test]
@@ -275,11 +255,11 @@ mod tests {
     #[test]
     fn an_action_that_should_not_be_in_the_history_is_named() {
         let rejected = history(1_000, &[CounterAction::Add(1), CounterAction::Reject]);
-        assert!(matches!(replay(&rejected), Err(NotReplayed::Rejected { seq: 2, .. })));
+        assert!(matches!(replay(&rejected), Err(NotReplayed::Failed { seq: 2, .. })));
         let panics = history(1_000, &[CounterAction::Panic]);
-        assert_eq!(replay(&panics), Err(NotReplayed::Panicked { seq: 1 }));
+        assert!(matches!(replay(&panics), Err(NotReplayed::Failed { seq: 1, .. })));
         let mut garbled = History::default();
         garbled.ordered(1, v(1), [&b"\xff"[..]]);
-        assert!(matches!(replay(&garbled), Err(NotReplayed::Undecodable { seq: 1, .. })));
+        assert!(matches!(replay(&garbled), Err(NotReplayed::Failed { seq: 1, .. })));
     }
 }

@@ -153,10 +153,16 @@ impl Observer for Witness {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
 
-    use samestate::wire::Entry;
+    use samestate::replication::{Config, Dispatched, Machine, NodeId, Replica, Resolution};
+    use samestate::store::Reduced;
+    use samestate::wire::{Codec, Entry};
 
+    use super::super::{Claims, OriginLog, judge};
     use super::*;
+    use crate::load::Reducer;
+    use crate::load::reducers::{Counter, CounterAction, CounterState};
     use crate::measure::timeline::tests::v;
 
     #[test]
@@ -191,5 +197,66 @@ mod tests {
         assert_eq!(history.len(), 3);
         assert!(total.continuity.violations().is_empty());
         assert_eq!(total.continuity.jumps_total(), 1);
+    }
+
+    type Tasks = Replica<Reduced<CounterState, CounterAction>>;
+
+    fn machine(value: i64) -> Reduced<CounterState, CounterAction> {
+        let persistent = Counter::PERSISTENT;
+        Reduced::new(CounterState { value }, Counter::reduce, Codec::MessagePack, persistent)
+    }
+
+    /// Dispatches at the root, and tells the origin's log what came of it.
+    fn dispatch(tasks: &mut Tasks, origin: &mut OriginLog, action: CounterAction) {
+        let mut payload = Vec::new();
+        let action = Arc::new(action);
+        tasks.machine().encode_action(&action, &mut payload).expect("it encodes");
+        let taken = tasks.dispatch(0, action, Duration::ZERO).expect("the root takes it");
+        if let Dispatched::Now(Resolution::Ok(version)) = taken {
+            origin.ok(version, tasks.version(), Some(&payload));
+        }
+    }
+
+    #[test]
+    fn a_root_that_is_restored_to_an_earlier_version_is_judged_by_what_it_lost() {
+        let clock: Clock = Arc::new(|| 1);
+        let config = || Config::new("tasks");
+        let life = |number| Epoch { number, id: u64::from(number) };
+        let (mut total, mut ledger) = (Testimony::of("root"), Ledger::of("tasks"));
+        let mut history = History::default();
+        let mut origin = OriginLog::of("root");
+
+        let mut tasks = Tasks::sequencer(config(), NodeId(1), machine(0), life(1), Duration::ZERO);
+        let start = (tasks.version(), tasks.history());
+        let witness = Witness::of_root("tasks", "root", clock.clone(), start, life(1), 1 << 20);
+        tasks.set_observer(witness.observer());
+        dispatch(&mut tasks, &mut origin, CounterAction::Add(1));
+        dispatch(&mut tasks, &mut origin, CounterAction::Reject);
+        let image = tasks.image();
+        dispatch(&mut tasks, &mut origin, CounterAction::Add(10));
+        let mut part = witness.take();
+        ledger.absorb(part.ledger.take().expect("of a root"));
+        history.absorb(part.history.take().expect("of a root"));
+        total.absorb(part);
+
+        let mut tasks =
+            Tasks::restored(config(), NodeId(2), machine(1), &image, life(2), Duration::ZERO);
+        let start = (tasks.version(), tasks.history());
+        let witness = Witness::of_root("tasks", "root", clock, start, life(2), 1 << 20);
+        tasks.set_observer(witness.observer());
+        dispatch(&mut tasks, &mut origin, CounterAction::Add(100));
+        dispatch(&mut tasks, &mut origin, CounterAction::Add(1_000));
+        let mut part = witness.take();
+        ledger.absorb(part.ledger.take().expect("of a root"));
+        history.absorb(part.history.take().expect("of a root"));
+
+        let mut claims = Claims::default();
+        claims.absorb(origin);
+        let findings = judge("tasks", &ledger, &claims);
+        assert!(findings.violations.is_empty(), "{:?}", findings.violations);
+        assert_eq!((findings.lost, findings.rolled_back, findings.unclaimed), (0, 1, 0));
+        let replayed = history.replay::<Counter>(Codec::MessagePack);
+        assert_eq!(replayed.as_deref(), Ok(&CounterState { value: 1_101 }));
+        assert_eq!(replayed.as_deref(), Ok(&*tasks.machine().state()));
     }
 }

@@ -8,6 +8,7 @@
 use std::fmt::Debug;
 
 use rand::Rng;
+pub use samestate::store::Reject;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -22,6 +23,10 @@ pub trait Reducer: Send + Sync + 'static {
 
     /// What scenarios call it.
     const NAME: &'static str;
+
+    /// Whether the state clones in O(1), so that a panic can be undone: for
+    /// [`StoreBuilder::persistent`](samestate::store::StoreBuilder::persistent).
+    const PERSISTENT: bool = false;
 
     /// Applies an action: pure and deterministic; checks first, then changes.
     fn reduce(state: &mut Self::State, action: &Self::Action) -> Result<(), Reject>;
@@ -46,11 +51,6 @@ pub trait Reducer: Send + Sync + 'static {
         None
     }
 }
-
-/// A reducer refuses an action: nothing was changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Reject(pub String);
 
 /// How a scenario sizes a load.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

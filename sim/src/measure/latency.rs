@@ -7,6 +7,7 @@
 
 use hdrhistogram::Histogram;
 use samestate::replication::{Epoch, Refused, Resolution, Version};
+use samestate::store::DispatchError;
 use serde::{Deserialize, Serialize};
 
 use super::timeline::{Point, Timeline, Trace};
@@ -42,14 +43,23 @@ impl From<&Resolution> for Outcome {
     }
 }
 
-impl From<&Refused> for Outcome {
-    fn from(refused: &Refused) -> Self {
-        match refused {
-            Refused::NotConnected => Outcome::NotConnected,
-            Refused::Busy(_) => Outcome::Busy,
-            Refused::TooLong { .. } | Refused::Unencodable(_) | Refused::Poisoned => {
-                Outcome::Rejected
-            }
+impl From<Refused> for Outcome {
+    fn from(refused: Refused) -> Self {
+        Outcome::from(&Err(DispatchError::from(refused)))
+    }
+}
+
+/// What never applies, and was not refused for want of a link or of room, counts as rejected.
+impl From<&Result<Version, DispatchError>> for Outcome {
+    fn from(resolved: &Result<Version, DispatchError>) -> Self {
+        match resolved {
+            Ok(version) => Outcome::Ok(*version),
+            Err(DispatchError::NotConnected) => Outcome::NotConnected,
+            Err(DispatchError::Busy(_)) => Outcome::Busy,
+            Err(DispatchError::OutcomeUnknown) => Outcome::Unknown,
+            Err(
+                DispatchError::Rejected(_) | DispatchError::Invalid(_) | DispatchError::Poisoned,
+            ) => Outcome::Rejected,
         }
     }
 }

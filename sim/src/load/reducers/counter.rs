@@ -31,11 +31,12 @@ impl Reducer for Counter {
     type Action = CounterAction;
 
     const NAME: &'static str = "counter";
+    const PERSISTENT: bool = true;
 
     fn reduce(state: &mut CounterState, action: &CounterAction) -> Result<(), Reject> {
         match action {
             CounterAction::Add(more) => state.value = state.value.wrapping_add(*more),
-            CounterAction::Reject => return Err(Reject("asked to be rejected".to_owned())),
+            CounterAction::Reject => return Err("asked to be rejected".into()),
             CounterAction::Panic => panic!("the counter was asked to panic"),
         }
         Ok(())

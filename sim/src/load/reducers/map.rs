@@ -50,6 +50,7 @@ impl Reducer for MapReducer {
     type Action = MapAction;
 
     const NAME: &'static str = "map";
+    const PERSISTENT: bool = true;
 
     fn reduce(state: &mut MapState, action: &MapAction) -> Result<(), Reject> {
         match action {
@@ -59,7 +60,7 @@ impl Reducer for MapReducer {
             MapAction::Remove { key } => {
                 state.entries.remove(key);
             }
-            MapAction::Reject => return Err(Reject("asked to be rejected".to_owned())),
+            MapAction::Reject => return Err("asked to be rejected".into()),
             MapAction::Panic => {
                 state.entries.insert("half-done".to_owned(), "by a reducer that panicked".into());
                 panic!("the map was asked to panic");
