@@ -47,7 +47,7 @@ const IPV6_PREFIX_BITS: u32 = 64;
 
 impl PeerAddress {
     /// The address that stands for all that are counted as one.
-    fn counted(self) -> Self {
+    pub(crate) fn counted(self) -> Self {
         match self {
             Self::Ip(ip) => match ip.to_canonical() {
                 IpAddr::V6(ip) => {

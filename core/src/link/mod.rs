@@ -1,5 +1,48 @@
 //! Tokio drivers that move bytes between stores: ipc, tcp, unix.
+//!
+//! A link is one connection that may carry several stores. What travels on it is decided elsewhere:
+//! a store is a [`Port`], asked for bytes and handed frames. This room promises that no peer,
+//! whatever it sends or does not send, costs more than a bounded amount of memory and time, that a
+//! store is told of each link once and of its end once, and that what ended by a failure
+//! is tried again.
+//!
+//! | room | what for |
+//! |---|---|
+//! | [`Port`], [`Handle`], [`Side`] | where a connection and a store meet |
+//! | [`Ports`] | the stores of a process, as its connections find them |
+//! | [`Listener`] | a server: listens, lets in, comes back after a failure |
+//! | [`Dialer`] | a client: connects, logs in, comes back after a failure |
+//! | [`ipc`] | the link between a master and the workers it forks |
+//! | `hello` | what is said before a login |
+//! | `connection`, `channels` | one connection that is logged in, and which stores it carries |
+//! | `bind`, `socket`, `backoff` | listening sockets, connected ones, and how long to wait |
+//! | [`LinkStats`] | bytes and system calls, counted at the socket |
 
+mod address;
+mod backoff;
+mod bind;
+mod channels;
+mod connection;
+mod dial;
+mod error;
+mod hello;
+mod hub;
+pub mod ipc;
+mod listen;
 mod port;
+mod socket;
+mod stats;
 
+#[cfg(test)]
+mod tests;
+
+pub use address::Address;
+pub use backoff::Backoff;
+pub use connection::Ending;
+pub use dial::{ClientOptions, Dialer};
+pub use error::LinkError;
+pub use hello::HelloError;
+pub use hub::Ports;
+pub use listen::{Listener, ServerOptions};
 pub use port::{Handle, Port, Side};
+pub use stats::{LinkCounts, LinkStats};

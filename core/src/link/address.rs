@@ -1,0 +1,130 @@
+//! Where a server listens and a client connects (article, A4 and A7).
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::LinkError;
+
+/// A server's place.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Address {
+    /// Over TCP.
+    Tcp {
+        /// A name or an IP address; [`Address::ALL_INTERFACES`] for a server on all interfaces.
+        host: String,
+        /// The port; 0 lets the system choose one.
+        port: u16,
+    },
+    /// A Unix socket file.
+    Unix(PathBuf),
+}
+
+impl Address {
+    /// The port unless another is given.
+    pub const PORT: u16 = 10001;
+    /// A server's host unless another is given: every interface, IPv6 and IPv4.
+    pub const ALL_INTERFACES: &'static str = "*";
+    /// A client's host unless another is given.
+    pub const LOCALHOST: &'static str = "localhost";
+
+    /// Over TCP.
+    pub fn tcp(host: impl Into<String>, port: u16) -> Self {
+        Address::Tcp { host: host.into(), port }
+    }
+
+    /// Over a socket file.
+    pub fn unix(path: impl Into<PathBuf>) -> Self {
+        Address::Unix(path.into())
+    }
+
+    /// Where a server listens that was told nothing.
+    pub fn server_default() -> Self {
+        Address::tcp(Self::ALL_INTERFACES, Self::PORT)
+    }
+
+    /// Where a client connects that was told nothing.
+    pub fn client_default() -> Self {
+        Address::tcp(Self::LOCALHOST, Self::PORT)
+    }
+
+    /// Whether what is sent there cannot leave this machine. A name counts only if it is
+    /// `localhost`: what others resolve to may change.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Address::Unix(_) => true,
+            Address::Tcp { host, .. } => {
+                host == Self::LOCALHOST
+                    || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+            }
+        }
+    }
+}
+
+impl FromStr for Address {
+    type Err = LinkError;
+
+    /// Reads `host:port`, `[ipv6]:port`, `*:port`, `:port` (all interfaces), or `unix:path`.
+    fn from_str(text: &str) -> Result<Self, LinkError> {
+        let bad = |why| LinkError::BadAddress { text: text.to_owned(), why };
+        if let Some(path) = text.strip_prefix("unix:") {
+            return match path {
+                "" => Err(bad("a path follows `unix:`")),
+                path => Ok(Address::unix(path)),
+            };
+        }
+        let (host, port) = text.rsplit_once(':').ok_or(bad("write `host:port` or `unix:path`"))?;
+        let port = port.parse().map_err(|_| bad("a port is a number from 0 to 65535"))?;
+        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let host = match bracketed {
+            Some(host) => host,
+            None if host.contains(':') => return Err(bad("write an IPv6 address in brackets")),
+            None if host.is_empty() => Self::ALL_INTERFACES,
+            None => host,
+        };
+        Ok(Address::tcp(host, port))
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Address::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_as_they_are_written() {
+        for text in ["localhost:10001", "*:8888", "[::1]:1", "10.0.0.1:0", "unix:/tmp/a.sock"] {
+            let address: Address = text.parse().expect(text);
+            assert_eq!(address.to_string(), text);
+        }
+        assert_eq!(":80".parse::<Address>().expect("a port"), Address::tcp("*", 80));
+    }
+
+    #[test]
+    fn what_is_no_address_says_what_one_is() {
+        for text in ["", "localhost", "a:b", "a:70000", "::1:80", "unix:"] {
+            let error = text.parse::<Address>().expect_err(text);
+            assert!(error.to_string().starts_with(&format!("{text:?} is no address: ")), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_what_stays_on_this_machine_is_local() {
+        for local in ["localhost:1", "127.0.0.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "unix:/x"] {
+            assert!(local.parse::<Address>().expect(local).is_local(), "{local}");
+        }
+        for open in ["*:1", "0.0.0.0:1", "[::]:1", "example.org:1", "10.0.0.1:1"] {
+            assert!(!open.parse::<Address>().expect(open).is_local(), "{open}");
+        }
+    }
+}

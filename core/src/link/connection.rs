@@ -1,0 +1,237 @@
+//! One connection: a reader that hands frames to stores, and a writer that asks stores for bytes.
+//!
+//! The reader calls stores directly, so that one that is slow to apply slows its peer down. The
+//! writer is a task of its own. It sleeps until a store wakes it, asks every store that did for its
+//! share of a round, sends the round in one write, and goes on until no store has more; so entries
+//! gather by themselves while the socket is busy, and none waits while it is idle. A write
+//! that does not move for a while ends the connection, and with it whatever it held up.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::channels::{Round, Shared};
+use super::socket::{Reader, Socket, Writer};
+use crate::replication::LinkFault;
+use crate::wire::{Decoder, WireError};
+
+/// A read takes at most this many bytes; it begins with the smaller number.
+const READ_BYTES: std::ops::RangeInclusive<usize> = (16 << 10)..=(256 << 10);
+
+/// A write sends about this many bytes, over all stores.
+const WRITE_BYTES: usize = 256 << 10;
+
+/// Each store with something to send gets at least this much of a round.
+const SHARE_BYTES_MIN: usize = 16 << 10;
+
+/// When this side closes, what is under way gets this long to leave.
+const CLOSE_GRACE: Duration = Duration::from_millis(500);
+
+/// Why a connection ended.
+#[derive(Debug, Error)]
+pub enum Ending {
+    /// The peer closed it, between two frames.
+    #[error("the peer closed the connection")]
+    Closed,
+    /// The peer closed it in the middle of a frame.
+    #[error("the peer closed the connection in the middle of a frame")]
+    Truncated,
+    /// This side closed it.
+    #[error("closed here")]
+    ClosedHere,
+    /// The socket failed.
+    #[error("the connection broke: {0}")]
+    Io(#[from] io::Error),
+    /// The peer takes nothing any more.
+    #[error("the peer took no bytes for {0:?}")]
+    Stalled(Duration),
+    /// Bytes that are no frames.
+    #[error("the peer sent garbage: {0}")]
+    Garbage(WireError),
+    /// A message of a store that this connection does not carry.
+    #[error("the peer sent a message of a store that it had not asked for (channel {channel:#x})")]
+    Stray {
+        /// The store's channel.
+        channel: u32,
+    },
+    /// The peer asks for one store after the other that is not here.
+    #[error("the peer asked for too many stores that are not here")]
+    TooManyMissing,
+    /// A store cannot go on with this peer.
+    #[error("store {store:?}: {fault}")]
+    Fault {
+        /// Its name.
+        store: String,
+        /// What is wrong.
+        fault: LinkFault,
+    },
+    /// A store panicked while it was asked for bytes.
+    #[error("a bug: the writer of the connection panicked")]
+    Panicked,
+}
+
+impl Ending {
+    /// Whether the peer did what it must not do, or cannot be served.
+    pub fn is_fault(&self) -> bool {
+        !matches!(self, Self::Closed | Self::ClosedHere | Self::Io(_))
+    }
+
+    /// Whether trying again at once would come to the same.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Fault { fault: LinkFault::Refused(_) | LinkFault::Loop(_), .. })
+    }
+
+    /// From a write that failed; a peer that left shows itself that way too.
+    fn of_write(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Self::Closed,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+/// Tells connections to close: becomes true, or is dropped.
+pub(super) type Stop = watch::Receiver<bool>;
+
+pub(super) async fn stopped(stop: &mut Stop) {
+    // An error means that whoever could have said so is gone, which says the same.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Runs a connection that is logged in, until it ends. Every store that was told of it is told of
+/// its end, also when this future is dropped.
+pub(super) async fn run(
+    socket: Socket,
+    shared: Arc<Shared>,
+    stall_after: Duration,
+    mut stop: Stop,
+) -> Ending {
+    let joined = Joined::new(shared);
+    let shared = &joined.0;
+    let Socket { reader, writer, buffer } = socket;
+    let mut writing =
+        Writing(tokio::spawn(write(shared.clone(), writer, stall_after, stop.clone())));
+    let ending = tokio::select! {
+        ending = read(shared, reader, buffer) => ending,
+        ending = &mut writing.0 => ending.unwrap_or(Ending::Panicked),
+        () = shared.signals.ended.notified() => Ending::ClosedHere,
+        () = stopped(&mut stop) => {
+            let _ = tokio::time::timeout(CLOSE_GRACE, &mut writing.0).await;
+            Ending::ClosedHere
+        }
+    };
+    if !writing.0.is_finished() {
+        writing.0.abort();
+        let _ = (&mut writing.0).await;
+    }
+    shared.signals.take_ending().unwrap_or(ending)
+}
+
+/// The writer's task, which does not outlive its connection.
+struct Writing(JoinHandle<Ending>);
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Membership in the registry.
+struct Joined(Arc<Shared>);
+
+impl Joined {
+    fn new(shared: Arc<Shared>) -> Self {
+        shared.ports.joined(&shared);
+        Joined(shared)
+    }
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        self.0.ports.left(&self.0);
+    }
+}
+
+async fn read(shared: &Shared, mut reader: Reader, mut buffer: BytesMut) -> Ending {
+    let mut room = *READ_BYTES.start();
+    let mut last = None;
+    loop {
+        loop {
+            match Decoder::new(shared.frame_bytes_max()).decode(&mut buffer) {
+                Ok(Some(frame)) => {
+                    if let Err(ending) = shared.receive(&mut last, frame) {
+                        return ending;
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => return Ending::Garbage(error),
+            }
+        }
+        buffer.reserve(room);
+        match reader.read_buf(&mut buffer).await {
+            Ok(0) if buffer.is_empty() => return Ending::Closed,
+            Ok(0) => return Ending::Truncated,
+            Ok(read) if read >= room => room = (room * 2).min(*READ_BYTES.end()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ending::Closed,
+            Err(error) => return Ending::Io(error),
+        }
+    }
+}
+
+async fn write(
+    shared: Arc<Shared>,
+    mut writer: Writer,
+    stall_after: Duration,
+    mut stop: Stop,
+) -> Ending {
+    let mut out = Vec::new();
+    let mut round = Round::default();
+    let mut closing = false;
+    loop {
+        shared.begin_round(&mut round, &mut out);
+        let share = (WRITE_BYTES / round.attached.len().max(1)).max(SHARE_BYTES_MIN);
+        for attached in &round.attached {
+            attached.fill(&mut out, share);
+        }
+        if !out.is_empty() {
+            if let Err(ending) = write_all(&mut writer, &out, stall_after).await {
+                return ending;
+            }
+            out.clear();
+            out.shrink_to(2 * WRITE_BYTES);
+            // Whoever is making entries on this thread goes first, so that more of them gather.
+            tokio::task::yield_now().await;
+        } else if closing {
+            let _ = writer.shutdown().await;
+            return Ending::ClosedHere;
+        } else {
+            tokio::select! {
+                () = shared.signals.to_write.notified() => {}
+                () = stopped(&mut stop) => closing = true,
+            }
+        }
+    }
+}
+
+async fn write_all(
+    writer: &mut Writer,
+    mut bytes: &[u8],
+    stall_after: Duration,
+) -> Result<(), Ending> {
+    while !bytes.is_empty() {
+        match tokio::time::timeout(stall_after, writer.write(bytes)).await {
+            Err(_) => return Err(Ending::Stalled(stall_after)),
+            Ok(Ok(0)) => return Err(Ending::Closed),
+            Ok(Ok(written)) => bytes = &bytes[written..],
+            Ok(Err(error)) => return Err(Ending::of_write(error)),
+        }
+    }
+    Ok(())
+}

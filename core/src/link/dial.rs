@@ -1,0 +1,248 @@
+//! The client of a store: connects, logs in, and comes back until it succeeds (article, A7, A8).
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::backoff::Backoff;
+use super::channels::Shared;
+use super::connection::{self, Ending, Stop, stopped};
+use super::hello::{self, HelloError, Identity};
+use super::socket::Socket;
+use super::{Address, LinkError, LinkStats, Port, Ports, Side};
+use crate::auth::Credentials;
+
+/// A connection that a fault ended within this did not get anywhere: the waits go on growing.
+const SHORT_LIVED: Duration = Duration::from_secs(1);
+
+/// How a client treats its server.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// Login and password, where the server asks for them. Given, the client insists on being
+    /// asked.
+    pub credentials: Option<Credentials>,
+    /// The longest wait between two tries: 5 s unless set; the first is at most 100 ms.
+    pub backoff_max: Duration,
+    /// The wait after a server refused the login or the store: 30 s unless set. To insist would
+    /// only lock the address out.
+    pub retry_refused_after: Duration,
+    /// Each address of the server is tried for this long: 5 s unless set.
+    pub connect_within: Duration,
+    /// The login has to be done within this: 10 s unless set.
+    pub hello_within: Duration,
+    /// A server that takes no bytes for this long is left: 10 s unless set.
+    pub stall_after: Duration,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        ClientOptions {
+            credentials: None,
+            backoff_max: Duration::from_secs(5),
+            retry_refused_after: Duration::from_secs(30),
+            connect_within: Duration::from_secs(5),
+            hello_within: Duration::from_secs(10),
+            stall_after: Duration::from_secs(10),
+        }
+    }
+}
+
+impl ClientOptions {
+    /// Logs in with these.
+    pub fn login(mut self, login: &str, password: &str) -> Result<Self, LinkError> {
+        self.credentials = Some(Credentials::new(login, password)?);
+        Ok(self)
+    }
+}
+
+/// A client. Dropped, it closes too, and nobody waits for it.
+pub struct Dialer {
+    address: Address,
+    stats: Arc<LinkStats>,
+    stop: watch::Sender<bool>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Dialer {
+    /// Connects `port`'s store to the server at `address`, for as long as this value lives. What
+    /// goes wrong is reported to the port, and tried again. Needs a tokio runtime.
+    pub fn start(
+        address: Address,
+        options: ClientOptions,
+        port: Arc<dyn Port>,
+    ) -> Result<Self, LinkError> {
+        let client = getrandom::u64().map_err(LinkError::Random)?;
+        let identity = Identity { client, credentials: options.credentials.clone(), ticket: None };
+        let stats = Arc::<LinkStats>::default();
+        let (stop, stopping) = watch::channel(false);
+        let dialing = Dialing {
+            address: address.clone(),
+            backoff: Backoff::new(options.backoff_max),
+            options,
+            identity,
+            ports: Ports::only(port.clone()),
+            port,
+            stats: stats.clone(),
+            reported: None,
+            stop: stopping,
+        };
+        let task = Mutex::new(Some(tokio::spawn(dialing.go_on())));
+        Ok(Dialer { address, stats, stop, task })
+    }
+
+    /// Ends the connection and does not come back; what is under way gets half a second to leave.
+    pub async fn close(&self) {
+        self.stop.send_replace(true);
+        let task = self.task.lock().take();
+        if let Some(task) = task {
+            // An error means that it ended by itself.
+            let _ = task.await;
+        }
+    }
+
+    /// Where it connects to.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// What all of its connections cost so far.
+    pub fn stats(&self) -> &Arc<LinkStats> {
+        &self.stats
+    }
+}
+
+impl fmt::Debug for Dialer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dialer").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// The client's task.
+struct Dialing {
+    address: Address,
+    options: ClientOptions,
+    identity: Identity,
+    ports: Arc<Ports>,
+    port: Arc<dyn Port>,
+    stats: Arc<LinkStats>,
+    backoff: Backoff,
+    /// What was last said, so that it is said once.
+    reported: Option<String>,
+    stop: Stop,
+}
+
+impl Dialing {
+    async fn go_on(mut self) {
+        let mut stop = self.stop.clone();
+        loop {
+            let trying = self.connect();
+            let tried = tokio::select! {
+                tried = trying => tried,
+                () = stopped(&mut stop) => return,
+            };
+            let wait = match tried {
+                Ok(socket) => match self.run(socket).await {
+                    Some(wait) => wait,
+                    None => return,
+                },
+                Err(error) => self.failed(&error),
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = stopped(&mut stop) => return,
+            }
+        }
+    }
+
+    /// One try.
+    async fn connect(&mut self) -> Result<Socket, HelloError> {
+        let mut socket = self.open().await?;
+        hello::greet(&mut socket, &mut self.identity, self.options.hello_within).await?;
+        Ok(socket)
+    }
+
+    async fn open(&self) -> io::Result<Socket> {
+        let within = self.options.connect_within;
+        let late =
+            || io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {within:?}"));
+        match &self.address {
+            Address::Unix(path) => {
+                let stream = tokio::time::timeout(within, UnixStream::connect(path))
+                    .await
+                    .map_err(|_| late())??;
+                Ok(Socket::unix(stream, self.stats.clone()))
+            }
+            Address::Tcp { host, port } => {
+                let mut failure =
+                    io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+                for address in tokio::net::lookup_host((host.as_str(), *port)).await? {
+                    match tokio::time::timeout(within, TcpStream::connect(address)).await {
+                        Ok(Ok(stream)) => {
+                            let stall_after = self.options.stall_after;
+                            return Socket::tcp(stream, stall_after, self.stats.clone());
+                        }
+                        Ok(Err(error)) => failure = error,
+                        Err(_) => failure = late(),
+                    }
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Logged in: runs the connection to its end. Says how long to wait then; `None`: it was
+    /// closed from here.
+    async fn run(&mut self, socket: Socket) -> Option<Duration> {
+        if self.reported.take().is_some() {
+            tracing::info!(store = self.port.name(), server = %self.address, "connected again");
+        }
+        let peer = format!("the server {}", self.address);
+        let shared = Shared::new(peer, Side::Upstream, self.ports.clone());
+        let began = Instant::now();
+        let stall_after = self.options.stall_after;
+        let ending = connection::run(socket, shared, stall_after, self.stop.clone()).await;
+        if matches!(ending, Ending::ClosedHere) {
+            return None;
+        }
+        if !ending.is_fault() || began.elapsed() > SHORT_LIVED {
+            self.backoff.reset();
+        }
+        let name = self.port.name().to_owned();
+        let wait = match ending.is_refusal() {
+            true => self.options.retry_refused_after,
+            false => self.wait(),
+        };
+        self.say(format!("store {name:?} lost its server {}: {ending}", self.address), wait);
+        Some(wait)
+    }
+
+    fn failed(&mut self, error: &HelloError) -> Duration {
+        let name = self.port.name().to_owned();
+        let wait = match error.is_refusal() {
+            true => self.options.retry_refused_after,
+            false => self.wait(),
+        };
+        let text =
+            format!("store {name:?} failed to connect to its server {}: {error}", self.address);
+        self.say(text, wait);
+        wait
+    }
+
+    fn wait(&mut self) -> Duration {
+        self.backoff.next(getrandom::u64().unwrap_or(u64::MAX))
+    }
+
+    /// Reports what was not the last thing said already.
+    fn say(&mut self, text: String, wait: Duration) {
+        if self.reported.as_ref() != Some(&text) {
+            self.port.report(&format!("{text}; trying again in {wait:?}"));
+            self.reported = Some(text);
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What can be wrong when a link, a server or a worker is set up.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::Address;
+use crate::auth::CredentialsError;
+
+/// Why a link could not be set up. What goes wrong later is reported, and tried again.
+#[derive(Debug, Error)]
+pub enum LinkError {
+    /// Text that is no address.
+    #[error("{text:?} is no address: {why}")]
+    BadAddress {
+        /// As it was given.
+        text: String,
+        /// What is wrong, and what is allowed.
+        why: &'static str,
+    },
+    /// The server's address cannot be had.
+    #[error("failed to listen on {address}: {source}{}", advice(.source))]
+    Bind {
+        /// Where.
+        address: Address,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process listens on this socket file.
+    #[error(
+        "failed to listen on {}: a server answers there; stop it or choose another path",
+        path.display()
+    )]
+    SocketInUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that is no socket is in the way; it is left alone.
+    #[error(
+        "failed to listen on {}: a file that is no socket is there; remove it or choose another path",
+        path.display()
+    )]
+    NotASocket {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Logins or passwords that nobody could use.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// Two stores whose names hash to one channel.
+    #[error(
+        "stores {name:?} and {other:?} cannot share this process: their names hash to one channel; rename one"
+    )]
+    ChannelTaken {
+        /// The newcomer.
+        name: String,
+        /// Who was there first.
+        other: String,
+    },
+    /// The system gave no random bytes.
+    #[error("the system gives no random bytes: {0}")]
+    Random(getrandom::Error),
+    /// A worker process could not be started.
+    #[error("failed to start worker {number}: {source}")]
+    Spawn {
+        /// Which worker.
+        number: u32,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// This process is a worker, but what it inherited from its master is not usable.
+    #[error("failed to take the link to the master: {why}")]
+    Inherited {
+        /// What is wrong.
+        why: String,
+    },
+    /// This process is a worker whose master ended before it began.
+    #[error("the master, process {master}, is gone; a worker does not start without it")]
+    MasterGone {
+        /// The master's process id.
+        master: u32,
+    },
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; stop the process that has it, or choose another port",
+        io::ErrorKind::PermissionDenied => "; choose a port above 1023, or a path you may write",
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+        io::ErrorKind::InvalidInput => "; a socket's path has at most about 100 bytes",
+        io::ErrorKind::NotFound => "; make the directory first",
+        _ => "",
+    }
+}

@@ -1,0 +1,360 @@
+//! What is said before a login: who speaks which version, and the proof of a password.
+//!
+//! Frames on channel 0, of at most [`HELLO_BYTES_MAX`], within a deadline:
+//!
+//! ```text
+//! client                                server
+//! HELLO  magic, version, client id, ticket
+//!                                       HELLO  magic, version, whether it asks for a login
+//! LOGIN  SCRAM                          LOGIN  SCRAM      (only if asked)
+//! LOGIN  SCRAM                          LOGIN  SCRAM, then TICKET
+//! ```
+//!
+//! Magic and version come first in every version of the protocol, so that two versions can always
+//! tell each other that they differ. A client that was given a login insists on being asked for
+//! it: a server that asks nobody has not proved that it is the one this login is for.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::socket::Socket;
+use crate::auth::{
+    AuthError, ClientHandshake, ClientStep, Credentials, Gate, NONCE_BYTES, Nonce, PeerAddress,
+    Refused, TICKET_BYTES, Ticket, TicketError, VisitStep,
+};
+use crate::wire::{Decoder, Frame, PROTOCOL_VERSION, Reader, WireError, begin_frame, finish_frame};
+
+/// The largest body of a frame from a stranger, in bytes.
+pub(super) const HELLO_BYTES_MAX: usize = 4096;
+
+/// The channel of what concerns the connection itself.
+pub(super) const LINK_CHANNEL: u32 = 0;
+
+const MAGIC: &[u8; 8] = b"samestat";
+
+mod kind {
+    pub(super) const HELLO: u8 = 1;
+    pub(super) const LOGIN: u8 = 2;
+    pub(super) const TICKET: u8 = 3;
+    pub(super) const BUSY: u8 = 4;
+}
+
+/// Why nobody came in. Says on both sides what differs.
+#[derive(Debug, Error)]
+pub enum HelloError {
+    /// The socket failed.
+    #[error("the connection broke before the login: {0}")]
+    Io(#[from] io::Error),
+    /// The peer went away in the middle of it.
+    #[error("the peer closed the connection before the login was done")]
+    Closed,
+    /// The peer connected and went away without a word, as probes of a port do.
+    #[error("the peer closed the connection without a word")]
+    Wordless,
+    /// The peer took too long.
+    #[error("the login was not done within {0:?}")]
+    Late(Duration),
+    /// Bytes that are no frames.
+    #[error("the peer does not speak samestate: {0}")]
+    Wire(#[from] WireError),
+    /// A frame whose turn it is not.
+    #[error("the peer does not speak samestate: {0} was to come")]
+    Stranger(&'static str),
+    /// Another version of the protocol.
+    #[error(
+        "the peer speaks version {theirs} of the protocol, this process version {PROTOCOL_VERSION}; run the same release on both"
+    )]
+    Version {
+        /// The peer's.
+        theirs: u16,
+    },
+    /// The login failed, as the client sees it.
+    #[error(transparent)]
+    Login(#[from] AuthError),
+    /// The login failed, as the server sees it.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The server has logins, and this client none.
+    #[error("the server asks for a login; give the client one")]
+    LoginNeeded,
+    /// This client has a login, and the server asks nobody for one.
+    #[error(
+        "the server asks nobody for a login, so it cannot prove that it is the right one; give it logins, or the client none"
+    )]
+    LoginNotAsked,
+    /// A ticket that is none.
+    #[error(transparent)]
+    Ticket(#[from] TicketError),
+    /// The server has no room.
+    #[error("the server turns us away: {0}")]
+    Busy(String),
+    /// The system gave no random bytes.
+    #[error("the system gives no random bytes: {0}")]
+    Random(#[from] getrandom::Error),
+}
+
+impl HelloError {
+    /// Whether trying again at once would come to the same.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Io(_)
+            | Self::Closed
+            | Self::Wordless
+            | Self::Late(_)
+            | Self::Busy(_)
+            | Self::Wire(_)
+            | Self::Random(_) => false,
+            Self::Stranger(_)
+            | Self::Version { .. }
+            | Self::Login(_)
+            | Self::Refused(_)
+            | Self::LoginNeeded
+            | Self::LoginNotAsked
+            | Self::Ticket(_) => true,
+        }
+    }
+}
+
+/// Who a client is, over all of its connections.
+#[derive(Clone, Debug)]
+pub(super) struct Identity {
+    /// Drawn once.
+    pub(super) client: u64,
+    pub(super) credentials: Option<Credentials>,
+    /// From its last login.
+    pub(super) ticket: Option<Ticket>,
+}
+
+/// A client's side: greets, and proves its password if it has one. Keeps the new ticket.
+pub(super) async fn greet(
+    socket: &mut Socket,
+    identity: &mut Identity,
+    within: Duration,
+) -> Result<(), HelloError> {
+    let greeting = async {
+        let mut line = Line::new(socket);
+        let ticket = identity.ticket.map(|ticket| ticket.to_bytes());
+        let hello = Hello { asks: false, client: identity.client, ticket: ticket.as_ref() };
+        line.say(kind::HELLO, &hello.body()).await?;
+        let hello = line.hear(kind::HELLO, "a hello").await?;
+        let asks = ServerHello::read(&hello)?.asks;
+        match (&identity.credentials, asks) {
+            (None, false) => Ok(()),
+            (None, true) => Err(HelloError::LoginNeeded),
+            (Some(_), false) => Err(HelloError::LoginNotAsked),
+            (Some(credentials), true) => {
+                identity.ticket = Some(log_in(&mut line, credentials.clone()).await?);
+                Ok(())
+            }
+        }
+    };
+    tokio::time::timeout(within, greeting).await.map_err(|_| HelloError::Late(within))?
+}
+
+async fn log_in(line: &mut Line<'_>, credentials: Credentials) -> Result<Ticket, HelloError> {
+    let mut handshake = ClientHandshake::new(credentials, nonce()?);
+    line.say(kind::LOGIN, &handshake.start()).await?;
+    loop {
+        let message = line.hear(kind::LOGIN, "a step of the login").await?;
+        // A derivation takes milliseconds of CPU: not on a thread that serves other links.
+        let (stepped, step) = tokio::task::spawn_blocking(move || {
+            let step = handshake.step(&message.body);
+            (handshake, step)
+        })
+        .await
+        .map_err(io::Error::other)?;
+        handshake = stepped;
+        match step? {
+            ClientStep::Reply(reply) => line.say(kind::LOGIN, &reply).await?,
+            ClientStep::Accepted => {
+                let ticket = line.hear(kind::TICKET, "a ticket").await?;
+                return Ok(Ticket::from_bytes(&ticket.body)?);
+            }
+        }
+    }
+}
+
+/// Who came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Guest {
+    /// With which login, where the server asks for one.
+    pub(super) login: Option<String>,
+}
+
+/// What a server holds visitors against.
+pub(super) struct Door<'a> {
+    /// `None`: no login is asked for.
+    pub(super) gate: Option<&'a std::sync::Arc<Gate>>,
+    /// Where the visitor comes from.
+    pub(super) address: PeerAddress,
+    /// The server's clock.
+    pub(super) now: &'a (dyn Fn() -> Duration + Sync),
+    pub(super) within: Duration,
+}
+
+/// A server's side: lets a visitor in, or says why not.
+pub(super) async fn welcome(socket: &mut Socket, door: Door<'_>) -> Result<Guest, HelloError> {
+    let within = door.within;
+    tokio::time::timeout(within, admit(socket, door)).await.map_err(|_| HelloError::Late(within))?
+}
+
+async fn admit(socket: &mut Socket, door: Door<'_>) -> Result<Guest, HelloError> {
+    let mut line = Line::new(socket);
+    let hello = line.hear(kind::HELLO, "a hello").await.map_err(|error| match error {
+        HelloError::Closed if line.is_silent() => HelloError::Wordless,
+        error => error,
+    })?;
+    let hello = ClientHello::read(&hello);
+    let ours = Hello { asks: door.gate.is_some(), client: 0, ticket: None };
+    if matches!(hello, Ok(_) | Err(HelloError::Version { .. })) {
+        line.say(kind::HELLO, &ours.body()).await?;
+    }
+    let hello = hello?;
+    let Some(gate) = door.gate else { return Ok(Guest { login: None }) };
+    let mut visit = gate.visit(door.address, hello.client, hello.ticket, nonce()?);
+    loop {
+        let message = line.hear(kind::LOGIN, "a step of the login").await?;
+        match visit.step(&message.body, (door.now)()) {
+            Ok(VisitStep::Reply(reply)) => line.say(kind::LOGIN, &reply).await?,
+            Ok(VisitStep::Accepted { login, reply, ticket }) => {
+                line.say(kind::LOGIN, &reply).await?;
+                line.say(kind::TICKET, &ticket.to_bytes()).await?;
+                return Ok(Guest { login: Some(login) });
+            }
+            Err(refused) => {
+                line.say(kind::LOGIN, &refused.reply()).await?;
+                return Err(refused.into());
+            }
+        }
+    }
+}
+
+/// The frame by which a server turns a connection away before it says a word.
+pub(super) fn busy(why: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let start = begin_frame(&mut out, LINK_CHANNEL, kind::BUSY);
+    out.extend_from_slice(why.as_bytes());
+    finish_frame(&mut out, start);
+    out
+}
+
+fn nonce() -> Result<Nonce, getrandom::Error> {
+    let mut random = [0; NONCE_BYTES];
+    getrandom::fill(&mut random)?;
+    Ok(Nonce::new(random))
+}
+
+/// What both sides say first.
+struct Hello<'a> {
+    asks: bool,
+    client: u64,
+    ticket: Option<&'a [u8; TICKET_BYTES]>,
+}
+
+impl Hello<'_> {
+    fn body(&self) -> Vec<u8> {
+        let mut body = MAGIC.to_vec();
+        body.extend_from_slice(&PROTOCOL_VERSION.to_le_bytes());
+        body.push(u8::from(self.asks));
+        body.extend_from_slice(&self.client.to_le_bytes());
+        body.extend(self.ticket.into_iter().flatten());
+        body
+    }
+}
+
+/// Magic and version, in which every version of the protocol agrees.
+fn read_version<'a>(frame: &'a Frame) -> Result<Reader<'a>, HelloError> {
+    let mut body = Reader::new(&frame.body);
+    if body.bytes(MAGIC.len(), "magic").ok() != Some(MAGIC) {
+        return Err(HelloError::Stranger("a hello of samestate"));
+    }
+    match body.u16("version")? {
+        PROTOCOL_VERSION => Ok(body),
+        theirs => Err(HelloError::Version { theirs }),
+    }
+}
+
+struct ServerHello {
+    asks: bool,
+}
+
+impl ServerHello {
+    fn read(frame: &Frame) -> Result<Self, HelloError> {
+        let mut body = read_version(frame)?;
+        Ok(ServerHello { asks: body.flag("login")? })
+    }
+}
+
+struct ClientHello {
+    client: u64,
+    ticket: Option<Ticket>,
+}
+
+impl ClientHello {
+    fn read(frame: &Frame) -> Result<Self, HelloError> {
+        let mut body = read_version(frame)?;
+        body.flag("login")?;
+        let client = body.u64("client id")?;
+        let ticket = match body.remaining() {
+            0 => None,
+            bytes => Some(Ticket::from_bytes(body.bytes(bytes, "ticket")?)?),
+        };
+        Ok(ClientHello { client, ticket })
+    }
+}
+
+/// One frame after the other, both ways.
+struct Line<'a> {
+    socket: &'a mut Socket,
+    decoder: Decoder,
+    heard: bool,
+}
+
+impl<'a> Line<'a> {
+    fn new(socket: &'a mut Socket) -> Self {
+        Line { socket, decoder: Decoder::new(HELLO_BYTES_MAX), heard: false }
+    }
+
+    async fn say(&mut self, kind: u8, body: &[u8]) -> Result<(), HelloError> {
+        let mut out = Vec::with_capacity(64 + body.len());
+        let start = begin_frame(&mut out, LINK_CHANNEL, kind);
+        out.extend_from_slice(body);
+        finish_frame(&mut out, start);
+        Ok(self.socket.writer.write_all(&out).await?)
+    }
+
+    /// The next frame, which has to be of this kind.
+    async fn hear(&mut self, kind: u8, what: &'static str) -> Result<Frame, HelloError> {
+        let frame = self.next().await?;
+        match frame {
+            Frame { channel: LINK_CHANNEL, kind: got, .. } if got == kind => Ok(frame),
+            Frame { channel: LINK_CHANNEL, kind: kind::BUSY, body } => {
+                let words = String::from_utf8_lossy(&body);
+                Err(HelloError::Busy(words.chars().filter(|c| !c.is_control()).take(200).collect()))
+            }
+            _ => Err(HelloError::Stranger(what)),
+        }
+    }
+
+    async fn next(&mut self) -> Result<Frame, HelloError> {
+        let buffer: &mut BytesMut = &mut self.socket.buffer;
+        loop {
+            if let Some(frame) = self.decoder.decode(buffer)? {
+                return Ok(frame);
+            }
+            buffer.reserve(HELLO_BYTES_MAX);
+            match self.socket.reader.read_buf(buffer).await? {
+                0 => return Err(HelloError::Closed),
+                _ => self.heard = true,
+            }
+        }
+    }
+
+    fn is_silent(&self) -> bool {
+        !self.heard
+    }
+}

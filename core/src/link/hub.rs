@@ -1,0 +1,111 @@
+//! The stores of a process, as its connections find them.
+//!
+//! Stores come and go while connections are up, and connections while stores are: this is the one
+//! place where both meet, and its one lock orders them. That lock is held while a store is told of
+//! a link ([`Port::up`], [`Port::down`]) or handed the first message of one: a store never calls
+//! in here under a lock of its own.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::channels::Shared;
+use super::{LinkError, Port};
+
+/// A registry of stores, shared by any number of connections and servers.
+pub struct Ports {
+    registry: Mutex<Registry>,
+    closed_set: bool,
+}
+
+/// What the lock guards.
+#[derive(Default)]
+pub(super) struct Registry {
+    pub(super) ports: BTreeMap<u32, Arc<dyn Port>>,
+    connections: Vec<Arc<Shared>>,
+}
+
+impl Ports {
+    /// All stores of a process, those to come included. A peer that asks for one which is not open
+    /// yet waits for it.
+    pub fn all() -> Arc<Self> {
+        Arc::new(Ports { registry: Mutex::default(), closed_set: false })
+    }
+
+    /// This store and no other. A peer that asks for another is refused.
+    pub fn only(port: Arc<dyn Port>) -> Arc<Self> {
+        let mut registry = Registry::default();
+        registry.ports.insert(port.channel(), port);
+        Arc::new(Ports { registry: Mutex::new(registry), closed_set: true })
+    }
+
+    /// Adds a store. Connections towards an upstream carry it from now on; peers downstream that
+    /// waited for it are served.
+    pub fn register(&self, port: Arc<dyn Port>) -> Result<(), LinkError> {
+        let mut registry = self.registry.lock();
+        if let Some(other) = registry.ports.get(&port.channel()) {
+            let (name, other) = (port.name().to_owned(), other.name().to_owned());
+            return Err(LinkError::ChannelTaken { name, other });
+        }
+        registry.ports.insert(port.channel(), port.clone());
+        for connection in &registry.connections {
+            connection.opened(&registry, &port);
+        }
+        Ok(())
+    }
+
+    /// Takes a store off all connections, which go on with the others. Its peers are told.
+    /// Says whether it was there.
+    pub fn unregister(&self, channel: u32) -> bool {
+        let mut registry = self.registry.lock();
+        let was_there = registry.ports.remove(&channel).is_some();
+        for connection in &registry.connections {
+            connection.leave(&registry, channel);
+        }
+        was_there
+    }
+
+    /// Tells the operator, by way of every store here.
+    pub fn report(&self, text: &str) {
+        let ports: Vec<_> = self.registry.lock().ports.values().cloned().collect();
+        for port in ports {
+            port.report(text);
+        }
+    }
+
+    /// Whether no other store will ever be here.
+    pub(super) fn is_closed_set(&self) -> bool {
+        self.closed_set
+    }
+
+    /// The lock under which stores and connections are told of each other.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock()
+    }
+
+    pub(super) fn joined(&self, connection: &Arc<Shared>) {
+        let mut registry = self.registry.lock();
+        registry.connections.push(connection.clone());
+        for port in registry.ports.values() {
+            connection.opened(&registry, port);
+        }
+    }
+
+    pub(super) fn left(&self, connection: &Arc<Shared>) {
+        let mut registry = self.registry.lock();
+        registry.connections.retain(|other| !Arc::ptr_eq(other, connection));
+        connection.take_down(&registry);
+    }
+}
+
+impl std::fmt::Debug for Ports {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let registry = self.registry.lock();
+        let names: Vec<_> = registry.ports.values().map(|port| port.name()).collect();
+        f.debug_struct("Ports")
+            .field("stores", &names)
+            .field("connections", &registry.connections.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,387 @@
+//! The server of a store: listens, lets in who proves a password, and comes back by itself
+//! (article, A4 to A6).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use zeroize::Zeroizing;
+
+use super::backoff::Backoff;
+use super::bind::{Accepted, Bound};
+use super::channels::Shared;
+use super::connection::{self, Ending, Stop, stopped};
+use super::hello::{self, Door, HelloError};
+use super::{Address, LinkError, LinkStats, Ports, Side};
+use crate::auth::{Gate, LockOutPolicy, LockedOut, PeerAddress, ServerSecret};
+
+/// How often a server looks whether its socket file is still there.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a server waits after the system could not give it another connection.
+const EXHAUSTED_FOR: Duration = Duration::from_millis(100);
+
+/// How a server treats its clients.
+#[derive(Clone)]
+pub struct ServerOptions {
+    /// Logins and passwords; many clients may share one. Without any, no login is asked for.
+    pub logins: Vec<(String, Zeroizing<String>)>,
+    /// Who is locked out, and for how long: after five failures for three hours unless set.
+    pub lock_out: LockOutPolicy,
+    /// A client has to be logged in within this: 10 s unless set.
+    pub hello_within: Duration,
+    /// A client that takes no bytes for this long is cut: 10 s unless set.
+    pub stall_after: Duration,
+    /// At most this many connections that are not logged in: 256 unless set.
+    pub half_open_max: usize,
+    /// ... and this many of one address, or of one user on a socket file: 64 unless set.
+    pub half_open_per_address_max: usize,
+    /// At most this many connections in all: 10,000 unless set.
+    pub connections_max: usize,
+    /// Permissions of a socket file: 0o600 unless set, so that this user alone may connect.
+    pub unix_mode: u32,
+    /// The longest wait before listening is tried again: 5 s unless set; the first is 100 ms.
+    pub backoff_max: Duration,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        ServerOptions {
+            logins: Vec::new(),
+            lock_out: LockOutPolicy::default(),
+            hello_within: Duration::from_secs(10),
+            stall_after: Duration::from_secs(10),
+            half_open_max: 256,
+            half_open_per_address_max: 64,
+            connections_max: 10_000,
+            unix_mode: 0o600,
+            backoff_max: Duration::from_secs(5),
+        }
+    }
+}
+
+impl ServerOptions {
+    /// Adds a login.
+    pub fn login(mut self, login: &str, password: &str) -> Self {
+        self.logins.push((login.to_owned(), Zeroizing::new(password.to_owned())));
+        self
+    }
+}
+
+impl fmt::Debug for ServerOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let logins: Vec<_> = self.logins.iter().map(|(login, _)| login).collect();
+        f.debug_struct("ServerOptions").field("logins", &logins).finish_non_exhaustive()
+    }
+}
+
+/// A server. Dropped, it closes too, and nobody waits for it.
+pub struct Listener {
+    inner: Arc<Inner>,
+    address: Address,
+    stop: watch::Sender<bool>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Inner {
+    options: ServerOptions,
+    gate: Option<Arc<Gate>>,
+    ports: Arc<Ports>,
+    started: Instant,
+    stats: Arc<LinkStats>,
+    half_open: Mutex<BTreeMap<PeerAddress, usize>>,
+}
+
+impl Listener {
+    /// Listens at `address` and serves `ports` to all who come in. An error here is final; what
+    /// goes wrong later is reported, and listening is tried again until it succeeds.
+    ///
+    /// Passwords are derived off the calling thread, about 3 ms each. Needs a tokio runtime.
+    pub async fn start(
+        address: Address,
+        options: ServerOptions,
+        ports: Arc<Ports>,
+    ) -> Result<Self, LinkError> {
+        let gate = match options.logins.is_empty() {
+            true => None,
+            false => Some(make_gate(options.clone()).await?),
+        };
+        let bound = Bound::bind(&address, options.unix_mode).await?;
+        let actual = bound
+            .address()
+            .map_err(|source| LinkError::Bind { address: address.clone(), source })?;
+        if !address.is_local() {
+            ports.report(&format!(
+                "listening on {actual} in plaintext: anyone on the way can read what is sent; \
+                 keep it behind a firewall or a VPN"
+            ));
+        }
+        let inner = Arc::new(Inner {
+            options,
+            gate,
+            ports,
+            started: Instant::now(),
+            stats: Arc::default(),
+            half_open: Mutex::default(),
+        });
+        let (stop, stopping) = watch::channel(false);
+        let task = tokio::spawn(serve(inner.clone(), actual.clone(), bound, stopping));
+        Ok(Listener { inner, address: actual, stop, task: Mutex::new(Some(task)) })
+    }
+
+    /// Stops listening, removes the socket file, and ends all connections; what is under way to
+    /// them gets half a second to leave.
+    pub async fn close(&self) {
+        self.stop.send_replace(true);
+        let task = self.task.lock().take();
+        if let Some(task) = task {
+            // An error means that it ended by itself.
+            let _ = task.await;
+        }
+    }
+
+    /// Where it listens, with the port that the system chose.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// What all of its connections cost so far.
+    pub fn stats(&self) -> &Arc<LinkStats> {
+        &self.inner.stats
+    }
+
+    /// Who is locked out now.
+    pub fn locked(&self) -> Vec<LockedOut> {
+        let now = self.inner.started.elapsed();
+        self.inner.gate.as_ref().map_or_else(Vec::new, |gate| gate.locked(now))
+    }
+
+    /// Lifts a lock-out; says whether there were any failures to forget.
+    pub fn unlock(&self, address: PeerAddress) -> bool {
+        self.inner.gate.as_ref().is_some_and(|gate| gate.unlock(address))
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+async fn make_gate(options: ServerOptions) -> Result<Arc<Gate>, LinkError> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(LinkError::Random)?;
+    let secret = ServerSecret::new(secret);
+    let deriving = tokio::task::spawn_blocking(move || {
+        let logins = options.logins.iter().map(|(login, password)| (&**login, &***password));
+        Gate::new(&secret, logins, options.lock_out)
+    });
+    match deriving.await {
+        Ok(gate) => Ok(gate?),
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
+/// Serves until told to stop; when listening fails, listens again.
+async fn serve(inner: Arc<Inner>, address: Address, bound: Bound, mut stop: Stop) {
+    let mut backoff = Backoff::new(inner.options.backoff_max);
+    let mut connections = JoinSet::new();
+    let mut bound = Some(bound);
+    let mut reported = false;
+    while !*stop.borrow() && stop.has_changed().is_ok() {
+        match bound.take() {
+            Some(listening) => {
+                backoff.reset();
+                reported = false;
+                let why = accept_all(&inner, &listening, &mut connections, &mut stop).await;
+                let Some(why) = why else { break };
+                inner.ports.report(&format!("the server on {address} fell over: {why}"));
+            }
+            None => match Bound::bind(&address, inner.options.unix_mode).await {
+                Ok(again) => {
+                    bound = Some(again);
+                    continue;
+                }
+                Err(error) if !reported => {
+                    reported = true;
+                    inner.ports.report(&format!("{error}; trying again"));
+                }
+                Err(_) => {}
+            },
+        }
+        let wait = backoff.next(getrandom::u64().unwrap_or(u64::MAX));
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = stopped(&mut stop) => break,
+        }
+    }
+    drop(bound);
+    while connections.join_next().await.is_some() {}
+}
+
+/// Accepts until told to stop (`None`), or until listening fails.
+async fn accept_all(
+    inner: &Arc<Inner>,
+    bound: &Bound,
+    connections: &mut JoinSet<()>,
+    stop: &mut Stop,
+) -> Option<io::Error> {
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    let mut exhausted = false;
+    loop {
+        let accepted = tokio::select! {
+            accepted = bound.accept(inner.options.stall_after, &inner.stats) => accepted,
+            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            _ = look.tick() => match bound.is_reachable() {
+                true => continue,
+                false => return Some(io::Error::other("its socket file was removed")),
+            },
+            () = stopped(stop) => return None,
+        };
+        match accepted {
+            Ok(accepted) => {
+                exhausted = false;
+                inner.admit(accepted, connections, stop);
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) if is_exhaustion(&error) => {
+                if !exhausted {
+                    exhausted = true;
+                    inner.ports.report(&format!("failed to accept a connection: {error}"));
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(EXHAUSTED_FOR) => {}
+                    () = stopped(stop) => return None,
+                }
+            }
+            Err(error) => return Some(error),
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::ConnectionAborted
+            | Kind::ConnectionReset
+            | Kind::NotConnected
+            | Kind::Interrupted
+            | Kind::PermissionDenied
+            | Kind::InvalidInput
+            | Kind::NetworkUnreachable
+            | Kind::HostUnreachable
+            | Kind::NetworkDown
+    )
+}
+
+/// Out of descriptors or memory: it passes.
+fn is_exhaustion(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| exhausted.contains(&errno))
+}
+
+impl Inner {
+    /// Takes a connection on, if there is room; one that is turned away costs nothing more.
+    fn admit(self: &Arc<Self>, accepted: Accepted, connections: &mut JoinSet<()>, stop: &Stop) {
+        let place = match connections.len() < self.options.connections_max {
+            true => HalfOpen::take(self, accepted.address),
+            false => None,
+        };
+        let inner = self.clone();
+        let stop = stop.clone();
+        match place {
+            Some(place) => {
+                connections.spawn(async move { inner.attend(accepted, place, stop).await });
+            }
+            None => turn_away(accepted),
+        }
+    }
+
+    async fn attend(self: Arc<Self>, accepted: Accepted, place: HalfOpen, mut stop: Stop) {
+        let Accepted { mut socket, address, mut name } = accepted;
+        let door = Door {
+            gate: self.gate.as_ref(),
+            address,
+            now: &|| self.started.elapsed(),
+            within: self.options.hello_within,
+        };
+        let guest = tokio::select! {
+            guest = hello::welcome(&mut socket, door) => guest,
+            () = stopped(&mut stop) => return,
+        };
+        drop(place);
+        match guest {
+            Ok(guest) => {
+                if let Some(login) = guest.login {
+                    name = format!("{name} (login {login})");
+                }
+            }
+            Err(HelloError::Wordless) => return,
+            Err(error) => {
+                self.ports.report(&format!("{name} was not let in: {error}"));
+                return;
+            }
+        }
+        tracing::debug!(name, "a client logged in");
+        let shared = Shared::new(name, Side::Downstream, self.ports.clone());
+        let ending = connection::run(socket, shared.clone(), self.options.stall_after, stop).await;
+        match ending {
+            Ending::Closed | Ending::ClosedHere => tracing::debug!(shared.peer, "{ending}"),
+            _ => self.ports.report(&format!("the link to {} is cut: {ending}", shared.peer)),
+        }
+    }
+}
+
+/// Says why, as far as that goes without a wait.
+fn turn_away(accepted: Accepted) {
+    tokio::spawn(async move {
+        let mut socket = accepted.socket;
+        let words = hello::busy("too many connections at once; try again later");
+        // The socket's buffer is empty: this does not wait.
+        let _ = socket.writer.write_all(&words).await;
+        let _ = socket.writer.shutdown().await;
+    });
+}
+
+/// A place among those that are not logged in, given back when dropped.
+struct HalfOpen {
+    inner: Arc<Inner>,
+    address: PeerAddress,
+}
+
+impl HalfOpen {
+    fn take(inner: &Arc<Inner>, address: PeerAddress) -> Option<Self> {
+        let address = address.counted();
+        let mut half_open = inner.half_open.lock();
+        let of_address = half_open.get(&address).copied().unwrap_or(0);
+        let total: usize = half_open.values().sum();
+        let room = total < inner.options.half_open_max
+            && of_address < inner.options.half_open_per_address_max;
+        if !room {
+            return None;
+        }
+        half_open.insert(address, of_address + 1);
+        drop(half_open);
+        Some(HalfOpen { inner: inner.clone(), address })
+    }
+}
+
+impl Drop for HalfOpen {
+    fn drop(&mut self) {
+        let mut half_open = self.inner.half_open.lock();
+        if let Some(count) = half_open.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                half_open.remove(&self.address);
+            }
+        }
+    }
+}

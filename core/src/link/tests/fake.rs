@@ -1,0 +1,196 @@
+//! A store that records what it is told, and says what it is given to say.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use super::within;
+use crate::link::{Handle, Port, Side};
+use crate::replication::{LinkFault, LinkId, NodeId};
+use crate::wire::{Attach, Codec, Frame, Message, PROTOCOL_VERSION, channel_of};
+
+/// What a store was told.
+#[derive(Debug)]
+pub(super) enum Event {
+    Up(LinkId),
+    Heard(LinkId, Message),
+    Down(LinkId),
+    Report(String),
+}
+
+struct Link {
+    handle: Arc<dyn Handle>,
+    outbox: Vec<u8>,
+}
+
+pub(super) struct FakePort {
+    name: String,
+    links: Mutex<BTreeMap<LinkId, Link>>,
+    events: mpsc::UnboundedSender<Event>,
+    /// Says heartbeats for as long as anyone listens.
+    pub(super) endless: AtomicBool,
+    /// Answers `Attach` with a refusal, as an upstream, and takes a refusal for a fault.
+    pub(super) refuses: AtomicBool,
+}
+
+impl FakePort {
+    pub(super) fn new(name: &str) -> (Arc<Self>, Events) {
+        let (events, receiver) = mpsc::unbounded_channel();
+        let port = FakePort {
+            name: name.to_owned(),
+            links: Mutex::default(),
+            events,
+            endless: AtomicBool::new(false),
+            refuses: AtomicBool::new(false),
+        };
+        (Arc::new(port), Events(receiver))
+    }
+
+    /// Says something over one link.
+    pub(super) fn say(&self, link: LinkId, message: &Message) {
+        let mut links = self.links.lock();
+        let channel = self.channel();
+        let link = links.get_mut(&link).expect("the link is up");
+        message.write(&mut link.outbox, channel);
+        link.handle.wake();
+    }
+
+    pub(super) fn cut(&self, link: LinkId, why: LinkFault) {
+        self.links.lock().get(&link).expect("the link is up").handle.cut(why);
+    }
+
+    fn tell(&self, event: Event) {
+        // A test that no longer looks has seen enough.
+        let _ = self.events.send(event);
+    }
+
+    fn attach(&self) -> Message {
+        Message::Attach(Attach {
+            protocol: PROTOCOL_VERSION,
+            node: NodeId(1),
+            store: self.name.clone(),
+            schema_version: 1,
+            codec: Codec::default(),
+            resume: None,
+        })
+    }
+}
+
+impl Port for FakePort {
+    fn channel(&self) -> u32 {
+        channel_of(&self.name)
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn frame_bytes_max(&self) -> usize {
+        1 << 20
+    }
+
+    fn up(&self, link: LinkId, side: Side, handle: Arc<dyn Handle>) {
+        let mut outbox = Vec::new();
+        if side == Side::Upstream {
+            self.attach().write(&mut outbox, self.channel());
+        }
+        self.links.lock().insert(link, Link { handle, outbox });
+        self.tell(Event::Up(link));
+    }
+
+    fn receive(&self, link: LinkId, frame: &Frame) -> Result<(), LinkFault> {
+        assert!(self.links.lock().contains_key(&link), "a frame for a link that is not up");
+        let message = Message::read(frame)?;
+        if let Message::Refused(refusal) = message {
+            return Err(LinkFault::Refused(refusal));
+        }
+        if matches!(message, Message::Attach(_)) && self.refuses.load(Ordering::Relaxed) {
+            let kind = crate::wire::RefusalKind::Schema;
+            let refusal = crate::wire::Refusal { kind, text: "another shape".into() };
+            self.say(link, &Message::Refused(refusal));
+        }
+        self.tell(Event::Heard(link, message));
+        Ok(())
+    }
+
+    fn fill(&self, link: LinkId, out: &mut Vec<u8>, budget: usize) {
+        let mut links = self.links.lock();
+        let Some(link) = links.get_mut(&link) else { return };
+        out.append(&mut link.outbox);
+        let start = out.len();
+        while self.endless.load(Ordering::Relaxed) && out.len() - start < budget {
+            Message::Heartbeat { seq: 0 }.write(out, self.channel());
+        }
+    }
+
+    fn down(&self, link: LinkId) {
+        let was_up = self.links.lock().remove(&link).is_some();
+        assert!(was_up, "a link ends once");
+        self.tell(Event::Down(link));
+    }
+
+    fn report(&self, text: &str) {
+        self.tell(Event::Report(text.to_owned()));
+    }
+}
+
+/// What a store was told, in order.
+pub(super) struct Events(mpsc::UnboundedReceiver<Event>);
+
+impl Events {
+    /// The first event from here on of which `pick` makes something; those before are skipped.
+    pub(super) async fn first<T>(&mut self, what: &str, pick: impl Fn(Event) -> Option<T>) -> T {
+        within(what, async {
+            loop {
+                let event = self.0.recv().await.expect("the port lives");
+                if let Some(picked) = pick(event) {
+                    return picked;
+                }
+            }
+        })
+        .await
+    }
+
+    pub(super) async fn up(&mut self) -> LinkId {
+        self.first("a link", |event| match event {
+            Event::Up(link) => Some(link),
+            _ => None,
+        })
+        .await
+    }
+
+    pub(super) async fn down(&mut self) -> LinkId {
+        self.first("the end of a link", |event| match event {
+            Event::Down(link) => Some(link),
+            _ => None,
+        })
+        .await
+    }
+
+    pub(super) async fn heard(&mut self) -> (LinkId, Message) {
+        self.first("a message", |event| match event {
+            Event::Heard(link, message) => Some((link, message)),
+            _ => None,
+        })
+        .await
+    }
+
+    /// The next report that contains these words.
+    pub(super) async fn report(&mut self, words: &str) -> String {
+        self.first(&format!("a report with {words:?}"), |event| match event {
+            Event::Report(text) if text.contains(words) => Some(text),
+            _ => None,
+        })
+        .await
+    }
+
+    /// How many of those so far are reports with these words.
+    pub(super) fn reports_so_far(&mut self, words: &str) -> usize {
+        std::iter::from_fn(|| self.0.try_recv().ok())
+            .filter(|event| matches!(event, Event::Report(text) if text.contains(words)))
+            .count()
+    }
+}

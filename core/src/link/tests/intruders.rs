@@ -1,0 +1,240 @@
+//! Peers that do not mean well, and peers that are in trouble.
+
+use std::sync::atomic::Ordering;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::*;
+use crate::auth::Credentials;
+use crate::link::hello::{self, HELLO_BYTES_MAX, HelloError, Identity};
+use crate::link::socket::Socket;
+use crate::wire::{Decoder, Message, PROTOCOL_VERSION, begin_frame, channel_of, finish_frame};
+
+async fn connect(listener: &Listener) -> TcpStream {
+    let Address::Tcp { host, port } = listener.address() else { panic!("listens on TCP") };
+    within("a connection", TcpStream::connect((host.as_str(), *port))).await.expect("connects")
+}
+
+/// A connection of a client that has greeted and may speak of stores.
+async fn guest(listener: &Listener) -> TcpStream {
+    let mut stream = connect(listener).await;
+    stream.write_all(&hello_of(PROTOCOL_VERSION)).await.expect("is taken");
+    let mut answer = [0; 16 + 8 + 2 + 1 + 8];
+    within("a hello", stream.read_exact(&mut answer)).await.expect("answers");
+    stream
+}
+
+fn hello_of(version: u16) -> Vec<u8> {
+    let mut out = Vec::new();
+    let start = begin_frame(&mut out, 0, 1);
+    out.extend_from_slice(b"samestat");
+    out.extend_from_slice(&version.to_le_bytes());
+    out.extend_from_slice(&[0; 9]);
+    finish_frame(&mut out, start);
+    out
+}
+
+fn attach(store: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let attach = crate::wire::Attach {
+        protocol: PROTOCOL_VERSION,
+        node: crate::replication::NodeId(9),
+        store: store.to_owned(),
+        schema_version: 1,
+        codec: crate::wire::Codec::default(),
+        resume: None,
+    };
+    Message::Attach(attach).write(&mut out, channel_of(store));
+    out
+}
+
+/// Reads to the end; a reset is an end too.
+async fn ends(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    within("the end of the connection", async {
+        let _ = stream.read_to_end(&mut bytes).await;
+    })
+    .await;
+    bytes
+}
+
+fn short() -> ServerOptions {
+    ServerOptions {
+        hello_within: Duration::from_millis(100),
+        stall_after: Duration::from_millis(200),
+        ..ServerOptions::default()
+    }
+}
+
+#[tokio::test]
+async fn garbage_instead_of_a_hello_is_reported_and_dropped() {
+    let (server, mut at_server) = FakePort::new("tasks");
+    let listener = serve(any_port(), ServerOptions::default(), server).await;
+    let mut stream = connect(&listener).await;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("is taken");
+    ends(&mut stream).await;
+    at_server.report("does not speak samestate").await;
+}
+
+#[tokio::test]
+async fn a_stranger_may_not_send_what_a_guest_may() {
+    let (server, mut at_server) = FakePort::new("tasks");
+    let listener = serve(any_port(), ServerOptions::default(), server).await;
+    let mut stream = connect(&listener).await;
+    let mut out = Vec::new();
+    let start = begin_frame(&mut out, 0, 1);
+    out.resize(out.len() + HELLO_BYTES_MAX + 1, 0);
+    finish_frame(&mut out, start);
+    stream.write_all(&out[..64]).await.expect("is taken");
+    ends(&mut stream).await;
+    at_server.report("exceeds the limit of 4096 bytes").await;
+}
+
+#[tokio::test]
+async fn a_silent_stranger_is_dropped_at_the_deadline() {
+    let (server, mut at_server) = FakePort::new("tasks");
+    let listener = serve(any_port(), short(), server).await;
+    let mut stream = connect(&listener).await;
+    assert!(ends(&mut stream).await.is_empty());
+    at_server.report("the login was not done within 100ms").await;
+}
+
+#[tokio::test]
+async fn another_version_of_the_protocol_is_named_on_both_sides() {
+    let (server, mut at_server) = FakePort::new("tasks");
+    let listener = serve(any_port(), ServerOptions::default(), server).await;
+    let mut stream = connect(&listener).await;
+    stream.write_all(&hello_of(PROTOCOL_VERSION + 1)).await.expect("is taken");
+    let answer = ends(&mut stream).await;
+    assert_eq!(&answer[24..26], PROTOCOL_VERSION.to_le_bytes(), "the server says its own");
+    at_server.report("speaks version 2 of the protocol, this process version 1").await;
+
+    let (client, mut at_client) = FakePort::new("tasks");
+    let newer = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let address = newer.local_addr().expect("is bound");
+    let address = Address::tcp(address.ip().to_string(), address.port());
+    let _dialer = dial(&address, ClientOptions::default(), client);
+    let (mut stream, _) = within("a connection", newer.accept()).await.expect("accepts");
+    stream.write_all(&hello_of(PROTOCOL_VERSION + 1)).await.expect("is taken");
+    at_client.report("speaks version 2 of the protocol, this process version 1").await;
+}
+
+#[tokio::test]
+async fn what_a_guest_must_not_send_ends_its_link_and_no_other() {
+    let mut oversized = attach("tasks");
+    let second = oversized.len();
+    oversized.extend_from_slice(&attach("tasks"));
+    oversized[second..second + 4].copy_from_slice(&u32::MAX.to_le_bytes());
+    let mut flipped = attach("tasks");
+    flipped[20] ^= 1;
+    let mut truncated = attach("tasks");
+    truncated.pop();
+    let mut stray = Vec::new();
+    Message::Heartbeat { seq: 1 }.write(&mut stray, channel_of("tasks"));
+    let cases = [
+        (oversized, "exceeds the limit"),
+        (flipped, "the checksum of a frame does not match"),
+        (truncated, "in the middle of a frame"),
+        (stray, "a store that it had not asked for"),
+    ];
+
+    let (server, mut at_server) = FakePort::new("tasks");
+    let (client, mut at_client) = FakePort::new("tasks");
+    let listener = serve(any_port(), ServerOptions::default(), server.clone()).await;
+    let _good = dial(listener.address(), ClientOptions::default(), client);
+    let (good, _) = at_server.heard().await;
+    for (bytes, words) in cases {
+        let mut stream = guest(&listener).await;
+        stream.write_all(&bytes).await.expect("is taken");
+        stream.shutdown().await.expect("half closes");
+        ends(&mut stream).await;
+        at_server.report(words).await;
+    }
+    server.say(good, &Message::Heartbeat { seq: 3 });
+    assert_eq!(at_client.heard().await.1, Message::Heartbeat { seq: 3 });
+}
+
+#[tokio::test]
+async fn a_peer_that_stops_reading_is_cut_while_another_goes_on() {
+    let (server, mut at_server) = FakePort::new("tasks");
+    let (client, mut at_client) = FakePort::new("tasks");
+    let listener = serve(any_port(), short(), server.clone()).await;
+    let mut stopped = guest(&listener).await;
+    stopped.write_all(&attach("tasks")).await.expect("is taken");
+    let (stopped_link, _) = at_server.heard().await;
+    server.endless.store(true, Ordering::Relaxed);
+    server.say(stopped_link, &Message::Heartbeat { seq: 0 });
+    at_server.report("the peer took no bytes for 200ms").await;
+    server.endless.store(false, Ordering::Relaxed);
+    let _other = dial(listener.address(), ClientOptions::default(), client);
+    let (other, _) = at_server.heard().await;
+    server.say(other, &Message::Heartbeat { seq: 4 });
+    assert_eq!(at_client.heard().await.1, Message::Heartbeat { seq: 4 });
+}
+
+#[tokio::test]
+async fn half_open_connections_are_capped_and_give_their_place_back() {
+    let (server, mut at_server) = FakePort::new("tasks");
+    let options = ServerOptions { half_open_per_address_max: 3, ..ServerOptions::default() };
+    let listener = serve(any_port(), options, server).await;
+    let mut silent = Vec::new();
+    for _ in 0..3 {
+        silent.push(connect(&listener).await);
+    }
+    let mut refused = connect(&listener).await;
+    let words = ends(&mut refused).await;
+    let words = String::from_utf8_lossy(&words).into_owned();
+    assert!(words.contains("too many connections"), "{words}");
+
+    let (client, mut at_client) = FakePort::new("tasks");
+    let options =
+        ClientOptions { backoff_max: Duration::from_millis(50), ..ClientOptions::default() };
+    let _dialer = dial(listener.address(), options, client);
+    at_client.report("the server turns us away: too many connections").await;
+    silent.pop();
+    at_client.up().await;
+    at_server.heard().await;
+}
+
+/// A login on a connection that was made before, which is refused.
+async fn try_login(password: &str, socket: &mut Socket) -> HelloError {
+    let credentials = Some(Credentials::new("app", password).expect("valid"));
+    let mut identity = Identity { client: 1, credentials, ticket: None };
+    hello::greet(socket, &mut identity, DEADLINE).await.expect_err("is refused")
+}
+
+#[tokio::test]
+async fn sockets_opened_beforehand_give_no_sixth_guess() {
+    let (server, _at_server) = FakePort::new("tasks");
+    let listener = serve(any_port(), ServerOptions::default().login("app", "secret"), server).await;
+    let mut sockets = Vec::new();
+    for _ in 0..6 {
+        let stream = connect(&listener).await;
+        sockets.push(Socket::tcp(stream, DEADLINE, Arc::default()).expect("is connected"));
+    }
+    for socket in &mut sockets[..5] {
+        let error = try_login("guess", socket).await.to_string();
+        assert!(error.contains("the password is wrong"), "{error}");
+    }
+    let error = try_login("secret", &mut sockets[5]).await.to_string();
+    assert!(error.contains("locked out"), "{error}");
+    assert_eq!(listener.locked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_asks_for_everything_is_cut_with_a_bounded_answer() {
+    let (server, mut at_server) = FakePort::new("tasks");
+    let listener = serve(any_port(), ServerOptions::default(), server).await;
+    let mut stream = guest(&listener).await;
+    let many: Vec<u8> = (0..100).flat_map(|n| attach(&format!("store {n}"))).collect();
+    stream.write_all(&many).await.expect("is taken");
+    let answer = ends(&mut stream).await;
+    let mut buffer = bytes::BytesMut::from(&answer[..]);
+    let mut refusals = 0;
+    while let Some(_refusal) = Decoder::new(HELLO_BYTES_MAX).decode(&mut buffer).expect("frames") {
+        refusals += 1;
+    }
+    assert!(refusals <= 64, "{refusals} refusals");
+    at_server.report("too many stores that are not here").await;
+}

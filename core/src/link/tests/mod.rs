@@ -1,0 +1,34 @@
+//! Links over real sockets, with a store that only records what it is told.
+
+mod fake;
+mod intruders;
+mod round_trips;
+mod stores;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use fake::{Events, FakePort};
+
+use super::*;
+
+/// What a test waits for comes within this, or never.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+fn any_port() -> Address {
+    Address::tcp("127.0.0.1", 0)
+}
+
+async fn serve(address: Address, options: ServerOptions, port: Arc<FakePort>) -> Listener {
+    Listener::start(address, options, Ports::only(port)).await.expect("listens")
+}
+
+fn dial(address: &Address, options: ClientOptions, port: Arc<FakePort>) -> Dialer {
+    Dialer::start(address.clone(), options, port).expect("starts")
+}
+
+async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("{what} did not happen"))
+}

@@ -1,0 +1,233 @@
+//! Servers and clients that mean well.
+
+use super::*;
+use crate::replication::LinkFault;
+use crate::wire::Message;
+
+const LOGIN: (&str, &str) = ("app", "secret");
+
+fn server_options() -> ServerOptions {
+    ServerOptions { backoff_max: Duration::from_millis(100), ..ServerOptions::default() }
+        .login(LOGIN.0, LOGIN.1)
+}
+
+fn client_options() -> ClientOptions {
+    ClientOptions { backoff_max: Duration::from_millis(100), ..ClientOptions::default() }
+        .login(LOGIN.0, LOGIN.1)
+        .expect("valid")
+}
+
+async fn goes_round(address: Address) {
+    let (server, mut at_server) = FakePort::new("tasks");
+    let (client, mut at_client) = FakePort::new("tasks");
+    let listener = serve(address, server_options(), server.clone()).await;
+    let dialer = dial(listener.address(), client_options(), client.clone());
+
+    let below = at_client.up().await;
+    let (above, attach) = at_server.heard().await;
+    assert!(matches!(attach, Message::Attach(_)), "{attach:?}");
+    server.say(above, &Message::Heartbeat { seq: 5 });
+    assert_eq!(at_client.heard().await, (below, Message::Heartbeat { seq: 5 }));
+    client.say(below, &Message::Heal { seq: 6 });
+    assert_eq!(at_server.heard().await, (above, Message::Heal { seq: 6 }));
+
+    within("the end of the client", dialer.close()).await;
+    assert_eq!(at_client.down().await, below);
+    assert_eq!(at_server.down().await, above);
+    let (up, down) = (dialer.stats().counts(), listener.stats().counts());
+    assert_eq!((up.bytes_written, up.bytes_read), (down.bytes_read, down.bytes_written));
+    assert!(up.writes > 0 && up.reads > 0 && down.syscalls() > 0);
+    within("the end of the server", listener.close()).await;
+}
+
+#[tokio::test]
+async fn messages_go_round_over_tcp_after_a_login() {
+    goes_round(any_port()).await;
+}
+
+#[tokio::test]
+async fn messages_go_round_over_a_socket_file_that_is_gone_afterwards() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tasks.sock");
+    goes_round(Address::unix(&path)).await;
+    assert!(!path.exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_messages_arrive_in_order_and_in_few_system_calls() {
+    const MESSAGES: u64 = 200_000;
+    let (server, mut at_server) = FakePort::new("tasks");
+    let (client, mut at_client) = FakePort::new("tasks");
+    let listener = serve(any_port(), ServerOptions::default(), server.clone()).await;
+    let dialer = dial(listener.address(), ClientOptions::default(), client);
+    let (above, _) = at_server.heard().await;
+    for seq in 0..MESSAGES {
+        server.say(above, &Message::Heartbeat { seq });
+    }
+    for seq in 0..MESSAGES {
+        assert_eq!(at_client.heard().await.1, Message::Heartbeat { seq });
+    }
+    let writes = listener.stats().counts().writes;
+    assert!(writes < MESSAGES / 10, "{writes} writes for {MESSAGES} messages");
+    dialer.close().await;
+}
+
+#[tokio::test]
+async fn a_client_comes_back_after_its_server_did() {
+    let (server, mut at_server) = FakePort::new("tasks");
+    let (client, mut at_client) = FakePort::new("tasks");
+    let listener = serve(any_port(), server_options(), server.clone()).await;
+    let address = listener.address().clone();
+    let _dialer = dial(&address, client_options(), client);
+    let first = at_client.up().await;
+    at_server.heard().await;
+    listener.close().await;
+    assert_eq!(at_client.down().await, first);
+    at_client.report("lost its server").await;
+
+    let _listener = serve(address, server_options(), server).await;
+    assert_ne!(at_client.up().await, first);
+    at_server.heard().await;
+}
+
+#[tokio::test]
+async fn a_fault_of_a_store_ends_the_link_with_a_report_that_names_store_and_peer() {
+    let (server, mut at_server) = FakePort::new("tasks");
+    let (client, mut at_client) = FakePort::new("tasks");
+    let listener = serve(any_port(), ServerOptions::default(), server.clone()).await;
+    let _dialer = dial(listener.address(), ClientOptions::default(), client);
+    let (above, _) = at_server.heard().await;
+    server.cut(above, LinkFault::Silent(Duration::from_secs(5)));
+    let report = at_server.report("\"tasks\"").await;
+    assert!(
+        report.contains("client 127.0.0.1:") && report.contains("nothing was heard"),
+        "{report}"
+    );
+    at_client.report("lost its server 127.0.0.1").await;
+    at_server.heard().await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_reported_once_and_tried_slowly() {
+    let (server, mut at_server) = FakePort::new("tasks");
+    let (client, mut at_client) = FakePort::new("tasks");
+    let listener = serve(any_port(), server_options(), server).await;
+    let options = ClientOptions {
+        retry_refused_after: Duration::from_millis(50),
+        ..ClientOptions::default().login("app", "guess").expect("valid")
+    };
+    let _dialer = dial(listener.address(), options, client);
+    let report = at_client.report("failed to connect").await;
+    assert!(
+        report.contains("the password is wrong") && report.contains("again in 50ms"),
+        "{report}"
+    );
+    at_server.report("was not let in").await;
+    at_server.report("locked out").await;
+    at_client.report("locked out").await;
+    assert_eq!(at_client.reports_so_far("the password is wrong"), 0);
+    assert_eq!(listener.locked().len(), 1);
+    assert!(listener.unlock(listener.locked()[0].address));
+    assert!(listener.locked().is_empty());
+}
+
+#[tokio::test]
+async fn a_client_and_a_server_that_differ_about_logins_say_so() {
+    let (server, _at_server) = FakePort::new("tasks");
+    let (client, mut at_client) = FakePort::new("tasks");
+    let open = serve(any_port(), ServerOptions::default(), server.clone()).await;
+    let _insists = dial(open.address(), client_options(), client.clone());
+    at_client.report("the server asks nobody for a login").await;
+    let guarded = serve(any_port(), server_options(), server).await;
+    let _has_none = dial(guarded.address(), ClientOptions::default(), client);
+    at_client.report("the server asks for a login; give the client one").await;
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_an_error_that_says_which_and_what_to_do() {
+    let (server, _events) = FakePort::new("tasks");
+    let first = serve(any_port(), ServerOptions::default(), server.clone()).await;
+    let second =
+        Listener::start(first.address().clone(), ServerOptions::default(), Ports::only(server));
+    let error = second.await.expect_err("in use").to_string();
+    let address = first.address().to_string();
+    assert!(error.contains(&address) && error.contains("choose another port"), "{error}");
+}
+
+#[tokio::test]
+async fn a_stale_socket_file_is_taken_over_and_a_live_one_is_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tasks.sock");
+    drop(std::os::unix::net::UnixListener::bind(&path).expect("binds"));
+    assert!(path.exists(), "as a killed server leaves it");
+    let (server, _events) = FakePort::new("tasks");
+    let options = ServerOptions::default();
+    let _live = serve(Address::unix(&path), options.clone(), server.clone()).await;
+    let start =
+        |path| Listener::start(Address::unix(path), options.clone(), Ports::only(server.clone()));
+    let error = start(path).await.expect_err("in use");
+    assert!(matches!(error, LinkError::SocketInUse { .. }), "{error}");
+    let file = folder.path().join("notes.txt");
+    std::fs::write(&file, "mine").expect("writes");
+    let error = start(file.clone()).await.expect_err("no socket");
+    assert!(matches!(error, LinkError::NotASocket { .. }), "{error}");
+    assert_eq!(std::fs::read(&file).expect("is still there"), b"mine");
+}
+
+#[tokio::test]
+async fn a_socket_file_is_for_its_user_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tasks.sock");
+    let (server, _events) = FakePort::new("tasks");
+    let _listener = serve(Address::unix(&path), ServerOptions::default(), server).await;
+    let mode = std::fs::metadata(&path).expect("is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn a_server_whose_socket_file_was_removed_comes_back_by_itself() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tasks.sock");
+    let (server, mut at_server) = FakePort::new("tasks");
+    let (client, mut at_client) = FakePort::new("tasks");
+    let listener = serve(Address::unix(&path), server_options(), server).await;
+    std::fs::remove_file(&path).expect("is there");
+    at_server.report("its socket file was removed").await;
+    let _dialer = dial(listener.address(), client_options(), client);
+    at_client.up().await;
+}
+
+#[tokio::test]
+async fn plaintext_beyond_this_machine_is_warned_about_once() {
+    let (server, mut at_server) = FakePort::new("tasks");
+    let address = Address::tcp(Address::ALL_INTERFACES, 0);
+    let listener = serve(address, ServerOptions::default(), server.clone()).await;
+    at_server.report("in plaintext").await;
+    listener.close().await;
+    let _local = serve(any_port(), ServerOptions::default(), server).await;
+    assert_eq!(at_server.reports_so_far("in plaintext"), 0);
+}
+
+#[tokio::test]
+async fn a_server_on_all_interfaces_is_found_under_localhost() {
+    let (server, _at_server) = FakePort::new("tasks");
+    let (client, mut at_client) = FakePort::new("tasks");
+    let address = Address::tcp(Address::ALL_INTERFACES, 0);
+    let listener = serve(address, ServerOptions::default(), server).await;
+    let Address::Tcp { port, .. } = *listener.address() else { panic!("listens on TCP") };
+    let address = Address::tcp(Address::LOCALHOST, port);
+    let _dialer = dial(&address, ClientOptions::default(), client);
+    at_client.up().await;
+}
+
+#[tokio::test]
+async fn a_store_that_the_server_does_not_have_is_refused_in_words_on_both_sides() {
+    let (server, mut at_server) = FakePort::new("tasks");
+    let (client, mut at_client) = FakePort::new("wishes");
+    let listener = serve(any_port(), ServerOptions::default(), server).await;
+    let _dialer = dial(listener.address(), ClientOptions::default(), client.clone());
+    at_server.report("store `wishes` is not served here").await;
+    let report = at_client.report("store `wishes` is not served here").await;
+    assert!(report.contains("again in 30s"), "{report}");
+}
