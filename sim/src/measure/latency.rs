@@ -5,18 +5,15 @@
 //! dispatch enters the counts and the histograms; of the accepted ones a bounded, evenly thinned
 //! sample is kept, from which the replicas' timelines tell when each of them applied it.
 
-use hdrhistogram::Histogram;
 use samestate::replication::{Epoch, Refused, Resolution, Version};
 use samestate::store::DispatchError;
 use serde::{Deserialize, Serialize};
 
+use super::histogram::Latencies;
 use super::timeline::{Point, Timeline, Trace};
 
 /// How many accepted dispatches a log keeps unless told otherwise.
 pub const DISPATCHES_MAX: usize = 1 << 16;
-
-/// The longest duration told apart from longer ones: a day.
-const DURATION_NS_MAX: u64 = 86_400_000_000_000;
 
 /// How a dispatch ended at its origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,97 +117,6 @@ impl Counts {
     /// Refused by the origin before it was sent: not in sync, or no room.
     pub fn refused(&self) -> u64 {
         self.not_connected + self.busy
-    }
-}
-
-/// A histogram of durations in nanoseconds, to three digits. Merges; travels as
-/// `[value, count]` pairs.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Latencies {
-    histogram: Histogram<u64>,
-}
-
-/// The quantiles that a record shows, in nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Quantiles {
-    /// Half were no slower.
-    pub p50_ns: u64,
-    /// 90 % were no slower.
-    pub p90_ns: u64,
-    /// 99 % were no slower.
-    pub p99_ns: u64,
-    /// 99.9 % were no slower.
-    pub p999_ns: u64,
-    /// The slowest.
-    pub max_ns: u64,
-}
-
-impl Default for Latencies {
-    fn default() -> Self {
-        let histogram = Histogram::new(3).expect("three digits are within the histogram's range");
-        Latencies { histogram }
-    }
-}
-
-impl Latencies {
-    /// One more duration.
-    pub fn record(&mut self, ns: u64) {
-        self.record_n(ns, 1);
-    }
-
-    /// Those of `other` too.
-    pub fn merge(&mut self, other: &Latencies) {
-        for bucket in other.histogram.iter_recorded() {
-            self.record_n(bucket.value_iterated_to(), bucket.count_at_value());
-        }
-    }
-
-    fn record_n(&mut self, ns: u64, count: u64) {
-        let recorded = self.histogram.record_n(ns.min(DURATION_NS_MAX), count);
-        debug_assert!(recorded.is_ok(), "a histogram that resizes takes any value: {recorded:?}");
-    }
-
-    /// How many were recorded.
-    pub fn len(&self) -> u64 {
-        self.histogram.len()
-    }
-
-    /// Whether none was.
-    pub fn is_empty(&self) -> bool {
-        self.histogram.is_empty()
-    }
-
-    /// What the share `q` of the durations did not exceed: `None` if there are none.
-    pub fn quantile_ns(&self, q: f64) -> Option<u64> {
-        (!self.is_empty()).then(|| self.histogram.value_at_quantile(q))
-    }
-
-    /// The quantiles of a record: `None` if nothing was recorded.
-    pub fn quantiles(&self) -> Option<Quantiles> {
-        Some(Quantiles {
-            p50_ns: self.quantile_ns(0.5)?,
-            p90_ns: self.quantile_ns(0.9)?,
-            p99_ns: self.quantile_ns(0.99)?,
-            p999_ns: self.quantile_ns(0.999)?,
-            max_ns: self.histogram.max(),
-        })
-    }
-}
-
-impl Serialize for Latencies {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let buckets = self.histogram.iter_recorded();
-        serializer.collect_seq(buckets.map(|b| (b.value_iterated_to(), b.count_at_value())))
-    }
-}
-
-impl<'de> Deserialize<'de> for Latencies {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut latencies = Latencies::default();
-        for (value, count) in Vec::<(u64, u64)>::deserialize(deserializer)? {
-            latencies.record_n(value, count);
-        }
-        Ok(latencies)
     }
 }
 
@@ -438,22 +344,6 @@ mod tests {
         assert_eq!(arrivals.latencies.quantile_ns(1.0), Some(190));
         let arrivals = log.at_replica(&trace("r", &[(0, 0), (290, 1)]));
         assert_eq!(arrivals.never, 1);
-    }
-
-    #[test]
-    fn durations_of_all_sizes_are_kept_to_three_digits_and_travel() {
-        let mut latencies = Latencies::default();
-        let durations = [0, 5, 12_345, 6_789_012, 3_210_987_654, u64::MAX];
-        durations.into_iter().for_each(|ns| latencies.record(ns));
-        let text = serde_json::to_string(&latencies).expect("plain data");
-        let mut merged: Latencies = serde_json::from_str(&text).expect("as it was written");
-        assert_eq!(merged.quantiles(), latencies.quantiles());
-        merged.merge(&latencies);
-        assert_eq!((merged.len(), merged.quantiles()), (12, latencies.quantiles()));
-        let median = latencies.quantile_ns(0.5).expect("some were recorded");
-        assert!(median.abs_diff(12_345) <= 12, "{median}");
-        let max = latencies.quantile_ns(1.0).expect("some were recorded");
-        assert!(max.abs_diff(DURATION_NS_MAX) <= DURATION_NS_MAX / 1_000, "{max}");
     }
 
     #[test]

@@ -10,10 +10,12 @@
 //! - [`identity`]: how much of the time the replicas were the same, and how soon again;
 //! - [`staleness`]: how far behind the root each replica was;
 //! - [`latency`]: from the intended dispatch to the answer, and to each replica;
+//! - [`histogram`]: distributions of durations;
 //! - [`cost`]: processor time and memory of each process;
 //! - [`summary`]: all of that of one store, as the record shows it.
 
 pub mod cost;
+pub mod histogram;
 pub mod identity;
 pub mod latency;
 pub mod staleness;
@@ -21,8 +23,9 @@ pub mod summary;
 pub mod timeline;
 
 pub use cost::{Cost, CostSampler, Reading};
+pub use histogram::{Latencies, Quantiles};
 pub use identity::{Convergence, EqualVersion, Samples, Share};
-pub use latency::{Counts, DispatchLog, Dispatched, Latencies, Outcome};
+pub use latency::{Arrivals, Counts, DispatchLog, Dispatched, Outcome};
 pub use staleness::Staleness;
 pub use summary::StoreSeen;
 pub use timeline::{Point, Timeline, Trace};

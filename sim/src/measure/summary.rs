@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use samestate_report as report;
 
+use super::histogram::Latencies;
 use super::identity::{EqualVersion, Samples, at_equal_version, convergence, time_weighted};
-use super::latency::{Arrivals, Counts, DispatchLog, Latencies};
+use super::latency::{Arrivals, Counts, DispatchLog};
 use super::staleness::Staleness;
 use super::timeline::Trace;
 
