@@ -45,7 +45,7 @@ pub mod wire;
 
 pub use replication::{Change, Jump, Mode, Resync, Version};
 pub use store::{
-    Client, DispatchError, Dispatching, Error, Reject, Result, Role, Server, Store, StoreBuilder,
-    Subscription, Watch, create_store,
+    Client, Cluster, DispatchError, Dispatching, Error, Reject, Result, Role, Server, Store,
+    StoreBuilder, Subscription, Watch, WorkerExit, create_store,
 };
 pub use wire::Codec;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::handle::Store;
-use super::reduced::{Action, Reduced, State, Verdict};
+use super::reduced::{Action, Reduced, Reducer, State, Verdict};
 use super::shared::{OnError, Shared};
 use super::upkeep::{Home, Upkeep};
 use super::{Client, Error, Result};
@@ -21,7 +21,7 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct StoreBuilder<S, A> {
     home: Home,
     config: Config,
-    reducer: Box<dyn Fn(&mut S, &A) -> Result<(), super::Reject> + Send + Sync>,
+    reducer: Reducer<S, A>,
     preloaded: S,
     persistent: bool,
     client: Option<Client>,
@@ -192,9 +192,9 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         tokio::spawn(Shared::notify(Arc::downgrade(&shared)));
         let upkeep = Arc::new(Upkeep::new(home));
         let port: Arc<dyn Port> = Arc::clone(&shared) as Arc<dyn Port>;
-        upkeep.register(&port, client.is_none())?;
-        if let Some(client) = client {
-            upkeep.dial(client, port, || {})?;
+        match client {
+            Some(client) => upkeep.start_as_client(client, port)?,
+            None => upkeep.settle_in(&port)?,
         }
         Ok(Store { shared, upkeep })
     }

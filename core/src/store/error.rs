@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::link::LinkError;
 use crate::replication::{Refused, Resolution, Version};
 
 /// What the functions of this crate return.
@@ -12,6 +13,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Why something could not be set up or closed.
 #[derive(Debug, Error)]
 pub enum Error {
+    /// A listener, a client or a worker could not be started.
+    #[error(transparent)]
+    Link(#[from] LinkError),
     /// The store did not come in sync in time. It goes on trying while its handle lives.
     #[error(
         "store `{store}` is not in sync after {waited:?}: its upstream was not reached. \
@@ -36,12 +40,12 @@ pub enum Error {
         /// What the encoder said.
         why: String,
     },
-    /// Another store of this process has that name, or its hash.
-    #[error("store `{0}` exists in this process already, or its name's hash does")]
-    StoreExists(String),
     /// Only the master forks.
     #[error("only the master of a cluster forks workers; this process is worker {0}")]
     NotMaster(usize),
+    /// That worker runs already.
+    #[error("worker {0} runs already; `workers()` lists them")]
+    WorkerRuns(usize),
     /// Dispatches were still under way when the time to close was over.
     #[error("closed with {0} dispatches unresolved; their outcome is unknown")]
     Undrained(usize),

@@ -13,7 +13,7 @@ use super::shared::Shared;
 use super::subscribers::Subscription;
 use super::upkeep::Upkeep;
 use super::{Client, DispatchError, Error, Result, Role, Server};
-use crate::link::Port;
+use crate::link::{LinkCounts, LinkStats, Port};
 use crate::replication::{Change, Counters, Observer, Refused, Version};
 
 /// Dispatches of [`Store::dispatch_many`] are handed over this many at a time.
@@ -241,6 +241,11 @@ impl<S: State, A: Action> Store<S, A> {
     /// What was counted since the store opened.
     pub fn counters(&self) -> Counters {
         self.shared.with(|inner, _| inner.replica.counters())
+    }
+
+    /// Bytes and system calls of all links of this process, since it began.
+    pub fn link_counts(&self) -> LinkCounts {
+        LinkStats::process().counts()
     }
 
     /// Tells `observer` of all that happens to the state, under the store's lock: for

@@ -13,6 +13,7 @@
 //! - `roles`, `error`
 
 mod builder;
+mod cluster;
 mod dispatching;
 mod error;
 mod handle;
@@ -25,6 +26,7 @@ mod subscribers;
 mod upkeep;
 
 pub use builder::{StoreBuilder, create_store};
+pub use cluster::{Cluster, WorkerExit};
 pub use dispatching::Dispatching;
 pub use error::{DispatchError, Error, Result};
 pub use handle::{Store, Watch};

@@ -55,7 +55,7 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Action for T {}
 const MESSAGE_PACK: u8 = b'M';
 const JSON: u8 = b'J';
 
-type Reducer<S, A> = Box<dyn Fn(&mut S, &A) -> Result<(), Reject> + Send + Sync>;
+pub(super) type Reducer<S, A> = Box<dyn Fn(&mut S, &A) -> Result<(), Reject> + Send + Sync>;
 
 /// The state as its readers share it.
 pub(super) type Cell<S> = Arc<RecursiveRwLock<Arc<S>>>;

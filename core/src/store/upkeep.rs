@@ -1,22 +1,26 @@
-//! What a store keeps running: its server, its client, its place among the cluster's links.
+//! What a store keeps running: its servers, its client, its place on the links of its cluster.
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use super::{Client, Error, Result, Role, Server};
-use crate::link::Port;
+use crate::link::{Address, ClientOptions, Dialer, Listener, Port, Ports, ServerOptions};
 
 /// Where a store was created.
 #[derive(Clone, Debug)]
 pub(super) enum Home {
     /// In a process by itself.
     Alone,
+    /// In the master of a cluster, which serves its workers over these links.
+    Master(Arc<Ports>),
+    /// In a worker, which follows its master over this link.
+    Worker(Arc<Ports>),
 }
 
 impl Home {
     pub(super) fn is_worker(&self) -> bool {
-        false
+        matches!(self, Home::Worker(_))
     }
 }
 
@@ -27,25 +31,99 @@ pub(super) struct Upkeep {
 
 #[derive(Default)]
 struct Running {
-    client: bool,
+    servers: Vec<Listener>,
+    client: Option<Dialer>,
+    /// The store is on the links of its cluster.
+    at_home: Option<u32>,
 }
 
 impl Upkeep {
     pub(super) fn new(home: Home) -> Self {
         Upkeep { home, running: Mutex::default() }
     }
-    pub(super) fn register(&self, _port: &Arc<dyn Port>, _follows_home: bool) -> Result<()> {
+
+    /// Puts the store on the links of its cluster: in the master to serve its workers, in a worker
+    /// to follow its master.
+    pub(super) fn settle_in(&self, port: &Arc<dyn Port>) -> Result<()> {
+        if let Home::Master(ports) | Home::Worker(ports) = &self.home {
+            ports.register(Arc::clone(port))?;
+            self.running.lock().at_home = Some(port.channel());
+        }
         Ok(())
     }
-    pub(super) async fn listen(&self, _s: Server, _p: Arc<dyn Port>) -> Result<()> {
+
+    /// Takes the store off the links of its cluster.
+    fn leave_home(&self) {
+        let channel = self.running.lock().at_home.take();
+        if let (Some(channel), Home::Master(ports) | Home::Worker(ports)) = (channel, &self.home) {
+            ports.unregister(channel);
+        }
+    }
+
+    pub(super) async fn listen(&self, server: Server, port: Arc<dyn Port>) -> Result<()> {
+        let address: Address = server.address.parse()?;
+        let options = server
+            .logins
+            .iter()
+            .fold(ServerOptions::default(), |options, login| options.login(&login.0, &login.1));
+        let listener = Listener::start(address, options, Ports::only(port)).await?;
+        self.running.lock().servers.push(listener);
         Ok(())
     }
-    pub(super) fn dial(&self, _c: Client, _p: Arc<dyn Port>, f: impl FnOnce()) -> Result<()> {
-        f();
+
+    /// A store that follows a server from its beginning: a worker's never follows its master.
+    pub(super) fn start_as_client(&self, client: Client, port: Arc<dyn Port>) -> Result<()> {
+        if !self.home.is_worker() {
+            self.settle_in(&port)?;
+        }
+        self.dial(client, port, || {})
+    }
+
+    /// Starts following a server. `follow` is called once it is certain that the store will.
+    pub(super) fn dial(
+        &self,
+        client: Client,
+        port: Arc<dyn Port>,
+        follow: impl FnOnce(),
+    ) -> Result<()> {
+        let address: Address = client.address.parse()?;
+        let mut options = ClientOptions { backoff_max: client.backoff_max, ..Default::default() };
+        if let Some((login, password)) = &client.login {
+            options = options.login(login, password)?;
+        }
+        if self.running.lock().client.is_some() {
+            return Err(Error::AlreadyClient(port.name().to_owned()));
+        }
+        if self.home.is_worker() {
+            self.leave_home();
+        }
+        follow();
+        let dialer = Dialer::start(address, options, port)?;
+        self.running.lock().client = Some(dialer);
         Ok(())
     }
+
+    /// What the store is in this process, in the order of [`Role`].
     pub(super) fn roles(&self) -> Vec<Role> {
-        vec![]
+        let running = self.running.lock();
+        let at_home = running.at_home.is_some();
+        let roles = [
+            (Role::Master, at_home && matches!(self.home, Home::Master(_))),
+            (Role::Worker, at_home && self.home.is_worker()),
+            (Role::Server, !running.servers.is_empty()),
+            (Role::Client, running.client.is_some()),
+        ];
+        roles.into_iter().filter(|(_, holds)| *holds).map(|(role, _)| role).collect()
     }
-    pub(super) async fn close(&self) {}
+
+    pub(super) async fn close(&self) {
+        self.leave_home();
+        let Running { servers, client, .. } = std::mem::take(&mut *self.running.lock());
+        for server in servers {
+            server.close().await;
+        }
+        if let Some(client) = client {
+            client.close().await;
+        }
+    }
 }

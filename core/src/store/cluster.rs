@@ -1,0 +1,226 @@
+//! A process and the workers that it forks (A1, A3).
+//!
+//! A worker is a new process that runs the same program with the same arguments, and finds itself
+//! to be a worker in [`Cluster::join`]. Master and worker are linked by a pair of sockets that the
+//! worker inherits; all stores of both share it.
+
+use std::collections::BTreeMap;
+use std::process::{Command, ExitStatus};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::process::Child;
+use tokio::sync::watch;
+
+use super::builder::StoreBuilder;
+use super::reduced::{Action, State, Verdict};
+use super::upkeep::Home;
+use super::{Error, Result};
+use crate::link::ipc::{self, IpcLink};
+use crate::link::{LinkError, Ports};
+
+/// How long [`Cluster::close`] waits for the workers to end by themselves.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+
+/// This process as part of its cluster. A handle: clones are the same cluster.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    ports: Arc<Ports>,
+    /// 0: the master.
+    number: usize,
+    to_master: Option<IpcLink>,
+    workers: Mutex<Workers>,
+    exits: watch::Sender<Vec<WorkerExit>>,
+}
+
+#[derive(Debug, Default)]
+struct Workers {
+    forked: usize,
+    running: BTreeMap<usize, Worker>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    pid: u32,
+    link: Arc<IpcLink>,
+}
+
+/// A worker that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkerExit {
+    /// Which worker, from 1.
+    pub number: usize,
+    /// Its process id.
+    pub pid: u32,
+    /// How it ended, as far as the system says.
+    pub status: Option<ExitStatus>,
+}
+
+impl Cluster {
+    /// Joins the cluster: a process that was forked by [`Cluster::fork`] is a worker of the one
+    /// that forked it, any other is a master. Call it once, early, on a tokio runtime.
+    ///
+    /// A worker ends, with exit code 0, when its master is gone; see [`Cluster::join_and_stay`].
+    pub fn join() -> Result<Cluster> {
+        let cluster = Cluster::join_and_stay()?;
+        if !cluster.is_master() {
+            let joined = cluster.clone();
+            tokio::spawn(async move {
+                joined.master_gone().await;
+                std::process::exit(0);
+            });
+        }
+        Ok(cluster)
+    }
+
+    /// Joins, and stays when the master is gone: the stores can still be read.
+    pub fn join_and_stay() -> Result<Cluster> {
+        let ports = Ports::all();
+        let inherited = ipc::inherited()?;
+        let number = inherited.as_ref().map_or(0, |inherited| inherited.worker as usize);
+        let to_master =
+            inherited.map(|inherited| IpcLink::to_master(inherited.stream, Arc::clone(&ports)));
+        let inner = Inner {
+            ports,
+            number,
+            to_master,
+            workers: Mutex::default(),
+            exits: watch::Sender::new(Vec::new()),
+        };
+        Ok(Cluster { inner: Arc::new(inner) })
+    }
+
+    /// Whether this process is the master.
+    pub fn is_master(&self) -> bool {
+        self.inner.number == 0
+    }
+
+    /// This worker's number, from 1; 0 in the master.
+    pub fn worker(&self) -> usize {
+        self.inner.number
+    }
+
+    /// Starts `count` workers: this program again, with the same arguments. Only the master may.
+    pub fn fork(&self, count: usize) -> Result<()> {
+        for _ in 0..count {
+            let number = self.inner.workers.lock().forked + 1;
+            self.fork_as(number)?;
+        }
+        Ok(())
+    }
+
+    /// Starts the worker of this number (again), once the one before it has ended.
+    pub fn fork_as(&self, number: usize) -> Result<()> {
+        let spawn = |source| LinkError::Spawn { number: number as u32, source };
+        let program = std::env::current_exe().map_err(spawn)?;
+        let mut command = Command::new(program);
+        command.args(std::env::args_os().skip(1));
+        self.fork_command(number, command)
+    }
+
+    /// Starts `command` as the worker of this number: any program that calls [`Cluster::join`].
+    pub fn fork_command(&self, number: usize, command: Command) -> Result<()> {
+        if !self.is_master() {
+            return Err(Error::NotMaster(self.inner.number));
+        }
+        let mut workers = self.inner.workers.lock();
+        if workers.running.contains_key(&number) {
+            return Err(Error::WorkerRuns(number));
+        }
+        let (child, stream) = ipc::spawn_worker(command, number as u32)?;
+        let link = IpcLink::to_worker(stream, number as u32, Arc::clone(&self.inner.ports));
+        let (pid, link) = (child.id().unwrap_or(0), Arc::new(link));
+        workers.forked = workers.forked.max(number);
+        workers.running.insert(number, Worker { pid, link });
+        drop(workers);
+        tokio::spawn(reap(Arc::clone(&self.inner), number, pid, child));
+        Ok(())
+    }
+
+    /// The workers that run: number and process id.
+    pub fn workers(&self) -> Vec<(usize, u32)> {
+        let workers = self.inner.workers.lock();
+        workers.running.iter().map(|(number, worker)| (*number, worker.pid)).collect()
+    }
+
+    /// The workers that have ended so far, oldest first; a receiver of more.
+    pub fn exits(&self) -> watch::Receiver<Vec<WorkerExit>> {
+        self.inner.exits.subscribe()
+    }
+
+    /// Waits until the master's end of the link is gone. Never in the master.
+    pub async fn master_gone(&self) {
+        match &self.inner.to_master {
+            Some(link) => link.ended().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// A store of this cluster: in the master at the root of its tree, in a worker following its
+    /// master, unless it is told to be a client. Create it in every process, under the same name
+    /// (A2) and with the same reducer; see [`super::create_store`].
+    #[doc(alias = "createStore")]
+    pub fn create_store<S, A, V>(
+        &self,
+        name: &str,
+        reducer: impl Fn(&mut S, &A) -> V + Send + Sync + 'static,
+    ) -> StoreBuilder<S, A>
+    where
+        S: State + Default,
+        A: Action,
+        V: Verdict,
+    {
+        let ports = Arc::clone(&self.inner.ports);
+        let home = if self.is_master() { Home::Master(ports) } else { Home::Worker(ports) };
+        StoreBuilder::new(home, name, reducer, S::default())
+    }
+
+    /// Leaves the cluster. The master ends the links to its workers, which end by that, and waits
+    /// for them; those that did not within five seconds are killed.
+    pub async fn close(&self) -> Result<()> {
+        if let Some(link) = &self.inner.to_master {
+            link.close().await;
+        }
+        let mut exits = self.exits();
+        let links: Vec<_> = {
+            let workers = self.inner.workers.lock();
+            workers.running.values().map(|worker| Arc::clone(&worker.link)).collect()
+        };
+        for link in links {
+            link.close().await;
+        }
+        let all_ended = async {
+            while !self.inner.workers.lock().running.is_empty() {
+                // The sender lives in `inner`.
+                let _ = exits.changed().await;
+            }
+        };
+        if tokio::time::timeout(CLOSE_WITHIN, all_ended).await.is_err() {
+            for (_, pid) in self.workers() {
+                kill(pid);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Waits for a worker's end and says so.
+async fn reap(inner: Arc<Inner>, number: usize, pid: u32, mut child: Child) {
+    let status = child.wait().await.ok();
+    inner.workers.lock().running.remove(&number);
+    inner.exits.send_modify(|exits| exits.push(WorkerExit { number, pid, status }));
+}
+
+fn kill(pid: u32) {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    if let Some(pid) = pid {
+        // It may have ended meanwhile.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
+}

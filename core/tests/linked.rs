@@ -1,0 +1,229 @@
+//! Stores linked over real sockets: servers, clients, relays, roles, reconnects.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use samestate::{
+    Change, Client, DispatchError, Error, Jump, Mode, Resync, Role, Server, Store, StoreBuilder,
+    create_store,
+};
+
+const DEADLINE: Duration = Duration::from_secs(10);
+
+fn push(list: &mut Vec<u32>, item: &u32) {
+    list.push(*item);
+}
+
+fn list() -> StoreBuilder<Vec<u32>, u32> {
+    create_store("list", push).mode(Mode::Action).on_error(|_| {})
+}
+
+/// A socket path of its own, in a folder that goes with it.
+struct Path(tempfile::TempDir);
+
+impl Path {
+    fn new() -> Self {
+        Path(tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    fn server(&self) -> Server {
+        Server::unix(self.0.path().join("s")).login("app", "secret")
+    }
+
+    fn client(&self) -> Client {
+        Client::unix(self.0.path().join("s"))
+            .login("app", "secret")
+            .backoff_max(Duration::from_millis(200))
+    }
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, future).await.expect("it happens in time")
+}
+
+/// Waits until a store holds what another does.
+async fn same(one: &Store<Vec<u32>, u32>, other: &Store<Vec<u32>, u32>) {
+    let (mut one_changes, mut other_changes) = (one.watch(), other.watch());
+    within(async {
+        while one.version() != other.version() {
+            tokio::select! {
+                _ = one_changes.changed() => {},
+                _ = other_changes.changed() => {},
+            }
+        }
+    })
+    .await;
+    assert_eq!(one.state(), other.state());
+}
+
+#[tokio::test]
+async fn a07_a_client_holds_what_its_server_holds_and_dispatches_to_it() {
+    let path = Path::new();
+    let server = list().preloaded(vec![1]).open().await.expect("it opens");
+    server.create_server(path.server()).await.expect("it listens");
+    let client = list().client(path.client()).open().await.expect("it comes in sync");
+    assert_eq!(*client.state(), [1]);
+    client.dispatch(2).await.expect("it applies");
+    assert_eq!(*client.state(), [1, 2], "a client reads its own writes");
+    server.dispatch(3).await.expect("it applies");
+    same(&server, &client).await;
+    assert_eq!((server.role(), client.role()), (vec![Role::Server], vec![Role::Client]));
+}
+
+#[tokio::test]
+async fn a03_the_same_over_tcp() {
+    let server = list().open().await.expect("it opens");
+    let port = free_port();
+    let address = format!("127.0.0.1:{port}");
+    server.create_server(Server::tcp(&address).login("a", "b")).await.expect("it listens");
+    let client = Client::tcp(&address).login("a", "b");
+    let client = list().client(client).open().await.expect("it comes in sync");
+    let outcomes = client.dispatch_many(0..1000).await;
+    assert!(outcomes.iter().all(Result::is_ok));
+    same(&server, &client).await;
+    assert_eq!(server.state().len(), 1000);
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("it has an address").port()
+}
+
+#[tokio::test]
+async fn a08_while_the_server_is_gone_dispatch_is_refused_and_the_state_can_be_read() {
+    let path = Path::new();
+    let server = list().preloaded(vec![1]).open().await.expect("it opens");
+    server.create_server(path.server()).await.expect("it listens");
+    let client = list().client(path.client()).open().await.expect("it comes in sync");
+    server.close(DEADLINE).await.expect("it closes");
+    drop(server);
+    within(client.until_connected(false)).await;
+    assert_eq!(client.dispatch(2).await, Err(DispatchError::NotConnected));
+    assert_eq!(*client.state(), [1]);
+
+    let server = list().preloaded(vec![7]).open().await.expect("it opens");
+    server.create_server(path.server()).await.expect("it listens again");
+    within(client.until_connected(true)).await;
+    assert_eq!(*client.state(), [7], "a fresh state from the new server");
+    client.dispatch(8).await.expect("it applies");
+    same(&server, &client).await;
+}
+
+#[tokio::test]
+async fn a10_a_relay_is_client_and_server_and_passes_dispatches_both_ways() {
+    let (upper, lower) = (Path::new(), Path::new());
+    let root = list().open().await.expect("it opens");
+    root.create_server(upper.server()).await.expect("it listens");
+    let relay = list().client(upper.client()).open().await.expect("it comes in sync");
+    relay.create_server(lower.server()).await.expect("it listens");
+    let leaf = list().client(lower.client()).open().await.expect("it comes in sync");
+    assert_eq!(relay.role(), [Role::Server, Role::Client]);
+    leaf.dispatch(1).await.expect("it applies");
+    relay.dispatch(2).await.expect("it applies");
+    root.dispatch(3).await.expect("it applies");
+    same(&root, &leaf).await;
+    same(&root, &relay).await;
+    assert_eq!(*leaf.state(), [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn a09_connected_goes_false_behind_a_relay_that_lost_its_server_and_comes_back() {
+    let (upper, lower) = (Path::new(), Path::new());
+    let root = list().open().await.expect("it opens");
+    root.create_server(upper.server()).await.expect("it listens");
+    let relay = list().client(upper.client()).open().await.expect("it comes in sync");
+    relay.create_server(lower.server()).await.expect("it listens");
+    let leaf = list().client(lower.client()).open().await.expect("it comes in sync");
+    root.close(DEADLINE).await.expect("it closes");
+    drop(root);
+    within(leaf.until_connected(false)).await;
+    let root = list().open().await.expect("it opens");
+    root.create_server(upper.server()).await.expect("it listens");
+    within(leaf.until_connected(true)).await;
+    leaf.dispatch(1).await.expect("it applies");
+    same(&root, &leaf).await;
+}
+
+#[tokio::test]
+async fn a10_a_store_with_a_history_becomes_a_client_and_says_rebased_once() {
+    let path = Path::new();
+    let server = list().preloaded(vec![1]).open().await.expect("it opens");
+    server.create_server(path.server()).await.expect("it listens");
+    let store = list().preloaded(vec![9]).open().await.expect("it opens");
+    store.dispatch(9).await.expect("it applies");
+    let (sender, mut jumps) = tokio::sync::mpsc::unbounded_channel();
+    let _subscription = store.subscribe(move |change| {
+        if let Change::Jumped { why, .. } = change {
+            let _ = sender.send(*why);
+        }
+    });
+    store.create_client(path.client()).expect("it becomes a client");
+    assert!(!store.connected(), "it stops ordering at the call");
+    within(store.until_connected(true)).await;
+    assert_eq!(*store.state(), [1]);
+    assert_eq!(within(jumps.recv()).await, Some(Jump::Rebased));
+    assert!(jumps.try_recv().is_err(), "once");
+    let again = store.create_client(path.client());
+    assert!(matches!(again, Err(Error::AlreadyClient(name)) if name == "list"));
+}
+
+#[tokio::test]
+async fn a05_a_wrong_password_is_refused_and_said_once() {
+    let path = Path::new();
+    let server = list().open().await.expect("it opens");
+    server.create_server(path.server()).await.expect("it listens");
+    let (sender, mut errors) = tokio::sync::mpsc::unbounded_channel();
+    let client = list()
+        .on_error(move |text| drop(sender.send(text.to_owned())))
+        .client(path.client().login("app", "wrong"))
+        .start()
+        .expect("it starts");
+    let error = within(errors.recv()).await.expect("it is said");
+    assert!(error.contains("refuses login"), "{error}");
+    assert!(!client.connected());
+}
+
+#[tokio::test]
+async fn a12_in_mode_snapshot_the_newest_state_arrives_and_dispatches_are_answered() {
+    let path = Path::new();
+    let server = list().mode(Mode::Snapshot).open().await.expect("it opens");
+    server.create_server(path.server()).await.expect("it listens");
+    let client = list().client(path.client()).open().await.expect("it comes in sync");
+    let outcomes = within(client.dispatch_many(0..200)).await;
+    assert!(outcomes.iter().all(Result::is_ok), "a node fed by snapshots gets answers too");
+    same(&server, &client).await;
+}
+
+#[tokio::test]
+async fn a13_both_forms_of_resync_leave_the_copies_the_same() {
+    for resync in [Resync::Verify(10), Resync::Snapshot(10), Resync::Off] {
+        let path = Path::new();
+        let server = list().resync(resync).open().await.expect("it opens");
+        server.create_server(path.server()).await.expect("it listens");
+        let client = list().client(path.client()).open().await.expect("it comes in sync");
+        for item in 0..50 {
+            client.dispatch(item).await.expect("it applies");
+        }
+        same(&server, &client).await;
+        assert_eq!(client.counters().divergences, 0);
+    }
+}
+
+#[tokio::test]
+async fn two_stores_of_other_names_or_schemas_refuse_each_other_in_words() {
+    let path = Path::new();
+    let server = list().open().await.expect("it opens");
+    server.create_server(path.server()).await.expect("it listens");
+    let (sender, mut errors) = tokio::sync::mpsc::unbounded_channel();
+    let sender = Arc::new(sender);
+    let told = Arc::clone(&sender);
+    let newer = list()
+        .schema_version(2)
+        .on_error(move |text| drop(told.send(text.to_owned())))
+        .client(path.client())
+        .start()
+        .expect("it starts");
+    let error = within(errors.recv()).await.expect("it is said");
+    assert!(error.contains("schema_version 2 there, 1 here"), "{error}");
+    assert!(!newer.connected());
+}
