@@ -84,6 +84,8 @@ pub struct Config {
     pub sessions_max: usize,
     /// Subscribers may be at most this many actions behind before they are told of a jump.
     pub events_max: usize,
+    /// ... and at most this many bytes of encoded actions.
+    pub events_bytes_max: usize,
     /// A bug to put in.
     #[cfg(feature = "mutants")]
     pub mutant: Option<Mutant>,
@@ -110,6 +112,7 @@ impl Config {
             stall_grace: Duration::from_millis(250),
             sessions_max: 4096,
             events_max: 4096,
+            events_bytes_max: 16 << 20,
             #[cfg(feature = "mutants")]
             mutant: None,
         }

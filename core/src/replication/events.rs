@@ -36,20 +36,25 @@ pub enum Change<A> {
     },
 }
 
-/// Changes that the notifier has not taken yet. The oldest give way to a jump.
+/// Changes that the notifier has not taken yet, bounded in number and in bytes. The oldest give
+/// way to a jump.
 #[derive(Debug)]
 pub struct Changes<A> {
-    ring: VecDeque<Change<A>>,
+    /// Changes, and how many bytes each is held to be.
+    ring: VecDeque<(Change<A>, usize)>,
     capacity: usize,
+    bytes: usize,
+    bytes_max: usize,
     wanted: bool,
     /// The version before the first change in the ring, once something was dropped.
     dropped: Option<(Version, Version)>,
 }
 
 impl<A> Changes<A> {
-    /// Nobody listens yet; at most `capacity` changes are kept.
-    pub fn new(capacity: usize) -> Self {
-        Changes { ring: VecDeque::new(), capacity: capacity.max(1), wanted: false, dropped: None }
+    /// Nobody listens yet; at most `capacity` changes of `bytes_max` bytes in all are kept.
+    pub fn new(capacity: usize, bytes_max: usize) -> Self {
+        let (ring, capacity) = (VecDeque::new(), capacity.max(1));
+        Changes { ring, capacity, bytes: 0, bytes_max, wanted: false, dropped: None }
     }
 
     /// Whether somebody listens; what happens while nobody does is not kept.
@@ -57,6 +62,7 @@ impl<A> Changes<A> {
         self.wanted = wanted;
         if !wanted {
             self.ring.clear();
+            self.bytes = 0;
             self.dropped = None;
         }
     }
@@ -66,14 +72,14 @@ impl<A> Changes<A> {
         self.ring.is_empty() && self.dropped.is_none()
     }
 
-    /// Adds a change.
-    pub fn push(&mut self, change: Change<A>) {
+    /// Adds a change, held to be of `bytes` bytes.
+    pub fn push(&mut self, change: Change<A>, bytes: usize) {
         if !self.wanted {
             return;
         }
-        if self.ring.len() >= self.capacity
-            && let Some(oldest) = self.ring.pop_front()
-        {
+        while self.ring.len() >= self.capacity || self.bytes + bytes > self.bytes_max {
+            let Some((oldest, bytes)) = self.ring.pop_front() else { break };
+            self.bytes -= bytes;
             let (from, to) = match oldest {
                 Change::Applied { version, .. } => {
                     (Version { seq: version.seq - 1, ..version }, version)
@@ -82,12 +88,15 @@ impl<A> Changes<A> {
             };
             self.dropped = Some((self.dropped.map_or(from, |dropped| dropped.0), to));
         }
-        self.ring.push_back(change);
+        self.bytes += bytes;
+        self.ring.push_back((change, bytes));
     }
 
     /// Everything that waits, oldest first; what was dropped comes first, as one jump.
     pub fn take(&mut self) -> VecDeque<Change<A>> {
-        let mut taken = std::mem::take(&mut self.ring);
+        let ring = std::mem::take(&mut self.ring);
+        let mut taken: VecDeque<_> = ring.into_iter().map(|(change, _)| change).collect();
+        self.bytes = 0;
         if let Some((from, to)) = self.dropped.take() {
             taken.push_front(Change::Jumped { why: Jump::Jumped, from, to });
         }
@@ -105,15 +114,24 @@ mod tests {
 
     #[test]
     fn a_subscriber_that_falls_behind_is_told_of_one_jump_and_then_every_action() {
-        let mut changes = Changes::new(3);
+        let mut changes = Changes::new(3, 100);
         changes.set_wanted(true);
         for seq in 1..=10 {
-            changes.push(Change::Applied { version: at(seq), action: seq });
+            changes.push(Change::Applied { version: at(seq), action: seq }, 1);
         }
         let told: Vec<_> = changes.take().into();
         assert_eq!(told[0], Change::Jumped { why: Jump::Jumped, from: at(0), to: at(7) });
         assert_eq!(told[1], Change::Applied { version: at(8), action: 8 });
         assert_eq!(told.len(), 4);
         assert!(changes.is_empty());
+    }
+    #[test]
+    fn what_waits_is_bounded_in_bytes_too() {
+        let mut changes = Changes::new(100, 10);
+        changes.set_wanted(true);
+        for seq in 1..=10 {
+            changes.push(Change::Applied { version: at(seq), action: seq }, 4);
+        }
+        assert_eq!(changes.take().len(), 3, "a jump and two actions");
     }
 }

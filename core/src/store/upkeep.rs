@@ -127,3 +127,9 @@ impl Upkeep {
         }
     }
 }
+
+impl Drop for Upkeep {
+    fn drop(&mut self) {
+        self.leave_home();
+    }
+}

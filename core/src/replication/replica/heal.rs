@@ -272,7 +272,7 @@ impl<M: Machine> Replica<M> {
             self.counters.divergences += 1;
             self.report(Report::Diverged(to));
         }
-        self.changes.push(Change::Jumped { why, from, to });
+        self.changes.push(Change::Jumped { why, from, to }, 0);
         if let Some(observer) = &mut self.observer {
             observer.jumped(from, to, self.history);
         }

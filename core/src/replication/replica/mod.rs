@@ -106,7 +106,7 @@ impl<M: Machine> Replica<M> {
         Replica {
             channel: channel_of(&config.store),
             log: Log::new(0, config.log_bytes_max),
-            changes: Changes::new(config.events_max),
+            changes: Changes::new(config.events_max, config.events_bytes_max),
             config,
             node,
             machine,
@@ -319,7 +319,8 @@ impl<M: Machine> Replica<M> {
         if self.observer.is_some() {
             self.observed.extend_from_slice(entry.bytes());
         }
-        self.changes.push(Change::Applied { version: self.version, action });
+        let change = Change::Applied { version: self.version, action };
+        self.changes.push(change, entry.payload.len());
         if flags & crate::wire::FLAG_DIGEST != 0 {
             self.start_digest();
         }
