@@ -6,22 +6,27 @@
 //! leaves says so: `Detach` upwards, [`GONE`] downwards, which also answers `Detach`; what was
 //! under way until then is dropped, so that a store that comes back never hears of its past.
 //!
+//! A fault of one store ends the connection, and who dialled makes another. The link between a
+//! master and a worker cannot be made again, so there only that store is taken off, and attaches
+//! anew a little later.
+//!
 //! All changes happen under the lock of the registry. Frames and wake-ups take only short locks
 //! of the connection's own.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
+use super::attached::{Attached, OnFault, Signals};
 use super::connection::Ending;
 use super::hello::{HELLO_BYTES_MAX, LINK_CHANNEL};
 use super::hub::Registry;
-use super::{Handle, Port, Ports, Side};
-use crate::replication::{LinkFault, LinkId};
+use super::{Port, Ports, Side};
+use crate::replication::LinkFault;
 use crate::wire::{
     Frame, Message, Reader, Refusal, RefusalKind, WireError, begin_frame, finish_frame,
 };
@@ -32,87 +37,30 @@ const GONE: u8 = 16;
 /// A peer may wait for, or be refused, at most this many stores that are not here.
 const MISSING_MAX: usize = 64;
 
-/// Links are numbered over the whole process.
-static NEXT_LINK: AtomicU64 = AtomicU64::new(1);
-
-/// How tasks and stores reach a connection.
-#[derive(Default)]
-pub(super) struct Signals {
-    /// There is something to write.
-    pub(super) to_write: Notify,
-    /// [`Signals::end`] was called.
-    pub(super) ended: Notify,
-    ending: Mutex<Option<Ending>>,
-}
-
-impl Signals {
-    /// Ends the connection; the first reason counts.
-    pub(super) fn end(&self, why: Ending) {
-        self.ending.lock().get_or_insert(why);
-        self.ended.notify_one();
-    }
-
-    pub(super) fn take_ending(&self) -> Option<Ending> {
-        self.ending.lock().take()
-    }
-}
-
-/// A store on a connection. This is the [`Handle`] that the store has.
-pub(super) struct Attached {
-    channel: u32,
-    link: LinkId,
-    port: Arc<dyn Port>,
-    frame_bytes_max: usize,
-    /// Its next bytes were not asked for yet.
-    wanted: AtomicBool,
-    /// It left; what still comes for it is dropped.
-    gone: AtomicBool,
-    signals: Arc<Signals>,
-}
-
-impl Handle for Attached {
-    fn wake(&self) {
-        if !self.wanted.swap(true, Ordering::AcqRel) {
-            self.signals.to_write.notify_one();
-        }
-    }
-
-    fn cut(&self, why: LinkFault) {
-        if !self.gone.load(Ordering::Acquire) {
-            self.signals.end(self.fault(why));
-        }
-    }
-}
-
-impl Attached {
-    fn fault(&self, fault: LinkFault) -> Ending {
-        Ending::Fault { store: self.port.name().to_owned(), fault }
-    }
-
-    /// Appends what the store wants to send, if it was woken; it is asked again until it writes
-    /// nothing.
-    pub(super) fn fill(&self, out: &mut Vec<u8>, budget: usize) {
-        if self.wanted.swap(false, Ordering::AcqRel) {
-            let before = out.len();
-            self.port.fill(self.link, out, budget);
-            if out.len() > before {
-                self.wanted.store(true, Ordering::Release);
-            }
-        }
-    }
-}
+/// A store that was taken off by a fault, or by its upstream, attaches again after this.
+const REST: Duration = Duration::from_millis(250);
 
 enum Channel {
     Attached(Arc<Attached>),
     /// The peer asked for a store that is not open here yet.
     Waiting(Frame),
     /// `Detach` was sent; what comes before [`GONE`] is dropped.
-    Leaving {
-        /// The upstream will not have it: no use to ask again.
-        refused: bool,
-    },
+    Leaving(Then),
+    /// It attaches again after [`REST`].
+    Resting,
     /// [`GONE`] was sent; what comes before the next `Attach` is dropped.
     Departed,
+}
+
+/// What becomes of a store after [`GONE`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    /// If it is registered again by then, it attaches at once.
+    Attach,
+    /// It attaches again after [`REST`].
+    Rest,
+    /// The upstream will not have it: no use to ask again.
+    Nothing,
 }
 
 #[derive(Default)]
@@ -138,17 +86,19 @@ pub(super) struct Shared {
     pub(super) signals: Arc<Signals>,
     pub(super) ports: Arc<Ports>,
     side: Side,
+    on_fault: OnFault,
     channels: Mutex<Channels>,
     frame_bytes_max: AtomicUsize,
 }
 
 impl Shared {
-    pub(super) fn new(peer: String, side: Side, ports: Arc<Ports>) -> Arc<Self> {
+    pub(super) fn new(peer: String, side: Side, on_fault: OnFault, ports: Arc<Ports>) -> Arc<Self> {
         Arc::new(Shared {
             peer,
             signals: Arc::default(),
             ports,
             side,
+            on_fault,
             channels: Mutex::default(),
             frame_bytes_max: AtomicUsize::new(HELLO_BYTES_MAX),
         })
@@ -175,13 +125,13 @@ impl Shared {
 
     /// Hands a frame to its store. `last` is the store of the frame before, as a shortcut.
     pub(super) fn receive(
-        &self,
+        self: &Arc<Self>,
         last: &mut Option<Arc<Attached>>,
         frame: Frame,
     ) -> Result<(), Ending> {
-        let same = last.as_ref().filter(|attached| {
-            attached.channel == frame.channel && !attached.gone.load(Ordering::Acquire)
-        });
+        let same = last
+            .as_ref()
+            .filter(|attached| attached.channel == frame.channel && !attached.is_gone());
         if let Some(attached) = same {
             return self.hand_over(attached, &frame);
         }
@@ -204,50 +154,77 @@ impl Shared {
             self.detached(&registry, frame.channel);
             return Ok(());
         }
-        let limit = attached.frame_bytes_max;
-        if frame.body.len() > limit {
-            let too_long = WireError::TooLong { len: frame.body.len(), limit };
-            return Err(attached.fault(too_long.into()));
-        }
-        match attached.port.receive(attached.link, frame) {
+        match attached.receive(frame) {
             Ok(()) => Ok(()),
-            Err(_) if attached.gone.load(Ordering::Acquire) => Ok(()),
-            Err(fault) => self.faulted(attached, fault),
+            Err(fault) if self.on_fault == OnFault::End => Err(attached.fault(fault)),
+            Err(fault) => {
+                self.take_off(attached, &fault);
+                Ok(())
+            }
         }
     }
 
-    /// An upstream that will not have one store goes on with the others of this process.
-    fn faulted(&self, attached: &Attached, fault: LinkFault) -> Result<(), Ending> {
+    /// Takes off the stores that asked to be cut.
+    pub(super) fn take_off_faulted(&self) {
+        for (attached, fault) in self.signals.take_faults() {
+            self.take_off(&attached, &fault);
+        }
+    }
+
+    fn take_off(&self, attached: &Attached, fault: &LinkFault) {
         let refused = matches!(fault, LinkFault::Refused(_) | LinkFault::Loop(_));
-        if !refused || self.side == Side::Downstream || self.ports.is_closed_set() {
-            return Err(attached.fault(fault));
-        }
+        let to = match self.side {
+            Side::Downstream => Channel::Departed,
+            Side::Upstream if refused => Channel::Leaving(Then::Nothing),
+            Side::Upstream => Channel::Leaving(Then::Rest),
+        };
         let registry = self.ports.lock();
-        self.depart(&registry, attached.channel, Channel::Leaving { refused: true });
+        if attached.is_gone() {
+            return;
+        }
+        self.depart(&registry, attached.channel, to);
         drop(registry);
-        attached.port.report(&format!(
-            "store {:?} is not served by {}: {fault}",
-            attached.port.name(),
-            self.peer
-        ));
-        Ok(())
+        let name = attached.port.name();
+        attached
+            .port
+            .report(&format!("the link of store {name:?} to {} is cut: {fault}", self.peer));
     }
 
-    fn hear_link(&self, frame: &Frame) -> Result<(), Ending> {
+    fn hear_link(self: &Arc<Self>, frame: &Frame) -> Result<(), Ending> {
         if frame.kind != GONE || self.side == Side::Downstream {
             return Err(Ending::Garbage(WireError::UnknownKind(frame.kind)));
         }
         let channel = Reader::new(&frame.body).u32("channel").map_err(Ending::Garbage)?;
         let registry = self.ports.lock();
-        let left = self.remove(channel);
-        let refused = matches!(left, Some(Channel::Leaving { refused: true }));
-        if let Some(Channel::Attached(attached)) = left {
-            attached.port.down(attached.link);
-        }
-        if let Some(port) = registry.ports.get(&channel).filter(|_| !refused) {
-            self.attach(&registry, port);
+        let then = match self.remove(channel) {
+            Some(Channel::Leaving(then)) => then,
+            Some(Channel::Attached(attached)) => {
+                attached.port.down(attached.link);
+                Then::Rest
+            }
+            _ => Then::Nothing,
+        };
+        match (then, registry.ports.get(&channel)) {
+            (Then::Attach, Some(port)) => self.attach(&registry, port),
+            (Then::Rest, Some(_)) => self.rest(channel),
+            _ => {}
         }
         Ok(())
+    }
+
+    fn rest(self: &Arc<Self>, channel: u32) {
+        self.insert(channel, Channel::Resting);
+        let shared = Arc::downgrade(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(REST).await;
+            let Some(shared) = shared.upgrade() else { return };
+            let registry = shared.ports.lock();
+            let resting =
+                matches!(shared.channels.lock().map.get(&channel), Some(Channel::Resting));
+            if let Some(port) = registry.ports.get(&channel).filter(|_| resting) {
+                shared.attach(&registry, port);
+            }
+        });
     }
 
     fn hear_unattached(&self, frame: Frame) -> Result<(), Ending> {
@@ -328,7 +305,10 @@ impl Shared {
     /// A store is no longer registered.
     pub(super) fn leave(&self, registry: &Registry, channel: u32) {
         match self.side {
-            Side::Upstream => self.depart(registry, channel, Channel::Leaving { refused: false }),
+            Side::Upstream => {
+                self.depart(registry, channel, Channel::Leaving(Then::Attach));
+                self.forget_rest(channel);
+            }
             Side::Downstream => self.depart(registry, channel, Channel::Departed),
         }
     }
@@ -338,22 +318,25 @@ impl Shared {
         let map = std::mem::take(&mut self.channels.lock().map);
         for channel in map.into_values() {
             if let Channel::Attached(attached) = channel {
-                attached.gone.store(true, Ordering::Release);
+                attached.leave();
                 attached.port.down(attached.link);
             }
         }
     }
 
-    fn attach(&self, _registry: &Registry, port: &Arc<dyn Port>) -> Arc<Attached> {
-        let attached = Arc::new(Attached {
-            channel: port.channel(),
-            link: LinkId(NEXT_LINK.fetch_add(1, Ordering::Relaxed)),
-            port: port.clone(),
-            frame_bytes_max: port.frame_bytes_max(),
-            wanted: AtomicBool::new(true),
-            gone: AtomicBool::new(false),
-            signals: self.signals.clone(),
-        });
+    fn forget_rest(&self, channel: u32) {
+        let mut channels = self.channels.lock();
+        if matches!(channels.map.get(&channel), Some(Channel::Resting)) {
+            channels.map.remove(&channel);
+        }
+    }
+
+    fn attach(&self, registry: &Registry, port: &Arc<dyn Port>) {
+        self.attached(registry, port);
+    }
+
+    fn attached(&self, _registry: &Registry, port: &Arc<dyn Port>) -> Arc<Attached> {
+        let attached = Attached::new(port, self.on_fault, &self.signals);
         self.frame_bytes_max.fetch_max(attached.frame_bytes_max, Ordering::Relaxed);
         port.up(attached.link, self.side, attached.clone());
         self.insert(attached.channel, Channel::Attached(attached.clone()));
@@ -368,8 +351,8 @@ impl Shared {
         port: &Arc<dyn Port>,
         frame: &Frame,
     ) -> Result<(), Ending> {
-        let attached = self.attach(registry, port);
-        port.receive(attached.link, frame).map_err(|fault| attached.fault(fault))
+        let attached = self.attached(registry, port);
+        attached.receive(frame).map_err(|fault| attached.fault(fault))
     }
 
     /// The peer no longer follows a store.
@@ -386,7 +369,7 @@ impl Shared {
         let mut channels = self.channels.lock();
         let Some(Channel::Attached(attached)) = channels.map.get(&channel) else { return };
         let attached = attached.clone();
-        attached.gone.store(true, Ordering::Release);
+        attached.leave();
         match to {
             Channel::Departed => write_gone(&mut channels.control, channel),
             _ => Message::Detach.write(&mut channels.control, channel),
@@ -409,7 +392,7 @@ impl Shared {
         channels.version += 1;
         let removed = channels.map.remove(&channel);
         if let Some(Channel::Attached(attached)) = &removed {
-            attached.gone.store(true, Ordering::Release);
+            attached.leave();
         }
         removed
     }

@@ -121,6 +121,7 @@ pub(super) async fn run(
         ending = read(shared, reader, buffer) => ending,
         ending = &mut writing.0 => ending.unwrap_or(Ending::Panicked),
         () = shared.signals.ended.notified() => Ending::ClosedHere,
+        () = take_off_faulted(shared) => Ending::ClosedHere,
         () = stopped(&mut stop) => {
             let _ = tokio::time::timeout(CLOSE_GRACE, &mut writing.0).await;
             Ending::ClosedHere
@@ -158,7 +159,15 @@ impl Drop for Joined {
     }
 }
 
-async fn read(shared: &Shared, mut reader: Reader, mut buffer: BytesMut) -> Ending {
+/// Never ends: takes off the stores that cannot go on.
+async fn take_off_faulted(shared: &Shared) {
+    loop {
+        shared.signals.faulted.notified().await;
+        shared.take_off_faulted();
+    }
+}
+
+async fn read(shared: &Arc<Shared>, mut reader: Reader, mut buffer: BytesMut) -> Ending {
     let mut room = *READ_BYTES.start();
     let mut last = None;
     loop {

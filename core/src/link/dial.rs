@@ -10,6 +10,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::attached::OnFault;
 use super::backoff::Backoff;
 use super::channels::Shared;
 use super::connection::{self, Ending, Stop, stopped};
@@ -203,7 +204,7 @@ impl Dialing {
             tracing::info!(store = self.port.name(), server = %self.address, "connected again");
         }
         let peer = format!("the server {}", self.address);
-        let shared = Shared::new(peer, Side::Upstream, self.ports.clone());
+        let shared = Shared::new(peer, Side::Upstream, OnFault::End, self.ports.clone());
         let began = Instant::now();
         let stall_after = self.options.stall_after;
         let ending = connection::run(socket, shared, stall_after, self.stop.clone()).await;

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use zeroize::Zeroizing;
 
+use super::attached::OnFault;
 use super::backoff::Backoff;
 use super::bind::{Accepted, Bound};
 use super::channels::Shared;
@@ -331,7 +332,7 @@ impl Inner {
             }
         }
         tracing::debug!(name, "a client logged in");
-        let shared = Shared::new(name, Side::Downstream, self.ports.clone());
+        let shared = Shared::new(name, Side::Downstream, OnFault::End, self.ports.clone());
         let ending = connection::run(socket, shared.clone(), self.options.stall_after, stop).await;
         match ending {
             Ending::Closed | Ending::ClosedHere => tracing::debug!(shared.peer, "{ending}"),

@@ -14,11 +14,12 @@
 //! | [`Dialer`] | a client: connects, logs in, comes back after a failure |
 //! | [`ipc`] | the link between a master and the workers it forks |
 //! | `hello` | what is said before a login |
-//! | `connection`, `channels` | one connection that is logged in, and which stores it carries |
+//! | `connection`, `channels`, `attached` | one connection that is logged in, and the stores it carries |
 //! | `bind`, `socket`, `backoff` | listening sockets, connected ones, and how long to wait |
 //! | [`LinkStats`] | bytes and system calls, counted at the socket |
 
 mod address;
+mod attached;
 mod backoff;
 mod bind;
 mod channels;

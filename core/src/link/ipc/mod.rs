@@ -4,6 +4,9 @@
 //! Nobody logs in: whoever has the socket got it from its master. The worker finds it by its
 //! environment, and takes itself for a worker only if the process that started it is the master
 //! named there; what a worker itself starts inherits the names, but is no worker.
+//!
+//! This link lasts as long as both processes do. A store that cannot go on, because its peer was
+//! silent for too long, say, is taken off alone, and attaches again a little later.
 
 mod inherit;
 
@@ -22,6 +25,7 @@ use tokio::task::JoinHandle;
 
 pub use inherit::{Inherited, inherited};
 
+use super::attached::OnFault;
 use super::channels::Shared;
 use super::connection::{self, Ending};
 use super::socket::Socket;
@@ -38,8 +42,9 @@ const MASTER_VARIABLE: &str = "SAMESTATE_MASTER_PID";
 /// a higher one could be where `Command` keeps the pipe by which it learns that `exec` failed.
 const WORKER_FD: i32 = 3;
 
-/// A peer that takes no bytes for this long is cut off.
-const STALL_AFTER: Duration = Duration::from_secs(10);
+/// A peer that takes no bytes is waited for: it may have been stopped for a while, this link cannot
+/// be made again, and its end shows by itself. What waits for it is one round of writing.
+const STALL_AFTER: Duration = Duration::MAX;
 
 /// Starts `command` as worker `number` of this process, and hands back the child and this end of
 /// the link. The child is not killed when its handle is dropped: it ends when the link does.
@@ -86,7 +91,7 @@ impl IpcLink {
         let (stop, stopping) = watch::channel(false);
         let (ended_sender, ended) = watch::channel(false);
         let socket = Socket::unix(stream, stats.clone());
-        let shared = Shared::new(peer, side, ports);
+        let shared = Shared::new(peer, side, OnFault::GoOn, ports);
         let task = tokio::spawn(async move {
             let ending = connection::run(socket, shared.clone(), STALL_AFTER, stopping).await;
             match ending {

@@ -193,4 +193,11 @@ impl Events {
             .filter(|event| matches!(event, Event::Report(text) if text.contains(words)))
             .count()
     }
+
+    /// How many links ended among what was told so far.
+    pub(super) fn ends_so_far(&mut self) -> usize {
+        std::iter::from_fn(|| self.0.try_recv().ok())
+            .filter(|event| matches!(event, Event::Down(_)))
+            .count()
+    }
 }

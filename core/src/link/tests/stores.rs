@@ -7,7 +7,7 @@ use tokio::net::UnixStream;
 
 use super::*;
 use crate::link::ipc::{IpcLink, inherited, spawn_worker};
-use crate::replication::LinkId;
+use crate::replication::{LinkFault, LinkId};
 use crate::wire::{Message, channel_of};
 
 /// A master and a worker in one process.
@@ -119,6 +119,37 @@ async fn a_store_that_its_master_refuses_leaves_the_others_alone() {
     at_refusing.down().await;
     let (link, _) = at_served_above.heard().await;
     carries(&served_above, link, &mut at_served, 1).await;
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_go_on_with_its_master_attaches_again_and_alone() {
+    let pair = Pair::new();
+    let (above, mut at_above) = pair.open_above("tasks");
+    let (_other_above, mut at_other_above) = pair.open_above("other");
+    let (below, mut at_below) = pair.open_below("tasks");
+    let (_other, mut at_other) = pair.open_below("other");
+    let mut links = (at_above.heard().await.0, at_below.up().await);
+    let silent = || LinkFault::Silent(Duration::from_secs(5));
+    for cut_above in [true, false] {
+        let events = match cut_above {
+            true => {
+                above.cut(links.0, silent());
+                &mut at_above
+            }
+            false => {
+                below.cut(links.1, silent());
+                &mut at_below
+            }
+        };
+        events.report("nothing was heard").await;
+        let again = (at_above.heard().await.0, at_below.up().await);
+        assert!(again.0 > links.0 && again.1 > links.1);
+        links = again;
+    }
+    carries(&above, links.0, &mut at_below, 1).await;
+    at_other_above.heard().await;
+    at_other.up().await;
+    assert_eq!((at_other.ends_so_far(), at_other_above.ends_so_far()), (0, 0));
 }
 
 #[tokio::test]

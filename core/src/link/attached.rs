@@ -1,0 +1,149 @@
+//! One store on one connection.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::connection::Ending;
+use super::{Handle, Port};
+use crate::replication::{LinkFault, LinkId};
+use crate::wire::{Frame, WireError};
+
+/// Links are numbered over the whole process.
+static NEXT_LINK: AtomicU64 = AtomicU64::new(1);
+
+/// What becomes of a connection when a store cannot go on with the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnFault {
+    /// It ends.
+    End,
+    /// It goes on with the other stores.
+    GoOn,
+}
+
+/// How tasks and stores reach a connection.
+#[derive(Default)]
+pub(super) struct Signals {
+    /// There is something to write.
+    pub(super) to_write: Notify,
+    /// [`Signals::end`] was called.
+    pub(super) ended: Notify,
+    /// There is something in `faults`.
+    pub(super) faulted: Notify,
+    ending: Mutex<Option<Ending>>,
+    faults: Mutex<Vec<(Arc<Attached>, LinkFault)>>,
+}
+
+impl Signals {
+    /// Ends the connection; the first reason counts.
+    pub(super) fn end(&self, why: Ending) {
+        self.ending.lock().get_or_insert(why);
+        self.ended.notify_one();
+    }
+
+    /// Which stores asked to be cut, on a connection that goes on without them.
+    pub(super) fn take_faults(&self) -> Vec<(Arc<Attached>, LinkFault)> {
+        std::mem::take(&mut *self.faults.lock())
+    }
+
+    pub(super) fn take_ending(&self) -> Option<Ending> {
+        self.ending.lock().take()
+    }
+}
+
+/// A store on a connection. This is the [`Handle`] that the store has.
+pub(super) struct Attached {
+    pub(super) channel: u32,
+    pub(super) link: LinkId,
+    pub(super) port: Arc<dyn Port>,
+    pub(super) frame_bytes_max: usize,
+    /// Its next bytes were not asked for yet.
+    wanted: AtomicBool,
+    /// It left; what still comes for it is dropped.
+    gone: AtomicBool,
+    on_fault: OnFault,
+    signals: Arc<Signals>,
+    me: Weak<Attached>,
+}
+
+impl Handle for Attached {
+    fn wake(&self) {
+        if !self.wanted.swap(true, Ordering::AcqRel) {
+            self.signals.to_write.notify_one();
+        }
+    }
+
+    fn cut(&self, why: LinkFault) {
+        if self.is_gone() {
+            return;
+        }
+        match (self.on_fault, self.me.upgrade()) {
+            (OnFault::GoOn, Some(me)) => {
+                self.signals.faults.lock().push((me, why));
+                self.signals.faulted.notify_one();
+            }
+            _ => self.signals.end(self.fault(why)),
+        }
+    }
+}
+
+impl Attached {
+    /// A new link of this store, which it has not been told of yet.
+    pub(super) fn new(
+        port: &Arc<dyn Port>,
+        on_fault: OnFault,
+        signals: &Arc<Signals>,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|me| Attached {
+            channel: port.channel(),
+            link: LinkId(NEXT_LINK.fetch_add(1, Ordering::Relaxed)),
+            port: port.clone(),
+            frame_bytes_max: port.frame_bytes_max(),
+            wanted: AtomicBool::new(true),
+            gone: AtomicBool::new(false),
+            on_fault,
+            signals: signals.clone(),
+            me: me.clone(),
+        })
+    }
+
+    /// Why a connection ends that this store cannot go on with.
+    pub(super) fn fault(&self, fault: LinkFault) -> Ending {
+        Ending::Fault { store: self.port.name().to_owned(), fault }
+    }
+
+    /// Hands a frame to the store; what comes after it left is dropped.
+    pub(super) fn receive(&self, frame: &Frame) -> Result<(), LinkFault> {
+        let limit = self.frame_bytes_max;
+        if frame.body.len() > limit {
+            return Err(WireError::TooLong { len: frame.body.len(), limit }.into());
+        }
+        match self.port.receive(self.link, frame) {
+            Err(_) if self.is_gone() => Ok(()),
+            result => result,
+        }
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    /// From here on it gets and gives nothing; the store is to be told.
+    pub(super) fn leave(&self) {
+        self.gone.store(true, Ordering::Release);
+    }
+
+    /// Appends what the store wants to send, if it was woken; it is asked again until it writes
+    /// nothing.
+    pub(super) fn fill(&self, out: &mut Vec<u8>, budget: usize) {
+        if self.wanted.swap(false, Ordering::AcqRel) {
+            let before = out.len();
+            self.port.fill(self.link, out, budget);
+            if out.len() > before {
+                self.wanted.store(true, Ordering::Release);
+            }
+        }
+    }
+}
