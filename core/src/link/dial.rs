@@ -242,7 +242,8 @@ impl Dialing {
     /// Reports what was not the last thing said already.
     fn say(&mut self, text: String, wait: Duration) {
         if self.reported.as_ref() != Some(&text) {
-            self.port.report(&format!("{text}; trying again in {wait:?}"));
+            let wait_ms = wait.as_millis();
+            self.port.report(&format!("{text}; trying again in {wait_ms} ms"));
             self.reported = Some(text);
         }
     }

@@ -119,7 +119,7 @@ async fn a_wrong_password_is_reported_once_and_tried_slowly() {
     let _dialer = dial(listener.address(), options, client);
     let report = at_client.report("failed to connect").await;
     assert!(
-        report.contains("the password is wrong") && report.contains("again in 50ms"),
+        report.contains("the password is wrong") && report.contains("again in 50 ms"),
         "{report}"
     );
     at_server.report("was not let in").await;
@@ -229,5 +229,5 @@ async fn a_store_that_the_server_does_not_have_is_refused_in_words_on_both_sides
     let _dialer = dial(listener.address(), ClientOptions::default(), client.clone());
     at_server.report("store `wishes` is not served here").await;
     let report = at_client.report("store `wishes` is not served here").await;
-    assert!(report.contains("again in 30s"), "{report}");
+    assert!(report.contains("again in 30000 ms"), "{report}");
 }
