@@ -4,10 +4,12 @@
 //! complaints to standard error, and every verb ends with one of [`ExitCode`]'s numbers.
 
 mod args;
+mod compare;
 mod exit;
 mod explain;
 mod list;
 mod new;
+mod report;
 mod schema;
 mod terminal;
 mod validate;
@@ -41,6 +43,8 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
+    Report(report::Report),
+    Compare(compare::Compare),
     Validate(validate::Validate),
     Explain(explain::Explain),
     List(list::List),
@@ -51,6 +55,8 @@ enum Verb {
 /// Runs the program as its command line says.
 pub fn main() -> ExitCode {
     match Cli::parse().verb {
+        Verb::Report(verb) => verb.run(),
+        Verb::Compare(verb) => verb.run(),
         Verb::Validate(verb) => verb.run(),
         Verb::Explain(verb) => verb.run(),
         Verb::List(verb) => verb.run(),
