@@ -4,12 +4,11 @@
 //! complaints to standard error, and every verb ends with one of [`ExitCode`]'s numbers.
 
 mod args;
-mod compare;
 mod exit;
 mod explain;
 mod list;
 mod new;
-mod report;
+mod node;
 mod schema;
 mod terminal;
 mod validate;
@@ -43,24 +42,23 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
-    Report(report::Report),
-    Compare(compare::Compare),
     Validate(validate::Validate),
     Explain(explain::Explain),
     List(list::List),
     Schema(schema::Schema),
     New(new::New),
+    #[command(hide = true)]
+    Node(node::Node),
 }
 
 /// Runs the program as its command line says.
 pub fn main() -> ExitCode {
     match Cli::parse().verb {
-        Verb::Report(verb) => verb.run(),
-        Verb::Compare(verb) => verb.run(),
         Verb::Validate(verb) => verb.run(),
         Verb::Explain(verb) => verb.run(),
         Verb::List(verb) => verb.run(),
         Verb::Schema(verb) => verb.run(),
         Verb::New(verb) => verb.run(),
+        Verb::Node(verb) => verb.run(),
     }
 }

@@ -126,6 +126,8 @@ pub enum ToNode {
 pub struct NodeDelta {
     /// When it was cut.
     pub at_ns: u64,
+    /// How often the node had become a client by then, as events of the plan told it.
+    pub era: u32,
     /// Store by store.
     pub stores: BTreeMap<String, StoreDelta>,
     /// Comparisons of two stores, by the observation's position in [`Plan::observe`].

@@ -1,0 +1,32 @@
+//! `samestate node`: started by `run`, and by nobody else.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::exit::ExitCode;
+use crate::processes::node;
+
+/// Be a node process of a run
+#[derive(Args, Debug)]
+pub(super) struct Node {
+    /// The run's folder
+    #[arg(long, value_name = "DIR")]
+    run: PathBuf,
+
+    /// The cluster that this process is the master of, or a worker in
+    #[arg(long, value_name = "NAME")]
+    cluster: String,
+}
+
+impl Node {
+    pub(super) fn run(self) -> ExitCode {
+        match node::main(&self.run, &self.cluster) {
+            Ok(()) => ExitCode::Pass,
+            Err(error) => {
+                eprintln!("error: a node of cluster `{}`: {error}", self.cluster);
+                ExitCode::NotDone
+            }
+        }
+    }
+}

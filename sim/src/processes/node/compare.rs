@@ -1,0 +1,59 @@
+//! Two stores of one node, held together at instants that the plan draws.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::clock::{Stop, sleep_until};
+use super::store::{AnyStore, HeldState};
+use crate::load::Samplings;
+use crate::measure::Samples;
+use crate::processes::control::now_ns;
+
+/// What comparisons found since they were last taken, by the observation's position in the plan.
+pub(super) type Found = Arc<Mutex<BTreeMap<usize, Samples>>>;
+
+/// One observation of two stores.
+pub(super) struct Comparison {
+    /// Its position in the plan.
+    pub(super) index: usize,
+    /// The two stores.
+    pub(super) stores: [Arc<dyn AnyStore>; 2],
+    /// How often.
+    pub(super) every: Duration,
+    /// For how long the run lasts.
+    pub(super) length: Duration,
+    /// What the plan draws from.
+    pub(super) seed: u64,
+}
+
+/// Compares until the run's end.
+pub(super) async fn run(comparison: Comparison, begin_ns: u64, found: Found, stop: Arc<Stop>) {
+    let Comparison { index, stores: [one, other], every, length, seed } = comparison;
+    let joined_ns = now_ns();
+    let instants = Samplings::new(every, length, seed, index as u64);
+    let instants = instants.map(|at| begin_ns + at.as_nanos() as u64);
+    for instant_ns in instants.filter(|instant_ns| *instant_ns >= joined_ns) {
+        sleep_until(instant_ns).await;
+        if stop.stopped() {
+            return;
+        }
+        let (one, other) = (one.held(), other.held());
+        let compared = tokio::task::spawn_blocking(move || same(&*one, &*other));
+        if let Ok(same) = compared.await {
+            found.lock().entry(index).or_default().record(same);
+        }
+    }
+}
+
+/// Whether two states are the same: one the mirror of the other, or both of one kind.
+fn same(one: &dyn HeldState, other: &dyn HeldState) -> bool {
+    match (one.mirrored(), other.mirrored()) {
+        (None, Some(mirror)) => one.is(mirror),
+        (Some(mirror), None) => other.is(mirror),
+        (Some(first), Some(second)) => first == second || one.is(second) || other.is(first),
+        (None, None) => other.serialised().is_ok_and(|serialised| one.is(&serialised)),
+    }
+}

@@ -1,0 +1,32 @@
+//! The program that each node process of a run is.
+//!
+//! It joins its cluster, opens the stores that the plan gives it, connects them, and says that it
+//! is ready. Told to start, it dispatches what the plan's loads say, mirrors and compares stores,
+//! and ten times a second hands what it saw to the runner. It decides nothing: whether the run
+//! went well is for the runner to say.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `program` | a node's life, from joining its cluster to leaving it |
+//! | `session` | the conversation with the runner |
+//! | `open` | opens the stores of the plan, and connects them |
+//! | `store` | one open store, whose types nobody else knows |
+//! | `recorder` | what a store's dispatches came to, until the next delta takes it |
+//! | `open_loop`, `closed_loop` | the load |
+//! | `mirror`, `compare` | one store's state into another, and two stores held together |
+//! | `clock` | waiting for an instant, closely |
+//! | `log` | the node's own log file |
+
+mod clock;
+mod closed_loop;
+mod compare;
+mod log;
+mod mirror;
+mod open;
+mod open_loop;
+mod program;
+mod recorder;
+mod session;
+mod store;
+
+pub use program::{NodeError, main};

@@ -1,0 +1,182 @@
+//! Opens the stores that the plan gives a node, and connects them.
+
+use std::num::NonZeroU64;
+use std::path::Path;
+use std::sync::Arc;
+
+use samestate::{Client, Cluster, Mode, Resync, Server, StoreBuilder, create_store};
+
+use super::NodeError;
+use super::store::{AnyStore, OpenStore};
+use crate::invariants::Witness;
+use crate::load::{Params, Poison, Reducer, Registry, Shipped, Visitor};
+use crate::processes::control::{Briefing, now_ns};
+use crate::scenario::{self, Address, Arrival, LoadPlan, NodePlan, StorePlan, Upstream};
+
+/// Where stores tell what went wrong.
+pub(super) type Tell = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// What a node opens its stores with.
+pub(super) struct Opener<'a> {
+    pub(super) cluster: &'a Cluster,
+    pub(super) briefing: &'a Briefing,
+    pub(super) node: &'a NodePlan,
+    pub(super) folder: &'a Path,
+    pub(super) tell: Tell,
+}
+
+impl Opener<'_> {
+    /// Opens all stores of the node, and serves those that have clients. Does not wait until they
+    /// are in sync.
+    pub(super) async fn open_all(&self) -> Result<Vec<Arc<dyn AnyStore>>, NodeError> {
+        let mut stores = Vec::new();
+        for name in self.node.stores.keys() {
+            stores.push(self.open(name)?);
+        }
+        for link in self.briefing.plan.links.iter().filter(|link| link.server == self.node.id) {
+            for store in stores.iter().filter(|store| link.stores.iter().any(|l| l == store.name()))
+            {
+                let mut server = self.server(&link.address);
+                if let Some(login) = &link.login {
+                    server = server.login(&login.name, &login.password);
+                }
+                store.serve(server).await?;
+            }
+        }
+        Ok(stores)
+    }
+
+    fn open(&self, name: &str) -> Result<Arc<dyn AnyStore>, NodeError> {
+        let plan = &self.briefing.plan;
+        let unplanned = || NodeError::Unplanned(format!("store `{name}`"));
+        let store = plan.stores.get(name).ok_or_else(unplanned)?;
+        let (tree, member) = plan.topology.replica(name, self.node.id).ok_or_else(unplanned)?;
+        let client = match member.upstream {
+            Some(Upstream::Server { link, .. }) => Some(self.client(link)?),
+            Some(Upstream::Master(_)) | None => None,
+        };
+        let is_root = tree.root == self.node.id;
+        Shipped::visit(&store.reducer, Open { opener: self, store, client, is_root })?
+    }
+
+    fn server(&self, address: &Address) -> Server {
+        match address {
+            Address::Tcp(port) => Server::tcp(format!("127.0.0.1:{port}")),
+            Address::Unix(path) => Server::unix(self.folder.join(path)),
+        }
+    }
+
+    /// How this node follows the server of a link.
+    pub(super) fn client(&self, link: usize) -> Result<Client, NodeError> {
+        let unplanned = || NodeError::Unplanned(format!("link {link}"));
+        let plan = self.briefing.plan.links.get(link).ok_or_else(unplanned)?;
+        let mut client = match self.briefing.dialled(link).ok_or_else(unplanned)? {
+            Address::Tcp(port) => Client::tcp(format!("127.0.0.1:{port}")),
+            Address::Unix(path) => Client::unix(self.folder.join(path)),
+        };
+        if let Some(login) = &plan.login {
+            client = client.login(&login.name, &login.password);
+        }
+        if let Some(longest) = plan.backoff_max {
+            client = client.backoff_max(longest);
+        }
+        Ok(client)
+    }
+
+    /// The loads that this node dispatches into a store.
+    fn loads(&self, store: &str) -> impl Iterator<Item = &LoadPlan> {
+        let loads = self.briefing.plan.phases.iter().flat_map(|phase| &phase.load);
+        loads.filter(move |load| load.at == self.node.id && load.store == store)
+    }
+}
+
+/// How a load's actions are made.
+pub(super) fn params(store: &StorePlan, load: &LoadPlan) -> Params {
+    let every =
+        |every: Option<std::num::NonZeroU32>| every.map_or(0, |every| u64::from(every.get()));
+    let payload_bytes =
+        load.payload_bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    Params {
+        state_bytes: store.size_bytes,
+        payload_bytes,
+        poison: Poison {
+            reject_every: every(load.poison.reject_every),
+            panic_every: every(load.poison.panic_every),
+        },
+    }
+}
+
+/// Opens a store with the types of its reducer.
+struct Open<'a> {
+    opener: &'a Opener<'a>,
+    store: &'a StorePlan,
+    client: Option<Client>,
+    is_root: bool,
+}
+
+impl Visitor for Open<'_> {
+    type Output = Result<Arc<dyn AnyStore>, NodeError>;
+
+    fn visit<R: Reducer>(self) -> Self::Output {
+        let Opener { cluster, node, tell, .. } = self.opener;
+        let plan = &self.opener.briefing.plan;
+        let name = &*self.store.name;
+        // A process without workers is a store's own master: it has no role until it has a peer.
+        let builder: StoreBuilder<R::State, R::Action> = match plan.workers(&node.cluster).next() {
+            Some(_) => cluster.create_store(name, R::reduce),
+            None => create_store(name, R::reduce),
+        };
+        let tell = Arc::clone(tell);
+        let mut builder = self.configured(builder).on_error(move |text| tell(text));
+        if R::PERSISTENT {
+            builder = builder.persistent();
+        }
+        let store = builder.start()?;
+        let (version, clock) = (store.version(), Arc::new(now_ns));
+        let witness = if self.is_root {
+            let kept = crate::invariants::KEPT_BYTES_MAX;
+            Witness::of_root(name, &*node.name, clock, (version, 0), version.epoch, kept)
+        } else {
+            Witness::of_replica(&*node.name, clock, version, 0)
+        };
+        let params = Params { state_bytes: self.store.size_bytes, ..Params::default() };
+        Ok(Arc::new(OpenStore::<R>::watched(store, &node.name, params, witness)))
+    }
+}
+
+impl Open<'_> {
+    fn configured<S, A>(&self, builder: StoreBuilder<S, A>) -> StoreBuilder<S, A>
+    where
+        S: samestate::store::State,
+        A: samestate::store::Action,
+    {
+        let mode = match self.opener.node.stores.get(&self.store.name) {
+            Some(scenario::Mode::Action) => Mode::Action,
+            Some(scenario::Mode::Snapshot) | None => Mode::Snapshot,
+        };
+        let resync = match self.store.resync {
+            scenario::Resync::Snapshot(every) => Resync::Snapshot(NonZeroU64::get(every)),
+            scenario::Resync::Verify(every) => Resync::Verify(NonZeroU64::get(every)),
+            scenario::Resync::Off => Resync::Off,
+        };
+        let in_flight = self.opener.loads(&self.store.name).filter_map(|load| match load.arrival {
+            Arrival::Closed(closed) => Some(closed.in_flight.get() as usize),
+            _ => None,
+        });
+        let window = in_flight.max();
+        let mut builder = builder.mode(mode).resync(resync);
+        if let Some(bytes) = self.store.log_bytes {
+            builder = builder.log_bytes_max(usize::try_from(bytes).unwrap_or(usize::MAX));
+        }
+        if let Some(window) = window.filter(|window| *window > WINDOW_USUAL) {
+            builder = builder.window(window);
+        }
+        if let Some(client) = &self.client {
+            builder = builder.client(client.clone());
+        }
+        builder
+    }
+}
+
+/// How many dispatches a store has under way at most unless it is told otherwise.
+const WINDOW_USUAL: usize = 4096;

@@ -1,0 +1,129 @@
+//! An open loop: dispatches at instants that do not wait for answers.
+//!
+//! A thread of its own makes each action before its instant, waits for that and dispatches. What
+//! does not resolve at once resolves in the background. What the thread comes too late for is
+//! still made, and timed from the instant at which it was intended; what was not made when the
+//! load is stopped is said to be missed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::SeedableRng;
+use samestate::Dispatching;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use super::clock::{Stop, wait_until, wake_on_time};
+use super::recorder::Source;
+use super::store::OpenStore;
+use crate::load::{Arrivals, Params, Reducer};
+use crate::processes::control::{encode, now_ns};
+use crate::scenario::LoadPlan;
+
+/// When and with what a load dispatches.
+#[derive(Clone, Debug)]
+pub(super) struct Shift {
+    /// The load.
+    pub(super) load: LoadPlan,
+    /// How its actions are made.
+    pub(super) params: Params,
+    /// When its phase begins.
+    pub(super) begin_ns: u64,
+    /// How long its phase lasts.
+    pub(super) length: Duration,
+    /// What the plan draws from.
+    pub(super) seed: u64,
+}
+
+impl Shift {
+    /// When its phase ends.
+    pub(super) fn end_ns(&self) -> u64 {
+        self.begin_ns + self.length.as_nanos() as u64
+    }
+
+    /// What its actions are drawn from.
+    pub(super) fn random(&self) -> rand_pcg::Pcg64 {
+        let stream = self.load.stream.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        rand_pcg::Pcg64::seed_from_u64(self.seed ^ stream)
+    }
+}
+
+/// A dispatch under way.
+struct Pending {
+    dispatching: Dispatching,
+    intended_ns: u64,
+    issued_ns: u64,
+    payload: Option<Vec<u8>>,
+}
+
+/// Runs the load on a thread of its own, which ends with its phase.
+pub(super) fn run<R: Reducer>(
+    store: Arc<OpenStore<R>>,
+    shift: Shift,
+    stop: Arc<Stop>,
+) -> std::io::Result<()> {
+    let runtime = Handle::current();
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let source = Source::Load(shift.load.stream);
+    runtime.spawn(resolve(Arc::clone(&store), source, receiver));
+    let work = move || {
+        let _inside = runtime.enter();
+        generate(&store, &shift, &stop, &sender);
+    };
+    std::thread::Builder::new().name("load".to_owned()).spawn(work)?;
+    Ok(())
+}
+
+fn generate<R: Reducer>(
+    store: &OpenStore<R>,
+    shift: &Shift,
+    stop: &Stop,
+    pending: &mpsc::UnboundedSender<Pending>,
+) {
+    wake_on_time();
+    let source = Source::Load(shift.load.stream);
+    let mut random = shift.random();
+    let arrivals = Arrivals::new(&shift.load.arrival, shift.length, shift.seed, shift.load.stream);
+    let joined_ns = now_ns();
+    let mut instants = arrivals.map(|at| shift.begin_ns + at.as_nanos() as u64).enumerate();
+    // A node that was started again has nothing to make up for.
+    let mut next = instants.find(|(_, intended_ns)| *intended_ns >= joined_ns);
+    while let Some((n, intended_ns)) = next {
+        let action = R::action(&mut random, n as u64, &shift.params);
+        let payload = encode(&action).ok();
+        if !wait_until(intended_ns, stop) {
+            return;
+        }
+        if stop.stopped() && now_ns() - intended_ns > LATE_NS_MAX {
+            let late = instants.take_while(|(_, intended_ns)| !stop.before(*intended_ns));
+            store.recorder.missed(source, 1 + late.count() as u64);
+            return;
+        }
+        let issued_ns = now_ns();
+        store.recorder.issued(source, 1);
+        let dispatching = store.store.dispatch(action);
+        if let Some(result) = dispatching.now() {
+            store.record(source, (intended_ns, issued_ns), result, payload.as_deref());
+        } else {
+            // The receiver lives as long as this sender.
+            let _ = pending.send(Pending { dispatching, intended_ns, issued_ns, payload });
+        }
+        next = instants.next();
+    }
+}
+
+/// What is this late when the load is stopped is not made any more.
+const LATE_NS_MAX: u64 = 1_000_000_000;
+
+/// Records dispatches as they resolve: a store resolves those of one handle in their order.
+async fn resolve<R: Reducer>(
+    store: Arc<OpenStore<R>>,
+    source: Source,
+    mut pending: mpsc::UnboundedReceiver<Pending>,
+) {
+    while let Some(Pending { dispatching, intended_ns, issued_ns, payload }) = pending.recv().await
+    {
+        let result = dispatching.await;
+        store.record(source, (intended_ns, issued_ns), &result, payload.as_deref());
+    }
+}

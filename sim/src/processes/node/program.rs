@@ -1,0 +1,364 @@
+//! A node's life, from joining its cluster to leaving it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use samestate::link::LinkStats;
+use samestate::{Cluster, DispatchError, Subscription};
+use tokio::task::JoinHandle;
+
+use super::clock::{Stop, sleep_until};
+use super::compare::{self, Comparison, Found};
+use super::log::Log;
+use super::mirror;
+use super::open::{Opener, Tell, params};
+use super::open_loop::Shift;
+use super::session::{Outbox, Session};
+use super::store::AnyStore;
+use crate::load::UnknownReducer;
+use crate::processes::control::{
+    Briefing, ControlError, LinkFigures, NodeDelta, ToNode, ToRunner, now_ns,
+};
+use crate::scenario::{Arrival, NodePlan, Observation, Plan};
+
+/// How often a delta is cut: at the multiples of this, on the clock that all nodes share, so that
+/// the digests that go with it are often of one version.
+const DELTA_NS: u64 = 100_000_000;
+
+/// How long a worker that was killed may take to be reaped before it is forked again.
+const REAPED_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long stores and workers may take to close.
+const CLOSED_WITHIN: Duration = Duration::from_secs(2);
+
+/// A store into which no more than this is dispatched a second has a subscriber that checks what
+/// it is told; past it, checking would be measured along with the store.
+const CHECKED_PER_S_MAX: f64 = 2_000.0;
+
+/// Why a node could not do what the plan says.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// The runtime could not be started.
+    #[error("the node's runtime could not be started: {0}")]
+    Runtime(std::io::Error),
+    /// A load's thread could not be started.
+    #[error("a load's thread could not be started: {0}")]
+    Thread(std::io::Error),
+    /// The conversation with the runner failed.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The library refused something.
+    #[error(transparent)]
+    Library(#[from] samestate::Error),
+    /// A store could not be brought into its first state.
+    #[error("the store's first state could not be dispatched: {0}")]
+    Opening(#[from] DispatchError),
+    /// A reducer has no such name.
+    #[error(transparent)]
+    Reducer(#[from] UnknownReducer),
+    /// The process is no node of the plan.
+    #[error("the plan has no {0}: is the briefing of another run?")]
+    Unplanned(String),
+}
+
+/// The life of a node process of `cluster`, in the run whose folder that is: returns once the
+/// runner said to exit, or is gone.
+pub fn main(folder: &Path, cluster: &str) -> Result<(), NodeError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(NodeError::Runtime)?;
+    let lived = runtime.block_on(live(folder, cluster));
+    // Threads of loads that were stopped end with the process.
+    runtime.shutdown_background();
+    lived
+}
+
+async fn live(folder: &Path, cluster_name: &str) -> Result<(), NodeError> {
+    let cluster = Cluster::join()?;
+    let briefing = Briefing::read(folder)?;
+    let worker = cluster.worker();
+    let plan = briefing.plan.nodes.iter().find(|node| {
+        node.cluster == cluster_name && node.worker.map_or(0, |number| number as usize) == worker
+    });
+    let missing = || NodeError::Unplanned(format!("worker {worker} of cluster `{cluster_name}`"));
+    let plan = plan.ok_or_else(missing)?.clone();
+    let session = Session::begin(folder, plan.id).await?;
+    let outbox = session.outbox();
+    let mut node = Node::new(folder, briefing, plan, cluster, &outbox);
+    let lived = node.serve(session).await;
+    if let Err(error) = &lived {
+        node.log.line(&format!("ends: {error}"));
+    }
+    lived
+}
+
+struct Node {
+    folder: std::path::PathBuf,
+    briefing: Arc<Briefing>,
+    plan: NodePlan,
+    cluster: Cluster,
+    outbox: Outbox,
+    log: Arc<Log>,
+    tell: Tell,
+    stores: BTreeMap<String, Arc<dyn AnyStore>>,
+    found: Found,
+    stop: Arc<Stop>,
+    era: u32,
+    started: bool,
+    drained: bool,
+    subscriptions: Vec<Subscription>,
+    getting_ready: Option<JoinHandle<()>>,
+}
+
+impl Node {
+    fn new(
+        folder: &Path,
+        briefing: Briefing,
+        plan: NodePlan,
+        cluster: Cluster,
+        outbox: &Outbox,
+    ) -> Self {
+        let log = Arc::new(Log::open(folder, &plan.name));
+        let (to_log, to_runner) = (Arc::clone(&log), outbox.clone());
+        let tell: Tell = Arc::new(move |text: &str| {
+            to_log.line(text);
+            to_runner.put(ToRunner::Problem { fatal: false, text: text.to_owned() });
+        });
+        Node {
+            folder: folder.to_owned(),
+            briefing: Arc::new(briefing),
+            plan,
+            cluster,
+            outbox: outbox.clone(),
+            log,
+            tell,
+            stores: BTreeMap::new(),
+            found: Found::default(),
+            stop: Arc::default(),
+            era: 0,
+            started: false,
+            drained: false,
+            subscriptions: Vec::new(),
+            getting_ready: None,
+        }
+    }
+
+    fn scenario(&self) -> &Plan {
+        &self.briefing.plan
+    }
+
+    async fn serve(&mut self, mut session: Session) -> Result<(), NodeError> {
+        let served = match self.open().await {
+            Ok(()) => self.converse(&mut session).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &served {
+            self.outbox.put(ToRunner::Problem { fatal: true, text: error.to_string() });
+        }
+        session.end().await;
+        // What does not close in time ends with the process.
+        let _ = tokio::time::timeout(CLOSED_WITHIN, self.cluster.close()).await;
+        served
+    }
+
+    /// Opens the stores, and forks the workers, which open theirs.
+    async fn open(&mut self) -> Result<(), NodeError> {
+        let opener = self.opener();
+        let stores = opener.open_all().await?;
+        self.stores = stores.into_iter().map(|store| (store.name().to_owned(), store)).collect();
+        if self.plan.is_master() {
+            let workers = self.scenario().workers(&self.plan.cluster).count();
+            self.cluster.fork(workers)?;
+        }
+        self.get_ready();
+        Ok(())
+    }
+
+    fn opener(&self) -> Opener<'_> {
+        Opener {
+            cluster: &self.cluster,
+            briefing: &self.briefing,
+            node: &self.plan,
+            folder: &self.folder,
+            tell: Arc::clone(&self.tell),
+        }
+    }
+
+    /// Says that it is ready once all stores are in sync and in their first state.
+    fn get_ready(&mut self) {
+        for (name, store) in &self.stores {
+            if self.is_checked(name) {
+                self.subscriptions.push(store.check_subscriber());
+            }
+        }
+        for plan in self.scenario().mirrors.iter().filter(|mirror| mirror.at == self.plan.id) {
+            if let (Some(from), Some(to)) = (self.stores.get(&plan.from), self.stores.get(&plan.to))
+            {
+                mirror::run(Arc::clone(from), Arc::clone(to));
+            }
+        }
+        let topology = &self.scenario().topology;
+        let is_root = |name: &str| {
+            topology.replica(name, self.plan.id).is_some_and(|found| found.0.root == self.plan.id)
+        };
+        let stores: Vec<_> =
+            self.stores.iter().map(|(name, store)| (Arc::clone(store), is_root(name))).collect();
+        let outbox = self.outbox.clone();
+        self.getting_ready = Some(tokio::spawn(async move {
+            for (store, is_root) in stores {
+                store.synced().await;
+                if is_root && let Err(error) = store.begin().await {
+                    let text = NodeError::from(error).to_string();
+                    outbox.put(ToRunner::Problem { fatal: true, text });
+                    return;
+                }
+            }
+            outbox.put(ToRunner::Ready);
+        }));
+    }
+
+    /// Whether a subscriber checks what the store tells.
+    fn is_checked(&self, store: &str) -> bool {
+        let loads = self.scenario().phases.iter().flat_map(|phase| &phase.load);
+        let rate = |arrival: &Arrival| match arrival {
+            Arrival::Every(every) => 1.0 / every.get().as_secs_f64(),
+            Arrival::Rate(rate) | Arrival::Poisson(rate) => rate.get(),
+            Arrival::Burst(burst) => f64::from(burst.of.get()) / burst.every.get().as_secs_f64(),
+            Arrival::Ramp(ramp) => ramp.from.get().max(ramp.to.get()),
+            Arrival::Closed(_) => f64::INFINITY,
+        };
+        let total: f64 =
+            loads.filter(|load| load.store == store).map(|load| rate(&load.arrival)).sum();
+        total <= CHECKED_PER_S_MAX
+    }
+
+    async fn converse(&mut self, session: &mut Session) -> Result<(), NodeError> {
+        loop {
+            let next_ns = (now_ns() / DELTA_NS + 1) * DELTA_NS;
+            let message = tokio::select! {
+                message = session.next() => message,
+                () = sleep_until(next_ns) => {
+                    if !self.drained {
+                        self.stores.values().for_each(|store| store.sample_digest());
+                        self.cut(false)?;
+                    }
+                    continue;
+                }
+            };
+            match message {
+                Some(ToNode::Exit) | None => return Ok(()),
+                Some(message) => self.hear(message).await?,
+            }
+        }
+    }
+
+    async fn hear(&mut self, message: ToNode) -> Result<(), NodeError> {
+        match message {
+            ToNode::Start { at_ns } => self.start(at_ns),
+            ToNode::Stop => {
+                self.stop.stop();
+                Ok(())
+            }
+            ToNode::Flush => {
+                self.stop.stop();
+                self.cut(true)?;
+                self.outbox.put(ToRunner::Drained);
+                self.drained = true;
+                Ok(())
+            }
+            ToNode::CreateClient { link } => self.create_client(link),
+            ToNode::Fork { worker } => self.fork(worker).await,
+            ToNode::Exit => Ok(()),
+        }
+    }
+
+    /// Begins the loads and the comparisons.
+    fn start(&mut self, at_ns: u64) -> Result<(), NodeError> {
+        if std::mem::replace(&mut self.started, true) {
+            return Ok(());
+        }
+        let plan = &self.briefing.plan;
+        for phase in &plan.phases {
+            for load in phase.load.iter().filter(|load| load.at == self.plan.id) {
+                let (Some(store), Some(of)) =
+                    (self.stores.get(&load.store), plan.stores.get(&load.store))
+                else {
+                    return Err(NodeError::Unplanned(format!("store `{}` here", load.store)));
+                };
+                let begin_ns = at_ns + phase.start.as_nanos() as u64;
+                let params = params(of, load);
+                let (load, length, seed) = (load.clone(), phase.duration, plan.seed);
+                let shift = Shift { load, params, begin_ns, length, seed };
+                store.load(shift, &self.stop).map_err(NodeError::Thread)?;
+            }
+        }
+        for (index, observation) in plan.observe.iter().enumerate() {
+            let Observation::Pair { at, stores, every } = observation else { continue };
+            let [Some(one), Some(other)] = stores.each_ref().map(|name| self.stores.get(name))
+            else {
+                continue;
+            };
+            if *at == self.plan.id {
+                let stores = [Arc::clone(one), Arc::clone(other)];
+                let (every, length, seed) = (*every, plan.duration(), plan.seed);
+                let comparison = Comparison { index, stores, every, length, seed };
+                let (found, stop) = (Arc::clone(&self.found), Arc::clone(&self.stop));
+                tokio::spawn(compare::run(comparison, at_ns, found, stop));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what was measured since the last delta.
+    fn cut(&self, last: bool) -> Result<(), NodeError> {
+        let mut stores = BTreeMap::new();
+        for (name, store) in &self.stores {
+            stores.insert(name.clone(), store.take(last)?);
+        }
+        let samples = std::mem::take(&mut *self.found.lock());
+        let links = LinkStats::process().counts();
+        let links = LinkFigures {
+            sent_bytes: links.bytes_written,
+            received_bytes: links.bytes_read,
+            syscalls: links.syscalls(),
+        };
+        let delta = NodeDelta { at_ns: now_ns(), era: self.era, stores, samples, links, last };
+        self.outbox.put(ToRunner::Delta(Box::new(delta)));
+        Ok(())
+    }
+
+    /// Makes the stores of a link follow its server from now on.
+    fn create_client(&mut self, link: usize) -> Result<(), NodeError> {
+        let unplanned = || NodeError::Unplanned(format!("link {link}"));
+        let carried = &self.scenario().links.get(link).ok_or_else(unplanned)?.stores;
+        // What went before belongs to another tree of the store.
+        self.cut(false)?;
+        for store in self.stores.values().filter(|store| carried.iter().any(|c| c == store.name()))
+        {
+            store.follow(self.opener().client(link)?)?;
+        }
+        self.era += 1;
+        Ok(())
+    }
+
+    /// Forks a worker again once the one before it is reaped.
+    async fn fork(&self, worker: u32) -> Result<(), NodeError> {
+        let number = worker as usize;
+        let mut exits = self.cluster.exits();
+        let running = || self.cluster.workers().iter().any(|(running, _)| *running == number);
+        let reaped = async {
+            while running() {
+                // The sender lives as long as the cluster.
+                let _ = exits.changed().await;
+            }
+        };
+        // Where it still runs, the library says so.
+        let _ = tokio::time::timeout(REAPED_WITHIN, reaped).await;
+        Ok(self.cluster.fork_as(number)?)
+    }
+}

@@ -1,0 +1,209 @@
+//! What a store's dispatches came to, until the next delta takes it.
+
+use std::collections::BTreeMap;
+
+use parking_lot::Mutex;
+use samestate::DispatchError;
+use samestate::replication::{Change, Version};
+
+use crate::invariants::{Continuity, OriginLog};
+use crate::measure::{Dispatched, Outcome};
+use crate::processes::control::LoadDelta;
+
+/// Who dispatched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A load of the plan, by its stream.
+    Load(u64),
+    /// A mirror.
+    Mirror,
+    /// The sequencer, to bring the store into its first state.
+    Opening,
+}
+
+/// Records the dispatches of one store at this node.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    recorded: Mutex<Recorded>,
+}
+
+/// What was recorded since the last take.
+#[derive(Debug)]
+pub(super) struct Recorded {
+    pub(super) loads: BTreeMap<u64, LoadDelta>,
+    pub(super) mirrors: LoadDelta,
+    pub(super) opening: LoadDelta,
+    pub(super) origin: OriginLog,
+    pub(super) subscriber: Option<Continuity>,
+    pub(super) digests: Vec<(Version, u64)>,
+}
+
+impl Recorded {
+    fn of(&mut self, source: Source) -> &mut LoadDelta {
+        match source {
+            Source::Load(stream) => self.loads.entry(stream).or_default(),
+            Source::Mirror => &mut self.mirrors,
+            Source::Opening => &mut self.opening,
+        }
+    }
+}
+
+impl Recorder {
+    /// Nothing recorded yet at node `name`.
+    pub(super) fn new(name: &str) -> Self {
+        let recorded = Recorded {
+            loads: BTreeMap::new(),
+            mirrors: LoadDelta::default(),
+            opening: LoadDelta::default(),
+            origin: OriginLog::of(name),
+            subscriber: None,
+            digests: Vec::new(),
+        };
+        Recorder { recorded: Mutex::new(recorded) }
+    }
+
+    /// So many dispatches are made; each of them resolves later.
+    pub(super) fn issued(&self, source: Source, count: u64) {
+        let mut recorded = self.recorded.lock();
+        let load = recorded.of(source);
+        load.issued += count;
+        load.due += count;
+        load.outstanding += count;
+    }
+
+    /// So many dispatches should have been made, and were not before the load ended.
+    pub(super) fn missed(&self, source: Source, count: u64) {
+        self.recorded.lock().of(source).due += count;
+    }
+
+    /// A dispatch resolved, when this node's replica was at `local`. `payload` is the action as
+    /// it was encoded, where it is known.
+    pub(super) fn resolved(
+        &self,
+        source: Source,
+        dispatched: Dispatched,
+        local: Version,
+        payload: Option<&[u8]>,
+    ) {
+        self.recorded.lock().resolve(source, dispatched, local, payload);
+    }
+
+    /// Many dispatches resolved, that were made at one instant and answered at one.
+    pub(super) fn resolved_all<'a>(
+        &self,
+        source: Source,
+        made: (u64, u64),
+        local: Version,
+        results: impl Iterator<Item = (&'a Result<Version, DispatchError>, Option<&'a [u8]>)>,
+    ) {
+        let (issued_ns, answered_ns) = made;
+        let mut recorded = self.recorded.lock();
+        for (result, payload) in results {
+            let outcome = Outcome::from(result);
+            let dispatched = Dispatched { intended_ns: issued_ns, issued_ns, answered_ns, outcome };
+            recorded.resolve(source, dispatched, local, payload);
+        }
+    }
+
+    /// A digest of the state at a version.
+    pub(super) fn digest(&self, version: Version, digest: u64) {
+        self.recorded.lock().digests.push((version, digest));
+    }
+
+    /// From now on a subscriber listens at node `name`.
+    pub(super) fn listens(&self, name: &str) {
+        self.recorded.lock().subscriber = Some(Continuity::of_subscriber(name));
+    }
+
+    /// The subscriber was told a change.
+    pub(super) fn told<A>(&self, change: &Change<A>) {
+        let mut recorded = self.recorded.lock();
+        let Some(subscriber) = &mut recorded.subscriber else { return };
+        match change {
+            Change::Applied { version, .. } => subscriber.applied(version.seq, *version),
+            Change::Jumped { from, to, .. } => subscriber.jumped(*from, *to),
+        }
+    }
+
+    /// Takes out what was recorded since the last call. What is counted since the process began,
+    /// or is so now, stays.
+    pub(super) fn take(&self) -> Recorded {
+        let mut recorded = self.recorded.lock();
+        let outstanding = recorded.loads.values().chain([&recorded.mirrors, &recorded.opening]);
+        let outstanding = outstanding.map(|load| load.outstanding).sum();
+        recorded.origin.outstanding(outstanding);
+        let loads = recorded.loads.iter_mut();
+        Recorded {
+            loads: loads.map(|(stream, load)| (*stream, take(load))).collect(),
+            mirrors: take(&mut recorded.mirrors),
+            opening: take(&mut recorded.opening),
+            origin: recorded.origin.take(),
+            subscriber: recorded.subscriber.as_mut().map(Continuity::take),
+            digests: std::mem::take(&mut recorded.digests),
+        }
+    }
+}
+
+impl Recorded {
+    fn resolve(
+        &mut self,
+        source: Source,
+        dispatched: Dispatched,
+        local: Version,
+        payload: Option<&[u8]>,
+    ) {
+        let load = self.of(source);
+        load.outstanding = load.outstanding.saturating_sub(1);
+        load.log.record(dispatched);
+        match dispatched.outcome {
+            Outcome::Ok(version) => self.origin.ok(version, local, payload),
+            Outcome::Unknown => self.origin.unknown(),
+            Outcome::NotConnected | Outcome::Busy | Outcome::Rejected => {}
+        }
+    }
+}
+
+fn take(load: &mut LoadDelta) -> LoadDelta {
+    LoadDelta {
+        log: load.log.take(),
+        outstanding: load.outstanding,
+        due: load.due,
+        issued: load.issued,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dispatched(outcome: Outcome) -> Dispatched {
+        Dispatched { intended_ns: 1, issued_ns: 2, answered_ns: 3, outcome }
+    }
+
+    #[test]
+    fn a_dispatch_without_an_outcome_stays_outstanding_over_deltas() {
+        let recorder = Recorder::new("alpha.master");
+        let at = Version { seq: 1, ..Version::default() };
+        recorder.issued(Source::Load(7), 2);
+        recorder.resolved(Source::Load(7), dispatched(Outcome::Ok(at)), at, None);
+        let first = recorder.take();
+        assert_eq!((first.loads[&7].issued, first.loads[&7].outstanding), (2, 1));
+        assert_eq!(first.loads[&7].log.counts().ok, 1);
+        let second = recorder.take();
+        assert_eq!((second.loads[&7].issued, second.loads[&7].outstanding), (2, 1));
+        assert_eq!(second.loads[&7].log.counts().intended, 0);
+        recorder.resolved(Source::Load(7), dispatched(Outcome::Unknown), at, None);
+        let third = recorder.take();
+        assert_eq!(third.loads[&7].outstanding, 0);
+        assert_eq!(third.loads[&7].log.counts().unknown, 1);
+    }
+
+    #[test]
+    fn what_should_have_been_made_is_due_though_it_was_not() {
+        let recorder = Recorder::new("alpha.master");
+        recorder.issued(Source::Load(7), 1);
+        recorder.missed(Source::Load(7), 3);
+        let taken = recorder.take();
+        assert_eq!((taken.loads[&7].due, taken.loads[&7].issued), (4, 1));
+    }
+}

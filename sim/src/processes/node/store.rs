@@ -1,0 +1,330 @@
+//! One open store, whose types nobody else knows.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use samestate::replication::Version;
+use samestate::state::digest;
+use samestate::{Client, DispatchError, Dispatching, Server, Store, Subscription};
+use serde_bytes::ByteBuf;
+
+use super::clock::Stop;
+use super::open_loop::Shift;
+use super::recorder::{Recorder, Source};
+use super::{closed_loop, open_loop};
+use crate::invariants::{Testimony, Witness};
+use crate::load::{Params, Reducer};
+use crate::measure::{Dispatched, Outcome};
+use crate::processes::control::{
+    ControlError, Figures, FinalState, StoreDelta, decode, encode, now_ns,
+};
+use crate::scenario::{Arrival, Role};
+
+/// The digest of a state that took longer than this is not taken again before the end.
+const DIGEST_NS_MAX: u64 = 1_000_000;
+
+/// A future that the runtime may run on any of its threads.
+pub(super) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A store of this node.
+pub(super) trait AnyStore: Send + Sync {
+    /// The store's name.
+    fn name(&self) -> &str;
+
+    /// Waits until it is in sync.
+    fn synced(&self) -> Boxed<'_, ()>;
+
+    /// Whether anything was ever applied to it.
+    fn begun(&self) -> bool;
+
+    /// Begins a load.
+    fn load(&self, shift: Shift, stop: &Arc<Stop>) -> std::io::Result<()>;
+
+    /// Waits until a dispatch would be taken.
+    fn ready(&self) -> Boxed<'_, ()>;
+
+    /// Serves it.
+    fn serve(&self, server: Server) -> Boxed<'_, samestate::Result<()>>;
+
+    /// Makes it follow a server. What it orders, if it is the sequencer, ends here.
+    fn follow(&self, client: Client) -> samestate::Result<()>;
+
+    /// Dispatches what brings it into its first state.
+    fn begin(&self) -> Boxed<'_, Result<(), DispatchError>>;
+
+    /// What was recorded since the last call; with the final state, if it is the last one.
+    fn take(&self, last: bool) -> Result<StoreDelta, ControlError>;
+
+    /// Takes a digest of its state, unless that takes long.
+    fn sample_digest(&self);
+
+    /// Calls back at every change, with the instant at which it was told.
+    fn on_change(&self, call: Box<dyn Fn(u64) + Send + Sync>) -> Subscription;
+
+    /// Checks what a subscriber is told, from now on.
+    fn check_subscriber(&self) -> Subscription;
+
+    /// Its state, held still, to be looked at later.
+    fn held(&self) -> Box<dyn HeldState>;
+
+    /// Dispatches another store's serialised state into it; `told_ns` is when that was to be done.
+    fn mirror(&self, serialised: Vec<u8>, told_ns: u64) -> Boxed<'static, Outcome>;
+}
+
+/// A store's state as it was at one instant.
+pub(super) trait HeldState: Send {
+    /// Serialised.
+    fn serialised(&self) -> Result<Vec<u8>, ControlError>;
+
+    /// What was mirrored into it, if it holds such a thing.
+    fn mirrored(&self) -> Option<&[u8]>;
+
+    /// Whether it is the same as this serialised state; nothing at all stands for an empty store.
+    fn is(&self, serialised: &[u8]) -> bool;
+}
+
+/// An open store of a reducer's types.
+pub(super) struct OpenStore<R: Reducer> {
+    pub(super) store: Store<R::State, R::Action>,
+    pub(super) recorder: Recorder,
+    node: String,
+    params: Params,
+    seen: Mutex<Seen>,
+    digest_ns: Mutex<(u64, Option<Version>)>,
+}
+
+/// The witness of the replica, and what earlier ones left.
+struct Seen {
+    witness: Witness,
+    left: Option<Testimony>,
+}
+
+impl<R: Reducer> OpenStore<R> {
+    /// Begins to watch a store that was just opened at `node`. `witness` is what it is watched by.
+    pub(super) fn watched(
+        store: Store<R::State, R::Action>,
+        node: &str,
+        params: Params,
+        witness: Witness,
+    ) -> Arc<Self> {
+        store.set_observer(witness.observer());
+        Arc::new(OpenStore {
+            store,
+            recorder: Recorder::new(node),
+            node: node.to_owned(),
+            params,
+            seen: Mutex::new(Seen { witness, left: None }),
+            digest_ns: Mutex::new((0, None)),
+        })
+    }
+
+    fn testimony(&self) -> Testimony {
+        let mut seen = self.seen.lock();
+        let now = seen.witness.take();
+        match seen.left.take() {
+            Some(mut left) => {
+                left.absorb(now);
+                left
+            }
+            None => now,
+        }
+    }
+
+    fn final_state(&self) -> Result<FinalState, ControlError> {
+        let (version, state) = self.store.state_at();
+        let digest = digest(&*state).map_or(0, |digest| digest.0);
+        Ok(FinalState { version, digest, bytes: ByteBuf::from(encode(&*state)?) })
+    }
+
+    fn roles(&self) -> Vec<Role> {
+        use samestate::Role as Lib;
+        let roles = self.store.role().into_iter().map(|role| match role {
+            Lib::Master => Role::Master,
+            Lib::Worker => Role::Worker,
+            Lib::Server => Role::Server,
+            Lib::Client => Role::Client,
+        });
+        let mut roles: Vec<Role> = roles.collect();
+        roles.sort();
+        roles
+    }
+
+    /// Records how a dispatch ended that was made at `issued_ns`.
+    pub(super) fn record(
+        &self,
+        source: Source,
+        (intended_ns, issued_ns): (u64, u64),
+        result: &Result<Version, DispatchError>,
+        payload: Option<&[u8]>,
+    ) -> Outcome {
+        let outcome = Outcome::from(result);
+        let answered_ns = now_ns();
+        let dispatched = Dispatched { intended_ns, issued_ns, answered_ns, outcome };
+        self.recorder.resolved(source, dispatched, self.store.version(), payload);
+        outcome
+    }
+}
+
+impl<R: Reducer> AnyStore for Arc<OpenStore<R>> {
+    fn name(&self) -> &str {
+        self.store.name()
+    }
+
+    fn begun(&self) -> bool {
+        self.store.version().seq > 0
+    }
+
+    fn load(&self, shift: Shift, stop: &Arc<Stop>) -> std::io::Result<()> {
+        let closed = match shift.load.arrival {
+            Arrival::Closed(closed) => Some(closed.in_flight.get()),
+            _ => None,
+        };
+        match closed {
+            Some(in_flight) => closed_loop::run(self, &shift, in_flight, stop),
+            None => open_loop::run(Arc::clone(self), shift, Arc::clone(stop))?,
+        }
+        Ok(())
+    }
+
+    fn synced(&self) -> Boxed<'_, ()> {
+        Box::pin(self.store.until_connected(true))
+    }
+
+    fn ready(&self) -> Boxed<'_, ()> {
+        Box::pin(self.store.ready())
+    }
+
+    fn serve(&self, server: Server) -> Boxed<'_, samestate::Result<()>> {
+        Box::pin(self.store.create_server(server))
+    }
+
+    fn follow(&self, client: Client) -> samestate::Result<()> {
+        let mut seen = self.seen.lock();
+        let clock = Arc::new(now_ns);
+        let witness = Witness::of_replica(&*self.node, clock, self.store.version(), 0);
+        self.store.set_observer(witness.observer());
+        let mut before = std::mem::replace(&mut seen.witness, witness).take();
+        if let Some(mut left) = seen.left.take() {
+            left.absorb(before);
+            before = left;
+        }
+        seen.left = Some(before);
+        self.store.create_client(client)
+    }
+
+    fn begin(&self) -> Boxed<'_, Result<(), DispatchError>> {
+        Box::pin(async move {
+            for action in R::opening(&self.params) {
+                let payload = encode(&action).ok();
+                let issued_ns = now_ns();
+                self.recorder.issued(Source::Opening, 1);
+                let result = self.store.dispatch(action).await;
+                let made = (issued_ns, issued_ns);
+                self.record(Source::Opening, made, &result, payload.as_deref());
+                result?;
+            }
+            Ok(())
+        })
+    }
+
+    fn take(&self, last: bool) -> Result<StoreDelta, ControlError> {
+        let counters = self.store.counters();
+        let state = if last { Some(self.final_state()?) } else { None };
+        let recorded = self.recorder.take();
+        Ok(StoreDelta {
+            version: self.store.version(),
+            connected: self.store.connected(),
+            roles: self.roles(),
+            seen: self.testimony(),
+            subscriber: recorded.subscriber,
+            digests: recorded.digests,
+            loads: recorded.loads,
+            mirrors: recorded.mirrors,
+            opening: recorded.opening,
+            origin: recorded.origin,
+            counters: Figures {
+                snapshots_forced: counters.snapshots_forced,
+                entries_skipped: counters.entries_skipped,
+                snapshots_sent: counters.snapshots_sent,
+                divergences: counters.divergences,
+            },
+            state,
+        })
+    }
+
+    fn sample_digest(&self) {
+        let mut taken = self.digest_ns.lock();
+        if taken.0 > DIGEST_NS_MAX || taken.1 == Some(self.store.version()) {
+            return;
+        }
+        let begun_ns = now_ns();
+        let (version, state) = self.store.state_at();
+        if let Ok(digest) = digest(&*state) {
+            self.recorder.digest(version, digest.0);
+        }
+        *taken = (now_ns() - begun_ns, Some(version));
+    }
+
+    fn on_change(&self, call: Box<dyn Fn(u64) + Send + Sync>) -> Subscription {
+        self.store.subscribe(move |_| call(now_ns()))
+    }
+
+    fn check_subscriber(&self) -> Subscription {
+        self.recorder.listens(&self.node);
+        let me = Arc::downgrade(self);
+        self.store.subscribe(move |change| {
+            if let Some(store) = me.upgrade() {
+                store.recorder.told(change);
+            }
+        })
+    }
+
+    fn held(&self) -> Box<dyn HeldState> {
+        Box::new(Held::<R>(self.store.state()))
+    }
+
+    fn mirror(&self, serialised: Vec<u8>, told_ns: u64) -> Boxed<'static, Outcome> {
+        let Some(action) = R::mirroring(serialised) else {
+            // Validation refuses mirrors into such stores.
+            return Box::pin(std::future::ready(Outcome::Rejected));
+        };
+        let payload = encode(&action).ok();
+        let issued_ns = now_ns();
+        self.recorder.issued(Source::Mirror, 1);
+        let dispatching: Dispatching = self.store.dispatch(action);
+        let me = Arc::clone(self);
+        Box::pin(async move {
+            let result = dispatching.await;
+            me.record(Source::Mirror, (told_ns, issued_ns), &result, payload.as_deref())
+        })
+    }
+}
+
+struct Held<R: Reducer>(Arc<R::State>);
+
+impl<R: Reducer> HeldState for Held<R> {
+    fn serialised(&self) -> Result<Vec<u8>, ControlError> {
+        encode(&*self.0)
+    }
+
+    fn mirrored(&self) -> Option<&[u8]> {
+        R::mirrored(&self.0)
+    }
+
+    fn is(&self, serialised: &[u8]) -> bool {
+        if encode(&*self.0).is_ok_and(|mine| mine == serialised) {
+            return true;
+        }
+        // A map's entries may stand in another order: as values they are the same.
+        let other = match serialised {
+            [] => Ok(R::State::default()),
+            bytes => decode::<R::State>(bytes),
+        };
+        let Ok(other) = other else { return false };
+        match (serde_json::to_value(&*self.0), serde_json::to_value(&other)) {
+            (Ok(mine), Ok(other)) => mine == other,
+            _ => false,
+        }
+    }
+}
