@@ -223,7 +223,7 @@ impl<M: Machine> Replica<M> {
 
     /// Whether changes are to be kept for [`Replica::take_changes`].
     pub fn set_changes_wanted(&mut self, wanted: bool) {
-        self.changes.set_wanted(wanted);
+        self.changes.set_wanted(wanted, self.version);
     }
 
     /// The changes since this was last called.
