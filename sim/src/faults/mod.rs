@@ -1,1 +1,9 @@
-//! The room `faults`.
+//! What can be broken, and the record of what was.
+//!
+//! A fault is planned by the scenario ([`Fault`](crate::scenario::Fault)) and injected by a
+//! runner. What counts as done is what left evidence: a process that a signal ended, connections
+//! that were open and then were not. [`FaultLog`] keeps both sides, fault by fault.
+
+mod log;
+
+pub use log::FaultLog;
