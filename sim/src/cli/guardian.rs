@@ -1,0 +1,22 @@
+//! `samestate guardian`: started by `run`, and by nobody else.
+
+use clap::Args;
+
+use super::exit::ExitCode;
+use crate::processes;
+
+/// Guard the processes of a run; standard input is a socket to the runner
+#[derive(Args, Debug)]
+pub(super) struct Guardian {}
+
+impl Guardian {
+    pub(super) fn run(self) -> ExitCode {
+        match processes::guard() {
+            Ok(()) => ExitCode::Pass,
+            Err(error) => {
+                eprintln!("error: the guardian of a run: {error}");
+                ExitCode::NotDone
+            }
+        }
+    }
+}

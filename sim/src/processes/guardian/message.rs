@@ -1,0 +1,82 @@
+//! What the runner and the guardian say to each other: one line of JSON a message.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// What the runner wants of the guardian.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Order {
+    /// Start a program with its output in a file.
+    Launch {
+        /// What reports call it.
+        name: String,
+        program: PathBuf,
+        args: Vec<String>,
+        log: PathBuf,
+    },
+    /// Send a process below the guardian `SIGKILL`.
+    Kill { pid: u32 },
+    /// Remove this file at the end, too.
+    Sweep { path: PathBuf },
+}
+
+/// What the guardian has to say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Report {
+    /// The run's folder is there, and launches can begin.
+    Home {
+        /// The folder; it goes when the guardian does.
+        folder: PathBuf,
+    },
+    /// A program has been started.
+    Launched {
+        /// What the launch called it.
+        name: String,
+        /// Its process.
+        pid: u32,
+    },
+    /// A program could not be started.
+    NotLaunched {
+        /// What the launch called it.
+        name: String,
+        /// Why.
+        error: String,
+    },
+    /// A `SIGKILL` was sent, or could not be, because the process was gone already.
+    Killed {
+        /// The process.
+        pid: u32,
+        /// Whether it was alive until then.
+        alive: bool,
+    },
+    /// A process has ended: one that was launched, or an orphan that came to the guardian.
+    Ended {
+        /// The process.
+        pid: u32,
+        /// How.
+        how: Ending,
+    },
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Ending {
+    /// It ended by itself, with this exit code.
+    Exited(i32),
+    /// A signal killed it.
+    Signal(i32),
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(code) => write!(f, "ended with exit code {code}"),
+            Self::Signal(signal) => write!(f, "killed by signal {signal}"),
+        }
+    }
+}
