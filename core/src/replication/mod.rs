@@ -17,7 +17,6 @@ mod observer;
 mod origin;
 mod output;
 mod replica;
-mod routes;
 mod sessions;
 mod upstream;
 mod verify;

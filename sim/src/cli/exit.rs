@@ -2,6 +2,8 @@
 
 use std::process::{ExitCode as ProcessCode, Termination};
 
+use samestate_report::Verdict;
+
 /// What the exit code of `samestate` says. Scripts rely on the numbers.
 ///
 /// Where several apply, the first of 1, 3, 6 and 5 is given.
@@ -27,6 +29,16 @@ pub enum ExitCode {
 }
 
 impl ExitCode {
+    /// What a verdict comes to.
+    pub fn of(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Pass => Self::Pass,
+            Verdict::Fail => Self::Failed,
+            Verdict::Inconclusive => Self::Inconclusive,
+            Verdict::Interrupted => Self::Interrupted,
+        }
+    }
+
     /// The exit code of several runs together: that of the one that matters most.
     pub fn worst(codes: impl IntoIterator<Item = Self>) -> Self {
         const BY_WEIGHT: [ExitCode; 8] = [

@@ -6,9 +6,12 @@
 mod args;
 mod exit;
 mod explain;
+mod guardian;
 mod list;
 mod new;
 mod node;
+mod output;
+mod run;
 mod schema;
 mod terminal;
 mod validate;
@@ -20,6 +23,7 @@ pub use exit::ExitCode;
 
 const EXAMPLES: &str = "\
 Examples:
+  samestate run scenarios/two-clusters.yaml
   samestate new first.yaml                 write a scenario to start from
   samestate explain first.yaml             see who feeds whom, and when what happens
   samestate validate scenarios/*.yaml      check files without starting anything
@@ -42,6 +46,7 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
+    Run(run::Run),
     Validate(validate::Validate),
     Explain(explain::Explain),
     List(list::List),
@@ -49,16 +54,20 @@ enum Verb {
     New(new::New),
     #[command(hide = true)]
     Node(node::Node),
+    #[command(hide = true)]
+    Guardian(guardian::Guardian),
 }
 
 /// Runs the program as its command line says.
 pub fn main() -> ExitCode {
     match Cli::parse().verb {
+        Verb::Run(verb) => verb.run(),
         Verb::Validate(verb) => verb.run(),
         Verb::Explain(verb) => verb.run(),
         Verb::List(verb) => verb.run(),
         Verb::Schema(verb) => verb.run(),
         Verb::New(verb) => verb.run(),
         Verb::Node(verb) => verb.run(),
+        Verb::Guardian(verb) => verb.run(),
     }
 }

@@ -1,6 +1,9 @@
 //! The terminal that the program writes to.
 
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::os::fd::AsFd;
+
+use samestate_report::terminal::Style;
 
 use super::exit::ExitCode;
 
@@ -8,6 +11,13 @@ use super::exit::ExitCode;
 /// (<https://no-color.org>).
 pub(super) fn in_colour(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// How a summary may look on `stream`.
+pub(super) fn style(stream: &(impl IsTerminal + AsFd)) -> Style {
+    let window = rustix::termios::tcgetwinsize(stream).ok();
+    let width = window.map_or(0, |window| usize::from(window.ws_col));
+    Style { colour: in_colour(stream), width: if width > 0 { width } else { Style::PLAIN.width } }
 }
 
 /// Writes a result to standard output. A reader that has seen enough (`| head`) is no error.

@@ -1,7 +1,38 @@
 //! The real thing: clusters as processes, driven over a control channel.
 //!
-//! - [`control`]: what the runner and the node processes tell each other;
-//! - [`node`]: the program that each node process is.
+//! | room | holds |
+//! |---|---|
+//! | [`control`] | what the runner and the node processes tell each other |
+//! | [`node`] | the program that each node process is |
+//! | `run` | [`run_scenario`]: a scenario's cases in turn, and their record |
+//! | `play` | one case, from the first process to the last word of each node |
+//! | `schedule`, `injure` | what is done at which instant; faults injected and healed |
+//! | `stage` | what a case plays on: folder, guardian, control socket, proxies |
+//! | `nodes` | the runner's picture of its nodes |
+//! | `taken` | what a case leaves behind, to be made a record of |
+//! | `guardian` | the process that outlives the runner, so that no node does |
+//! | `proxy` | a link's bytes by way of the runner, so that it can be cut |
+//! | `family` | who descends from whom, and how to end all of them |
+//! | `progress`, `machine` | what is seen meanwhile, and where it ran |
 
 pub mod control;
+mod family;
+mod guardian;
+mod injure;
+mod machine;
 pub mod node;
+mod nodes;
+mod outline;
+mod play;
+mod progress;
+mod proxy;
+mod run;
+mod schedule;
+mod stage;
+mod taken;
+
+pub(crate) use guardian::serve as guard;
+pub use machine::{this_machine, utc};
+pub use progress::Watching;
+pub use run::{Ran, RunOptions, run_scenario};
+pub use taken::{LifeSeen, Taken};

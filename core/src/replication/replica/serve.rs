@@ -17,10 +17,6 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// Session requests under way through a relay, at most.
 const REQUESTS_MAX: usize = 4096;
 
-/// A relay knows the ways back of this many sessions, however few the sequencer remembers: also
-/// one that expired there has an answer to get.
-const ROUTES_MIN: usize = 4096;
-
 impl<M: Machine> Replica<M> {
     /// A link to a node further from the sequencer is up and logged in; it will ask.
     pub fn downstream_up(&mut self, link: LinkId, now: Duration) {
@@ -171,7 +167,10 @@ impl<M: Machine> Replica<M> {
     }
 
     pub(super) fn learn_route(&mut self, session: u64, link: LinkId) {
-        self.routes.learn(session, link, self.config.sessions_max.max(ROUTES_MIN));
+        while self.routes.len() >= self.config.sessions_max && !self.routes.contains_key(&session) {
+            self.routes.pop_first();
+        }
+        self.routes.insert(session, link);
     }
 
     pub(super) fn say(&mut self, link: LinkId, message: &Message) {

@@ -1,0 +1,154 @@
+//! `samestate run`: launch a scenario's clusters as real processes, and measure them.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use clap::Args;
+use samestate_report::{Record, Verdict, terminal};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::args::{OutputArgs, ScenarioArgs};
+use super::exit::ExitCode;
+use super::terminal::{show, style};
+use crate::processes::{RunOptions, Watching, run_scenario, utc};
+use crate::scenario::ScenarioFile;
+
+const EXAMPLES: &str = "\
+Examples:
+  samestate run scenarios/one-cluster.yaml
+  samestate run scenarios/*.yaml --duration 5s --out results
+  samestate run big-store.yaml --set stores.document.size=1MB --json -
+
+Each run leaves a folder: record.json, scenario.yaml as resolved, and the logs of all processes.";
+
+/// Run scenarios with real processes, and measure how identical their states stay
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Run {
+    #[command(flatten)]
+    scenarios: ScenarioArgs,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl Run {
+    pub(super) fn run(self) -> ExitCode {
+        let files = match self.scenarios.load() {
+            Ok(files) => files,
+            Err(code) => return code,
+        };
+        if let Err(complaint) = self.output.check(files.len()) {
+            eprintln!("error: {complaint}");
+            return ExitCode::Usage;
+        }
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = match runtime {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                eprintln!("error: failed to start the runner's threads: {error}");
+                return ExitCode::NotDone;
+            }
+        };
+        runtime.block_on(self.run_all(&files))
+    }
+
+    async fn run_all(&self, files: &[ScenarioFile]) -> ExitCode {
+        let interrupt = match heed_interruptions() {
+            Ok(interrupt) => interrupt,
+            Err(error) => {
+                eprintln!("error: failed to listen for signals: {error}");
+                return ExitCode::NotDone;
+            }
+        };
+        let mut codes = Vec::new();
+        for file in files {
+            codes.push(self.run_one(file, &interrupt, files.len() > 1).await);
+            if *interrupt.borrow() {
+                break;
+            }
+        }
+        ExitCode::worst(codes)
+    }
+
+    async fn run_one(
+        &self,
+        file: &ScenarioFile,
+        interrupt: &watch::Receiver<bool>,
+        one_of_several: bool,
+    ) -> ExitCode {
+        let folder = match self.output.folder(&file.name, one_of_several, &utc(SystemTime::now())) {
+            Ok(folder) => folder,
+            Err(complaint) => {
+                eprintln!("error: {complaint}");
+                return ExitCode::NotDone;
+            }
+        };
+        let options = RunOptions {
+            logs: folder.join("logs"),
+            watching: Watching::on_stderr(self.output.quiet),
+            interrupt: interrupt.clone(),
+        };
+        let ran = run_scenario(file, &options).await;
+        for trouble in &ran.trouble {
+            eprintln!("error: {trouble}");
+        }
+        let written = self.hand_out(&ran.record, file, &folder);
+        let judged = if ran.record.verdict == Verdict::Interrupted && *interrupt.borrow() {
+            ExitCode::Interrupted
+        } else if !ran.trouble.is_empty() {
+            ExitCode::NotDone
+        } else {
+            ExitCode::of(ran.record.verdict)
+        };
+        ExitCode::worst([judged, written])
+    }
+
+    /// Writes the run's folder, and shows what a person or a script waits for.
+    fn hand_out(&self, record: &Record, file: &ScenarioFile, folder: &Path) -> ExitCode {
+        if let Err(complaint) = self.output.write(record, &file.scenario, folder) {
+            eprintln!("error: {complaint}");
+            return ExitCode::NotDone;
+        }
+        if self.output.json_to_stdout() {
+            return show(&record.to_json(), ExitCode::Pass);
+        }
+        if self.output.quiet {
+            return ExitCode::Pass;
+        }
+        let summary = terminal::summary(record, &style(&std::io::stdout()));
+        show(&format!("{summary}  record in {}\n", shown(folder)), ExitCode::Pass)
+    }
+}
+
+fn shown(folder: &Path) -> String {
+    let path: PathBuf = folder.join("record.json");
+    path.display().to_string()
+}
+
+/// Becomes true with the first Ctrl-C (or `SIGTERM`, or the terminal's end); the second ends the
+/// program at once, and the guardian cleans up.
+fn heed_interruptions() -> std::io::Result<watch::Receiver<bool>> {
+    let (interrupted, interrupt) = watch::channel(false);
+    let mut ctrl_c = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        let mut seen = 0;
+        loop {
+            tokio::select! {
+                _ = ctrl_c.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hang_up.recv() => {}
+            }
+            seen += 1;
+            if seen > 1 {
+                std::process::exit(ExitCode::Interrupted as i32);
+            }
+            interrupted.send_replace(true);
+        }
+    });
+    Ok(interrupt)
+}

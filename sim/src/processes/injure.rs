@@ -1,0 +1,185 @@
+//! Faults as they are injected into a case, and healed.
+//!
+//! A cut goes to the link's proxy, a kill to the guardian; what they report is the evidence. A
+//! master that is started again forks its workers again; a worker is forked again by its master.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::control::ToNode;
+use super::guardian::Ending;
+use super::play::Play;
+use super::proxy::{ProxyEvent, Severed};
+use super::schedule::Act;
+use crate::scenario::{Fault, NodeId};
+
+/// Faults that are not over.
+#[derive(Debug, Default)]
+pub(crate) struct Wounds {
+    /// Cuts that the proxies have not reported as restored.
+    cuts: BTreeSet<usize>,
+    /// Kills by the process that was to be killed.
+    kills: BTreeMap<u32, usize>,
+    /// Nodes that are to come back, by fault.
+    restarts: BTreeMap<NodeId, usize>,
+}
+
+impl Wounds {
+    /// Whether no link is cut, and nobody is to come back.
+    pub(crate) fn all_healed(&self) -> bool {
+        self.cuts.is_empty() && self.restarts.is_empty()
+    }
+}
+
+impl Play<'_> {
+    /// Injects a fault.
+    pub(super) fn injure(&mut self, fault: usize) {
+        match self.plan.faults[fault].fault {
+            Fault::Cut { link, lasts } => {
+                self.wounds.cuts.insert(fault);
+                self.stage.cut(link, fault, lasts);
+            }
+            Fault::Kill { node, restart_after } => {
+                let Some(pid) = self.nodes.here(node).map(|life| life.pid) else {
+                    return self.faults.not_injected(fault, "the process was not there");
+                };
+                self.costs.sample();
+                let planned = self.plan.node(node);
+                self.nodes.end_wanted(node);
+                if planned.is_master() {
+                    let workers: Vec<NodeId> =
+                        self.plan.workers(&planned.cluster).map(|worker| worker.id).collect();
+                    for worker in workers {
+                        self.nodes.end_wanted(worker);
+                    }
+                }
+                self.wounds.kills.insert(pid, fault);
+                self.stage.kill(pid);
+                if let Some(after) = restart_after {
+                    self.wounds.restarts.insert(node, fault);
+                    self.schedule.add(self.at() + after, Act::Restart { node, fault });
+                }
+            }
+        }
+    }
+
+    /// Starts a node again that was killed.
+    pub(super) fn start_again(&mut self, node: NodeId, fault: usize) {
+        let planned = self.plan.node(node);
+        match planned.worker {
+            None => {
+                for worker in self.plan.workers(&planned.cluster) {
+                    // Normally gone with its master: whoever is left over must not meet its heir.
+                    if let Some(life) = self.nodes.here(worker.id) {
+                        self.stage.kill(life.pid);
+                    }
+                }
+                self.stage.launch(&planned.cluster);
+            }
+            Some(worker) => {
+                let master = self
+                    .plan
+                    .nodes
+                    .iter()
+                    .find(|other| other.is_master() && other.cluster == planned.cluster);
+                if let Some(master) = master {
+                    self.nodes.tell(master.id, ToNode::Fork { worker });
+                }
+            }
+        }
+        self.faults.more_evidence(
+            fault,
+            format_args!("started again {:.3} s into the run", self.at().as_secs_f64()),
+        );
+    }
+
+    /// The guardian says what came of a kill.
+    pub(super) fn killed(&mut self, pid: u32, alive: bool) {
+        let at = self.at();
+        let Some(&fault) = self.wounds.kills.get(&pid) else { return };
+        if alive {
+            self.faults.injected(fault, at, format!("pid {pid} was sent SIGKILL"));
+        } else {
+            self.wounds.kills.remove(&pid);
+            self.faults.not_injected(fault, format_args!("pid {pid} was gone already"));
+        }
+    }
+
+    /// The guardian saw a process end.
+    pub(super) fn ended_wounded(&mut self, pid: u32, how: Ending) {
+        if let Some(fault) = self.wounds.kills.remove(&pid) {
+            self.faults.more_evidence(fault, format_args!("it {how}"));
+        }
+    }
+
+    /// A node's connection is over: all that is seen of a worker's end.
+    pub(super) fn left_wounded(&mut self, connection: u64) {
+        let at = self.at().as_secs_f64();
+        let Some(life) = self.nodes.life(connection) else { return };
+        if let Some(&fault) = self.wounds.kills.get(&life.pid) {
+            let words = format_args!("its control connection ended {at:.3} s into the run");
+            self.faults.more_evidence(fault, words);
+        }
+    }
+
+    /// A node is in sync that had been started again.
+    pub(super) fn healed(&mut self, node: NodeId) {
+        let at = self.at();
+        let Some(fault) = self.wounds.restarts.remove(&node) else { return };
+        if let Some(life) = self.nodes.here(node) {
+            let words =
+                format_args!("in sync again as pid {} at {:.3} s", life.pid, at.as_secs_f64());
+            self.faults.more_evidence(fault, words);
+        }
+        self.faults.ended(fault, at);
+    }
+
+    /// Something happened to a link that is cut on purpose.
+    pub(super) fn heard_proxy(&mut self, event: ProxyEvent) {
+        match event {
+            ProxyEvent::Cut { fault, at_ns, severed } => {
+                self.faults.injected(fault, self.at_ns(at_ns), in_words(&severed));
+            }
+            ProxyEvent::NotCut { fault } => {
+                self.wounds.cuts.remove(&fault);
+                self.faults.not_injected(fault, "the link had no open connection to sever");
+            }
+            ProxyEvent::Restored { fault, at_ns } => {
+                self.wounds.cuts.remove(&fault);
+                self.faults.ended(fault, self.at_ns(at_ns));
+            }
+            ProxyEvent::Reconnected { fault, at_ns } => {
+                let at = self.at_ns(at_ns).as_secs_f64();
+                let words = format_args!("connected again at {at:.3} s");
+                self.faults.more_evidence(fault, words);
+            }
+        }
+    }
+}
+
+fn in_words(severed: &[Severed]) -> String {
+    let connections = match severed.len() {
+        1 => "1 connection".to_owned(),
+        count => format!("{count} connections"),
+    };
+    let carried: u64 = severed.iter().map(|one| one.carried_bytes).sum();
+    let lost: u64 = severed.iter().map(|one| one.lost_bytes).sum();
+    let lost =
+        if lost > 0 { format!("; {lost} bytes on their way were lost") } else { String::new() };
+    format!("{connections} severed after {carried} bytes{lost}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_severed_is_counted() {
+        let one = Severed { carried_bytes: 10, lost_bytes: 0 };
+        assert_eq!(in_words(&[one]), "1 connection severed after 10 bytes");
+        let two = Severed { carried_bytes: 5, lost_bytes: 3 };
+        assert_eq!(
+            in_words(&[one, two]),
+            "2 connections severed after 15 bytes; 3 bytes on their way were lost"
+        );
+    }
+}

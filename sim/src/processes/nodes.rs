@@ -1,0 +1,345 @@
+//! The runner's picture of its nodes: who is there, what each said last, and who is missing.
+
+use std::collections::BTreeMap;
+
+use samestate::replication::Version;
+use tokio::sync::mpsc;
+
+use super::control::{NodeDelta, ToNode};
+use super::guardian::Ending;
+use crate::scenario::{NodeId, Plan, Topology};
+
+/// How long everything has to stay as it is for the run to be called settled.
+const QUIET_NS: u64 = 200_000_000;
+
+/// All nodes of a case.
+#[derive(Debug)]
+pub(crate) struct Nodes {
+    /// In the order of [`Plan::nodes`].
+    nodes: Vec<Node>,
+    /// Every process that ever said that it is a node, by its connection.
+    lives: BTreeMap<u64, Life>,
+    /// Since when nothing has changed, and what it was then.
+    quiet: Option<Quiet>,
+}
+
+#[derive(Debug)]
+struct Node {
+    name: String,
+    /// The connection of its present process.
+    here: Option<u64>,
+    /// Whether the run goes on without it.
+    missing: bool,
+}
+
+/// One process of a node.
+#[derive(Debug)]
+pub(crate) struct Life {
+    /// The node.
+    pub(crate) node: NodeId,
+    /// The process.
+    pub(crate) pid: u32,
+    /// What its end was to be: nothing, unless the run asked for one.
+    pub(crate) end_wanted: bool,
+    /// Its connection is over.
+    pub(crate) over: bool,
+    /// How it ended, where that is known.
+    pub(crate) ending: Option<Ending>,
+    /// The last thing that it said was going wrong beyond repair.
+    pub(crate) fatal: Option<String>,
+    outbox: mpsc::UnboundedSender<ToNode>,
+    ready: bool,
+    drained: bool,
+    /// What its stores said last.
+    stores: BTreeMap<String, Standing>,
+    /// When it said that.
+    told_at_ns: u64,
+}
+
+/// Where a store stood at a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Standing {
+    version: Version,
+    connected: bool,
+    outstanding: u64,
+}
+
+#[derive(Debug)]
+struct Quiet {
+    since_ns: u64,
+    versions: Vec<Version>,
+}
+
+impl Life {
+    /// How it ended, as far as that is known.
+    pub(crate) fn end_in_words(&self) -> String {
+        let how = self.ending.map_or_else(|| "ended".to_owned(), |how| how.to_string());
+        match &self.fatal {
+            Some(fatal) => format!("{how}: {fatal}"),
+            None => how,
+        }
+    }
+}
+
+impl Nodes {
+    /// The nodes of a plan; none has been started.
+    pub(crate) fn of(plan: &Plan) -> Self {
+        let node = |name: &str| Node { name: name.to_owned(), here: None, missing: false };
+        Self {
+            nodes: plan.nodes.iter().map(|planned| node(&planned.name)).collect(),
+            lives: BTreeMap::new(),
+            quiet: None,
+        }
+    }
+
+    /// A process says that it is this node. `false` if the plan has no such node.
+    pub(crate) fn joined(
+        &mut self,
+        connection: u64,
+        node: NodeId,
+        pid: u32,
+        outbox: mpsc::UnboundedSender<ToNode>,
+    ) -> bool {
+        let Some(known) = self.nodes.get_mut(node.index()) else { return false };
+        known.here = Some(connection);
+        known.missing = false;
+        let life = Life {
+            node,
+            pid,
+            end_wanted: false,
+            over: false,
+            ending: None,
+            fatal: None,
+            outbox,
+            ready: false,
+            drained: false,
+            stores: BTreeMap::new(),
+            told_at_ns: 0,
+        };
+        self.lives.insert(connection, life);
+        true
+    }
+
+    /// The node is in sync, and waits for the start.
+    pub(crate) fn ready(&mut self, connection: u64) {
+        if let Some(life) = self.lives.get_mut(&connection) {
+            life.ready = true;
+        }
+    }
+
+    /// The node has sent everything.
+    pub(crate) fn drained(&mut self, connection: u64) {
+        if let Some(life) = self.lives.get_mut(&connection) {
+            life.drained = true;
+        }
+    }
+
+    /// The node says where its stores stand.
+    pub(crate) fn told(&mut self, connection: u64, delta: &NodeDelta) {
+        let Some(life) = self.lives.get_mut(&connection) else { return };
+        life.told_at_ns = delta.at_ns;
+        for (name, store) in &delta.stores {
+            let loads = store.loads.values().chain([&store.mirrors, &store.opening]);
+            let standing = Standing {
+                version: store.version,
+                connected: store.connected,
+                outstanding: loads.map(|load| load.outstanding).sum(),
+            };
+            life.stores.insert(name.clone(), standing);
+        }
+    }
+
+    /// The node cannot go on, as it says itself.
+    pub(crate) fn fatal(&mut self, connection: u64, text: String) {
+        if let Some(life) = self.lives.get_mut(&connection) {
+            life.fatal = Some(text);
+        }
+    }
+
+    /// The connection is over. Returns whether that came unasked for.
+    pub(crate) fn left(&mut self, connection: u64) -> bool {
+        let Some(life) = self.lives.get_mut(&connection) else { return false };
+        life.over = true;
+        let node = &mut self.nodes[life.node.index()];
+        if node.here == Some(connection) {
+            node.here = None;
+            node.missing = true;
+        }
+        !life.end_wanted
+    }
+
+    /// A process ended. Returns its connection, if it was a node's.
+    pub(crate) fn ended(&mut self, pid: u32, how: Ending) -> Option<u64> {
+        let life = self.lives.iter_mut().rev().find(|(_, life)| life.pid == pid);
+        life.map(|(connection, life)| {
+            life.ending = Some(how);
+            *connection
+        })
+    }
+
+    /// The present process of a node is going to end, because the run wants it so.
+    pub(crate) fn end_wanted(&mut self, node: NodeId) {
+        if let Some(life) = self.here_mut(node) {
+            life.end_wanted = true;
+        }
+    }
+
+    /// Tells one node something; a node that is not there hears nothing.
+    pub(crate) fn tell(&self, node: NodeId, letter: ToNode) {
+        if let Some(life) = self.here(node) {
+            // A connection that has just ended is told of elsewhere.
+            let _ = life.outbox.send(letter);
+        }
+    }
+
+    /// Tells all nodes something.
+    pub(crate) fn tell_all(&self, letter: &ToNode) {
+        for node in 0..self.nodes.len() {
+            self.tell(NodeId(node as u32), letter.clone());
+        }
+    }
+
+    /// Ends all nodes: from now on that is what the run wants.
+    pub(crate) fn dismiss(&mut self) {
+        self.tell_all(&ToNode::Exit);
+        for life in self.lives.values_mut() {
+            life.end_wanted = true;
+        }
+    }
+
+    /// A node's present process.
+    pub(crate) fn here(&self, node: NodeId) -> Option<&Life> {
+        self.lives.get(&self.nodes.get(node.index())?.here?)
+    }
+
+    fn here_mut(&mut self, node: NodeId) -> Option<&mut Life> {
+        self.lives.get_mut(&self.nodes.get(node.index())?.here?)
+    }
+
+    /// A node's present process, or its last one.
+    pub(crate) fn last_life(&self, node: NodeId) -> Option<&Life> {
+        self.lives.values().rev().find(|life| life.node == node)
+    }
+
+    /// The life on a connection.
+    pub(crate) fn life(&self, connection: u64) -> Option<&Life> {
+        self.lives.get(&connection)
+    }
+
+    /// Every process there ever was, by its connection.
+    pub(crate) fn lives(&self) -> impl Iterator<Item = (u64, &Life)> {
+        self.lives.iter().map(|(connection, life)| (*connection, life))
+    }
+
+    /// The name of a node.
+    pub(crate) fn name(&self, node: NodeId) -> &str {
+        self.nodes.get(node.index()).map_or("", |known| &known.name)
+    }
+
+    /// The nodes that are not ready, and why the run waits for them.
+    pub(crate) fn unready(&self) -> Vec<NodeId> {
+        let ids = (0..self.nodes.len()).map(|node| NodeId(node as u32));
+        ids.filter(|id| !self.here(*id).is_some_and(|life| life.ready)).collect()
+    }
+
+    /// Whether everyone who is there has sent everything.
+    pub(crate) fn all_drained(&self) -> bool {
+        self.lives.values().all(|life| life.drained || life.over)
+    }
+
+    /// Whether nobody is there any more.
+    pub(crate) fn all_gone(&self) -> bool {
+        self.lives.values().all(|life| life.over)
+    }
+
+    /// Whether all that is under way has come to rest: every node that is there has said, some
+    /// time after `since_ns` and for a while, that its dispatches are answered, that its stores
+    /// are in sync, and that all replicas of a tree are at one version. Nodes behind one that is
+    /// missing cannot be in sync, and are not waited for.
+    pub(crate) fn settled(&mut self, topology: &Topology, since_ns: u64) -> bool {
+        let versions = self.versions_at_rest(topology, since_ns);
+        let (Some(versions), Some(oldest)) = (versions, self.oldest_word_ns()) else {
+            self.quiet = None;
+            return false;
+        };
+        match &self.quiet {
+            Some(quiet) if quiet.versions == versions => oldest >= quiet.since_ns + QUIET_NS,
+            _ => {
+                let newest = self.present().map(|life| life.told_at_ns).max().unwrap_or(oldest);
+                self.quiet = Some(Quiet { since_ns: newest, versions });
+                false
+            }
+        }
+    }
+
+    /// The version of each tree, if all is at rest.
+    fn versions_at_rest(&self, topology: &Topology, since_ns: u64) -> Option<Vec<Version>> {
+        let mut versions = Vec::new();
+        for (store, trees) in &topology.trees {
+            for tree in trees {
+                let mut reachable = Vec::new();
+                let mut of_tree = None;
+                for member in &tree.members {
+                    let fed = member.upstream.is_none_or(|up| reachable.contains(&up.node()));
+                    if !fed || self.nodes[member.node.index()].missing {
+                        continue;
+                    }
+                    reachable.push(member.node);
+                    let life = self.here(member.node)?;
+                    let standing = life.stores.get(store)?;
+                    let at_rest = standing.connected
+                        && standing.outstanding == 0
+                        && life.told_at_ns > since_ns
+                        && *of_tree.get_or_insert(standing.version) == standing.version;
+                    if !at_rest {
+                        return None;
+                    }
+                }
+                versions.extend(of_tree);
+            }
+        }
+        Some(versions)
+    }
+
+    /// How many replicas say that they are in sync, and how many there are to be.
+    pub(crate) fn connected(&self, topology: &Topology) -> (usize, usize) {
+        let members = topology
+            .trees
+            .iter()
+            .flat_map(|(store, trees)| trees.iter().map(move |tree| (store, tree)))
+            .flat_map(|(store, tree)| tree.members.iter().map(move |member| (store, member.node)));
+        let (mut connected, mut all) = (0, 0);
+        for (store, node) in members {
+            all += 1;
+            let standing = self.here(node).and_then(|life| life.stores.get(store));
+            connected += usize::from(standing.is_some_and(|standing| standing.connected));
+        }
+        (connected, all)
+    }
+
+    /// For each store the newest and the oldest seq that a replica is at, its trees summed up.
+    pub(crate) fn seqs(&self, topology: &Topology) -> Vec<(String, u64, u64)> {
+        let seqs = topology.trees.iter().map(|(store, trees)| {
+            let (mut newest, mut oldest) = (0, 0);
+            for tree in trees {
+                let standings = tree.members.iter().filter_map(|member| {
+                    Some(self.here(member.node)?.stores.get(store)?.version.seq)
+                });
+                let of_tree: Vec<u64> = standings.collect();
+                newest += of_tree.iter().max().copied().unwrap_or(0);
+                oldest += of_tree.iter().min().copied().unwrap_or(0);
+            }
+            (store.clone(), newest, oldest)
+        });
+        seqs.collect()
+    }
+
+    fn present(&self) -> impl Iterator<Item = &Life> {
+        self.nodes.iter().filter_map(|node| self.lives.get(&node.here?))
+    }
+
+    /// When the node that has said nothing for the longest time said something.
+    fn oldest_word_ns(&self) -> Option<u64> {
+        self.present().map(|life| life.told_at_ns).min()
+    }
+}

@@ -1,0 +1,474 @@
+//! One case, from the first process to the last word of each node.
+//!
+//! One task owns the case's state. Nodes, guardian and proxies put what happens in a line for
+//! it; it looks at the clock between two of those and does what is due:
+//!
+//! ```text
+//! launch -> all ready -> start -> phases, faults, events -> stop -> settled -> flush -> drained
+//! ```
+//!
+//! A node that ends although nobody wanted it to is noted, and the case goes on without it. An
+//! interruption goes straight to *flush*, so that what was measured until then is kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::control::{NodeDelta, ToNode, ToRunner, now_ns};
+use super::guardian::Report;
+use super::nodes::Nodes;
+use super::progress::{Glance, Progress};
+use super::schedule::{Act, Schedule};
+use super::stage::{Aside, Ears, FromNode, Stage};
+use super::taken::{LifeSeen, Taken};
+use super::{family, injure};
+use crate::faults::FaultLog;
+use crate::measure::CostSampler;
+use crate::scenario::{Event, NodeId, Plan};
+
+/// How long all nodes together have to start and to be in sync.
+const START_MAX: Duration = Duration::from_secs(60);
+
+/// How far ahead the load's begin is announced.
+const START_AHEAD: Duration = Duration::from_millis(50);
+
+/// How long replicas have to become equal once the load has ended, back-off apart: the deadline
+/// after which a peer is dead, and time to send a snapshot (I7).
+const SETTLE_MAX: Duration = Duration::from_secs(15);
+
+/// How long nodes have to send their last figures and states.
+const DRAIN_MAX: Duration = Duration::from_secs(60);
+
+/// The same where the run was interrupted.
+const DRAIN_INTERRUPTED_MAX: Duration = Duration::from_secs(3);
+
+/// How long nodes have to end by themselves; then they are killed.
+const EXIT_MAX: Duration = Duration::from_secs(2);
+
+/// How often progress is drawn.
+const DRAW_EVERY_NS: u64 = 100_000_000;
+
+/// How often the processes' cost is read.
+const SAMPLE_EVERY_NS: u64 = 500_000_000;
+
+/// How many of the errors that stores told are kept for the log.
+const ERRORS_KEPT_MAX: usize = 10_000;
+
+/// Why a case could not be done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PlayError {
+    /// Nodes are missing at the start.
+    #[error("not all nodes came up:{0}")]
+    NotReady(String),
+    /// The guardian is gone, and with it the nodes' parent.
+    #[error("the guardian process is gone; the run cannot go on without it")]
+    NoGuardian,
+}
+
+/// Why attending ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attended {
+    Done,
+    Late,
+    Interrupted,
+}
+
+/// A case that is being played.
+pub(crate) struct Play<'c> {
+    pub(super) plan: &'c Plan,
+    pub(super) stage: &'c Stage,
+    pub(super) nodes: Nodes,
+    pub(super) faults: FaultLog,
+    pub(super) wounds: injure::Wounds,
+    pub(super) schedule: Schedule,
+    pub(super) costs: CostSampler,
+    ears: Ears,
+    interrupt: watch::Receiver<bool>,
+    progress: Progress,
+    deltas: Vec<(u64, NodeDelta)>,
+    /// The masters' processes, by their ids.
+    masters: BTreeMap<u32, String>,
+    /// Connections of nodes that ended although nobody wanted it.
+    crashed: BTreeSet<u64>,
+    /// What keeps the case from being done.
+    trouble: Vec<String>,
+    /// What stores told their `on_error`, and when.
+    errors: Vec<String>,
+    start_ns: Option<u64>,
+    stop_ns: u64,
+    no_guardian: bool,
+    drawn_ns: u64,
+    sampled_ns: u64,
+}
+
+impl<'c> Play<'c> {
+    pub(crate) fn new(
+        plan: &'c Plan,
+        stage: &'c Stage,
+        ears: Ears,
+        progress: Progress,
+        interrupt: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            plan,
+            stage,
+            nodes: Nodes::of(plan),
+            faults: FaultLog::of(plan),
+            wounds: injure::Wounds::default(),
+            schedule: Schedule::of(plan),
+            costs: CostSampler::default(),
+            ears,
+            interrupt,
+            progress,
+            deltas: Vec::new(),
+            masters: BTreeMap::new(),
+            crashed: BTreeSet::new(),
+            trouble: Vec::new(),
+            errors: Vec::new(),
+            start_ns: None,
+            stop_ns: 0,
+            no_guardian: false,
+            drawn_ns: 0,
+            sampled_ns: 0,
+        }
+    }
+
+    /// Plays the whole case. Whatever comes of it, processes may still be there afterwards: the
+    /// stage has to be struck.
+    pub(crate) async fn run(mut self) -> Result<Taken, PlayError> {
+        let played = self.acts().await;
+        self.progress.finish();
+        if self.no_guardian {
+            for (_, life) in self.nodes.lives() {
+                family::signal(life.pid, rustix::process::Signal::KILL);
+            }
+            return Err(PlayError::NoGuardian);
+        }
+        let interrupted = played? == Attended::Interrupted;
+        let end_ns = now_ns();
+        Ok(self.taken(interrupted, end_ns))
+    }
+
+    async fn acts(&mut self) -> Result<Attended, PlayError> {
+        self.progress.phase("starting");
+        let clusters: BTreeSet<&str> =
+            self.plan.nodes.iter().map(|node| node.cluster.as_str()).collect();
+        for cluster in clusters {
+            self.stage.launch(cluster);
+        }
+        let up = self.attend(START_MAX, |play| {
+            play.nodes.unready().is_empty() || play.start_failed() || play.no_guardian
+        });
+        match up.await {
+            Attended::Interrupted => return Ok(Attended::Interrupted),
+            Attended::Done if self.nodes.unready().is_empty() => {}
+            Attended::Done | Attended::Late => {
+                // What ended it may come a moment after that it ended.
+                self.attend(Duration::from_millis(200), |play| play.no_guardian).await;
+                return Err(PlayError::NotReady(self.not_ready()));
+            }
+        }
+        let at_ns = now_ns() + nanos(START_AHEAD);
+        self.start_ns = Some(at_ns);
+        self.costs.begin();
+        self.nodes.tell_all(&ToNode::Start { at_ns });
+        let load = self.attend(self.plan.duration() + START_AHEAD, |play| play.no_guardian);
+        let mut came = load.await;
+        self.stop_ns = now_ns();
+        self.nodes.tell_all(&ToNode::Stop);
+        if came != Attended::Interrupted {
+            self.progress.phase("settling");
+            came = self.attend(self.settle_max(), Self::settled).await;
+        }
+        self.costs.sample();
+        self.nodes.tell_all(&ToNode::Flush);
+        let interrupted = came == Attended::Interrupted;
+        self.progress.phase(if interrupted { "interrupted" } else { "collecting" });
+        self.drain(interrupted).await;
+        self.nodes.dismiss();
+        self.wait(EXIT_MAX, |play| play.nodes.all_gone() || play.no_guardian).await;
+        Ok(came)
+    }
+
+    /// Waits for the last word of each node.
+    async fn drain(&mut self, interrupted: bool) {
+        let within = if interrupted { DRAIN_INTERRUPTED_MAX } else { DRAIN_MAX };
+        let done = |play: &mut Self| play.nodes.all_drained() || play.no_guardian;
+        if self.wait(within, done).await == Attended::Late && !interrupted {
+            self.trouble.push(format!(
+                "not all nodes sent their last figures within {} s",
+                within.as_secs()
+            ));
+        }
+    }
+
+    /// Does what comes up until `done` says so, the time is over, or the user has had enough.
+    async fn attend(&mut self, within: Duration, done: fn(&mut Self) -> bool) -> Attended {
+        let until_ns = now_ns() + nanos(within);
+        loop {
+            if *self.interrupt.borrow() {
+                return Attended::Interrupted;
+            }
+            if let Some(came) = self.step(until_ns, done, true).await {
+                return came;
+            }
+        }
+    }
+
+    /// The same with an interruption that has been heeded already.
+    async fn wait(&mut self, within: Duration, done: fn(&mut Self) -> bool) -> Attended {
+        let until_ns = now_ns() + nanos(within);
+        loop {
+            if let Some(came) = self.step(until_ns, done, false).await {
+                return came;
+            }
+        }
+    }
+
+    async fn step(
+        &mut self,
+        until_ns: u64,
+        done: fn(&mut Self) -> bool,
+        interruptible: bool,
+    ) -> Option<Attended> {
+        if done(self) {
+            return Some(Attended::Done);
+        }
+        let now = now_ns();
+        if now >= until_ns {
+            return Some(Attended::Late);
+        }
+        self.tick(now);
+        let next = [self.next_act_ns(), Some(now + DRAW_EVERY_NS), Some(until_ns)];
+        let next = next.into_iter().flatten().min().unwrap_or(until_ns);
+        let pause = tokio::time::sleep(Duration::from_nanos(next.saturating_sub(now)));
+        tokio::select! {
+            Some(aside) = self.ears.asides.recv() => self.heard_aside(aside),
+            Some(said) = self.ears.nodes.recv() => self.heard(said),
+            _ = self.interrupt.changed(), if interruptible => {}
+            () = pause => {}
+        }
+        None
+    }
+
+    /// Does what the clock says.
+    fn tick(&mut self, now_ns: u64) {
+        if let Some(start_ns) = self.start_ns.filter(|start_ns| *start_ns <= now_ns) {
+            let at = Duration::from_nanos(now_ns - start_ns);
+            while let Some(act) = self.schedule.due(at) {
+                self.act(act);
+            }
+        }
+        if now_ns >= self.sampled_ns + SAMPLE_EVERY_NS {
+            self.sampled_ns = now_ns;
+            self.costs.sample();
+        }
+        if now_ns >= self.drawn_ns + DRAW_EVERY_NS {
+            self.drawn_ns = now_ns;
+            self.draw();
+        }
+    }
+
+    fn next_act_ns(&self) -> Option<u64> {
+        Some(self.start_ns? + nanos(self.schedule.next_at()?))
+    }
+
+    fn act(&mut self, act: Act) {
+        match act {
+            Act::Phase(phase) => self.progress.phase(&self.plan.phases[phase].name),
+            Act::Fault(fault) => self.injure(fault),
+            Act::Restart { node, fault } => self.start_again(node, fault),
+            Act::Event(event) => match self.plan.events[event].event {
+                Event::CreateClient { client, link } => {
+                    self.nodes.tell(client, ToNode::CreateClient { link });
+                }
+            },
+        }
+    }
+
+    fn heard(&mut self, said: FromNode) {
+        match said {
+            FromNode::Joined { connection, node, pid, outbox } => {
+                if self.nodes.joined(connection, node, pid, outbox) {
+                    self.costs.watch_whole(&connection.to_string(), pid);
+                }
+            }
+            FromNode::Said { connection, message } => self.heard_message(connection, message),
+            FromNode::Left { connection, error } => {
+                if self.nodes.left(connection) {
+                    self.crashed.insert(connection);
+                    if let Some(error) = error {
+                        self.note_error(connection, &error);
+                    }
+                }
+                self.left_wounded(connection);
+            }
+        }
+    }
+
+    fn heard_message(&mut self, connection: u64, message: ToRunner) {
+        match message {
+            ToRunner::Hello { .. } => {} // said once, and taken as joining
+            ToRunner::Ready => {
+                self.nodes.ready(connection);
+                if let (Some(at_ns), Some(life)) = (self.start_ns, self.nodes.life(connection)) {
+                    let node = life.node;
+                    if self.stop_ns == 0 {
+                        self.nodes.tell(node, ToNode::Start { at_ns });
+                    }
+                    self.healed(node);
+                }
+            }
+            ToRunner::Delta(delta) => {
+                self.nodes.told(connection, &delta);
+                self.deltas.push((connection, *delta));
+            }
+            ToRunner::Problem { fatal, text } => {
+                self.note_error(connection, &text);
+                if fatal {
+                    self.nodes.fatal(connection, text);
+                }
+            }
+            ToRunner::Drained => self.nodes.drained(connection),
+        }
+    }
+
+    fn heard_aside(&mut self, aside: Aside) {
+        match aside {
+            Aside::Guardian(Some(Report::Launched { name, pid })) => {
+                self.masters.insert(pid, name);
+            }
+            Aside::Guardian(Some(Report::NotLaunched { name, error })) => {
+                self.trouble.push(format!("{name}.master could not be started: {error}"));
+            }
+            Aside::Guardian(Some(Report::Killed { pid, alive })) => self.killed(pid, alive),
+            Aside::Guardian(Some(Report::Ended { pid, how })) => {
+                let known = self.nodes.ended(pid, how);
+                self.ended_wounded(pid, how);
+                if known.is_none()
+                    && let Some(cluster) = self.masters.get(&pid)
+                {
+                    self.trouble.push(format!("{cluster}.master (pid {pid}) {how}"));
+                }
+            }
+            Aside::Guardian(Some(Report::Home { .. })) => {} // said once, at its start
+            Aside::Guardian(None) => self.no_guardian = true,
+            Aside::Proxy(event) => self.heard_proxy(event),
+        }
+    }
+
+    fn note_error(&mut self, connection: u64, text: &str) {
+        if self.errors.len() < ERRORS_KEPT_MAX
+            && let Some(life) = self.nodes.life(connection)
+        {
+            let name = self.nodes.name(life.node);
+            self.errors.push(format!("{:9.3} s  {name}: {text}", self.at().as_secs_f64()));
+        }
+    }
+
+    /// The instant of the run; zero before its start.
+    pub(super) fn at(&self) -> Duration {
+        self.at_ns(now_ns())
+    }
+
+    /// An instant of the machine's clock as one of the run.
+    pub(super) fn at_ns(&self, ns: u64) -> Duration {
+        self.start_ns.map_or(Duration::ZERO, |start| Duration::from_nanos(ns.saturating_sub(start)))
+    }
+
+    fn settle_max(&self) -> Duration {
+        let backoff = self.plan.links.iter().filter_map(|link| link.backoff_max).max();
+        SETTLE_MAX + backoff.unwrap_or_default()
+    }
+
+    fn settled(&mut self) -> bool {
+        let topology = self.plan.topology_at(self.plan.duration());
+        self.no_guardian || (self.wounds.all_healed() && self.nodes.settled(topology, self.stop_ns))
+    }
+
+    fn start_failed(&mut self) -> bool {
+        !self.trouble.is_empty() || !self.crashed.is_empty()
+    }
+
+    /// Who is missing at the start, and what is known about why.
+    fn not_ready(&self) -> String {
+        let mut told: BTreeSet<NodeId> = self.nodes.unready().into_iter().collect();
+        told.extend(self.crashed.iter().filter_map(|c| Some(self.nodes.life(*c)?.node)));
+        let mut text: String =
+            self.trouble.iter().map(|trouble| format!("\n  {trouble}")).collect();
+        for node in told {
+            let name = self.nodes.name(node);
+            let what = match self.nodes.last_life(node) {
+                None => "did not call".to_owned(),
+                Some(life) if life.over => life.end_in_words(),
+                Some(_) => format!("is not in sync after {} s", START_MAX.as_secs()),
+            };
+            text += &format!("\n  {name} {what}{}", self.stage.log_tail(name));
+        }
+        text
+    }
+
+    fn draw(&mut self) {
+        let Some(start_ns) = self.start_ns else { return };
+        let elapsed = Duration::from_nanos(now_ns().saturating_sub(start_ns));
+        let topology = self.plan.topology_at(elapsed);
+        let seqs = self.nodes.seqs(topology);
+        self.progress.draw(&Glance {
+            elapsed,
+            applied: seqs.iter().map(|(_, _, oldest)| oldest).sum(),
+            stores: seqs.into_iter().map(|(store, newest, _)| (store, newest)).collect(),
+            connected: self.nodes.connected(topology),
+            faults: (self.faults.injected_count(), self.faults.planned()),
+        });
+    }
+
+    /// The crashes in words; workers that ended with their master are not told apart.
+    fn crashes(&self) -> Vec<String> {
+        let lives: Vec<_> = self.crashed.iter().filter_map(|c| self.nodes.life(*c)).collect();
+        let masters: BTreeSet<&str> = lives
+            .iter()
+            .map(|life| self.plan.node(life.node))
+            .filter(|node| node.is_master())
+            .map(|node| node.cluster.as_str())
+            .collect();
+        let own = lives.iter().filter(|life| {
+            let node = self.plan.node(life.node);
+            node.is_master() || !masters.contains(node.cluster.as_str())
+        });
+        own.map(|life| {
+            let name = self.nodes.name(life.node);
+            let tail = self.stage.log_tail(name);
+            format!("{name} (pid {}) {}{tail}", life.pid, life.end_in_words())
+        })
+        .collect()
+    }
+
+    fn taken(mut self, interrupted: bool, end_ns: u64) -> Taken {
+        let mut trouble = self.crashes();
+        trouble.append(&mut self.trouble);
+        let costs = self.costs.per_node();
+        let lives = self.nodes.lives().map(|(connection, life)| LifeSeen {
+            connection,
+            node: life.node,
+            pid: life.pid,
+            cost: costs.get(connection.to_string().as_str()).copied().flatten(),
+            ended: (!life.end_wanted && life.over).then(|| life.end_in_words()),
+        });
+        Taken {
+            lives: lives.collect(),
+            start_ns: self.start_ns,
+            stop_ns: self.stop_ns,
+            end_ns,
+            faults: self.faults.list().to_vec(),
+            interrupted,
+            trouble,
+            errors: self.errors,
+            deltas: self.deltas,
+        }
+    }
+}
+
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX / 4)
+}

@@ -1,0 +1,139 @@
+//! A whole scenario: its cases in turn, each on a stage of its own, and the record of all.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime};
+
+use samestate_report::{Case, Kind, Record, Verdict};
+use tokio::sync::watch;
+
+use super::guardian::GuardianError;
+use super::machine::{this_machine, utc};
+use super::outline::outline;
+use super::play::{Play, PlayError};
+use super::progress::{Progress, Watching};
+use super::stage::{Stage, StageError};
+use super::taken::Taken;
+use crate::scenario::{self, ScenarioFile};
+
+/// How a scenario is to be run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// Where the nodes' logs go.
+    pub logs: PathBuf,
+    /// What is to be seen of it meanwhile.
+    pub watching: Watching,
+    /// Becomes true when the user wants it to end.
+    pub interrupt: watch::Receiver<bool>,
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Ran {
+    /// What was measured.
+    pub record: Record,
+    /// Why the run could not be done, or not as planned; empty if it was.
+    pub trouble: Vec<String>,
+}
+
+/// Why a case could not be done.
+#[derive(Debug, thiserror::Error)]
+enum CaseError {
+    #[error(transparent)]
+    Stage(#[from] StageError),
+    #[error(transparent)]
+    Play(#[from] PlayError),
+    #[error(transparent)]
+    Guardian(#[from] GuardianError),
+    #[error("failed to keep the nodes' logs in {path}: {source}")]
+    Logs { path: PathBuf, source: io::Error },
+}
+
+/// Runs the cases of a scenario one after the other, and returns when nothing is left of their
+/// processes. The first case that cannot be done, or that is interrupted, is the last.
+pub async fn run_scenario(file: &ScenarioFile, options: &RunOptions) -> Ran {
+    let began = Instant::now();
+    let started = utc(SystemTime::now());
+    let mut cases = Vec::new();
+    let mut trouble = Vec::new();
+    for (index, case) in file.cases.iter().enumerate() {
+        let several = file.cases.len() > 1;
+        let title = match several {
+            true => format!("{} {}/{}", file.name, index + 1, file.cases.len()),
+            false => file.name.clone(),
+        };
+        let logs = match several {
+            true => options.logs.join(format!("case-{}", index + 1)),
+            false => options.logs.clone(),
+        };
+        match run_case(case, &title, &logs, options).await {
+            Ok(taken) => {
+                trouble.extend(taken.trouble.iter().map(|what| format!("{title}: {what}")));
+                cases.push(judged(case, taken));
+            }
+            Err(error) => {
+                trouble.push(format!("{title}: {error}"));
+                let because = vec![format!("the run could not be done: {error}")];
+                cases.push(Case { with: case.with.clone(), because, ..Case::default() });
+                break;
+            }
+        }
+        if *options.interrupt.borrow() {
+            break;
+        }
+    }
+    let seed = file.cases.first().map_or(file.scenario.seed, |case| case.plan.seed);
+    let mut record = Record::new(&file.name, seed, Kind::Processes, cases);
+    record.wall_seconds = began.elapsed().as_secs_f64();
+    record.started = Some(started);
+    record.machine = this_machine();
+    Ran { record, trouble }
+}
+
+async fn run_case(
+    case: &scenario::Case,
+    title: &str,
+    logs: &Path,
+    options: &RunOptions,
+) -> Result<Taken, CaseError> {
+    let (stage, ears) = Stage::set(&case.plan).await?;
+    let progress = Progress::new(options.watching, title, case.plan.duration());
+    let play = Play::new(&case.plan, &stage, ears, progress, options.interrupt.clone());
+    let played = play.run().await;
+    let kept = keep_logs(&stage.logs(), logs, played.as_ref().ok());
+    stage.strike().await?;
+    let taken = played?;
+    kept.map_err(|source| CaseError::Logs { path: logs.to_owned(), source })?;
+    Ok(taken)
+}
+
+/// Copies the nodes' logs, and writes what their stores complained of beside them.
+fn keep_logs(from: &Path, to: &Path, taken: Option<&Taken>) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    let errors = taken.map(|taken| taken.errors.as_slice()).unwrap_or_default();
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        fs::write(to.join("errors.log"), errors.join("\n") + "\n")
+    }
+}
+
+/// The case as the record shows it.
+fn judged(planned: &scenario::Case, taken: Taken) -> Case {
+    let (interrupted, trouble) = (taken.interrupted, taken.trouble.clone());
+    let mut case = outline(&planned.plan, taken);
+    case.with = planned.with.clone();
+    if !trouble.is_empty() {
+        case.verdict = Verdict::Fail;
+        case.because.extend(trouble);
+    }
+    if interrupted {
+        case.verdict = Verdict::Interrupted;
+    }
+    case
+}

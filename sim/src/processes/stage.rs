@@ -1,0 +1,269 @@
+//! What a case plays on: its folder, its guardian, the control socket, the proxies.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::control::{self, Briefing, LOGS, SOCKET, ToNode, ToRunner};
+use super::guardian::{Guardian, GuardianError, Report};
+use super::proxy::{Proxy, ProxyEvent};
+use crate::scenario::{Address, Fault, NodeId, Plan};
+
+/// How many messages of nodes may wait for the runner; then the nodes wait.
+const MESSAGES_WAITING_MAX: usize = 256;
+
+/// How many of a log's last lines an error shows.
+const LOG_LINES_SHOWN: usize = 8;
+
+/// Why a case cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StageError {
+    /// There is no guardian.
+    #[error(transparent)]
+    Guardian(#[from] GuardianError),
+    /// The runner cannot listen for its nodes.
+    #[error("failed to listen for the nodes on {path}: {source}; is TMPDIR on a local disk?")]
+    Control {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The nodes' briefing cannot be written.
+    #[error(transparent)]
+    Briefing(#[from] control::ControlError),
+    /// A link's proxy cannot listen.
+    #[error("failed to put a proxy before the link `{link}`, so that it can be cut: {source}")]
+    Proxy {
+        /// The link.
+        link: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The program's own path is unknown.
+    #[error("failed to find this program's own path, to start nodes from: {0}")]
+    Program(io::Error),
+}
+
+/// What nodes tell, over connections that are numbered in the order in which they come.
+#[derive(Debug)]
+pub(crate) enum FromNode {
+    /// A node is there.
+    Joined {
+        /// The connection that later messages come from.
+        connection: u64,
+        /// Which node.
+        node: NodeId,
+        /// Its process.
+        pid: u32,
+        /// What it is to be told.
+        outbox: mpsc::UnboundedSender<ToNode>,
+    },
+    /// It says something.
+    Said {
+        /// The connection.
+        connection: u64,
+        /// What.
+        message: ToRunner,
+    },
+    /// The connection is over.
+    Left {
+        /// The connection.
+        connection: u64,
+        /// What broke it, if it did not just end.
+        error: Option<String>,
+    },
+}
+
+/// What else happens.
+#[derive(Debug)]
+pub(crate) enum Aside {
+    /// The guardian reports; `None`: it is gone.
+    Guardian(Option<Report>),
+    /// Something happened to a link that is cut on purpose.
+    Proxy(ProxyEvent),
+}
+
+/// Where what happens can be heard.
+#[derive(Debug)]
+pub(crate) struct Ears {
+    pub(crate) nodes: mpsc::Receiver<FromNode>,
+    pub(crate) asides: mpsc::UnboundedReceiver<Aside>,
+}
+
+/// A case that has been set up: nothing is launched yet.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    program: PathBuf,
+    guardian: Guardian,
+    proxies: BTreeMap<usize, Proxy>,
+    listening: AbortHandle,
+}
+
+impl Stage {
+    /// Makes the folder, listens for nodes, puts a proxy before each link that will be cut, and
+    /// writes the nodes' briefing.
+    pub(crate) async fn set(plan: &Plan) -> Result<(Self, Ears), StageError> {
+        let program = std::env::current_exe().map_err(StageError::Program)?;
+        let (aside, asides) = mpsc::unbounded_channel();
+        let (said, nodes) = mpsc::channel(MESSAGES_WAITING_MAX);
+        let heard = aside.clone();
+        let guardian = Guardian::start(&program, move |report| {
+            // Nobody listens once the case is over.
+            let _ = heard.send(Aside::Guardian(report));
+        })
+        .await?;
+        match Self::furnish(guardian.folder(), plan, &aside, said).await {
+            Ok((proxies, listening)) => {
+                for link in &plan.links {
+                    if let Address::Unix(path) = &link.address
+                        && path.is_absolute()
+                        && !path.exists()
+                    {
+                        guardian.sweep(path.clone());
+                    }
+                }
+                let stage = Self { program, guardian, proxies, listening };
+                Ok((stage, Ears { nodes, asides }))
+            }
+            Err(error) => {
+                guardian.finish().await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn furnish(
+        folder: &Path,
+        plan: &Plan,
+        aside: &mpsc::UnboundedSender<Aside>,
+        said: mpsc::Sender<FromNode>,
+    ) -> Result<(BTreeMap<usize, Proxy>, AbortHandle), StageError> {
+        let path = folder.join(SOCKET);
+        let listener = UnixListener::bind(&path)
+            .map_err(|source| StageError::Control { path: path.clone(), source })?;
+        let listening = tokio::spawn(listen(listener, said)).abort_handle();
+        let mut proxies = BTreeMap::new();
+        for index in cut_links(plan) {
+            let link = &plan.links[index];
+            let server = match &link.address {
+                Address::Unix(path) => Address::Unix(folder.join(path)), // as it is, if absolute
+                Address::Tcp(port) => Address::Tcp(*port),
+            };
+            let heard = aside.clone();
+            let told = move |event| {
+                let _ = heard.send(Aside::Proxy(event));
+            };
+            let beside = folder.join(format!("proxy-{index}.sock"));
+            let proxy = Proxy::start(server, &beside, told)
+                .await
+                .map_err(|source| StageError::Proxy { link: link.name.clone(), source })?;
+            proxies.insert(index, proxy);
+        }
+        let dial = proxies.iter().map(|(link, proxy)| (*link, proxy.address().clone())).collect();
+        Briefing { plan: plan.clone(), dial }.write(folder)?;
+        Ok((proxies, listening))
+    }
+
+    /// Starts a cluster's master, which forks its workers.
+    pub(crate) fn launch(&self, cluster: &str) {
+        let args = ["node", "--run", &self.guardian.folder().to_string_lossy(), "--cluster"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain([cluster.to_owned()])
+            .collect();
+        let log = self.log_path(&format!("{cluster}.master"));
+        self.guardian.launch(cluster, &self.program, args, log);
+    }
+
+    /// Kills a process of the case.
+    pub(crate) fn kill(&self, pid: u32) {
+        self.guardian.kill(pid);
+    }
+
+    /// Cuts a link, which has to be one with a planned fault.
+    pub(crate) fn cut(&self, link: usize, fault: usize, lasts: std::time::Duration) {
+        if let Some(proxy) = self.proxies.get(&link) {
+            proxy.cut(fault, lasts);
+        }
+    }
+
+    /// Ends all processes and removes the folder; returns once that is done.
+    pub(crate) async fn strike(self) -> Result<(), GuardianError> {
+        self.listening.abort();
+        drop(self.proxies);
+        self.guardian.finish().await
+    }
+
+    /// The folder of the nodes' logs.
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.guardian.folder().join(LOGS)
+    }
+
+    /// The last lines of a node's log, each indented; empty if it wrote none.
+    pub(crate) fn log_tail(&self, node: &str) -> String {
+        let log = std::fs::read(self.log_path(node)).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = log.lines().collect();
+        let shown = &lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..];
+        shown.iter().map(|line| format!("\n    {line}")).collect()
+    }
+
+    fn log_path(&self, node: &str) -> PathBuf {
+        self.logs().join(format!("{node}.log"))
+    }
+}
+
+fn cut_links(plan: &Plan) -> BTreeSet<usize> {
+    let links = plan.faults.iter().filter_map(|timed| match timed.fault {
+        Fault::Cut { link, .. } => Some(link),
+        Fault::Kill { .. } => None,
+    });
+    links.collect()
+}
+
+async fn listen(listener: UnixListener, said: mpsc::Sender<FromNode>) {
+    let mut connections = 0;
+    // Accepting fails while descriptors are short; the nodes' deadline tells of that.
+    while let Ok((stream, _)) = listener.accept().await {
+        connections += 1;
+        tokio::spawn(converse(stream, connections, said.clone()));
+    }
+}
+
+/// Passes on what a node says, and to it what it is told.
+async fn converse(stream: UnixStream, connection: u64, said: mpsc::Sender<FromNode>) {
+    let (mut reader, mut writer) = stream.into_split();
+    let Ok(Some(ToRunner::Hello { node, pid, .. })) = control::receive(&mut reader).await else {
+        return; // not a node
+    };
+    let (outbox, mut letters) = mpsc::unbounded_channel::<ToNode>();
+    tokio::spawn(async move {
+        while let Some(letter) = letters.recv().await {
+            if control::send(&mut writer, &letter).await.is_err() {
+                return; // the reading half says so
+            }
+        }
+    });
+    let joined = FromNode::Joined { connection, node, pid, outbox };
+    if said.send(joined).await.is_err() {
+        return;
+    }
+    let error = loop {
+        match control::receive(&mut reader).await {
+            Ok(Some(message)) => {
+                if said.send(FromNode::Said { connection, message }).await.is_err() {
+                    return;
+                }
+            }
+            Ok(None) => break None,
+            Err(error) => break Some(error.to_string()),
+        }
+    };
+    // The case may be over by now.
+    let _ = said.send(FromNode::Left { connection, error }).await;
+}
