@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use super::Version;
 
-/// Why a replica's state changed otherwise than by the next action.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why a replica's state changed otherwise than by the next action; the gravest last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Jump {
     /// A snapshot, a heal, or a subscriber that fell behind.
     Jumped,
@@ -36,6 +36,16 @@ pub enum Change<A> {
     },
 }
 
+impl<A> Change<A> {
+    /// The version after it.
+    fn to(&self) -> Version {
+        match self {
+            Change::Applied { version, .. } => *version,
+            Change::Jumped { to, .. } => *to,
+        }
+    }
+}
+
 /// Changes that the notifier has not taken yet, bounded in number and in bytes. The oldest give
 /// way to a jump.
 #[derive(Debug)]
@@ -46,25 +56,35 @@ pub struct Changes<A> {
     bytes: usize,
     bytes_max: usize,
     wanted: bool,
-    /// The version before the first change in the ring, once something was dropped.
-    dropped: Option<(Version, Version)>,
+    /// Where the subscriber stands who has taken all that he was offered.
+    told: Version,
+    /// The changes up to here were dropped; the gravest of their reasons.
+    dropped: Option<(Jump, Version)>,
 }
 
 impl<A> Changes<A> {
     /// Nobody listens yet; at most `capacity` changes of `bytes_max` bytes in all are kept.
     pub fn new(capacity: usize, bytes_max: usize) -> Self {
-        let (ring, capacity) = (VecDeque::new(), capacity.max(1));
-        Changes { ring, capacity, bytes: 0, bytes_max, wanted: false, dropped: None }
+        Changes {
+            ring: VecDeque::new(),
+            capacity: capacity.max(1),
+            bytes: 0,
+            bytes_max,
+            wanted: false,
+            told: Version::default(),
+            dropped: None,
+        }
     }
 
-    /// Whether somebody listens; what happens while nobody does is not kept.
-    pub fn set_wanted(&mut self, wanted: bool) {
-        self.wanted = wanted;
-        if !wanted {
+    /// Whether somebody listens from here, `at`, on; what happens while nobody does is not kept.
+    pub fn set_wanted(&mut self, wanted: bool, at: Version) {
+        if self.wanted != wanted {
             self.ring.clear();
             self.bytes = 0;
             self.dropped = None;
+            self.told = at;
         }
+        self.wanted = wanted;
     }
 
     /// Whether anything waits to be told.
@@ -80,13 +100,12 @@ impl<A> Changes<A> {
         while self.ring.len() >= self.capacity || self.bytes + bytes > self.bytes_max {
             let Some((oldest, bytes)) = self.ring.pop_front() else { break };
             self.bytes -= bytes;
-            let (from, to) = match oldest {
-                Change::Applied { version, .. } => {
-                    (Version { seq: version.seq - 1, ..version }, version)
-                }
-                Change::Jumped { from, to, .. } => (from, to),
+            let before = self.dropped.map_or(Jump::Jumped, |dropped| dropped.0);
+            let why = match oldest {
+                Change::Jumped { why, .. } => why.max(before),
+                Change::Applied { .. } => before,
             };
-            self.dropped = Some((self.dropped.map_or(from, |dropped| dropped.0), to));
+            self.dropped = Some((why, oldest.to()));
         }
         self.bytes += bytes;
         self.ring.push_back((change, bytes));
@@ -97,9 +116,10 @@ impl<A> Changes<A> {
         let ring = std::mem::take(&mut self.ring);
         let mut taken: VecDeque<_> = ring.into_iter().map(|(change, _)| change).collect();
         self.bytes = 0;
-        if let Some((from, to)) = self.dropped.take() {
-            taken.push_front(Change::Jumped { why: Jump::Jumped, from, to });
+        if let Some((why, to)) = self.dropped.take() {
+            taken.push_front(Change::Jumped { why, from: self.told, to });
         }
+        self.told = taken.back().map_or(self.told, Change::to);
         taken
     }
 }
@@ -115,7 +135,7 @@ mod tests {
     #[test]
     fn a_subscriber_that_falls_behind_is_told_of_one_jump_and_then_every_action() {
         let mut changes = Changes::new(3, 100);
-        changes.set_wanted(true);
+        changes.set_wanted(true, at(0));
         for seq in 1..=10 {
             changes.push(Change::Applied { version: at(seq), action: seq }, 1);
         }
@@ -125,13 +145,36 @@ mod tests {
         assert_eq!(told.len(), 4);
         assert!(changes.is_empty());
     }
+
     #[test]
     fn what_waits_is_bounded_in_bytes_too() {
         let mut changes = Changes::new(100, 10);
-        changes.set_wanted(true);
+        changes.set_wanted(true, at(0));
         for seq in 1..=10 {
             changes.push(Change::Applied { version: at(seq), action: seq }, 4);
         }
         assert_eq!(changes.take().len(), 3, "a jump and two actions");
+    }
+
+    #[test]
+    fn a_dropped_loss_of_history_is_told_as_one_from_where_the_subscriber_stands() {
+        let life = |number, seq| {
+            let epoch = crate::replication::Epoch { number, id: u64::from(number) };
+            Version { epoch, seq }
+        };
+        let mut changes = Changes::new(1, 100);
+        changes.set_wanted(true, life(1, 4));
+        let (from, to) = (life(1, 4), life(1, 2));
+        changes.push(Change::Jumped { why: Jump::HistoryLost, from, to }, 0);
+        for seq in [3, 4] {
+            changes.push(Change::Applied { version: life(2, seq), action: seq }, 1);
+        }
+        let to = life(2, 3);
+        let told: Vec<_> = changes.take().into();
+        assert_eq!(told[0], Change::Jumped { why: Jump::HistoryLost, from, to });
+        changes.push(Change::Applied { version: life(2, 5), action: 5 }, 1);
+        changes.push(Change::Applied { version: life(2, 6), action: 6 }, 1);
+        let (from, to) = (life(2, 4), life(2, 5));
+        assert_eq!(changes.take()[0], Change::Jumped { why: Jump::Jumped, from, to });
     }
 }

@@ -17,6 +17,7 @@ mod observer;
 mod origin;
 mod output;
 mod replica;
+mod routes;
 mod sessions;
 mod upstream;
 mod verify;

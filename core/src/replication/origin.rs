@@ -197,9 +197,9 @@ impl Origin {
 
     /// Takes the sequencer's answers. True if the session turned out to have expired.
     ///
-    /// An answer with a version that is not on `lineage` is of another life: it counts for
-    /// nothing, and the dispatch is sent again when the attachment is remade.
-    pub fn answered(&mut self, session: u64, answers: Vec<Answer>, lineage: &Lineage) -> bool {
+    /// An answer may be ahead of the lineage that its version lies on. It counts once that is
+    /// here: see [`Origin::reached`] and [`Origin::lineage_changed`].
+    pub fn answered(&mut self, session: u64, answers: Vec<Answer>) -> bool {
         if self.session.is_none_or(|ours| ours.id != session) {
             return false;
         }
@@ -216,9 +216,7 @@ impl Origin {
             }
             let resolution = match outcome {
                 Outcome::Applied(version) => {
-                    if lineage.contains(version) {
-                        pending.progress = Progress::Answered(version);
-                    }
+                    pending.progress = Progress::Answered(version);
                     continue;
                 }
                 Outcome::Rejected(reason) => Resolution::Rejected(reason),
@@ -235,11 +233,12 @@ impl Origin {
         false
     }
 
-    /// Resolves what was answered with a version that this node, now at `seq`, has reached.
-    pub fn reached(&mut self, seq: u64) {
+    /// Resolves what was answered with a version on `lineage` that this node, now at `seq`, has
+    /// reached.
+    pub fn reached(&mut self, seq: u64, lineage: &Lineage) {
         for pending in &mut self.pending {
             match pending.progress {
-                Progress::Answered(version) if version.seq <= seq => {
+                Progress::Answered(version) if version.seq <= seq && lineage.contains(version) => {
                     self.bytes -= std::mem::take(&mut pending.payload).len();
                     pending.progress = Progress::Done;
                     self.resolved.push((pending.ticket, Resolution::Ok(version)));
@@ -253,8 +252,8 @@ impl Origin {
 
     /// Resolves all that was answered, applied here or not.
     #[cfg(feature = "mutants")]
-    pub(super) fn reached_early(&mut self) {
-        self.reached(u64::MAX);
+    pub(super) fn reached_early(&mut self, lineage: &Lineage) {
+        self.reached(u64::MAX, lineage);
     }
 
     /// Gives up the numbers of what has left at the front. A void keeps its own until the
@@ -289,13 +288,19 @@ impl Origin {
         again
     }
 
-    /// Resolves what has passed its deadline. It keeps its number, as a void.
+    /// Resolves what has passed its deadline. It keeps its number, as a void, until the sequencer's
+    /// answer has come.
     pub fn expire(&mut self, now: Duration) {
         for pending in &mut self.pending {
             let late = pending.deadline.is_some_and(|deadline| deadline <= now);
-            if late && matches!(pending.progress, Progress::Waiting | Progress::Answered(_)) {
+            let expired = match pending.progress {
+                Progress::Waiting => Progress::Void,
+                Progress::Answered(_) => Progress::Done,
+                Progress::Void | Progress::Done => continue,
+            };
+            if late {
                 self.bytes -= std::mem::take(&mut pending.payload).len();
-                pending.progress = Progress::Void;
+                pending.progress = expired;
                 self.resolved.push((pending.ticket, Resolution::OutcomeUnknown));
             }
         }

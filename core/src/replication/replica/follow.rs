@@ -75,7 +75,7 @@ impl<M: Machine> Replica<M> {
             self.upstream = None;
         }
         if self.downstreams.remove(&link).is_some() {
-            self.routes.retain(|_, via| *via != link);
+            self.routes.forget(link);
             self.requests.retain(|_, via| *via != link);
             self.check_pressure();
             self.drain_local();
@@ -186,6 +186,7 @@ impl<M: Machine> Replica<M> {
         self.lineage = lineage;
         self.version = self.version_at(self.version.seq);
         self.rebasing = false;
+        self.retarget();
         self.origin.lineage_changed(&self.lineage);
         let message = Message::Lineage(self.lineage.clone());
         for (link, downstream) in &mut self.downstreams {
@@ -270,12 +271,12 @@ impl<M: Machine> Replica<M> {
 
     fn on_answers(&mut self, session: u64, answers: Vec<crate::wire::Answer>) {
         if self.origin.awaits().is_some_and(|(ours, _)| ours == session) {
-            self.origin.answered(session, answers, &self.lineage);
+            self.origin.answered(session, answers);
             #[cfg(feature = "mutants")]
             if self.config.has(crate::replication::Mutant::EarlyAnswer) {
-                self.origin.reached_early();
+                self.origin.reached_early(&self.lineage);
             }
-        } else if let Some(link) = self.routes.get(&session).copied() {
+        } else if let Some(link) = self.routes.of(session) {
             self.say(link, &Message::Answers { session, answers });
         }
     }

@@ -277,6 +277,7 @@ impl<M: Machine> Replica<M> {
             observer.jumped(from, to, self.history);
         }
         self.current = Some(Arc::new(Snapshot { head, bytes }));
+        self.retarget();
         self.origin.lineage_changed(&self.lineage);
         self.realign(&before, to);
     }

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use super::downstream::{Downstream, Snapshot};
 use super::origin::Origin;
+use super::routes::Routes;
 use super::sessions::Sessions;
 use super::upstream::Upstream;
 use super::verify::Verify;
@@ -66,7 +67,7 @@ pub struct Replica<M: Machine> {
     downstreams: BTreeMap<LinkId, Downstream>,
     /// Some downstream link is asleep.
     sleepers: bool,
-    routes: BTreeMap<u64, LinkId>,
+    routes: Routes,
     requests: BTreeMap<u64, LinkId>,
     next_request: u64,
     origin: Origin,
@@ -119,7 +120,7 @@ impl<M: Machine> Replica<M> {
             hop: 0,
             downstreams: BTreeMap::new(),
             sleepers: false,
-            routes: BTreeMap::new(),
+            routes: Routes::default(),
             requests: BTreeMap::new(),
             next_request: node.0,
             origin: Origin::default(),
@@ -223,7 +224,7 @@ impl<M: Machine> Replica<M> {
 
     /// Whether changes are to be kept for [`Replica::take_changes`].
     pub fn set_changes_wanted(&mut self, wanted: bool) {
-        self.changes.set_wanted(wanted);
+        self.changes.set_wanted(wanted, self.version);
     }
 
     /// The changes since this was last called.
@@ -349,7 +350,16 @@ impl<M: Machine> Replica<M> {
         let reached = upstream
             .target
             .is_some_and(|target| self.lineage.contains(target) && self.version.seq >= target.seq);
-        attached && reached && !self.healing && !upstream.decoding
+        attached && reached && !self.healing
+    }
+
+    /// After the lineage changed: where the upstream was at the attach may have been lost.
+    fn retarget(&mut self) {
+        if let Some(upstream) = &mut self.upstream
+            && upstream.target.is_some_and(|target| !self.lineage.contains(target))
+        {
+            upstream.target = Some(self.version);
+        }
     }
 
     /// Ends every input: says what changed to those whom it concerns.
@@ -360,7 +370,7 @@ impl<M: Machine> Replica<M> {
             self.outputs.push(Output::Connected(connected));
         }
         self.announce();
-        self.origin.reached(self.version.seq);
+        self.origin.reached(self.version.seq, &self.lineage);
         if self.origin.has_resolved() {
             for (ticket, resolution) in self.origin.take_resolved() {
                 self.outputs.push(Output::Resolved { ticket, resolution });

@@ -52,9 +52,7 @@ impl<M: Machine> Replica<M> {
             }
         }
         let idle = self.upstream.as_ref().is_some_and(|upstream| {
-            upstream.status.is_some()
-                && upstream.control.is_empty()
-                && now.saturating_sub(upstream.sent_at) >= every
+            upstream.control.is_empty() && now.saturating_sub(upstream.sent_at) >= every
         });
         if idle {
             self.say_upstream(|_| message);

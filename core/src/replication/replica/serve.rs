@@ -17,6 +17,10 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// Session requests under way through a relay, at most.
 const REQUESTS_MAX: usize = 4096;
 
+/// A relay knows the ways back of this many sessions, however few the sequencer remembers: also
+/// one that expired there has an answer to get.
+const ROUTES_MIN: usize = 4096;
+
 impl<M: Machine> Replica<M> {
     /// A link to a node further from the sequencer is up and logged in; it will ask.
     pub fn downstream_up(&mut self, link: LinkId, now: Duration) {
@@ -167,10 +171,7 @@ impl<M: Machine> Replica<M> {
     }
 
     pub(super) fn learn_route(&mut self, session: u64, link: LinkId) {
-        while self.routes.len() >= self.config.sessions_max && !self.routes.contains_key(&session) {
-            self.routes.pop_first();
-        }
-        self.routes.insert(session, link);
+        self.routes.learn(session, link, self.config.sessions_max.max(ROUTES_MIN));
     }
 
     pub(super) fn say(&mut self, link: LinkId, message: &Message) {

@@ -1,0 +1,78 @@
+//! What a subscriber was told: every action in order, or that there was a jump (I10).
+
+use samestate::replication::{Change, Jump, Version};
+
+use super::canon::{Broken, Canon, place};
+use crate::invariants::Invariant;
+use crate::virtual_time::machine::Action;
+
+/// One subscriber, from the beginning of its node's life.
+#[derive(Debug)]
+pub(super) struct Subscriber {
+    at: Version,
+    /// Its replica lost history that this one may not have been told of yet.
+    history_lost: bool,
+    rebased: bool,
+}
+
+impl Subscriber {
+    pub(super) fn new(at: Version) -> Self {
+        Subscriber { at, history_lost: false, rebased: false }
+    }
+
+    /// The replica went from one version to another without what lies between.
+    pub(super) fn replica_jumped(&mut self, from: Version, to: Version, canon: &Canon) {
+        self.history_lost |= !related(from, to, canon) || canon.leads_to(to, from) && from != to;
+    }
+
+    /// The node became the client of another.
+    pub(super) fn replica_rebased(&mut self) {
+        self.rebased = true;
+    }
+
+    /// It is told of a change.
+    pub(super) fn told(&mut self, change: &Change<Action>, canon: &Canon) -> Result<(), Broken> {
+        let broken = |detail: String| Err((Invariant::I10, detail));
+        match change {
+            Change::Applied { version, action } => {
+                let record = canon.record(*version)?;
+                if record.id != Some(action.id) {
+                    return broken(format!("told {:x} as {version:?}", action.id));
+                }
+                if record.parent != Some(place(self.at)) {
+                    return broken(format!("told {version:?} after {:?}", self.at));
+                }
+                self.at = *version;
+            }
+            Change::Jumped { why, from, to } => {
+                if *from != self.at {
+                    return broken(format!("told a jump from {from:?} at {:?}", self.at));
+                }
+                let truthful = match why {
+                    Jump::Jumped => related(*from, *to, canon),
+                    Jump::HistoryLost => self.history_lost,
+                    Jump::Rebased => std::mem::take(&mut self.rebased),
+                };
+                if !truthful {
+                    return broken(format!("told {why:?} from {from:?} to {to:?}"));
+                }
+                self.at = *to;
+            }
+        }
+        Ok(())
+    }
+
+    /// It has been told of all that happened: its replica is at `version`.
+    pub(super) fn caught_up(&mut self, version: Version) -> Result<(), Broken> {
+        self.history_lost = false;
+        if self.at == version {
+            return Ok(());
+        }
+        Err((Invariant::I10, format!("told up to {:?}, at {version:?}", self.at)))
+    }
+}
+
+/// Whether one of the two histories is the beginning of the other.
+fn related(one: Version, other: Version, canon: &Canon) -> bool {
+    one == Version::default() || canon.leads_to(one, other) || canon.leads_to(other, one)
+}

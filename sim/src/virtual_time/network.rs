@@ -1,0 +1,265 @@
+//! Connections between nodes: two streams of bytes, in order, that take time and have an end.
+//!
+//! A direction holds a bounded number of bytes, on their way or received and not read yet. A
+//! writer writes while there is room, as a task with a real socket would.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use samestate::replication::LinkId;
+
+use super::dice::Dice;
+
+/// What is sent arrives in parts of this many bytes at most.
+const PART_BYTES_MAX: usize = 16 << 10;
+
+/// What a network is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Weather {
+    /// The shortest time from one node to another.
+    pub latency: Duration,
+    /// How much longer it may take.
+    pub jitter: Duration,
+    /// How many bytes go through in a millisecond.
+    pub bytes_per_ms: u64,
+    /// How many bytes one direction of a connection holds.
+    pub buffer_bytes: usize,
+}
+
+impl Default for Weather {
+    fn default() -> Self {
+        Weather {
+            latency: Duration::from_micros(200),
+            jitter: Duration::from_micros(100),
+            bytes_per_ms: 100_000,
+            buffer_bytes: 64 << 10,
+        }
+    }
+}
+
+/// Which end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Side {
+    /// The node that connected: the other one is its upstream.
+    Client,
+    /// The node that listens.
+    Server,
+}
+
+impl Side {
+    /// The other end.
+    pub(crate) fn other(self) -> Side {
+        match self {
+            Side::Client => Side::Server,
+            Side::Server => Side::Client,
+        }
+    }
+}
+
+/// One end of one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct EndId {
+    /// Which connection.
+    pub(crate) connection: u64,
+    /// Which end of it.
+    pub(crate) side: Side,
+}
+
+impl EndId {
+    /// The other end.
+    pub(crate) fn peer(self) -> EndId {
+        EndId { side: self.side.other(), ..self }
+    }
+
+    /// The link that the replica at this end knows.
+    pub(crate) fn link(self) -> LinkId {
+        LinkId(self.connection * 2 + self.side as u64)
+    }
+
+    /// The end that a replica knows as `link`.
+    pub(crate) fn of(link: LinkId) -> EndId {
+        let side = if link.0.is_multiple_of(2) { Side::Client } else { Side::Server };
+        EndId { connection: link.0 / 2, side }
+    }
+}
+
+/// What befalls the bytes of one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    /// Nothing arrives before then.
+    pub(crate) stalled_until: Duration,
+    /// Nothing arrives at all.
+    pub(crate) swallowed: bool,
+    /// One bit of the next bytes to arrive is flipped.
+    pub(crate) corrupt: bool,
+}
+
+/// One direction: what the node at this end has sent.
+#[derive(Debug, Default)]
+struct Pipe {
+    queue: VecDeque<(Duration, Bytes)>,
+    /// Sent, and not read by the receiver yet.
+    held_bytes: usize,
+    free_at: Duration,
+    last_arrival: Duration,
+    trouble: Trouble,
+}
+
+/// One end of a connection.
+#[derive(Debug)]
+pub(crate) struct End {
+    /// Where it is.
+    pub(crate) node: usize,
+    /// In which life of that node.
+    pub(crate) life: u32,
+    /// The replica knows of it.
+    pub(crate) up: bool,
+    /// The connection was closed from this end, or this end knows that it was.
+    pub(crate) closed: bool,
+    /// Received, and not read yet.
+    pub(crate) inbox: BytesMut,
+    /// A snapshot is being decoded: nothing else is read.
+    pub(crate) decoding: bool,
+    /// The replica said that there is something to send.
+    pub(crate) awake: bool,
+    /// A writer is about to run.
+    pub(crate) pumping: bool,
+    pipe: Pipe,
+}
+
+impl End {
+    fn new(node: usize, life: u32) -> Self {
+        End {
+            node,
+            life,
+            up: false,
+            closed: false,
+            inbox: BytesMut::new(),
+            decoding: false,
+            awake: false,
+            pumping: false,
+            pipe: Pipe::default(),
+        }
+    }
+}
+
+/// Two ends.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    client: End,
+    server: End,
+    weather: Weather,
+}
+
+impl Connection {
+    /// Between these nodes, in these lives.
+    pub(crate) fn new(client: (usize, u32), server: (usize, u32), weather: Weather) -> Self {
+        let (client, server) = (End::new(client.0, client.1), End::new(server.0, server.1));
+        Connection { client, server, weather }
+    }
+
+    /// What the network between these is like.
+    pub(crate) fn weather(&self) -> Weather {
+        self.weather
+    }
+
+    /// One end.
+    pub(crate) fn end(&self, side: Side) -> &End {
+        match side {
+            Side::Client => &self.client,
+            Side::Server => &self.server,
+        }
+    }
+
+    /// One end.
+    pub(crate) fn end_mut(&mut self, side: Side) -> &mut End {
+        match side {
+            Side::Client => &mut self.client,
+            Side::Server => &mut self.server,
+        }
+    }
+
+    /// How many bytes the node at this end may write now.
+    pub(crate) fn room(&self, side: Side) -> usize {
+        self.weather.buffer_bytes.saturating_sub(self.end(side).pipe.held_bytes)
+    }
+
+    /// What befalls the bytes sent from this end.
+    pub(crate) fn trouble(&mut self, side: Side) -> &mut Trouble {
+        &mut self.end_mut(side).pipe.trouble
+    }
+
+    /// Sends bytes from this end. Returns when each of the parts in which they arrive does, and
+    /// when the wire is free again.
+    pub(crate) fn send(
+        &mut self,
+        side: Side,
+        bytes: Vec<u8>,
+        now: Duration,
+        dice: &mut Dice,
+    ) -> (Vec<Duration>, Duration) {
+        let weather = self.weather;
+        let pipe = &mut self.end_mut(side).pipe;
+        pipe.held_bytes += bytes.len();
+        pipe.free_at = pipe.free_at.max(now);
+        let mut bytes = Bytes::from(bytes);
+        let mut arrivals = Vec::new();
+        while !bytes.is_empty() {
+            let whole = bytes.len() < 2 || dice.percent(70);
+            let len = if whole { bytes.len() } else { 1 + dice.pick(bytes.len() - 1) };
+            let len = len.min(PART_BYTES_MAX);
+            pipe.free_at += Duration::from_nanos(len as u64 * 1_000_000 / weather.bytes_per_ms);
+            let jitter = Duration::from_nanos(dice.below(weather.jitter.as_nanos() as u64 + 1));
+            let at = (pipe.free_at + weather.latency + jitter).max(pipe.last_arrival);
+            pipe.last_arrival = at;
+            pipe.queue.push_back((at, bytes.split_to(len)));
+            arrivals.push(at);
+        }
+        (arrivals, pipe.free_at)
+    }
+
+    /// The next bytes sent from this end arrive at the other. `Err`: not before then.
+    pub(crate) fn arrive(
+        &mut self,
+        side: Side,
+        now: Duration,
+        dice: &mut Dice,
+    ) -> Result<(), Duration> {
+        let pipe = &mut self.end_mut(side).pipe;
+        if pipe.trouble.stalled_until > now {
+            return Err(pipe.trouble.stalled_until);
+        }
+        let Some((_, bytes)) = pipe.queue.pop_front() else { return Ok(()) };
+        if pipe.trouble.swallowed {
+            return Ok(());
+        }
+        let corrupt = std::mem::take(&mut pipe.trouble.corrupt);
+        let receiver = self.end_mut(side.other());
+        if receiver.closed {
+            return Ok(());
+        }
+        let start = receiver.inbox.len();
+        receiver.inbox.extend_from_slice(&bytes);
+        if corrupt {
+            receiver.inbox[start + dice.pick(bytes.len())] ^= 1 << dice.below(8);
+        }
+        Ok(())
+    }
+
+    /// The node at this end has read so many bytes: the other one has room for as many.
+    pub(crate) fn read(&mut self, side: Side, bytes: usize) {
+        let pipe = &mut self.end_mut(side.other()).pipe;
+        pipe.held_bytes = pipe.held_bytes.saturating_sub(bytes);
+    }
+
+    /// Loses what is on its way from this end.
+    pub(crate) fn lose(&mut self, side: Side) {
+        self.end_mut(side).pipe.queue.clear();
+    }
+
+    /// Whether nobody knows of this connection any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.client.closed && self.server.closed
+    }
+}
