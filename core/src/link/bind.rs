@@ -61,26 +61,29 @@ impl Bound {
         }
     }
 
+    /// The next connection; `None` if it was gone before it could be looked at.
     pub(super) async fn accept(
         &self,
         stall_after: Duration,
         stats: &Arc<LinkStats>,
-    ) -> io::Result<Accepted> {
+    ) -> io::Result<Option<Accepted>> {
         match self {
             Bound::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                let socket = Socket::tcp(stream, stall_after, stats.clone())?;
+                let Ok(socket) = Socket::tcp(stream, stall_after, stats.clone()) else {
+                    return Ok(None);
+                };
                 let address = PeerAddress::Ip(peer.ip());
-                Ok(Accepted { socket, address, name: format!("client {peer}") })
+                Ok(Some(Accepted { socket, address, name: format!("client {peer}") }))
             }
             Bound::Unix(listener, file) => {
                 let (stream, _) = listener.accept().await?;
-                let peer = stream.peer_cred()?;
+                let Ok(peer) = stream.peer_cred() else { return Ok(None) };
                 let process = peer.pid().map_or_else(String::new, |pid| format!(", process {pid}"));
                 let name =
                     format!("client on {} (user {}{process})", file.path.display(), peer.uid());
                 let socket = Socket::unix(stream, stats.clone());
-                Ok(Accepted { socket, address: PeerAddress::User(peer.uid()), name })
+                Ok(Some(Accepted { socket, address: PeerAddress::User(peer.uid()), name }))
             }
         }
     }

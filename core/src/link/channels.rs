@@ -2,9 +2,12 @@
 //!
 //! Towards an upstream a connection carries every store of its registry, and asks for each. From
 //! downstream it takes up a store when the peer asks for it: at once if it is open, later if it may
-//! still come; the peer's first message waits until then, and nothing else of it does. A store that
-//! leaves says so: `Detach` upwards, [`GONE`] downwards, which also answers `Detach`; what was
-//! under way until then is dropped, so that a store that comes back never hears of its past.
+//! still come; the peer's first message waits until then, and nothing else of it does.
+//!
+//! A store that leaves says so, and what was under way is dropped, so that one that comes back
+//! never hears of its past. Upwards it says `Detach`, maybe before its `Attach` was ever sent, and
+//! drops what comes until [`DETACHED`] answers. Downwards it says [`GONE`], and drops what comes
+//! until the next `Attach`; the peer attaches again after a while, and waits.
 //!
 //! A fault of one store ends the connection, and who dialled makes another. The link between a
 //! master and a worker cannot be made again, so there only that store is taken off, and attaches
@@ -31,8 +34,14 @@ use crate::wire::{
     Frame, Message, Reader, Refusal, RefusalKind, WireError, begin_frame, finish_frame,
 };
 
-/// The kind of a link's own frame that says: this store is no longer here, its channel follows.
+/// The kind of a link's own frame that says: this store, whose channel follows, is no longer here.
 const GONE: u8 = 16;
+
+/// The kind of a link's own frame that answers `Detach`; the channel follows.
+const DETACHED: u8 = 17;
+
+/// A peer that lets this much of such frames pile up is cut.
+const CONTROL_BYTES_MAX: usize = 64 << 10;
 
 /// A peer may wait for, or be refused, at most this many stores that are not here.
 const MISSING_MAX: usize = 64;
@@ -44,7 +53,7 @@ enum Channel {
     Attached(Arc<Attached>),
     /// The peer asked for a store that is not open here yet.
     Waiting(Frame),
-    /// `Detach` was sent; what comes before [`GONE`] is dropped.
+    /// `Detach` was sent; what comes before [`DETACHED`] is dropped.
     Leaving(Then),
     /// It attaches again after [`REST`].
     Resting,
@@ -52,7 +61,7 @@ enum Channel {
     Departed,
 }
 
-/// What becomes of a store after [`GONE`].
+/// What becomes of a store after [`DETACHED`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
     /// If it is registered again by then, it attaches at once.
@@ -191,19 +200,23 @@ impl Shared {
     }
 
     fn hear_link(self: &Arc<Self>, frame: &Frame) -> Result<(), Ending> {
-        if frame.kind != GONE || self.side == Side::Downstream {
+        if !matches!(frame.kind, GONE | DETACHED) || self.side == Side::Downstream {
             return Err(Ending::Garbage(WireError::UnknownKind(frame.kind)));
         }
         let channel = Reader::new(&frame.body).u32("channel").map_err(Ending::Garbage)?;
         let registry = self.ports.lock();
-        let then = match self.remove(channel) {
-            Some(Channel::Leaving(then)) => then,
-            Some(Channel::Attached(attached)) => {
-                attached.port.down(attached.link);
-                Then::Rest
-            }
-            _ => Then::Nothing,
+        let mut channels = self.channels.lock();
+        let then = match (frame.kind, channels.map.get(&channel)) {
+            (DETACHED, Some(Channel::Leaving(then))) => *then,
+            (GONE, Some(Channel::Attached(_))) => Then::Rest,
+            // One store left at both ends at once; `Detach` will still be answered.
+            _ => return Ok(()),
         };
+        let left = channels.remove(channel);
+        drop(channels);
+        if let Some(Channel::Attached(attached)) = left {
+            attached.port.down(attached.link);
+        }
         match (then, registry.ports.get(&channel)) {
             (Then::Attach, Some(port)) => self.attach(&registry, port),
             (Then::Rest, Some(_)) => self.rest(channel),
@@ -213,7 +226,7 @@ impl Shared {
     }
 
     fn rest(self: &Arc<Self>, channel: u32) {
-        self.insert(channel, Channel::Resting);
+        self.channels.lock().insert(channel, Channel::Resting);
         let shared = Arc::downgrade(self);
         tokio::spawn(async move {
             tokio::time::sleep(REST).await;
@@ -243,12 +256,12 @@ impl Shared {
                 }
                 None => self.wait_for(frame),
             },
-            message => match self.channels.lock().map.get(&frame.channel) {
+            Ok(Message::Detach) => {
+                self.detached(&registry, frame.channel);
+                Ok(())
+            }
+            _ => match self.channels.lock().map.get(&frame.channel) {
                 Some(Channel::Departed) => Ok(()),
-                Some(Channel::Waiting(_)) if message == Ok(Message::Detach) => {
-                    self.detached(&registry, frame.channel);
-                    Ok(())
-                }
                 _ => stray,
             },
         }
@@ -277,7 +290,7 @@ impl Shared {
         let refusal = Refusal { kind: RefusalKind::Store, text: text.clone() };
         Message::Refused(refusal).write(&mut channels.control, channel);
         drop(channels);
-        self.signals.to_write.notify_one();
+        self.say();
         self.ports.report(&format!("{} is refused: {text}", self.peer));
         Ok(())
     }
@@ -339,7 +352,7 @@ impl Shared {
         let attached = Attached::new(port, self.on_fault, &self.signals);
         self.frame_bytes_max.fetch_max(attached.frame_bytes_max, Ordering::Relaxed);
         port.up(attached.link, self.side, attached.clone());
-        self.insert(attached.channel, Channel::Attached(attached.clone()));
+        self.channels.lock().insert(attached.channel, Channel::Attached(attached.clone()));
         self.signals.to_write.notify_one();
         attached
     }
@@ -357,40 +370,54 @@ impl Shared {
 
     /// The peer no longer follows a store.
     fn detached(&self, _registry: &Registry, channel: u32) {
-        if let Some(Channel::Attached(attached)) = self.remove(channel) {
+        let mut channels = self.channels.lock();
+        let left = channels.remove(channel);
+        write_link(&mut channels.control, DETACHED, channel);
+        drop(channels);
+        self.say();
+        if let Some(Channel::Attached(attached)) = left {
             attached.port.down(attached.link);
         }
-        write_gone(&mut self.channels.lock().control, channel);
-        self.signals.to_write.notify_one();
     }
 
     /// This process takes a store off; `to` is what becomes of its channel.
     fn depart(&self, _registry: &Registry, channel: u32, to: Channel) {
         let mut channels = self.channels.lock();
-        let Some(Channel::Attached(attached)) = channels.map.get(&channel) else { return };
-        let attached = attached.clone();
-        attached.leave();
+        if !matches!(channels.map.get(&channel), Some(Channel::Attached(_))) {
+            return;
+        }
         match to {
-            Channel::Departed => write_gone(&mut channels.control, channel),
+            Channel::Departed => write_link(&mut channels.control, GONE, channel),
             _ => Message::Detach.write(&mut channels.control, channel),
         }
-        channels.map.insert(channel, to);
-        channels.version += 1;
+        let left = channels.remove(channel);
+        channels.insert(channel, to);
         drop(channels);
+        self.say();
+        if let Some(Channel::Attached(attached)) = left {
+            attached.port.down(attached.link);
+        }
+    }
+
+    /// The connection itself has something to say: there is more in `control`.
+    fn say(&self) {
+        if self.channels.lock().control.len() > CONTROL_BYTES_MAX {
+            self.signals.end(Ending::Flooded);
+        }
         self.signals.to_write.notify_one();
-        attached.port.down(attached.link);
+    }
+}
+
+impl Channels {
+    fn insert(&mut self, channel: u32, to: Channel) {
+        self.map.insert(channel, to);
+        self.version += 1;
     }
 
-    fn insert(&self, channel: u32, to: Channel) {
-        let mut channels = self.channels.lock();
-        channels.map.insert(channel, to);
-        channels.version += 1;
-    }
-
-    fn remove(&self, channel: u32) -> Option<Channel> {
-        let mut channels = self.channels.lock();
-        channels.version += 1;
-        let removed = channels.map.remove(&channel);
+    /// A store that was attached there gets and gives nothing from here on.
+    fn remove(&mut self, channel: u32) -> Option<Channel> {
+        self.version += 1;
+        let removed = self.map.remove(&channel);
         if let Some(Channel::Attached(attached)) = &removed {
             attached.leave();
         }
@@ -402,8 +429,8 @@ fn is_detach(frame: &Frame) -> bool {
     frame.body.is_empty() && Message::read(frame) == Ok(Message::Detach)
 }
 
-fn write_gone(out: &mut Vec<u8>, channel: u32) {
-    let start = begin_frame(out, LINK_CHANNEL, GONE);
+fn write_link(out: &mut Vec<u8>, kind: u8, channel: u32) {
+    let start = begin_frame(out, LINK_CHANNEL, kind);
     out.extend_from_slice(&channel.to_le_bytes());
     finish_frame(out, start);
 }

@@ -24,6 +24,10 @@ use crate::wire::{Decoder, WireError};
 /// A read takes at most this many bytes; it begins with the smaller number.
 const READ_BYTES: std::ops::RangeInclusive<usize> = (16 << 10)..=(256 << 10);
 
+/// After a read of this many bytes others on the same thread get a turn: it may hold thousands of
+/// small frames.
+const LONG_READ_BYTES: usize = 64 << 10;
+
 /// A write sends about this many bytes, over all stores.
 const WRITE_BYTES: usize = 256 << 10;
 
@@ -63,6 +67,9 @@ pub enum Ending {
     /// The peer asks for one store after the other that is not here.
     #[error("the peer asked for too many stores that are not here")]
     TooManyMissing,
+    /// The peer asks faster than it takes the answers.
+    #[error("the peer lets answers pile up that it asked for")]
+    Flooded,
     /// A store cannot go on with this peer.
     #[error("store {store:?}: {fault}")]
     Fault {
@@ -131,7 +138,12 @@ pub(super) async fn run(
         writing.0.abort();
         let _ = (&mut writing.0).await;
     }
-    shared.signals.take_ending().unwrap_or(ending)
+    match shared.signals.take_ending() {
+        // What a peer does of a connection that is being closed here does not matter.
+        _ if *stop.borrow() => Ending::ClosedHere,
+        Some(why) => why,
+        None => ending,
+    }
 }
 
 /// The writer's task, which does not outlive its connection.
@@ -186,8 +198,14 @@ async fn read(shared: &Arc<Shared>, mut reader: Reader, mut buffer: BytesMut) ->
         match reader.read_buf(&mut buffer).await {
             Ok(0) if buffer.is_empty() => return Ending::Closed,
             Ok(0) => return Ending::Truncated,
-            Ok(read) if read >= room => room = (room * 2).min(*READ_BYTES.end()),
-            Ok(_) => {}
+            Ok(read) => {
+                if read >= room {
+                    room = (room * 2).min(*READ_BYTES.end());
+                }
+                if read >= LONG_READ_BYTES {
+                    tokio::task::yield_now().await;
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ending::Closed,
             Err(error) => return Ending::Io(error),
         }

@@ -17,6 +17,7 @@ use super::attached::OnFault;
 use super::backoff::Backoff;
 use super::bind::{Accepted, Bound};
 use super::channels::Shared;
+use super::complaints::Complaints;
 use super::connection::{self, Ending, Stop, stopped};
 use super::hello::{self, Door, HelloError};
 use super::{Address, LinkError, LinkStats, Ports, Side};
@@ -97,6 +98,7 @@ struct Inner {
     started: Instant,
     stats: Arc<LinkStats>,
     half_open: Mutex<BTreeMap<PeerAddress, usize>>,
+    complaints: Complaints,
 }
 
 impl Listener {
@@ -130,6 +132,7 @@ impl Listener {
             started: Instant::now(),
             stats: Arc::default(),
             half_open: Mutex::default(),
+            complaints: Complaints::default(),
         });
         let (stop, stopping) = watch::channel(false);
         let task = tokio::spawn(serve(inner.clone(), actual.clone(), bound, stopping));
@@ -248,7 +251,9 @@ async fn accept_all(
         match accepted {
             Ok(accepted) => {
                 exhausted = false;
-                inner.admit(accepted, connections, stop);
+                if let Some(accepted) = accepted {
+                    inner.admit(accepted, connections, stop);
+                }
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) if is_exhaustion(&error) => {
@@ -327,7 +332,7 @@ impl Inner {
             }
             Err(HelloError::Wordless) => return,
             Err(error) => {
-                self.ports.report(&format!("{name} was not let in: {error}"));
+                self.complain(format!("{name} was not let in: {error}"));
                 return;
             }
         }
@@ -336,7 +341,14 @@ impl Inner {
         let ending = connection::run(socket, shared.clone(), self.options.stall_after, stop).await;
         match ending {
             Ending::Closed | Ending::ClosedHere => tracing::debug!(shared.peer, "{ending}"),
-            _ => self.ports.report(&format!("the link to {} is cut: {ending}", shared.peer)),
+            _ => self.complain(format!("the link to {} is cut: {ending}", shared.peer)),
+        }
+    }
+
+    /// Reports what a client did.
+    fn complain(&self, text: String) {
+        if let Some(text) = self.complaints.weigh(text, self.started.elapsed()) {
+            self.ports.report(&text);
         }
     }
 }

@@ -15,7 +15,8 @@
 //! | [`ipc`] | the link between a master and the workers it forks |
 //! | `hello` | what is said before a login |
 //! | `connection`, `channels`, `attached` | one connection that is logged in, and the stores it carries |
-//! | `bind`, `socket`, `backoff` | listening sockets, connected ones, and how long to wait |
+//! | `bind`, `socket` | listening sockets, and connected ones |
+//! | `backoff`, `complaints` | how long to wait, and how much to say |
 //! | [`LinkStats`] | bytes and system calls, counted at the socket |
 
 mod address;
@@ -23,6 +24,7 @@ mod attached;
 mod backoff;
 mod bind;
 mod channels;
+mod complaints;
 mod connection;
 mod dial;
 mod error;

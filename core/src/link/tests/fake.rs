@@ -51,11 +51,17 @@ impl FakePort {
 
     /// Says something over one link.
     pub(super) fn say(&self, link: LinkId, message: &Message) {
+        assert!(self.try_say(link, message), "the link is up");
+    }
+
+    /// Says something over one link, if it is still up.
+    pub(super) fn try_say(&self, link: LinkId, message: &Message) -> bool {
         let mut links = self.links.lock();
         let channel = self.channel();
-        let link = links.get_mut(&link).expect("the link is up");
+        let Some(link) = links.get_mut(&link) else { return false };
         message.write(&mut link.outbox, channel);
         link.handle.wake();
+        true
     }
 
     pub(super) fn cut(&self, link: LinkId, why: LinkFault) {
@@ -102,7 +108,9 @@ impl Port for FakePort {
     }
 
     fn receive(&self, link: LinkId, frame: &Frame) -> Result<(), LinkFault> {
-        assert!(self.links.lock().contains_key(&link), "a frame for a link that is not up");
+        if !self.links.lock().contains_key(&link) {
+            return Err(LinkFault::UnknownLink(link));
+        }
         let message = Message::read(frame)?;
         if let Message::Refused(refusal) = message {
             return Err(LinkFault::Refused(refusal));

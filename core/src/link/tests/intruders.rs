@@ -238,3 +238,15 @@ async fn a_client_that_asks_for_everything_is_cut_with_a_bounded_answer() {
     assert!(refusals <= 64, "{refusals} refusals");
     at_server.report("too many stores that are not here").await;
 }
+
+#[tokio::test]
+async fn a_client_that_asks_and_does_not_listen_is_cut() {
+    let (server, mut at_server) = FakePort::new("tasks");
+    let listener = serve(any_port(), ServerOptions::default(), server).await;
+    let mut stream = guest(&listener).await;
+    let mut detach = Vec::new();
+    Message::Detach.write(&mut detach, channel_of("tasks"));
+    let many = detach.repeat(1 << 20);
+    within("the end", async { while stream.write_all(&many).await.is_ok() {} }).await;
+    at_server.report("lets answers pile up").await;
+}

@@ -152,6 +152,48 @@ async fn a_store_that_cannot_go_on_with_its_master_attaches_again_and_alone() {
     assert_eq!((at_other.ends_so_far(), at_other_above.ends_so_far()), (0, 0));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn stores_that_come_and_go_at_both_ends_at_once_find_each_other_in_the_end() {
+    const ROUNDS: usize = 200;
+    const NAMES: [&str; 3] = ["a", "b", "c"];
+    let pair = Pair::new();
+    // Only who is asked may speak before it was answered.
+    let churn = |ports: Arc<Ports>, name: &'static str, speaks: bool| {
+        tokio::task::spawn_blocking(move || {
+            for _ in 0..ROUNDS {
+                let (port, events) = open(&ports, name);
+                port.endless.store(speaks, Ordering::Relaxed);
+                std::thread::yield_now();
+                assert!(ports.unregister(channel_of(name)));
+                drop(events);
+            }
+        })
+    };
+    let churns: Vec<_> = NAMES
+        .iter()
+        .flat_map(|name| {
+            [churn(pair.above.clone(), name, true), churn(pair.below.clone(), name, false)]
+        })
+        .collect();
+    for churn in churns {
+        within("the end of the churn", churn).await.expect("no panic");
+    }
+    for name in NAMES {
+        let (above, mut at_above) = pair.open_above(name);
+        let (_below, mut at_below) = pair.open_below(name);
+        // Left-overs of the churn may cost it a link or two before one stays.
+        let carried = async {
+            loop {
+                let (link, _) = at_above.heard().await;
+                if above.try_say(link, &Message::Heartbeat { seq: 1 }) {
+                    return at_below.heard().await;
+                }
+            }
+        };
+        assert_eq!(within("a message", carried).await.1, Message::Heartbeat { seq: 1 });
+    }
+}
+
 #[tokio::test]
 async fn both_ends_notice_when_the_link_ends() {
     let pair = Pair::new();
