@@ -10,11 +10,13 @@
 //! | `stage` | what a case plays on: folder, guardian, control socket, proxies |
 //! | `nodes` | the runner's picture of its nodes |
 //! | `taken` | what a case leaves behind, to be made a record of |
+//! | `assemble` | ... and the making of it: measures, invariants, verdict |
 //! | `guardian` | the process that outlives the runner, so that no node does |
 //! | `proxy` | a link's bytes by way of the runner, so that it can be cut |
 //! | `family` | who descends from whom, and how to end all of them |
 //! | `progress`, `machine` | what is seen meanwhile, and where it ran |
 
+mod assemble;
 pub mod control;
 mod family;
 mod guardian;
@@ -22,7 +24,6 @@ mod injure;
 mod machine;
 pub mod node;
 mod nodes;
-mod outline;
 mod play;
 mod progress;
 mod proxy;

@@ -8,9 +8,9 @@ use std::time::{Instant, SystemTime};
 use samestate_report::{Case, Kind, Record, Verdict};
 use tokio::sync::watch;
 
+use super::assemble::assemble;
 use super::guardian::GuardianError;
 use super::machine::{this_machine, utc};
-use super::outline::outline;
 use super::play::{Play, PlayError};
 use super::progress::{Progress, Watching};
 use super::stage::{Stage, StageError};
@@ -126,7 +126,7 @@ fn keep_logs(from: &Path, to: &Path, taken: Option<&Taken>) -> io::Result<()> {
 /// The case as the record shows it.
 fn judged(planned: &scenario::Case, taken: Taken) -> Case {
     let (interrupted, trouble) = (taken.interrupted, taken.trouble.clone());
-    let mut case = outline(&planned.plan, taken);
+    let mut case = assemble(&planned.plan, taken);
     case.with = planned.with.clone();
     if !trouble.is_empty() {
         case.verdict = Verdict::Fail;

@@ -1,0 +1,240 @@
+//! All of it: measures, findings and verdict.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use samestate_report::{
+    Case, Cost, Observation as Observed, Outcome, Process, StoreMeasures, Verdict,
+};
+
+use super::expect::{Held, narrowed, unwanted};
+use super::gather::Gathered;
+use super::sums::{Pace, Sums};
+use super::tree::{Instants, TreeSeen};
+use super::{costs, faults, replay};
+use crate::invariants::Violations;
+use crate::measure::Samples;
+use crate::processes::taken::Taken;
+use crate::scenario::{NodeId, Observation, Plan, Resync, StorePlan};
+
+/// A load that issued less than this share of what was due was itself the bottleneck.
+const ISSUED_SHARE_MIN: f64 = 0.95;
+
+/// So was one that was later than this against its own schedule, at the 99th percentile.
+const LAG_NS_MAX: u64 = 10_000_000;
+
+/// The case as the record shows it, judged.
+pub(crate) fn assemble(plan: &Plan, mut taken: Taken) -> Case {
+    let gathered = Gathered::of(&mut taken);
+    let instants = instants(plan, &taken);
+    let topology = plan.topology_at(plan.duration());
+    let trees: Vec<(&str, TreeSeen<'_>)> = topology
+        .trees
+        .iter()
+        .flat_map(|(store, trees)| trees.iter().map(move |tree| (store.as_str(), tree)))
+        .map(|(store, tree)| (store, TreeSeen::of(plan, store, tree, &gathered, &instants)))
+        .collect();
+    let mut stores: BTreeMap<&str, Sums> = BTreeMap::new();
+    let mut violations = Violations::default();
+    for (store, tree) in &trees {
+        stores.entry(store).or_default().merge(&tree.sums());
+        violations.merge(tree.violations());
+        violations.merge(replay::compare(plan, store, tree));
+    }
+    let mut total = Sums::default();
+    stores.values().for_each(|sums| total.merge(sums));
+    let observed = observed(plan, &gathered, &trees);
+    if let Some(samples) = article_samples(plan, &observed) {
+        total.samples = samples;
+    }
+    let processes = costs::processes(plan, &taken.lives, &gathered);
+    let seconds = instants.load_ended_ns.saturating_sub(instants.start_ns) as f64 / 1e9;
+    let mut case = Case {
+        seconds: Some(seconds),
+        cost: total_cost(plan, &processes, &total),
+        violations: violations.described().iter().cloned().map(Into::into).collect(),
+        observations: observed,
+        stores: measures(plan, &gathered, &stores, seconds),
+        ..measured(&total, seconds)
+    };
+    case.processes = processes;
+    let trees: Vec<TreeSeen<'_>> = trees.into_iter().map(|(_, tree)| tree).collect();
+    case.faults = faults::healed(std::mem::take(&mut taken.faults), &trees, &instants);
+    let of_phase = |phase: usize, store: Option<&str>| {
+        let phase = &plan.phases[phase];
+        let mut sums = Sums::default();
+        for tree in trees.iter().filter(|tree| store.is_none_or(|store| store == tree.store())) {
+            sums.merge(&tree.sums_of_phase(phase));
+        }
+        narrowed(measured(&sums, phase.duration.as_secs_f64()), store)
+    };
+    let of_node = |node: NodeId| Case {
+        cost: costs::cost(plan, &case.processes, Some(node)),
+        ..Case::default()
+    };
+    let held = Held { plan, gathered: &gathered, of_phase: &of_phase, of_node: &of_node };
+    case.expectations = held.against(&case);
+    judge(plan, &mut case, &total.pace, taken.interrupted);
+    case
+}
+
+fn instants(plan: &Plan, taken: &Taken) -> Instants {
+    let start_ns = taken.start_ns.unwrap_or(taken.stop_ns);
+    let loaded = plan.phases.iter().rev().find(|phase| !phase.load.is_empty());
+    let load_end = loaded.map_or(plan.duration(), |phase| phase.end());
+    let load_ended_ns = (start_ns + load_end.as_nanos() as u64).min(taken.stop_ns);
+    Instants {
+        start_ns,
+        load_ended_ns: load_ended_ns.max(start_ns),
+        faults_ended_ns: faults::ended_ns(&taken.faults, start_ns),
+        end_ns: taken.end_ns,
+        interrupted: taken.interrupted || taken.start_ns.is_none(),
+    }
+}
+
+/// The measures that cases, stores and phases have in common.
+fn measured(sums: &Sums, seconds: f64) -> Case {
+    Case {
+        identical: sums.identical(),
+        dispatches: sums.dispatches(),
+        rate: sums.rate(seconds),
+        latency_us: sums.latency(),
+        staleness: sums.staleness(),
+        ..Case::default()
+    }
+}
+
+fn total_cost(plan: &Plan, processes: &[Process], total: &Sums) -> Cost {
+    let cost = Cost {
+        snapshots_forced: Some(total.snapshots_forced),
+        entries_skipped: Some(total.entries_skipped),
+        ..costs::cost(plan, processes, None)
+    };
+    cost.per_action(total.judged.map_or(0, |judged| judged.ordered))
+}
+
+fn measures(
+    plan: &Plan,
+    gathered: &Gathered,
+    stores: &BTreeMap<&str, Sums>,
+    seconds: f64,
+) -> BTreeMap<String, StoreMeasures> {
+    let measures = stores.iter().map(|(name, sums)| {
+        let of = plan.stores.get(*name);
+        let trees = plan.topology_at(plan.duration()).trees_of(name);
+        let replicas: usize = trees.iter().map(|tree| tree.members.len()).sum();
+        let root = trees.first().and_then(|tree| gathered.at_end(tree.root));
+        let state = root.and_then(|life| life.stores.get(*name)?.state.as_ref());
+        let case = measured(sums, seconds);
+        let measures = StoreMeasures {
+            reducer: of.map(|of| of.reducer.clone()),
+            mode: mode(plan, name),
+            resync: of.map(resync),
+            replicas: Some(replicas as u64),
+            state_bytes: state.map(|state| state.bytes.len() as u64),
+            identical: case.identical,
+            dispatches: case.dispatches,
+            rate: case.rate,
+            latency_us: case.latency_us,
+            staleness: case.staleness,
+            cost: Cost {
+                snapshots_forced: Some(sums.snapshots_forced),
+                entries_skipped: Some(sums.entries_skipped),
+                ..Cost::default()
+            },
+        };
+        ((*name).to_owned(), measures)
+    });
+    measures.collect()
+}
+
+/// The mode in which the store's nodes feed others; `mixed` where they differ.
+fn mode(plan: &Plan, store: &str) -> Option<String> {
+    let trees = plan.topology_at(plan.duration()).trees_of(store).iter();
+    let modes = trees.flat_map(|tree| {
+        let feeds = move |node| tree.fed_by(node).next().is_some();
+        tree.members.iter().filter(move |member| feeds(member.node)).map(|member| member.mode)
+    });
+    let modes: BTreeSet<_> = modes.collect();
+    let first = modes.first()?;
+    let mixed = modes.len() > 1;
+    Some(if mixed { "mixed".to_owned() } else { format!("{first:?}").to_lowercase() })
+}
+
+fn resync(store: &StorePlan) -> String {
+    match store.resync {
+        Resync::Snapshot(every) => format!("snapshot {every}"),
+        Resync::Verify(every) => format!("verify {every}"),
+        Resync::Off => "off".to_owned(),
+    }
+}
+
+/// What the plan's observations found.
+fn observed(plan: &Plan, gathered: &Gathered, trees: &[(&str, TreeSeen<'_>)]) -> Vec<Observed> {
+    let observations = plan.observe.iter().enumerate().map(|(index, observation)| {
+        let (at, stores, every, samples) = match observation {
+            Observation::Pair { at, stores, every } => {
+                let samples = gathered.samples.get(&index).copied().unwrap_or_default();
+                (Some(plan.node(*at).name.clone()), stores.to_vec(), every, samples)
+            }
+            Observation::Replicas { store, every } => {
+                let mut samples = Samples::default();
+                for (_, tree) in trees.iter().filter(|(name, _)| name == store) {
+                    samples.merge(&tree.sampled_by(index));
+                }
+                (None, vec![store.clone()], every, samples)
+            }
+        };
+        let every_ms = every.as_secs_f64() * 1e3;
+        Observed { at, stores, every_ms, samples: samples.total, identical: samples.ok }
+    });
+    observations.collect()
+}
+
+/// Where two stores of a node are compared, as the article did, that is what a case is sampled
+/// by; otherwise it is by its stores' replicas.
+fn article_samples(plan: &Plan, observed: &[Observed]) -> Option<Samples> {
+    let pairs = plan.observe.iter().zip(observed);
+    let pairs = pairs.filter(|(planned, _)| matches!(planned, Observation::Pair { .. }));
+    let samples = pairs.map(|(_, seen)| Samples { ok: seen.identical, total: seen.samples });
+    samples.reduce(|mut all, more| {
+        all.merge(&more);
+        all
+    })
+}
+
+/// Gives the verdict, and says why where nothing else does.
+fn judge(plan: &Plan, case: &mut Case, pace: &Pace, interrupted: bool) {
+    let mut inconclusive = Vec::new();
+    let share = pace.issued as f64 / pace.due.max(1) as f64;
+    if pace.due > 0 && share < ISSUED_SHARE_MIN {
+        inconclusive.push(format!(
+            "the load generator issued {:.0} % of the intended dispatches, under {:.0} %",
+            share * 100.0,
+            ISSUED_SHARE_MIN * 100.0
+        ));
+    }
+    let lag_ns = pace.lag.quantile_ns(0.99).unwrap_or(0);
+    if lag_ns > LAG_NS_MAX {
+        inconclusive.push(format!(
+            "the load generator was {:.1} ms behind its own schedule (99th percentile), over {} \
+             ms: latencies are partly its own",
+            lag_ns as f64 / 1e6,
+            LAG_NS_MAX / 1_000_000
+        ));
+    }
+    if case.faults.planned > 0 && case.faults.injected == 0 {
+        inconclusive.push(format!("none of {} planned faults was injected", case.faults.planned));
+    }
+    let failed = unwanted(plan, &case.violations).next().is_some()
+        || case.expectations.iter().any(|one| one.outcome == Outcome::Failed);
+    case.verdict = if interrupted {
+        Verdict::Interrupted
+    } else if failed {
+        Verdict::Fail
+    } else if inconclusive.is_empty() {
+        Verdict::Pass
+    } else {
+        Verdict::Inconclusive
+    };
+    case.because.append(&mut inconclusive);
+}

@@ -1,0 +1,44 @@
+//! What the processes used.
+
+use samestate_report::{Cost, Process};
+
+use super::gather::{Gathered, Life};
+use crate::processes::taken::LifeSeen;
+use crate::scenario::{NodeId, Plan};
+
+/// Every process, in the order in which they came.
+pub(super) fn processes(plan: &Plan, lives: &[LifeSeen], gathered: &Gathered) -> Vec<Process> {
+    lives.iter().map(|seen| process(plan, seen, gathered)).collect()
+}
+
+fn process(plan: &Plan, seen: &LifeSeen, gathered: &Gathered) -> Process {
+    let lives = gathered.lives(seen.node);
+    let known = lives.iter().find(|life| life.connection == seen.connection);
+    let links = known.map(|life: &Life| life.links);
+    let seconds = |ns: u64| ns as f64 / 1e9;
+    Process {
+        name: plan.node(seen.node).name.clone(),
+        pid: Some(seen.pid),
+        cpu_user_seconds: seen.cost.map(|cost| seconds(cost.user_ns)),
+        cpu_system_seconds: seen.cost.map(|cost| seconds(cost.system_ns)),
+        rss_bytes_max: seen.cost.map(|cost| cost.rss_bytes_max),
+        wire_bytes: links.map(|links| links.sent_bytes),
+        wire_bytes_received: links.map(|links| links.received_bytes),
+        syscalls: links.map(|links| links.syscalls),
+        ended: seen.ended.clone(),
+    }
+}
+
+/// What processes used together: those of all nodes, or of one.
+pub(super) fn cost(plan: &Plan, processes: &[Process], node: Option<NodeId>) -> Cost {
+    let name = node.map(|node| plan.node(node).name.as_str());
+    let counted = || processes.iter().filter(|one| name.is_none_or(|name| name == one.name));
+    let sum = |of: fn(&Process) -> Option<u64>| counted().filter_map(of).reduce(|a, b| a + b);
+    Cost {
+        cpu_seconds: counted().filter_map(Process::cpu_seconds).reduce(|a, b| a + b),
+        rss_bytes_max: counted().filter_map(|one| one.rss_bytes_max).max(),
+        wire_bytes: sum(|one| one.wire_bytes),
+        syscalls: sum(|one| one.syscalls),
+        ..Cost::default()
+    }
+}

@@ -1,0 +1,133 @@
+//! The scenario's expectations, held against what was measured.
+
+use std::collections::BTreeSet;
+
+use samestate_report::{Case, Expectation, StoreMeasures, Violation};
+
+use super::gather::Gathered;
+use crate::scenario::{self, MetricBound, NodeId, Plan, Role};
+
+/// What expectations are held against, besides the case itself.
+pub(super) struct Held<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) gathered: &'a Gathered,
+    /// What one phase measured, of one store or of all: as a case of its own.
+    pub(super) of_phase: &'a dyn Fn(usize, Option<&str>) -> Case,
+    /// What one node used: as a case of its own.
+    pub(super) of_node: &'a dyn Fn(NodeId) -> Case,
+}
+
+impl Held<'_> {
+    /// Every expectation of the plan, in its order.
+    pub(super) fn against(&self, case: &Case) -> Vec<Expectation> {
+        let mut all = Vec::new();
+        for expectation in &self.plan.expect {
+            match expectation {
+                scenario::Expectation::Metric(bound) => all.extend(self.metric(case, bound)),
+                scenario::Expectation::Node { at, store, connected, roles } => {
+                    all.extend(self.node(*at, store, *connected, roles.as_deref()));
+                }
+                scenario::Expectation::Violates(wanted) => all.push(violates(wanted, case)),
+            }
+        }
+        all
+    }
+
+    fn metric(&self, case: &Case, bound: &MetricBound) -> Option<Expectation> {
+        let min = bound.equals.or(bound.min);
+        let max = bound.equals.or(bound.max);
+        let store = bound.store.as_deref();
+        let held =
+            |case: &Case, store| Expectation::of_metric(case, store, &bound.metric, min, max);
+        let (found, whose) = if let Some(phase) = bound.phase {
+            let name = &self.plan.phases.get(phase)?.name;
+            (held(&(self.of_phase)(phase, store), store), format!(" in phase {name}"))
+        } else if let Some(node) = bound.node {
+            let name = &self.plan.node(node).name;
+            (held(&(self.of_node)(node), None), format!(" at {name}"))
+        } else {
+            (held(case, store), String::new())
+        };
+        found.map(|found| Expectation { what: found.what + &whose, ..found })
+    }
+
+    fn node(
+        &self,
+        at: NodeId,
+        store: &str,
+        connected: Option<bool>,
+        roles: Option<&[Role]>,
+    ) -> Vec<Expectation> {
+        let name = &self.plan.node(at).name;
+        let life = self.gathered.at_end(at);
+        let standing = life.and_then(|life| life.stores.get(store)).map(|store| &store.standing);
+        let mut all = Vec::new();
+        if let Some(wanted) = connected {
+            let found = standing.map(|standing| standing.connected);
+            let measured = found.map_or("not there", in_sync);
+            let what = format!("{store} at {name}");
+            let held = found == Some(wanted);
+            all.push(Expectation::in_words(what, in_sync(wanted), measured, held));
+        }
+        if let Some(wanted) = roles {
+            let found = standing.map(|standing| in_words(&standing.roles));
+            let held = found.as_ref() == Some(&in_words(wanted));
+            let measured = found.unwrap_or_else(|| "not there".to_owned());
+            let what = format!("roles of {store} at {name}");
+            all.push(Expectation::in_words(what, in_words(wanted), measured, held));
+        }
+        all
+    }
+}
+
+fn in_sync(connected: bool) -> &'static str {
+    if connected { "connected" } else { "not connected" }
+}
+
+fn in_words(roles: &[Role]) -> String {
+    let names: Vec<String> = roles.iter().map(|role| format!("{role:?}").to_lowercase()).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+fn violates(wanted: &[String], case: &Case) -> Expectation {
+    let found: BTreeSet<&str> =
+        case.violations.iter().map(|violation| violation.invariant.as_str()).collect();
+    let held = wanted.iter().all(|invariant| found.contains(invariant.as_str()));
+    let measured = found.into_iter().collect::<Vec<_>>().join(", ");
+    let measured = if measured.is_empty() { "none".to_owned() } else { measured };
+    Expectation::in_words("violated invariants", wanted.join(", "), measured, held)
+}
+
+/// The violations that the plan does not demand.
+pub(super) fn unwanted<'a>(
+    plan: &'a Plan,
+    violations: &'a [Violation],
+) -> impl Iterator<Item = &'a Violation> {
+    let wanted: BTreeSet<&str> = plan
+        .expect
+        .iter()
+        .filter_map(|expectation| match expectation {
+            scenario::Expectation::Violates(wanted) => Some(wanted),
+            _ => None,
+        })
+        .flatten()
+        .map(String::as_str)
+        .collect();
+    violations.iter().filter(move |violation| !wanted.contains(violation.invariant.as_str()))
+}
+
+/// A case that holds a store's measures too, for an expectation that names the store.
+pub(super) fn narrowed(mut case: Case, store: Option<&str>) -> Case {
+    if let Some(store) = store {
+        let measures = StoreMeasures {
+            identical: case.identical.clone(),
+            dispatches: case.dispatches.clone(),
+            rate: case.rate.clone(),
+            latency_us: case.latency_us.clone(),
+            staleness: case.staleness.clone(),
+            ..StoreMeasures::default()
+        };
+        case.stores.insert(store.to_owned(), measures);
+    }
+    case
+}

@@ -1,0 +1,1 @@
+//! Cases assembled from deltas made by hand.

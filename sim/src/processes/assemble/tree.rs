@@ -1,0 +1,404 @@
+//! One tree of one store: what was seen of it, and whether the invariants held.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::gather::{Dispatching, Gathered, Life, Origin, StoreLife};
+use super::sums::{Judged, Pace, Sums};
+use crate::invariants::{
+    Claims, History, Invariant, Ledger, Violations, agreement, convergence, judge,
+};
+use crate::load::Samplings;
+use crate::measure::latency::Arrivals;
+use crate::measure::{Latencies, Samples, Staleness, StoreSeen, Trace, identity};
+use crate::scenario::{Arrival, Event, NodeId, Observation, PhasePlan, Plan, Tree};
+
+/// A silent peer is dead after this long: the library's default, which scenarios do not change.
+const DEAD_AFTER: Duration = Duration::from_secs(5);
+
+/// The longest wait between two attempts to reconnect, unless a link says otherwise.
+const BACKOFF_USUAL: Duration = Duration::from_secs(5);
+
+/// How long a snapshot may take to be sent.
+const SNAPSHOT_WITHIN: Duration = Duration::from_secs(5);
+
+/// When things happened in a case, on the clock that all processes share.
+#[derive(Clone, Debug)]
+pub(super) struct Instants {
+    /// When the load began.
+    pub(super) start_ns: u64,
+    /// When it ended.
+    pub(super) load_ended_ns: u64,
+    /// When each fault that was done was over.
+    pub(super) faults_ended_ns: Vec<u64>,
+    /// When watching ended.
+    pub(super) end_ns: u64,
+    /// The run was stopped before its end.
+    pub(super) interrupted: bool,
+}
+
+/// One tree of one store, with what was seen of it.
+pub(super) struct TreeSeen<'a> {
+    plan: &'a Plan,
+    store: &'a str,
+    tree: &'a Tree,
+    gathered: &'a Gathered,
+    instants: &'a Instants,
+    /// Every replica, in the order of the tree's members: the root first.
+    pub(super) replicas: Vec<Trace>,
+    /// From when on the tree was what it was at the end.
+    since_ns: u64,
+    pub(super) ledger: Ledger,
+    pub(super) history: History,
+    claims: Claims,
+}
+
+impl<'a> TreeSeen<'a> {
+    pub(super) fn of(
+        plan: &'a Plan,
+        store: &'a str,
+        tree: &'a Tree,
+        gathered: &'a Gathered,
+        instants: &'a Instants,
+    ) -> Self {
+        let mut seen = TreeSeen {
+            plan,
+            store,
+            tree,
+            gathered,
+            instants,
+            replicas: Vec::new(),
+            since_ns: instants.start_ns,
+            ledger: Ledger::of(store),
+            history: History::default(),
+            claims: Claims::default(),
+        };
+        seen.replicas = tree.members.iter().map(|member| seen.trace(member.node)).collect();
+        seen.since_ns = seen.unchanged_since_ns();
+        seen.put_in_order();
+        seen.claim();
+        seen
+    }
+
+    /// The store.
+    pub(super) fn store(&self) -> &'a str {
+        self.store
+    }
+
+    /// Where the replica of a node was over all lives of the node.
+    fn trace(&self, node: NodeId) -> Trace {
+        let mut trace = Trace::named(&*self.plan.node(node).name);
+        trace.lives.clear();
+        for (life, store) in self.gathered.stores(node, self.store) {
+            let mut timeline = store.timeline.clone();
+            if !life.whole {
+                timeline.end(life.heard_ns);
+            }
+            trace.lives.push(timeline);
+            trace.digests.extend(&store.digests);
+        }
+        trace
+    }
+
+    /// When the last event made the tree what it is.
+    fn unchanged_since_ns(&self) -> u64 {
+        let nodes = |tree: &Tree| -> BTreeSet<NodeId> {
+            tree.members.iter().map(|member| member.node).collect()
+        };
+        let mine = nodes(self.tree);
+        let others = self.plan.events.iter().rev().find(|event| {
+            let before = self.plan.topology_at(event.at.saturating_sub(Duration::from_nanos(1)));
+            let tree = before.trees_of(self.store).iter().find(|tree| tree.root == self.tree.root);
+            tree.is_none_or(|tree| nodes(tree) != mine)
+        });
+        let at = others.map_or(Duration::ZERO, |event| event.at);
+        self.instants.start_ns + at.as_nanos() as u64
+    }
+
+    /// Whether a node ordered actions of its own before it became a member of this tree.
+    fn ordered_before(&self, node: NodeId) -> bool {
+        let root_of = |tree: &Tree| tree.root == node;
+        node != self.tree.root && self.plan.topology.trees_of(self.store).iter().any(root_of)
+    }
+
+    /// Puts together what the tree's sequencers ordered. What a node ordered before it became a
+    /// client counts as a history that was lost: none of it is on the lineage of the tree.
+    fn put_in_order(&mut self) {
+        let members = self.tree.members.iter().map(|member| member.node);
+        let sequencers = members.filter(|node| self.ordered_before(*node)).collect::<Vec<_>>();
+        for node in sequencers.into_iter().chain([self.tree.root]) {
+            for (life, store) in self.gathered.stores(node, self.store) {
+                for part in &store.ledgers {
+                    self.ledger.absorb(part.clone());
+                }
+                if node == self.tree.root {
+                    for part in &store.histories {
+                        self.history.absorb(part.clone());
+                    }
+                }
+                if !life.whole {
+                    self.ledger.died();
+                }
+            }
+        }
+    }
+
+    /// Puts together what the tree's origins were answered.
+    fn claim(&mut self) {
+        for node in &self.plan.nodes {
+            for (life, store) in self.gathered.stores(node.id, self.store) {
+                let mut is_origin = false;
+                for origin in &store.origins {
+                    if self.was_member(node.id, origin) {
+                        self.claims.absorb(origin.log.clone());
+                        is_origin = true;
+                    }
+                }
+                if is_origin && !life.whole {
+                    self.claims.died();
+                }
+            }
+        }
+    }
+
+    /// Whether a node was in this tree when it handed this over.
+    fn was_member(&self, node: NodeId, origin: &Origin) -> bool {
+        let moves = self.plan.events.iter().any(|event| {
+            let Event::CreateClient { client, .. } = event.event;
+            client == node
+        });
+        let topology = if moves {
+            // It says itself how often it had moved.
+            let mine = self.plan.events.iter().filter(|event| {
+                let Event::CreateClient { client, .. } = event.event;
+                client == node
+            });
+            let last = mine.take(origin.era as usize).last();
+            last.map_or(&self.plan.topology, |event| &event.topology)
+        } else {
+            let at = origin.at_ns.saturating_sub(self.instants.start_ns);
+            self.plan.topology_at(Duration::from_nanos(at))
+        };
+        let tree = topology.replica(self.store, node).map(|found| found.0.root);
+        tree == Some(self.tree.root)
+    }
+
+    /// The members that can hear the root: those all of whose upstreams were there at the end.
+    pub(super) fn reachable(&self) -> Vec<(NodeId, &Life)> {
+        let mut reachable: Vec<(NodeId, &Life)> = Vec::new();
+        for member in &self.tree.members {
+            let fed = member
+                .upstream
+                .is_none_or(|upstream| reachable.iter().any(|(node, _)| *node == upstream.node()));
+            if let Some(life) = self.gathered.at_end(member.node).filter(|_| fed) {
+                reachable.push((member.node, life));
+            }
+        }
+        reachable
+    }
+
+    /// What was measured of the tree over the whole run.
+    pub(super) fn sums(&self) -> Sums {
+        let mut sums = self.sums_between(self.instants.start_ns, self.instants.load_ended_ns, None);
+        let nothing = BTreeMap::new();
+        let seen = self.seen(self.since_ns, self.instants.load_ended_ns, &nothing);
+        let (identical, equal) = seen.identical();
+        sums.time_weighted_percent = identical.time_weighted_percent;
+        sums.equal = equal;
+        sums.samples = self.sampled();
+        sums.converged = self.converged_within_ns().into();
+        sums.judged = Some(self.judged().0);
+        let members = self.tree.members.iter();
+        for (_, store) in members.flat_map(|member| self.gathered.stores(member.node, self.store)) {
+            sums.snapshots_forced += store.counters.snapshots_forced;
+            sums.entries_skipped += store.counters.entries_skipped;
+        }
+        sums
+    }
+
+    /// What was measured of the tree during one phase.
+    pub(super) fn sums_of_phase(&self, phase: &PhasePlan) -> Sums {
+        let ns = |at: Duration| self.instants.start_ns + at.as_nanos() as u64;
+        let streams = phase.load.iter().map(|load| load.stream).collect();
+        self.sums_between(ns(phase.start), ns(phase.end()), Some(&streams))
+    }
+
+    /// What was dispatched, by these loads alone if they are given (mirrors are then left out),
+    /// and how the replicas followed during that time.
+    fn sums_between(&self, begun_ns: u64, ended_ns: u64, streams: Option<&BTreeSet<u64>>) -> Sums {
+        let mut sums = Sums::default();
+        let mut arrivals = Arrivals::default();
+        let closed = self.closed_streams();
+        for (at, member) in self.tree.members.iter().enumerate() {
+            for (_, store) in self.gathered.stores(member.node, self.store) {
+                for (stream, load) in &store.loads {
+                    if streams.is_none_or(|streams| streams.contains(stream)) {
+                        self.add(&mut sums, &mut arrivals, at, load);
+                        pace(&mut sums.pace, load, closed.contains(stream));
+                    }
+                }
+                if streams.is_none() {
+                    sums.from_mirrors += store.mirrors.counts().intended;
+                    self.add(&mut sums, &mut arrivals, at, &store.mirrors);
+                }
+            }
+        }
+        sums.replica = arrivals.latencies;
+        for replica in self.replicas.iter().skip(1) {
+            let stale = Staleness::of(&self.replicas[0], replica, begun_ns, ended_ns);
+            sums.staleness.merge(&stale);
+        }
+        let nothing = BTreeMap::new();
+        sums.achieved_per_s = self.seen(begun_ns, ended_ns, &nothing).rate(None).achieved_per_s;
+        sums
+    }
+
+    fn add(&self, sums: &mut Sums, arrivals: &mut Arrivals, at: usize, load: &Dispatching) {
+        sums.counts.merge(&load.counts());
+        sums.local.merge(load.log.local());
+        for (other, replica) in self.replicas.iter().enumerate() {
+            if other != at && !load.log.kept().is_empty() {
+                arrivals.merge(&load.log.at_replica(replica));
+            }
+        }
+    }
+
+    fn closed_streams(&self) -> BTreeSet<u64> {
+        let loads = self.plan.phases.iter().flat_map(|phase| &phase.load);
+        let closed = loads.filter(|load| matches!(load.arrival, Arrival::Closed(_)));
+        closed.map(|load| load.stream).collect()
+    }
+
+    fn seen<'s>(
+        &'s self,
+        begun_ns: u64,
+        load_ended_ns: u64,
+        nothing: &'s BTreeMap<String, crate::measure::DispatchLog>,
+    ) -> StoreSeen<'s> {
+        StoreSeen {
+            replicas: &self.replicas,
+            root: 0,
+            loads: nothing,
+            mirrors: nothing,
+            samples: Samples::default(),
+            begun_ns,
+            load_ended_ns,
+            faults_ended_ns: &self.instants.faults_ended_ns,
+            watched_until_ns: self.instants.end_ns,
+        }
+    }
+
+    /// Whether all replicas were the same at the instants that the plan draws.
+    fn sampled(&self) -> Samples {
+        let mut samples = Samples::default();
+        for (index, observation) in self.plan.observe.iter().enumerate() {
+            if matches!(observation, Observation::Replicas { store, .. } if store == self.store) {
+                samples.merge(&self.sampled_by(index));
+            }
+        }
+        samples
+    }
+
+    /// What one observation of the plan found; nothing if it is of something else.
+    pub(super) fn sampled_by(&self, index: usize) -> Samples {
+        let Some(Observation::Replicas { every, .. }) = self.plan.observe.get(index) else {
+            return Samples::default();
+        };
+        let start_ns = self.instants.start_ns;
+        let instants = Samplings::new(*every, self.plan.duration(), self.plan.seed, index as u64);
+        let instants = instants.map(|at| start_ns + at.as_nanos() as u64);
+        let watched = self.since_ns..self.instants.load_ended_ns;
+        let instants: Vec<u64> = instants.filter(|at| watched.contains(at)).collect();
+        identity::sampled(&self.replicas, &instants)
+    }
+
+    /// The longest until all were equal: for good after the load, for once after each fault.
+    fn converged_within_ns(&self) -> Option<u64> {
+        let nothing = BTreeMap::new();
+        self.seen(self.since_ns, self.instants.load_ended_ns, &nothing).converged_within_ns()
+    }
+
+    /// How soon all were equal after an instant, as seen until another.
+    pub(super) fn equal_after(&self, since_ns: u64, until_ns: u64) -> Option<u64> {
+        identity::convergence(&self.replicas, since_ns, until_ns).first_ns
+    }
+
+    /// What became of the dispatches in the history, and what did not hold.
+    fn judged(&self) -> (Judged, Violations) {
+        let findings = judge(self.store, &self.ledger, &self.claims);
+        // What brought the store into its first state is no part of the load.
+        let opening: u64 = self.opening_ok();
+        let judged = Judged {
+            lost: findings.lost,
+            duplicated: findings.duplicated,
+            rolled_back: findings.rolled_back,
+            ordered: self.ledger.ordered_total().saturating_sub(opening),
+        };
+        (judged, findings.violations)
+    }
+
+    fn opening_ok(&self) -> u64 {
+        let members = self.tree.members.iter();
+        let lives = members.flat_map(|member| self.gathered.stores(member.node, self.store));
+        lives.map(|(_, store)| store.opening.log.counts().ok).sum()
+    }
+
+    /// What did not hold in this tree, but for the final states.
+    pub(super) fn violations(&self) -> Violations {
+        let mut violations = Violations::default();
+        for member in &self.tree.members {
+            for (_, store) in self.gathered.stores(member.node, self.store) {
+                violations.merge(store.violations.clone());
+                self.diverged(member.node, store, &mut violations);
+            }
+        }
+        violations.merge(agreement(&identity::at_equal_version(&self.replicas)));
+        violations.merge(self.judged().1);
+        if !self.instants.interrupted {
+            self.converges(&mut violations);
+        }
+        violations
+    }
+
+    fn diverged(&self, node: NodeId, store: &StoreLife, violations: &mut Violations) {
+        let divergences = store.counters.divergences;
+        if divergences > 0 {
+            let detail = format!(
+                "store {}: {divergences} verifications found another digest than the sequencer's",
+                self.store
+            );
+            violations.add(Invariant::I2, &self.plan.node(node).name, detail);
+        }
+    }
+
+    /// Whether the replicas that can hear the root became equal in time (I7).
+    fn converges(&self, violations: &mut Violations) {
+        let reachable = self.reachable();
+        let there = |trace: &&Trace| {
+            reachable.iter().any(|(node, _)| self.plan.node(*node).name == trace.name)
+        };
+        let replicas: Vec<Trace> = self.replicas.iter().filter(there).cloned().collect();
+        if replicas.len() < 2 {
+            return;
+        }
+        let faults = self.instants.faults_ended_ns.iter().copied();
+        let since_ns = faults.chain([self.instants.load_ended_ns]).max().unwrap_or_default();
+        let found = identity::convergence(&replicas, since_ns, self.instants.end_ns);
+        let backoff = self.plan.links.iter().filter_map(|link| link.backoff_max).max();
+        let deadline = DEAD_AFTER + backoff.unwrap_or(BACKOFF_USUAL) + SNAPSHOT_WITHIN;
+        let violation = convergence(self.store, &found, deadline.as_nanos() as u64);
+        violation.into_iter().for_each(|violation| violations.push(violation));
+    }
+}
+
+fn pace(pace: &mut Pace, load: &Dispatching, closed: bool) {
+    if closed {
+        pace.closed += load.issued;
+        pace.has_closed = true;
+        return;
+    }
+    pace.due += load.due;
+    pace.issued += load.issued;
+    let lag: &Latencies = load.log.lag();
+    pace.lag.merge(lag);
+}
