@@ -5,7 +5,7 @@
 //! CRC-32              u32   over all that follows
 //! channel             u32   which store; 0 is the link itself
 //! kind                u8
-//! zero                3 bytes
+//! header check        3 bytes  the low bytes of the CRC-32 over length, channel and kind
 //! body
 //! ```
 
@@ -17,6 +17,18 @@ use super::WireError;
 pub const FRAME_HEADER_BYTES: usize = 16;
 
 const CHECKED_FROM: usize = 8;
+
+/// Where the header's own check begins. Without one, a reader whose length was garbled would wait
+/// for bytes that never come.
+const HEADER_CHECK_AT: usize = 13;
+
+fn header_check(header: &[u8]) -> [u8; 3] {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&header[..4]);
+    hasher.update(&header[CHECKED_FROM..HEADER_CHECK_AT]);
+    let [a, b, c, _] = hasher.finalize().to_le_bytes();
+    [a, b, c]
+}
 
 /// One frame as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,8 +60,10 @@ pub fn begin_frame(out: &mut Vec<u8>, channel: u32, kind: u8) -> usize {
 pub fn finish_frame(out: &mut [u8], start: usize) {
     let frame = &mut out[start..];
     let len = (frame.len() - FRAME_HEADER_BYTES) as u32;
-    let crc = crc32fast::hash(&frame[CHECKED_FROM..]);
     frame[..4].copy_from_slice(&len.to_le_bytes());
+    let check = header_check(frame);
+    frame[HEADER_CHECK_AT..FRAME_HEADER_BYTES].copy_from_slice(&check);
+    let crc = crc32fast::hash(&frame[CHECKED_FROM..]);
     frame[4..8].copy_from_slice(&crc.to_le_bytes());
 }
 
@@ -76,6 +90,9 @@ impl Decoder {
         let (len, crc, channel, kind) = (word(0) as usize, word(4), word(8), header[12]);
         if len > self.body_bytes_max {
             return Err(WireError::TooLong { len, limit: self.body_bytes_max });
+        }
+        if header_check(header) != header[HEADER_CHECK_AT..] {
+            return Err(WireError::FrameChecksum);
         }
         if buffer.len() < FRAME_HEADER_BYTES + len {
             return Ok(None);
@@ -110,6 +127,16 @@ mod tests {
         let mut buffer = BytesMut::from(&bytes[..]);
         let refused = Decoder::new(1024).decode(&mut buffer);
         assert_eq!(refused, Err(WireError::TooLong { len: u32::MAX as usize, limit: 1024 }));
+    }
+
+    #[test]
+    fn a_garbled_length_is_found_before_the_body_arrives() {
+        for bit in 0..32 {
+            let mut bytes = framed(b"body");
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let mut buffer = BytesMut::from(&bytes[..FRAME_HEADER_BYTES]);
+            assert!(Decoder::new(usize::MAX).decode(&mut buffer).is_err(), "bit {bit}");
+        }
     }
 
     proptest! {
