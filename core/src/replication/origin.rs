@@ -204,15 +204,15 @@ impl Origin {
             return false;
         }
         for Answer { counter, outcome } in answers {
+            if outcome == Outcome::Expired {
+                self.session_lost();
+                return true;
+            }
             let at = counter.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
             let Some(pending) = at.and_then(|at| self.pending.get_mut(at)) else { continue };
             if !matches!(pending.progress, Progress::Waiting | Progress::Answered(_)) {
-                if outcome != Outcome::Expired {
-                    pending.progress = Progress::Done;
-                    continue;
-                }
-                self.session_lost();
-                return true;
+                pending.progress = Progress::Done;
+                continue;
             }
             let resolution = match outcome {
                 Outcome::Applied(version) => {
@@ -220,11 +220,7 @@ impl Origin {
                     continue;
                 }
                 Outcome::Rejected(reason) => Resolution::Rejected(reason),
-                Outcome::Unknown => Resolution::OutcomeUnknown,
-                Outcome::Expired => {
-                    self.session_lost();
-                    return true;
-                }
+                Outcome::Unknown | Outcome::Expired => Resolution::OutcomeUnknown,
             };
             self.bytes -= std::mem::take(&mut pending.payload).len();
             pending.progress = Progress::Done;
