@@ -146,11 +146,6 @@ impl Canon {
         version.seq <= at.1
     }
 
-    /// Whether an action is in the history of the life `epoch`.
-    pub(super) fn holds(&self, epoch: Epoch, id: u64) -> bool {
-        self.lives.get(&epoch).is_some_and(|life| life.ids.contains(&id))
-    }
-
     /// The actions of the history that leads to `version`.
     pub(super) fn ids_to(&self, version: Version) -> BTreeSet<u64> {
         let mut ids = BTreeSet::new();

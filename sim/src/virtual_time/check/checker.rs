@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use samestate::replication::{Change, Epoch, Lineage, Observer, Resolution, Version};
+use samestate::replication::{Change, Epoch, Observer, Resolution, Version};
 use samestate::wire::Entries;
 
 use super::canon::{Broken, Canon, place};
@@ -185,7 +185,7 @@ impl Checker {
         node: usize,
         id: u64,
         resolution: &Resolution,
-        local: (Version, &Lineage),
+        local: Version,
     ) -> Verdict {
         let found = self.origins.resolved(id, resolution, local, &self.canon);
         found.map_err(|broken| self.violation(node, broken))

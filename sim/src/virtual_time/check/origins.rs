@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use samestate::replication::{Lineage, Resolution, Version};
+use samestate::replication::{Resolution, Version};
 
 use super::canon::{Broken, Canon};
 use crate::invariants::Invariant;
@@ -76,7 +76,7 @@ impl Origins {
         &mut self,
         id: u64,
         resolution: &Resolution,
-        local: (Version, &Lineage),
+        local: Version,
         canon: &Canon,
     ) -> Result<(), Broken> {
         let Some(fate) = self.fates.get_mut(&id) else {
@@ -94,17 +94,12 @@ impl Origins {
                     let detail = format!("{id:x} is ok as {version:?}, where {found:x?} is");
                     return Err((Invariant::I3, detail));
                 }
-                if !canon.leads_to(*version, local.0) {
-                    let detail = format!("{id:x} is ok as {version:?} at {:?}", local.0);
+                if !canon.leads_to(*version, local) {
+                    let detail = format!("{id:x} is ok as {version:?} at {local:?}");
                     return Err((Invariant::I6, detail));
                 }
             }
-            Resolution::Rejected(why) => {
-                *fate = Fate::Rejected;
-                if local.1.head().is_some_and(|epoch| canon.holds(epoch, id)) {
-                    return Err((Invariant::I4, format!("{id:x} is rejected ({why}) and applied")));
-                }
-            }
+            Resolution::Rejected(_) => *fate = Fate::Rejected,
             Resolution::OutcomeUnknown => *fate = Fate::Unknown,
         }
         Ok(())
@@ -129,6 +124,11 @@ impl Origins {
                 }
                 Fate::Ok(_) => {
                     (tally.ok, tally.rolled_back) = (tally.ok + 1, tally.rolled_back + 1)
+                }
+                // A life that was lost since may have applied it: only the history that goes on
+                // counts.
+                Fate::Rejected if ids.contains(id) => {
+                    return Err((Invariant::I4, format!("{id:x} was rejected, and is applied")));
                 }
                 Fate::Rejected => tally.rejected += 1,
                 Fate::Unknown => tally.unknown += 1,

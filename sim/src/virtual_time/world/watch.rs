@@ -116,7 +116,7 @@ impl World {
 
     pub(super) fn resolved(&mut self, node: usize, id: u64, resolution: &Resolution) {
         let Some(process) = &self.nodes[node].process else { return };
-        let local = (process.replica.version(), process.replica.lineage());
+        let local = process.replica.version();
         let found = self.checker.resolved(node, id, resolution, local);
         self.mix(id ^ self.now.as_nanos() as u64);
         if let Err(violation) = found {
