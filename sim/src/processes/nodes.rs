@@ -202,7 +202,7 @@ impl Nodes {
     /// Ends all nodes: from now on that is what the run wants.
     pub(crate) fn dismiss(&mut self) {
         self.tell_all(&ToNode::Exit);
-        for life in self.lives.values_mut() {
+        for life in self.lives.values_mut().filter(|life| !life.over) {
             life.end_wanted = true;
         }
     }

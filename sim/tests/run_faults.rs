@@ -1,0 +1,88 @@
+//! Faults are really injected, and the record shows what was done.
+#![cfg(target_os = "linux")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use samestate_report::{FaultDone, Record};
+
+fn run(scenario: &str) -> (Output, Record) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("broken.yaml");
+    std::fs::write(&file, scenario).expect("writable");
+    let output = Command::new(env!("CARGO_BIN_EXE_samestate"))
+        .args([Path::new("run"), &file, Path::new("--out"), &folder.path().join("out")])
+        .args(["--quiet", "--json", "-"])
+        .output()
+        .expect("it starts");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let record = Record::from_json(&output.stdout, "standard output")
+        .unwrap_or_else(|error| panic!("{error}: {}\n{told}", output.status));
+    assert_ne!(output.status.code(), Some(1), "{told}");
+    (output, record)
+}
+
+fn assert_done(fault: &FaultDone) {
+    let (Some(injected), Some(ended)) = (fault.injected_at_seconds, fault.ended_at_seconds) else {
+        panic!("{fault:#?}");
+    };
+    assert!(injected >= fault.planned_at_seconds && ended > injected, "{fault:#?}");
+}
+
+#[test]
+fn links_over_tcp_and_unix_are_cut_and_connect_again() {
+    let (_, record) = run(r#"
+version: 1
+stores: { a: { reducer: ring, mode: action }, b: { reducer: counter, mode: action } }
+clusters: { one: { workers: 0 }, two: { workers: 0 } }
+links:
+  - { name: a, store: a, server: one.master, tcp: 42981, client: two.master, backoff_max: 100ms }
+  - { name: b, store: b, server: two.master, unix: b.sock, client: one.master, backoff_max: 100ms }
+phases:
+  - name: steady
+    duration: 3s
+    load:
+      - { at: two.master, store: a, arrival: { rate: 50/s } }
+      - { at: one.master, store: b, arrival: { rate: 50/s } }
+faults:
+  - cut: { link: a, at: 500ms, for: 300ms }
+  - cut: { link: b, at: 1s, for: 300ms }
+"#);
+    let faults = &record.cases[0].faults;
+    assert_eq!((faults.planned, faults.injected), (2, 2), "{faults:#?}");
+    for fault in &faults.list {
+        assert_done(fault);
+        assert!(fault.evidence.contains("1 connection severed after"), "{fault:#?}");
+        assert!(fault.evidence.contains("connected again at"), "{fault:#?}");
+    }
+}
+
+#[test]
+fn a_master_and_a_worker_are_killed_and_come_back() {
+    let (_, record) = run(r#"
+version: 1
+stores: { tasks: { reducer: ring, mode: action } }
+clusters: { one: { workers: 0 }, two: { workers: 2 } }
+links:
+  - { store: tasks, server: one.master, unix: tasks.sock, client: two.master, backoff_max: 100ms }
+phases:
+  - name: steady
+    duration: 4s
+    load: [ { at: one.master, store: tasks, arrival: { rate: 50/s } } ]
+faults:
+  - kill: { node: "two.worker[2]", at: 500ms, restart_after: 200ms }
+  - kill: { node: two.master, at: 2s, restart_after: 200ms }
+"#);
+    let case = &record.cases[0];
+    assert_eq!((case.faults.planned, case.faults.injected), (2, 2), "{:#?}", case.faults);
+    for fault in &case.faults.list {
+        assert_done(fault);
+        assert!(fault.evidence.contains("was sent SIGKILL"), "{fault:#?}");
+        assert!(fault.evidence.contains("in sync again as pid"), "{fault:#?}");
+    }
+    assert!(case.faults.list[1].evidence.contains("killed by signal 9"), "{:#?}", case.faults);
+    let lives = |name: &str| case.processes.iter().filter(|one| one.name == name).count();
+    assert_eq!(lives("one.master"), 1);
+    assert_eq!(lives("two.master"), 2);
+    assert_eq!(lives("two.worker[2]"), 3, "once killed, once gone with its master");
+}
