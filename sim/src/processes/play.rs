@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use super::control::{NodeDelta, ToNode, ToRunner, now_ns};
 use super::guardian::Report;
-use super::nodes::Nodes;
+use super::nodes::{Life, Nodes};
 use super::progress::{Glance, Progress};
 use super::schedule::{Act, Schedule};
 use super::stage::{Aside, Ears, FromNode, Stage};
@@ -400,11 +400,15 @@ impl<'c> Play<'c> {
         for node in told {
             let name = self.nodes.name(node);
             let what = match self.nodes.last_life(node) {
-                None => "did not call".to_owned(),
-                Some(life) if life.over => life.end_in_words(),
-                Some(_) => format!("is not in sync after {} s", START_MAX.as_secs()),
+                None => format!("did not call{}", self.stage.log_tail(name)),
+                Some(life) if life.over => self.end_in_words(life),
+                Some(_) => format!(
+                    "is not in sync after {} s{}",
+                    START_MAX.as_secs(),
+                    self.stage.log_tail(name)
+                ),
             };
-            text += &format!("\n  {name} {what}{}", self.stage.log_tail(name));
+            text += &format!("\n  {name} {what}");
         }
         text
     }
@@ -423,6 +427,15 @@ impl<'c> Play<'c> {
         });
     }
 
+    /// How a process ended, with the last lines of its log where it did not say itself.
+    fn end_in_words(&self, life: &Life) -> String {
+        let mut words = life.end_in_words();
+        if life.fatal.is_none() {
+            words += &self.stage.log_tail(self.nodes.name(life.node));
+        }
+        words
+    }
+
     /// The crashes in words; workers that ended with their master are not told apart.
     fn crashes(&self) -> Vec<String> {
         let lives: Vec<_> = self.crashed.iter().filter_map(|c| self.nodes.life(*c)).collect();
@@ -438,8 +451,7 @@ impl<'c> Play<'c> {
         });
         own.map(|life| {
             let name = self.nodes.name(life.node);
-            let tail = self.stage.log_tail(name);
-            format!("{name} (pid {}) {}{tail}", life.pid, life.end_in_words())
+            format!("{name} (pid {}) {}", life.pid, self.end_in_words(life))
         })
         .collect()
     }

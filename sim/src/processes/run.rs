@@ -75,7 +75,8 @@ pub async fn run_scenario(file: &ScenarioFile, options: &RunOptions) -> Ran {
             Err(error) => {
                 trouble.push(format!("{title}: {error}"));
                 let because = vec![format!("the run could not be done: {error}")];
-                cases.push(Case { with: case.with.clone(), because, ..Case::default() });
+                let verdict = Verdict::Inconclusive;
+                cases.push(Case { with: case.with.clone(), verdict, because, ..Case::default() });
                 break;
             }
         }
