@@ -10,7 +10,7 @@ use super::shared::{OnError, Shared};
 use super::upkeep::{Home, Upkeep};
 use super::{Client, Error, Result};
 use crate::link::Port;
-use crate::replication::{Config, Epoch, Frozen, Machine, Mode, NodeId, Replica, Resync};
+use crate::replication::{Config, Epoch, Frozen, Machine, Mode, NodeId, Observer, Replica, Resync};
 use crate::wire::Codec;
 
 /// How long [`StoreBuilder::open`] waits, unless told otherwise.
@@ -27,6 +27,7 @@ pub struct StoreBuilder<S, A> {
     client: Option<Client>,
     on_error: OnError,
     open_timeout: Duration,
+    observer: Option<Box<dyn Observer>>,
     action: PhantomData<fn(A)>,
 }
 
@@ -64,6 +65,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
             client: None,
             on_error: Arc::new(|text| eprintln!("samestate: {text}")),
             open_timeout: OPEN_TIMEOUT,
+            observer: None,
             action: PhantomData,
         }
     }
@@ -160,6 +162,14 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         self
     }
 
+    /// Tells `observer` of all that happens to the state from the beginning, under the store's
+    /// lock: for instruments.
+    #[doc(hidden)]
+    pub fn observer(mut self, observer: Box<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
     /// Opens the store and waits until it is in sync.
     pub async fn open(self) -> Result<Store<S, A>> {
         let timeout = self.open_timeout;
@@ -180,13 +190,16 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         encodable.map_err(|why| Error::Unencodable { store: config.store.clone(), why })?;
         let (now, node) = (Duration::ZERO, NodeId(random()));
         let follows = client.is_some() || home.is_worker();
-        let replica = match follows {
+        let mut replica = match follows {
             true => Replica::follower(config, node, machine, now),
             false => {
                 let epoch = Epoch { number: 1, id: random() };
                 Replica::sequencer(config, node, machine, epoch, now)
             }
         };
+        if let Some(observer) = self.observer {
+            replica.set_observer(observer);
+        }
         let shared = Shared::new(replica, self.on_error, began);
         tokio::spawn(Shared::pulse(Arc::downgrade(&shared), heartbeat / 8));
         tokio::spawn(Shared::notify(Arc::downgrade(&shared)));

@@ -245,6 +245,7 @@ impl<'a> TreeSeen<'a> {
         }
         sums.replica = arrivals.latencies;
         for replica in self.replicas.iter().skip(1) {
+            let begun_ns = begun_ns.max(self.since_ns);
             let stale = Staleness::of(&self.replicas[0], replica, begun_ns, ended_ns);
             sums.staleness.merge(&stale);
         }
@@ -257,10 +258,18 @@ impl<'a> TreeSeen<'a> {
         sums.counts.merge(&load.counts());
         sums.local.merge(load.log.local());
         for (other, replica) in self.replicas.iter().enumerate() {
-            if other != at && !load.log.kept().is_empty() {
+            // One that came later did not hear of it when it was made.
+            if other != at && self.was_there(other) && !load.log.kept().is_empty() {
                 arrivals.merge(&load.log.at_replica(replica));
             }
         }
+    }
+
+    /// Whether a member was in this tree from the start.
+    fn was_there(&self, member: usize) -> bool {
+        let node = self.tree.members[member].node;
+        let at_start = self.plan.topology.replica(self.store, node);
+        at_start.is_some_and(|(tree, _)| tree.root == self.tree.root)
     }
 
     fn closed_streams(&self) -> BTreeSet<u64> {

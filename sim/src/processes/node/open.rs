@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
 
-use samestate::{Client, Cluster, Mode, Resync, Server, StoreBuilder, create_store};
+use samestate::{Client, Cluster, Mode, Resync, Server, StoreBuilder, Version, create_store};
 
 use super::NodeError;
 use super::store::{AnyStore, OpenStore};
@@ -131,13 +131,18 @@ impl Visitor for Open<'_> {
         if R::PERSISTENT {
             builder = builder.persistent();
         }
-        let store = builder.start()?;
-        let (version, clock) = (store.version(), Arc::new(now_ns));
-        let witness = if self.is_root {
-            let kept = crate::invariants::KEPT_BYTES_MAX;
-            Witness::of_root(name, &*node.name, clock, (version, 0), version.epoch, kept)
+        let clock = Arc::new(now_ns);
+        let (store, witness) = if self.is_root {
+            // Nothing happens to it before it has a peer or is dispatched to.
+            let store = builder.start()?;
+            let (version, kept) = (store.version(), crate::invariants::KEPT_BYTES_MAX);
+            let witness =
+                Witness::of_root(name, &*node.name, clock, (version, 0), version.epoch, kept);
+            store.set_observer(witness.observer());
+            (store, witness)
         } else {
-            Witness::of_replica(&*node.name, clock, version, 0)
+            let witness = Witness::of_replica(&*node.name, clock, Version::default(), 0);
+            (builder.observer(witness.observer()).start()?, witness)
         };
         let params = Params { state_bytes: self.store.size_bytes, ..Params::default() };
         Ok(Arc::new(OpenStore::<R>::watched(store, &node.name, params, witness)))

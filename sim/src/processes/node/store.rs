@@ -94,41 +94,47 @@ pub(super) struct OpenStore<R: Reducer> {
     digest_ns: Mutex<(u64, Option<Version>)>,
 }
 
-/// The witness of the replica, and what earlier ones left.
+/// The witness of the replica, and what an earlier one left.
 struct Seen {
     witness: Witness,
     left: Option<Testimony>,
+    /// The last point that was taken, with the rolling hash there.
+    last: (Version, u64),
 }
 
-impl<R: Reducer> OpenStore<R> {
-    /// Begins to watch a store that was just opened at `node`. `witness` is what it is watched by.
-    pub(super) fn watched(
-        store: Store<R::State, R::Action>,
-        node: &str,
-        params: Params,
-        witness: Witness,
-    ) -> Arc<Self> {
-        store.set_observer(witness.observer());
-        Arc::new(OpenStore {
-            store,
-            recorder: Recorder::new(node),
-            node: node.to_owned(),
-            params,
-            seen: Mutex::new(Seen { witness, left: None }),
-            digest_ns: Mutex::new((0, None)),
-        })
-    }
-
-    fn testimony(&self) -> Testimony {
-        let mut seen = self.seen.lock();
-        let now = seen.witness.take();
-        match seen.left.take() {
+impl Seen {
+    fn take(&mut self) -> Testimony {
+        let now = self.witness.take();
+        if let Some(point) = now.timeline.points().last() {
+            self.last = (point.version, point.history);
+        }
+        match self.left.take() {
             Some(mut left) => {
                 left.absorb(now);
                 left
             }
             None => now,
         }
+    }
+}
+
+impl<R: Reducer> OpenStore<R> {
+    /// A store that was just opened at `node`, where it is watched by `witness`.
+    pub(super) fn watched(
+        store: Store<R::State, R::Action>,
+        node: &str,
+        params: Params,
+        witness: Witness,
+    ) -> Arc<Self> {
+        let last = (Version::default(), 0);
+        Arc::new(OpenStore {
+            store,
+            recorder: Recorder::new(node),
+            node: node.to_owned(),
+            params,
+            seen: Mutex::new(Seen { witness, left: None, last }),
+            digest_ns: Mutex::new((0, None)),
+        })
     }
 
     fn final_state(&self) -> Result<FinalState, ControlError> {
@@ -201,13 +207,13 @@ impl<R: Reducer> AnyStore for Arc<OpenStore<R>> {
 
     fn follow(&self, client: Client) -> samestate::Result<()> {
         let mut seen = self.seen.lock();
-        let clock = Arc::new(now_ns);
-        let witness = Witness::of_replica(&*self.node, clock, self.store.version(), 0);
-        self.store.set_observer(witness.observer());
-        let mut before = std::mem::replace(&mut seen.witness, witness).take();
-        if let Some(mut left) = seen.left.take() {
-            left.absorb(before);
-            before = left;
+        let before = seen.take();
+        if before.ledger.is_some() {
+            // It orders no more: what it applies from now on is another's history.
+            let (version, history) = seen.last;
+            let witness = Witness::of_replica(&*self.node, Arc::new(now_ns), version, history);
+            self.store.set_observer(witness.observer());
+            seen.witness = witness;
         }
         seen.left = Some(before);
         self.store.create_client(client)
@@ -236,7 +242,7 @@ impl<R: Reducer> AnyStore for Arc<OpenStore<R>> {
             version: self.store.version(),
             connected: self.store.connected(),
             roles: self.roles(),
-            seen: self.testimony(),
+            seen: self.seen.lock().take(),
             subscriber: recorded.subscriber,
             digests: recorded.digests,
             loads: recorded.loads,
