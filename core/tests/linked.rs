@@ -206,6 +206,8 @@ async fn a13_both_forms_of_resync_leave_the_copies_the_same() {
         }
         same(&server, &client).await;
         assert_eq!(client.counters().divergences, 0);
+        let resyncs = server.counters().snapshots_sent - 1;
+        assert_eq!(resyncs > 0, matches!(resync, Resync::Snapshot(_)), "{resync:?}: {resyncs}");
     }
 }
 

@@ -132,6 +132,22 @@ impl Shared {
         }
     }
 
+    /// Bytes came that are no whole frame yet, or a frame took its time: the peer lives, for all of
+    /// its stores.
+    pub(super) fn heard(&self) {
+        let attached: Vec<_> = {
+            let channels = self.channels.lock();
+            let attached = channels.map.values().filter_map(|channel| match channel {
+                Channel::Attached(attached) => Some(Arc::clone(attached)),
+                _ => None,
+            });
+            attached.collect()
+        };
+        for attached in attached.iter().filter(|attached| !attached.is_gone()) {
+            attached.port.heard(attached.link);
+        }
+    }
+
     /// Hands a frame to its store. `last` is the store of the frame before, as a shortcut.
     pub(super) fn receive(
         self: &Arc<Self>,

@@ -8,7 +8,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use thiserror::Error;
@@ -26,6 +26,9 @@ const READ_BYTES: std::ops::RangeInclusive<usize> = (16 << 10)..=(256 << 10);
 
 /// After a read of this many bytes others on the same thread get a turn: it may hold thousands of
 /// small frames.
+/// How often the stores of a connection hear at least that bytes came.
+const HEARD_EVERY: Duration = Duration::from_millis(100);
+
 const LONG_READ_BYTES: usize = 64 << 10;
 
 /// A write sends about this many bytes, over all stores.
@@ -182,6 +185,7 @@ async fn take_off_faulted(shared: &Shared) {
 async fn read(shared: &Arc<Shared>, mut reader: Reader, mut buffer: BytesMut) -> Ending {
     let mut room = *READ_BYTES.start();
     let mut last = None;
+    let mut heard_at = Instant::now();
     loop {
         loop {
             match Decoder::new(shared.frame_bytes_max()).decode(&mut buffer) {
@@ -193,6 +197,10 @@ async fn read(shared: &Arc<Shared>, mut reader: Reader, mut buffer: BytesMut) ->
                 Ok(None) => break,
                 Err(error) => return Ending::Garbage(error),
             }
+        }
+        if heard_at.elapsed() >= HEARD_EVERY {
+            heard_at = Instant::now();
+            shared.heard();
         }
         buffer.reserve(room);
         match reader.read_buf(&mut buffer).await {

@@ -41,6 +41,9 @@ pub trait Port: Send + Sync {
     /// Takes a frame; decodes and installs a snapshot that it completes. An error: cut the link.
     fn receive(&self, link: LinkId, frame: &Frame) -> Result<(), LinkFault>;
 
+    /// Bytes came from the peer, though not a whole frame yet.
+    fn heard(&self, link: LinkId);
+
     /// Appends what goes over the link next, about `budget` bytes; nothing when there is nothing.
     fn fill(&self, link: LinkId, out: &mut Vec<u8>, budget: usize);
 

@@ -43,6 +43,8 @@ pub(super) struct Downstream {
     pub(super) moved_at: Duration,
     pub(super) sent_at: Duration,
     pub(super) heard_at: Duration,
+    /// The last resync that went over the link.
+    pub(super) resynced: u64,
     /// Bytes of dispatches that came, and up to where they may.
     pub(super) received: u64,
     pub(super) granted: u64,
@@ -61,9 +63,18 @@ impl Downstream {
             moved_at: now,
             sent_at: now,
             heard_at: now,
+            resynced: 0,
             received: 0,
             granted: 0,
             awake: false,
+        }
+    }
+
+    /// Which snapshot is on its way, told apart by where it lies.
+    pub(super) fn sending(&self) -> Option<*const Snapshot> {
+        match &self.feed {
+            Feed::Sending { snapshot, .. } => Some(Arc::as_ptr(snapshot)),
+            _ => None,
         }
     }
 

@@ -55,6 +55,7 @@ pub struct Changes<A> {
     capacity: usize,
     bytes: usize,
     bytes_max: usize,
+    pushed: u64,
     wanted: bool,
     /// Where the subscriber stands who has taken all that he was offered.
     told: Version,
@@ -70,6 +71,7 @@ impl<A> Changes<A> {
             capacity: capacity.max(1),
             bytes: 0,
             bytes_max,
+            pushed: 0,
             wanted: false,
             told: Version::default(),
             dropped: None,
@@ -85,6 +87,11 @@ impl<A> Changes<A> {
             self.told = at;
         }
         self.wanted = wanted;
+    }
+
+    /// How many changes were ever added: the number of the newest.
+    pub fn pushed(&self) -> u64 {
+        self.pushed
     }
 
     /// Whether anything waits to be told.
@@ -107,6 +114,7 @@ impl<A> Changes<A> {
             };
             self.dropped = Some((why, oldest.to()));
         }
+        self.pushed += 1;
         self.bytes += bytes;
         self.ring.push_back((change, bytes));
     }

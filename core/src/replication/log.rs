@@ -97,10 +97,10 @@ impl Log {
         self.written
     }
 
-    /// The bytes of entries after `seq`, whole entries, up to about `budget` bytes (one entry at
-    /// least), and the seq of the last of them. `None` if there are none.
-    pub fn read(&self, seq: u64, budget: usize) -> Option<(&[u8], u64)> {
-        if seq >= self.head {
+    /// The bytes of entries after `seq` and up to `until`, whole entries, up to about `budget` bytes
+    /// (one entry at least), and the seq of the last of them. `None` if there are none.
+    pub fn read(&self, seq: u64, until: u64, budget: usize) -> Option<(&[u8], u64)> {
+        if seq >= self.head.min(until) {
             return None;
         }
         let at = self.segments.partition_point(|segment| segment.end() <= seq + 1);
@@ -114,6 +114,7 @@ impl Log {
         if to + 1 == segment.starts.len() && segment.bytes.len() - start <= budget {
             to += 1;
         }
+        let to = to.min(usize::try_from(until - segment.first).map_or(to, |last| last + 1));
         let end = segment.start_of(to);
         Some((&segment.bytes[start..end], segment.first + to as u64 - 1))
     }
@@ -135,7 +136,15 @@ mod tests {
     fn an_empty_log_serves_only_where_it_stands() {
         let log = Log::new(7, 1024);
         assert!(log.serves(7) && !log.serves(6) && !log.serves(8));
-        assert_eq!(log.read(7, 100), None);
+        assert_eq!(log.read(7, u64::MAX, 100), None);
+    }
+
+    #[test]
+    fn a_cursor_stops_where_it_is_told() {
+        let mut log = Log::new(0, usize::MAX);
+        (0..10).for_each(|n| log.append(|out| out.push(n)));
+        assert_eq!(log.read(2, 5, 100), Some((&[2, 3, 4][..], 5)));
+        assert_eq!(log.read(5, 5, 100), None);
     }
 
     proptest! {
@@ -151,7 +160,7 @@ mod tests {
                 expected.resize(expected.len() + size, n as u8);
             }
             let (mut seq, mut read) = (10, Vec::new());
-            while let Some((bytes, last)) = log.read(seq, budget) {
+            while let Some((bytes, last)) = log.read(seq, u64::MAX, budget) {
                 prop_assert!(last > seq);
                 let whole: usize = sizes[(seq - 10) as usize..(last - 10) as usize].iter().sum();
                 prop_assert_eq!(whole, bytes.len());
@@ -169,7 +178,7 @@ mod tests {
             for size in sizes {
                 log.append(|out| out.resize(out.len() + size, 0));
                 prop_assert!(log.bytes <= 200_000 + SEGMENT_BYTES);
-                prop_assert!(log.read(log.base(), 1).is_some());
+                prop_assert!(log.read(log.base(), u64::MAX, 1).is_some());
             }
         }
     }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::wire::Outcome;
 
 /// The longest text of a rejection that is kept and sent, in bytes.
-pub(super) const REASON_BYTES_MAX: usize = 1024;
+pub(super) const REASON_BYTES_MAX: usize = 256;
 
 /// What is known of one session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,7 +99,7 @@ impl Sessions {
         let Some(entry) = self.table.get(&session) else {
             return Verdict::Known(Outcome::Expired);
         };
-        let next = (entry.highest + 1).max(entry.oldest);
+        let next = entry.highest.saturating_add(1).max(entry.oldest);
         if counter == next {
             return Verdict::Accept;
         }

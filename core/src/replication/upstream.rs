@@ -27,6 +27,8 @@ pub(super) struct Forward {
 #[derive(Debug)]
 pub(super) struct Upstream {
     pub(super) link: LinkId,
+    /// It was asked to go on from where this node stands.
+    pub(super) resumes: bool,
     /// What the peer last said of itself; `None` until it has answered `Attach`.
     pub(super) status: Option<Status>,
     /// Reached once, this node is in sync.
@@ -45,9 +47,10 @@ pub(super) struct Upstream {
 }
 
 impl Upstream {
-    pub(super) fn new(link: LinkId, now: Duration) -> Self {
+    pub(super) fn new(link: LinkId, resumes: bool, now: Duration) -> Self {
         Upstream {
             link,
+            resumes,
             status: None,
             target: None,
             incoming: None,

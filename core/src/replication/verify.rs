@@ -94,12 +94,14 @@ impl Verify {
         self.confirmed == Some(seq)
     }
 
-    /// The state was replaced: what was kept of the old one means nothing now.
-    pub(super) fn replaced(&mut self, healed: bool) {
+    /// The state was replaced: what was kept of the old one means nothing now. `elsewhere`: by one
+    /// of another history, whose reducer may be another.
+    pub(super) fn replaced(&mut self, healed: bool, elsewhere: bool) {
         self.kept.clear();
         self.claimed.clear();
         self.confirmed = None;
-        self.healed |= healed;
+        self.healed = (self.healed && !elsewhere) || healed;
+        self.given_up &= !elsewhere;
     }
 }
 
@@ -112,7 +114,7 @@ mod tests {
         let mut verify = Verify::default();
         assert_eq!(verify.keep(100, 1), None);
         assert_eq!(verify.claim(100, 2), Some(Finding::Diverged));
-        verify.replaced(true);
+        verify.replaced(true, false);
         assert_eq!(verify.claim(200, 2), None, "the sequencer may be first");
         assert_eq!(verify.keep(200, 1), Some(Finding::NonDeterministic));
         assert_eq!(verify.keep(300, 1), None);

@@ -1,5 +1,6 @@
 //! The store itself.
 
+use std::iter::Peekable;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,7 +84,8 @@ impl<S: State, A: Action> Store<S, A> {
 
     /// Dispatches many actions, waiting for room as needed, and returns their outcomes in order.
     ///
-    /// Once one is refused since this replica is not connected, so are those after it.
+    /// Once one is refused since this replica is not connected, so are all after it, whether or not
+    /// it is connected again by then: what applied is a beginning of `actions`.
     pub async fn dispatch_many(
         &self,
         actions: impl IntoIterator<Item = A>,
@@ -91,42 +93,44 @@ impl<S: State, A: Action> Store<S, A> {
         let actions: Vec<A> = actions.into_iter().collect();
         let batch = Batch::new(actions.len());
         let mut actions = actions.into_iter().map(Arc::new).enumerate().peekable();
+        let mut cut_off = false;
         while actions.peek().is_some() {
-            let chunk: Vec<_> = actions.by_ref().take(BATCH).collect();
-            let mut chunk = chunk.into_iter();
-            loop {
-                let rest = self.hand_over(&batch, &mut chunk);
-                match rest {
-                    None => break,
-                    Some(refused) => {
-                        self.has_room().await;
-                        chunk =
-                            std::iter::once(refused).chain(chunk).collect::<Vec<_>>().into_iter();
-                    }
-                }
+            if !self.hand_over(&batch, &mut actions, &mut cut_off) {
+                self.has_room().await;
             }
             tokio::task::yield_now().await;
         }
         batch.completed().await
     }
 
-    /// Hands over a chunk under one lock. Returns the action for which there was no room.
+    /// Hands over the next actions, under one lock. False: there was no room for the next one.
     fn hand_over(
         &self,
         batch: &Arc<Batch>,
-        chunk: &mut impl Iterator<Item = (usize, Arc<A>)>,
-    ) -> Option<(usize, Arc<A>)> {
+        actions: &mut Peekable<impl Iterator<Item = (usize, Arc<A>)>>,
+        cut_off: &mut bool,
+    ) -> bool {
         self.shared.with(|inner, now| {
-            for (index, action) in chunk {
-                let waiter = || Waiter::Many { batch: Arc::clone(batch), index };
-                match Shared::dispatch(inner, Arc::clone(&action), now, waiter) {
+            for _ in 0..BATCH {
+                let Some((index, action)) = actions.peek() else { break };
+                let (index, waiter_of) = (*index, Arc::clone(batch));
+                let waiter = || Waiter::Many { batch: waiter_of, index };
+                let taken = match *cut_off {
+                    true => Err(Refused::NotConnected),
+                    false => Shared::dispatch(inner, Arc::clone(action), now, waiter),
+                };
+                match taken {
                     Ok(None) => {}
                     Ok(Some(resolution)) => batch.put(index, resolved(resolution)),
-                    Err(Refused::Busy(_)) => return Some((index, action)),
-                    Err(refused) => batch.put(index, Err(refused.into())),
+                    Err(Refused::Busy(_)) => return false,
+                    Err(refused) => {
+                        *cut_off |= refused == Refused::NotConnected;
+                        batch.put(index, Err(refused.into()));
+                    }
                 }
+                actions.next();
             }
-            None
+            true
         })
     }
 
@@ -167,9 +171,13 @@ impl<S: State, A: Action> Store<S, A> {
     }
 
     /// Borrows the state. Reads nest; other threads' reads go on beside it, changes wait.
+    ///
+    /// Inside, this store may be read, dispatched to and asked whether it is connected and at
+    /// which version; whatever else would wait for a change that waits for this read.
     pub fn read<R>(&self, reader: impl FnOnce(&S) -> R) -> R {
+        let nested = reading::inside();
         let _reading = Reading::begin();
-        let guard = self.shared.cell.read();
+        let guard = self.shared.cell.read(nested);
         let result = reader(&guard);
         drop(guard);
         result
@@ -179,12 +187,13 @@ impl<S: State, A: Action> Store<S, A> {
     /// clone.
     #[doc(alias = "getState")]
     pub fn state(&self) -> Arc<S> {
-        Arc::clone(&self.shared.cell.read())
+        Arc::clone(&self.shared.cell.read(reading::inside()))
     }
 
     /// The state and its version, as one. Not to be called inside [`Store::read`].
     pub fn state_at(&self) -> (Version, Arc<S>) {
-        self.shared.with(|inner, _| (inner.replica.version(), Arc::clone(&self.shared.cell.read())))
+        self.shared
+            .with(|inner, _| (inner.replica.version(), Arc::clone(&self.shared.cell.read(true))))
     }
 
     /// The version of the state.
@@ -238,7 +247,7 @@ impl<S: State, A: Action> Store<S, A> {
         self.shared.set_on_error(Arc::new(on_error));
     }
 
-    /// What was counted since the store opened.
+    /// What was counted since the store opened. Not to be called inside [`Store::read`].
     pub fn counters(&self) -> Counters {
         self.shared.with(|inner, _| inner.replica.counters())
     }
@@ -260,9 +269,9 @@ impl<S: State, A: Action> Store<S, A> {
     pub async fn close(&self, within: Duration) -> Result<()> {
         let drained = tokio::time::timeout(within, self.drained()).await;
         self.upkeep.close().await;
+        let under_way = self.shared.with(|inner, _| inner.replica.under_way());
         self.shared.close();
-        drained
-            .map_err(|_| Error::Undrained(self.shared.with(|inner, _| inner.replica.under_way())))
+        drained.map_err(|_| Error::Undrained(under_way))
     }
 
     async fn drained(&self) {

@@ -7,7 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use parking_lot::RecursiveRwLock;
+use parking_lot::{Mutex, RecursiveRwLock, RecursiveRwLockReadGuard, RecursiveRwLockWriteGuard};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -57,13 +57,36 @@ const JSON: u8 = b'J';
 
 pub(super) type Reducer<S, A> = Box<dyn Fn(&mut S, &A) -> Result<(), Reject> + Send + Sync>;
 
-/// The state as its readers share it.
-pub(super) type Cell<S> = Arc<RecursiveRwLock<Arc<S>>>;
+/// The state as its readers share it. Reads nest, so they may pass a writer that waits; the gate
+/// keeps them from passing it for ever: a read that is not nested waits behind the writer there.
+#[derive(Debug)]
+pub(super) struct Cell<S> {
+    gate: Mutex<()>,
+    state: RecursiveRwLock<Arc<S>>,
+}
+
+impl<S> Cell<S> {
+    fn new(state: S) -> Arc<Self> {
+        Arc::new(Cell { gate: Mutex::new(()), state: RecursiveRwLock::new(Arc::new(state)) })
+    }
+
+    pub(super) fn read(&self, nested: bool) -> RecursiveRwLockReadGuard<'_, Arc<S>> {
+        if !nested {
+            drop(self.gate.lock());
+        }
+        self.state.read()
+    }
+
+    fn write(&self) -> RecursiveRwLockWriteGuard<'_, Arc<S>> {
+        let _gate = self.gate.lock();
+        self.state.write()
+    }
+}
 
 /// A typed state and its reducer: what a store replicates. For those who drive a
 /// [`crate::replication::Replica`] themselves: the simulator, and benchmarks.
 pub struct Reduced<S, A> {
-    cell: Cell<S>,
+    cell: Arc<Cell<S>>,
     reducer: Reducer<S, A>,
     codec: Codec,
     /// The state clones in O(1), so that a panic can be undone.
@@ -81,20 +104,15 @@ impl<S: State, A: Action> Reduced<S, A> {
     ) -> Self {
         let reducer: Reducer<S, A> =
             Box::new(move |state, action| reducer(state, action).verdict());
-        Reduced {
-            cell: Arc::new(RecursiveRwLock::new(Arc::new(state))),
-            reducer,
-            codec,
-            persistent,
-        }
+        Reduced { cell: Cell::new(state), reducer, codec, persistent }
     }
 
     /// The current state.
     pub fn state(&self) -> Arc<S> {
-        Arc::clone(&self.cell.read())
+        Arc::clone(&self.cell.read(true))
     }
 
-    pub(super) fn cell(&self) -> Cell<S> {
+    pub(super) fn cell(&self) -> Arc<Cell<S>> {
         Arc::clone(&self.cell)
     }
 
@@ -142,7 +160,11 @@ impl<S: State, A: Action> Machine for Reduced<S, A> {
     type Frozen = Held<S>;
 
     fn apply(&mut self, payload: &[u8]) -> Result<Arc<A>, Fault> {
-        let action: A = decode(self.codec, payload).map_err(Fault::Undecodable)?;
+        let codec = self.codec;
+        let decoded = catch_unwind(AssertUnwindSafe(|| decode::<A>(codec, payload)));
+        let action = decoded
+            .unwrap_or_else(|panic| Err(words_of(panic.as_ref())))
+            .map_err(Fault::Undecodable)?;
         self.apply_local(Arc::new(action))
     }
 
@@ -156,7 +178,7 @@ impl<S: State, A: Action> Machine for Reduced<S, A> {
     }
 
     fn freeze(&self) -> Held<S> {
-        Held { state: Arc::clone(&self.cell.read()), codec: self.codec }
+        Held { state: Arc::clone(&self.cell.read(true)), codec: self.codec }
     }
 
     fn decode_state(bytes: &[u8]) -> Result<S, String> {

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use super::dispatching::Waiter;
+use super::reading;
 use super::reduced::{Action, Cell, Reduced, State};
 use super::subscribers::Subscribers;
 use crate::link::{Handle, Port, Side};
@@ -40,7 +41,7 @@ pub(super) struct Shared<S: State, A: Action> {
     channel: u32,
     frame_bytes_max: usize,
     inner: Mutex<Inner<S, A>>,
-    pub(super) cell: Cell<S>,
+    pub(super) cell: Arc<Cell<S>>,
     handles: Mutex<BTreeMap<LinkId, Arc<dyn Handle>>>,
     connected: watch::Sender<bool>,
     /// The newest version, for readers and watchers.
@@ -49,8 +50,10 @@ pub(super) struct Shared<S: State, A: Action> {
     pub(super) room: Notify,
     on_error: Mutex<OnError>,
     began: Instant,
-    /// How long the last job took, in nanoseconds.
-    job_ns: AtomicU64,
+    /// How long the last encoding, and the last digest, took, in nanoseconds; the first run on a
+    /// thread of their own.
+    cut_ns: AtomicU64,
+    digest_ns: AtomicU64,
     closed: AtomicBool,
     me: Weak<Shared<S, A>>,
 }
@@ -76,7 +79,8 @@ impl<S: State, A: Action> Shared<S, A> {
             room: Notify::new(),
             on_error: Mutex::new(on_error),
             began,
-            job_ns: AtomicU64::new(0),
+            cut_ns: AtomicU64::new(u64::MAX),
+            digest_ns: AtomicU64::new(u64::MAX),
             closed: AtomicBool::new(false),
             me: me.clone(),
         })
@@ -89,9 +93,12 @@ impl<S: State, A: Action> Shared<S, A> {
 
     /// One step: locks, calls `step`, and does afterwards what it asked for.
     pub(super) fn with<R>(&self, step: impl FnOnce(&mut Inner<S, A>, Duration) -> R) -> R {
+        debug_assert!(!reading::inside(), "not to be called inside `read`: see its documentation");
         let now = self.now();
         let mut inner = self.inner.lock();
+        let under_way = inner.replica.under_way();
         let result = step(&mut inner, now);
+        let room = inner.replica.under_way() < under_way;
         let outputs = match inner.replica.has_outputs() {
             true => inner.replica.take_outputs(),
             false => Vec::new(),
@@ -110,11 +117,18 @@ impl<S: State, A: Action> Shared<S, A> {
         if told {
             self.subscribers.wake();
         }
-        if !resolved.is_empty() {
-            resolved.into_iter().for_each(|(waiter, resolution)| waiter.resolve(resolution));
+        resolved.into_iter().for_each(|(waiter, resolution)| waiter.resolve(resolution));
+        if room {
             self.room.notify_waiters();
         }
-        outputs.into_iter().for_each(|output| self.carry_out(output));
+        let mut jobs = Vec::new();
+        for output in outputs {
+            match output {
+                Output::Run(job) => jobs.push(job),
+                output => self.carry_out(output),
+            }
+        }
+        jobs.into_iter().for_each(|job| self.run(job));
         result
     }
 
@@ -138,23 +152,24 @@ impl<S: State, A: Action> Shared<S, A> {
                     handle.cut(fault);
                 }
             }
-            Output::Run(job) => self.run(job),
             Output::Report(report) => self.report(&report.to_string()),
             Output::Connected(_) => self.room.notify_waiters(),
-            Output::Resolved { .. } => {}
+            Output::Run(_) | Output::Resolved { .. } => {}
         }
     }
 
     fn run(&self, job: Job<impl Frozen + Send + 'static>) {
         let Some(shared) = self.me.upgrade() else { return };
+        let took = if job.is_cut() { &self.cut_ns } else { &self.digest_ns };
+        let quick = took.load(Ordering::Relaxed) < INLINE_JOB_MAX.as_nanos() as u64;
         let work = move || {
+            let took = if job.is_cut() { &shared.cut_ns } else { &shared.digest_ns };
             let started = Instant::now();
             let done = job.run();
             let cost = started.elapsed();
-            shared.job_ns.store(cost.as_nanos() as u64, Ordering::Relaxed);
+            took.store(cost.as_nanos() as u64, Ordering::Relaxed);
             shared.with(|inner, now| inner.replica.finish(done, cost, now));
         };
-        let quick = self.job_ns.load(Ordering::Relaxed) < INLINE_JOB_MAX.as_nanos() as u64;
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) if !quick => drop(runtime.spawn_blocking(work)),
             _ => work(),
@@ -214,6 +229,7 @@ impl<S: State, A: Action> Shared<S, A> {
     }
 
     pub(super) fn close(&self) {
+        self.with(|inner, now| inner.replica.close(now));
         self.closed.store(true, Ordering::Release);
         self.subscribers.wake();
     }
@@ -252,6 +268,10 @@ impl<S: State, A: Action> Port for Shared<S, A> {
                 self.with(|inner, now| inner.replica.install(link, decoded, now))
             }
         }
+    }
+
+    fn heard(&self, link: LinkId) {
+        self.with(|inner, now| inner.replica.heard(link, now));
     }
 
     fn fill(&self, link: LinkId, out: &mut Vec<u8>, budget: usize) {

@@ -11,17 +11,18 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::reading;
 use super::reduced::{Action, State};
 use super::shared::Shared;
 use crate::link::Port;
-use crate::replication::{Change, Version};
+use crate::replication::Change;
 
 type Callback<A> = Arc<dyn Fn(&Change<Arc<A>>) + Send + Sync>;
 
 struct Subscriber<A> {
     callback: Callback<A>,
-    /// What led up to this version happened before it subscribed.
-    since: Option<Version>,
+    /// Changes up to this number happened before it subscribed.
+    since: u64,
 }
 
 pub(super) struct Subscribers<A> {
@@ -40,33 +41,26 @@ impl<A> Subscribers<A> {
         self.notify.notify_one();
     }
 
-    fn insert(&self, callback: Callback<A>, since: Version) -> u64 {
+    fn insert(&self, callback: Callback<A>, since: u64) -> u64 {
         let mut table = self.table.lock();
         table.0 += 1;
         let id = table.0;
-        table.1.insert(id, Subscriber { callback, since: Some(since) });
+        table.1.insert(id, Subscriber { callback, since });
         id
     }
 
-    /// Takes one out; true if it was the last.
-    fn remove(&self, id: u64) -> bool {
+    /// Takes one out, and says whether it was the last. It is the caller's to drop, under no lock.
+    fn remove(&self, id: u64) -> (Option<Subscriber<A>>, bool) {
         let mut table = self.table.lock();
-        table.1.remove(&id).is_some() && table.1.is_empty()
+        let removed = table.1.remove(&id);
+        (removed, table.1.is_empty())
     }
 
-    /// Those who are to be told of this change.
-    fn concerned(&self, change: &Change<Arc<A>>) -> Vec<Callback<A>> {
-        let mut table = self.table.lock();
-        let concerned = table.1.values_mut().filter_map(|subscriber| {
-            if let (Some(since), Change::Applied { version, .. }) = (subscriber.since, change)
-                && version.seq <= since.seq
-            {
-                return None;
-            }
-            subscriber.since = None;
-            Some(Arc::clone(&subscriber.callback))
-        });
-        concerned.collect()
+    /// Those who are to be told of the change of this number.
+    fn concerned(&self, number: u64) -> Vec<Callback<A>> {
+        let table = self.table.lock();
+        let concerned = table.1.values().filter(|subscriber| subscriber.since < number);
+        concerned.map(|subscriber| Arc::clone(&subscriber.callback)).collect()
     }
 }
 
@@ -74,28 +68,32 @@ impl<S: State, A: Action> Shared<S, A> {
     pub(super) fn subscribe(self: &Arc<Self>, callback: Callback<A>) -> Subscription {
         let id = self.with(|inner, _| {
             inner.replica.set_changes_wanted(true);
-            self.subscribers.insert(callback, inner.replica.version())
+            self.subscribers.insert(callback, inner.replica.changes_pushed())
         });
         let weak = Arc::downgrade(self);
-        Subscription {
-            end: Some(Box::new(move || {
-                let Some(shared) = weak.upgrade() else { return };
-                shared.with(|inner, _| {
-                    if shared.subscribers.remove(id) {
-                        inner.replica.set_changes_wanted(false);
-                    }
-                });
-            })),
-        }
+        Subscription { end: Some(Box::new(move || Shared::unsubscribe(&weak, id))) }
+    }
+
+    fn unsubscribe(weak: &Weak<Self>, id: u64) {
+        let Some(shared) = weak.upgrade() else { return };
+        let removed = shared.with(|inner, _| {
+            let (removed, last) = shared.subscribers.remove(id);
+            if last {
+                inner.replica.set_changes_wanted(false);
+            }
+            removed
+        });
+        drop(removed);
     }
 
     /// The notifier.
     pub(super) async fn notify(weak: Weak<Self>) {
         loop {
             let Some(shared) = weak.upgrade() else { return };
-            let changes = shared.with(|inner, _| inner.replica.take_changes());
-            for change in &changes {
-                shared.tell(change);
+            let (changes, newest) = shared
+                .with(|inner, _| (inner.replica.take_changes(), inner.replica.changes_pushed()));
+            for (before_newest, change) in (0..changes.len() as u64).rev().zip(&changes) {
+                shared.tell(newest.saturating_sub(before_newest), change);
             }
             if !changes.is_empty() {
                 tokio::task::yield_now().await;
@@ -113,8 +111,8 @@ impl<S: State, A: Action> Shared<S, A> {
         }
     }
 
-    fn tell(&self, change: &Change<Arc<A>>) {
-        for callback in self.subscribers.concerned(change) {
+    fn tell(&self, number: u64, change: &Change<Arc<A>>) {
+        for callback in self.subscribers.concerned(number) {
             if catch_unwind(AssertUnwindSafe(|| callback(change))).is_err() {
                 self.report(&format!("a subscriber of store `{}` panicked", self.name()));
             }
@@ -138,8 +136,10 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        if let Some(end) = self.end.take() {
-            end();
+        match self.end.take() {
+            Some(end) if reading::inside() => reading::defer(end),
+            Some(end) => end(),
+            None => {}
         }
     }
 }

@@ -13,6 +13,7 @@
 //! where the first one stands.
 
 use super::WireError;
+use super::reader::COUNT_MAX;
 
 /// The bytes of an entry before its payload.
 pub const ENTRY_HEADER_BYTES: usize = 25;
@@ -114,7 +115,11 @@ impl<'a> Entries<'a> {
             payload: &bytes[ENTRY_HEADER_BYTES..],
             bytes,
         };
-        if entry.intact() { Ok(entry) } else { Err(WireError::EntryChecksum) }
+        match entry.intact() {
+            true if entry.counter <= COUNT_MAX => Ok(entry),
+            true => Err(WireError::Malformed("counter")),
+            false => Err(WireError::EntryChecksum),
+        }
     }
 }
 

@@ -275,11 +275,11 @@ impl Message {
         let message = match frame.kind {
             kind::DISPATCH => {
                 let (hop, session, oldest) =
-                    (body.u32("hop")?, body.u64("session")?, body.u64("oldest")?);
+                    (body.u32("hop")?, body.u64("session")?, body.count("oldest")?);
                 return Ok(Message::Dispatch { hop, session, oldest, entries: rest(&body) });
             }
             kind::ENTRIES => {
-                let (epoch, first) = (body.u64("epoch")?, body.u64("first seq")?);
+                let (epoch, first) = (body.u64("epoch")?, body.count("first seq")?);
                 return Ok(Message::Entries { epoch, first, entries: rest(&body) });
             }
             kind::SNAPSHOT_CHUNK => return Ok(Message::SnapshotChunk(frame.body.clone())),
@@ -288,7 +288,7 @@ impl Message {
             kind::SESSION_OPEN => {
                 Message::SessionOpen { hop: body.u32("hop")?, request: body.u64("request")? }
             }
-            kind::HEAL => Message::Heal { seq: body.u64("seq")? },
+            kind::HEAL => Message::Heal { seq: body.count("seq")? },
             kind::STATUS => Message::Status(read_status(&mut body)?),
             kind::REFUSED => Message::Refused(read_refusal(&mut body)?),
             kind::LINEAGE => Message::Lineage(read_lineage(&mut body)?),
@@ -312,9 +312,11 @@ impl Message {
                 session: body.u64("session")?,
                 at: read_version(&mut body)?,
             },
-            kind::DIGEST => Message::Digest { seq: body.u64("seq")?, digest: body.u64("digest")? },
+            kind::DIGEST => {
+                Message::Digest { seq: body.count("seq")?, digest: body.u64("digest")? }
+            }
             kind::CREDIT => Message::Credit { bytes: body.u64("credit")? },
-            kind::HEARTBEAT => Message::Heartbeat { seq: body.u64("seq")? },
+            kind::HEARTBEAT => Message::Heartbeat { seq: body.count("seq")? },
             unknown => return Err(WireError::UnknownKind(unknown)),
         };
         body.done("length")?;
@@ -345,7 +347,7 @@ fn put_version(out: &mut Vec<u8>, version: Version) {
 
 fn read_version(body: &mut Reader<'_>) -> Result<Version, WireError> {
     let epoch = Epoch { number: body.u32("version")?, id: body.u64("version")? };
-    Ok(Version { epoch, seq: body.u64("version")? })
+    Ok(Version { epoch, seq: body.count("version")? })
 }
 
 fn put_maybe_version(out: &mut Vec<u8>, version: Option<Version>) {
@@ -451,7 +453,7 @@ fn put_answer(out: &mut Vec<u8>, answer: &Answer) {
 }
 
 fn read_answer(body: &mut Reader<'_>) -> Result<Answer, WireError> {
-    let counter = body.u64("counter")?;
+    let counter = body.count("counter")?;
     let outcome = match body.u8("outcome")? {
         0 => Outcome::Applied(read_version(body)?),
         1 => Outcome::Rejected(body.text("reason")?),

@@ -30,6 +30,9 @@ pub enum WireError {
     Malformed(&'static str),
 }
 
+/// No store lives for so many actions: 2^62 of them, at ten million a second, take 14,000 years.
+pub(crate) const COUNT_MAX: u64 = 1 << 62;
+
 /// A cursor over received bytes.
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
@@ -66,6 +69,12 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn u64(&mut self, what: &'static str) -> Result<u64, WireError> {
         Ok(u64::from_le_bytes(self.array(what)?))
+    }
+
+    /// A seq or a counter: far enough from the end of its type that adding to it is safe.
+    pub(crate) fn count(&mut self, what: &'static str) -> Result<u64, WireError> {
+        let count = self.u64(what)?;
+        if count <= COUNT_MAX { Ok(count) } else { Err(WireError::Malformed(what)) }
     }
 
     /// A `u16` length and that many bytes of UTF-8.

@@ -124,6 +124,8 @@ impl Port for FakePort {
         Ok(())
     }
 
+    fn heard(&self, _: LinkId) {}
+
     fn fill(&self, link: LinkId, out: &mut Vec<u8>, budget: usize) {
         let mut links = self.links.lock();
         let Some(link) = links.get_mut(&link) else { return };

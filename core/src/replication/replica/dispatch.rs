@@ -130,9 +130,12 @@ impl<M: Machine> Replica<M> {
         while self.is_sequencer() && !self.pressured {
             let Some((ticket, payload)) = self.origin.pop_local() else { return };
             let first = self.version.seq + 1;
-            let resolution = match self.machine.apply(&payload) {
-                Ok(action) => self.commit_local(&payload, action),
-                Err(fault) => Resolution::Rejected(self.refuse(fault)),
+            let resolution = match self.poisoned {
+                true => Resolution::Rejected("the store is poisoned".into()),
+                false => match self.machine.apply(&payload) {
+                    Ok(action) => self.commit_local(&payload, action),
+                    Err(fault) => Resolution::Rejected(self.refuse(fault)),
+                },
             };
             self.ordered(first);
             self.outputs.push(crate::replication::Output::Resolved { ticket, resolution });

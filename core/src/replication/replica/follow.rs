@@ -1,5 +1,6 @@
 //! What comes from upstream.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,8 +32,13 @@ pub struct Decoded<S> {
 }
 
 impl Decode {
-    /// Decodes, and digests if need be.
+    /// Decodes, and digests if need be. A panic of the user's deserialiser is an error.
     pub fn run<M: Machine>(self) -> Result<Decoded<M::State>, LinkFault> {
+        catch_unwind(AssertUnwindSafe(|| self.decode::<M>()))
+            .unwrap_or_else(|_| Err(LinkFault::Undecodable("it panicked".into())))
+    }
+
+    fn decode<M: Machine>(self) -> Result<Decoded<M::State>, LinkFault> {
         let state = M::decode_state(&self.bytes).map_err(LinkFault::Undecodable)?;
         let digest = match self.digest {
             true => Some(M::digest_state(&state).map_err(LinkFault::Undecodable)?),
@@ -63,7 +69,7 @@ impl<M: Machine> Replica<M> {
             codec: self.config.codec,
             resume: (!self.lineage.is_empty() && !self.healing).then_some(self.version),
         };
-        self.upstream = Some(Upstream::new(link, now));
+        self.upstream = Some(Upstream::new(link, attach.resume.is_some(), now));
         self.say_upstream(|_| Message::Attach(attach));
         self.settle();
     }
@@ -81,6 +87,16 @@ impl<M: Machine> Replica<M> {
             self.drain_local();
         }
         self.settle();
+    }
+
+    /// Bytes came over `link`, though not a whole frame yet: its peer lives.
+    pub fn heard(&mut self, link: LinkId, now: Duration) {
+        self.now = now;
+        if let Some(downstream) = self.downstreams.get_mut(&link) {
+            downstream.heard_at = now;
+        } else if let Some(upstream) = self.upstream.as_mut().filter(|up| up.link == link) {
+            upstream.heard_at = now;
+        }
     }
 
     /// Takes a frame that came over `link`. An error means: cut the link.
@@ -140,6 +156,7 @@ impl<M: Machine> Replica<M> {
         }
         let Some(upstream) = &mut self.upstream else { return Ok(()) };
         let before = upstream.status.replace(status.clone());
+        let heal = before.is_none() && upstream.resumes && self.healing;
         let hop_changed = before.as_ref().is_none_or(|before| before.hop != status.hop);
         let was_connected = before.is_some_and(|before| before.connected);
         if status.connected && (hop_changed || !was_connected) {
@@ -151,15 +168,21 @@ impl<M: Machine> Replica<M> {
             self.hop += 1;
             self.origin.resend();
         }
-        let said = std::mem::replace(
-            &mut self.said_fed_by_snapshots,
-            status.mode == LinkMode::Snapshot && !self.downstreams.is_empty(),
-        );
-        if self.said_fed_by_snapshots && !said && self.config.mode == super::Mode::Action {
+        if heal {
+            self.say_upstream(|_| Message::Heal { seq: 0 });
+        }
+        self.note_fed_by_snapshots();
+        Ok(())
+    }
+
+    /// Says once that a relay in mode action cannot pass on the actions that it does not get.
+    pub(super) fn note_fed_by_snapshots(&mut self) {
+        let status = self.upstream.as_ref().and_then(|upstream| upstream.status.as_ref());
+        let fed = status.is_some_and(|status| status.mode == LinkMode::Snapshot);
+        let concerns = self.config.mode == super::Mode::Action && !self.downstreams.is_empty();
+        if fed && concerns && !std::mem::replace(&mut self.said_fed_by_snapshots, true) {
             self.report(Report::FedBySnapshots);
         }
-        self.said_fed_by_snapshots |= said;
-        Ok(())
     }
 
     fn on_lineage(&mut self, lineage: Lineage) -> Result<(), LinkFault> {

@@ -1,11 +1,12 @@
 //! Jobs away from the lock, digests compared, snapshots put in place.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Decoded, Replica};
 use crate::replication::config::mutant;
-use crate::replication::downstream::{Feed, Snapshot};
+use crate::replication::downstream::{Downstream, Feed, Snapshot};
 use crate::replication::verify::Finding;
 use crate::replication::{
     Change, Frozen, Jump, Lineage, LinkFault, LinkId, Machine, Output, Report, Version,
@@ -42,37 +43,52 @@ pub enum Job<F> {
 pub struct JobDone {
     stamp: u64,
     version: Version,
-    result: Result<Product, String>,
+    product: Product,
 }
 
 enum Product {
-    Cut(Snapshot),
-    Digest(u64),
+    Cut(Result<Snapshot, String>),
+    Digest(Result<u64, String>),
 }
 
+/// At most this many snapshots are on their way at a time, beside the one being cut.
+const SENDING_MAX: usize = 2;
+
 impl<F: Frozen> Job<F> {
-    /// Does the work.
+    /// Does the work. A panic of the user's serialiser is an error like another.
     pub fn run(self) -> JobDone {
         match self {
             Job::Cut { stamp, version, history, lineage, frozen } => {
-                let result = frozen.encode().map(|bytes| {
+                let snapshot = guarded(|| frozen.encode()).map(|bytes| {
                     let (len, crc) = (bytes.len() as u64, crc32fast::hash(&bytes));
                     let head = SnapshotHead { version, history, len, crc, lineage };
-                    Product::Cut(Snapshot { head, bytes })
+                    Snapshot { head, bytes }
                 });
-                JobDone { stamp, version, result }
+                JobDone { stamp, version, product: Product::Cut(snapshot) }
             }
             Job::Digest { stamp, version, frozen } => {
-                JobDone { stamp, version, result: frozen.digest().map(Product::Digest) }
+                let digest = guarded(|| frozen.digest());
+                JobDone { stamp, version, product: Product::Digest(digest) }
             }
         }
     }
+
+    /// Whether the whole state is to be encoded; a digest may be kept up to date by the state.
+    pub fn is_cut(&self) -> bool {
+        matches!(self, Job::Cut { .. })
+    }
+}
+
+fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err("it panicked".into()))
 }
 
 impl<M: Machine> Replica<M> {
-    /// Holds the state still for a snapshot, unless that is under way.
+    /// Holds the state still for a snapshot, unless that is under way, or as many snapshots are
+    /// being sent as memory is meant for.
     pub(super) fn cut(&mut self) {
-        if self.cutting.is_some() || self.healing || self.lineage.is_empty() {
+        let may = !self.healing && !self.poisoned && !self.lineage.is_empty();
+        if self.cutting.is_some() || !may || self.snapshots_sending() >= SENDING_MAX {
             return;
         }
         self.cutting = Some(self.version);
@@ -104,37 +120,65 @@ impl<M: Machine> Replica<M> {
     pub fn finish(&mut self, done: JobDone, cost: Duration, now: Duration) {
         self.now = now;
         let fresh = done.stamp == self.installs;
-        match done.result {
-            Ok(Product::Cut(snapshot)) if fresh => self.on_cut(snapshot),
-            Ok(Product::Digest(digest)) => {
-                self.verify.finish(cost, self.config.verify_budget, now);
-                if fresh {
-                    self.on_own_digest(done.version.seq, digest);
-                }
-            }
-            Ok(Product::Cut(_)) => {}
-            Err(why) => {
-                self.verify.finish(cost, self.config.verify_budget, now);
-                self.cutting = None;
+        if matches!(done.product, Product::Digest(_)) {
+            self.verify.finish(cost, self.config.verify_budget, now);
+        } else if fresh {
+            self.cutting = None;
+        }
+        match done.product {
+            Product::Cut(Err(why)) | Product::Digest(Err(why)) => {
                 self.report(Report::Unencodable { version: done.version, why });
             }
+            Product::Cut(Ok(snapshot)) if fresh && !self.healing => self.on_cut(snapshot),
+            Product::Digest(Ok(digest)) if fresh => self.on_own_digest(done.version.seq, digest),
+            Product::Cut(Ok(_)) | Product::Digest(Ok(_)) => {}
         }
         self.settle();
     }
 
+    /// How many snapshots are on their way over links.
+    fn snapshots_sending(&self) -> usize {
+        let mut sending: Vec<_> =
+            self.downstreams.values().filter_map(Downstream::sending).collect();
+        sending.sort_unstable();
+        sending.dedup();
+        sending.len()
+    }
+
+    /// A snapshot has left: there may be room for the next one.
+    pub(super) fn wake_wanting(&mut self) {
+        for (link, downstream) in &mut self.downstreams {
+            if matches!(downstream.feed, Feed::Wanting { .. }) {
+                super::wake(&mut self.outputs, *link, downstream, self.now);
+            }
+        }
+    }
+
+    /// Takes old snapshots back from links that do not move, when others wait for a new one.
+    pub(super) fn take_back_snapshots(&mut self) {
+        let wanting = |link: &Downstream| matches!(link.feed, Feed::Wanting { .. });
+        if !self.downstreams.values().any(wanting) {
+            return;
+        }
+        if self.snapshots_sending() >= SENDING_MAX {
+            let (now, grace) = (self.now, self.config.stall_grace);
+            for downstream in self.downstreams.values_mut() {
+                let stalled = now.saturating_sub(downstream.moved_at) >= grace;
+                if stalled && downstream.sending().is_some() {
+                    downstream.feed = Feed::Wanting { min: 0 };
+                }
+            }
+        }
+        self.wake_wanting();
+    }
+
     fn on_cut(&mut self, snapshot: Snapshot) {
-        self.cutting = None;
         self.counters.snapshots_cut += 1;
         let snapshot = Arc::new(snapshot);
-        let seq = snapshot.head.version.seq;
-        let resync = std::mem::take(&mut self.resync_due);
+        if std::mem::take(&mut self.resync_due) {
+            self.resync = Some(Arc::clone(&snapshot));
+        }
         for (link, downstream) in &mut self.downstreams {
-            let stands_there = matches!(downstream.feed, Feed::Cursor)
-                && downstream.mode == LinkMode::Action
-                && downstream.cursor == seq;
-            if resync && stands_there {
-                downstream.feed = Feed::Sending { snapshot: Arc::clone(&snapshot), offset: None };
-            }
             if !matches!(downstream.feed, Feed::Silent | Feed::Undecided { .. }) {
                 super::wake(&mut self.outputs, *link, downstream, self.now);
             }
@@ -206,10 +250,12 @@ impl<M: Machine> Replica<M> {
             self.heal(seq);
         }
         let Some(downstream) = self.downstreams.get_mut(&link) else { return };
-        if !matches!(downstream.feed, Feed::Silent | Feed::Undecided { .. }) {
-            downstream.feed = Feed::Wanting { min: downstream.cursor };
-            super::wake(&mut self.outputs, link, downstream, self.now);
+        match &mut downstream.feed {
+            Feed::Silent => return,
+            Feed::Undecided { resume } => *resume = None,
+            feed => *feed = Feed::Wanting { min: downstream.cursor.min(self.version.seq) },
         }
+        super::wake(&mut self.outputs, link, downstream, self.now);
     }
 
     /// Puts a decoded snapshot in the place of the state. An error means: cut the link.
@@ -257,8 +303,9 @@ impl<M: Machine> Replica<M> {
         self.installs += 1;
         self.cutting = None;
         self.resync_due = false;
+        self.resync = None;
         self.counters.snapshots_installed += 1;
-        self.verify.replaced(self.healing);
+        self.verify.replaced(self.healing, lost || self.rebasing);
         self.healing = false;
         let why = match (std::mem::take(&mut self.rebasing), lost) {
             (true, _) => Jump::Rebased,
@@ -276,7 +323,7 @@ impl<M: Machine> Replica<M> {
         if let Some(observer) = &mut self.observer {
             observer.jumped(from, to, self.history);
         }
-        self.current = Some(Arc::new(Snapshot { head, bytes }));
+        self.current = self.log_wanted.then(|| Arc::new(Snapshot { head, bytes }));
         self.retarget();
         self.origin.lineage_changed(&self.lineage);
         self.realign(&before, to);
@@ -286,6 +333,11 @@ impl<M: Machine> Replica<M> {
     fn realign(&mut self, before: &Lineage, to: Version) {
         let lineage = Message::Lineage(self.lineage.clone());
         for (link, downstream) in &mut self.downstreams {
+            downstream.resynced = 0;
+            let stands_ahead = *before == self.lineage && downstream.cursor > to.seq;
+            if stands_ahead && matches!(downstream.feed, Feed::Cursor) {
+                continue;
+            }
             let stands_there = matches!(downstream.feed, Feed::Cursor)
                 && downstream.cursor == to.seq
                 && before

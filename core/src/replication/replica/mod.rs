@@ -76,6 +76,9 @@ pub struct Replica<M: Machine> {
     installs: u64,
     /// The snapshot being cut is the article's resync.
     resync_due: bool,
+    /// The newest resync: links that come to stand just there get it.
+    resync: Option<Arc<Snapshot>>,
+    closed: bool,
     cutting: Option<Version>,
     verify: Verify,
     /// The state is known to be wrong; a snapshot was asked for.
@@ -127,6 +130,8 @@ impl<M: Machine> Replica<M> {
             current: None,
             installs: 0,
             resync_due: false,
+            resync: None,
+            closed: false,
             cutting: None,
             verify: Verify::default(),
             healing: false,
@@ -203,6 +208,14 @@ impl<M: Machine> Replica<M> {
         self.settle();
     }
 
+    /// Ends: what is under way resolves as `OutcomeUnknown`, and nothing more is dispatched here.
+    pub fn close(&mut self, now: Duration) {
+        self.now = now;
+        self.closed = true;
+        self.origin.abandon();
+        self.settle();
+    }
+
     /// What a backup keeps, but for the state itself.
     pub fn image(&self) -> Image {
         let sessions = match &self.place {
@@ -230,6 +243,11 @@ impl<M: Machine> Replica<M> {
     /// The changes since this was last called.
     pub fn take_changes(&mut self) -> std::collections::VecDeque<Change<M::Action>> {
         self.changes.take()
+    }
+
+    /// How many changes there ever were, the last one taken included: the number of that one.
+    pub fn changes_pushed(&self) -> u64 {
+        self.changes.pushed()
     }
 
     /// Whether there are changes to take.
@@ -325,6 +343,7 @@ impl<M: Machine> Replica<M> {
         if flags & crate::wire::FLAG_DIGEST != 0 {
             self.start_digest();
         }
+        self.resync_by_snapshot(seq);
     }
 
     /// What this node sends downstream: it cannot pass on actions that it does not get.
@@ -342,6 +361,9 @@ impl<M: Machine> Replica<M> {
     }
 
     fn in_sync(&self) -> bool {
+        if self.closed {
+            return false;
+        }
         if self.is_sequencer() {
             return !self.poisoned;
         }

@@ -8,6 +8,9 @@ use crate::replication::sessions::{REASON_BYTES_MAX, Verdict};
 use crate::replication::{Fault, LinkFault, LinkId, Machine, Report, Resync};
 use crate::wire::{Answer, Entries, Entry, FLAG_DIGEST, FLAG_VOID, Message, Outcome};
 
+/// A frame holds at most this many answers.
+const ANSWERS_MAX: usize = 512;
+
 impl<M: Machine> Replica<M> {
     /// Orders the dispatches of one session that came over `link`, and answers there.
     pub(super) fn order_batch(
@@ -43,11 +46,8 @@ impl<M: Machine> Replica<M> {
             let Some(outcome) = self.order_one(&entry) else { break };
             answers.push(Answer { counter: entry.counter, outcome });
         }
-        if let Some(downstream) = self.downstreams.get_mut(&link)
-            && !answers.is_empty()
-        {
-            downstream.say(self.channel, &Message::Answers { session, answers });
-            super::wake(&mut self.outputs, link, downstream, self.now);
+        for answers in answers.chunks(ANSWERS_MAX) {
+            self.say(link, &Message::Answers { session, answers: answers.to_vec() });
         }
         self.ordered(first);
         outcome
@@ -128,16 +128,15 @@ impl<M: Machine> Replica<M> {
             observer.applied(first, self.version, self.history, entries);
             self.observed.clear();
         }
-        self.resync_by_snapshot(first);
         self.check_pressure();
         self.wake_all();
     }
 
-    /// In the article's form of resync: cuts a snapshot if the batch passed a multiple of N.
-    pub(super) fn resync_by_snapshot(&mut self, first: u64) {
+    /// In the article's form of resync: cuts a snapshot at each multiple of N, unless one is being
+    /// cut.
+    pub(super) fn resync_by_snapshot(&mut self, seq: u64) {
         let Resync::Snapshot(every) = self.config.resync else { return };
-        let every = every.max(1);
-        let due = self.version.seq / every > (first - 1) / every;
+        let due = seq.is_multiple_of(every.max(1)) && self.cutting.is_none();
         if due && self.downstreams.values().any(|link| link.needs_after().is_some()) {
             self.resync_due = true;
             self.cut();

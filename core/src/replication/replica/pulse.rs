@@ -28,6 +28,7 @@ impl<M: Machine> Replica<M> {
         self.bury();
         self.origin.expire(now);
         self.relieve();
+        self.take_back_snapshots();
         self.grant_all();
         self.settle();
     }

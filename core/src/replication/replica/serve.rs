@@ -14,6 +14,9 @@ use crate::wire::{
 /// One frame of a snapshot, or of entries, holds about this many bytes.
 const CHUNK_BYTES: usize = 64 << 10;
 
+/// A link with this many bytes of answers unsent is cut.
+const CONTROL_BYTES_LIMIT: usize = 8 << 20;
+
 /// Session requests under way through a relay, at most.
 const REQUESTS_MAX: usize = 4096;
 
@@ -27,6 +30,7 @@ impl<M: Machine> Replica<M> {
         self.now = now;
         self.log_wanted = true;
         self.downstreams.insert(link, Downstream::new(self.link_mode(), now));
+        self.note_fed_by_snapshots();
     }
 
     pub(super) fn hear_downstream(
@@ -36,8 +40,15 @@ impl<M: Machine> Replica<M> {
     ) -> Result<(), LinkFault> {
         let Some(downstream) = self.downstreams.get_mut(&link) else { return Ok(()) };
         downstream.heard_at = self.now;
-        if !downstream.attached() && !matches!(message, Message::Attach(_)) {
-            return Err(LinkFault::Unexpected("a message before it asked for the store"));
+        let attaching = matches!(message, Message::Attach(_));
+        if downstream.attached() == attaching {
+            return Err(LinkFault::Unexpected(match attaching {
+                true => "a second request for the store",
+                false => "a message before it asked for the store",
+            }));
+        }
+        if downstream.control.len() > CONTROL_BYTES_LIMIT {
+            return Err(LinkFault::Unexpected("more requests than it reads answers to"));
         }
         match message {
             Message::Attach(attach) => self.on_attach(link, attach),
@@ -45,6 +56,10 @@ impl<M: Machine> Replica<M> {
             Message::SessionOpen { hop, request } => self.on_session_open(link, hop, request),
             Message::Dispatch { hop, session, oldest, entries } => {
                 downstream.received += entries.len() as u64;
+                let overdraft = self.config.frame_bytes_max() as u64;
+                if downstream.received > downstream.granted + overdraft {
+                    return Err(LinkFault::Unexpected("dispatches beyond its credit"));
+                }
                 if hop != self.hop {
                     self.counters.stale_hops += 1;
                 } else if matches!(self.place, Place::Sequencer { .. }) {
@@ -223,8 +238,7 @@ impl<M: Machine> Replica<M> {
                     self.cut();
                     return false;
                 };
-                self.counters.snapshots_sent += 1;
-                downstream.feed = Feed::Sending { snapshot, offset: None };
+                self.send_snapshot(downstream, snapshot);
                 true
             }
             Feed::Sending { snapshot, offset } => {
@@ -237,11 +251,12 @@ impl<M: Machine> Replica<M> {
                 if *offset == Some(snapshot.bytes.len()) {
                     downstream.cursor = snapshot.head.version.seq;
                     downstream.feed = Feed::Cursor;
+                    self.wake_wanting();
                 }
                 true
             }
             Feed::Cursor if downstream.mode == LinkMode::Snapshot => {
-                if downstream.cursor == self.version.seq || self.lineage.is_empty() {
+                if downstream.cursor >= self.version.seq || self.lineage.is_empty() {
                     return false;
                 }
                 downstream.feed = Feed::Wanting { min: self.version.seq };
@@ -258,6 +273,16 @@ impl<M: Machine> Replica<M> {
         budget: usize,
     ) -> bool {
         let cursor = downstream.cursor;
+        let ahead = |resync: &&Arc<Snapshot>| {
+            let seq = resync.head.version.seq;
+            seq >= cursor && seq > downstream.resynced
+        };
+        let resync = self.resync.as_ref().filter(ahead);
+        if let Some(resync) = resync.filter(|resync| resync.head.version.seq == cursor) {
+            let snapshot = Arc::clone(resync);
+            self.send_snapshot(downstream, snapshot);
+            return true;
+        }
         if cursor >= self.log.head() {
             return false;
         }
@@ -267,7 +292,8 @@ impl<M: Machine> Replica<M> {
             downstream.feed = Feed::Wanting { min: cursor };
             return true;
         }
-        let Some((entries, last)) = self.log.read(cursor, budget.min(CHUNK_BYTES)) else {
+        let until = resync.map_or(u64::MAX, |resync| resync.head.version.seq);
+        let Some((entries, last)) = self.log.read(cursor, until, budget.min(CHUNK_BYTES)) else {
             return false;
         };
         let epoch = self.lineage.head().map_or(0, |epoch| epoch.id);
@@ -278,6 +304,12 @@ impl<M: Machine> Replica<M> {
         finish_frame(out, frame);
         downstream.cursor = last;
         true
+    }
+
+    fn send_snapshot(&mut self, downstream: &mut Downstream, snapshot: Arc<Snapshot>) {
+        self.counters.snapshots_sent += 1;
+        downstream.resynced = snapshot.head.version.seq;
+        downstream.feed = Feed::Sending { snapshot, offset: None };
     }
 
     /// The shared snapshot, if it will do.
