@@ -342,6 +342,16 @@ impl Shared {
         }
     }
 
+    /// Waits until the peer has, at the end of some `span`, asked for no store that it still has.
+    pub(super) async fn idle(&self, span: Duration) {
+        loop {
+            tokio::time::sleep(span).await;
+            if self.channels.lock().map.is_empty() {
+                return;
+            }
+        }
+    }
+
     /// The connection ended.
     pub(super) fn take_down(&self, _registry: &Registry) {
         let map = std::mem::take(&mut self.channels.lock().map);

@@ -73,6 +73,9 @@ pub enum Ending {
     /// The peer asks faster than it takes the answers.
     #[error("the peer lets answers pile up that it asked for")]
     Flooded,
+    /// The peer wants nothing.
+    #[error("the peer followed no store for {0:?}")]
+    Idle(Duration),
     /// A store cannot go on with this peer.
     #[error("store {store:?}: {fault}")]
     Fault {

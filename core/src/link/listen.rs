@@ -36,7 +36,7 @@ pub struct ServerOptions {
     pub logins: Vec<(String, Zeroizing<String>)>,
     /// Who is locked out, and for how long: after five failures for three hours unless set.
     pub lock_out: LockOutPolicy,
-    /// A client has to be logged in within this: 10 s unless set.
+    /// A client has to be logged in within this, and then to ask for a store: 10 s unless set.
     pub hello_within: Duration,
     /// A client that takes no bytes for this long is cut: 10 s unless set.
     pub stall_after: Duration,
@@ -338,7 +338,11 @@ impl Inner {
         }
         tracing::debug!(name, "a client logged in");
         let shared = Shared::new(name, Side::Downstream, OnFault::End, self.ports.clone());
-        let ending = connection::run(socket, shared.clone(), self.options.stall_after, stop).await;
+        let (idle_after, stall_after) = (self.options.hello_within, self.options.stall_after);
+        let ending = tokio::select! {
+            ending = connection::run(socket, shared.clone(), stall_after, stop) => ending,
+            () = shared.idle(idle_after) => Ending::Idle(idle_after),
+        };
         match ending {
             Ending::Closed | Ending::ClosedHere => tracing::debug!(shared.peer, "{ending}"),
             _ => self.complain(format!("the link to {} is cut: {ending}", shared.peer)),

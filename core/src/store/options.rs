@@ -9,12 +9,14 @@ use std::time::Duration;
 pub struct Server {
     pub(super) address: String,
     pub(super) logins: Vec<(String, String)>,
+    pub(super) login_within: Duration,
 }
 
 impl Server {
     /// On TCP, at `host:port`. `*` or no host: all interfaces; the article's port is 10001.
     pub fn tcp(address: impl Into<String>) -> Self {
-        Server { address: address.into(), logins: Vec::new() }
+        let login_within = Duration::from_secs(10);
+        Server { address: address.into(), logins: Vec::new(), login_within }
     }
 
     /// On a Unix socket at this path. A stale socket file there is replaced.
@@ -26,6 +28,13 @@ impl Server {
     /// share a login.
     pub fn login(mut self, login: impl Into<String>, password: impl Into<String>) -> Self {
         self.logins.push((login.into(), password.into()));
+        self
+    }
+
+    /// Who is not logged in within this, or then asks for no store within this, is dropped.
+    /// Default: 10 s.
+    pub fn login_within(mut self, deadline: Duration) -> Self {
+        self.login_within = deadline;
         self
     }
 }

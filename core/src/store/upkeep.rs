@@ -66,6 +66,7 @@ impl Upkeep {
             .logins
             .iter()
             .fold(ServerOptions::default(), |options, login| options.login(&login.0, &login.1));
+        let options = ServerOptions { hello_within: server.login_within, ..options };
         let listener = Listener::start(address, options, Ports::only(port)).await?;
         self.running.lock().servers.push(listener);
         Ok(())
