@@ -80,6 +80,8 @@ impl Handle for Attached {
             return;
         }
         match (self.on_fault, self.me.upgrade()) {
+            // The master may not have opened this store yet; it answers when it has.
+            (OnFault::GoOn, _) if matches!(why, LinkFault::Unanswered(_)) => {}
             (OnFault::GoOn, Some(me)) => {
                 self.signals.faults.lock().push((me, why));
                 self.signals.faulted.notify_one();

@@ -10,7 +10,7 @@ use super::{Lineage, Machine, NodeId, Resolution, Version};
 use crate::wire::{Refusal, WireError};
 
 /// A link of this process, numbered by the driver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
 
 impl fmt::Display for LinkId {
@@ -76,6 +76,9 @@ pub enum Report {
     /// A relay cannot pass on what it does not get.
     #[error("this node is in mode action but its upstream sends snapshots, so it sends snapshots")]
     FedBySnapshots,
+    /// A node downstream asked for what is not here.
+    #[error("a client is refused: {}", .0.text)]
+    Refuses(Refusal),
     /// A state could not be encoded or digested.
     #[error("the state at version {version} cannot be encoded: {why}")]
     Unencodable {
@@ -112,6 +115,9 @@ pub enum LinkFault {
     /// Nothing came for too long.
     #[error("nothing was heard for {0:?}")]
     Silent(std::time::Duration),
+    /// The upstream does not say whether it serves.
+    #[error("the request for the store was not answered for {0:?}")]
+    Unanswered(std::time::Duration),
     /// A snapshot beyond the limit.
     #[error("a snapshot of {len} bytes exceeds the limit of {limit} bytes")]
     SnapshotTooLong {

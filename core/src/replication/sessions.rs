@@ -4,8 +4,10 @@
 //! the lowest number that its origin still awaits. What became of the dispatches from `oldest` up
 //! is kept, so that one sent again gets the answer that the first got.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 
+use super::LinkId;
 use crate::wire::Outcome;
 
 /// The longest text of a rejection that is kept and sent, in bytes.
@@ -19,6 +21,7 @@ struct Session {
     /// The outcomes of the dispatches `oldest..=highest`, as far as kept.
     outcomes: VecDeque<(u64, Outcome)>,
     used: u64,
+    holder: LinkId,
 }
 
 /// What to do with a dispatch that arrived.
@@ -36,7 +39,8 @@ pub enum Verdict {
 #[derive(Clone, Debug, Default)]
 pub struct Sessions {
     table: BTreeMap<u64, Session>,
-    by_use: BTreeMap<u64, u64>,
+    /// The sessions issued over each link, by when they were last used.
+    by_holder: BTreeMap<LinkId, BTreeMap<u64, u64>>,
     clock: u64,
     issued: u64,
     capacity: usize,
@@ -55,9 +59,10 @@ impl Sessions {
         self
     }
 
-    /// Issues a session in the life with this random id. The one unused for the longest is
-    /// forgotten if there is no room.
-    pub fn issue(&mut self, epoch_id: u64) -> u64 {
+    /// Issues a session in the life with this random id, over the link `holder`. If there is no
+    /// room, the link with the most sessions loses the one that it did not use for the longest:
+    /// nobody can drive out others' by asking for many.
+    pub fn issue(&mut self, epoch_id: u64, holder: LinkId) -> u64 {
         self.issued += 1;
         let mut session = epoch_id.wrapping_add(self.issued);
         while session == 0 || self.table.contains_key(&session) {
@@ -65,20 +70,40 @@ impl Sessions {
             session = epoch_id.wrapping_add(self.issued);
         }
         while self.table.len() >= self.capacity {
-            let Some((_, stale)) = self.by_use.pop_first() else { break };
-            self.table.remove(&stale);
+            let Some(stale) = self.stalest() else { break };
+            self.forget(stale);
         }
-        self.table.insert(session, Session::default());
+        self.table.insert(session, Session { holder, ..Session::default() });
         self.touch(session);
         session
+    }
+
+    fn stalest(&self) -> Option<u64> {
+        let holders = self.by_holder.values();
+        let most = holders.max_by_key(|of_one| {
+            let unused_since = of_one.keys().next().copied().unwrap_or(u64::MAX);
+            (of_one.len(), Reverse(unused_since))
+        })?;
+        most.values().next().copied()
+    }
+
+    fn forget(&mut self, session: u64) {
+        let Some(entry) = self.table.remove(&session) else { return };
+        if let Some(of_one) = self.by_holder.get_mut(&entry.holder) {
+            of_one.remove(&entry.used);
+            if of_one.is_empty() {
+                self.by_holder.remove(&entry.holder);
+            }
+        }
     }
 
     fn touch(&mut self, session: u64) {
         if let Some(entry) = self.table.get_mut(&session) {
             self.clock += 1;
-            self.by_use.remove(&entry.used);
+            let of_one = self.by_holder.entry(entry.holder).or_default();
+            of_one.remove(&entry.used);
             entry.used = self.clock;
-            self.by_use.insert(self.clock, session);
+            of_one.insert(self.clock, session);
         }
     }
 
@@ -143,7 +168,7 @@ mod tests {
 
     fn with_one_settled() -> (Sessions, u64) {
         let mut sessions = Sessions::new(4, 8);
-        let session = sessions.issue(100);
+        let session = sessions.issue(100, LinkId(1));
         assert!(sessions.begin(session, 1));
         assert_eq!(sessions.judge(session, 1), Verdict::Accept);
         sessions.settle(session, 1, applied(1));
@@ -183,13 +208,23 @@ mod tests {
     #[test]
     fn the_table_is_bounded_and_forgets_the_session_unused_for_longest() {
         let mut sessions = Sessions::new(2, 8);
-        let first = sessions.issue(100);
-        let second = sessions.issue(100);
+        let first = sessions.issue(100, LinkId(1));
+        let second = sessions.issue(100, LinkId(1));
         sessions.begin(first, 1);
-        let third = sessions.issue(100);
+        let third = sessions.issue(100, LinkId(1));
         assert!(sessions.begin(first, 1) && sessions.begin(third, 1));
         assert!(!sessions.begin(second, 1));
         assert_eq!(sessions.judge(second, 1), Verdict::Known(Outcome::Expired));
         assert_eq!(sessions.len(), 2);
+    }
+
+    #[test]
+    fn a_link_that_asks_for_many_sessions_drives_out_its_own() {
+        let mut sessions = Sessions::new(4, 8);
+        let ours = sessions.issue(100, LinkId(1));
+        let theirs: Vec<_> = (0..10).map(|_| sessions.issue(100, LinkId(2))).collect();
+        assert!(sessions.begin(ours, 1), "unused for the longest, but not of the greedy link");
+        assert!(sessions.begin(theirs[9], 1) && !sessions.begin(theirs[0], 1));
+        assert_eq!(sessions.len(), 4);
     }
 }

@@ -187,7 +187,7 @@ impl<M: Machine> Replica<M> {
 
     fn found(&mut self, lineage: Lineage, sessions: Sessions) {
         let mut sessions = sessions.bounded(self.config.sessions_max, self.config.window);
-        let session = sessions.issue(lineage.head().map_or(0, |epoch| epoch.id));
+        let session = sessions.issue(lineage.head().map_or(0, |epoch| epoch.id), LinkId(0));
         self.place = Place::Sequencer { sessions, session, counter: 0 };
         self.lineage = lineage;
         self.version = self.version_at(self.version.seq);

@@ -67,15 +67,18 @@ impl<M: Machine> Replica<M> {
             (silence > after).then_some(LinkFault::Silent(silence))
         };
         for (link, downstream) in &mut self.downstreams {
-            if let Some(fault) = silent(downstream.heard_at).filter(|_| downstream.attached()) {
+            if let Some(fault) = silent(downstream.heard_at) {
                 downstream.heard_at = now;
                 self.outputs.push(Output::Cut(*link, fault));
             }
         }
-        if let Some(upstream) = self.upstream.as_mut().filter(|upstream| upstream.status.is_some())
+        if let Some(upstream) = &mut self.upstream
             && let Some(fault) = silent(upstream.heard_at)
         {
+            let silence = now.saturating_sub(upstream.heard_at);
             upstream.heard_at = now;
+            let answered = upstream.status.is_some();
+            let fault = if answered { fault } else { LinkFault::Unanswered(silence) };
             self.outputs.push(Output::Cut(upstream.link, fault));
         }
     }

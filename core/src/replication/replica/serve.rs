@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Place, Replica};
 use crate::replication::config::mutant;
 use crate::replication::downstream::{Downstream, Feed, Snapshot};
-use crate::replication::{LinkFault, LinkId, Machine, Version};
+use crate::replication::{LinkFault, LinkId, Machine, Output, Report, Version};
 use crate::wire::{
     Attach, LinkMode, Message, PROTOCOL_VERSION, Refusal, RefusalKind, begin_frame, finish_frame,
 };
@@ -83,7 +83,8 @@ impl<M: Machine> Replica<M> {
         let Some(downstream) = self.downstreams.get_mut(&link) else { return };
         if let Some(refusal) = refusal {
             downstream.feed = Feed::Silent;
-            downstream.say(self.channel, &Message::Refused(refusal));
+            downstream.say(self.channel, &Message::Refused(refusal.clone()));
+            self.outputs.push(Output::Report(Report::Refuses(refusal)));
         } else {
             downstream.node = Some(attach.node);
             downstream.mode = status.mode;
@@ -172,7 +173,7 @@ impl<M: Machine> Replica<M> {
         let at = self.version;
         if let Place::Sequencer { sessions, .. } = &mut self.place {
             let epoch_id = self.lineage.head().map_or(0, |epoch| epoch.id);
-            let session = sessions.issue(epoch_id);
+            let session = sessions.issue(epoch_id, link);
             self.say(link, &Message::SessionOpened { request, session, at });
             return;
         }

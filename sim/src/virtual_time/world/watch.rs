@@ -131,7 +131,10 @@ impl World {
             Report::FailedHere { .. } => self.moments.failed_here += 1,
             Report::NonDeterministic(_) => self.moments.non_deterministic += 1,
             Report::FedBySnapshots => self.moments.fed_by_snapshots += 1,
-            Report::Diverged(_) | Report::Poisoned(_) | Report::Unencodable { .. } => {}
+            Report::Diverged(_)
+            | Report::Poisoned(_)
+            | Report::Unencodable { .. }
+            | Report::Refuses(_) => {}
         }
     }
 }
