@@ -1,0 +1,18 @@
+//! Peers that mean ill, against real stores over real sockets: each is named on `on_error` and
+//! dropped, at a bounded cost, and nobody else notices.
+//!
+//! - `scene`: a store that is served, a good client that goes on dispatching, and what is reported
+//! - `peer`: one end of a connection in raw bytes, which can greet, log in and speak the protocol
+//! - `strangers`: who never logged in
+//! - `guests`: clients that logged in, and then misbehave
+//! - `floods`: clients that ask for more than they take, or take nothing
+//! - `servers`: servers that mislead our client
+//! - `poison`: actions that the reducer refuses, or dies of
+
+mod floods;
+mod guests;
+mod peer;
+mod poison;
+mod scene;
+mod servers;
+mod strangers;
