@@ -72,6 +72,24 @@ impl OriginLog {
         };
         std::mem::replace(self, rest)
     }
+
+    /// Continues this log by a part of the same node's.
+    pub fn absorb(&mut self, part: OriginLog) {
+        self.violations.merge(part.violations);
+        for (epoch, seqs) in &part.ok {
+            let ranges = seqs.ranges().iter();
+            let twice: u64 =
+                ranges.map(|range| claim(&mut self.ok, *epoch, range.0, range.1)).sum();
+            if twice > 0 {
+                let detail =
+                    format!("{twice} dispatches were answered Ok as versions that others have");
+                self.violations.add(Invariant::I3, &part.name, detail);
+            }
+        }
+        self.prints.absorb(part.prints);
+        self.unknown += part.unknown;
+        self.outstanding = part.outstanding;
+    }
 }
 
 /// What all origins of one store claim.
@@ -158,6 +176,27 @@ mod tests {
         assert!(origin.violations.is_empty());
         origin.ok(v(6), v(5), None);
         assert!(origin.violations.of(Invariant::I6));
+    }
+
+    #[test]
+    fn a_log_put_together_from_its_parts_says_what_the_parts_say() {
+        let mut origin = OriginLog::of("alpha.master");
+        let mut whole = OriginLog::of("alpha.master");
+        let mut apart = Claims::default();
+        for seqs in [1..4, 4..9, 9..10] {
+            seqs.for_each(|seq| origin.ok(v(seq), v(seq), Some(b"payload")));
+            origin.unknown();
+            origin.outstanding(2);
+            let part = origin.take();
+            apart.absorb(part.clone());
+            whole.absorb(part);
+        }
+        let mut together = Claims::default();
+        together.absorb(whole.clone());
+        assert_eq!(together, apart);
+        origin.ok(v(3), v(9), None);
+        whole.absorb(origin.take());
+        assert!(whole.violations.of(Invariant::I3), "answered as a version of an earlier part");
     }
 
     #[test]

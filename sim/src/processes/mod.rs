@@ -36,4 +36,3 @@ pub(crate) use guardian::serve as guard;
 pub use machine::{this_machine, utc};
 pub use progress::Watching;
 pub use run::{Ran, RunOptions, run_scenario};
-pub use taken::{LifeSeen, Taken};

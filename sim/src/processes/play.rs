@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::control::{NodeDelta, ToNode, ToRunner, now_ns};
+use super::assemble::Gathered;
+use super::control::{ToNode, ToRunner, now_ns};
 use super::guardian::Report;
 use super::nodes::{Life, Nodes};
 use super::progress::{Glance, Progress};
@@ -86,7 +87,7 @@ pub(crate) struct Play<'c> {
     ears: Ears,
     interrupt: watch::Receiver<bool>,
     progress: Progress,
-    deltas: Vec<(u64, NodeDelta)>,
+    gathered: Gathered,
     /// The masters' processes, by their ids.
     masters: BTreeMap<u32, String>,
     /// Connections of nodes that ended although nobody wanted it.
@@ -121,7 +122,7 @@ impl<'c> Play<'c> {
             ears,
             interrupt,
             progress,
-            deltas: Vec::new(),
+            gathered: Gathered::of(plan),
             masters: BTreeMap::new(),
             crashed: BTreeSet::new(),
             trouble: Vec::new(),
@@ -171,6 +172,7 @@ impl<'c> Play<'c> {
         }
         let at_ns = now_ns() + nanos(START_AHEAD);
         self.start_ns = Some(at_ns);
+        self.gathered.begins(at_ns);
         self.costs.begin();
         self.nodes.tell_all(&ToNode::Start { at_ns });
         let load = self.attend(self.plan.duration() + START_AHEAD, |play| play.no_guardian);
@@ -292,6 +294,7 @@ impl<'c> Play<'c> {
             FromNode::Joined { connection, node, pid, outbox } => {
                 if self.nodes.joined(connection, node, pid, outbox) {
                     self.costs.watch_whole(&connection.to_string(), pid);
+                    self.gathered.joined(connection, node);
                 }
             }
             FromNode::Said { connection, message } => self.heard_message(connection, message),
@@ -322,7 +325,7 @@ impl<'c> Play<'c> {
             }
             ToRunner::Delta(delta) => {
                 self.nodes.told(connection, &delta);
-                self.deltas.push((connection, *delta));
+                self.gathered.absorb(connection, *delta);
             }
             ToRunner::Problem { fatal, text } => {
                 self.note_error(connection, &text);
@@ -476,7 +479,7 @@ impl<'c> Play<'c> {
             interrupted,
             trouble,
             errors: self.errors,
-            deltas: self.deltas,
+            gathered: self.gathered,
         }
     }
 }

@@ -24,7 +24,7 @@ const LAG_NS_MAX: u64 = 10_000_000;
 
 /// The case as the record shows it, judged.
 pub(crate) fn assemble(plan: &Plan, mut taken: Taken) -> Case {
-    let gathered = Gathered::of(&mut taken);
+    let gathered = std::mem::take(&mut taken.gathered);
     let instants = instants(plan, &taken);
     let topology = plan.topology_at(plan.duration());
     let trees: Vec<(&str, TreeSeen<'_>)> = topology

@@ -1,4 +1,7 @@
-//! The parts that each process handed over, put together.
+//! The parts that each process handed over, put together as they come.
+//!
+//! A run may last for days, and a process hands over ten parts a second: what is kept of them is
+//! bounded by what they say, not by how many they are.
 
 use std::collections::BTreeMap;
 
@@ -9,21 +12,26 @@ use crate::measure::{Counts, DispatchLog, Samples, Timeline};
 use crate::processes::control::{
     Figures, FinalState, LinkFigures, LoadDelta, NodeDelta, StoreDelta,
 };
-use crate::processes::taken::{LifeSeen, Taken};
-use crate::scenario::{NodeId, Role};
+use crate::scenario::{NodeId, Plan, Role};
 
 /// All processes of a case.
 #[derive(Debug, Default)]
-pub(super) struct Gathered {
+pub(crate) struct Gathered {
     /// Of each node, its lives in their order.
     pub(super) nodes: BTreeMap<NodeId, Vec<Life>>,
     /// Comparisons of two stores, by the observation's position in the plan.
     pub(super) samples: BTreeMap<usize, Samples>,
+    /// The node of each connection, and which of its lives.
+    connections: BTreeMap<u64, (NodeId, usize)>,
+    /// When the load began.
+    start_ns: Option<u64>,
+    /// When events change who feeds whom, from the run's start.
+    events_ns: Vec<u64>,
 }
 
 /// One process of a node.
 #[derive(Debug, Default)]
-pub(super) struct Life {
+pub(crate) struct Life {
     /// Its connection to the runner.
     pub(super) connection: u64,
     /// It sent its last word: nothing of what it saw is missing.
@@ -48,8 +56,8 @@ pub(super) struct StoreLife {
     pub(super) mirrors: Dispatching,
     pub(super) opening: Dispatching,
     pub(super) origins: Vec<Origin>,
-    pub(super) ledgers: Vec<Ledger>,
-    pub(super) histories: Vec<History>,
+    pub(super) ledger: Option<Ledger>,
+    pub(super) history: Option<History>,
     pub(super) standing: Standing,
     /// What it counted from the load's begin on.
     pub(super) counters: Figures,
@@ -57,14 +65,16 @@ pub(super) struct StoreLife {
     counters_before: Option<Figures>,
 }
 
-/// What a node's dispatches were answered during one delta.
+/// What a node's dispatches were answered while it was in one place.
 #[derive(Debug)]
 pub(super) struct Origin {
-    /// When the delta was cut.
+    /// When the first delta of these was cut.
     pub(super) at_ns: u64,
     /// How often the node had become a client by then.
     pub(super) era: u32,
     pub(super) log: OriginLog,
+    /// How many of the case's events had happened by then.
+    events: usize,
 }
 
 /// What one load dispatched in one process.
@@ -100,27 +110,40 @@ pub(super) struct Standing {
 }
 
 impl Gathered {
-    /// Puts together what was taken down. `lives` are the processes, in the order in which they
-    /// came.
-    pub(super) fn of(taken: &mut Taken) -> Self {
-        let mut gathered = Gathered::default();
-        let mut by_connection = BTreeMap::new();
-        for LifeSeen { connection, node, .. } in &taken.lives {
-            let lives = gathered.nodes.entry(*node).or_default();
-            by_connection.insert(*connection, (*node, lives.len()));
-            lives.push(Life { connection: *connection, ..Life::default() });
+    /// A case of which nothing has been handed over yet.
+    pub(crate) fn of(plan: &Plan) -> Self {
+        let events_ns = plan.events.iter().map(|event| event.at.as_nanos() as u64).collect();
+        Gathered { events_ns, ..Gathered::default() }
+    }
+
+    /// A process of a node is there.
+    pub(crate) fn joined(&mut self, connection: u64, node: NodeId) {
+        let lives = self.nodes.entry(node).or_default();
+        self.connections.insert(connection, (node, lives.len()));
+        lives.push(Life { connection, ..Life::default() });
+    }
+
+    /// The load begins: what was counted before is none of the case's.
+    pub(crate) fn begins(&mut self, start_ns: u64) {
+        self.start_ns = Some(start_ns);
+    }
+
+    /// A process hands over a part.
+    pub(crate) fn absorb(&mut self, connection: u64, mut delta: NodeDelta) {
+        for (index, samples) in std::mem::take(&mut delta.samples) {
+            self.samples.entry(index).or_default().merge(&samples);
         }
-        let start_ns = taken.start_ns.unwrap_or(u64::MAX);
-        for (connection, mut delta) in std::mem::take(&mut taken.deltas) {
-            for (index, samples) in std::mem::take(&mut delta.samples) {
-                gathered.samples.entry(index).or_default().merge(&samples);
-            }
-            let Some((node, at)) = by_connection.get(&connection) else { continue };
-            if let Some(life) = gathered.nodes.get_mut(node).and_then(|lives| lives.get_mut(*at)) {
-                life.absorb(delta, start_ns);
-            }
+        let elapsed_ns = self.start_ns.map(|start_ns| delta.at_ns.saturating_sub(start_ns));
+        let cut = Cut {
+            at_ns: delta.at_ns,
+            era: delta.era,
+            events: self.events_ns.iter().filter(|at| elapsed_ns >= Some(**at)).count(),
+            before: self.start_ns.is_none_or(|start_ns| delta.at_ns <= start_ns),
+        };
+        let Some((node, at)) = self.connections.get(&connection) else { return };
+        if let Some(life) = self.nodes.get_mut(node).and_then(|lives| lives.get_mut(*at)) {
+            life.absorb(delta, cut);
         }
-        gathered
     }
 
     /// The lives of a node, oldest first.
@@ -144,9 +167,20 @@ impl Gathered {
     }
 }
 
+/// Where in the case a delta was cut.
+#[derive(Clone, Copy)]
+struct Cut {
+    at_ns: u64,
+    era: u32,
+    /// How many events had happened.
+    events: usize,
+    /// The load had not begun.
+    before: bool,
+}
+
 impl Life {
-    fn absorb(&mut self, delta: NodeDelta, start_ns: u64) {
-        let before = delta.at_ns <= start_ns;
+    fn absorb(&mut self, delta: NodeDelta, cut: Cut) {
+        let before = cut.before;
         self.heard_ns = delta.at_ns;
         self.whole |= delta.last;
         let links = delta.links;
@@ -162,13 +196,14 @@ impl Life {
         };
         for (name, store) in delta.stores {
             let life = self.stores.entry(name).or_default();
-            life.absorb(store, (delta.at_ns, delta.era), before);
+            life.absorb(store, cut);
         }
     }
 }
 
 impl StoreLife {
-    fn absorb(&mut self, delta: StoreDelta, (at_ns, era): (u64, u32), before: bool) {
+    fn absorb(&mut self, delta: StoreDelta, cut: Cut) {
+        let before = cut.before;
         self.timeline.absorb(delta.seen.timeline);
         self.violations.merge(delta.seen.continuity.violations().clone());
         if let Some(subscriber) = delta.subscriber {
@@ -180,9 +215,27 @@ impl StoreLife {
         }
         self.mirrors.absorb(delta.mirrors);
         self.opening.absorb(delta.opening);
-        self.origins.push(Origin { at_ns, era, log: delta.origin });
-        self.ledgers.extend(delta.seen.ledger);
-        self.histories.extend(delta.seen.history);
+        match self.origins.last_mut() {
+            Some(last) if (last.era, last.events) == (cut.era, cut.events) => {
+                last.log.absorb(delta.origin);
+            }
+            _ => {
+                let Cut { at_ns, era, events, .. } = cut;
+                self.origins.push(Origin { at_ns, era, log: delta.origin, events });
+            }
+        }
+        if let Some(part) = delta.seen.ledger {
+            match &mut self.ledger {
+                Some(ledger) => ledger.absorb(part),
+                None => self.ledger = Some(part),
+            }
+        }
+        if let Some(part) = delta.seen.history {
+            match &mut self.history {
+                Some(history) => history.absorb(part),
+                None => self.history = Some(part),
+            }
+        }
         self.standing = Standing { connected: delta.connected, roles: delta.roles };
         let counters = delta.counters;
         if before || self.counters_before.is_none() {

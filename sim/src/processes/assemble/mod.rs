@@ -29,3 +29,4 @@ mod tests;
 mod tree;
 
 pub(crate) use case::assemble;
+pub(crate) use gather::Gathered;

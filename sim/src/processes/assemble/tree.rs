@@ -128,13 +128,11 @@ impl<'a> TreeSeen<'a> {
         let sequencers = members.filter(|node| self.ordered_before(*node)).collect::<Vec<_>>();
         for node in sequencers.into_iter().chain([self.tree.root]) {
             for (life, store) in self.gathered.stores(node, self.store) {
-                for part in &store.ledgers {
+                if let Some(part) = &store.ledger {
                     self.ledger.absorb(part.clone());
                 }
-                if node == self.tree.root {
-                    for part in &store.histories {
-                        self.history.absorb(part.clone());
-                    }
+                if let Some(part) = store.history.as_ref().filter(|_| node == self.tree.root) {
+                    self.history.absorb(part.clone());
                 }
                 if !life.whole {
                     self.ledger.died();
