@@ -158,16 +158,17 @@ impl<'c> Play<'c> {
         for cluster in clusters {
             self.stage.launch(cluster);
         }
-        let up = self.attend(START_MAX, |play| {
+        let up = |play: &mut Self| {
             play.nodes.unready().is_empty() || play.start_failed() || play.no_guardian
-        });
-        match up.await {
+        };
+        let up = self.attend(START_MAX, up).await;
+        match up {
             Attended::Interrupted => return Ok(Attended::Interrupted),
             Attended::Done if self.nodes.unready().is_empty() => {}
             Attended::Done | Attended::Late => {
                 // What ended it may come a moment after that it ended.
                 self.attend(Duration::from_millis(200), |play| play.no_guardian).await;
-                return Err(PlayError::NotReady(self.not_ready()));
+                return Err(PlayError::NotReady(self.not_ready(up == Attended::Late)));
             }
         }
         let at_ns = now_ns() + nanos(START_AHEAD);
@@ -394,9 +395,11 @@ impl<'c> Play<'c> {
         !self.trouble.is_empty() || !self.crashed.is_empty()
     }
 
-    /// Who is missing at the start, and what is known about why.
-    fn not_ready(&self) -> String {
-        let mut told: BTreeSet<NodeId> = self.nodes.unready().into_iter().collect();
+    /// Who failed to start, and what is known about why; whoever waits for others is told of only
+    /// if nobody failed before it was `late`.
+    fn not_ready(&self, late: bool) -> String {
+        let mut told: BTreeSet<NodeId> =
+            if late { self.nodes.unready().into_iter().collect() } else { BTreeSet::new() };
         told.extend(self.crashed.iter().filter_map(|c| Some(self.nodes.life(*c)?.node)));
         let mut text: String =
             self.trouble.iter().map(|trouble| format!("\n  {trouble}")).collect();
