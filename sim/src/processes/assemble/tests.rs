@@ -6,7 +6,7 @@ use samestate::replication::{Epoch, Version};
 use samestate_report::{Case, FaultDone, Verdict};
 use serde_bytes::ByteBuf;
 
-use super::assemble;
+use super::{Gathered, assemble};
 use crate::invariants::{History, Ledger, OriginLog, Testimony};
 use crate::load::reducers::{CounterAction, CounterState};
 use crate::measure::{Dispatched, Outcome};
@@ -153,9 +153,16 @@ fn case_of(plan: &Plan, told: Vec<(NodeId, Told)>, faults: Vec<FaultDone>) -> Ca
         cost: None,
         ended: None,
     });
+    let lives = lives.collect();
+    let mut gathered = Gathered::of(plan);
+    gathered.begins(START);
+    for ((node, told), connection) in told.into_iter().zip(0..) {
+        gathered.joined(connection, node);
+        gathered.absorb(connection, told.delta());
+    }
     let taken = Taken {
-        lives: lives.collect(),
-        deltas: told.into_iter().zip(0..).map(|((_, told), at)| (at, told.delta())).collect(),
+        lives,
+        gathered,
         start_ns: Some(START),
         stop_ns: START + 1_001 * MS,
         end_ns: START + 1_500 * MS,
