@@ -229,3 +229,23 @@ async fn two_stores_of_other_names_or_schemas_refuse_each_other_in_words() {
     assert!(error.contains("schema_version 2 there, 1 here"), "{error}");
     assert!(!newer.connected());
 }
+
+#[tokio::test]
+async fn two_stores_of_one_process_share_a_server_at_one_address() {
+    let path = Path::new();
+    let other = || create_store("other", push).mode(Mode::Action).on_error(|_| {});
+    let first = list().open().await.expect("it opens");
+    let second = other().preloaded(vec![9]).open().await.expect("it opens");
+    first.create_server(path.server()).await.expect("it listens");
+    let early = other().client(path.client()).start().expect("it starts before it is served");
+    second.create_server(path.server()).await.expect("it joins that server");
+    let client = list().client(path.client()).open().await.expect("it comes in sync");
+    within(early.until_connected(true)).await;
+    client.dispatch(1).await.expect("it applies");
+    assert_eq!((&*first.state(), &*early.state()), (&vec![1], &vec![9]));
+    first.close(DEADLINE).await.expect("it closes");
+    early.dispatch(2).await.expect("the other store is served on");
+    let third = list().open().await.expect("it opens");
+    let refused = third.create_server(path.server().login("x", "y"));
+    assert!(matches!(refused.await, Err(Error::OtherLogins(_))));
+}

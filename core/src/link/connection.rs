@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use super::channels::{Round, Shared};
 use super::socket::{Reader, Socket, Writer};
 use crate::replication::LinkFault;
-use crate::wire::{Decoder, WireError};
+use crate::wire::{Decoder, RefusalKind, WireError};
 
 /// A read takes at most this many bytes; it begins with the smaller number.
 const READ_BYTES: std::ops::RangeInclusive<usize> = (16 << 10)..=(256 << 10);
@@ -95,9 +95,14 @@ impl Ending {
         !matches!(self, Self::Closed | Self::ClosedHere | Self::Io(_))
     }
 
-    /// Whether trying again at once would come to the same.
+    /// Whether trying again at once would come to the same. A store that is not served yet may be
+    /// in a moment.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Fault { fault: LinkFault::Refused(_) | LinkFault::Loop(_), .. })
+        let Self::Fault { fault, .. } = self else { return false };
+        match fault {
+            LinkFault::Refused(refusal) => refusal.kind != RefusalKind::Store,
+            fault => matches!(fault, LinkFault::Loop(_)),
+        }
     }
 
     /// From a write that failed; a peer that left shows itself that way too.

@@ -40,6 +40,12 @@ pub enum Error {
         /// What the encoder said.
         why: String,
     },
+    /// A server of this process at that address asks for other logins.
+    #[error(
+        "this process serves other stores at {0}, with other logins: give the same, or choose \
+         another address"
+    )]
+    OtherLogins(String),
     /// Only the master forks.
     #[error("only the master of a cluster forks workers; this process is worker {0}")]
     NotMaster(usize),

@@ -224,7 +224,8 @@ impl<S: State, A: Action> Store<S, A> {
         self.shared.name()
     }
 
-    /// Serves the store (A4): clients may link to it from now on.
+    /// Serves the store (A4): clients may link to it from now on. Stores of one process that are
+    /// served at the same address share one server there, and have to ask for the same logins.
     pub async fn create_server(&self, server: Server) -> Result<()> {
         let port: Arc<dyn Port> = Arc::clone(&self.shared) as Arc<dyn Port>;
         self.upkeep.listen(server, port).await

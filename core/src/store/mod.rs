@@ -4,6 +4,7 @@
 //! - `handle`: the store itself
 //! - `options`: how it is served, and how it follows a server
 //! - `reading`: reads that nest, and dispatches made inside them
+//! - `servers`: the servers of this process, which stores share
 //! - `upkeep`: what it keeps running
 //! - `dispatching`: the future of a dispatch, and of many
 //! - `subscribers`: who is told of changes, by one notifier a store
@@ -21,6 +22,7 @@ mod options;
 mod reading;
 mod reduced;
 mod roles;
+mod servers;
 mod shared;
 mod subscribers;
 mod upkeep;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::servers::Served;
 use super::{Client, Error, Result, Role, Server};
-use crate::link::{Address, ClientOptions, Dialer, Listener, Port, Ports, ServerOptions};
+use crate::link::{Address, ClientOptions, Dialer, Port, Ports};
 
 /// Where a store was created.
 #[derive(Clone, Debug)]
@@ -31,7 +32,7 @@ pub(super) struct Upkeep {
 
 #[derive(Default)]
 struct Running {
-    servers: Vec<Listener>,
+    servers: Vec<Served>,
     client: Option<Dialer>,
     /// The store is on the links of its cluster.
     at_home: Option<u32>,
@@ -61,14 +62,8 @@ impl Upkeep {
     }
 
     pub(super) async fn listen(&self, server: Server, port: Arc<dyn Port>) -> Result<()> {
-        let address: Address = server.address.parse()?;
-        let options = server
-            .logins
-            .iter()
-            .fold(ServerOptions::default(), |options, login| options.login(&login.0, &login.1));
-        let options = ServerOptions { hello_within: server.login_within, ..options };
-        let listener = Listener::start(address, options, Ports::only(port)).await?;
-        self.running.lock().servers.push(listener);
+        let served = Served::begin(server, port).await?;
+        self.running.lock().servers.push(served);
         Ok(())
     }
 
@@ -121,7 +116,7 @@ impl Upkeep {
         self.leave_home();
         let Running { servers, client, .. } = std::mem::take(&mut *self.running.lock());
         for server in servers {
-            server.close().await;
+            server.end().await;
         }
         if let Some(client) = client {
             client.close().await;
