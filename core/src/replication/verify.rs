@@ -26,6 +26,9 @@ pub(super) struct Verify {
     digesting: bool,
     last_mark: u64,
     not_before: Duration,
+    /// This copy was found to differ, and is to be replaced.
+    diverged: bool,
+    /// It was replaced for that, and has not been found right since.
     healed: bool,
     given_up: bool,
 }
@@ -86,6 +89,7 @@ impl Verify {
             self.given_up = true;
             return Some(Finding::NonDeterministic);
         }
+        self.diverged = true;
         Some(Finding::Diverged)
     }
 
@@ -94,13 +98,14 @@ impl Verify {
         self.confirmed == Some(seq)
     }
 
-    /// The state was replaced: what was kept of the old one means nothing now. `elsewhere`: by one
-    /// of another history, whose reducer may be another.
-    pub(super) fn replaced(&mut self, healed: bool, elsewhere: bool) {
+    /// The state was replaced: what was kept of the old one means nothing now. Whether it differed
+    /// before counts, and not why else it was replaced. `elsewhere`: by one of another history,
+    /// whose reducer may be another.
+    pub(super) fn replaced(&mut self, elsewhere: bool) {
         self.kept.clear();
         self.claimed.clear();
         self.confirmed = None;
-        self.healed = (self.healed && !elsewhere) || healed;
+        self.healed = (self.healed || std::mem::take(&mut self.diverged)) && !elsewhere;
         self.given_up &= !elsewhere;
     }
 }
@@ -114,11 +119,19 @@ mod tests {
         let mut verify = Verify::default();
         assert_eq!(verify.keep(100, 1), None);
         assert_eq!(verify.claim(100, 2), Some(Finding::Diverged));
-        verify.replaced(true, false);
+        verify.replaced(false);
         assert_eq!(verify.claim(200, 2), None, "the sequencer may be first");
         assert_eq!(verify.keep(200, 1), Some(Finding::NonDeterministic));
         assert_eq!(verify.keep(300, 1), None);
         assert_eq!(verify.claim(300, 2), None);
+    }
+
+    #[test]
+    fn a_copy_that_was_replaced_for_another_reason_is_healed_when_it_differs() {
+        let mut verify = Verify::default();
+        verify.replaced(false);
+        assert_eq!(verify.keep(100, 1), None);
+        assert_eq!(verify.claim(100, 2), Some(Finding::Diverged));
     }
 
     #[test]

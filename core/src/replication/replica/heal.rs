@@ -305,7 +305,7 @@ impl<M: Machine> Replica<M> {
         self.resync_due = false;
         self.resync = None;
         self.counters.snapshots_installed += 1;
-        self.verify.replaced(self.healing, lost || self.rebasing);
+        self.verify.replaced(lost || self.rebasing);
         self.healing = false;
         let why = match (std::mem::take(&mut self.rebasing), lost) {
             (true, _) => Jump::Rebased,
