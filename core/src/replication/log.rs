@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-/// Entries are kept in runs of about this many bytes, dropped whole.
+/// Entries are kept in runs of about this many bytes, or an eighth of the log, dropped whole.
 const SEGMENT_BYTES: usize = 64 << 10;
 
 #[derive(Debug)]
@@ -69,8 +69,8 @@ impl Log {
     /// Appends an entry, written by `write`, as seq `head + 1`.
     pub fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let seq = self.head + 1;
-        if self.segments.back().is_none_or(|last| last.bytes.len() >= SEGMENT_BYTES) {
-            self.segments.push_back(Segment::new(seq, SEGMENT_BYTES + 1024));
+        if self.segments.back().is_none_or(|last| last.bytes.len() >= self.segment_bytes()) {
+            self.segments.push_back(Segment::new(seq, self.segment_bytes() + 1024));
         }
         let Some(last) = self.segments.back_mut() else { return };
         let start = last.bytes.len();
@@ -85,6 +85,10 @@ impl Log {
                 self.bytes -= dropped.bytes.len();
             }
         }
+    }
+
+    fn segment_bytes(&self) -> usize {
+        (self.bytes_max / 8).clamp(1, SEGMENT_BYTES)
     }
 
     /// Passes over one entry without keeping it, for a node that nobody follows.
