@@ -3,11 +3,12 @@
 //! `SAMESTATE_SEED_FIRST` and `SAMESTATE_SEEDS` choose other seeds, `SAMESTATE_TRACE` says how many
 //! lines of a failure's trace are printed.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use samestate::replication::{Config, Mutant};
-use samestate_sim::virtual_time::{Failure, Options, Outcome, run_seed};
+use samestate_sim::virtual_time::{Failure, Moments, Options, Outcome, run_seed};
 
 /// Each mutant is found within this many seeds.
 const MUTANT_SEEDS_MAX: u64 = 1000;
@@ -58,6 +59,40 @@ fn two_thousand_seeds_hold() {
     if let Some(failure) = failed.first() {
         panic!("{} of {count} seeds failed; the first:\n{failure}", failed.len());
     }
+    let all = all.iter().filter_map(|found| found.1.as_ref().ok());
+    let never = never_seen(all.map(|outcome| outcome.moments));
+    assert!(count < 2000 || never.is_empty(), "in {count} seeds never: {never:?}");
+}
+
+/// The moments that make a sweep worth its name, and did not come about in any of its seeds.
+fn never_seen(all: impl Iterator<Item = Moments>) -> Vec<&'static str> {
+    let mut seen = BTreeMap::new();
+    for moments in all {
+        let (replicas, dispatches) = (moments.replicas, moments.dispatches);
+        for (name, times) in [
+            ("a cursor fell off the log", replicas.snapshots_forced),
+            ("a link resumed", replicas.resumed),
+            ("a copy diverged", replicas.divergences),
+            ("a dispatch of an old attachment was dropped", replicas.stale_hops),
+            ("a dispatch came again, and was not applied again", replicas.deduplicated),
+            ("a dispatch was rejected", dispatches.rejected),
+            ("an outcome was unknown", dispatches.unknown),
+            ("a dispatch was refused", dispatches.refused),
+            ("an accepted dispatch was rolled back", dispatches.rolled_back),
+            ("a peer was silent", moments.links_silent),
+            ("a frame was garbled", moments.links_corrupt),
+            ("a loop was refused", moments.links_looped),
+            ("history was lost", moments.histories_lost),
+            ("a sequencer became a client", moments.rebases),
+            ("a sequencer was restored", moments.restores),
+            ("an action failed at one copy", moments.failed_here),
+            ("a relay was fed by snapshots", moments.fed_by_snapshots),
+        ] {
+            *seen.entry(name).or_insert(0) += times;
+        }
+    }
+    println!("{seen:#?}");
+    seen.into_iter().filter(|seen| seen.1 == 0).map(|seen| seen.0).collect()
 }
 
 #[test]

@@ -28,7 +28,7 @@ mod swarm;
 mod trace;
 mod world;
 
-pub use check::Tally;
+pub use check::{Fate, Tally};
 pub use fault::Fault;
 pub use machine::{Action, Ask, Mishap, State, Subject};
 pub use network::Weather;

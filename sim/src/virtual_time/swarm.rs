@@ -177,13 +177,24 @@ fn faults(dice: &mut Dice, nodes: &[NodePlan], duration: Duration) -> Vec<(Durat
     let end = duration.as_micros() as u64;
     let count = if dice.percent(10) { 0 } else { dice.within(1, 12) };
     // Each seed has a few kinds of faults only, so that none drowns another.
-    let kinds: Vec<u64> = (0..dice.within(1, 4)).map(|_| dice.below(11)).collect();
+    let kinds: Vec<u64> = (0..dice.within(1, 4)).map(|_| dice.below(12)).collect();
     let mut faults: Vec<_> = (0..count)
         .map(|_| {
             let kind = dice.one_of(&kinds);
             (dice.micros(0, end), fault(dice, kind, nodes))
         })
         .collect();
+    if faults.iter().any(|fault| matches!(fault.1, Fault::Kill { node: 0, from_backup: true, .. }))
+    {
+        let backups = dice.below(3);
+        faults.extend((0..backups).map(|_| (dice.micros(0, end), Fault::Backup { node: 0 })));
+    }
+    // A copy that goes wrong twice without a check between is given up: that has a test of its own.
+    let mut slipped = vec![false; nodes.len()];
+    faults.retain(|fault| match fault.1 {
+        Fault::Slip { node } => !std::mem::replace(&mut slipped[node], true),
+        _ => true,
+    });
     for (node, plan) in nodes.iter().enumerate() {
         if let Some(upstream) = plan.upstream_at_last.filter(|_| plan.spec.upstream.is_none()) {
             faults.push((dice.micros(0, end), Fault::Follow { node, upstream }));
@@ -213,6 +224,9 @@ fn fault(dice: &mut Dice, kind: u64, nodes: &[NodePlan]) -> Fault {
         7 => Fault::Backup { node: 0 },
         8 => Fault::Pause { node, lasts },
         9 => Fault::Fail { node: below },
+        10 if matches!(nodes[0].spec.config.resync, Resync::Verify(_)) => {
+            Fault::Slip { node: below }
+        }
         _ => reparent(dice, below, nodes),
     }
 }

@@ -8,7 +8,7 @@ use samestate::replication::{Change, Epoch, Observer, Resolution, Version};
 use samestate::wire::Entries;
 
 use super::canon::{Broken, Canon, place};
-use super::origins::{Origins, Tally};
+use super::origins::{Fate, Origins, Tally};
 use super::subscribers::Subscriber;
 use crate::invariants::{Invariant, Violation};
 use crate::virtual_time::machine::{Action, State};
@@ -203,6 +203,11 @@ impl Checker {
             .try_for_each(|change| standing.subscriber.told(&change, &self.canon))
             .and_then(|()| standing.subscriber.caught_up(standing.at));
         told.map_err(|broken| self.violation(node, broken))
+    }
+
+    /// What a dispatch came to.
+    pub(crate) fn fate(&self, id: u64) -> Option<Fate> {
+        self.origins.fate(id)
     }
 
     /// A dispatch that has no answer yet.

@@ -11,4 +11,4 @@ mod origins;
 mod subscribers;
 
 pub(crate) use checker::{Checker, Seen, Tap};
-pub use origins::Tally;
+pub use origins::{Fate, Tally};

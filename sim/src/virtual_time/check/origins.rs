@@ -7,12 +7,18 @@ use samestate::replication::{Resolution, Version};
 use super::canon::{Broken, Canon};
 use crate::invariants::Invariant;
 
+/// What a dispatch came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+pub enum Fate {
+    /// Nothing yet.
     Open,
+    /// Ordered, and applied at its origin.
     Ok(Version),
+    /// Refused by the reducer.
     Rejected,
+    /// `OutcomeUnknown`.
     Unknown,
+    /// Refused by its own node.
     Refused,
     /// Its node was killed before it had an answer.
     Died,
@@ -137,6 +143,10 @@ impl Origins {
             }
         }
         Ok(tally)
+    }
+
+    pub(super) fn fate(&self, id: u64) -> Option<Fate> {
+        self.fates.get(&id).copied()
     }
 
     pub(super) fn open(&self) -> Option<u64> {

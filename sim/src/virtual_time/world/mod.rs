@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use samestate::replication::{Counters, Decode, Dispatched, JobDone, Refused, Replica};
 
-use super::check::{Checker, Tally};
+use super::check::{Checker, Fate, Tally};
 use super::dice::Dice;
 use super::heap::Heap;
 use super::machine::{Action, Ask, Subject};
@@ -201,6 +201,11 @@ impl World {
             }
         }
         Ok(id)
+    }
+
+    /// What a dispatch came to.
+    pub fn fate(&self, id: u64) -> Option<Fate> {
+        self.checker.fate(id)
     }
 
     /// What time it is.
