@@ -13,6 +13,7 @@ use samestate::store::Reduced;
 use samestate::wire::{Attach, Codec, Decoder, Message, PROTOCOL_VERSION};
 
 /// The article's reducer: a push; past 500, the oldest 100 go first.
+#[allow(clippy::ptr_arg, reason = "a reducer takes its action by reference")]
 fn ring(state: &mut Vec<String>, action: &String) {
     if state.len() > 500 {
         state.drain(..100);

@@ -30,7 +30,7 @@ pub struct ScenarioArgs {
 /// Where the results of a run go.
 #[derive(Args, Clone, Debug)]
 pub struct OutputArgs {
-    /// The folder for the results [default: runs/<scenario>/<time>]; with several files, each
+    /// The folder for the results [default: runs/SCENARIO/TIME]; with several files, each
     /// gets one in it
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
