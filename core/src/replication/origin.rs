@@ -60,6 +60,8 @@ pub struct Origin {
     /// How many from the front were sent over the present attachment.
     sent: usize,
     resolved: Vec<(u64, Resolution)>,
+    /// Session and number of the oldest dispatch, and since when it is that.
+    oldest_since: ((Option<u64>, u64), Duration),
 }
 
 impl Default for Origin {
@@ -72,6 +74,7 @@ impl Default for Origin {
             bytes: 0,
             sent: 0,
             resolved: Vec::new(),
+            oldest_since: ((None, 0), Duration::ZERO),
         }
     }
 }
@@ -113,6 +116,19 @@ impl Origin {
     pub fn resend(&mut self) {
         self.sent = 0;
         self.request = None;
+    }
+
+    /// Whether the oldest dispatch, or the request for a session, has waited for `after` without an
+    /// answer: it was lost on the way, and all is to be sent again. Then the wait begins anew.
+    pub fn stalled(&mut self, now: Duration, after: Duration) -> bool {
+        let oldest = (self.session.map(|session| session.id), self.first);
+        let (seen, since) = self.oldest_since;
+        let waits = !self.pending.is_empty() && seen == oldest;
+        let stalled = waits && now.saturating_sub(since) >= after;
+        if !waits || stalled {
+            self.oldest_since = (oldest, now);
+        }
+        stalled
     }
 
     /// Whether there is something to send that needs a session first.
@@ -311,5 +327,58 @@ impl Origin {
                 return Some((pending.ticket, pending.payload));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn sent() -> Origin {
+        let mut origin = Origin::default();
+        origin.push(7, vec![1], None);
+        origin.session_requested(3);
+        assert!(origin.session_opened(3, 40, Version::default()));
+        assert!(origin.write_unsent(&mut Vec::new(), 100) > 0 && !origin.has_unsent());
+        origin
+    }
+
+    #[test]
+    fn a_dispatch_whose_answer_was_lost_is_sent_again() {
+        let mut origin = sent();
+        assert!(!origin.stalled(SECOND, SECOND), "it is seen for the first time");
+        assert!(!origin.stalled(SECOND, SECOND));
+        assert!(origin.stalled(SECOND * 2, SECOND));
+        origin.resend();
+        assert!(origin.has_unsent());
+        assert!(!origin.stalled(SECOND * 2, SECOND), "the wait begins anew");
+    }
+
+    #[test]
+    fn a_session_request_that_was_lost_is_made_again() {
+        let mut origin = Origin::default();
+        origin.push(7, vec![1], None);
+        origin.session_requested(3);
+        assert!(!origin.wants_session() && !origin.stalled(SECOND, SECOND));
+        assert!(origin.stalled(SECOND * 2, SECOND));
+        origin.resend();
+        assert!(origin.wants_session());
+    }
+
+    #[test]
+    fn an_answer_counts_once_its_lineage_and_its_entry_are_here() {
+        let epoch = crate::replication::Epoch { number: 1, id: 5 };
+        let version = Version { epoch, seq: 4 };
+        let mut origin = sent();
+        origin.answered(40, vec![Answer { counter: 1, outcome: Outcome::Applied(version) }]);
+        origin.reached(4, &Lineage::default());
+        assert!(!origin.has_resolved(), "another lineage");
+        let lineage = Lineage::founded(epoch);
+        origin.reached(3, &lineage);
+        assert!(!origin.has_resolved(), "not applied here yet");
+        origin.reached(4, &lineage);
+        assert_eq!(origin.take_resolved(), [(7, Resolution::Ok(version))]);
     }
 }

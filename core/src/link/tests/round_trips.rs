@@ -229,5 +229,5 @@ async fn a_store_that_the_server_does_not_have_is_refused_in_words_on_both_sides
     let _dialer = dial(listener.address(), ClientOptions::default(), client.clone());
     at_server.report("store `wishes` is not served here").await;
     let report = at_client.report("store `wishes` is not served here").await;
-    assert!(report.contains("again in 30000 ms"), "{report}");
+    assert!(!report.contains("again in 30000 ms"), "it may be served in a moment: {report}");
 }

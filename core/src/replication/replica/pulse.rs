@@ -27,6 +27,10 @@ impl<M: Machine> Replica<M> {
         self.beat();
         self.bury();
         self.origin.expire(now);
+        // A relay's memory of the ways back is bounded, so an answer can be lost there.
+        if self.connected && self.origin.stalled(now, self.config.dead_after) {
+            self.origin.resend();
+        }
         self.relieve();
         self.take_back_snapshots();
         self.grant_all();
