@@ -28,8 +28,8 @@ pub(super) struct Verify {
     not_before: Duration,
     /// This copy was found to differ, and is to be replaced.
     diverged: bool,
-    /// It was replaced for that, and has not been found right since.
-    healed: bool,
+    /// How often it was replaced for that, without having been found right since.
+    heals: usize,
     given_up: bool,
 }
 
@@ -55,37 +55,38 @@ impl Verify {
         self.not_before = now + cost.div_f64(budget.clamp(1e-6, 1.0));
     }
 
-    /// Keeps this node's own digest.
-    pub(super) fn keep(&mut self, seq: u64, digest: u64) -> Option<Finding> {
+    /// Keeps this node's own digest. `relays` stand between this node and the sequencer, and each
+    /// may have handed it a bad copy once before it found out for itself.
+    pub(super) fn keep(&mut self, seq: u64, digest: u64, relays: usize) -> Option<Finding> {
         self.kept.push_back((seq, digest));
         if self.kept.len() > KEPT_MAX {
             self.kept.pop_front();
         }
-        self.compare(seq)
+        self.compare(seq, relays)
     }
 
     /// Takes the sequencer's digest.
-    pub(super) fn claim(&mut self, seq: u64, digest: u64) -> Option<Finding> {
+    pub(super) fn claim(&mut self, seq: u64, digest: u64, relays: usize) -> Option<Finding> {
         self.claimed.push_back((seq, digest));
         if self.claimed.len() > KEPT_MAX {
             self.claimed.pop_front();
         }
-        self.compare(seq)
+        self.compare(seq, relays)
     }
 
-    fn compare(&mut self, seq: u64) -> Option<Finding> {
+    fn compare(&mut self, seq: u64, relays: usize) -> Option<Finding> {
         let find = |list: &VecDeque<(u64, u64)>| list.iter().find(|kept| kept.0 == seq).copied();
         let (ours, theirs) = (find(&self.kept)?, find(&self.claimed)?);
         self.claimed.retain(|claimed| claimed.0 > seq);
         if ours.1 == theirs.1 {
             self.confirmed = Some(seq);
-            self.healed = false;
+            self.heals = 0;
             return None;
         }
         if self.given_up {
             return None;
         }
-        if self.healed {
+        if self.heals > relays {
             self.given_up = true;
             return Some(Finding::NonDeterministic);
         }
@@ -105,7 +106,10 @@ impl Verify {
         self.kept.clear();
         self.claimed.clear();
         self.confirmed = None;
-        self.healed = (self.healed || std::mem::take(&mut self.diverged)) && !elsewhere;
+        self.heals += usize::from(std::mem::take(&mut self.diverged));
+        if elsewhere {
+            self.heals = 0;
+        }
         self.given_up &= !elsewhere;
     }
 }
@@ -117,21 +121,33 @@ mod tests {
     #[test]
     fn a_store_that_differs_again_right_after_healing_is_said_once_and_not_healed_in_a_loop() {
         let mut verify = Verify::default();
-        assert_eq!(verify.keep(100, 1), None);
-        assert_eq!(verify.claim(100, 2), Some(Finding::Diverged));
+        assert_eq!(verify.keep(100, 1, 0), None);
+        assert_eq!(verify.claim(100, 2, 0), Some(Finding::Diverged));
         verify.replaced(false);
-        assert_eq!(verify.claim(200, 2), None, "the sequencer may be first");
-        assert_eq!(verify.keep(200, 1), Some(Finding::NonDeterministic));
-        assert_eq!(verify.keep(300, 1), None);
-        assert_eq!(verify.claim(300, 2), None);
+        assert_eq!(verify.claim(200, 2, 0), None, "the sequencer may be first");
+        assert_eq!(verify.keep(200, 1, 0), Some(Finding::NonDeterministic));
+        assert_eq!(verify.keep(300, 1, 0), None);
+        assert_eq!(verify.claim(300, 2, 0), None);
+    }
+
+    #[test]
+    fn a_copy_that_a_bad_relay_handed_over_is_healed_once_more() {
+        let mut verify = Verify::default();
+        for seq in [100, 200] {
+            assert_eq!(verify.keep(seq, 1, 1), None);
+            assert_eq!(verify.claim(seq, 2, 1), Some(Finding::Diverged));
+            verify.replaced(false);
+        }
+        assert_eq!(verify.keep(300, 1, 1), None);
+        assert_eq!(verify.claim(300, 2, 1), Some(Finding::NonDeterministic));
     }
 
     #[test]
     fn a_copy_that_was_replaced_for_another_reason_is_healed_when_it_differs() {
         let mut verify = Verify::default();
         verify.replaced(false);
-        assert_eq!(verify.keep(100, 1), None);
-        assert_eq!(verify.claim(100, 2), Some(Finding::Diverged));
+        assert_eq!(verify.keep(100, 1, 0), None);
+        assert_eq!(verify.claim(100, 2, 0), Some(Finding::Diverged));
     }
 
     #[test]

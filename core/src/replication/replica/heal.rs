@@ -190,7 +190,8 @@ impl<M: Machine> Replica<M> {
         if self.is_sequencer() {
             self.say_digest(seq, digest);
         } else {
-            let finding = self.verify.keep(seq, digest);
+            let relays = self.upper_path().len().saturating_sub(1);
+            let finding = self.verify.keep(seq, digest, relays);
             self.act(finding, seq);
         }
     }
@@ -199,7 +200,8 @@ impl<M: Machine> Replica<M> {
     pub(super) fn on_digest(&mut self, seq: u64, digest: u64) {
         self.say_digest(seq, digest);
         if !self.healing {
-            let finding = self.verify.claim(seq, digest);
+            let relays = self.upper_path().len().saturating_sub(1);
+            let finding = self.verify.claim(seq, digest, relays);
             self.act(finding, seq);
         }
     }
