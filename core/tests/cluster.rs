@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use samestate::{Client, Cluster, Mode, Role, Server, Store, create_store};
+use samestate::{Client, Cluster, Mode, Role, Server, Store, WorkerExit, create_store};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const WORKERS: usize = 4;
@@ -36,7 +36,9 @@ async fn worker(cluster: Cluster) {
     // The master dispatches 0 at the end, and again once it lost and found its server.
     until_len(&store, WORKERS + 1).await;
     if cluster.worker() == WORKERS {
+        let done = cluster.create_store("done", push).open().await.expect("it opens");
         becomes_a_client(&store).await;
+        done.dispatch(1).await.expect("only the one store left its master");
     }
     cluster.master_gone().await;
 }
@@ -60,6 +62,7 @@ async fn master(cluster: Cluster) {
     let store = cluster.create_store("list", push).mode(Mode::Action).open().await;
     let store = store.expect("a master is in sync");
     assert_eq!(store.role(), [Role::Master]);
+    let done = cluster.create_store("done", push).open().await.expect("it opens");
     cluster.fork(WORKERS).expect("the workers start");
     within("every worker's dispatch", until_len(&store, WORKERS)).await;
     let mut numbers = store.state().to_vec();
@@ -67,8 +70,15 @@ async fn master(cluster: Cluster) {
     assert_eq!(numbers, [1, 2, 3, 4]);
     store.dispatch(0).await.expect("it applies");
     a_killed_worker_is_noticed_and_can_be_forked_again(&cluster, &store).await;
+    within("the worker that became a client", until_len(&done, 1)).await;
     cluster.close().await.expect("it closes");
     assert_eq!(cluster.workers(), [], "no worker stays behind");
+    let failed = cluster.exits().borrow().iter().filter(|exit| !succeeded(exit)).count();
+    assert_eq!(failed, 1, "all but the killed one ended well");
+}
+
+fn succeeded(exit: &WorkerExit) -> bool {
+    exit.status.is_some_and(|status| status.success())
 }
 
 async fn a_killed_worker_is_noticed_and_can_be_forked_again(

@@ -195,18 +195,20 @@ impl Cluster {
         for link in links {
             link.close().await;
         }
-        let all_ended = async {
-            while !self.inner.workers.lock().running.is_empty() {
-                // The sender lives in `inner`.
-                let _ = exits.changed().await;
-            }
-        };
-        if tokio::time::timeout(CLOSE_WITHIN, all_ended).await.is_err() {
+        if tokio::time::timeout(CLOSE_WITHIN, self.all_ended(&mut exits)).await.is_err() {
             for (_, pid) in self.workers() {
                 kill(pid);
             }
+            self.all_ended(&mut exits).await;
         }
         Ok(())
+    }
+
+    async fn all_ended(&self, exits: &mut watch::Receiver<Vec<WorkerExit>>) {
+        while !self.inner.workers.lock().running.is_empty() {
+            // The sender lives in `inner`.
+            let _ = exits.changed().await;
+        }
     }
 }
 

@@ -253,7 +253,6 @@ const METRICS: &[Metric] = {
         both("staleness.ms_max", Milliseconds, Lower, |m| m.staleness.ms_max),
         both("cost.cpu_seconds", Seconds, Lower, |m| m.cost.cpu_seconds),
         both("cost.cpu_us_per_action", Microseconds, Lower, |m| m.cost.cpu_us_per_action),
-        both("cost.instruments_cpu_seconds", Seconds, Neither, |m| m.cost.instruments_cpu_seconds),
         both("cost.rss_bytes_max", Bytes, Lower, |m| whole(m.cost.rss_bytes_max)),
         both("cost.wire_bytes", Bytes, Lower, |m| whole(m.cost.wire_bytes)),
         both("cost.wire_bytes_per_action", Bytes, Lower, |m| m.cost.wire_bytes_per_action),

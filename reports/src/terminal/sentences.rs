@@ -216,11 +216,7 @@ fn cost(case: &Case) -> Option<Sentence> {
     if parts.is_empty() {
         return None;
     }
-    let instruments = cost
-        .instruments_cpu_seconds
-        .map(|seconds| format!("; {} of the CPU went into measuring", units::seconds(seconds)))
-        .unwrap_or_default();
-    said("cost", parts.join(", ") + &instruments, Tone::Plain)
+    said("cost", parts.join(", "), Tone::Plain)
 }
 
 /// Only where entries were skipped: a figure for action mode has none.

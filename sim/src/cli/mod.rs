@@ -4,6 +4,7 @@
 //! complaints to standard error, and every verb ends with one of [`ExitCode`]'s numbers.
 
 mod args;
+mod compare;
 mod exit;
 mod explain;
 mod guardian;
@@ -11,6 +12,7 @@ mod list;
 mod new;
 mod node;
 mod output;
+mod report;
 mod run;
 mod schema;
 mod terminal;
@@ -28,6 +30,7 @@ Examples:
   samestate explain first.yaml             see who feeds whom, and when what happens
   samestate validate scenarios/*.yaml      check files without starting anything
   samestate list scenarios                 what the scenarios of a folder show
+  samestate compare baseline.json new.json is this run worse than that one?
 
 Exit codes:
   0  pass                                  4  nothing selected
@@ -47,6 +50,8 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Verb {
     Run(run::Run),
+    Report(report::Report),
+    Compare(compare::Compare),
     Validate(validate::Validate),
     Explain(explain::Explain),
     List(list::List),
@@ -62,6 +67,8 @@ enum Verb {
 pub fn main() -> ExitCode {
     match Cli::parse().verb {
         Verb::Run(verb) => verb.run(),
+        Verb::Report(verb) => verb.run(),
+        Verb::Compare(verb) => verb.run(),
         Verb::Validate(verb) => verb.run(),
         Verb::Explain(verb) => verb.run(),
         Verb::List(verb) => verb.run(),

@@ -243,6 +243,12 @@ impl Nodes {
     }
 
     /// Whether everyone who is there has sent everything.
+    /// The nodes of which no last word came.
+    pub(crate) fn undrained(&self) -> Vec<String> {
+        let silent = self.lives.values().filter(|life| !life.drained && !life.over);
+        silent.map(|life| self.name(life.node).to_owned()).collect()
+    }
+
     pub(crate) fn all_drained(&self) -> bool {
         self.lives.values().all(|life| life.drained || life.over)
     }

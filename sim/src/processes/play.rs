@@ -200,7 +200,8 @@ impl<'c> Play<'c> {
         let done = |play: &mut Self| play.nodes.all_drained() || play.no_guardian;
         if self.wait(within, done).await == Attended::Late && !interrupted {
             self.trouble.push(format!(
-                "not all nodes sent their last figures within {} s",
+                "{} sent no last figures within {} s",
+                self.nodes.undrained().join(", "),
                 within.as_secs()
             ));
         }

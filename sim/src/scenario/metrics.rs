@@ -82,7 +82,6 @@ static METRICS: &[Metric] = &[
     of_stores("staleness.ms_max", "how many milliseconds replicas were behind: the most"),
     of_processes("cost.cpu_seconds", "user and system CPU of all processes"),
     of_runs("cost.cpu_us_per_action", "CPU of all processes for each action ordered"),
-    of_runs("cost.instruments_cpu_seconds", "CPU that measuring itself took"),
     of_processes("cost.rss_bytes_max", "the largest resident memory of a process"),
     of_processes("cost.wire_bytes", "bytes sent over all links"),
     of_runs("cost.wire_bytes_per_action", "bytes sent for each action ordered"),

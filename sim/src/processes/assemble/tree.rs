@@ -248,7 +248,11 @@ impl<'a> TreeSeen<'a> {
             sums.staleness.merge(&stale);
         }
         let nothing = BTreeMap::new();
-        sums.achieved_per_s = self.seen(begun_ns, ended_ns, &nothing).rate(None).achieved_per_s;
+        let made = sums.counts.intended.max(1) as f64;
+        let by_load = 1.0 - sums.from_mirrors as f64 / made;
+        let applied_per_s = self.seen(begun_ns, ended_ns, &nothing).rate(None).achieved_per_s;
+        // What is applied everywhere includes what mirrors dispatched; a rate is of the load alone.
+        sums.achieved_per_s = applied_per_s.map(|per_s| per_s * by_load).filter(|_| by_load > 0.0);
         sums
     }
 
