@@ -52,6 +52,12 @@ pub struct Case {
 }
 
 impl Case {
+    /// Whether it came to nothing before anything could be measured; `because` says why.
+    pub fn was_not_run(&self) -> bool {
+        let nothing = self.stores.is_empty() && self.processes.is_empty();
+        nothing && self.dispatches.intended == 0 && !self.because.is_empty()
+    }
+
     /// The case's name among those of its matrix, such as `stores.tasks.mode=action`; empty
     /// where there is no matrix.
     pub fn name(&self) -> String {

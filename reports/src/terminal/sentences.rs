@@ -19,6 +19,9 @@ const INDENT: &str = "  ";
 
 /// The sentences of a case, each on lines of its own.
 pub(super) fn of_case(case: &Case, style: &Style) -> String {
+    if case.was_not_run() {
+        return String::new();
+    }
     let sentences = [
         identity(case),
         observed(&case.observations),

@@ -39,6 +39,7 @@ fn title(record: &Record, style: &Style) -> String {
         (Kind::Processes, [case]) if case.processes.len() > 1 => {
             format!("{} processes", case.processes.len())
         }
+        (Kind::Processes, [case]) if case.was_not_run() => "nothing was measured".to_owned(),
         (Kind::Processes, _) => "one process".to_owned(),
     };
     let rest = format!("{what}, {took}, seed {}", record.seed);
