@@ -49,3 +49,8 @@ pub use store::{
     StoreBuilder, Subscription, Watch, WorkerExit, create_store,
 };
 pub use wire::Codec;
+
+/// The README's example is compiled with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
