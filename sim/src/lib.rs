@@ -6,5 +6,6 @@ pub mod invariants;
 pub mod load;
 pub mod measure;
 pub mod processes;
+pub mod record;
 pub mod scenario;
 pub mod virtual_time;

@@ -11,7 +11,8 @@ use tokio::sync::watch;
 use super::args::{OutputArgs, ScenarioArgs};
 use super::exit::ExitCode;
 use super::terminal::{show, style};
-use crate::processes::{RunOptions, Watching, run_scenario, utc};
+use crate::processes::{RunOptions, Watching, run_scenario};
+use crate::record::utc;
 use crate::scenario::ScenarioFile;
 
 const EXAMPLES: &str = "\

@@ -3,12 +3,15 @@
 //! - [`arrival`]: when dispatches are meant to be made, and samples taken;
 //! - [`reducer`]: what a runner needs to know of a reducer, and how it finds one by its name;
 //! - [`reducers`]: those that ship;
+//! - `held`: states held still, their types hidden, and how payloads are encoded;
 //! - [`text`]: filler for payloads, from the seed.
 
 pub mod arrival;
+mod held;
 pub mod reducer;
 pub mod reducers;
 pub mod text;
 
 pub use arrival::{Arrivals, Samplings};
+pub use held::{Held, HeldState, decode, encode, same};
 pub use reducer::{Params, Poison, Reducer, Registry, Reject, Shipped, UnknownReducer, Visitor};

@@ -9,19 +9,15 @@
 //! | `schedule`, `injure` | what is done at which instant; faults injected and healed |
 //! | `stage` | what a case plays on: folder, guardian, control socket, proxies |
 //! | `nodes` | the runner's picture of its nodes |
-//! | `taken` | what a case leaves behind, to be made a record of |
-//! | `assemble` | ... and the making of it: measures, invariants, verdict |
 //! | `guardian` | the process that outlives the runner, so that no node does |
 //! | `proxy` | a link's bytes by way of the runner, so that it can be cut |
 //! | `family` | who descends from whom, and how to end all of them |
-//! | `progress`, `machine` | what is seen meanwhile, and where it ran |
+//! | `progress` | what is seen meanwhile |
 
-mod assemble;
 pub mod control;
 mod family;
 mod guardian;
 mod injure;
-mod machine;
 pub mod node;
 mod nodes;
 mod play;
@@ -30,9 +26,7 @@ mod proxy;
 mod run;
 mod schedule;
 mod stage;
-mod taken;
 
 pub(crate) use guardian::serve as guard;
-pub use machine::{this_machine, utc};
 pub use progress::Watching;
 pub use run::{Ran, RunOptions, run_scenario};

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use samestate::replication::Version;
 use tokio::sync::mpsc;
 
-use super::control::{NodeDelta, ToNode};
+use super::control::ToNode;
 use super::guardian::Ending;
+use crate::record::NodeDelta;
 use crate::scenario::{NodeId, Plan, Topology};
 
 /// How long everything has to stay as it is for the run to be called settled.

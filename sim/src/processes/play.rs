@@ -15,17 +15,16 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::assemble::Gathered;
 use super::control::{ToNode, ToRunner, now_ns};
 use super::guardian::Report;
 use super::nodes::{Life, Nodes};
 use super::progress::{Glance, Progress};
 use super::schedule::{Act, Schedule};
 use super::stage::{Aside, Ears, FromNode, Stage};
-use super::taken::{LifeSeen, Taken};
 use super::{family, injure};
 use crate::faults::FaultLog;
 use crate::measure::CostSampler;
+use crate::record::{Gathered, LifeSeen, Taken};
 use crate::scenario::{Event, NodeId, Plan};
 
 /// How long all nodes together have to start and to be in sync.

@@ -8,13 +8,11 @@ use std::time::{Instant, SystemTime};
 use samestate_report::{Case, Kind, Record, Verdict};
 use tokio::sync::watch;
 
-use super::assemble::assemble;
 use super::guardian::GuardianError;
-use super::machine::{this_machine, utc};
 use super::play::{Play, PlayError};
 use super::progress::{Progress, Watching};
 use super::stage::{Stage, StageError};
-use super::taken::Taken;
+use crate::record::{Taken, assemble, this_machine, utc};
 use crate::scenario::{self, ScenarioFile};
 
 /// How a scenario is to be run.

@@ -10,10 +10,10 @@ use samestate::DispatchError;
 
 use super::clock::{Stop, sleep_until};
 use super::open_loop::Shift;
-use super::recorder::Source;
 use super::store::OpenStore;
-use crate::load::Reducer;
-use crate::processes::control::{encode, now_ns};
+use crate::load::{Reducer, encode};
+use crate::processes::control::now_ns;
+use crate::record::Source;
 
 /// Runs the load on the runtime, until its phase ends.
 pub(super) fn run<R: Reducer>(

@@ -7,8 +7,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::clock::{Stop, sleep_until};
-use super::store::{AnyStore, HeldState};
-use crate::load::Samplings;
+use super::store::AnyStore;
+use crate::load::{Samplings, same};
 use crate::measure::Samples;
 use crate::processes::control::now_ns;
 
@@ -45,15 +45,5 @@ pub(super) async fn run(comparison: Comparison, begin_ns: u64, found: Found, sto
         if let Ok(same) = compared.await {
             found.lock().entry(index).or_default().record(same);
         }
-    }
-}
-
-/// Whether two states are the same: one the mirror of the other, or both of one kind.
-fn same(one: &dyn HeldState, other: &dyn HeldState) -> bool {
-    match (one.mirrored(), other.mirrored()) {
-        (None, Some(mirror)) => one.is(mirror),
-        (Some(mirror), None) => other.is(mirror),
-        (Some(first), Some(second)) => first == second || one.is(second) || other.is(first),
-        (None, None) => other.serialised().is_ok_and(|serialised| one.is(&serialised)),
     }
 }

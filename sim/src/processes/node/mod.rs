@@ -11,7 +11,6 @@
 //! | `session` | the conversation with the runner |
 //! | `open` | opens the stores of the plan, and connects them |
 //! | `store` | one open store, whose types nobody else knows |
-//! | `recorder` | what a store's dispatches came to, until the next delta takes it |
 //! | `open_loop`, `closed_loop` | the load |
 //! | `mirror`, `compare` | one store's state into another, and two stores held together |
 //! | `clock` | waiting for an instant, closely |
@@ -25,7 +24,6 @@ mod mirror;
 mod open;
 mod open_loop;
 mod program;
-mod recorder;
 mod session;
 mod store;
 

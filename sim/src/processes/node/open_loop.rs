@@ -14,10 +14,10 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::clock::{Stop, wait_until, wake_on_time};
-use super::recorder::Source;
 use super::store::OpenStore;
-use crate::load::{Arrivals, Params, Reducer};
-use crate::processes::control::{encode, now_ns};
+use crate::load::{Arrivals, Params, Reducer, encode};
+use crate::processes::control::now_ns;
+use crate::record::Source;
 use crate::scenario::LoadPlan;
 
 /// When and with what a load dispatches.

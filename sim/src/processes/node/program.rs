@@ -18,9 +18,8 @@ use super::open_loop::Shift;
 use super::session::{Outbox, Session};
 use super::store::AnyStore;
 use crate::load::UnknownReducer;
-use crate::processes::control::{
-    Briefing, ControlError, LinkFigures, NodeDelta, ToNode, ToRunner, now_ns,
-};
+use crate::processes::control::{Briefing, ControlError, ToNode, ToRunner, now_ns};
+use crate::record::{LinkFigures, NodeDelta};
 use crate::scenario::{Arrival, NodePlan, Observation, Plan};
 
 /// How often a delta is cut: at the multiples of this, on the clock that all nodes share, so that

@@ -11,14 +11,12 @@ use serde_bytes::ByteBuf;
 
 use super::clock::Stop;
 use super::open_loop::Shift;
-use super::recorder::{Recorder, Source};
 use super::{closed_loop, open_loop};
 use crate::invariants::{Testimony, Witness};
-use crate::load::{Params, Reducer};
+use crate::load::{Held, HeldState, Params, Reducer, encode};
 use crate::measure::{Dispatched, Outcome};
-use crate::processes::control::{
-    ControlError, Figures, FinalState, StoreDelta, decode, encode, now_ns,
-};
+use crate::processes::control::{ControlError, now_ns};
+use crate::record::{Figures, FinalState, Recorder, Source, StoreDelta};
 use crate::scenario::{Arrival, Role};
 
 /// The digest of a state that took longer than this is not taken again before the end.
@@ -70,18 +68,6 @@ pub(super) trait AnyStore: Send + Sync {
 
     /// Dispatches another store's serialised state into it; `told_ns` is when that was to be done.
     fn mirror(&self, serialised: Vec<u8>, told_ns: u64) -> Boxed<'static, Outcome>;
-}
-
-/// A store's state as it was at one instant.
-pub(super) trait HeldState: Send {
-    /// Serialised.
-    fn serialised(&self) -> Result<Vec<u8>, ControlError>;
-
-    /// What was mirrored into it, if it holds such a thing.
-    fn mirrored(&self) -> Option<&[u8]>;
-
-    /// Whether it is the same as this serialised state; nothing at all stands for an empty store.
-    fn is(&self, serialised: &[u8]) -> bool;
 }
 
 /// An open store of a reducer's types.
@@ -287,7 +273,7 @@ impl<R: Reducer> AnyStore for Arc<OpenStore<R>> {
     }
 
     fn held(&self) -> Box<dyn HeldState> {
-        Box::new(Held::<R>(self.store.state()))
+        Box::new(Held::<R>::new(self.store.state()))
     }
 
     fn mirror(&self, serialised: Vec<u8>, told_ns: u64) -> Boxed<'static, Outcome> {
@@ -304,33 +290,5 @@ impl<R: Reducer> AnyStore for Arc<OpenStore<R>> {
             let result = dispatching.await;
             me.record(Source::Mirror, (told_ns, issued_ns), &result, payload.as_deref())
         })
-    }
-}
-
-struct Held<R: Reducer>(Arc<R::State>);
-
-impl<R: Reducer> HeldState for Held<R> {
-    fn serialised(&self) -> Result<Vec<u8>, ControlError> {
-        encode(&*self.0)
-    }
-
-    fn mirrored(&self) -> Option<&[u8]> {
-        R::mirrored(&self.0)
-    }
-
-    fn is(&self, serialised: &[u8]) -> bool {
-        if encode(&*self.0).is_ok_and(|mine| mine == serialised) {
-            return true;
-        }
-        // A map's entries may stand in another order: as values they are the same.
-        let other = match serialised {
-            [] => Ok(R::State::default()),
-            bytes => decode::<R::State>(bytes),
-        };
-        let Ok(other) = other else { return false };
-        match (serde_json::to_value(&*self.0), serde_json::to_value(&other)) {
-            (Ok(mine), Ok(other)) => mine == other,
-            _ => false,
-        }
     }
 }

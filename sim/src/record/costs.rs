@@ -3,7 +3,7 @@
 use samestate_report::{Cost, Process};
 
 use super::gather::{Gathered, Life};
-use crate::processes::taken::LifeSeen;
+use super::taken::LifeSeen;
 use crate::scenario::{NodeId, Plan};
 
 /// Every process, in the order in which they came.

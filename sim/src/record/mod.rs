@@ -1,4 +1,4 @@
-//! What a case's processes handed over, as the record shows it.
+//! What a case leaves behind, and the record made of it: for real processes and virtual ones.
 //!
 //! A store's nodes form trees (see [`Topology`](crate::scenario::Topology)), and what is judged
 //! is a tree: its replicas, the history that its sequencers ordered, and what its origins were
@@ -8,6 +8,9 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | `delta` | what is measured at a node, in the parts in which it is handed over |
+//! | `recorder` | what a store's dispatches came to, until the next delta takes it |
+//! | `taken` | all that a case leaves behind |
 //! | `gather` | the parts that each process handed over, put together |
 //! | `tree` | one tree of one store: what was seen of it, and whether the invariants held |
 //! | `replay` | the history through the reducer alone, compared with every final state |
@@ -16,17 +19,26 @@
 //! | `faults` | how soon all were equal after each fault |
 //! | `expect` | the scenario's expectations |
 //! | `case` | all of it: measures, findings and verdict |
+//! | `machine` | where it ran, and when |
 
 mod case;
 mod costs;
+mod delta;
 mod expect;
 mod faults;
 mod gather;
+mod machine;
+mod recorder;
 mod replay;
 mod sums;
+mod taken;
 #[cfg(test)]
 mod tests;
 mod tree;
 
 pub(crate) use case::assemble;
+pub use delta::{Figures, FinalState, LinkFigures, LoadDelta, NodeDelta, StoreDelta};
 pub(crate) use gather::Gathered;
+pub use machine::{this_machine, utc};
+pub(crate) use recorder::{Recorder, Source};
+pub(crate) use taken::{LifeSeen, Taken};

@@ -2,10 +2,10 @@
 
 use samestate::wire::Codec;
 
+use super::delta::FinalState;
 use super::tree::TreeSeen;
 use crate::invariants::{Invariant, NotReplayed, Violations, same_state};
-use crate::load::{Reducer, Registry, Shipped, Visitor};
-use crate::processes::control::{FinalState, decode, encode};
+use crate::load::{Reducer, Registry, Shipped, Visitor, decode, encode};
 use crate::scenario::Plan;
 
 /// Compares the final states of a tree's replicas with what its history gives.

@@ -9,11 +9,11 @@ use samestate_report::{
 use super::expect::{Held, narrowed, unwanted};
 use super::gather::Gathered;
 use super::sums::{Pace, Sums};
+use super::taken::Taken;
 use super::tree::{Instants, TreeSeen};
 use super::{costs, faults, replay};
 use crate::invariants::Violations;
 use crate::measure::Samples;
-use crate::processes::taken::Taken;
 use crate::scenario::{NodeId, Observation, Plan, Resync, StorePlan};
 
 /// A load that issued less than this share of what was due was itself the bottleneck.

@@ -7,11 +7,9 @@ use std::collections::BTreeMap;
 
 use samestate::replication::Version;
 
+use super::delta::{Figures, FinalState, LinkFigures, LoadDelta, NodeDelta, StoreDelta};
 use crate::invariants::{History, Ledger, OriginLog, Violations};
 use crate::measure::{Counts, DispatchLog, Samples, Timeline};
-use crate::processes::control::{
-    Figures, FinalState, LinkFigures, LoadDelta, NodeDelta, StoreDelta,
-};
 use crate::scenario::{NodeId, Plan, Role};
 
 /// All processes of a case.

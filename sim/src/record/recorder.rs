@@ -6,13 +6,13 @@ use parking_lot::Mutex;
 use samestate::DispatchError;
 use samestate::replication::{Change, Version};
 
+use super::delta::LoadDelta;
 use crate::invariants::{Continuity, OriginLog};
 use crate::measure::{Dispatched, Outcome};
-use crate::processes::control::LoadDelta;
 
 /// Who dispatched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(crate) enum Source {
     /// A load of the plan, by its stream.
     Load(u64),
     /// A mirror.
@@ -23,19 +23,19 @@ pub(super) enum Source {
 
 /// Records the dispatches of one store at this node.
 #[derive(Debug)]
-pub(super) struct Recorder {
+pub(crate) struct Recorder {
     recorded: Mutex<Recorded>,
 }
 
 /// What was recorded since the last take.
 #[derive(Debug)]
-pub(super) struct Recorded {
-    pub(super) loads: BTreeMap<u64, LoadDelta>,
-    pub(super) mirrors: LoadDelta,
-    pub(super) opening: LoadDelta,
-    pub(super) origin: OriginLog,
-    pub(super) subscriber: Option<Continuity>,
-    pub(super) digests: Vec<(Version, u64)>,
+pub(crate) struct Recorded {
+    pub(crate) loads: BTreeMap<u64, LoadDelta>,
+    pub(crate) mirrors: LoadDelta,
+    pub(crate) opening: LoadDelta,
+    pub(crate) origin: OriginLog,
+    pub(crate) subscriber: Option<Continuity>,
+    pub(crate) digests: Vec<(Version, u64)>,
 }
 
 impl Recorded {
@@ -50,7 +50,7 @@ impl Recorded {
 
 impl Recorder {
     /// Nothing recorded yet at node `name`.
-    pub(super) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let recorded = Recorded {
             loads: BTreeMap::new(),
             mirrors: LoadDelta::default(),
@@ -63,7 +63,7 @@ impl Recorder {
     }
 
     /// So many dispatches are made; each of them resolves later.
-    pub(super) fn issued(&self, source: Source, count: u64) {
+    pub(crate) fn issued(&self, source: Source, count: u64) {
         let mut recorded = self.recorded.lock();
         let load = recorded.of(source);
         load.issued += count;
@@ -72,13 +72,13 @@ impl Recorder {
     }
 
     /// So many dispatches should have been made, and were not before the load ended.
-    pub(super) fn missed(&self, source: Source, count: u64) {
+    pub(crate) fn missed(&self, source: Source, count: u64) {
         self.recorded.lock().of(source).due += count;
     }
 
     /// A dispatch resolved, when this node's replica was at `local`. `payload` is the action as
     /// it was encoded, where it is known.
-    pub(super) fn resolved(
+    pub(crate) fn resolved(
         &self,
         source: Source,
         dispatched: Dispatched,
@@ -89,7 +89,7 @@ impl Recorder {
     }
 
     /// Many dispatches resolved, that were made at one instant and answered at one.
-    pub(super) fn resolved_all<'a>(
+    pub(crate) fn resolved_all<'a>(
         &self,
         source: Source,
         made: (u64, u64),
@@ -106,17 +106,17 @@ impl Recorder {
     }
 
     /// A digest of the state at a version.
-    pub(super) fn digest(&self, version: Version, digest: u64) {
+    pub(crate) fn digest(&self, version: Version, digest: u64) {
         self.recorded.lock().digests.push((version, digest));
     }
 
     /// From now on a subscriber listens at node `name`.
-    pub(super) fn listens(&self, name: &str) {
+    pub(crate) fn listens(&self, name: &str) {
         self.recorded.lock().subscriber = Some(Continuity::of_subscriber(name));
     }
 
     /// The subscriber was told a change.
-    pub(super) fn told<A>(&self, change: &Change<A>) {
+    pub(crate) fn told<A>(&self, change: &Change<A>) {
         let mut recorded = self.recorded.lock();
         let Some(subscriber) = &mut recorded.subscriber else { return };
         match change {
@@ -127,7 +127,7 @@ impl Recorder {
 
     /// Takes out what was recorded since the last call. What is counted since the process began,
     /// or is so now, stays.
-    pub(super) fn take(&self) -> Recorded {
+    pub(crate) fn take(&self) -> Recorded {
         let mut recorded = self.recorded.lock();
         let outstanding = recorded.loads.values().chain([&recorded.mirrors, &recorded.opening]);
         let outstanding = outstanding.map(|load| load.outstanding).sum();

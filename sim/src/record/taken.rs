@@ -2,7 +2,7 @@
 
 use samestate_report::FaultDone;
 
-use super::assemble::Gathered;
+use super::gather::Gathered;
 use crate::measure::Cost;
 use crate::scenario::NodeId;
 

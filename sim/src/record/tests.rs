@@ -6,14 +6,13 @@ use samestate::replication::{Epoch, Version};
 use samestate_report::{Case, FaultDone, Verdict};
 use serde_bytes::ByteBuf;
 
+use super::delta::{Figures, FinalState, LinkFigures, LoadDelta, NodeDelta, StoreDelta};
+use super::taken::{LifeSeen, Taken};
 use super::{Gathered, assemble};
 use crate::invariants::{History, Ledger, OriginLog, Testimony};
+use crate::load::encode;
 use crate::load::reducers::{CounterAction, CounterState};
 use crate::measure::{Dispatched, Outcome};
-use crate::processes::control::{
-    Figures, FinalState, LinkFigures, LoadDelta, NodeDelta, StoreDelta, encode,
-};
-use crate::processes::taken::{LifeSeen, Taken};
 use crate::scenario::{NodeId, Overrides, Plan, Role, ScenarioFile};
 
 const MS: u64 = 1_000_000;
