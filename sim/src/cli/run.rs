@@ -1,5 +1,6 @@
 //! `samestate run`: launch a scenario's clusters as real processes, and measure them.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -11,7 +12,7 @@ use tokio::sync::watch;
 use super::args::{OutputArgs, ScenarioArgs};
 use super::exit::ExitCode;
 use super::terminal::{show, style};
-use crate::processes::{RunOptions, Watching, run_scenario};
+use crate::processes::{RunOptions, Watching, beyond_run, run_scenario};
 use crate::record::utc;
 use crate::scenario::ScenarioFile;
 
@@ -42,6 +43,11 @@ impl Run {
         };
         if let Err(complaint) = self.output.check(files.len()) {
             eprintln!("error: {complaint}");
+            return ExitCode::Usage;
+        }
+        // All of them complain, so that all can be mended at once.
+        let beyond = files.iter().filter(|file| complain_of_what_is_beyond(file)).count();
+        if beyond > 0 {
             return ExitCode::Usage;
         }
         let runtime =
@@ -122,6 +128,20 @@ impl Run {
         let summary = terminal::summary(record, &style(&std::io::stdout()));
         show(&format!("{summary}  record in {}\n", shown(folder)), ExitCode::Pass)
     }
+}
+
+/// Says on standard error what in a file real processes cannot do; whether there is anything.
+fn complain_of_what_is_beyond(file: &ScenarioFile) -> bool {
+    let beyond: BTreeSet<String> =
+        file.cases.iter().flat_map(|case| beyond_run(&case.plan)).collect();
+    let path = file.path.display();
+    for what in &beyond {
+        eprintln!("error: {path}: `run` cannot do this: {what}");
+    }
+    if !beyond.is_empty() {
+        eprintln!("help: `samestate simulate {path}` runs all of it, in virtual time");
+    }
+    !beyond.is_empty()
 }
 
 fn shown(folder: &Path) -> String {

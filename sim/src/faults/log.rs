@@ -18,12 +18,20 @@ impl FaultLog {
     /// The log of a plan of which nothing has been done yet.
     pub fn of(plan: &Plan) -> Self {
         let faults = plan.faults.iter().map(|timed| {
-            let (kind, at) = match &timed.fault {
-                Fault::Cut { link, .. } => ("cut", plan.links[*link].name.clone()),
-                Fault::Kill { node, .. } => ("kill", plan.node(*node).name.clone()),
+            let at = match &timed.fault {
+                Fault::Cut { link, .. }
+                | Fault::Blackhole { link, .. }
+                | Fault::HalfOpen { link }
+                | Fault::Corrupt { link, .. } => plan.links[*link].name.clone(),
+                Fault::Kill { node, .. } | Fault::Pause { node, .. } => {
+                    plan.node(*node).name.clone()
+                }
+                Fault::Slip { node, store } | Fault::Fail { node, store } => {
+                    format!("{store} at {}", plan.node(*node).name)
+                }
             };
             FaultDone {
-                kind: kind.to_owned(),
+                kind: timed.fault.kind().to_owned(),
                 at,
                 planned_at_seconds: timed.at.as_secs_f64(),
                 evidence: "not done: the run ended before".to_owned(),

@@ -1,14 +1,14 @@
 //! When dispatches are meant to be made, and samples taken: instants drawn from the seed alone.
 //!
-//! An open loop's instants do not wait for answers. Each begins at an offset drawn from the seed,
-//! so that two loads with one period do not beat against each other or against the sampler, whose
+//! An open loop's instants do not wait for answers. Each but a list of instants begins at an offset
+//! drawn from the seed, so that two loads with one period do not beat against each other or against the sampler, whose
 //! instants are jittered. Instants are counted from the phase's start, never fall, and are each
 //! reckoned from their number rather than from the one before, so that no rounding adds up.
 
 use std::time::Duration;
 
 use crate::scenario::draws::{Draws, Purpose};
-use crate::scenario::{Arrival, Ramp};
+use crate::scenario::{Arrival, Ramp, Span};
 
 /// The intended instants of a load within its phase, from the phase's start.
 ///
@@ -28,6 +28,8 @@ enum Pattern {
     Poisson { per_second: f64, at: f64, draws: Draws },
     /// A rate that goes evenly from one to another; `offset` is a part of one dispatch.
     Ramp { ramp: Ramp, offset: f64 },
+    /// Just these, which are left.
+    At(std::vec::IntoIter<Span>),
     /// No intended instants.
     Closed,
 }
@@ -47,6 +49,7 @@ impl Arrivals {
             }
             Arrival::Poisson(rate) => Pattern::Poisson { per_second: rate.get(), at: 0.0, draws },
             Arrival::Ramp(ramp) => Pattern::Ramp { ramp: *ramp, offset: draws.unit() },
+            Arrival::At(instants) => Pattern::At(instants.clone().into_iter()),
             Arrival::Closed(_) => Pattern::Closed,
         };
         Self { pattern, length, number: 0 }
@@ -66,6 +69,7 @@ impl Iterator for Arrivals {
                 *at
             }
             Pattern::Ramp { ramp, offset } => ramp_instant(ramp, length, number as f64 + *offset)?,
+            Pattern::At(left) => return left.next().map(Span::get).filter(|at| *at < self.length),
             Pattern::Closed => return None,
         };
         // A zero period would never end; validation refuses it, and so does this.
@@ -120,7 +124,7 @@ mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
-    use crate::scenario::{Burst, Closed, Rate, Span};
+    use crate::scenario::{Burst, Closed, Rate};
 
     fn rate(per_second: f64) -> Rate {
         Rate::per_second(per_second).expect("the test's own rate")
@@ -181,6 +185,14 @@ mod tests {
             assert_eq!(early > 500, from > to, "{from} to {to}: {early}");
             assert!(at.is_sorted());
         }
+    }
+
+    #[test]
+    fn a_list_of_instants_is_kept_to_the_nanosecond() {
+        let nanos = [0, 12_345_678, 12_345_678, 999_999_999];
+        let spans = nanos.iter().map(|nanos| Span(Duration::from_nanos(*nanos))).collect();
+        let at = instants(Arrival::At(spans), 1, 8);
+        assert_eq!(at, nanos.map(Duration::from_nanos));
     }
 
     #[test]

@@ -38,7 +38,7 @@ impl Play<'_> {
                 self.wounds.cuts.insert(fault);
                 self.stage.cut(link, fault, lasts);
             }
-            Fault::Kill { node, restart_after } => {
+            Fault::Kill { node, restart_after, silent: false } => {
                 let Some(pid) = self.nodes.here(node).map(|life| life.pid) else {
                     return self.faults.not_injected(fault, "the process was not there");
                 };
@@ -58,6 +58,16 @@ impl Play<'_> {
                     self.wounds.restarts.insert(node, fault);
                     self.schedule.add(self.at() + after, Act::Restart { node, fault });
                 }
+            }
+            // Such a plan is refused before anything is started: see `beyond`.
+            Fault::Kill { silent: true, .. }
+            | Fault::Pause { .. }
+            | Fault::Blackhole { .. }
+            | Fault::HalfOpen { .. }
+            | Fault::Corrupt { .. }
+            | Fault::Slip { .. }
+            | Fault::Fail { .. } => {
+                self.faults.not_injected(fault, "only `samestate simulate` does that");
             }
         }
     }

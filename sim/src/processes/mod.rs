@@ -12,8 +12,10 @@
 //! | `guardian` | the process that outlives the runner, so that no node does |
 //! | `proxy` | a link's bytes by way of the runner, so that it can be cut |
 //! | `family` | who descends from whom, and how to end all of them |
+//! | `beyond` | what a scenario may ask for that real processes cannot do |
 //! | `progress` | what is seen meanwhile |
 
+mod beyond;
 pub mod control;
 mod family;
 mod guardian;
@@ -27,6 +29,7 @@ mod run;
 mod schedule;
 mod stage;
 
+pub use beyond::beyond_run;
 pub(crate) use guardian::serve as guard;
 pub use progress::Watching;
 pub use run::{Ran, RunOptions, run_scenario};

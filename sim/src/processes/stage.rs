@@ -221,7 +221,7 @@ impl Stage {
 fn cut_links(plan: &Plan) -> BTreeSet<usize> {
     let links = plan.faults.iter().filter_map(|timed| match timed.fault {
         Fault::Cut { link, .. } => Some(link),
-        Fault::Kill { .. } => None,
+        _ => None,
     });
     links.collect()
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::model::{Arrival, Mode, Resync, Role};
+use super::model::{Arrival, Mode, Resync, Role, VirtualTimeSpec};
 use super::plan::{Event, Expectation, Fault, MetricBound, NodeId, Observation, Plan, StorePlan};
 use super::quantity::{Size, Span};
 use super::read::{Case, ScenarioFile};
@@ -43,6 +43,9 @@ pub fn explain(file: &ScenarioFile) -> String {
     text += &section("watched", watched);
     let expected = plan.expect.iter().map(|expectation| expectation_line(plan, expectation));
     text += &section("expected", expected);
+    if let Some(spec) = &file.cases[0].scenario.virtual_time {
+        text += &virtual_time(plan, spec);
+    }
     text
 }
 
@@ -75,6 +78,9 @@ fn store_line(plan: &Plan, store: &StorePlan) -> String {
     };
     if let Some(bytes) = store.log_bytes {
         write!(line, ", a log of {}", Size(bytes)).ok();
+    }
+    if let Some(every) = store.backup_every {
+        write!(line, ", a backup every {every} actions").ok();
     }
     line
 }
@@ -173,6 +179,11 @@ fn arrival_line(arrival: &Arrival) -> String {
         Arrival::Poisson(rate) => format!("{rate} on average, at random"),
         Arrival::Burst(burst) => format!("{} at once every {}", burst.of, burst.every),
         Arrival::Ramp(ramp) => format!("from {} to {}", ramp.from, ramp.to),
+        Arrival::At(instants) => match instants.as_slice() {
+            [first, .., last] => format!("{} from {first} to {last}", instants.len()),
+            [once] => format!("one at {once}"),
+            [] => "none".to_owned(),
+        },
         Arrival::Closed(closed) => format!("as fast as it goes, {} in flight", closed.in_flight),
     }
 }
@@ -180,26 +191,54 @@ fn arrival_line(arrival: &Arrival) -> String {
 fn faults(plan: &Plan) -> String {
     let mut text = section(
         "faults",
-        plan.faults.iter().take(FAULTS_SHOWN).map(|timed| {
-            let what = match &timed.fault {
-                Fault::Cut { link, lasts } => {
-                    format!("cut {} for {}", plan.links[*link].name, Span(*lasts))
-                }
-                Fault::Kill { node, restart_after } => {
-                    let name = &plan.node(*node).name;
-                    match restart_after {
-                        Some(after) => format!("kill {name}, start it after {}", Span(*after)),
-                        None => format!("kill {name} for good"),
-                    }
-                }
-            };
-            format!("{:>9}  {what}", clock(timed.at))
-        }),
+        plan.faults
+            .iter()
+            .take(FAULTS_SHOWN)
+            .map(|timed| format!("{:>9}  {}", clock(timed.at), fault_line(plan, &timed.fault))),
     );
     if plan.faults.len() > FAULTS_SHOWN {
         text += &format!("  and {} more\n", plan.faults.len() - FAULTS_SHOWN);
     }
     text
+}
+
+fn fault_line(plan: &Plan, fault: &Fault) -> String {
+    let link = |link: &usize| plan.links[*link].name.as_str();
+    let node = |node: &NodeId| plan.node(*node).name.as_str();
+    match fault {
+        Fault::Cut { link: at, lasts } => format!("cut {} for {}", link(at), Span(*lasts)),
+        Fault::Kill { node: at, restart_after, silent } => {
+            let silently = if *silent { " silently" } else { "" };
+            match restart_after {
+                Some(after) => {
+                    format!("kill {}{silently}, start it after {}", node(at), Span(*after))
+                }
+                None => format!("kill {}{silently} for good", node(at)),
+            }
+        }
+        Fault::Pause { node: at, lasts } => format!("pause {} for {}", node(at), Span(*lasts)),
+        Fault::Blackhole { link: at, up, down, lasts } => {
+            let way = match (up, down) {
+                (true, false) => " upwards",
+                (false, true) => " downwards",
+                _ => "",
+            };
+            format!("nothing arrives over {}{way} for {}", link(at), Span(*lasts))
+        }
+        Fault::HalfOpen { link: at } => {
+            format!("the connections of {} die, and no end is told", link(at))
+        }
+        Fault::Corrupt { link: at, up } => {
+            let way = if *up { "up" } else { "down" };
+            format!("a bit is flipped on its way {way} over {}", link(at))
+        }
+        Fault::Slip { node: at, store } => {
+            format!("{} applies an action to {store} twice", node(at))
+        }
+        Fault::Fail { node: at, store } => {
+            format!("the reducer of {store} panics at {} alone", node(at))
+        }
+    }
 }
 
 /// An instant of the run, in seconds.
@@ -280,4 +319,33 @@ fn bound_line(plan: &Plan, bound: &MetricBound) -> String {
         write!(line, ", in {}", plan.phases[phase].name).ok();
     }
     line
+}
+
+/// What the file says of the network, the clocks and the settings.
+fn virtual_time(plan: &Plan, spec: &VirtualTimeSpec) -> String {
+    let set = &plan.virtual_time;
+    let bytes_per_s = Size(set.bandwidth_bytes_per_s);
+    let mut lines = vec![
+        format!("a byte takes {} to {}", Span(set.latency), Span(set.latency + set.jitter)),
+        format!("{bytes_per_s} a second, {} on their way", Size(set.buffer_bytes as u64)),
+    ];
+    if set.clock_drift_ppm > 0 {
+        lines.push(format!("clocks run fast or slow by up to {} ppm", set.clock_drift_ppm));
+    }
+    let spans = [
+        ("heartbeat", spec.heartbeat),
+        ("dead_after", spec.dead_after),
+        ("stall_grace", spec.stall_grace),
+        ("dispatch_deadline", spec.dispatch_deadline),
+    ];
+    lines.extend(spans.iter().filter_map(|(key, span)| Some(format!("{key} {}", (*span)?))));
+    let counts = [("window", spec.window), ("sessions", spec.sessions), ("events", spec.events)];
+    lines.extend(counts.iter().filter_map(|(key, count)| Some(format!("{key} {}", (*count)?))));
+    lines.extend(spec.window_bytes.map(|bytes| format!("window_bytes {bytes}")));
+    if !set.slow_subscribers.is_empty() {
+        let names: Vec<&str> =
+            set.slow_subscribers.iter().map(|node| plan.node(*node).name.as_str()).collect();
+        lines.push(format!("subscribers are slow at {}", names.join(", ")));
+    }
+    section("virtual time, which only `samestate simulate` reads", lines.into_iter())
 }

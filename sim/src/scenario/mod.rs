@@ -32,13 +32,14 @@ mod tree;
 pub use error::{Invalid, Place, Problem, ScenarioError};
 pub use explain::explain;
 pub use model::{
-    Arrival, Burst, Closed, ClusterSpec, CreateClientSpec, CutSpec, EventSpec, ExpectSpec,
-    FORMAT_VERSION, FaultSpec, KillSpec, LinkSpec, LoadSpec, MirrorSpec, Mode, ObserveSpec,
-    PhaseSpec, PoisonSpec, Ramp, Resync, Role, Scenario, StoreSpec,
+    Arrival, BackupSpec, BlackholeSpec, Burst, Closed, ClusterSpec, CorruptSpec, CreateClientSpec,
+    CutSpec, Direction, EventSpec, ExpectSpec, FORMAT_VERSION, FailSpec, FaultSpec, HalfOpenSpec,
+    KillSpec, LinkSpec, LoadSpec, MirrorSpec, Mode, ObserveSpec, OneWay, PauseSpec, PhaseSpec,
+    PoisonSpec, Ramp, Resync, Role, Scenario, SlipSpec, StoreSpec, VirtualTimeSpec,
 };
 pub use plan::{
     Address, Event, Expectation, Fault, LinkPlan, LoadPlan, Login, MetricBound, MirrorPlan, NodeId,
-    NodePlan, Observation, PhasePlan, Plan, StorePlan, TimedEvent, TimedFault,
+    NodePlan, Observation, PhasePlan, Plan, StorePlan, TimedEvent, TimedFault, VirtualTimePlan,
 };
 pub use quantity::{QuantityError, Rate, Size, Span};
 pub use read::{Case, Overrides, ScenarioFile, Setting};

@@ -5,8 +5,9 @@
 //! store named is in [`Plan::stores`], and no store's links form a loop. A plan holds nothing
 //! that needs a file or a clock, so that it can be sent to another process as it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -60,6 +61,8 @@ pub struct Plan {
     pub observe: Vec<Observation>,
     /// What has to hold.
     pub expect: Vec<Expectation>,
+    /// What a run in virtual time is made of.
+    pub virtual_time: VirtualTimePlan,
 }
 
 /// A process.
@@ -97,6 +100,9 @@ pub struct StorePlan {
     pub resync: Resync,
     /// How many bytes of recent actions a node keeps; `None` for the library's default.
     pub log_bytes: Option<u64>,
+    /// After how many actions its sequencer makes each backup: state, version and sessions, with
+    /// which it goes on when it is started again. `None`: never.
+    pub backup_every: Option<NonZeroU64>,
 }
 
 /// Where a server listens.
@@ -211,9 +217,9 @@ pub struct TimedFault {
     pub fault: Fault,
 }
 
-/// What is broken.
+/// What is broken. What strikes a link strikes all of its connections.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Fault {
     /// All connections of a link are cut, and refused for a while.
     Cut {
@@ -228,7 +234,69 @@ pub enum Fault {
         node: NodeId,
         /// How long until it is started again; never, if `None`.
         restart_after: Option<Duration>,
+        /// Its peers are not told.
+        silent: bool,
     },
+    /// A process stands still for a while.
+    Pause {
+        /// The node.
+        node: NodeId,
+        /// How long.
+        lasts: Duration,
+    },
+    /// Nothing arrives over a link for a while, and all of it later.
+    Blackhole {
+        /// The link's position in [`Plan::links`].
+        link: usize,
+        /// Nothing arrives at the server.
+        up: bool,
+        /// Nothing arrives at the clients.
+        down: bool,
+        /// How long.
+        lasts: Duration,
+    },
+    /// Nothing arrives any more over a link's connections, and neither end is told.
+    HalfOpen {
+        /// The link's position in [`Plan::links`].
+        link: usize,
+    },
+    /// A bit of what arrives next over a link is flipped.
+    Corrupt {
+        /// The link's position in [`Plan::links`].
+        link: usize,
+        /// Of what arrives at the server; otherwise, at the clients.
+        up: bool,
+    },
+    /// A replica that is no root applies the next action twice, and nobody notices.
+    Slip {
+        /// The node.
+        node: NodeId,
+        /// The store.
+        store: String,
+    },
+    /// The reducer panics at the next action, at one replica only.
+    Fail {
+        /// The node.
+        node: NodeId,
+        /// The store.
+        store: String,
+    },
+}
+
+impl Fault {
+    /// Its key in a scenario file.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Cut { .. } => "cut",
+            Self::Kill { .. } => "kill",
+            Self::Pause { .. } => "pause",
+            Self::Blackhole { .. } => "blackhole",
+            Self::HalfOpen { .. } => "half_open",
+            Self::Corrupt { .. } => "corrupt",
+            Self::Slip { .. } => "slip",
+            Self::Fail { .. } => "fail",
+        }
+    }
 }
 
 /// An event at its instant.
@@ -238,7 +306,8 @@ pub struct TimedEvent {
     pub at: Duration,
     /// What is made to happen.
     pub event: Event,
-    /// Who feeds whom once it has happened.
+    /// Who feeds whom once it has happened. Nodes of a loop, which a later event opens, are in no
+    /// tree meanwhile.
     pub topology: Topology,
 }
 
@@ -246,7 +315,8 @@ pub struct TimedEvent {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
-    /// A node becomes the client of a link's server.
+    /// A node becomes the client of a link's server, for the stores that the link carries. It
+    /// was a root, a worker, or the client of another server until then.
     CreateClient {
         /// The node.
         client: NodeId,
@@ -315,6 +385,61 @@ pub struct MetricBound {
     pub node: Option<NodeId>,
     /// The phase it is narrowed to, as a position in [`Plan::phases`].
     pub phase: Option<usize>,
+}
+
+/// The network, the clocks and the protocol's settings of a run in virtual time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VirtualTimePlan {
+    /// How long a byte is under way at least.
+    pub latency: Duration,
+    /// How much longer at most.
+    pub jitter: Duration,
+    /// How many bytes a second one direction of a connection carries.
+    pub bandwidth_bytes_per_s: u64,
+    /// How many bytes one direction of a connection holds.
+    pub buffer_bytes: usize,
+    /// How many millionths each process's clock runs fast or slow at most.
+    pub clock_drift_ppm: u32,
+    /// How long a link may be idle before it says that it lives. Of this and what follows, `None`
+    /// stands for the library's default.
+    pub heartbeat: Option<Duration>,
+    /// How long a peer may be silent before its link is cut.
+    pub dead_after: Option<Duration>,
+    /// How long a link may stand still before it may fall off the log.
+    pub stall_grace: Option<Duration>,
+    /// How long a dispatch may take before its outcome is unknown.
+    pub dispatch_deadline: Option<Duration>,
+    /// How many dispatches a node may have under way.
+    pub window: Option<usize>,
+    /// How many bytes they may have together.
+    pub window_bytes: Option<usize>,
+    /// How many sessions a sequencer remembers.
+    pub sessions_max: Option<usize>,
+    /// How many actions subscribers may be behind.
+    pub events_max: Option<usize>,
+    /// The nodes whose subscribers take what they are told only now and then.
+    pub slow_subscribers: BTreeSet<NodeId>,
+}
+
+impl Default for VirtualTimePlan {
+    fn default() -> Self {
+        Self {
+            latency: Duration::from_micros(200),
+            jitter: Duration::from_micros(100),
+            bandwidth_bytes_per_s: 100_000_000,
+            buffer_bytes: 64 << 10,
+            clock_drift_ppm: 0,
+            heartbeat: None,
+            dead_after: None,
+            stall_grace: None,
+            dispatch_deadline: None,
+            window: None,
+            window_bytes: None,
+            sessions_max: None,
+            events_max: None,
+            slow_subscribers: BTreeSet::new(),
+        }
+    }
 }
 
 impl Plan {

@@ -12,7 +12,7 @@ use super::decode::decode;
 use super::error::{Invalid, Problem, ScenarioError};
 use super::model::{
     ClusterSpec, EventSpec, ExpectSpec, FORMAT_VERSION, FaultSpec, LinkSpec, LoadSpec, MirrorSpec,
-    ObserveSpec, PhaseSpec, Scenario, StoreSpec,
+    ObserveSpec, PhaseSpec, Scenario, StoreSpec, VirtualTimeSpec,
 };
 use super::plan::Plan;
 use super::quantity::Span;
@@ -243,6 +243,9 @@ fn decode_scenario(tree: &Node) -> Result<Scenario, Vec<Problem>> {
     items::<EventSpec>(tree, "events", &mut problems);
     items::<ObserveSpec>(tree, "observe", &mut problems);
     items::<ExpectSpec>(tree, "expect", &mut problems);
+    if let Some(node) = tree.child("virtual_time").filter(|node| node.value != Value::Null) {
+        problems.extend(decode::<VirtualTimeSpec>(node).err());
+    }
     match decode::<Scenario>(tree) {
         Ok(scenario) if problems.is_empty() => Ok(scenario),
         Ok(_) => Err(problems),

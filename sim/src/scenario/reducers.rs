@@ -59,6 +59,14 @@ static REDUCERS: &[ReducerInfo] = &[
         payload: true,
         poisonable: true,
     },
+    ReducerInfo {
+        name: "probe",
+        about: "a small state, padded to `size` bytes, in which any slip in the order of actions \
+                shows; it rejects one action in fifteen by itself",
+        sized: true,
+        payload: true,
+        poisonable: true,
+    },
 ];
 
 /// Every reducer that ships.

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::error::Problem;
-use super::model::{FaultSpec, Scenario};
+use super::model::{Arrival, Scenario};
 use super::quantity::Span;
 
 impl Scenario {
@@ -39,6 +39,14 @@ impl Scenario {
         let factor = left.as_secs_f64() / elastic.as_secs_f64();
         for phase in self.phases.iter_mut().filter(|phase| !phase.fixed) {
             phase.duration = scaled(phase.duration, factor);
+            let end = phase.duration.get();
+            for load in &mut phase.load {
+                let Arrival::At(instants) = &mut load.arrival else { continue };
+                for at in instants {
+                    let moved = scaled(*at, factor).get();
+                    *at = Span(moved.min(end.saturating_sub(Duration::from_nanos(1))));
+                }
+            }
         }
         let after: Vec<Duration> = self.phases.iter().map(|phase| phase.duration.get()).collect();
         let move_to = |at: &mut Span| *at = Span(moved(at.get(), &before, &after));
@@ -47,18 +55,9 @@ impl Scenario {
             move_to(&mut event.at);
         }
         for fault in &mut self.faults {
-            let (at, every) = match fault {
-                FaultSpec::Cut(cut) => {
-                    shrunk(&mut cut.lasts);
-                    (&mut cut.at, &mut cut.every)
-                }
-                FaultSpec::Kill(kill) => {
-                    kill.restart_after.iter_mut().for_each(shrunk);
-                    (&mut kill.at, &mut kill.every)
-                }
-            };
-            at.iter_mut().for_each(move_to);
-            every.iter_mut().for_each(|every| *every = scaled(*every, factor));
+            fault.lasts_mut().into_iter().for_each(shrunk);
+            fault.at_mut().iter_mut().for_each(move_to);
+            fault.every_mut().iter_mut().for_each(|every| *every = scaled(*every, factor));
         }
         Ok(())
     }

@@ -229,6 +229,10 @@ impl Node {
             Arrival::Rate(rate) | Arrival::Poisson(rate) => rate.get(),
             Arrival::Burst(burst) => f64::from(burst.of.get()) / burst.every.get().as_secs_f64(),
             Arrival::Ramp(ramp) => ramp.from.get().max(ramp.to.get()),
+            Arrival::At(instants) => {
+                let last = instants.last().copied().unwrap_or_default();
+                instants.len() as f64 / last.get().as_secs_f64().max(1.0)
+            }
             Arrival::Closed(_) => f64::INFINITY,
         };
         let total: f64 =

@@ -6,76 +6,189 @@ use std::time::Duration;
 use super::Resolver;
 use crate::scenario::LinkRef;
 use crate::scenario::draws::{Draws, Purpose};
-use crate::scenario::model::FaultSpec;
-use crate::scenario::plan::{Fault, LinkPlan, TimedFault};
+use crate::scenario::model::{Direction, FaultSpec, OneWay, SlipSpec, When};
+use crate::scenario::plan::{Fault, LinkPlan, NodeId, TimedEvent, TimedFault};
 use crate::scenario::quantity::Span;
+use crate::scenario::topology::Topology;
 
 /// The most times that one fault strikes.
 const TIMES_MAX: u32 = 100_000;
 
-/// When a fault strikes, as written.
-struct When {
-    at: Option<Span>,
-    every: Option<Span>,
-    times: Option<NonZeroU32>,
+/// A fault's place in the file, when it strikes, and what its draws come from.
+struct Strikes {
+    path: String,
+    when: When,
     /// How long each lasts; one must be over before the next begins.
     lasts: Duration,
+    draws: Draws,
 }
 
 impl Resolver<'_> {
-    pub(super) fn faults(&mut self, links: &[LinkPlan], end: Duration) -> Vec<TimedFault> {
+    /// The faults in the order of their instants. `topology` and `events` say who is a root when.
+    pub(super) fn faults(
+        &mut self,
+        links: &[LinkPlan],
+        topology: &Topology,
+        events: &[TimedEvent],
+        end: Duration,
+    ) -> Vec<TimedFault> {
         let scenario = self.scenario;
         let mut faults = Vec::new();
         for (index, spec) in scenario.faults.iter().enumerate() {
-            let mut draws = Draws::new(scenario.seed, Purpose::Faults, index as u64);
-            match spec {
-                FaultSpec::Cut(cut) => {
-                    let path = format!("faults.{index}.cut");
-                    self.above_zero(&format!("{path}.for"), cut.lasts);
-                    let lasts = cut.lasts.get();
-                    let when = When { at: cut.at, every: cut.every, times: cut.times, lasts };
-                    let candidates = self.cut_links(&path, cut.link.as_ref(), links);
-                    for at in self.instants(&path, &when, end, &mut draws) {
-                        if !candidates.is_empty() {
-                            let link = candidates[draws.pick(candidates.len())];
-                            faults.push(TimedFault { at, fault: Fault::Cut { link, lasts } });
-                        }
-                    }
-                }
-                FaultSpec::Kill(kill) => {
-                    let path = format!("faults.{index}.kill");
-                    let node = self.node(&format!("{path}.node"), &kill.node);
-                    let restart_after = kill.restart_after.map(Span::get);
-                    if restart_after.is_none() && (kill.every.is_some() || kill.times.is_some()) {
-                        self.complain(
-                            &path,
-                            "a process that is killed again has to be started again between",
-                            "add `restart_after`",
-                        );
-                    }
-                    let lasts = restart_after.unwrap_or_default();
-                    let when = When { at: kill.at, every: kill.every, times: kill.times, lasts };
-                    for at in self.instants(&path, &when, end, &mut draws) {
-                        if let Some(node) = node {
-                            faults.push(TimedFault {
-                                at,
-                                fault: Fault::Kill { node, restart_after },
-                            });
-                        }
-                    }
-                }
+            let mut strikes = Strikes {
+                path: format!("faults.{index}.{}", spec.kind()),
+                when: spec.when(),
+                lasts: Duration::ZERO,
+                draws: Draws::new(scenario.seed, Purpose::Faults, index as u64),
+            };
+            let struck = self.fault(spec, &mut strikes, links, end);
+            if let FaultSpec::Slip(slip) = spec {
+                self.no_root(&strikes.path, slip, &struck, topology, events);
             }
+            faults.extend(struck);
         }
         faults.sort_by_key(|fault| fault.at);
         faults
     }
 
-    /// The links that a cut may be of.
-    fn cut_links(&mut self, path: &str, link: Option<&LinkRef>, links: &[LinkPlan]) -> Vec<usize> {
+    /// All strikes of one fault.
+    fn fault(
+        &mut self,
+        spec: &FaultSpec,
+        strikes: &mut Strikes,
+        links: &[LinkPlan],
+        end: Duration,
+    ) -> Vec<TimedFault> {
+        match spec {
+            FaultSpec::Cut(cut) => {
+                let lasts = self.lasting(strikes, cut.lasts);
+                let fault = |link| Fault::Cut { link, lasts };
+                self.of_link(strikes, cut.link.as_ref(), links, end, fault)
+            }
+            FaultSpec::Kill(kill) => {
+                let restart_after = kill.restart_after.map(Span::get);
+                if restart_after.is_none() && (kill.every.is_some() || kill.times.is_some()) {
+                    self.complain(
+                        &strikes.path,
+                        "a process that is killed again has to be started again between",
+                        "add `restart_after`",
+                    );
+                }
+                strikes.lasts = restart_after.unwrap_or_default();
+                let silent = kill.silent;
+                let fault = |node| Fault::Kill { node, restart_after, silent };
+                self.of_node(strikes, &kill.node, None, end, fault)
+            }
+            FaultSpec::Pause(pause) => {
+                let lasts = self.lasting(strikes, pause.lasts);
+                let fault = |node| Fault::Pause { node, lasts };
+                self.of_node(strikes, &pause.node, None, end, fault)
+            }
+            FaultSpec::Blackhole(hole) => {
+                let lasts = self.lasting(strikes, hole.lasts);
+                let up = hole.direction != Direction::Down;
+                let down = hole.direction != Direction::Up;
+                let fault = |link| Fault::Blackhole { link, up, down, lasts };
+                self.of_link(strikes, hole.link.as_ref(), links, end, fault)
+            }
+            FaultSpec::HalfOpen(half) => {
+                let fault = |link| Fault::HalfOpen { link };
+                self.of_link(strikes, half.link.as_ref(), links, end, fault)
+            }
+            FaultSpec::Corrupt(corrupt) => {
+                let up = corrupt.direction == OneWay::Up;
+                let fault = |link| Fault::Corrupt { link, up };
+                self.of_link(strikes, corrupt.link.as_ref(), links, end, fault)
+            }
+            FaultSpec::Slip(slip) => {
+                let fault = |node| Fault::Slip { node, store: slip.store.clone() };
+                self.of_node(strikes, &slip.node, Some(&slip.store), end, fault)
+            }
+            FaultSpec::Fail(fail) => {
+                let fault = |node| Fault::Fail { node, store: fail.store.clone() };
+                self.of_node(strikes, &fail.node, Some(&fail.store), end, fault)
+            }
+        }
+    }
+
+    /// Notes how long a fault lasts, and complains if that is no time at all.
+    fn lasting(&mut self, strikes: &mut Strikes, lasts: Span) -> Duration {
+        self.above_zero(&format!("{}.for", strikes.path), lasts);
+        strikes.lasts = lasts.get();
+        strikes.lasts
+    }
+
+    /// The strikes of a fault of a node, or of a store there.
+    fn of_node(
+        &mut self,
+        strikes: &mut Strikes,
+        node: &str,
+        store: Option<&str>,
+        end: Duration,
+        fault: impl Fn(NodeId) -> Fault,
+    ) -> Vec<TimedFault> {
+        let node = self.node(&format!("{}.node", strikes.path), node);
+        if let Some(store) = store {
+            self.store_at(&format!("{}.store", strikes.path), store, node);
+        }
+        let instants = self.instants(strikes, end);
+        let Some(node) = node else { return Vec::new() };
+        instants.into_iter().map(|at| TimedFault { at, fault: fault(node) }).collect()
+    }
+
+    /// The strikes of a fault of a link: the one that is named, or one drawn each time.
+    fn of_link(
+        &mut self,
+        strikes: &mut Strikes,
+        link: Option<&LinkRef>,
+        links: &[LinkPlan],
+        end: Duration,
+        fault: impl Fn(usize) -> Fault,
+    ) -> Vec<TimedFault> {
+        let candidates = self.candidates(&strikes.path, link, links);
+        let instants = self.instants(strikes, end);
+        if candidates.is_empty() {
+            return Vec::new();
+        }
+        let mut struck = |at| {
+            let link = candidates[strikes.draws.pick(candidates.len())];
+            TimedFault { at, fault: fault(link) }
+        };
+        instants.into_iter().map(&mut struck).collect()
+    }
+
+    /// Complains where a replica is to go wrong that is the root, whose state is the right one.
+    fn no_root(
+        &mut self,
+        path: &str,
+        slip: &SlipSpec,
+        struck: &[TimedFault],
+        topology: &Topology,
+        events: &[TimedEvent],
+    ) {
+        let is_root = |struck: &TimedFault| {
+            let before = events.iter().rev().find(|event| event.at <= struck.at);
+            let topology = before.map_or(topology, |event| &event.topology);
+            topology
+                .trees_of(&slip.store)
+                .iter()
+                .any(|tree| matches!(&struck.fault, Fault::Slip { node, .. } if *node == tree.root))
+        };
+        if struck.iter().any(is_root) {
+            let message = format!(
+                "`{}` is a root of the store `{}` then: what it holds is right by definition",
+                slip.node, slip.store
+            );
+            self.complain(&format!("{path}.node"), message, "name a node that another one feeds");
+        }
+    }
+
+    /// The links that a fault may be of.
+    fn candidates(&mut self, path: &str, link: Option<&LinkRef>, links: &[LinkPlan]) -> Vec<usize> {
         match link {
             Some(link) => self.link(&format!("{path}.link"), link, links).into_iter().collect(),
             None if self.scenario.links.is_empty() => {
-                self.complain(path, "there is no link to cut", "add one under `links`");
+                self.complain(path, "there is no link to break", "add one under `links`");
                 Vec::new()
             }
             None => links.iter().map(|link| link.index).collect(),
@@ -83,13 +196,9 @@ impl Resolver<'_> {
     }
 
     /// When a fault strikes; each time is over before the next, and before the run's end.
-    fn instants(
-        &mut self,
-        path: &str,
-        when: &When,
-        end: Duration,
-        draws: &mut Draws,
-    ) -> Vec<Duration> {
+    fn instants(&mut self, strikes: &mut Strikes, end: Duration) -> Vec<Duration> {
+        let Strikes { path, when, lasts, draws } = strikes;
+        let (path, lasts) = (path.as_str(), *lasts);
         if end.is_zero() {
             return Vec::new(); // the phases are wrong, and have been complained about
         }
@@ -117,9 +226,9 @@ impl Resolver<'_> {
                 Vec::new()
             }
             (at, Some(every), times) => {
-                self.repeated(path, at.unwrap_or(every).get(), every, times, when.lasts, end)
+                self.repeated(path, at.unwrap_or(every).get(), every, times, lasts, end)
             }
-            (None, None, Some(times)) => self.drawn(path, times, when.lasts, end, draws),
+            (None, None, Some(times)) => self.drawn(path, times, lasts, end, draws),
         }
     }
 

@@ -149,7 +149,7 @@ impl Resolver<'_> {
     }
 
     /// Attaches one more client, unless that gives it a second server or closes a loop.
-    pub(super) fn attach(
+    fn attach(
         &mut self,
         path: &str,
         client: NodeId,
@@ -177,19 +177,28 @@ impl Resolver<'_> {
         }
         attached.push((client, link.index));
         for store in &link.stores {
-            let Some(nodes) = looped(&upstreams(store, &self.nodes, links, attached)) else {
-                continue;
-            };
-            attached.pop();
-            let name = |node: &NodeId| format!("`{}`", self.nodes[node.index()].name);
-            let way: Vec<String> = nodes.iter().chain(nodes.first()).map(name).collect();
-            let message = format!(
-                "this closes a loop in the store `{store}`: {}",
-                way.join(", which is fed by ")
-            );
-            self.complain(path, message, "a store needs one node that nobody feeds");
-            return;
+            if let Some(message) = self.loop_in(store, links, attached) {
+                attached.pop();
+                self.complain(path, message, "a store needs one node that nobody feeds");
+                return;
+            }
         }
+    }
+
+    /// The way around a loop in a store, if there is one.
+    pub(super) fn loop_in(
+        &self,
+        store: &str,
+        links: &[LinkPlan],
+        attached: &[(NodeId, usize)],
+    ) -> Option<String> {
+        let nodes = looped(&upstreams(store, &self.nodes, links, attached))?;
+        let name = |node: &NodeId| format!("`{}`", self.nodes[node.index()].name);
+        let way: Vec<String> = nodes.iter().chain(nodes.first()).map(name).collect();
+        Some(format!(
+            "this closes a loop in the store `{store}`: {}",
+            way.join(", which is fed by ")
+        ))
     }
 
     pub(super) fn mirrors(&mut self) -> Vec<MirrorPlan> {

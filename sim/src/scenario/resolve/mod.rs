@@ -2,7 +2,7 @@
 //!
 //! Each file takes one part of a scenario: `nodes` the stores and clusters, `links` who feeds
 //! whom, `timeline` phases and events, `faults` what breaks, `checks` what is watched and
-//! expected. All of them complain through one [`Resolver`], which knows where in the file a path
+//! expected, `virtual_time` the settings of a run in virtual time. All of them complain through one [`Resolver`], which knows where in the file a path
 //! stands, and go on, so that everything that is wrong comes out at once.
 
 mod checks;
@@ -10,6 +10,7 @@ mod faults;
 mod links;
 mod nodes;
 mod timeline;
+mod virtual_time;
 
 use std::collections::BTreeMap;
 
@@ -36,9 +37,10 @@ pub(super) fn resolve(
     let phases = resolver.phases();
     let end = phases.last().map(PhasePlan::end).unwrap_or_default();
     let events = resolver.events(&links, attached, end);
-    let faults = resolver.faults(&links, end);
+    let faults = resolver.faults(&links, &topology, &events, end);
     let observe = resolver.observations();
     let expect = resolver.expectations();
+    let virtual_time = resolver.virtual_time();
     if !resolver.problems.is_empty() {
         return Err(resolver.problems);
     }
@@ -55,6 +57,7 @@ pub(super) fn resolve(
         events,
         observe,
         expect,
+        virtual_time,
     })
 }
 

@@ -46,6 +46,7 @@ impl Resolver<'_> {
                 size_bytes: spec.size.map(|size| size.0),
                 resync: spec.resync.unwrap_or_default(),
                 log_bytes: spec.log_bytes.map(|size| size.0),
+                backup_every: spec.backup.map(|backup| backup.every_actions),
             };
             stores.insert(name.clone(), plan);
         }

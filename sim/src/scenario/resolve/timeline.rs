@@ -1,5 +1,6 @@
 //! Phases, one after the other, and what is made to happen in their midst.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Resolver;
@@ -7,7 +8,7 @@ use crate::scenario::model::{Arrival, LoadSpec};
 use crate::scenario::plan::{Event, LinkPlan, LoadPlan, NodeId, PhasePlan, TimedEvent};
 use crate::scenario::quantity::Span;
 use crate::scenario::reducers;
-use crate::scenario::topology::Topology;
+use crate::scenario::topology::{Topology, Upstream, upstreams};
 
 /// The longest that a scenario runs: long enough for any soak, short enough to add up.
 const RUN_MAX: Duration = Duration::from_secs(366 * 86_400);
@@ -40,7 +41,7 @@ impl Resolver<'_> {
             }
             let mut load = Vec::new();
             for (index, spec) in spec.load.iter().enumerate() {
-                load.extend(self.load(&format!("{path}.load.{index}"), spec, stream));
+                load.extend(self.load(&format!("{path}.load.{index}"), spec, stream, duration));
                 stream += 1;
             }
             phases.push(PhasePlan { name: spec.name.clone(), start, duration, load });
@@ -49,7 +50,13 @@ impl Resolver<'_> {
         phases
     }
 
-    fn load(&mut self, path: &str, spec: &LoadSpec, stream: u64) -> Option<LoadPlan> {
+    fn load(
+        &mut self,
+        path: &str,
+        spec: &LoadSpec,
+        stream: u64,
+        length: Duration,
+    ) -> Option<LoadPlan> {
         let at = self.node(&format!("{path}.at"), &spec.at);
         if self.store_at(&format!("{path}.store"), &spec.store, at)
             && let Some(reducer) = reducers::find(&self.scenario.stores[&spec.store].reducer)
@@ -61,7 +68,7 @@ impl Resolver<'_> {
             }
             if spec.poison.is_some() && !reducer.poisonable {
                 let message = format!("actions of the reducer `{name}` cannot go wrong on purpose");
-                let help = "use `counter` or `map`, which can";
+                let help = "use `counter`, `map` or `probe`, which can";
                 self.complain(&format!("{path}.poison"), message, help);
             }
         }
@@ -70,6 +77,7 @@ impl Resolver<'_> {
             Arrival::Burst(burst) => {
                 self.above_zero(&format!("{path}.arrival.burst.every"), burst.every);
             }
+            Arrival::At(instants) => self.instants_in_order(path, instants, length),
             Arrival::Rate(_) | Arrival::Poisson(_) | Arrival::Ramp(_) | Arrival::Closed(_) => {}
         }
         Some(LoadPlan {
@@ -80,6 +88,30 @@ impl Resolver<'_> {
             payload_bytes: spec.payload.map(|size| size.0),
             poison: spec.poison.unwrap_or_default(),
         })
+    }
+
+    /// Complains of instants that are none, out of order, or not within their phase.
+    fn instants_in_order(&mut self, path: &str, instants: &[Span], length: Duration) {
+        let path = format!("{path}.arrival.at");
+        if instants.is_empty() {
+            let help = "write for example `at: [10ms, 12.5ms]`, or remove the load";
+            self.complain(&path, "names no instant", help);
+        }
+        for (index, two) in instants.windows(2).enumerate() {
+            if two[1] < two[0] {
+                let message = format!("{} comes after {}, which is later", two[1], two[0]);
+                self.complain(&format!("{path}.{}", index + 1), message, "put them in order");
+                return;
+            }
+        }
+        if let Some(last) = instants.last().filter(|last| last.get() >= length)
+            && !length.is_zero()
+        {
+            let message = format!("{last} is after the phase's end, at {}", Span(length));
+            let help =
+                "instants count from the phase's start: make it earlier, or the phase longer";
+            self.complain(&format!("{path}.{}", instants.len() - 1), message, help);
+        }
     }
 
     /// Complains of a length of time that is zero.
@@ -100,6 +132,8 @@ impl Resolver<'_> {
         let mut order: Vec<usize> = (0..scenario.events.len()).collect();
         order.sort_by_key(|&index| scenario.events[index].at);
         let mut events = Vec::new();
+        // The loops that are closed, by store: where, and how.
+        let mut loops = BTreeMap::new();
         for index in order {
             let spec = &scenario.events[index];
             let path = format!("events.{index}");
@@ -123,14 +157,47 @@ impl Resolver<'_> {
             for store in &links[link].stores {
                 self.store_at(&client_path, store, Some(client));
             }
-            self.attach(&client_path, client, &links[link], links, &mut attached);
+            if let Some(problem) = self.is_client_of(client, &links[link], links, &attached) {
+                self.complain(&client_path, problem, "remove the event, or name another link");
+                continue;
+            }
+            attached.push((client, link));
+            for store in &links[link].stores {
+                match self.loop_in(store, links, &attached) {
+                    Some(message) => {
+                        loops.entry(store).or_insert_with(|| (client_path.clone(), message));
+                    }
+                    None => drop(loops.remove(store)),
+                }
+            }
             events.push(TimedEvent {
                 at: spec.at.get(),
                 event: Event::CreateClient { client, link },
                 topology: Topology::build(&self.nodes, links, &attached),
             });
         }
+        for (path, message) in loops.into_values() {
+            let help = "a store needs one node that nobody feeds: let a later event open the loop";
+            self.complain(&path, message, help);
+        }
         events
+    }
+
+    /// What is wrong where a client would move to the server that it is at.
+    fn is_client_of(
+        &self,
+        client: NodeId,
+        link: &LinkPlan,
+        links: &[LinkPlan],
+        attached: &[(NodeId, usize)],
+    ) -> Option<String> {
+        let stays = |store: &&String| {
+            let upstream = upstreams(store, &self.nodes, links, attached).get(&client).copied();
+            matches!(upstream, Some(Some(Upstream::Server { link: now, .. })) if now == link.index)
+        };
+        let store = link.stores.iter().find(stays)?;
+        let name = &self.nodes[client.index()].name;
+        Some(format!("`{name}` is a client of this link already, for the store `{store}`"))
     }
 
     /// Complains of an instant that the run never reaches.

@@ -1,21 +1,16 @@
-//! The scenario file as it is written: one type a section, field by field.
-//!
-//! These types say what may stand in a file and nothing about whether it makes sense: names are
-//! still text, and a link may still lead nowhere. [`Plan`](super::Plan) is what comes out once
-//! everything has been checked. Each type can be written back as YAML that reads the same.
+//! The whole file, and the sections that have no file of their own: stores, clusters, links,
+//! mirrors, events, what is watched and what is expected.
 
 use std::collections::BTreeMap;
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::quantity::{Rate, Size, Span};
-use super::spellings::{LinkRef, OneOrMany};
-
-/// The version of the file format that this program reads.
-pub const FORMAT_VERSION: u32 = 1;
+use super::{FaultSpec, PhaseSpec, VirtualTimeSpec};
+use crate::scenario::quantity::{Size, Span};
+use crate::scenario::spellings::{LinkRef, OneOrMany};
 
 /// A whole scenario file: clusters, the stores they share, the load on them, what breaks, what
 /// is watched and what has to hold.
@@ -51,6 +46,10 @@ pub struct Scenario {
     /// What is made to happen in the middle of the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<EventSpec>,
+    /// The network, the clocks and the protocol's settings of a run in virtual time. Only
+    /// `samestate simulate` reads it; `run` has a real network and the library's own settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub virtual_time: Option<VirtualTimeSpec>,
     /// What is sampled while the scenario runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub observe: Vec<ObserveSpec>,
@@ -67,9 +66,9 @@ pub struct Scenario {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StoreSpec {
-    /// The reducer's name: `ring`, `replace`, `counter`, `logger`, `document` or `map`.
+    /// The reducer's name: `ring`, `replace`, `counter`, `logger`, `document`, `map` or `probe`.
     pub reducer: String,
-    /// How big the state is (reducers `document` and `map`).
+    /// How big the state is (reducers `document`, `map` and `probe`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<Size>,
     /// How its nodes feed others, unless their cluster says otherwise; `snapshot` by default.
@@ -81,6 +80,18 @@ pub struct StoreSpec {
     /// How many bytes of recent actions each node that feeds others keeps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_bytes: Option<Size>,
+    /// What its sequencer keeps, so that it goes on from there once it is started again. Without
+    /// it, a sequencer that is killed begins with an empty store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupSpec>,
+}
+
+/// A sequencer's backup: its state, its version and the sessions of those who dispatch (A15).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BackupSpec {
+    /// It is made every so many actions.
+    pub every_actions: NonZeroU64,
 }
 
 /// What a link carries (A12).
@@ -168,160 +179,14 @@ pub struct MirrorSpec {
     pub to: String,
 }
 
-/// A stretch of the run with one load.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PhaseSpec {
-    /// What `expect` and the report call it.
-    pub name: String,
-    /// How long it lasts.
-    pub duration: Span,
-    /// Keeps its length when `--duration` rescales the others.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub fixed: bool,
-    /// Who dispatches what; nothing, for a phase of rest.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub load: Vec<LoadSpec>,
-}
-
-/// A node that dispatches into a store.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LoadSpec {
-    /// The node.
-    pub at: String,
-    /// The store.
-    pub store: String,
-    /// When it dispatches.
-    pub arrival: Arrival,
-    /// How many bytes each action carries, for reducers whose actions carry any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub payload: Option<Size>,
-    /// Which of the actions go wrong on purpose.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub poison: Option<PoisonSpec>,
-}
-
-/// Actions that go wrong on purpose, for reducers that know how.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PoisonSpec {
-    /// Every so many actions one that the reducer rejects.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reject_every: Option<NonZeroU32>,
-    /// Every so many actions one that makes the reducer panic.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub panic_every: Option<NonZeroU32>,
-}
-
-/// When dispatches are made. All but `closed` are open loops: the intended instants do not wait
-/// for answers, and begin at an offset drawn from the seed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Arrival {
-    /// One dispatch each so much time.
-    Every(Span),
-    /// So many a second, evenly spaced.
-    Rate(Rate),
-    /// So many a second on average, at random and independent of each other.
-    Poisson(Rate),
-    /// Several at one instant, again and again.
-    Burst(Burst),
-    /// A rate that goes evenly from one to another over the phase.
-    Ramp(Ramp),
-    /// As fast as answers come, with so many under way at once.
-    Closed(Closed),
-}
-
-/// Several dispatches at one instant, again and again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Burst {
-    /// How many at once.
-    pub of: NonZeroU32,
-    /// The time from one burst to the next.
-    pub every: Span,
-}
-
-/// A rate that goes evenly from one to another over the phase.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Ramp {
-    /// The rate at the phase's start.
-    pub from: Rate,
-    /// The rate at the phase's end.
-    pub to: Rate,
-}
-
-/// As fast as answers come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Closed {
-    /// How many dispatches are under way at once.
-    pub in_flight: NonZeroU32,
-}
-
-/// Something that is broken on purpose.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum FaultSpec {
-    /// The connections of a link are cut, and refused for a while.
-    Cut(CutSpec),
-    /// A process is killed with `kill -9`, and started again after a while.
-    Kill(KillSpec),
-}
-
-/// The connections of a link are cut, and refused for a while.
-///
-/// `at` alone: once. `every`: again and again from `at` (or one period in), `times` at most.
-/// `times` alone: at that many instants drawn from the seed, spread over the run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CutSpec {
-    /// The link; without it, one is drawn from the seed each time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub link: Option<LinkRef>,
-    /// When, from the run's start.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at: Option<Span>,
-    /// The time from one to the next.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub every: Option<Span>,
-    /// How often in all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub times: Option<NonZeroU32>,
-    /// How long the link stays down.
-    #[serde(rename = "for")]
-    pub lasts: Span,
-}
-
-/// A process is killed with `kill -9`; `at`, `every` and `times` as for a cut.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct KillSpec {
-    /// The node.
-    pub node: String,
-    /// When, from the run's start.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at: Option<Span>,
-    /// The time from one to the next.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub every: Option<Span>,
-    /// How often in all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub times: Option<NonZeroU32>,
-    /// How long until it is started again; never, without it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub restart_after: Option<Span>,
-}
-
 /// Something made to happen at an instant: exactly one kind of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EventSpec {
     /// When, from the run's start.
     pub at: Span,
-    /// A node becomes the client of a link's server.
+    /// A node becomes the client of a link's server: it joins late, leaves its master, or moves
+    /// from another server (the last only in virtual time).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub create_client: Option<CreateClientSpec>,
 }
@@ -408,8 +273,4 @@ pub enum Role {
     Server,
     /// It gets actions from its server and sends it dispatches.
     Client,
-}
-
-fn is_false(value: &bool) -> bool {
-    !value
 }

@@ -1,0 +1,63 @@
+//! What a scenario may ask for that real processes cannot be made to do.
+
+use crate::scenario::{Event, Fault, Plan, TimedEvent, Topology, Upstream};
+
+/// What in a plan `run` cannot do, a line each; empty for a plan that it can run.
+///
+/// It is asked before anything is started: a run that leaves out part of its scenario would claim
+/// more than it tried.
+pub fn beyond_run(plan: &Plan) -> Vec<String> {
+    let mut beyond = Vec::new();
+    for store in plan.stores.values().filter(|store| store.backup_every.is_some()) {
+        beyond.push(format!("the store `{}` has a `backup`, which is not made there", store.name));
+    }
+    for timed in &plan.faults {
+        if let Some(why) = why_not(&timed.fault) {
+            let line = format!("the fault `{}` {why}", timed.fault.kind());
+            if !beyond.contains(&line) {
+                beyond.push(line);
+            }
+        }
+    }
+    let mut before = &plan.topology;
+    for event in &plan.events {
+        beyond.extend(beyond_event(plan, before, event));
+        before = &event.topology;
+    }
+    beyond
+}
+
+fn why_not(fault: &Fault) -> Option<&'static str> {
+    match fault {
+        Fault::Cut { .. } | Fault::Kill { silent: false, .. } => None,
+        Fault::Kill { silent: true, .. } => Some(
+            "with `silent` needs a machine that loses its power: the system closes the links \
+                  of a process that it kills",
+        ),
+        Fault::Pause { .. } => Some("needs clocks that stand still with a process"),
+        Fault::Blackhole { .. } | Fault::HalfOpen { .. } | Fault::Corrupt { .. } => {
+            Some("needs a network that loses bytes, and TCP mends what is lost")
+        }
+        Fault::Slip { .. } | Fault::Fail { .. } => Some("needs a reducer that is tampered with"),
+    }
+}
+
+/// What the library refuses: a client that moves, and a loop.
+fn beyond_event(plan: &Plan, before: &Topology, event: &TimedEvent) -> Option<String> {
+    let Event::CreateClient { client, link } = &event.event;
+    let name = &plan.node(*client).name;
+    let stores = &plan.links[*link].stores;
+    let moves = |store: &&String| {
+        let member = before.replica(store, *client).map(|(_, member)| member.upstream);
+        // Of a node in a loop only this is known: it has a server.
+        member.is_none_or(|upstream| matches!(upstream, Some(Upstream::Server { .. })))
+    };
+    if let Some(store) = stores.iter().find(moves) {
+        return Some(format!(
+            "the event moves `{name}` from one server of the store `{store}` to another, and a \
+             running store stays with its first"
+        ));
+    }
+    let looped = stores.iter().find(|store| event.topology.replica(store, *client).is_none())?;
+    Some(format!("the event closes a loop in the store `{looped}` at `{name}`"))
+}

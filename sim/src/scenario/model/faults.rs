@@ -1,0 +1,291 @@
+//! What is broken on purpose, and when.
+
+use std::num::NonZeroU32;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::is_false;
+use crate::scenario::quantity::Span;
+use crate::scenario::spellings::LinkRef;
+
+/// Something that is broken on purpose. `run` cuts and kills; `simulate` does all of them.
+///
+/// `at` alone: once. `every`: again and again from `at` (or one period in), `times` at most.
+/// `times` alone: at that many instants drawn from the seed, spread over the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultSpec {
+    /// The connections of a link are cut, and refused for a while.
+    Cut(CutSpec),
+    /// A process is killed with `kill -9`, and started again after a while.
+    Kill(KillSpec),
+    /// A process stands still for a while, as by `SIGSTOP` and `SIGCONT`.
+    Pause(PauseSpec),
+    /// Nothing arrives over a link for a while, and all of it later.
+    Blackhole(BlackholeSpec),
+    /// Nothing arrives any more over a link's connections, and neither end is told.
+    HalfOpen(HalfOpenSpec),
+    /// A bit of what arrives next over a link is flipped.
+    Corrupt(CorruptSpec),
+    /// A replica applies the next action twice, and nobody notices.
+    Slip(SlipSpec),
+    /// The reducer panics at the next action, at one replica only.
+    Fail(FailSpec),
+}
+
+/// When a fault strikes, as written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::scenario) struct When {
+    pub(in crate::scenario) at: Option<Span>,
+    pub(in crate::scenario) every: Option<Span>,
+    pub(in crate::scenario) times: Option<NonZeroU32>,
+}
+
+/// The same expression over whichever kind of fault it is.
+macro_rules! of_each {
+    ($fault:expr, $spec:ident => $value:expr) => {
+        match $fault {
+            FaultSpec::Cut($spec) => $value,
+            FaultSpec::Kill($spec) => $value,
+            FaultSpec::Pause($spec) => $value,
+            FaultSpec::Blackhole($spec) => $value,
+            FaultSpec::HalfOpen($spec) => $value,
+            FaultSpec::Corrupt($spec) => $value,
+            FaultSpec::Slip($spec) => $value,
+            FaultSpec::Fail($spec) => $value,
+        }
+    };
+}
+
+impl FaultSpec {
+    /// Its key in a file.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Cut(_) => "cut",
+            Self::Kill(_) => "kill",
+            Self::Pause(_) => "pause",
+            Self::Blackhole(_) => "blackhole",
+            Self::HalfOpen(_) => "half_open",
+            Self::Corrupt(_) => "corrupt",
+            Self::Slip(_) => "slip",
+            Self::Fail(_) => "fail",
+        }
+    }
+
+    pub(in crate::scenario) fn when(&self) -> When {
+        of_each!(self, spec => When { at: spec.at, every: spec.every, times: spec.times })
+    }
+
+    pub(in crate::scenario) fn at_mut(&mut self) -> &mut Option<Span> {
+        of_each!(self, spec => &mut spec.at)
+    }
+
+    pub(in crate::scenario) fn every_mut(&mut self) -> &mut Option<Span> {
+        of_each!(self, spec => &mut spec.every)
+    }
+
+    /// How long it lasts; `None` for what has no end, or none in the file.
+    pub(in crate::scenario) fn lasts_mut(&mut self) -> Option<&mut Span> {
+        match self {
+            Self::Cut(cut) => Some(&mut cut.lasts),
+            Self::Kill(kill) => kill.restart_after.as_mut(),
+            Self::Pause(pause) => Some(&mut pause.lasts),
+            Self::Blackhole(hole) => Some(&mut hole.lasts),
+            Self::HalfOpen(_) | Self::Corrupt(_) | Self::Slip(_) | Self::Fail(_) => None,
+        }
+    }
+}
+
+/// The connections of a link are cut, and refused for a while.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CutSpec {
+    /// The link; without it, one is drawn from the seed each time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkRef>,
+    /// When, from the run's start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Span>,
+    /// The time from one to the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Span>,
+    /// How often in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<NonZeroU32>,
+    /// How long the link stays down.
+    #[serde(rename = "for")]
+    pub lasts: Span,
+}
+
+/// A process is killed with `kill -9`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KillSpec {
+    /// The node.
+    pub node: String,
+    /// When, from the run's start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Span>,
+    /// The time from one to the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Span>,
+    /// How often in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<NonZeroU32>,
+    /// How long until it is started again; never, without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart_after: Option<Span>,
+    /// Its peers are not told, as when a machine loses its power.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub silent: bool,
+}
+
+/// A process stands still for a while.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PauseSpec {
+    /// The node.
+    pub node: String,
+    /// When, from the run's start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Span>,
+    /// The time from one to the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Span>,
+    /// How often in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<NonZeroU32>,
+    /// How long it stands still.
+    #[serde(rename = "for")]
+    pub lasts: Span,
+}
+
+/// Nothing arrives over a link for a while, and all of it later.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BlackholeSpec {
+    /// The link; without it, one is drawn from the seed each time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkRef>,
+    /// When, from the run's start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Span>,
+    /// The time from one to the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Span>,
+    /// How often in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<NonZeroU32>,
+    /// How long.
+    #[serde(rename = "for")]
+    pub lasts: Span,
+    /// Which way; both by default.
+    #[serde(default, skip_serializing_if = "Direction::is_both")]
+    pub direction: Direction,
+}
+
+/// Which way over a link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// From the clients to the server.
+    Up,
+    /// From the server to the clients.
+    Down,
+    /// Both ways.
+    #[default]
+    Both,
+}
+
+impl Direction {
+    fn is_both(&self) -> bool {
+        *self == Self::Both
+    }
+}
+
+/// Nothing arrives any more over a link's connections, and neither end is told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HalfOpenSpec {
+    /// The link; without it, one is drawn from the seed each time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkRef>,
+    /// When, from the run's start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Span>,
+    /// The time from one to the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Span>,
+    /// How often in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<NonZeroU32>,
+}
+
+/// A bit of what arrives next over a link is flipped.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CorruptSpec {
+    /// The link; without it, one is drawn from the seed each time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkRef>,
+    /// When, from the run's start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Span>,
+    /// The time from one to the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Span>,
+    /// How often in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<NonZeroU32>,
+    /// Which way.
+    pub direction: OneWay,
+}
+
+/// One way over a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OneWay {
+    /// From the clients to the server.
+    Up,
+    /// From the server to the clients.
+    Down,
+}
+
+/// A replica applies the next action twice, and nobody notices.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SlipSpec {
+    /// The node; it must not be the store's root.
+    pub node: String,
+    /// The store.
+    pub store: String,
+    /// When, from the run's start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Span>,
+    /// The time from one to the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Span>,
+    /// How often in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<NonZeroU32>,
+}
+
+/// The reducer panics at the next action, at one replica only.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FailSpec {
+    /// The node.
+    pub node: String,
+    /// The store.
+    pub store: String,
+    /// When, from the run's start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Span>,
+    /// The time from one to the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Span>,
+    /// How often in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<NonZeroU32>,
+}
