@@ -2,10 +2,14 @@
 //!
 //! What comes in has passed validation; what is promised is that the parts fit:
 //! a [`NodeId`] is a position in [`Plan::nodes`], a link's number one in [`Plan::links`], every
-//! store named is in [`Plan::stores`], and no store's links form a loop. A plan holds nothing
-//! that needs a file or a clock, so that it can be sent to another process as it is.
+//! store named is in [`Plan::stores`], and no store's links form a loop, unless an
+//! event closes one for a while. A plan holds nothing that needs a file or a clock, so that it can
+//! be sent to another process as it is.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod faults;
+mod virtual_time;
+
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -15,6 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use super::model::{Arrival, Mode, PoisonSpec, Resync, Role};
 use super::topology::Topology;
+pub use faults::{Fault, TimedFault};
+pub use virtual_time::VirtualTimePlan;
 
 /// A node: its position in [`Plan::nodes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -208,97 +214,6 @@ pub struct LoadPlan {
     pub poison: PoisonSpec,
 }
 
-/// A fault at its instant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TimedFault {
-    /// When, from the run's start.
-    pub at: Duration,
-    /// What is broken.
-    pub fault: Fault,
-}
-
-/// What is broken. What strikes a link strikes all of its connections.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Fault {
-    /// All connections of a link are cut, and refused for a while.
-    Cut {
-        /// The link's position in [`Plan::links`].
-        link: usize,
-        /// How long it stays down.
-        lasts: Duration,
-    },
-    /// A process is killed.
-    Kill {
-        /// The node.
-        node: NodeId,
-        /// How long until it is started again; never, if `None`.
-        restart_after: Option<Duration>,
-        /// Its peers are not told.
-        silent: bool,
-    },
-    /// A process stands still for a while.
-    Pause {
-        /// The node.
-        node: NodeId,
-        /// How long.
-        lasts: Duration,
-    },
-    /// Nothing arrives over a link for a while, and all of it later.
-    Blackhole {
-        /// The link's position in [`Plan::links`].
-        link: usize,
-        /// Nothing arrives at the server.
-        up: bool,
-        /// Nothing arrives at the clients.
-        down: bool,
-        /// How long.
-        lasts: Duration,
-    },
-    /// Nothing arrives any more over a link's connections, and neither end is told.
-    HalfOpen {
-        /// The link's position in [`Plan::links`].
-        link: usize,
-    },
-    /// A bit of what arrives next over a link is flipped.
-    Corrupt {
-        /// The link's position in [`Plan::links`].
-        link: usize,
-        /// Of what arrives at the server; otherwise, at the clients.
-        up: bool,
-    },
-    /// A replica that is no root applies the next action twice, and nobody notices.
-    Slip {
-        /// The node.
-        node: NodeId,
-        /// The store.
-        store: String,
-    },
-    /// The reducer panics at the next action, at one replica only.
-    Fail {
-        /// The node.
-        node: NodeId,
-        /// The store.
-        store: String,
-    },
-}
-
-impl Fault {
-    /// Its key in a scenario file.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Cut { .. } => "cut",
-            Self::Kill { .. } => "kill",
-            Self::Pause { .. } => "pause",
-            Self::Blackhole { .. } => "blackhole",
-            Self::HalfOpen { .. } => "half_open",
-            Self::Corrupt { .. } => "corrupt",
-            Self::Slip { .. } => "slip",
-            Self::Fail { .. } => "fail",
-        }
-    }
-}
-
 /// An event at its instant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimedEvent {
@@ -385,61 +300,6 @@ pub struct MetricBound {
     pub node: Option<NodeId>,
     /// The phase it is narrowed to, as a position in [`Plan::phases`].
     pub phase: Option<usize>,
-}
-
-/// The network, the clocks and the protocol's settings of a run in virtual time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VirtualTimePlan {
-    /// How long a byte is under way at least.
-    pub latency: Duration,
-    /// How much longer at most.
-    pub jitter: Duration,
-    /// How many bytes a second one direction of a connection carries.
-    pub bandwidth_bytes_per_s: u64,
-    /// How many bytes one direction of a connection holds.
-    pub buffer_bytes: usize,
-    /// How many millionths each process's clock runs fast or slow at most.
-    pub clock_drift_ppm: u32,
-    /// How long a link may be idle before it says that it lives. Of this and what follows, `None`
-    /// stands for the library's default.
-    pub heartbeat: Option<Duration>,
-    /// How long a peer may be silent before its link is cut.
-    pub dead_after: Option<Duration>,
-    /// How long a link may stand still before it may fall off the log.
-    pub stall_grace: Option<Duration>,
-    /// How long a dispatch may take before its outcome is unknown.
-    pub dispatch_deadline: Option<Duration>,
-    /// How many dispatches a node may have under way.
-    pub window: Option<usize>,
-    /// How many bytes they may have together.
-    pub window_bytes: Option<usize>,
-    /// How many sessions a sequencer remembers.
-    pub sessions_max: Option<usize>,
-    /// How many actions subscribers may be behind.
-    pub events_max: Option<usize>,
-    /// The nodes whose subscribers take what they are told only now and then.
-    pub slow_subscribers: BTreeSet<NodeId>,
-}
-
-impl Default for VirtualTimePlan {
-    fn default() -> Self {
-        Self {
-            latency: Duration::from_micros(200),
-            jitter: Duration::from_micros(100),
-            bandwidth_bytes_per_s: 100_000_000,
-            buffer_bytes: 64 << 10,
-            clock_drift_ppm: 0,
-            heartbeat: None,
-            dead_after: None,
-            stall_grace: None,
-            dispatch_deadline: None,
-            window: None,
-            window_bytes: None,
-            sessions_max: None,
-            events_max: None,
-            slow_subscribers: BTreeSet::new(),
-        }
-    }
 }
 
 impl Plan {

@@ -1,0 +1,98 @@
+//! What is broken, at which instant.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::NodeId;
+
+/// A fault at its instant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimedFault {
+    /// When, from the run's start.
+    pub at: Duration,
+    /// What is broken.
+    pub fault: Fault,
+}
+
+/// What is broken. What strikes a link strikes all of its connections.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// All connections of a link are cut, and refused for a while.
+    Cut {
+        /// The link's position in [`Plan::links`].
+        link: usize,
+        /// How long it stays down.
+        lasts: Duration,
+    },
+    /// A process is killed.
+    Kill {
+        /// The node.
+        node: NodeId,
+        /// How long until it is started again; never, if `None`.
+        restart_after: Option<Duration>,
+        /// Its peers are not told.
+        silent: bool,
+    },
+    /// A process stands still for a while.
+    Pause {
+        /// The node.
+        node: NodeId,
+        /// How long.
+        lasts: Duration,
+    },
+    /// Nothing arrives over a link for a while, and all of it later.
+    Blackhole {
+        /// The link's position in [`Plan::links`].
+        link: usize,
+        /// Nothing arrives at the server.
+        up: bool,
+        /// Nothing arrives at the clients.
+        down: bool,
+        /// How long.
+        lasts: Duration,
+    },
+    /// Nothing arrives any more over a link's connections, and neither end is told.
+    HalfOpen {
+        /// The link's position in [`Plan::links`].
+        link: usize,
+    },
+    /// A bit of what arrives next over a link is flipped.
+    Corrupt {
+        /// The link's position in [`Plan::links`].
+        link: usize,
+        /// Of what arrives at the server; otherwise, at the clients.
+        up: bool,
+    },
+    /// A replica that is no root applies the next action twice, and nobody notices.
+    Slip {
+        /// The node.
+        node: NodeId,
+        /// The store.
+        store: String,
+    },
+    /// The reducer panics at the next action, at one replica only.
+    Fail {
+        /// The node.
+        node: NodeId,
+        /// The store.
+        store: String,
+    },
+}
+
+impl Fault {
+    /// Its key in a scenario file.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Cut { .. } => "cut",
+            Self::Kill { .. } => "kill",
+            Self::Pause { .. } => "pause",
+            Self::Blackhole { .. } => "blackhole",
+            Self::HalfOpen { .. } => "half_open",
+            Self::Corrupt { .. } => "corrupt",
+            Self::Slip { .. } => "slip",
+            Self::Fail { .. } => "fail",
+        }
+    }
+}
