@@ -110,6 +110,9 @@ impl Span {
 }
 
 impl Rate {
+    /// One event a second.
+    pub const ONE_PER_SECOND: Self = Self(1.0);
+
     /// A rate of `per_second` events a second; `None` unless that is finite and above zero.
     pub fn per_second(per_second: f64) -> Option<Self> {
         (per_second.is_finite() && per_second > 0.0).then_some(Self(per_second))

@@ -13,12 +13,14 @@
 //! | `fault` | what can go wrong, as values |
 //! | `world` | nodes and connections, and the loop |
 //! | `check` | I1-I7 and I10, after every step |
+//! | [`draw`] | what a seed of the swarm draws: a whole scenario file |
 //! | `swarm` | what a seed draws: a topology, settings, a load, faults |
 //! | `run` | a seed, run: an outcome, or a violation with its trace |
 //! | `trace` | what happened last, for people |
 
 mod check;
 mod dice;
+pub mod draw;
 mod fault;
 mod heap;
 mod machine;

@@ -73,6 +73,13 @@ impl FaultSpec {
         }
     }
 
+    /// When it strikes for the first time, if the file says so; where it does not, the instants are
+    /// drawn from the seed.
+    pub fn first_at(&self) -> Option<Span> {
+        let when = self.when();
+        when.at.or(when.every)
+    }
+
     pub(in crate::scenario) fn when(&self) -> When {
         of_each!(self, spec => When { at: spec.at, every: spec.every, times: spec.times })
     }

@@ -1,0 +1,211 @@
+//! What breaks: a few kinds a seed, so that none drowns another.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use super::shape::{NamedStore, Shape};
+use crate::scenario::{
+    BlackholeSpec, CorruptSpec, CutSpec, Direction, FailSpec, FaultSpec, HalfOpenSpec, KillSpec,
+    LinkRef, OneWay, PauseSpec, Resync, SlipSpec, Span,
+};
+use crate::virtual_time::dice::Dice;
+
+/// A kind of thing that happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Cut,
+    /// Any process.
+    Kill,
+    /// The process of a root.
+    Behead,
+    Pause,
+    Blackhole,
+    HalfOpen,
+    Corrupt,
+    Slip,
+    Fail,
+    /// A client moves: an event, and not a fault.
+    Move,
+}
+
+const KINDS: &[Kind] = &[
+    Kind::Cut,
+    Kind::Cut,
+    Kind::Kill,
+    Kind::Behead,
+    Kind::Pause,
+    Kind::Blackhole,
+    Kind::HalfOpen,
+    Kind::Corrupt,
+    Kind::Slip,
+    Kind::Fail,
+    Kind::Move,
+];
+
+/// How much goes wrong in a seed, and in which ways.
+pub(super) struct Plague {
+    strikes: Vec<Kind>,
+    /// How many clients move.
+    pub(super) moves: usize,
+}
+
+impl Plague {
+    pub(super) fn draw(dice: &mut Dice, shape: &Shape, stores: &[NamedStore]) -> Self {
+        let has_links = !shape.links.is_empty();
+        let verifies = |(_, store): &NamedStore| matches!(store.resync, Some(Resync::Verify(_)));
+        let possible = |kind: &Kind| match kind {
+            Kind::Cut | Kind::Blackhole | Kind::HalfOpen | Kind::Corrupt | Kind::Move => has_links,
+            Kind::Slip => shape.nodes.len() > 1 && stores.iter().any(verifies),
+            Kind::Fail => shape.nodes.len() > 1,
+            Kind::Kill | Kind::Behead | Kind::Pause => true,
+        };
+        let possible: Vec<Kind> = KINDS.iter().copied().filter(possible).collect();
+        let kinds: Vec<Kind> = (0..dice.within(1, 4)).map(|_| dice.one_of(&possible)).collect();
+        let count = if dice.percent(10) { 0 } else { dice.within(1, 12) };
+        let all: Vec<Kind> = (0..count).map(|_| dice.one_of(&kinds)).collect();
+        let moves = all.iter().filter(|kind| **kind == Kind::Move).count();
+        Self { strikes: all.into_iter().filter(|kind| *kind != Kind::Move).collect(), moves }
+    }
+}
+
+/// The faults, in the order of their instants. `shape` is the one at the start, once late clients
+/// have been taken out of it.
+pub(super) fn draw(
+    dice: &mut Dice,
+    plague: &Plague,
+    shape: &Shape,
+    stores: &[NamedStore],
+    duration_us: u64,
+) -> Vec<FaultSpec> {
+    let mut drawer = Drawer { dice, shape, stores, duration_us, slipped: BTreeSet::new() };
+    let mut faults: Vec<FaultSpec> =
+        plague.strikes.iter().filter_map(|kind| drawer.fault(*kind)).collect();
+    faults.sort_by_key(FaultSpec::first_at);
+    faults
+}
+
+/// When a fault strikes.
+struct When {
+    at: Option<Span>,
+    times: Option<NonZeroU32>,
+    lasts: Span,
+}
+
+struct Drawer<'a> {
+    dice: &'a mut Dice,
+    shape: &'a Shape,
+    stores: &'a [NamedStore],
+    duration_us: u64,
+    /// A copy that goes wrong twice without a check between is given up: that has a test of its
+    /// own.
+    slipped: BTreeSet<usize>,
+}
+
+impl Drawer<'_> {
+    fn fault(&mut self, kind: Kind) -> Option<FaultSpec> {
+        let When { at, times, lasts } = self.when();
+        let every = None;
+        let fault = match kind {
+            Kind::Cut => FaultSpec::Cut(CutSpec { link: self.link()?, at, every, times, lasts }),
+            Kind::Kill | Kind::Behead => {
+                let roots = || {
+                    let of = |store: usize| self.shape.fed_nodes(store);
+                    let fed: BTreeSet<_> = (0..self.stores.len()).flat_map(of).collect();
+                    (0..self.shape.nodes.len()).filter(move |node| !fed.contains(node))
+                };
+                let mut nodes: Vec<usize> =
+                    if kind == Kind::Behead { roots().collect() } else { Vec::new() };
+                if nodes.is_empty() {
+                    nodes = (0..self.shape.nodes.len()).collect();
+                }
+                let node = self.dice.one_of(&nodes);
+                let node = self.name(node);
+                let silent = self.dice.percent(30);
+                let restart_after = Some(lasts);
+                FaultSpec::Kill(KillSpec { node, at, every, times, restart_after, silent })
+            }
+            Kind::Pause => {
+                let node = self.dice.pick(self.shape.nodes.len());
+                let node = self.name(node);
+                FaultSpec::Pause(PauseSpec { node, at, every, times, lasts })
+            }
+            Kind::Blackhole => {
+                let ways = [Direction::Up, Direction::Down, Direction::Both];
+                let (link, direction) = (self.link()?, self.dice.one_of(&ways));
+                FaultSpec::Blackhole(BlackholeSpec { link, at, every, times, lasts, direction })
+            }
+            Kind::HalfOpen => {
+                FaultSpec::HalfOpen(HalfOpenSpec { link: self.link()?, at, every, times })
+            }
+            Kind::Corrupt => {
+                let link = self.link()?;
+                let direction = self.dice.one_of(&[OneWay::Up, OneWay::Down]);
+                FaultSpec::Corrupt(CorruptSpec { link, at, every, times, direction })
+            }
+            Kind::Slip => {
+                let verify =
+                    |store: &usize| matches!(self.stores[*store].1.resync, Some(Resync::Verify(_)));
+                let stores: Vec<usize> = (0..self.stores.len()).filter(verify).collect();
+                let (node, store) = self.copy(&stores)?;
+                let first = self.slipped.insert(node);
+                let at = Some(at.unwrap_or_else(|| Span(self.instant())));
+                let (node, store) = (self.name(node), self.stores[store].0.clone());
+                first.then_some(())?;
+                FaultSpec::Slip(SlipSpec { node, store, at, every, times: None })
+            }
+            Kind::Fail => {
+                let stores: Vec<usize> = (0..self.stores.len()).collect();
+                let (node, store) = self.copy(&stores)?;
+                let (node, store) = (self.name(node), self.stores[store].0.clone());
+                FaultSpec::Fail(FailSpec { node, store, at, every, times })
+            }
+            Kind::Move => return None,
+        };
+        Some(fault)
+    }
+
+    /// Once for the most part, at times a few times drawn from the scenario's seed.
+    fn when(&mut self) -> When {
+        let lasts_us = self.dice.within(1_000, 700_000);
+        let at = Span(self.instant());
+        if !self.dice.percent(10) {
+            return When { at: Some(at), times: None, lasts: span_us(lasts_us) };
+        }
+        let times = self.dice.within(2, 4);
+        // Two must not overlap, nor reach beyond the end.
+        let lasts_us = lasts_us.min(self.duration_us / times / 2);
+        let times = NonZeroU32::new(times as u32);
+        When { at: None, times, lasts: span_us(lasts_us) }
+    }
+
+    fn instant(&mut self) -> Duration {
+        Duration::from_micros(self.dice.below(self.duration_us))
+    }
+
+    /// A link by name, or at times whichever is drawn when it strikes; `None` if there is no link.
+    #[expect(clippy::option_option, reason = "no link at all is not the same as any of them")]
+    fn link(&mut self) -> Option<Option<LinkRef>> {
+        let links = self.shape.links.len();
+        if links == 0 {
+            return None;
+        }
+        let named = LinkRef::Name(format!("link{}", self.dice.pick(links)));
+        Some((!self.dice.percent(10)).then_some(named))
+    }
+
+    /// A copy that is no root, of one of these stores.
+    fn copy(&mut self, stores: &[usize]) -> Option<(usize, usize)> {
+        let store = self.dice.one_of(stores);
+        let nodes = self.shape.fed_nodes(store);
+        (!nodes.is_empty()).then(|| (self.dice.one_of(&nodes), store))
+    }
+
+    fn name(&self, node: usize) -> String {
+        self.shape.nodes[node].name.clone()
+    }
+}
+
+fn span_us(micros: u64) -> Span {
+    Span(Duration::from_micros(micros))
+}

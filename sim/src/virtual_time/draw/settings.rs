@@ -1,0 +1,116 @@
+//! Stores, mirrors, the network, clocks, and the settings that all nodes have in common.
+
+use std::num::{NonZeroU32, NonZeroU64};
+
+use super::shape::{NamedStore, Shape};
+use crate::scenario::{
+    BackupSpec, MirrorSpec, Mode, Resync, Size, Span, StoreSpec, VirtualTimeSpec,
+};
+use crate::virtual_time::dice::Dice;
+
+/// The store that mirrors dispatch into.
+const MIRROR: &str = "mirror";
+
+/// One store for the most part, and of the reducer in which any slip shows.
+pub(super) fn stores(dice: &mut Dice) -> Vec<NamedStore> {
+    let count = if dice.percent(80) { 1 } else { dice.within(2, 3) };
+    let mirrored = dice.percent(10);
+    let own = if mirrored { count.min(2) } else { count };
+    let mut stores: Vec<_> =
+        (0..own).map(|index| (format!("s{index}"), store(dice, None))).collect();
+    if mirrored {
+        stores.push((MIRROR.to_owned(), store(dice, Some("replace"))));
+    }
+    // In the order of their names, as in a file.
+    stores.sort_by(|left, right| left.0.cmp(&right.0));
+    stores
+}
+
+fn store(dice: &mut Dice, reducer: Option<&str>) -> StoreSpec {
+    let reducer = reducer.unwrap_or_else(|| match dice.below(100) {
+        0..80 => "probe",
+        80..85 => "ring",
+        85..90 => "map",
+        90..94 => "counter",
+        94..97 => "logger",
+        _ => "document",
+    });
+    let size = match reducer {
+        "probe" => dice.percent(15).then(|| Size(dice.within(1, 150_000))),
+        "map" | "document" => Some(Size(dice.within(1_000, 20_000))),
+        _ => None,
+    };
+    let resync = match dice.below(3) {
+        0 => Resync::Verify(nonzero(dice.within(1, 20))),
+        1 => Resync::Snapshot(nonzero(dice.within(1, 20))),
+        _ => Resync::Off,
+    };
+    let backup = dice
+        .percent(50)
+        .then(|| BackupSpec { every_actions: nonzero(dice.one_of(&[1, 1, 3, 10, 40])) });
+    StoreSpec {
+        reducer: reducer.to_owned(),
+        size,
+        mode: Some(Mode::Action),
+        resync: Some(resync),
+        log_bytes: Some(Size(dice.one_of(&[1 << 10, 4 << 10, 64 << 10, 1 << 20]))),
+        backup,
+    }
+}
+
+/// A node that mirrors, where there is a store to mirror into.
+pub(super) fn mirrors(dice: &mut Dice, shape: &Shape, stores: &[NamedStore]) -> Vec<MirrorSpec> {
+    if !stores.iter().any(|(name, _)| name == MIRROR) {
+        return Vec::new();
+    }
+    let at = shape.nodes[dice.pick(shape.nodes.len())].name.clone();
+    let from: Vec<&str> =
+        stores.iter().map(|(name, _)| name.as_str()).filter(|name| *name != MIRROR).collect();
+    vec![MirrorSpec { at, from: dice.one_of(&from).to_owned(), to: MIRROR.to_owned() }]
+}
+
+pub(super) fn virtual_time(
+    dice: &mut Dice,
+    shape: &Shape,
+    stores: &[NamedStore],
+) -> VirtualTimeSpec {
+    let heartbeat = dice.micros(30_000, 120_000);
+    let drift_ppm = match dice.below(10) {
+        0..6 => None,
+        6..9 => Some(dice.within(1, 200)),
+        _ => Some(dice.within(1, 20_000)),
+    };
+    // The opening of a document is one action, which has to fit.
+    let has_documents = stores.iter().any(|(_, store)| store.reducer == "document");
+    let slow = shape.nodes.iter().filter(|_| dice.percent(20)).map(|node| node.name.clone());
+    VirtualTimeSpec {
+        slow_subscribers: slow.collect(),
+        latency: Some(Span(dice.micros(20, 4_000))),
+        jitter: Some(Span(dice.micros(0, 3_000))),
+        // The longest frame passes well within the shortest deadline for dead peers.
+        bandwidth: Some(Size(dice.one_of(&[2_000_000, 20_000_000, 1_000_000_000]))),
+        buffer: Some(Size(dice.one_of(&[256, 2 << 10, 16 << 10, 128 << 10]))),
+        clock_drift_ppm: drift_ppm.map(|ppm| ppm as u32),
+        heartbeat: Some(Span(heartbeat)),
+        dead_after: Some(Span(heartbeat * dice.within(4, 8) as u32)),
+        stall_grace: Some(Span(dice.micros(5_000, 100_000))),
+        window: at_times(dice, 20, 1, 6),
+        window_bytes: at_times(dice, 20, 50, 2_000)
+            .filter(|_| !has_documents)
+            .map(|bytes| Size(u64::from(bytes.get()))),
+        dispatch_deadline: dice.percent(20).then(|| Span(dice.micros(1_000, 200_000))),
+        sessions: at_times(dice, 15, 1, 4),
+        events: at_times(dice, 15, 1, 5),
+    }
+}
+
+/// A number in `first..=last`, so often in a hundred.
+pub(super) fn at_times(dice: &mut Dice, percent: u64, first: u32, last: u32) -> Option<NonZeroU32> {
+    let drawn = dice.within(u64::from(first), u64::from(last)) as u32;
+    NonZeroU32::new(drawn).filter(|_| dice.percent(percent))
+}
+
+/// A number of which no draw gives a zero.
+fn nonzero(number: u64) -> NonZeroU64 {
+    NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN)
+}
