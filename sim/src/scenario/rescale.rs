@@ -55,8 +55,9 @@ impl Scenario {
             move_to(&mut event.at);
         }
         for fault in &mut self.faults {
-            fault.lasts_mut().into_iter().for_each(shrunk);
-            fault.at_mut().iter_mut().for_each(move_to);
+            let (at, lasts) = fault.times_mut();
+            at.into_iter().for_each(move_to);
+            lasts.into_iter().for_each(shrunk);
             fault.every_mut().iter_mut().for_each(|every| *every = scaled(*every, factor));
         }
         Ok(())

@@ -14,6 +14,7 @@
 //! | `world` | nodes and connections, and the loop |
 //! | `check` | I1-I7 and I10, after every step |
 //! | [`draw`] | what a seed of the swarm draws: a whole scenario file |
+//! | [`shrink`] | a scenario that fails, made as small as it gets |
 //! | `swarm` | what a seed draws: a topology, settings, a load, faults |
 //! | `run` | a seed, run: an outcome, or a violation with its trace |
 //! | `trace` | what happened last, for people |
@@ -26,6 +27,7 @@ mod heap;
 mod machine;
 mod network;
 mod run;
+pub mod shrink;
 mod swarm;
 mod trace;
 mod world;

@@ -80,27 +80,26 @@ impl FaultSpec {
         when.at.or(when.every)
     }
 
+    /// Its instant and how long it lasts, to be changed, where the file says them.
+    pub(crate) fn times_mut(&mut self) -> (Option<&mut Span>, Option<&mut Span>) {
+        match self {
+            Self::Cut(cut) => (cut.at.as_mut(), Some(&mut cut.lasts)),
+            Self::Kill(kill) => (kill.at.as_mut(), kill.restart_after.as_mut()),
+            Self::Pause(pause) => (pause.at.as_mut(), Some(&mut pause.lasts)),
+            Self::Blackhole(hole) => (hole.at.as_mut(), Some(&mut hole.lasts)),
+            Self::HalfOpen(half) => (half.at.as_mut(), None),
+            Self::Corrupt(corrupt) => (corrupt.at.as_mut(), None),
+            Self::Slip(slip) => (slip.at.as_mut(), None),
+            Self::Fail(fail) => (fail.at.as_mut(), None),
+        }
+    }
+
     pub(in crate::scenario) fn when(&self) -> When {
         of_each!(self, spec => When { at: spec.at, every: spec.every, times: spec.times })
     }
 
-    pub(in crate::scenario) fn at_mut(&mut self) -> &mut Option<Span> {
-        of_each!(self, spec => &mut spec.at)
-    }
-
     pub(in crate::scenario) fn every_mut(&mut self) -> &mut Option<Span> {
         of_each!(self, spec => &mut spec.every)
-    }
-
-    /// How long it lasts; `None` for what has no end, or none in the file.
-    pub(in crate::scenario) fn lasts_mut(&mut self) -> Option<&mut Span> {
-        match self {
-            Self::Cut(cut) => Some(&mut cut.lasts),
-            Self::Kill(kill) => kill.restart_after.as_mut(),
-            Self::Pause(pause) => Some(&mut pause.lasts),
-            Self::Blackhole(hole) => Some(&mut hole.lasts),
-            Self::HalfOpen(_) | Self::Corrupt(_) | Self::Slip(_) | Self::Fail(_) => None,
-        }
     }
 }
 

@@ -1,0 +1,81 @@
+//! What was found, as a scenario file to keep and to run again.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use super::Shrunk;
+use crate::scenario::Scenario;
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The invariant that is violated: `I2`.
+    pub invariant: String,
+    /// What was seen of it, in a line.
+    pub detail: String,
+    /// Where it was found: `seed 7 of the swarm`, or a file and a seed.
+    pub origin: String,
+}
+
+/// Why the file of a finding could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum FoundError {
+    /// A value of the scenario has no form in YAML.
+    #[error("failed to write what was found as YAML: {0}")]
+    Yaml(#[from] serde_saphyr::SerializeError),
+    /// The file, or its folder, cannot be written.
+    #[error("failed to write what was found to {path}: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Writes what is left of a finding to a file of its own, whose `about` names the invariant and the
+/// command that runs it again.
+///
+/// # Errors
+///
+/// If the file or its folder cannot be written.
+pub fn write_found(path: &Path, shrunk: &Shrunk, found: &Found) -> Result<(), FoundError> {
+    let text = found_text(&shrunk.scenario, found, path)?;
+    let failed = |source| FoundError::Write { path: path.to_owned(), source };
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    fs::write(path, text).map_err(failed)
+}
+
+/// The text of that file. `path` is what the command in it names.
+///
+/// # Errors
+///
+/// If a value of the scenario has no form in YAML.
+pub fn found_text(
+    scenario: &Scenario,
+    found: &Found,
+    path: &Path,
+) -> Result<String, serde_saphyr::SerializeError> {
+    let Found { invariant, detail, origin } = found;
+    let command = format!("samestate simulate {}", path.display());
+    let detail = in_one_line(detail);
+    let about = format!(
+        "Violated {invariant} when it was found ({origin}): {detail} Run it again: {command}"
+    );
+    let named = Scenario { about, ..scenario.clone() };
+    Ok(format!(
+        "# The smallest scenario found that violated {invariant}.\n#   {command}\n{}",
+        named.to_yaml()?
+    ))
+}
+
+/// A line that ends as a sentence does.
+fn in_one_line(text: &str) -> String {
+    let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if !line.ends_with(['.', '!', '?']) {
+        line.push('.');
+    }
+    line
+}

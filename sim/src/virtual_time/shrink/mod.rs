@@ -1,0 +1,140 @@
+//! A scenario that fails, made as small as it gets and still fails.
+//!
+//! First everything that is drawn is written out, instant by instant, which changes nothing of what
+//! happens; then parts are taken away, half of them at a time, then a quarter and so on, for as long
+//! as the rest still fails (delta debugging, *ddmin* of Zeller and Hildebrandt, "Simplifying and
+//! Isolating Failure-Inducing Input", 2002); then what is left is made simpler, value by value.
+//! What is offered always validates. The same scenario and the same answers give the same result.
+//!
+//! | room | holds |
+//! |---|---|
+//! | `search` | what is tried, and what is kept |
+//! | `explicit` | every instant, link and fault by itself |
+//! | `remove` | a scenario without some of its nodes or stores |
+//! | `simplify` | one value made simpler at a time |
+//! | `times` | instants and lengths in rounder numbers |
+//! | `file` | the result, as a file to keep |
+
+mod explicit;
+mod file;
+mod remove;
+mod search;
+mod simplify;
+mod times;
+
+use std::fmt;
+
+use crate::load::Arrivals;
+use crate::scenario::{Arrival, Plan, Scenario};
+pub use file::{Found, FoundError, found_text, write_found};
+use search::Search;
+
+/// How often a scenario is tried, unless the caller says otherwise.
+pub const TRIES_MAX: u32 = 5_000;
+
+/// How much there is of a scenario.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Processes.
+    pub nodes: usize,
+    /// Stores.
+    pub stores: usize,
+    /// Links.
+    pub links: usize,
+    /// Intended dispatches; for a closed loop, how many are under way at once.
+    pub actions: usize,
+    /// Faults, each time that one strikes.
+    pub faults: usize,
+    /// Events.
+    pub events: usize,
+}
+
+impl Counts {
+    /// How much there is of a plan.
+    pub fn of(plan: &Plan) -> Self {
+        let loads = plan.phases.iter().flat_map(|phase| phase.load.iter().map(move |l| (phase, l)));
+        let actions = loads.map(|(phase, load)| match &load.arrival {
+            Arrival::Closed(closed) => closed.in_flight.get() as usize,
+            open => Arrivals::new(open, phase.duration, plan.seed, load.stream).count(),
+        });
+        Self {
+            nodes: plan.nodes.len(),
+            stores: plan.stores.len(),
+            links: plan.links.len(),
+            actions: actions.sum(),
+            faults: plan.faults.len(),
+            events: plan.events.len(),
+        }
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { nodes, stores, links, actions, faults, events } = self;
+        write!(
+            f,
+            "{nodes} nodes, {stores} stores, {links} links, {actions} actions, {faults} faults, \
+             {events} events"
+        )
+    }
+}
+
+/// How far it has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// How many candidates were run.
+    pub tries: u32,
+    /// How many are run at most.
+    pub tries_max: u32,
+    /// How much there is of the smallest that fails, so far.
+    pub smallest: Counts,
+}
+
+/// What came of shrinking.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shrunk {
+    /// The smallest scenario found that fails.
+    pub scenario: Scenario,
+    /// Whether what was handed in fails at all. Where it does not, it comes back as it was.
+    pub reproduced: bool,
+    /// How many candidates were run.
+    pub tries: u32,
+    /// Whether there was more to try.
+    pub is_exhausted: bool,
+    /// How much there was at first.
+    pub before: Counts,
+    /// How much is left.
+    pub after: Counts,
+}
+
+/// Makes a scenario smaller for as long as `fails` says that it still fails, in [`TRIES_MAX`] runs
+/// at most. `progress` is told after each.
+pub fn shrink(
+    scenario: &Scenario,
+    fails: impl FnMut(&Scenario) -> bool,
+    progress: impl FnMut(&Progress),
+) -> Shrunk {
+    shrink_within(scenario, TRIES_MAX, fails, progress)
+}
+
+/// The same, in so many runs at most.
+pub fn shrink_within(
+    scenario: &Scenario,
+    tries_max: u32,
+    mut fails: impl FnMut(&Scenario) -> bool,
+    mut progress: impl FnMut(&Progress),
+) -> Shrunk {
+    let before = scenario.plan("before").map_or_else(|_| Counts::default(), |p| Counts::of(&p));
+    let mut search = Search::new(scenario.clone(), before, tries_max, &mut fails, &mut progress);
+    let reproduced = search.reproduces();
+    if reproduced {
+        search.offer(explicit::written_out(scenario));
+        search.exhaust();
+    }
+    let (tries, is_exhausted) = (search.tries(), search.is_exhausted());
+    let (scenario, after) = search.into_smallest();
+    Shrunk { scenario, reproduced, tries, is_exhausted, before, after }
+}
+
+#[cfg(test)]
+mod tests;
