@@ -86,3 +86,34 @@ faults:
     assert_eq!(lives("two.master"), 2);
     assert_eq!(lives("two.worker[2]"), 3, "once killed, once gone with its master");
 }
+
+#[test]
+fn a_process_is_stopped_and_goes_on_and_catches_up() {
+    let (output, record) = run(r#"
+version: 1
+stores: { tasks: { reducer: ring, mode: action } }
+clusters: { one: { workers: 0 }, two: { workers: 1 } }
+links:
+  - { store: tasks, server: one.master, unix: tasks.sock, client: two.master, backoff_max: 100ms }
+phases:
+  - name: steady
+    duration: 3s
+    load: [ { at: one.master, store: tasks, arrival: { rate: 50/s } } ]
+faults:
+  - pause: { node: two.master, at: 500ms, for: 700ms }
+  - pause: { node: "two.worker[1]", at: 2s, for: 300ms }
+"#);
+    let case = &record.cases[0];
+    assert_eq!((case.faults.planned, case.faults.injected), (2, 2), "{:#?}", case.faults);
+    for fault in &case.faults.list {
+        assert_done(fault);
+        assert!(fault.evidence.contains("was sent SIGSTOP"), "{fault:#?}");
+        assert!(fault.evidence.contains("was sent SIGCONT"), "{fault:#?}");
+    }
+    // The root went on meanwhile: whoever stands still falls behind, and cannot do so otherwise.
+    assert!(case.staleness.ms_max.is_some_and(|ms| ms >= 500.0), "{:#?}", case.staleness);
+    assert_eq!(case.dispatches.lost, Some(0), "{:#?}", case.dispatches);
+    assert!(case.violations.is_empty(), "{:#?}", case.violations);
+    assert_eq!(case.processes.len(), 3, "nobody ended: {:#?}", case.processes);
+    assert_eq!(output.status.code(), Some(0));
+}

@@ -29,12 +29,11 @@ pub fn beyond_run(plan: &Plan) -> Vec<String> {
 
 fn why_not(fault: &Fault) -> Option<&'static str> {
     match fault {
-        Fault::Cut { .. } | Fault::Kill { silent: false, .. } => None,
+        Fault::Cut { .. } | Fault::Kill { silent: false, .. } | Fault::Pause { .. } => None,
         Fault::Kill { silent: true, .. } => Some(
             "with `silent` needs a machine that loses its power: the system closes the links \
                   of a process that it kills",
         ),
-        Fault::Pause { .. } => Some("needs clocks that stand still with a process"),
         Fault::Blackhole { .. } | Fault::HalfOpen { .. } | Fault::Corrupt { .. } => {
             Some("needs a network that loses bytes, and TCP mends what is lost")
         }

@@ -21,12 +21,19 @@ pub(crate) struct Wounds {
     kills: BTreeMap<u32, usize>,
     /// Nodes that are to come back, by fault.
     restarts: BTreeMap<NodeId, usize>,
+    /// Processes that stand still, by fault.
+    pauses: BTreeMap<usize, u32>,
 }
 
 impl Wounds {
-    /// Whether no link is cut, and nobody is to come back.
+    /// Whether no link is cut, nobody is to come back, and nobody stands still.
     pub(crate) fn all_healed(&self) -> bool {
-        self.cuts.is_empty() && self.restarts.is_empty()
+        self.cuts.is_empty() && self.restarts.is_empty() && self.pauses.is_empty()
+    }
+
+    /// The fault by which a process stands still.
+    fn pause_of(&self, pid: u32) -> Option<usize> {
+        self.pauses.iter().find(|(_, paused)| **paused == pid).map(|(fault, _)| *fault)
     }
 }
 
@@ -59,9 +66,19 @@ impl Play<'_> {
                     self.schedule.add(self.at() + after, Act::Restart { node, fault });
                 }
             }
+            Fault::Pause { node, lasts } => {
+                let Some(pid) = self.nodes.here(node).map(|life| life.pid) else {
+                    return self.faults.not_injected(fault, "the process was not there");
+                };
+                if self.wounds.pause_of(pid).is_some() {
+                    return self.faults.not_injected(fault, "the process stood still already");
+                }
+                self.wounds.pauses.insert(fault, pid);
+                self.stage.pause(pid);
+                self.schedule.add(self.at() + lasts, Act::Resume { fault });
+            }
             // Such a plan is refused before anything is started: see `beyond`.
             Fault::Kill { silent: true, .. }
-            | Fault::Pause { .. }
             | Fault::Blackhole { .. }
             | Fault::HalfOpen { .. }
             | Fault::Corrupt { .. }
@@ -100,6 +117,36 @@ impl Play<'_> {
             fault,
             format_args!("started again {:.3} s into the run", self.at().as_secs_f64()),
         );
+    }
+
+    /// Lets the process go on that a fault stopped, if it is still there.
+    pub(super) fn resume(&mut self, fault: usize) {
+        if let Some(pid) = self.wounds.pauses.get(&fault) {
+            self.stage.resume(*pid);
+        }
+    }
+
+    /// The guardian says what came of a pause.
+    pub(super) fn paused(&mut self, pid: u32, alive: bool) {
+        let at = self.at();
+        let Some(fault) = self.wounds.pause_of(pid) else { return };
+        if alive {
+            self.faults.injected(fault, at, format!("pid {pid} was sent SIGSTOP"));
+        } else {
+            self.wounds.pauses.remove(&fault);
+            self.faults.not_injected(fault, format_args!("pid {pid} was gone already"));
+        }
+    }
+
+    /// The guardian says that a process goes on, or is gone.
+    pub(super) fn resumed(&mut self, pid: u32, alive: bool) {
+        let at = self.at();
+        let Some(fault) = self.wounds.pause_of(pid) else { return };
+        self.wounds.pauses.remove(&fault);
+        let how = if alive { "was sent SIGCONT" } else { "was gone before it could go on" };
+        let words = format_args!("it {how} at {:.3} s", at.as_secs_f64());
+        self.faults.more_evidence(fault, words);
+        self.faults.ended(fault, at);
     }
 
     /// The guardian says what came of a kill.

@@ -282,6 +282,7 @@ impl<'c> Play<'c> {
             Act::Phase(phase) => self.progress.phase(&self.plan.phases[phase].name),
             Act::Fault(fault) => self.injure(fault),
             Act::Restart { node, fault } => self.start_again(node, fault),
+            Act::Resume { fault } => self.resume(fault),
             Act::Event(event) => match self.plan.events[event].event {
                 Event::CreateClient { client, link } => {
                     self.nodes.tell(client, ToNode::CreateClient { link });
@@ -347,6 +348,8 @@ impl<'c> Play<'c> {
                 self.trouble.push(format!("{name}.master could not be started: {error}"));
             }
             Aside::Guardian(Some(Report::Killed { pid, alive })) => self.killed(pid, alive),
+            Aside::Guardian(Some(Report::Paused { pid, alive })) => self.paused(pid, alive),
+            Aside::Guardian(Some(Report::Resumed { pid, alive })) => self.resumed(pid, alive),
             Aside::Guardian(Some(Report::Ended { pid, how })) => {
                 let known = self.nodes.ended(pid, how);
                 self.ended_wounded(pid, how);

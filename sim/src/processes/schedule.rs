@@ -21,6 +21,11 @@ pub(crate) enum Act {
         /// The fault.
         fault: usize,
     },
+    /// A process goes on that a fault stopped.
+    Resume {
+        /// The fault.
+        fault: usize,
+    },
 }
 
 /// What is still to be done; instants count from the run's start.

@@ -185,6 +185,16 @@ impl Stage {
         self.guardian.kill(pid);
     }
 
+    /// Stops a process until it is resumed.
+    pub(crate) fn pause(&self, pid: u32) {
+        self.guardian.pause(pid);
+    }
+
+    /// Lets a process go on that was stopped.
+    pub(crate) fn resume(&self, pid: u32) {
+        self.guardian.resume(pid);
+    }
+
     /// Cuts a link, which has to be one with a planned fault.
     pub(crate) fn cut(&self, link: usize, fault: usize, lasts: std::time::Duration) {
         if let Some(proxy) = self.proxies.get(&link) {

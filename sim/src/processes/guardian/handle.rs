@@ -106,6 +106,16 @@ impl Guardian {
         self.order(Order::Kill { pid });
     }
 
+    /// Stops a process below the guardian until it is resumed.
+    pub(crate) fn pause(&self, pid: u32) {
+        self.order(Order::Pause { pid });
+    }
+
+    /// Lets a process below the guardian go on.
+    pub(crate) fn resume(&self, pid: u32) {
+        self.order(Order::Resume { pid });
+    }
+
     /// Has a file outside the run's folder removed in the end.
     pub(crate) fn sweep(&self, path: PathBuf) {
         self.order(Order::Sweep { path });

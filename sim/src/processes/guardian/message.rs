@@ -19,6 +19,10 @@ pub(super) enum Order {
     },
     /// Send a process below the guardian `SIGKILL`.
     Kill { pid: u32 },
+    /// Send a process below the guardian `SIGSTOP`.
+    Pause { pid: u32 },
+    /// Send a process below the guardian `SIGCONT`.
+    Resume { pid: u32 },
     /// Remove this file at the end, too.
     Sweep { path: PathBuf },
 }
@@ -51,6 +55,20 @@ pub(crate) enum Report {
         /// The process.
         pid: u32,
         /// Whether it was alive until then.
+        alive: bool,
+    },
+    /// A `SIGSTOP` was sent, or could not be, because the process was gone already.
+    Paused {
+        /// The process.
+        pid: u32,
+        /// Whether it was alive until then.
+        alive: bool,
+    },
+    /// A `SIGCONT` was sent, or could not be, because the process was gone already.
+    Resumed {
+        /// The process.
+        pid: u32,
+        /// Whether it is alive.
         alive: bool,
     },
     /// A process has ended: one that was launched, or an orphan that came to the guardian.

@@ -110,13 +110,9 @@ impl Guarded {
                     },
                 })
             }
-            Order::Kill { pid } => {
-                let me = getpid().as_raw_nonzero().get().unsigned_abs();
-                // Only what is below the guardian: another process may have got the id by now.
-                let alive =
-                    family::descendants(me).contains(&pid) && family::signal(pid, Signal::KILL);
-                Some(Report::Killed { pid, alive })
-            }
+            Order::Kill { pid } => Some(Report::Killed { pid, alive: send(pid, Signal::KILL) }),
+            Order::Pause { pid } => Some(Report::Paused { pid, alive: send(pid, Signal::STOP) }),
+            Order::Resume { pid } => Some(Report::Resumed { pid, alive: send(pid, Signal::CONT) }),
             Order::Sweep { path } => {
                 self.sweep.push(path);
                 None
@@ -142,6 +138,13 @@ impl Guarded {
         }
         Err(io::Error::other(format!("these processes could not be killed: {left:?}")))
     }
+}
+
+/// Sends a signal to a process; `false` if there is no such process any more. Only to what is below
+/// the guardian: another process may have got the id by now.
+fn send(pid: u32, signal: Signal) -> bool {
+    let me = getpid().as_raw_nonzero().get().unsigned_abs();
+    family::descendants(me).contains(&pid) && family::signal(pid, signal)
 }
 
 async fn tell(runner: &mut OwnedWriteHalf, report: &Report) -> io::Result<()> {
