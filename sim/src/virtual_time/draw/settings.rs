@@ -80,8 +80,11 @@ pub(super) fn virtual_time(
         6..9 => Some(dice.within(1, 200)),
         _ => Some(dice.within(1, 20_000)),
     };
-    // The opening of a document is one action, which has to fit.
-    let has_documents = stores.iter().any(|(_, store)| store.reducer == "document");
+    // The opening of a document is one action, which has to fit, and so is what a mirror sees. A
+    // mirror tries again until it is answered: one that is never given the time never ends.
+    let is_big = |(name, store): &NamedStore| store.reducer == "document" || name == MIRROR;
+    let has_big = stores.iter().any(is_big);
+    let is_mirrored = stores.iter().any(|(name, _)| name == MIRROR);
     let slow = shape.nodes.iter().filter(|_| dice.percent(20)).map(|node| node.name.clone());
     VirtualTimeSpec {
         slow_subscribers: slow.collect(),
@@ -96,9 +99,12 @@ pub(super) fn virtual_time(
         stall_grace: Some(Span(dice.micros(5_000, 100_000))),
         window: at_times(dice, 20, 1, 6),
         window_bytes: at_times(dice, 20, 50, 2_000)
-            .filter(|_| !has_documents)
+            .filter(|_| !has_big)
             .map(|bytes| Size(u64::from(bytes.get()))),
-        dispatch_deadline: dice.percent(20).then(|| Span(dice.micros(1_000, 200_000))),
+        dispatch_deadline: dice
+            .percent(20)
+            .then(|| Span(dice.micros(1_000, 200_000)))
+            .filter(|_| !is_mirrored),
         sessions: at_times(dice, 15, 1, 4),
         events: at_times(dice, 15, 1, 5),
     }

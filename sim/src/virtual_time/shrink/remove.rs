@@ -192,8 +192,8 @@ pub(super) fn stores(scenario: &Scenario, gone: &BTreeSet<String>, orphans: Orph
     if let (Orphans::Moved, Some(heir)) = (orphans, heir) {
         let loads = rest.phases.iter_mut().flat_map(|phase| &mut phase.load);
         let by_loads = loads.map(|load| &mut load.store);
+        // A slip belongs to a store whose copies are checked, and goes with it.
         let by_faults = rest.faults.iter_mut().filter_map(|fault| match fault {
-            FaultSpec::Slip(slip) => Some(&mut slip.store),
             FaultSpec::Fail(fail) => Some(&mut fail.store),
             _ => None,
         });

@@ -67,8 +67,21 @@ fn of_stores(scenario: &Scenario) -> Vec<Change> {
         changes.push(of(|store| store.size = None));
         changes.push(of(|store| store.backup = None));
         changes.push(of(|store| store.log_bytes = None));
-        changes.push(of(|store| store.resync = Some(Resync::Off)));
-        changes.push(of(|store| store.resync = None));
+        let checked = |resync: Option<Resync>| -> Change {
+            let name = name.clone();
+            Box::new(move |scenario| {
+                // Without its checks, a copy that slips stays wrong: that would be another finding.
+                let slips = scenario
+                    .faults
+                    .iter()
+                    .any(|fault| matches!(fault, FaultSpec::Slip(slip) if slip.store == name));
+                if let Some(store) = scenario.stores.get_mut(&name).filter(|_| !slips) {
+                    store.resync = resync;
+                }
+            })
+        };
+        changes.push(checked(Some(Resync::Off)));
+        changes.push(checked(None));
         changes.push(of(|store| store.mode = None));
     }
     changes

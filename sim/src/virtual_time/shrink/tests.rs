@@ -127,6 +127,8 @@ fn a_depth_is_kept_by_taking_nodes_out_of_the_middle() {
         })
     };
     let shrunk = shrunk(&wide(), slips_deep);
+    let resync = shrunk.scenario.stores["s"].resync;
+    assert_eq!(resync, wide().stores["s"].resync, "who slips is checked as before");
     let left = Counts { nodes: 3, stores: 1, links: 2, actions: 0, faults: 1, events: 0 };
     assert_eq!(shrunk.after, left);
 }
