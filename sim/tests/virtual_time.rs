@@ -434,3 +434,20 @@ fn an_upstream_that_loses_history_after_the_attach_does_not_keep_a_node_out_of_s
     cluster.run(400 * MS);
     cluster.settle();
 }
+
+#[test]
+fn a_resync_of_an_older_life_is_not_sent_under_the_lineage_of_a_newer_one() {
+    let mut cluster = chain(|_, config| config.resync = Resync::Snapshot(1));
+    assert!(matches!(cluster.come_to(1, Ask::Add), Fate::Ok(_)));
+    cluster.until("it is at the leaf", |world| world.replica(2).unwrap().version().seq == 1);
+    cluster.run(20 * MS);
+    // The sequencer goes on from its backup in another life, while the leaf is away.
+    cluster.fault(Fault::Backup { node: 0 });
+    cluster.fault(Fault::Partition { node: 2, lasts: 1000 * MS });
+    cluster.fault(Fault::Kill { node: 0, silent: false, from_backup: true, lasts: MS });
+    cluster.run(100 * MS);
+    cluster.until("the relay is back", |world| world.replica(1).unwrap().connected());
+    assert!(matches!(cluster.come_to(1, Ask::Add), Fate::Ok(_)));
+    cluster.settle();
+    assert_eq!(cluster.seq(2), 2);
+}

@@ -274,9 +274,11 @@ impl<M: Machine> Replica<M> {
         budget: usize,
     ) -> bool {
         let cursor = downstream.cursor;
+        // One of an older life of the sequencer would take back the lineage that was announced.
         let ahead = |resync: &&Arc<Snapshot>| {
             let seq = resync.head.version.seq;
-            seq >= cursor && seq > downstream.resynced
+            let ours = resync.head.lineage.head() == self.lineage.head();
+            ours && seq >= cursor && seq > downstream.resynced
         };
         let resync = self.resync.as_ref().filter(ahead);
         if let Some(resync) = resync.filter(|resync| resync.head.version.seq == cursor) {
