@@ -9,6 +9,7 @@
 //! - [`terminal::summary`], for the person who waits for the run.
 //! - [`junit::to_xml`], for a CI's list of tests; [`markdown::to_markdown`], for a page or a
 //!   comment on a change.
+//! - [`spacetime::html`], for the question who sent what to whom when: a run of the simulator, drawn.
 //! - [`compare::compare`], for the question whether today's run is worse than the last good one.
 //!
 //! Nothing here reads a clock, an environment variable or a terminal: the same record and the
@@ -20,6 +21,7 @@ pub mod junit;
 pub mod markdown;
 mod overview;
 mod record;
+pub mod spacetime;
 pub mod terminal;
 mod units;
 
