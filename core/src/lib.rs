@@ -37,12 +37,14 @@
 //! All of it runs on the ambient tokio runtime.
 
 pub mod auth;
+pub mod backup;
 pub mod link;
 pub mod replication;
 pub mod state;
 pub mod store;
 pub mod wire;
 
+pub use backup::{Backup, BackupError};
 pub use replication::{Change, Jump, Mode, Resync, Version};
 pub use store::{
     Client, Cluster, DispatchError, Dispatching, Error, Reject, Result, Role, Server, Store,

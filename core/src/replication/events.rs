@@ -94,9 +94,18 @@ impl<A> Changes<A> {
         self.pushed
     }
 
-    /// Whether anything waits to be told.
-    pub fn is_empty(&self) -> bool {
-        self.ring.is_empty() && self.dropped.is_none()
+    /// The number of the newest change that was taken.
+    pub fn taken(&self) -> u64 {
+        self.pushed - self.ring.len() as u64
+    }
+
+    /// Whether anything waits to be told that lies at `until` or before.
+    pub fn is_due(&self, until: u64) -> bool {
+        match (self.dropped, self.ring.front()) {
+            (Some((_, to)), _) => to.seq <= until,
+            (None, Some((change, _))) => change.to().seq <= until,
+            (None, None) => false,
+        }
     }
 
     /// Adds a change, held to be of `bytes` bytes.
@@ -119,11 +128,18 @@ impl<A> Changes<A> {
         self.ring.push_back((change, bytes));
     }
 
-    /// Everything that waits, oldest first; what was dropped comes first, as one jump.
-    pub fn take(&mut self) -> VecDeque<Change<A>> {
-        let ring = std::mem::take(&mut self.ring);
-        let mut taken: VecDeque<_> = ring.into_iter().map(|(change, _)| change).collect();
-        self.bytes = 0;
+    /// Everything that waits and lies at `until` or before, oldest first; what was dropped comes
+    /// first, as one jump.
+    pub fn take(&mut self, until: u64) -> VecDeque<Change<A>> {
+        let mut taken = VecDeque::new();
+        if self.dropped.is_some_and(|(_, to)| to.seq > until) {
+            return taken;
+        }
+        while self.ring.front().is_some_and(|(change, _)| change.to().seq <= until) {
+            let Some((change, bytes)) = self.ring.pop_front() else { break };
+            self.bytes -= bytes;
+            taken.push_back(change);
+        }
         if let Some((why, to)) = self.dropped.take() {
             taken.push_front(Change::Jumped { why, from: self.told, to });
         }
@@ -147,11 +163,11 @@ mod tests {
         for seq in 1..=10 {
             changes.push(Change::Applied { version: at(seq), action: seq }, 1);
         }
-        let told: Vec<_> = changes.take().into();
+        let told: Vec<_> = changes.take(u64::MAX).into();
         assert_eq!(told[0], Change::Jumped { why: Jump::Jumped, from: at(0), to: at(7) });
         assert_eq!(told[1], Change::Applied { version: at(8), action: 8 });
         assert_eq!(told.len(), 4);
-        assert!(changes.is_empty());
+        assert!(!changes.is_due(u64::MAX));
     }
 
     #[test]
@@ -161,7 +177,7 @@ mod tests {
         for seq in 1..=10 {
             changes.push(Change::Applied { version: at(seq), action: seq }, 4);
         }
-        assert_eq!(changes.take().len(), 3, "a jump and two actions");
+        assert_eq!(changes.take(u64::MAX).len(), 3, "a jump and two actions");
     }
 
     #[test]
@@ -178,11 +194,11 @@ mod tests {
             changes.push(Change::Applied { version: life(2, seq), action: seq }, 1);
         }
         let to = life(2, 3);
-        let told: Vec<_> = changes.take().into();
+        let told: Vec<_> = changes.take(u64::MAX).into();
         assert_eq!(told[0], Change::Jumped { why: Jump::HistoryLost, from, to });
         changes.push(Change::Applied { version: life(2, 5), action: 5 }, 1);
         changes.push(Change::Applied { version: life(2, 6), action: 6 }, 1);
         let (from, to) = (life(2, 4), life(2, 5));
-        assert_eq!(changes.take()[0], Change::Jumped { why: Jump::Jumped, from, to });
+        assert_eq!(changes.take(u64::MAX)[0], Change::Jumped { why: Jump::Jumped, from, to });
     }
 }

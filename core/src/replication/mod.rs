@@ -11,6 +11,7 @@
 mod config;
 mod downstream;
 mod events;
+mod keeping;
 mod log;
 mod machine;
 mod observer;
@@ -28,6 +29,7 @@ pub use config::Mutant;
 pub use config::{Config, Mode, Resync};
 pub use downstream::Snapshot;
 pub use events::{Change, Changes, Jump};
+pub use keeping::{ReplayFault, Span};
 pub use log::Log;
 pub use machine::{Fault, Frozen, Machine};
 pub use observer::Observer;

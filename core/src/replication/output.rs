@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::replica::Job;
@@ -10,7 +11,9 @@ use super::{Lineage, Machine, NodeId, Resolution, Version};
 use crate::wire::{Refusal, WireError};
 
 /// A link of this process, numbered by the driver.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct LinkId(pub u64);
 
 impl fmt::Display for LinkId {
@@ -171,7 +174,7 @@ pub struct Counters {
 }
 
 /// What a sequencer's life leaves to the next, but for the state.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Image {
     /// The lives before, and this one.
     pub lineage: Lineage,

@@ -7,6 +7,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 
+use serde::{Deserialize, Serialize};
+
 use super::LinkId;
 use crate::wire::Outcome;
 
@@ -14,7 +16,8 @@ use crate::wire::Outcome;
 pub(super) const REASON_BYTES_MAX: usize = 256;
 
 /// What is known of one session.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 struct Session {
     highest: u64,
     oldest: u64,
@@ -36,7 +39,8 @@ pub enum Verdict {
 }
 
 /// All sessions, bounded in number.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Sessions {
     table: BTreeMap<u64, Session>,
     /// The sessions issued over each link, by when they were last used.
@@ -69,13 +73,42 @@ impl Sessions {
             self.issued += 1;
             session = epoch_id.wrapping_add(self.issued);
         }
+        self.admit(session, Session { holder, ..Session::default() });
+        session
+    }
+
+    fn admit(&mut self, session: u64, row: Session) {
         while self.table.len() >= self.capacity {
             let Some(stale) = self.stalest() else { break };
             self.forget(stale);
         }
-        self.table.insert(session, Session { holder, ..Session::default() });
+        self.table.insert(session, row);
         self.touch(session);
-        session
+    }
+
+    /// A session as it is kept on disk.
+    pub fn row(&self, session: u64) -> Vec<u8> {
+        let row = self.table.get(&session).map(rmp_serde::to_vec_named);
+        row.and_then(Result::ok).unwrap_or_default()
+    }
+
+    /// A session that was issued in an earlier life, as it was kept on disk.
+    pub fn reissued(&mut self, session: u64, row: &[u8]) {
+        if !self.table.contains_key(&session)
+            && let Ok(row) = rmp_serde::from_slice(row)
+        {
+            self.admit(session, row);
+        }
+    }
+
+    /// What became of a dispatch in an earlier life.
+    pub fn replayed(&mut self, session: u64, counter: u64, outcome: Outcome) {
+        match self.table.get(&session) {
+            Some(known) if known.highest >= counter => return,
+            Some(_) => self.touch(session),
+            None => self.admit(session, Session::default()),
+        }
+        self.settle(session, counter, outcome);
     }
 
     fn stalest(&self) -> Option<u64> {

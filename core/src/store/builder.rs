@@ -4,11 +4,13 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::backing;
 use super::handle::Store;
 use super::reduced::{Action, Reduced, Reducer, State, Verdict};
 use super::shared::{OnError, Shared};
 use super::upkeep::{Home, Upkeep};
 use super::{Client, Error, Result};
+use crate::backup::Backup;
 use crate::link::Port;
 use crate::replication::{Config, Epoch, Frozen, Machine, Mode, NodeId, Observer, Replica, Resync};
 use crate::wire::Codec;
@@ -25,6 +27,8 @@ pub struct StoreBuilder<S, A> {
     preloaded: S,
     persistent: bool,
     client: Option<Client>,
+    backup: Option<Backup>,
+    durable: bool,
     on_error: OnError,
     open_timeout: Duration,
     observer: Option<Box<dyn Observer>>,
@@ -63,6 +67,8 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
             preloaded,
             persistent: false,
             client: None,
+            backup: None,
+            durable: false,
             on_error: Arc::new(|text| eprintln!("samestate: {text}")),
             open_timeout: OPEN_TIMEOUT,
             observer: None,
@@ -112,6 +118,29 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     /// Follows this server from the beginning, instead of being a sequencer or a worker first.
     pub fn client(mut self, client: Client) -> Self {
         self.client = Some(client);
+        self
+    }
+
+    /// Keeps the store on disk (A15): opening it restores what is there, instead of the
+    /// [`StoreBuilder::preloaded`] state, and everything since is written as [`Backup`] says.
+    ///
+    /// Where this node is the store's sequencer (a store alone, a master, a server), what is
+    /// restored goes to all workers and clients. Elsewhere this has no effect: a copy gets the
+    /// state from its upstream. So every process of a cluster may say the same.
+    pub fn backup(mut self, backup: Backup) -> Self {
+        self.backup = Some(backup);
+        self
+    }
+
+    /// `Ok` means: on disk. No answer, entry, snapshot or event leaves this node before; what is
+    /// ordered while the disk is busy is written together. Needs a [`StoreBuilder::backup`], whose
+    /// pace then has no meaning. [`Store::state`] and [`Store::version`] of this very node may be
+    /// ahead of the disk.
+    ///
+    /// While the disk takes nothing the store is not connected: dispatches under way resolve as
+    /// `OutcomeUnknown`, new ones as [`crate::DispatchError::Stalled`]. It goes on by itself.
+    pub fn durable(mut self) -> Self {
+        self.durable = true;
         self
     }
 
@@ -184,15 +213,25 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     /// false until it is in sync.
     pub fn start(self) -> Result<Store<S, A>> {
         let StoreBuilder { home, config, reducer, preloaded, persistent, client, .. } = self;
+        let (backup, durable) = (self.backup, self.durable);
         let (began, heartbeat) = (Instant::now(), config.heartbeat);
         let machine = Reduced::new(preloaded, reducer, config.codec, persistent);
         let encodable = machine.freeze().encode();
         encodable.map_err(|why| Error::Unencodable { store: config.store.clone(), why })?;
         let (now, node) = (Duration::ZERO, NodeId(random()));
         let follows = client.is_some() || home.is_worker();
-        let mut replica = match follows {
-            true => Replica::follower(config, node, machine, now),
-            false => {
+        if durable && backup.is_none() {
+            return Err(Error::DurableWithoutBackup(config.store));
+        }
+        let mut backing = None;
+        let mut replica = match (&backup, follows) {
+            (_, true) => Replica::follower(config, node, machine, now),
+            (Some(backup), false) => {
+                let (replica, opened) = backing::open(backup, durable, config, node, machine)?;
+                backing = Some(opened);
+                replica
+            }
+            (None, false) => {
                 let epoch = Epoch { number: 1, id: random() };
                 Replica::sequencer(config, node, machine, epoch, now)
             }
@@ -200,7 +239,11 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         if let Some(observer) = self.observer {
             replica.set_observer(observer);
         }
-        let shared = Shared::new(replica, self.on_error, began);
+        let inbox = backing.as_ref().map(|backing| Arc::clone(&backing.inbox));
+        let shared = Shared::new(replica, self.on_error, began, inbox);
+        if let Some(backing) = backing {
+            backing.keep(&shared)?;
+        }
         tokio::spawn(Shared::pulse(Arc::downgrade(&shared), heartbeat / 8));
         tokio::spawn(Shared::notify(Arc::downgrade(&shared)));
         let upkeep = Arc::new(Upkeep::new(home));
@@ -213,7 +256,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     }
 }
 
-fn random() -> u64 {
+pub(super) fn random() -> u64 {
     // The operating system's generator does not fail on a system that runs.
     getrandom::u64().unwrap_or_else(|_| u64::from(std::process::id()))
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::backup::BackupError;
 use crate::link::LinkError;
 use crate::replication::{Refused, Resolution, Version};
 
@@ -13,6 +14,15 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Why something could not be set up or closed.
 #[derive(Debug, Error)]
 pub enum Error {
+    /// The store's backup cannot be read or written.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    /// A store is to be durable and has no backup.
+    #[error(
+        "store `{0}` is to be durable, which is a promise about its disk: say where with \
+         `.backup(Backup::at(path))`"
+    )]
+    DurableWithoutBackup(String),
     /// A listener, a client or a worker could not be started.
     #[error(transparent)]
     Link(#[from] LinkError),
@@ -75,6 +85,9 @@ pub enum DispatchError {
     /// The action is too long, or cannot be encoded; it never applies.
     #[error("{0}")]
     Invalid(String),
+    /// The store is durable, and its backup cannot be written now; the action never applies.
+    #[error("{}", Refused::Stalled)]
+    Stalled,
     /// The reducer panicked earlier, and the state could not be put back.
     #[error("the store is poisoned: its reducer panicked, and the state may be half changed")]
     Poisoned,
@@ -86,6 +99,7 @@ impl From<Refused> for DispatchError {
             Refused::NotConnected => DispatchError::NotConnected,
             Refused::Busy(under_way) => DispatchError::Busy(under_way),
             Refused::Poisoned => DispatchError::Poisoned,
+            Refused::Stalled => DispatchError::Stalled,
             Refused::TooLong { .. } | Refused::Unencodable(_) => {
                 DispatchError::Invalid(refused.to_string())
             }

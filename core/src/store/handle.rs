@@ -266,12 +266,13 @@ impl<S: State, A: Action> Store<S, A> {
     }
 
     /// Waits until what is under way here is resolved, `within` at most, and ends the store's
-    /// server and client.
+    /// server and client, and its backup: all that was ordered is then on disk.
     pub async fn close(&self, within: Duration) -> Result<()> {
         let drained = tokio::time::timeout(within, self.drained()).await;
         self.upkeep.close().await;
         let under_way = self.shared.with(|inner, _| inner.replica.under_way());
         self.shared.close();
+        self.shared.end_backup().await?;
         drained.map_err(|_| Error::Undrained(under_way))
     }
 

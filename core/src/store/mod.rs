@@ -1,5 +1,6 @@
 //! What a user touches: a store, its roles, its subscribers, its errors; and the cluster.
 //!
+//! - `backing`: a store that is kept on disk
 //! - `builder`: what a store is told before it opens
 //! - `handle`: the store itself
 //! - `options`: how it is served, and how it follows a server
@@ -13,6 +14,7 @@
 //! - `cluster`: the process and those that it forks
 //! - `roles`, `error`
 
+mod backing;
 mod builder;
 mod cluster;
 mod dispatching;

@@ -17,6 +17,7 @@ use super::dispatching::Waiter;
 use super::reading;
 use super::reduced::{Action, Cell, Reduced, State};
 use super::subscribers::Subscribers;
+use crate::backup::{BackupError, Inbox};
 use crate::link::{Handle, Port, Side};
 use crate::replication::{
     Dispatched, Frozen, Job, LinkFault, LinkId, Output, Received, Refused, Replica, Resolution,
@@ -55,6 +56,8 @@ pub(super) struct Shared<S: State, A: Action> {
     cut_ns: AtomicU64,
     digest_ns: AtomicU64,
     closed: AtomicBool,
+    /// Where the records for its backup go.
+    inbox: Option<Arc<Inbox>>,
     me: Weak<Shared<S, A>>,
 }
 
@@ -63,6 +66,7 @@ impl<S: State, A: Action> Shared<S, A> {
         replica: Replica<Reduced<S, A>>,
         on_error: OnError,
         began: Instant,
+        inbox: Option<Arc<Inbox>>,
     ) -> Arc<Self> {
         let (name, frame_bytes_max) =
             (replica.config().store.clone(), replica.config().frame_bytes_max());
@@ -82,6 +86,7 @@ impl<S: State, A: Action> Shared<S, A> {
             cut_ns: AtomicU64::new(u64::MAX),
             digest_ns: AtomicU64::new(u64::MAX),
             closed: AtomicBool::new(false),
+            inbox,
             me: me.clone(),
         })
     }
@@ -110,6 +115,11 @@ impl<S: State, A: Action> Shared<S, A> {
             {
                 resolved.push((waiter, resolution.clone()));
             }
+        }
+        if let Some(inbox) = &self.inbox
+            && inner.replica.has_records()
+        {
+            inbox.leave(|out| inner.replica.take_records(out));
         }
         self.publish(&inner.replica);
         let told = inner.replica.has_changes();
@@ -234,8 +244,24 @@ impl<S: State, A: Action> Shared<S, A> {
         self.subscribers.wake();
     }
 
+    /// Ends the backup: all that was ordered is on disk when this returns.
+    pub(super) async fn end_backup(&self) -> Result<(), BackupError> {
+        let Some(ended) = self.inbox.as_ref().and_then(|inbox| inbox.close()) else {
+            return Ok(());
+        };
+        ended.await.unwrap_or(Err(BackupError::WriterGone))
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
+    }
+}
+
+impl<S: State, A: Action> Drop for Shared<S, A> {
+    fn drop(&mut self) {
+        if let Some(inbox) = &self.inbox {
+            inbox.orphan();
+        }
     }
 }
 

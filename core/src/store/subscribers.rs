@@ -91,7 +91,7 @@ impl<S: State, A: Action> Shared<S, A> {
         loop {
             let Some(shared) = weak.upgrade() else { return };
             let (changes, newest) = shared
-                .with(|inner, _| (inner.replica.take_changes(), inner.replica.changes_pushed()));
+                .with(|inner, _| (inner.replica.take_changes(), inner.replica.changes_taken()));
             for (before_newest, change) in (0..changes.len() as u64).rev().zip(&changes) {
                 shared.tell(newest.saturating_sub(before_newest), change);
             }

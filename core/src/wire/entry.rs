@@ -94,7 +94,13 @@ impl<'a> Entries<'a> {
         Entries { rest: bytes }
     }
 
-    fn take(&mut self) -> Result<Entry<'a>, WireError> {
+    /// The entry that `bytes` begin with, and what follows it.
+    pub fn first(bytes: &'a [u8]) -> Result<(Entry<'a>, &'a [u8]), WireError> {
+        let mut entries = Entries::new(bytes);
+        Ok((entries.take_one()?, entries.rest))
+    }
+
+    fn take_one(&mut self) -> Result<Entry<'a>, WireError> {
         let header = self
             .rest
             .first_chunk::<ENTRY_HEADER_BYTES>()
@@ -130,7 +136,7 @@ impl<'a> Iterator for Entries<'a> {
         if self.rest.is_empty() {
             return None;
         }
-        let taken = self.take();
+        let taken = self.take_one();
         if taken.is_err() {
             self.rest = &[];
         }

@@ -5,6 +5,7 @@
 //! `SessionOpened`, `Digest`, `Credit`. Both ways: `Heartbeat`.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::{Frame, PATH_MAX, Reader, WireError, begin_frame, finish_frame};
 use crate::replication::{Epoch, Lineage, NodeId, Version};
@@ -101,7 +102,7 @@ pub struct SnapshotHead {
 }
 
 /// What became of a dispatch at the sequencer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// Ordered, at this version.
     Applied(Version),

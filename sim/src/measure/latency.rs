@@ -51,7 +51,7 @@ impl From<&Result<Version, DispatchError>> for Outcome {
     fn from(resolved: &Result<Version, DispatchError>) -> Self {
         match resolved {
             Ok(version) => Outcome::Ok(*version),
-            Err(DispatchError::NotConnected) => Outcome::NotConnected,
+            Err(DispatchError::NotConnected | DispatchError::Stalled) => Outcome::NotConnected,
             Err(DispatchError::Busy(_)) => Outcome::Busy,
             Err(DispatchError::OutcomeUnknown) => Outcome::Unknown,
             Err(

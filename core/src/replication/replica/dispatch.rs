@@ -31,6 +31,12 @@ pub enum Refused {
     /// The action cannot be encoded.
     #[error("the action cannot be encoded: {0}")]
     Unencodable(String),
+    /// The store is durable, and its disk takes nothing.
+    #[error(
+        "stalled: the store is durable and its backup cannot be written now; it goes on by itself \
+         when it can"
+    )]
+    Stalled,
     /// The reducer panicked earlier, and the state could not be put back.
     #[error("the store is poisoned: its reducer panicked, and the state may be half changed")]
     Poisoned,
@@ -57,6 +63,9 @@ impl<M: Machine> Replica<M> {
         if self.poisoned {
             return Err(Refused::Poisoned);
         }
+        if self.is_stalled() {
+            return Err(Refused::Stalled);
+        }
         if !self.connected {
             return Err(Refused::NotConnected);
         }
@@ -78,6 +87,10 @@ impl<M: Machine> Replica<M> {
         if len > limit {
             return Err(Refused::TooLong { len, limit });
         }
+        let waiting = self.locals_deferred();
+        if waiting >= self.config.window {
+            return Err(Refused::Busy(waiting));
+        }
         if self.is_sequencer() && !self.pressured && self.origin.is_empty() {
             let first = self.version.seq + 1;
             let resolution = match self.machine.apply_local(action) {
@@ -88,7 +101,7 @@ impl<M: Machine> Replica<M> {
             if self.poisoned {
                 self.settle();
             }
-            return Ok(Dispatched::Now(resolution));
+            return Ok(self.answer_here(ticket, resolution));
         }
         if self.origin.len() >= self.config.window
             || self.origin.bytes() >= self.config.window_bytes
@@ -105,7 +118,7 @@ impl<M: Machine> Replica<M> {
 
     /// Whether there is room for another dispatch.
     pub fn has_room(&self) -> bool {
-        self.origin.len() < self.config.window && self.origin.bytes() < self.config.window_bytes
+        self.under_way() < self.config.window && self.origin.bytes() < self.config.window_bytes
     }
 
     fn commit_local(&mut self, payload: &[u8], action: M::Action) -> Resolution {
@@ -138,7 +151,9 @@ impl<M: Machine> Replica<M> {
                 },
             };
             self.ordered(first);
-            self.outputs.push(crate::replication::Output::Resolved { ticket, resolution });
+            if let Dispatched::Now(resolution) = self.answer_here(ticket, resolution) {
+                self.outputs.push(crate::replication::Output::Resolved { ticket, resolution });
+            }
         }
     }
 

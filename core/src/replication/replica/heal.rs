@@ -188,7 +188,9 @@ impl<M: Machine> Replica<M> {
 
     fn on_own_digest(&mut self, seq: u64, digest: u64) {
         if self.is_sequencer() {
-            self.say_digest(seq, digest);
+            if !self.defer_digest(seq, digest) {
+                self.say_digest(seq, digest);
+            }
         } else {
             let relays = self.upper_path().len().saturating_sub(1);
             let finding = self.verify.keep(seq, digest, relays);
@@ -206,7 +208,7 @@ impl<M: Machine> Replica<M> {
         }
     }
 
-    fn say_digest(&mut self, seq: u64, digest: u64) {
+    pub(super) fn say_digest(&mut self, seq: u64, digest: u64) {
         for (link, downstream) in &mut self.downstreams {
             if matches!(downstream.feed, Feed::Cursor) && downstream.mode == LinkMode::Action {
                 downstream.say(self.channel, &Message::Digest { seq, digest });

@@ -10,11 +10,13 @@
 //! - `serve`: what comes from downstream, and the cursors
 //! - `dispatch`: what this process asks for, and what goes upstream
 //! - `heal`: jobs, digests, snapshots put in place
+//! - `keep`: what goes to disk, and what waits for it
 //! - `pulse`: time: heartbeats, dead peers, pressure
 
 mod dispatch;
 mod follow;
 mod heal;
+mod keep;
 mod order;
 mod pulse;
 mod serve;
@@ -24,6 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::downstream::{Downstream, Snapshot};
+use super::keeping::Keeping;
 use super::origin::Origin;
 use super::routes::Routes;
 use super::sessions::Sessions;
@@ -71,6 +74,8 @@ pub struct Replica<M: Machine> {
     requests: BTreeMap<u64, LinkId>,
     next_request: u64,
     origin: Origin,
+    /// What goes to disk.
+    keeping: Option<Keeping>,
     current: Option<Arc<Snapshot>>,
     /// How often the state was replaced.
     installs: u64,
@@ -127,6 +132,7 @@ impl<M: Machine> Replica<M> {
             requests: BTreeMap::new(),
             next_request: node.0,
             origin: Origin::default(),
+            keeping: None,
             current: None,
             installs: 0,
             resync_due: false,
@@ -205,6 +211,8 @@ impl<M: Machine> Replica<M> {
         self.poisoned = false;
         self.hop += 1;
         self.origin.abandon();
+        self.abandon_deferred();
+        self.keeping = None;
         self.settle();
     }
 
@@ -213,6 +221,7 @@ impl<M: Machine> Replica<M> {
         self.now = now;
         self.closed = true;
         self.origin.abandon();
+        self.abandon_deferred();
         self.settle();
     }
 
@@ -242,17 +251,22 @@ impl<M: Machine> Replica<M> {
 
     /// The changes since this was last called.
     pub fn take_changes(&mut self) -> std::collections::VecDeque<Change<M::Action>> {
-        self.changes.take()
+        self.changes.take(self.told_until())
     }
 
-    /// How many changes there ever were, the last one taken included: the number of that one.
+    /// How many changes there ever were: the number of the newest.
     pub fn changes_pushed(&self) -> u64 {
         self.changes.pushed()
     }
 
+    /// The number of the newest change that was taken.
+    pub fn changes_taken(&self) -> u64 {
+        self.changes.taken()
+    }
+
     /// Whether there are changes to take.
     pub fn has_changes(&self) -> bool {
-        !self.changes.is_empty()
+        self.changes.is_due(self.told_until())
     }
 
     /// What is to be done now, in order.
@@ -292,7 +306,7 @@ impl<M: Machine> Replica<M> {
 
     /// How many dispatches of this node's own are under way.
     pub fn under_way(&self) -> usize {
-        self.origin.len()
+        self.origin.len() + self.locals_deferred()
     }
 
     /// What was counted since the beginning.
@@ -338,6 +352,10 @@ impl<M: Machine> Replica<M> {
         if self.observer.is_some() {
             self.observed.extend_from_slice(entry.bytes());
         }
+        if let (Some(keeping), Place::Sequencer { session, .. }) = (&mut self.keeping, &self.place)
+        {
+            keeping.entry(entry, entry.session == *session);
+        }
         let change = Change::Applied { version: self.version, action };
         self.changes.push(change, entry.payload.len());
         if flags & crate::wire::FLAG_DIGEST != 0 {
@@ -365,7 +383,7 @@ impl<M: Machine> Replica<M> {
             return false;
         }
         if self.is_sequencer() {
-            return !self.poisoned;
+            return !self.poisoned && !self.is_stalled();
         }
         let Some(upstream) = &self.upstream else { return false };
         let attached = upstream.status.as_ref().is_some_and(|status| status.connected);
@@ -411,7 +429,7 @@ impl<M: Machine> Replica<M> {
             hop: self.hop,
             connected: self.connected,
             mode: self.link_mode(),
-            version: (!self.lineage.is_empty()).then_some(self.version),
+            version: (!self.lineage.is_empty()).then(|| self.shown_version()),
             path,
         }
     }
@@ -485,7 +503,7 @@ fn wake<M: Machine>(
 }
 
 /// The rolling hash of a history, one entry longer.
-fn rolled(history: u64, entry: &Entry<'_>) -> u64 {
+pub(in crate::replication) fn rolled(history: u64, entry: &Entry<'_>) -> u64 {
     const K: u64 = 0x9e37_79b9_7f4a_7c15;
     let word = |hash: u64, word: u64| (hash.rotate_left(23) ^ word).wrapping_mul(K);
     word(word(word(history, entry.session), entry.counter), u64::from(entry.crc))

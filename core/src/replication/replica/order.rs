@@ -6,7 +6,7 @@ use super::{Place, Replica};
 use crate::replication::config::mutant;
 use crate::replication::sessions::{REASON_BYTES_MAX, Verdict};
 use crate::replication::{Fault, LinkFault, LinkId, Machine, Report, Resync};
-use crate::wire::{Answer, Entries, Entry, FLAG_DIGEST, FLAG_VOID, Message, Outcome};
+use crate::wire::{Answer, Entries, Entry, FLAG_DIGEST, FLAG_VOID, Outcome};
 
 /// A frame holds at most this many answers.
 const ANSWERS_MAX: usize = 512;
@@ -47,7 +47,7 @@ impl<M: Machine> Replica<M> {
             answers.push(Answer { counter: entry.counter, outcome });
         }
         for answers in answers.chunks(ANSWERS_MAX) {
-            self.say(link, &Message::Answers { session, answers: answers.to_vec() });
+            self.answer(link, session, answers.to_vec());
         }
         self.ordered(first);
         outcome
@@ -73,6 +73,9 @@ impl<M: Machine> Replica<M> {
             Verdict::Accept => {
                 let void = entry.flags & FLAG_VOID != 0;
                 let outcome = if void { Outcome::Unknown } else { self.apply(entry) };
+                if let (Outcome::Rejected(why), Some(keeping)) = (&outcome, &mut self.keeping) {
+                    keeping.rejected(entry.session, entry.counter, why);
+                }
                 if let Place::Sequencer { sessions, .. } = &mut self.place {
                     sessions.settle(entry.session, entry.counter, outcome.clone());
                 }
@@ -129,7 +132,9 @@ impl<M: Machine> Replica<M> {
             self.observed.clear();
         }
         self.check_pressure();
-        self.wake_all();
+        if self.shown() >= self.version.seq {
+            self.wake_all();
+        }
     }
 
     /// In the article's form of resync: cuts a snapshot at each multiple of N, unless one is being

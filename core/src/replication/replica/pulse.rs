@@ -27,6 +27,7 @@ impl<M: Machine> Replica<M> {
         self.beat();
         self.bury();
         self.origin.expire(now);
+        self.expire_deferred();
         // A relay's memory of the ways back is bounded, so an answer can be lost there.
         if self.connected && self.origin.stalled(now, self.config.dead_after) {
             self.origin.resend();
@@ -48,7 +49,7 @@ impl<M: Machine> Replica<M> {
 
     fn beat(&mut self) {
         let (now, every) = (self.now, self.config.heartbeat);
-        let message = Message::Heartbeat { seq: self.version.seq };
+        let message = Message::Heartbeat { seq: self.shown() };
         for (link, downstream) in &mut self.downstreams {
             let idle = downstream.attached() && downstream.control.is_empty();
             if idle && now.saturating_sub(downstream.sent_at) >= every {
@@ -94,6 +95,7 @@ impl<M: Machine> Replica<M> {
             self.pressure_checked_at = self.log.written();
             self.pressured = self.is_pressed();
         }
+        self.pressured |= self.disk_is_behind();
     }
 
     fn is_pressed(&self) -> bool {
@@ -104,7 +106,9 @@ impl<M: Machine> Replica<M> {
             let needs = downstream.needs_after().filter(|_| moving);
             needs.is_some_and(|seq| self.log.bytes_after(seq) > limit)
         });
-        pressed || self.cutting.is_some_and(|cut| self.log.bytes_after(cut.seq) > limit)
+        pressed
+            || self.disk_is_behind()
+            || self.cutting.is_some_and(|cut| self.log.bytes_after(cut.seq) > limit)
     }
 
     /// Looks again under pressure; when it fell, what waited for that goes on.

@@ -170,10 +170,13 @@ impl<M: Machine> Replica<M> {
             self.counters.stale_hops += 1;
             return;
         }
-        let at = self.version;
+        let at = self.shown_version();
         if let Place::Sequencer { sessions, .. } = &mut self.place {
             let epoch_id = self.lineage.head().map_or(0, |epoch| epoch.id);
             let session = sessions.issue(epoch_id, link);
+            if let Some(keeping) = &mut self.keeping {
+                keeping.session(session, &sessions.row(session));
+            }
             self.say(link, &Message::SessionOpened { request, session, at });
             return;
         }
@@ -239,6 +242,9 @@ impl<M: Machine> Replica<M> {
                     self.cut();
                     return false;
                 };
+                if snapshot.head.version.seq > self.shown() {
+                    return false;
+                }
                 self.send_snapshot(downstream, snapshot);
                 true
             }
@@ -257,10 +263,10 @@ impl<M: Machine> Replica<M> {
                 true
             }
             Feed::Cursor if downstream.mode == LinkMode::Snapshot => {
-                if downstream.cursor >= self.version.seq || self.lineage.is_empty() {
+                if downstream.cursor >= self.shown() || self.lineage.is_empty() {
                     return false;
                 }
-                downstream.feed = Feed::Wanting { min: self.version.seq };
+                downstream.feed = Feed::Wanting { min: self.shown() };
                 true
             }
             Feed::Cursor => self.feed_entries(downstream, out, budget),
@@ -286,7 +292,8 @@ impl<M: Machine> Replica<M> {
             self.send_snapshot(downstream, snapshot);
             return true;
         }
-        if cursor >= self.log.head() {
+        let shown = self.shown();
+        if cursor >= self.log.head().min(shown) {
             return false;
         }
         if !self.log.serves(cursor) {
@@ -295,7 +302,7 @@ impl<M: Machine> Replica<M> {
             downstream.feed = Feed::Wanting { min: cursor };
             return true;
         }
-        let until = resync.map_or(u64::MAX, |resync| resync.head.version.seq);
+        let until = resync.map_or(shown, |resync| resync.head.version.seq.min(shown));
         let Some((entries, last)) = self.log.read(cursor, until, budget.min(CHUNK_BYTES)) else {
             return false;
         };

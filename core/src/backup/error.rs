@@ -1,0 +1,245 @@
+//! What can go wrong with a backup.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::replication::ReplayFault;
+use crate::wire::Codec;
+
+/// Why a backup cannot be read or written. What was on disk before is still there.
+#[derive(Debug, Error)]
+pub enum BackupError {
+    /// Its folder is not there.
+    #[error("the folder of backup `{}` does not exist: create it first", .0.display())]
+    MissingFolder(PathBuf),
+    /// The system does not let this process write there.
+    #[error(
+        "backup `{}` cannot be written here ({source}): its folder must be writable by this \
+         process, since a backup is written beside and then renamed",
+        path.display()
+    )]
+    NotWritable {
+        /// What was to be written.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is no room.
+    #[error(
+        "no room to write backup `{}` ({source}): a backup needs room for the state twice, and for \
+         its journal. The last good one is still there",
+        path.display()
+    )]
+    DiskFull {
+        /// What was to be written.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process, or another store of this one, has it open.
+    #[error(
+        "backup `{}` is in use by another process or store: each needs a path of its own. It is \
+         free once the other is closed or has ended",
+        .0.display()
+    )]
+    InUse(PathBuf),
+    /// Something else that the system said.
+    #[error("failed to {what} `{}`: {source}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is no file of ours.
+    #[error(
+        "`{}` is not a backup of a store: its first bytes are others. Nothing was written; choose \
+         another path, or move the file away",
+        .0.display()
+    )]
+    Foreign(PathBuf),
+    /// A later release wrote it.
+    #[error(
+        "backup `{}` has format {found}, this release reads formats up to {known}: open it with \
+         the release that wrote it, or a later one",
+        path.display()
+    )]
+    NewerFormat {
+        /// Which file.
+        path: PathBuf,
+        /// Its format.
+        found: u16,
+        /// The newest that this release knows.
+        known: u16,
+    },
+    /// It ends too early.
+    #[error(
+        "backup `{}` is cut short: {have} bytes of {want}. It was not written so; restore the \
+         files from a copy, or move them away to begin anew",
+        path.display()
+    )]
+    Truncated {
+        /// Which file.
+        path: PathBuf,
+        /// Its length, in bytes.
+        have: u64,
+        /// What it should be at least, in bytes.
+        want: u64,
+    },
+    /// Its bytes are not those that were written.
+    #[error(
+        "backup `{}` was changed after it was written, or is damaged ({part}): restore the files \
+         from a copy, or move them away to begin anew",
+        path.display()
+    )]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// Where.
+        part: &'static str,
+    },
+    /// It was encrypted under another key.
+    #[error("the key does not open backup `{}`: it was encrypted under another", .0.display())]
+    WrongKey(PathBuf),
+    /// It is encrypted, and no key was given.
+    #[error("backup `{}` is encrypted: give its key with `Backup::key`", .0.display())]
+    KeyNeeded(PathBuf),
+    /// It is encrypted, and this build cannot read that.
+    #[error(
+        "backup `{}` is encrypted, and this program was built without the feature `encryption` of \
+         the crate `samestate`",
+        .0.display()
+    )]
+    EncryptionMissing(PathBuf),
+    /// It is not encrypted, though a key was given.
+    #[error(
+        "a key is given, but backup `{}` is not encrypted, so that anybody could have written it: \
+         to go on from it all the same, say `Backup::accept_plaintext` once",
+        .0.display()
+    )]
+    NotEncrypted(PathBuf),
+    /// The key cannot be made of the passphrase.
+    #[error("the key of backup `{}` cannot be derived: {why}", path.display())]
+    Key {
+        /// Which backup.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// It is of another store.
+    #[error(
+        "backup `{}` is of store `{found}`, not of `{ours}`: each store needs a path of its own",
+        path.display()
+    )]
+    OtherStore {
+        /// Which file.
+        path: PathBuf,
+        /// The store that wrote it.
+        found: String,
+        /// This store.
+        ours: String,
+    },
+    /// Its state and actions have another shape.
+    #[error(
+        "backup `{}` has schema_version {found}, this store {ours}: open it with the program that \
+         wrote it, or convert it by a store of the old version",
+        path.display()
+    )]
+    OtherSchema {
+        /// Which file.
+        path: PathBuf,
+        /// Of the backup.
+        found: u32,
+        /// Of this store.
+        ours: u32,
+    },
+    /// Its actions are encoded otherwise.
+    #[error("backup `{}` is encoded as {found:?}, this store as {ours:?}", path.display())]
+    OtherCodec {
+        /// Which file.
+        path: PathBuf,
+        /// Of the backup.
+        found: Codec,
+        /// Of this store.
+        ours: Codec,
+    },
+    /// There is a journal, and not what it goes on from.
+    #[error(
+        "there is a journal `{}` without the backup that it goes on from: put that back, or move \
+         the journal away to begin anew",
+        .0.display()
+    )]
+    JournalAlone(PathBuf),
+    /// The journal goes on from another backup.
+    #[error(
+        "journal `{}` goes on from another backup than the one beside it: one of the two was \
+         replaced. Put back the right one; moving the journal away loses its actions",
+        .0.display()
+    )]
+    JournalOfAnother(PathBuf),
+    /// The state is no state of this store's type.
+    #[error("the state in backup `{}` cannot be decoded: {why}", path.display())]
+    Undecodable {
+        /// Which file.
+        path: PathBuf,
+        /// What the decoder said.
+        why: String,
+    },
+    /// The actions of the journal do not apply.
+    #[error(
+        "journal `{}` cannot be replayed: {fault}. If the reducer has changed since, give the \
+         store another `schema_version` next time, and close it first",
+        path.display()
+    )]
+    Replay {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        fault: ReplayFault,
+    },
+    /// The state cannot be encoded.
+    #[error("the state cannot be encoded for backup `{}`: {why}", path.display())]
+    Unencodable {
+        /// Which backup.
+        path: PathBuf,
+        /// What the encoder said.
+        why: String,
+    },
+    /// A bug: the thread that writes the backup ended by itself.
+    #[error(
+        "the writer of the backup is gone: what it wrote before is on disk, the rest may not be"
+    )]
+    WriterGone,
+}
+
+impl BackupError {
+    /// An error of the system, by what it means here.
+    pub(super) fn from_io(what: &'static str, path: &Path, source: io::Error) -> Self {
+        use io::ErrorKind as Kind;
+        let path = path.to_path_buf();
+        match source.kind() {
+            Kind::NotFound if parent(&path).is_some_and(|folder| !folder.exists()) => {
+                BackupError::MissingFolder(path)
+            }
+            Kind::PermissionDenied | Kind::ReadOnlyFilesystem => {
+                BackupError::NotWritable { path, source }
+            }
+            Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => {
+                BackupError::DiskFull { path, source }
+            }
+            _ => BackupError::Io { what, path, source },
+        }
+    }
+}
+
+/// The folder of a file.
+pub(super) fn parent(path: &Path) -> Option<&Path> {
+    path.parent().map(|folder| match folder.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => folder,
+    })
+}

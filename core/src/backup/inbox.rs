@@ -1,0 +1,185 @@
+//! Where a store leaves its records, and when they are due.
+//!
+//! A store leaves them under its own lock, so this lock is held for a moment only, and nothing is
+//! called under it.
+
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::oneshot;
+
+use super::BackupError;
+use super::options::Pace;
+use crate::replication::Span;
+
+/// So many bytes of records are due whatever the pace.
+const BYTES_MAX: usize = 1 << 20;
+
+/// Says how the last backup went, to whoever closes the store.
+pub(super) type Closing = oneshot::Sender<Result<(), BackupError>>;
+
+/// Between a store and the thread that writes its backup.
+pub(crate) struct Inbox {
+    waiting: Mutex<Waiting>,
+    wake: Condvar,
+    pace: Pace,
+    durable: bool,
+}
+
+#[derive(Default)]
+struct Waiting {
+    records: Vec<u8>,
+    span: Option<Span>,
+    /// When the first of the records came.
+    since: Option<Instant>,
+    /// What became of the whole backup that was being written.
+    drafted: Option<Result<u64, BackupError>>,
+    closing: Option<Closing>,
+    /// The store is gone.
+    orphaned: bool,
+    /// The thread has ended.
+    ended: bool,
+    /// The thread waits to be woken.
+    asleep: bool,
+}
+
+/// What there is to do.
+pub(super) enum Work {
+    /// Records are due.
+    Append(Vec<u8>, Span),
+    /// A whole backup is written, or is not.
+    Drafted(Result<u64, BackupError>),
+    /// The time that was waited for has come.
+    Retry,
+    /// Write what there is, and end.
+    Close(Option<(Vec<u8>, Span)>, Option<Closing>),
+}
+
+impl Inbox {
+    pub(crate) fn new(pace: Pace, durable: bool) -> Self {
+        Inbox { waiting: Mutex::default(), wake: Condvar::new(), pace, durable }
+    }
+
+    /// Takes the records that `take` moves in, if any.
+    pub(crate) fn leave(&self, take: impl FnOnce(&mut Vec<u8>) -> Option<Span>) {
+        let mut waiting = self.waiting.lock();
+        let Some(span) = take(&mut waiting.records) else { return };
+        if waiting.ended {
+            waiting.records.clear();
+            return;
+        }
+        match &mut waiting.span {
+            Some(all) => all.last = span.last,
+            none => *none = Some(span),
+        }
+        if waiting.since.is_none() {
+            waiting.since = Some(Instant::now());
+            self.wake_if(&mut waiting, matches!(self.pace, Pace::Seconds(_)));
+        }
+        let due = self.is_due(&waiting, None);
+        self.wake_if(&mut waiting, due);
+    }
+
+    fn wake_if(&self, waiting: &mut Waiting, needed: bool) {
+        if needed && std::mem::take(&mut waiting.asleep) {
+            self.wake.notify_one();
+        }
+    }
+
+    fn is_due(&self, waiting: &Waiting, now: Option<Instant>) -> bool {
+        let Some(span) = waiting.span else { return false };
+        if self.durable || waiting.records.len() >= BYTES_MAX {
+            return true;
+        }
+        match (self.pace, now, waiting.since) {
+            (Pace::Actions(actions), ..) => span.last - span.before >= actions,
+            (Pace::Seconds(every), Some(now), Some(since)) => now >= since + every,
+            (Pace::Seconds(every), ..) => every.is_zero(),
+        }
+    }
+
+    /// Waits for something to do, until `retry_at` at most.
+    pub(super) fn next(&self, retry_at: Option<Instant>) -> Work {
+        let mut waiting = self.waiting.lock();
+        loop {
+            if let Some(drafted) = waiting.drafted.take() {
+                return Work::Drafted(drafted);
+            }
+            let now = Instant::now();
+            if waiting.orphaned || waiting.closing.is_some() {
+                let closing = waiting.closing.take();
+                return Work::Close(take_all(&mut waiting), closing);
+            }
+            if self.is_due(&waiting, Some(now))
+                && let Some((records, span)) = take_all(&mut waiting)
+            {
+                return Work::Append(records, span);
+            }
+            if retry_at.is_some_and(|at| at <= now) {
+                return Work::Retry;
+            }
+            let due_at = match self.pace {
+                Pace::Seconds(every) => waiting.since.map(|since| since + every),
+                Pace::Actions(_) => None,
+            };
+            waiting.asleep = true;
+            match [due_at, retry_at].into_iter().flatten().min() {
+                Some(until) => drop(self.wake.wait_until(&mut waiting, until)),
+                None => self.wake.wait(&mut waiting),
+            }
+            waiting.asleep = false;
+        }
+    }
+
+    /// Waits until the whole backup that is being written is done, `within` at most.
+    pub(super) fn until_drafted(&self, within: Duration) -> Option<Result<u64, BackupError>> {
+        let mut waiting = self.waiting.lock();
+        let until = Instant::now() + within;
+        while waiting.drafted.is_none() {
+            waiting.asleep = true;
+            if self.wake.wait_until(&mut waiting, until).timed_out() {
+                break;
+            }
+        }
+        waiting.drafted.take()
+    }
+
+    /// A whole backup was written, or was not.
+    pub(super) fn drafted(&self, outcome: Result<u64, BackupError>) {
+        let mut waiting = self.waiting.lock();
+        waiting.drafted = Some(outcome);
+        self.wake_if(&mut waiting, true);
+    }
+
+    /// Asks the thread to write all and end; `None` if it has.
+    pub(crate) fn close(&self) -> Option<oneshot::Receiver<Result<(), BackupError>>> {
+        let mut waiting = self.waiting.lock();
+        if waiting.ended || waiting.closing.is_some() {
+            return None;
+        }
+        let (sender, receiver) = oneshot::channel();
+        waiting.closing = Some(sender);
+        self.wake_if(&mut waiting, true);
+        Some(receiver)
+    }
+
+    /// The store is gone without having been closed.
+    pub(crate) fn orphan(&self) {
+        let mut waiting = self.waiting.lock();
+        waiting.orphaned = true;
+        self.wake_if(&mut waiting, true);
+    }
+
+    /// The thread has ended.
+    pub(super) fn end(&self) {
+        let mut waiting = self.waiting.lock();
+        waiting.ended = true;
+        waiting.records = Vec::new();
+    }
+}
+
+fn take_all(waiting: &mut Waiting) -> Option<(Vec<u8>, Span)> {
+    let span = waiting.span.take()?;
+    waiting.since = None;
+    Some((std::mem::take(&mut waiting.records), span))
+}

@@ -1,0 +1,40 @@
+//! A store's state on disk: written while it changes, restored when it opens (A15).
+//!
+//! Two files, and a third that is only locked:
+//!
+//! - `<path>`: the whole state at one version, with its lineage and the sessions. Replaced as one:
+//!   written beside, synced, renamed, and its folder synced.
+//! - `<path>.journal`: what was ordered since, in blocks that are only ever appended, each synced
+//!   before the next is begun. When it has outgrown the state, a new whole backup is made beside
+//!   the running journal, and both are replaced.
+//! - `<path>.lock`: so that two processes never write one backup.
+//!
+//! What may come in is any file at all: every length is held against the bytes that are there, and
+//! what is wrong is an error with words of its own. What is promised: the last good backup is there
+//! until the next is whole, and a restore gives what was written or an error, never something else.
+//!
+//! - `options`: what a user says
+//! - `files`: names, the lock, replacing a file as one
+//! - `seal`: encryption, or a checksum
+//! - `whole`: the file of a whole state
+//! - `journal`: the file of what came since
+//! - `desk`: both together: opened, read, and begun anew
+//! - `inbox`: where a store leaves its records, and when they are due
+//! - `keeper`: the thread that writes
+
+mod desk;
+mod error;
+mod files;
+mod inbox;
+mod journal;
+mod keeper;
+mod options;
+mod seal;
+mod whole;
+
+pub(crate) use desk::Desk;
+pub use error::BackupError;
+pub(crate) use inbox::Inbox;
+pub(crate) use keeper::{Beginning, Held, Keeper, Source};
+pub use options::Backup;
+pub(crate) use whole::About;

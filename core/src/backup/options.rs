@@ -1,0 +1,153 @@
+//! What a user says of a store's backup.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[cfg(feature = "encryption")]
+use zeroize::Zeroizing;
+
+/// Without a pace, this many seconds of changes may be lost.
+const SECONDS_USUAL: f64 = 1.0;
+
+/// The longest pace in seconds: a year.
+const SECONDS_MAX: f64 = 365.0 * 86_400.0;
+
+/// A journal shorter than this is never a reason for a whole backup.
+const JOURNAL_BYTES_MIN: u64 = 1 << 20;
+
+/// Where a store is backed up, and how much of it may be lost (A15).
+///
+/// ```
+/// use samestate::Backup;
+///
+/// let backup = Backup::at("tasks.backup").every_seconds(0.5);
+/// # let _ = backup;
+/// ```
+#[derive(Clone)]
+#[must_use = "hand it to `StoreBuilder::backup`"]
+pub struct Backup {
+    pub(super) path: PathBuf,
+    #[cfg(feature = "encryption")]
+    pub(super) key: Option<Zeroizing<String>>,
+    pub(super) accept_plaintext: bool,
+    seconds: Option<f64>,
+    actions: Option<u64>,
+    pub(super) journal_bytes_min: u64,
+}
+
+/// When records are due on disk.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Pace {
+    /// This long after the first that is not there.
+    Seconds(Duration),
+    /// Once there are this many actions.
+    Actions(u64),
+}
+
+impl Backup {
+    /// At this path, in a folder that exists. Beside it lie `<path>.journal` and `<path>.lock`.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Backup {
+            path: path.into(),
+            #[cfg(feature = "encryption")]
+            key: None,
+            accept_plaintext: false,
+            seconds: None,
+            actions: None,
+            journal_bytes_min: JOURNAL_BYTES_MIN,
+        }
+    }
+
+    /// Encrypts and authenticates what is written: XChaCha20-Poly1305 under a key that Argon2id
+    /// (RFC 9106) makes of this passphrase, once each time the store opens. Without, anybody who
+    /// can read the files can read the state, and a checksum finds damage but no forgery.
+    #[cfg(feature = "encryption")]
+    pub fn key(mut self, passphrase: impl Into<String>) -> Self {
+        self.key = Some(Zeroizing::new(passphrase.into()));
+        self
+    }
+
+    /// Goes on from a backup that is not encrypted though there is a key now, and encrypts it from
+    /// then on. Without, that is an error: anybody could have written it.
+    #[cfg(feature = "encryption")]
+    pub fn accept_plaintext(mut self) -> Self {
+        self.accept_plaintext = true;
+        self
+    }
+
+    /// At most this many seconds of changes may be lost. Wins over [`Backup::every_actions`].
+    /// Default: 1 s, if neither is said.
+    #[doc(alias = "updateTimeout")]
+    pub fn every_seconds(mut self, seconds: impl Into<f64>) -> Self {
+        self.seconds = Some(seconds.into());
+        self
+    }
+
+    /// At most this many actions may be lost, beside those under way.
+    #[doc(alias = "updateCount")]
+    pub fn every_actions(mut self, actions: u64) -> Self {
+        self.actions = Some(actions);
+        self
+    }
+
+    /// How long a journal is at least before a whole backup is made, in bytes. For tests.
+    #[doc(hidden)]
+    pub fn journal_bytes_min(mut self, bytes: u64) -> Self {
+        self.journal_bytes_min = bytes;
+        self
+    }
+
+    /// The passphrase, if one was given.
+    pub(super) fn passphrase(&self) -> Option<&[u8]> {
+        #[cfg(feature = "encryption")]
+        return self.key.as_ref().map(|key| key.as_bytes());
+        #[cfg(not(feature = "encryption"))]
+        None
+    }
+
+    pub(crate) fn pace(&self) -> Pace {
+        match (self.seconds, self.actions) {
+            (None, Some(actions)) => Pace::Actions(actions.max(1)),
+            (seconds, _) => {
+                let seconds = seconds.filter(|seconds| !seconds.is_nan()).unwrap_or(SECONDS_USUAL);
+                Pace::Seconds(Duration::from_secs_f64(seconds.clamp(0.0, SECONDS_MAX)))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Backup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backup")
+            .field("path", &self.path)
+            .field("encrypted", &self.passphrase().is_some())
+            .field("pace", &self.pace())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_win_over_actions_and_nonsense_is_bounded() {
+        let second = Pace::Seconds(Duration::from_secs(1));
+        assert_eq!(Backup::at("x").pace(), second);
+        assert_eq!(Backup::at("x").every_actions(0).pace(), Pace::Actions(1));
+        let both = Backup::at("x").every_actions(5).every_seconds(0.25);
+        assert_eq!(both.pace(), Pace::Seconds(Duration::from_millis(250)));
+        assert_eq!(Backup::at("x").every_seconds(f64::NAN).pace(), second);
+        assert_eq!(Backup::at("x").every_seconds(-3).pace(), Pace::Seconds(Duration::ZERO));
+        let year = Duration::from_secs_f64(SECONDS_MAX);
+        assert_eq!(Backup::at("x").every_seconds(f64::INFINITY).pace(), Pace::Seconds(year));
+    }
+
+    #[cfg(feature = "encryption")]
+    #[test]
+    fn a_passphrase_is_never_printed() {
+        let shown = format!("{:?}", Backup::at("x").key("swordfish"));
+        assert!(shown.contains("encrypted: true") && !shown.contains("swordfish"), "{shown}");
+    }
+}
