@@ -186,11 +186,10 @@ impl Keeper {
         let Some(next) = next else { return self.postpone() };
         let placed = outcome.and_then(|bytes| {
             let journal = self.desk.put_in_place(next);
-            journal.map(|journal| (journal, bytes)).map_err(|error| {
+            journal.map(|journal| (journal, bytes)).inspect_err(|error| {
                 // What lies there is a whole backup and a journal that do not fail a restore, but
                 // nothing may be appended to either.
-                self.fail(&error);
-                error
+                self.fail(error);
             })
         });
         match placed {
