@@ -84,16 +84,20 @@ impl Seal {
 
     /// Appends what goes before a body to `out`, and says where the body begins.
     pub(super) fn open_body(&self, out: &mut Vec<u8>) -> Result<usize, String> {
+        out.extend_from_slice(&self.nonce()?);
+        Ok(out.len())
+    }
+
+    fn nonce(&self) -> Result<Vec<u8>, String> {
         match self {
-            Seal::Plain => {}
+            Seal::Plain => Ok(Vec::new()),
             #[cfg(feature = "encryption")]
             Seal::Keyed(_) => {
-                let mut nonce = [0; NONCE_BYTES];
+                let mut nonce = vec![0; NONCE_BYTES];
                 getrandom::fill(&mut nonce).map_err(|error| error.to_string())?;
-                out.extend_from_slice(&nonce);
+                Ok(nonce)
             }
         }
-        Ok(out.len())
     }
 
     /// Seals the body, which is all of `out` from `body` on, together with `context`.
