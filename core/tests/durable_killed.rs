@@ -125,7 +125,7 @@ fn main() {
     println!("a durable store that is killed loses nothing that it acknowledged");
     loses_at_most(None, 0);
     println!("a store backed up every 50 actions loses fewer, beside those under way");
-    // 50 that are not due, 50 that are being written, and 50 more if the change that was seen was
-    // a whole backup made meanwhile.
-    loses_at_most(Some(50), 150);
+    // A change of the journal may be a block or a new whole backup, so two rounds of 50 may wait
+    // while two more are being written, beside one that is not due.
+    loses_at_most(Some(50), 250);
 }
