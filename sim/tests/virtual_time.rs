@@ -4,14 +4,18 @@
 use std::time::Duration;
 
 use samestate::replication::{Config, Mode, Refused, Resync};
-use samestate_sim::virtual_time::{Ask, Fate, Fault, Mishap, NodeSpec, Tally, Weather, World};
+use samestate_sim::load::encode;
+use samestate_sim::load::reducers::{ProbeAction, ProbeAsk as Ask};
+use samestate_sim::virtual_time::{
+    Fate, Injury, Kind, Mishap, SeatSpec, Tally, Upstream, Weather, World,
+};
 
 const MS: Duration = Duration::from_millis(1);
 
 /// A cluster in sync, and what one says about it.
 struct Cluster {
     world: World,
-    state_padding_bytes: u32,
+    asked: u64,
 }
 
 impl Cluster {
@@ -31,7 +35,7 @@ impl Cluster {
             Weather { latency: MS, jitter: Duration::ZERO, bytes_per_ms, ..Weather::default() };
         let mut world = World::new(7, weather);
         world.set_traced(200);
-        Cluster { world, state_padding_bytes: 0 }
+        Cluster { world, asked: 0 }
     }
 
     fn add(&mut self, upstream: Option<usize>, adjust: impl Fn(usize, &mut Config)) -> usize {
@@ -44,15 +48,36 @@ impl Cluster {
         config.stall_grace = 20 * MS;
         let node = self.world.len();
         adjust(node, &mut config);
-        let (name, slow_subscriber) = (format!("n{node}"), false);
-        let state_padding_bytes = self.state_padding_bytes;
-        self.world.add(NodeSpec { name, config, upstream, state_padding_bytes, slow_subscriber })
+        self.world.add(SeatSpec {
+            name: format!("n{node}"),
+            host: node,
+            kind: Kind::named("probe").expect("it ships"),
+            config,
+            upstream: upstream.map(Upstream::seat),
+            backoff_max: 150 * MS,
+            slow_subscriber: false,
+            backup_every: None,
+        })
+    }
+
+    /// Hands an action over, its encoding longer than it need be.
+    fn dispatch(&mut self, node: usize, ask: Ask, padding: u32) -> Result<u64, Option<Refused>> {
+        self.asked += 1;
+        let action = ProbeAction { id: self.asked, ask, padding_bytes: padding };
+        self.world.dispatch(node, encode(&action).expect("it encodes"))
+    }
+
+    /// What happened so far.
+    fn trace(&self) -> String {
+        let names: Vec<_> = (0..self.world.len()).map(|node| format!("n{node}")).collect();
+        let trace = self.world.trace().expect("it is kept");
+        trace.lines(&names).map(|line| line + "\n").collect()
     }
 
     /// Runs until this is so.
     fn until(&mut self, what: &str, so: impl Fn(&World) -> bool) {
         let came = self.world.run_while(5000 * MS, |world| !so(world));
-        assert!(came, "{}never: {what}", self.world.trace());
+        assert!(came, "{}never: {what}", self.trace());
     }
 
     fn in_sync(&mut self) {
@@ -64,17 +89,17 @@ impl Cluster {
 
     fn run(&mut self, time: Duration) {
         self.world.run_for(time);
-        assert_eq!(self.world.violation(), None, "{}", self.world.trace());
+        assert_eq!(self.world.violation(), None, "{}", self.trace());
     }
 
-    fn fault(&mut self, fault: Fault) {
-        self.world.inject(fault);
+    fn fault(&mut self, injury: Injury) {
+        self.world.inject(injury);
     }
 
     fn ask(&mut self, node: usize, ask: Ask) -> u64 {
-        match self.world.dispatch(node, ask, 0) {
+        match self.dispatch(node, ask, 0) {
             Ok(id) => id,
-            Err(refused) => panic!("{}n{node} refuses: {refused:?}", self.world.trace()),
+            Err(refused) => panic!("{}n{node} refuses: {refused:?}", self.trace()),
         }
     }
 
@@ -106,7 +131,7 @@ impl Cluster {
         self.world.heal();
         match self.world.settle(5000 * MS) {
             Ok(tally) => tally,
-            Err(violation) => panic!("{}{violation}", self.world.trace()),
+            Err(violation) => panic!("{}{violation}", self.trace()),
         }
     }
 }
@@ -121,8 +146,8 @@ fn pair(adjust: impl Fn(usize, &mut Config)) -> Cluster {
     Cluster::new(&[None, Some(0)], adjust)
 }
 
-fn lose_all(node: usize) -> Fault {
-    Fault::Cut { node, loses_up: true, loses_down: true }
+fn lose_all(seat: usize) -> Injury {
+    Injury::Cut { seat, loses_up: true, loses_down: true, lasts: Duration::ZERO }
 }
 
 #[test]
@@ -154,13 +179,13 @@ fn a_rejection_resent_after_a_cut_is_the_same_rejection() {
 fn a_relay_drops_dispatches_of_an_old_attachment() {
     let mut cluster = chain(as_is);
     assert!(matches!(cluster.come_to(2, Ask::Add), Fate::Ok(_)));
-    cluster.fault(Fault::Stall { node: 2, up: true, down: false, lasts: 60 * MS });
+    cluster.fault(Injury::Blackhole { seat: 2, up: true, down: false, lasts: 60 * MS });
     let id = cluster.add_at(2);
     cluster.fault(lose_all(1));
     let tally = cluster.settle();
     assert!(matches!(cluster.fate(id), Fate::Ok(_)));
     assert_eq!((tally.ok, cluster.seq(0)), (2, 2));
-    cluster.fault(Fault::Stall { node: 2, up: true, down: false, lasts: 60 * MS });
+    cluster.fault(Injury::Blackhole { seat: 2, up: true, down: false, lasts: 60 * MS });
     cluster.add_at(2);
     cluster.fault(lose_all(1));
     cluster.run(100 * MS);
@@ -173,31 +198,31 @@ fn a_relay_drops_dispatches_of_an_old_attachment() {
 fn an_answer_of_an_old_epoch_counts_for_nothing() {
     // The answer is there long before the state that it is about, which its sequencer takes along.
     let mut cluster = Cluster::empty();
-    cluster.state_padding_bytes = 300_000;
     for upstream in [None, Some(0), Some(1)] {
         cluster.add(upstream, |_, config| config.mode = Mode::Snapshot);
     }
     cluster.in_sync();
+    assert!(matches!(cluster.come_to(2, Ask::Pad(300_000)), Fate::Ok(_)));
     assert!(matches!(cluster.come_to(2, Ask::Add), Fate::Ok(_)));
-    cluster.fault(Fault::Backup { node: 0 });
+    cluster.fault(Injury::Backup { seat: 0 });
     let id = cluster.add_at(2);
-    cluster.until("it is ordered", |world| world.replica(0).unwrap().version().seq == 2);
+    cluster.until("it is ordered", |world| world.replica(0).unwrap().version().seq == 3);
     cluster.run(8 * MS);
     assert_eq!(cluster.fate(id), Fate::Open);
-    cluster.fault(Fault::Kill { node: 0, silent: false, from_backup: true, lasts: MS });
+    cluster.fault(Injury::Kill { host: 0, silent: false, lasts: Some(MS) });
     cluster.run(100 * MS);
     let tally = cluster.settle();
     let Fate::Ok(version) = cluster.fate(id) else { panic!("{:?}", cluster.fate(id)) };
-    assert_eq!((version.epoch.number, version.seq), (2, 2), "of the life that goes on");
-    assert_eq!((tally.ok, tally.rolled_back), (2, 0));
+    assert_eq!((version.epoch.number, version.seq), (2, 3), "of the life that goes on");
+    assert_eq!((tally.ok, tally.rolled_back), (3, 0));
 }
 
 #[test]
 fn what_a_dead_sequencer_took_with_it_is_rolled_back_and_told() {
     let mut cluster = chain(as_is);
-    cluster.fault(Fault::Backup { node: 0 });
+    cluster.fault(Injury::Backup { seat: 0 });
     assert!(matches!(cluster.come_to(2, Ask::Add), Fate::Ok(_)));
-    cluster.fault(Fault::Kill { node: 0, silent: false, from_backup: true, lasts: MS });
+    cluster.fault(Injury::Kill { host: 0, silent: false, lasts: Some(MS) });
     cluster.run(50 * MS);
     let tally = cluster.settle();
     assert_eq!((tally.ok, tally.rolled_back, cluster.seq(2)), (1, 1, 0));
@@ -207,11 +232,11 @@ fn what_a_dead_sequencer_took_with_it_is_rolled_back_and_told() {
 #[test]
 fn a_loop_that_closes_later_is_refused() {
     let mut cluster = chain(as_is);
-    cluster.fault(Fault::Follow { node: 1, upstream: 2 });
+    cluster.world.follow(1, Upstream::seat(2));
     cluster.run(300 * MS);
     assert!(cluster.world.moments().links_looped > 0);
     assert!(!cluster.connected(1) && !cluster.connected(2));
-    cluster.fault(Fault::Follow { node: 1, upstream: 0 });
+    cluster.world.follow(1, Upstream::seat(0));
     cluster.settle();
 }
 
@@ -219,16 +244,15 @@ fn a_loop_that_closes_later_is_refused() {
 fn a_diverged_relay_heals_before_it_serves() {
     let mut cluster = Cluster::empty();
     let verify = |_: usize, config: &mut Config| config.resync = Resync::Verify(4);
-    cluster.world.set_lenient();
     for upstream in [None, Some(0), Some(1)] {
         cluster.add(upstream, verify);
     }
     cluster.in_sync();
-    cluster.fault(Fault::Slip { node: 1 });
+    cluster.fault(Injury::Slip { seat: 1 });
     cluster.add_at(0);
     cluster.run(10 * MS);
     // The one below takes the bad copy over, and then has nobody but the relay to heal from.
-    cluster.fault(Fault::Kill { node: 2, silent: false, from_backup: false, lasts: MS });
+    cluster.fault(Injury::Kill { host: 2, silent: false, lasts: Some(MS) });
     cluster.run(50 * MS);
     for _ in 0..12 {
         cluster.add_at(0);
@@ -255,7 +279,7 @@ fn a_reducer_that_is_not_deterministic_is_said_once_and_not_healed_in_a_loop() {
 #[test]
 fn an_action_that_fails_at_one_copy_heals_it_by_snapshot() {
     let mut cluster = chain(as_is);
-    cluster.fault(Fault::Fail { node: 1 });
+    cluster.fault(Injury::Fail { seat: 1 });
     assert!(matches!(cluster.come_to(2, Ask::Add), Fate::Ok(_)));
     cluster.settle();
     assert_eq!(cluster.world.moments().failed_here, 1);
@@ -273,9 +297,9 @@ fn a_panic_at_the_sequencer_is_a_rejection_and_the_store_goes_on() {
 #[test]
 fn a_slow_link_falls_off_the_log_and_gets_a_snapshot() {
     let mut cluster = pair(|_, config| config.log_bytes_max = 1024);
-    cluster.fault(Fault::Stall { node: 1, up: false, down: true, lasts: 100 * MS });
+    cluster.fault(Injury::Blackhole { seat: 1, up: false, down: true, lasts: 100 * MS });
     for _ in 0..400 {
-        cluster.world.dispatch(0, Ask::Add, 400).ok();
+        cluster.dispatch(0, Ask::Add, 400).ok();
         cluster.run(MS / 4);
     }
     cluster.settle();
@@ -286,7 +310,7 @@ fn a_slow_link_falls_off_the_log_and_gets_a_snapshot() {
 #[test]
 fn a_silent_peer_is_cut() {
     let mut cluster = pair(as_is);
-    cluster.fault(Fault::Swallow { node: 1 });
+    cluster.fault(Injury::HalfOpen { seat: 1 });
     cluster.until("it is noticed", |world| world.moments().links_silent == 2);
     assert!(cluster.world.now() < 200 * MS, "before the link itself would");
     cluster.settle();
@@ -314,7 +338,7 @@ fn an_expired_session_is_outcome_unknown_and_never_a_second_application() {
 fn a_deadline_resolves_unknown_and_is_resent_as_void() {
     let mut cluster = pair(|_, config| config.dispatch_deadline = Some(20 * MS));
     assert!(matches!(cluster.come_to(1, Ask::Add), Fate::Ok(_)));
-    cluster.fault(Fault::Swallow { node: 1 });
+    cluster.fault(Injury::HalfOpen { seat: 1 });
     let id = cluster.add_at(1);
     cluster.until("the deadline", |world| world.fate(id) == Some(Fate::Unknown));
     cluster.until("the link ends", |world| !world.replica(1).unwrap().connected());
@@ -364,10 +388,10 @@ fn a_resync_that_changes_nothing_tells_no_subscriber() {
 #[test]
 fn a_worker_learns_from_its_master_that_the_server_is_gone() {
     let mut cluster = chain(as_is);
-    cluster.fault(Fault::Partition { node: 1, lasts: 100 * MS });
+    cluster.fault(Injury::Cut { seat: 1, loses_up: true, loses_down: true, lasts: 100 * MS });
     cluster.run(20 * MS);
     assert!(!cluster.connected(1) && !cluster.connected(2));
-    assert_eq!(cluster.world.dispatch(2, Ask::Add, 0), Err(Some(Refused::NotConnected)));
+    assert_eq!(cluster.dispatch(2, Ask::Add, 0), Err(Some(Refused::NotConnected)));
     cluster.in_sync();
     assert!(matches!(cluster.come_to(2, Ask::Add), Fate::Ok(_)));
     cluster.settle();
@@ -377,7 +401,7 @@ fn a_worker_learns_from_its_master_that_the_server_is_gone() {
 fn a_full_window_is_busy_and_never_applies() {
     let mut cluster = pair(|_, config| config.window = 2);
     let taken = [cluster.add_at(1), cluster.add_at(1)];
-    assert_eq!(cluster.world.dispatch(1, Ask::Add, 0), Err(Some(Refused::Busy(2))));
+    assert_eq!(cluster.dispatch(1, Ask::Add, 0), Err(Some(Refused::Busy(2))));
     assert_eq!((cluster.settle().ok, cluster.seq(0)), (2, 2));
     assert!(taken.iter().all(|id| matches!(cluster.fate(*id), Fate::Ok(_))));
 }
@@ -390,7 +414,7 @@ fn a_sequencer_that_becomes_a_client_is_rebased_once() {
     }
     let id = cluster.add_at(2);
     cluster.run(MS / 2);
-    cluster.fault(Fault::Follow { node: 1, upstream: 0 });
+    cluster.world.follow(1, Upstream::seat(0));
     cluster.run(100 * MS);
     let tally = cluster.settle();
     assert_ne!(cluster.fate(id), Fate::Open);
@@ -401,7 +425,7 @@ fn a_sequencer_that_becomes_a_client_is_rebased_once() {
 fn a_flipped_bit_cuts_the_link_and_never_becomes_state() {
     for up in [false, true] {
         let mut cluster = pair(as_is);
-        cluster.fault(Fault::Corrupt { node: 1, up });
+        cluster.fault(Injury::Corrupt { seat: 1, up });
         cluster.add_at(0);
         cluster.add_at(1);
         cluster.until("it is noticed", |world| world.moments().links_corrupt == 1);
@@ -416,7 +440,7 @@ fn a_node_that_was_stopped_itself_does_not_take_its_peers_for_dead() {
             config.dead_after = 1000 * MS;
         }
     });
-    cluster.fault(Fault::Pause { node: 1, lasts: 300 * MS });
+    cluster.fault(Injury::Pause { host: 1, lasts: 300 * MS });
     cluster.run(400 * MS);
     assert_eq!(cluster.world.moments().links_faulted, 0);
     cluster.settle();
@@ -425,12 +449,12 @@ fn a_node_that_was_stopped_itself_does_not_take_its_peers_for_dead() {
 #[test]
 fn an_upstream_that_loses_history_after_the_attach_does_not_keep_a_node_out_of_sync() {
     let mut cluster = chain(as_is);
-    cluster.fault(Fault::Backup { node: 0 });
+    cluster.fault(Injury::Backup { seat: 0 });
     assert!(matches!(cluster.come_to(2, Ask::Add), Fate::Ok(_)));
     // The lowest attaches anew at a version that its upstream is about to lose.
     cluster.fault(lose_all(2));
     cluster.in_sync();
-    cluster.fault(Fault::Kill { node: 0, silent: true, from_backup: true, lasts: MS });
+    cluster.fault(Injury::Kill { host: 0, silent: true, lasts: Some(MS) });
     cluster.run(400 * MS);
     cluster.settle();
 }
@@ -442,9 +466,10 @@ fn a_resync_of_an_older_life_is_not_sent_under_the_lineage_of_a_newer_one() {
     cluster.until("it is at the leaf", |world| world.replica(2).unwrap().version().seq == 1);
     cluster.run(20 * MS);
     // The sequencer goes on from its backup in another life, while the leaf is away.
-    cluster.fault(Fault::Backup { node: 0 });
-    cluster.fault(Fault::Partition { node: 2, lasts: 1000 * MS });
-    cluster.fault(Fault::Kill { node: 0, silent: false, from_backup: true, lasts: MS });
+    cluster.fault(Injury::Backup { seat: 0 });
+    let (seat, lasts) = (2, 1000 * MS);
+    cluster.fault(Injury::Cut { seat, loses_up: true, loses_down: true, lasts });
+    cluster.fault(Injury::Kill { host: 0, silent: false, lasts: Some(MS) });
     cluster.run(100 * MS);
     cluster.until("the relay is back", |world| world.replica(1).unwrap().connected());
     assert!(matches!(cluster.come_to(1, Ask::Add), Fate::Ok(_)));

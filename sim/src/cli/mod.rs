@@ -15,6 +15,7 @@ mod output;
 mod report;
 mod run;
 mod schema;
+mod simulate;
 mod terminal;
 mod validate;
 
@@ -26,6 +27,7 @@ pub use exit::ExitCode;
 const EXAMPLES: &str = "\
 Examples:
   samestate run scenarios/two-clusters.yaml
+  samestate simulate scenarios/two-clusters.yaml --seeds 0..1000
   samestate new first.yaml                 write a scenario to start from
   samestate explain first.yaml             see who feeds whom, and when what happens
   samestate validate scenarios/*.yaml      check files without starting anything
@@ -50,6 +52,7 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Verb {
     Run(run::Run),
+    Simulate(simulate::Simulate),
     Report(report::Report),
     Compare(compare::Compare),
     Validate(validate::Validate),
@@ -67,6 +70,7 @@ enum Verb {
 pub fn main() -> ExitCode {
     match Cli::parse().verb {
         Verb::Run(verb) => verb.run(),
+        Verb::Simulate(verb) => verb.run(),
         Verb::Report(verb) => verb.run(),
         Verb::Compare(verb) => verb.run(),
         Verb::Validate(verb) => verb.run(),

@@ -151,7 +151,7 @@ fn shown(folder: &Path) -> String {
 
 /// Becomes true with the first Ctrl-C (or `SIGTERM`, or the terminal's end); the second ends the
 /// program at once, and the guardian cleans up.
-fn heed_interruptions() -> std::io::Result<watch::Receiver<bool>> {
+pub(super) fn heed_interruptions() -> std::io::Result<watch::Receiver<bool>> {
     let (interrupted, interrupt) = watch::channel(false);
     let mut ctrl_c = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

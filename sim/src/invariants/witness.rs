@@ -78,6 +78,12 @@ pub struct Witness {
     clock: Clock,
 }
 
+impl std::fmt::Debug for Witness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a witness")
+    }
+}
+
 impl Witness {
     /// At a replica of node `name`, which is at `version` now, with this rolling hash.
     pub fn of_replica(

@@ -23,6 +23,7 @@ use super::schedule::{Act, Schedule};
 use super::stage::{Aside, Ears, FromNode, Stage};
 use super::{family, injure};
 use crate::faults::FaultLog;
+use crate::invariants::Violations;
 use crate::measure::CostSampler;
 use crate::record::{Gathered, LifeSeen, Taken};
 use crate::scenario::{Event, NodeId, Plan};
@@ -482,6 +483,7 @@ impl<'c> Play<'c> {
             stop_ns: self.stop_ns,
             end_ns,
             faults: self.faults.list().to_vec(),
+            violations: Violations::default(),
             interrupted,
             trouble,
             errors: self.errors,

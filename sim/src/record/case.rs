@@ -12,7 +12,6 @@ use super::sums::{Pace, Sums};
 use super::taken::Taken;
 use super::tree::{Instants, TreeSeen};
 use super::{costs, faults, replay};
-use crate::invariants::Violations;
 use crate::measure::Samples;
 use crate::scenario::{NodeId, Observation, Plan, Resync, StorePlan};
 
@@ -34,7 +33,7 @@ pub(crate) fn assemble(plan: &Plan, mut taken: Taken) -> Case {
         .map(|(store, tree)| (store, TreeSeen::of(plan, store, tree, &gathered, &instants)))
         .collect();
     let mut stores: BTreeMap<&str, Sums> = BTreeMap::new();
-    let mut violations = Violations::default();
+    let mut violations = std::mem::take(&mut taken.violations);
     for (store, tree) in &trees {
         stores.entry(store).or_default().merge(&tree.sums());
         violations.merge(tree.violations());

@@ -3,6 +3,7 @@
 use samestate_report::FaultDone;
 
 use super::gather::Gathered;
+use crate::invariants::Violations;
 use crate::measure::Cost;
 use crate::scenario::NodeId;
 
@@ -21,6 +22,8 @@ pub(crate) struct Taken {
     pub(crate) end_ns: u64,
     /// Each planned fault, and what came of it.
     pub(crate) faults: Vec<FaultDone>,
+    /// What was seen not to hold while it went on.
+    pub(crate) violations: Violations,
     /// The user stopped the run.
     pub(crate) interrupted: bool,
     /// What went so wrong that the case was not done as planned: nodes that crashed, for one.

@@ -1,41 +1,42 @@
-//! The protocol in virtual time: many nodes in one thread, everything drawn from one seed.
+//! Scenarios on virtual time: many processes in one thread, everything drawn from one seed.
 //!
 //! What runs is the code that ships: [`samestate::replication`] and [`samestate::wire`], bytes and
-//! all. What is made here is everything around it: a clock, a network that cuts, stalls, loses and
-//! garbles, processes that die, pause and come back, and a checker that holds every step of every
-//! node against one canonical history.
+//! all, under the reducers, loads and faults of a scenario file. What is made here is everything
+//! around it: a clock, a network that cuts, stalls, loses and garbles, processes that die, pause
+//! and come back, and a checker that holds every step of every replica against one history.
 //!
 //! | room | holds |
 //! |---|---|
 //! | `dice`, `heap` | chance, and time |
-//! | `machine` | the store: a state that any slip in the order shows in |
+//! | `subject` | the state of a replica, whatever its reducer |
 //! | `network` | connections: bytes that take time, and get lost |
-//! | `fault` | what can go wrong, as values |
-//! | `world` | nodes and connections, and the loop |
+//! | `world` | replicas and connections, and the loop |
 //! | `check` | I1-I7 and I10, after every step |
-//! | [`draw`] | what a seed of the swarm draws: a whole scenario file |
+//! | `play` | a plan, played in a world |
+//! | `run` | a plan, simulated: an outcome, or a violation |
+//! | `search` | many seeds, on all cores |
+//! | [`draw`](mod@draw) | what a seed of the swarm draws: a whole scenario file |
 //! | [`shrink`] | a scenario that fails, made as small as it gets |
-//! | `swarm` | what a seed draws: a topology, settings, a load, faults |
-//! | `run` | a seed, run: an outcome, or a violation with its trace |
-//! | `trace` | what happened last, for people |
+//! | `trace` | what happened, for people |
 
 mod check;
 mod dice;
 pub mod draw;
-mod fault;
 mod heap;
-mod machine;
 mod network;
+mod play;
 mod run;
+mod search;
 pub mod shrink;
-mod swarm;
+mod subject;
 mod trace;
 mod world;
 
 pub use check::{Fate, Tally};
-pub use fault::Fault;
-pub use machine::{Action, Ask, Mishap, State, Subject};
+pub use draw::draw;
 pub use network::Weather;
-pub use run::{Failure, Options, Outcome, run_plan, run_seed};
-pub use swarm::{Dispatch, NodePlan, Plan};
-pub use world::{Moments, NodeSpec, World};
+pub use run::{Options, Outcome, simulate};
+pub use search::{Failure, Glance, Search, Searched, Source, Why, why_of};
+pub use subject::{Action, Kind, Mishap, Still, Subject};
+pub use trace::{Flight, Moment, Stamped, Trace, What};
+pub use world::{HostSpec, Injury, Moments, Notice, SeatSpec, Upstream, World};

@@ -104,14 +104,16 @@ struct Pipe {
     free_at: Duration,
     last_arrival: Duration,
     trouble: Trouble,
+    /// What is on its way, as the trace numbers it.
+    flights: VecDeque<u64>,
 }
 
 /// One end of a connection.
 #[derive(Debug)]
 pub(crate) struct End {
-    /// Where it is.
-    pub(crate) node: usize,
-    /// In which life of that node.
+    /// The seat that it is at.
+    pub(crate) seat: usize,
+    /// In which life of its host.
     pub(crate) life: u32,
     /// The replica knows of it.
     pub(crate) up: bool,
@@ -129,9 +131,9 @@ pub(crate) struct End {
 }
 
 impl End {
-    fn new(node: usize, life: u32) -> Self {
+    fn new(seat: usize, life: u32) -> Self {
         End {
-            node,
+            seat,
             life,
             up: false,
             closed: false,
@@ -256,6 +258,11 @@ impl Connection {
     /// Loses what is on its way from this end.
     pub(crate) fn lose(&mut self, side: Side) {
         self.end_mut(side).pipe.queue.clear();
+    }
+
+    /// What is on its way from this end, as the trace numbers it, the oldest first.
+    pub(crate) fn flights(&mut self, side: Side) -> &mut VecDeque<u64> {
+        &mut self.end_mut(side).pipe.flights
     }
 
     /// Whether nobody knows of this connection any more.

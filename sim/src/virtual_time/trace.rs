@@ -1,33 +1,171 @@
-//! What happened last, for people.
+//! What happened, for people: who said what to whom, and what came of it.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
-/// The last lines.
-#[derive(Debug)]
-pub(crate) struct Trace {
-    lines: VecDeque<String>,
-    lines_max: usize,
+/// What kind of thing happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A dispatch was made, or refused.
+    Dispatch,
+    /// Actions were applied.
+    Applied,
+    /// The state was replaced.
+    Jumped,
+    /// A dispatch was answered.
+    Resolved,
+    /// A connection was made, or ended.
+    Link,
+    /// A replica is in sync, or is not any more.
+    InSync(bool),
+    /// A process starts, or ends.
+    Life(bool),
+    /// A process stands still, or goes on.
+    Paused(bool),
+    /// Something was broken on purpose.
+    Fault,
+    /// A replica reports something to its operator.
+    Report,
+    /// An invariant does not hold.
+    Violation,
 }
 
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub struct Moment {
+    /// What kind of thing.
+    pub what: What,
+    /// In words.
+    pub text: String,
+    /// The version of the replica after it, where it has another one.
+    pub version: Option<String>,
+}
+
+impl Moment {
+    pub(super) fn new(what: What, text: impl Into<String>) -> Self {
+        Moment { what, text: text.into(), version: None }
+    }
+
+    pub(super) fn dispatch(text: String) -> Self {
+        Moment::new(What::Dispatch, text)
+    }
+
+    pub(super) fn violation(text: String) -> Self {
+        Moment::new(What::Violation, format!("VIOLATION {text}"))
+    }
+
+    pub(super) fn at(self, version: impl fmt::Debug) -> Self {
+        Moment { version: Some(format!("{version:?}")), ..self }
+    }
+}
+
+/// A moment, when and where it was.
+#[derive(Clone, Debug)]
+pub struct Stamped {
+    /// When, in virtual time.
+    pub at: Duration,
+    /// At which seat; everywhere, for `None`.
+    pub seat: Option<usize>,
+    /// What.
+    pub moment: Moment,
+}
+
+/// A message from one seat to another.
+#[derive(Clone, Debug)]
+pub struct Flight {
+    /// Who sent it.
+    pub from: usize,
+    /// To whom.
+    pub to: usize,
+    /// When it was sent.
+    pub sent: Duration,
+    /// When it was read; `None` for one that was lost, or is on its way.
+    pub arrived: Option<Duration>,
+    /// Its name: the first word of the text.
+    pub name: String,
+    /// What it says.
+    pub text: String,
+}
+
+/// What happened last.
+#[derive(Debug)]
+pub struct Trace {
+    moments: VecDeque<Stamped>,
+    flights: VecDeque<Flight>,
+    /// The number of the first of these.
+    first_flight: u64,
+    max: usize,
+}
+
+/// A message is told with at most this many characters.
+const TEXT_MAX: usize = 200;
+
 impl Trace {
-    /// Keeps at most `lines_max` lines.
-    pub(crate) fn new(lines_max: usize) -> Self {
-        Trace { lines: VecDeque::new(), lines_max: lines_max.max(1) }
+    /// Keeps at most `max` moments, and as many messages.
+    pub(super) fn new(max: usize) -> Self {
+        let (moments, flights) = (VecDeque::new(), VecDeque::new());
+        Trace { moments, flights, first_flight: 0, max: max.max(1) }
     }
 
     /// Something happened.
-    pub(crate) fn line(&mut self, at: Duration, line: impl fmt::Display) {
-        if self.lines.len() == self.lines_max {
-            self.lines.pop_front();
+    pub(super) fn moment(&mut self, at: Duration, seat: Option<usize>, moment: Moment) {
+        if self.moments.len() == self.max {
+            self.moments.pop_front();
         }
-        self.lines.push_back(format!("{:>10.3} ms  {line}", at.as_secs_f64() * 1e3));
+        self.moments.push_back(Stamped { at, seat, moment });
     }
-}
 
-impl fmt::Display for Trace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))
+    /// A message was sent. Returns its number.
+    pub(super) fn sent(&mut self, at: Duration, from: usize, to: usize, text: String) -> u64 {
+        if self.flights.len() == self.max {
+            self.flights.pop_front();
+            self.first_flight += 1;
+        }
+        let cut = text.char_indices().nth(TEXT_MAX).map_or(text.len(), |(at, _)| at);
+        let name = text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+        let (name, text) = (name.to_owned(), text[..cut].to_owned());
+        self.flights.push_back(Flight { from, to, sent: at, arrived: None, name, text });
+        self.first_flight + self.flights.len() as u64 - 1
+    }
+
+    /// A message was read.
+    pub(super) fn arrived(&mut self, flight: u64, at: Duration) {
+        let index = flight.checked_sub(self.first_flight).map(|at| at as usize);
+        if let Some(flight) = index.and_then(|index| self.flights.get_mut(index)) {
+            flight.arrived = Some(at);
+        }
+    }
+
+    /// What happened, in its order.
+    pub fn moments(&self) -> impl Iterator<Item = &Stamped> {
+        self.moments.iter()
+    }
+
+    /// What was sent, in its order.
+    pub fn flights(&self) -> impl Iterator<Item = &Flight> {
+        self.flights.iter()
+    }
+
+    /// A line for each moment and each message, in the order of time; `names` are the seats'.
+    pub fn lines<'a>(&'a self, names: &'a [String]) -> impl Iterator<Item = String> + 'a {
+        let name = |seat: usize| names.get(seat).map_or("?", String::as_str);
+        let width = names.iter().map(String::len).max().unwrap_or(0);
+        let moments = self.moments.iter().map(move |stamped| {
+            let seat = stamped.seat.map_or("--", name);
+            (stamped.at, format!("{seat:<width$}  {}", stamped.moment.text))
+        });
+        let flights = self.flights.iter().flat_map(move |flight| {
+            let (from, to) = (name(flight.from), name(flight.to));
+            let sent = (flight.sent, format!("{from:<width$}  says to {to}: {}", flight.text));
+            let arrived = flight.arrived.map(|at| {
+                let ms = flight.sent.as_secs_f64() * 1e3;
+                (at, format!("{to:<width$}  hears {} of {from}, sent at {ms:.3}", flight.name))
+            });
+            [Some(sent), arrived].into_iter().flatten()
+        });
+        let mut lines: Vec<_> = moments.chain(flights).collect();
+        lines.sort_by_key(|line| line.0);
+        lines.into_iter().map(|(at, line)| format!("{:>12.3} ms  {line}", at.as_secs_f64() * 1e3))
     }
 }

@@ -1,124 +1,192 @@
 //! The tree of all that was ever ordered: each life of a sequencer is a branch.
+//!
+//! A life keeps a record of a few words for each version, and one state at its end, by the reducer
+//! alone. States are known by their digests: at every version of a small state, and at every so
+//! many of a big one, so that checking costs about what applying does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use samestate::replication::{Epoch, Version};
 
+use super::tap::Ordered;
 use crate::invariants::Invariant;
-use crate::virtual_time::machine::{Action, State};
-
-/// A place in the tree, as versions name it.
-pub(super) type Place = (Epoch, u64);
+use crate::virtual_time::subject::{Kind, Mishap, Still, Subject};
 
 /// What did not hold, in words.
 pub(super) type Broken = (Invariant, String);
 
+/// A digest is taken once for about so many bytes of state and action.
+const BYTES_A_DIGEST: usize = 512;
+
 /// What is known of one version.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Record {
-    pub(super) parent: Option<Place>,
-    /// The action that led here.
-    pub(super) id: Option<u64>,
-    /// The state, by the reducer alone.
-    pub(super) state: State,
-    digest: u64,
+    /// The action that led here; 0 at the beginning of all.
+    pub(super) id: u64,
+    /// All actions that led here, in their order, as one number.
+    pub(super) ids: u64,
+    /// The digest of the state, by the reducer alone, where it was taken.
+    digest: Option<u64>,
     /// The rolling hash of the first replica that said one.
     history: Option<u64>,
 }
 
 /// One life of a sequencer.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 struct Life {
-    /// Where it began: on the life before.
-    began: Option<Place>,
-    /// All actions on the way to its end, and the newest of each origin.
-    ids: BTreeSet<u64>,
+    /// Where it began: on the life before, or at an empty history.
+    began: Version,
+    founded: bool,
+    /// What is known of where it began, if that is the beginning of all.
+    empty: Record,
+    /// Each version of its own, from the first after its beginning.
+    records: Vec<Record>,
+    /// The state at its end.
+    tip: Subject,
+    /// Digests are taken at the multiples of this.
+    stride: u64,
+    /// The newest action of each origin.
     newest: BTreeMap<u64, u64>,
 }
 
 /// All lives.
 #[derive(Debug, Default)]
 pub(super) struct Canon {
-    records: BTreeMap<Place, Record>,
     lives: BTreeMap<Epoch, Life>,
 }
 
-/// The place that a version names.
-pub(super) fn place(version: Version) -> Place {
-    (version.epoch, version.seq)
+/// One more action after those that `ids` stands for.
+pub(super) fn with(ids: u64, id: u64) -> u64 {
+    (ids.rotate_left(25) ^ id).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// The origin of an action: one life of one replica. Its ids rise in the order of its calls.
+pub(super) fn origin_of(id: u64) -> u64 {
+    id >> 32
 }
 
 impl Canon {
     /// A life begins with an empty history.
-    pub(super) fn founded(&mut self, epoch: Epoch, state: State) {
-        let digest = state.digest();
-        let record = Record { parent: None, id: None, state, digest, history: None };
-        self.records.insert((epoch, 0), record);
-        self.lives.insert(epoch, Life::default());
-    }
-
-    /// A life goes on from `at`.
-    pub(super) fn continued(&mut self, epoch: Epoch, at: Version) {
-        let began = place(at);
-        let mut life = Life { began: Some(began), ..Life::default() };
-        let mut next = Some(began);
-        while let Some(record) = next.and_then(|place| self.records.get(&place)) {
-            if let Some(id) = record.id {
-                life.ids.insert(id);
-                life.newest.entry(origin_of(id)).or_insert(id);
-            }
-            next = record.parent;
-        }
+    pub(super) fn founded(&mut self, epoch: Epoch, kind: Kind) {
+        let tip = Subject::new(kind, Mishap::default());
+        let began = Version { epoch, seq: 0 };
+        let digest = Some(tip.still().digest_or_zero());
+        let life = Life {
+            began,
+            founded: true,
+            empty: Record { digest, ..Record::default() },
+            records: Vec::new(),
+            tip,
+            stride: 1,
+            newest: BTreeMap::new(),
+        };
         self.lives.insert(epoch, life);
     }
 
-    /// A sequencer at `before` has ordered `action` as `version`.
+    /// A life goes on from `at`, with this state.
+    pub(super) fn continued(
+        &mut self,
+        epoch: Epoch,
+        at: Version,
+        state: &Still,
+    ) -> Result<(), Broken> {
+        self.digest_at(at, state.digest_or_zero())?;
+        let mut newest = BTreeMap::new();
+        let mut next = Some(at);
+        while let Some(version) = next {
+            let id = self.record(version)?.id;
+            if id != 0 {
+                newest.entry(origin_of(id)).or_insert(id);
+            }
+            next = self.parent(version);
+        }
+        let life = Life {
+            began: at,
+            founded: false,
+            empty: Record::default(),
+            records: Vec::new(),
+            tip: Subject::from_still(state, Mishap::default()),
+            stride: 1,
+            newest,
+        };
+        self.lives.insert(epoch, life);
+        Ok(())
+    }
+
+    /// A sequencer at `before` has ordered an action as `version`.
     pub(super) fn ordered(
         &mut self,
         before: Version,
         version: Version,
-        action: &Action,
+        action: Ordered<'_>,
     ) -> Result<(), Broken> {
-        let Some(life) = self.lives.get_mut(&version.epoch) else {
+        let Some(life) = self.lives.get(&version.epoch) else {
             return Err((Invariant::I1, format!("{version:?} is of a life that never began")));
         };
         let id = action.id;
-        if !life.ids.insert(id) {
-            return Err((Invariant::I3, format!("action {id:x} applied again, as {version:?}")));
+        if let Some(newest) = life.newest.get(&origin_of(id)).filter(|newest| **newest >= id) {
+            return Err(match self.ids_to(version).any(|other| other == id) {
+                true => (Invariant::I3, format!("action {id:x} applied again, as {version:?}")),
+                false => (Invariant::I5, format!("{id:x} came after {newest:x}, as {version:?}")),
+            });
         }
-        let newest = life.newest.insert(origin_of(id), id);
-        if newest.is_some_and(|newest| newest > id) {
-            let detail = format!("action {id:x} came after {newest:x?}, as {version:?}");
-            return Err((Invariant::I5, detail));
-        }
-        let parent = place(before);
-        let Some(mut state) = self.records.get(&parent).map(|record| record.state.clone()) else {
-            return Err((Invariant::I1, format!("{version:?} follows an unknown {before:?}")));
+        let end = life.began.seq + life.records.len() as u64;
+        let follows = match life.records.is_empty() {
+            true => before == life.began || before == Version { seq: end, ..version },
+            false => before == Version { seq: end, ..version },
         };
-        if let Err(fault) = state.reduce(action) {
+        if !follows || version.seq != end + 1 {
+            return Err((Invariant::I1, format!("{version:?} is ordered after {before:?}")));
+        }
+        let ids = with(self.record(before)?.ids, id);
+        let Some(life) = self.lives.get_mut(&version.epoch) else { return Ok(()) };
+        if let Err(fault) = life.tip.reduce(action.encoded) {
             let detail = format!("action {id:x} is {version:?}, and the reducer says: {fault}");
             return Err((Invariant::I4, detail));
         }
-        let digest = state.digest();
-        let record = Record { parent: Some(parent), id: Some(id), state, digest, history: None };
-        if self.records.insert(place(version), record).is_some() {
-            return Err((Invariant::I1, format!("{version:?} was ordered twice")));
+        life.newest.insert(origin_of(id), id);
+        if (life.records.len() + 1).is_power_of_two() {
+            let bytes = life.tip.still().bytes().len();
+            life.stride = (bytes / BYTES_A_DIGEST).next_power_of_two() as u64;
         }
+        let due = version.seq.is_multiple_of(life.stride);
+        let digest = due.then(|| life.tip.still().digest_or_zero());
+        life.records.push(Record { id, ids, digest, history: None });
         Ok(())
+    }
+
+    fn place(&self, version: Version) -> Option<&Record> {
+        let life = self.lives.get(&version.epoch)?;
+        match version.seq.checked_sub(life.began.seq + 1) {
+            Some(at) => life.records.get(usize::try_from(at).ok()?),
+            None => (life.founded && version.seq == 0).then_some(&life.empty),
+        }
     }
 
     /// What is known of a version.
     pub(super) fn record(&self, version: Version) -> Result<&Record, Broken> {
-        self.records
-            .get(&place(version))
-            .ok_or_else(|| (Invariant::I1, format!("nobody ever ordered {version:?}")))
+        let unknown = || (Invariant::I1, format!("nobody ever ordered {version:?}"));
+        self.place(version).ok_or_else(unknown)
+    }
+
+    /// The version before this one.
+    pub(super) fn parent(&self, version: Version) -> Option<Version> {
+        let life = self.lives.get(&version.epoch)?;
+        match version.seq.checked_sub(life.began.seq + 1)? {
+            0 => Some(life.began),
+            _ => Some(Version { seq: version.seq - 1, ..version }),
+        }
     }
 
     /// A replica at `version` has this rolling hash.
     pub(super) fn history_at(&mut self, version: Version, history: u64) -> Result<(), Broken> {
         self.record(version)?;
-        let Some(record) = self.records.get_mut(&place(version)) else { return Ok(()) };
-        match record.history.replace(history) {
+        let Some(life) = self.lives.get_mut(&version.epoch) else { return Ok(()) };
+        let record = match version.seq.checked_sub(life.began.seq + 1) {
+            Some(at) => life.records.get_mut(at as usize),
+            None => Some(&mut life.empty),
+        };
+        match record.and_then(|record| record.history.replace(history)) {
             Some(before) if before != history => {
                 Err((Invariant::I1, format!("another history leads to {version:?} elsewhere")))
             }
@@ -126,39 +194,43 @@ impl Canon {
         }
     }
 
-    /// A replica at `version` has this digest.
+    /// Whether the digest of the state at `version` is known.
+    pub(super) fn knows_digest(&self, version: Version) -> bool {
+        self.place(version).is_some_and(|record| record.digest.is_some())
+    }
+
+    /// A replica at `version` has this digest. Where it is not known, or not yet, all is well.
     pub(super) fn digest_at(&self, version: Version, digest: u64) -> Result<(), Broken> {
-        if self.record(version)?.digest == digest {
-            return Ok(());
+        let record = self.record(version)?;
+        let life = self.lives.get(&version.epoch);
+        let is_end = life.filter(|life| life.began.seq + life.records.len() as u64 == version.seq);
+        let known = record.digest.or_else(|| Some(is_end?.tip.still().digest_or_zero()));
+        match known {
+            Some(known) if known != digest => {
+                let detail = format!("not the state that the history gives for {version:?}");
+                Err((Invariant::I2, detail))
+            }
+            _ => Ok(()),
         }
-        Err((Invariant::I2, format!("not the state that the history gives for {version:?}")))
     }
 
     /// Whether the history up to `version` is the beginning of that up to `later`, or the same.
     pub(super) fn leads_to(&self, version: Version, later: Version) -> bool {
-        let mut at = place(later);
-        while at.0 != version.epoch {
-            match self.lives.get(&at.0).and_then(|life| life.began) {
-                Some(began) => at = began,
+        let mut at = later;
+        while at.epoch != version.epoch {
+            match self.lives.get(&at.epoch).filter(|life| !life.founded) {
+                Some(life) => at = life.began,
                 None => return false,
             }
         }
-        version.seq <= at.1
+        version.seq <= at.seq
     }
 
-    /// The actions of the history that leads to `version`.
-    pub(super) fn ids_to(&self, version: Version) -> BTreeSet<u64> {
-        let mut ids = BTreeSet::new();
-        let mut next = Some(place(version));
-        while let Some(record) = next.and_then(|place| self.records.get(&place)) {
-            ids.extend(record.id);
-            next = record.parent;
-        }
-        ids
+    /// The actions of the history that leads to `version`, the newest first.
+    pub(super) fn ids_to(&self, version: Version) -> impl Iterator<Item = u64> {
+        let known = |version: &Version| self.place(*version).is_some();
+        let at = Some(version).filter(known).or_else(|| self.parent(version));
+        std::iter::successors(at, |at| self.parent(*at))
+            .filter_map(|at| Some(self.place(at)?.id).filter(|id| *id != 0))
     }
-}
-
-/// The origin of an action: one life of one node. Its ids rise in the order of its calls.
-pub(super) fn origin_of(id: u64) -> u64 {
-    id >> 32
 }

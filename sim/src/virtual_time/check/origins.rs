@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use samestate::replication::{Resolution, Version};
 
-use super::canon::{Broken, Canon};
+use super::canon::{Broken, Canon, origin_of};
 use crate::invariants::Invariant;
 
 /// What a dispatch came to.
@@ -41,33 +41,61 @@ pub struct Tally {
     pub rolled_back: u64,
 }
 
+impl Tally {
+    /// Adds what other dispatches came to.
+    pub fn add(&mut self, other: &Tally) {
+        self.ok += other.ok;
+        self.rejected += other.rejected;
+        self.unknown += other.unknown;
+        self.refused += other.refused;
+        self.died += other.died;
+        self.rolled_back += other.rolled_back;
+    }
+}
+
 /// All dispatches, by the id of their action.
 #[derive(Debug, Default)]
 pub(super) struct Origins {
-    fates: BTreeMap<u64, Fate>,
+    /// By the origin; an origin numbers its dispatches from 1.
+    fates: BTreeMap<u64, Vec<Fate>>,
+    open: u64,
+}
+
+/// The dispatch of this id, as its origin numbers them from 0.
+fn number_of(id: u64) -> usize {
+    (id as u32).saturating_sub(1) as usize
 }
 
 impl Origins {
     pub(super) fn dispatched(&mut self, id: u64) {
-        self.fates.insert(id, Fate::Open);
+        self.fates.entry(origin_of(id)).or_default().push(Fate::Open);
+        self.open += 1;
     }
 
     pub(super) fn refused(&mut self, id: u64) {
-        self.fates.insert(id, Fate::Refused);
+        if let Some(fate) = self.fate_mut(id) {
+            *fate = Fate::Refused;
+            self.open -= 1;
+        }
     }
 
-    /// The node that made these was killed.
+    /// The process that made these was killed.
     pub(super) fn died(&mut self, origin: u64) {
-        for fate in self.fates.range_mut(origin << 32..(origin + 1) << 32).map(|entry| entry.1) {
+        for fate in self.fates.entry(origin).or_default() {
             if *fate == Fate::Open {
                 *fate = Fate::Died;
+                self.open -= 1;
             }
         }
     }
 
+    fn fate_mut(&mut self, id: u64) -> Option<&mut Fate> {
+        self.fates.get_mut(&origin_of(id))?.get_mut(number_of(id))
+    }
+
     /// A sequencer has ordered it: it must not have been refused.
     pub(super) fn ordered(&self, id: u64) -> Result<(), Broken> {
-        match self.fates.get(&id) {
+        match self.fate(id) {
             Some(Fate::Refused) => Err((Invariant::I4, format!("{id:x} was refused, and applied"))),
             Some(Fate::Rejected) => {
                 Err((Invariant::I4, format!("{id:x} was rejected, and applied later")))
@@ -85,71 +113,76 @@ impl Origins {
         local: Version,
         canon: &Canon,
     ) -> Result<(), Broken> {
-        let Some(fate) = self.fates.get_mut(&id) else {
+        let Some(fate) = self.fate_mut(id) else {
             return Err((Invariant::I3, format!("{id:x} is resolved, and nobody dispatched it")));
         };
         if *fate != Fate::Open {
             let detail = format!("{id:x} was resolved twice: {fate:?}, then {resolution:?}");
             return Err((Invariant::I3, detail));
         }
-        match resolution {
-            Resolution::Ok(version) => {
-                *fate = Fate::Ok(*version);
-                let found = canon.record(*version).map(|record| record.id);
-                if found != Ok(Some(id)) {
-                    let detail = format!("{id:x} is ok as {version:?}, where {found:x?} is");
-                    return Err((Invariant::I3, detail));
-                }
-                if !canon.leads_to(*version, local) {
-                    let detail = format!("{id:x} is ok as {version:?} at {local:?}");
-                    return Err((Invariant::I6, detail));
-                }
-            }
-            Resolution::Rejected(_) => *fate = Fate::Rejected,
-            Resolution::OutcomeUnknown => *fate = Fate::Unknown,
+        *fate = match resolution {
+            Resolution::Ok(version) => Fate::Ok(*version),
+            Resolution::Rejected(_) => Fate::Rejected,
+            Resolution::OutcomeUnknown => Fate::Unknown,
+        };
+        self.open -= 1;
+        let Resolution::Ok(version) = resolution else { return Ok(()) };
+        let found = canon.record(*version).map(|record| record.id);
+        if found != Ok(id) {
+            let detail = format!("{id:x} is ok as {version:?}, where {found:x?} is");
+            return Err((Invariant::I3, detail));
+        }
+        if !canon.leads_to(*version, local) {
+            let detail = format!("{id:x} is ok as {version:?} at {local:?}");
+            return Err((Invariant::I6, detail));
         }
         Ok(())
     }
 
-    /// All has settled at `version`: everybody has an answer, and no `Ok` was lost but with the
-    /// life that gave it.
-    pub(super) fn settled(&self, version: Version, canon: &Canon) -> Result<Tally, Broken> {
+    /// All trees have settled, each at its version: everybody has an answer, and no `Ok` was lost
+    /// but with the life that gave it.
+    pub(super) fn settled(&self, versions: &[Version], canon: &Canon) -> Result<Tally, Broken> {
         let mut tally = Tally::default();
-        let ids = canon.ids_to(version);
-        for (id, fate) in &self.fates {
-            match fate {
-                Fate::Open => return Err((Invariant::I7, format!("{id:x} has no answer"))),
-                Fate::Ok(at) if canon.leads_to(*at, version) => {
-                    tally.ok += 1;
-                    if !ids.contains(id) {
-                        return Err((
-                            Invariant::I3,
-                            format!("{id:x} was ok as {at:?}, and is lost"),
-                        ));
+        for (origin, fates) in &self.fates {
+            for (number, fate) in fates.iter().enumerate() {
+                match fate {
+                    Fate::Open => {
+                        let id = origin << 32 | (number as u64 + 1);
+                        return Err((Invariant::I7, format!("{id:x} has no answer")));
                     }
+                    Fate::Ok(at) => {
+                        let stays = versions.iter().any(|version| canon.leads_to(*at, *version));
+                        tally.ok += 1;
+                        tally.rolled_back += u64::from(!stays);
+                    }
+                    Fate::Rejected => tally.rejected += 1,
+                    Fate::Unknown => tally.unknown += 1,
+                    Fate::Refused => tally.refused += 1,
+                    Fate::Died => tally.died += 1,
                 }
-                Fate::Ok(_) => {
-                    (tally.ok, tally.rolled_back) = (tally.ok + 1, tally.rolled_back + 1)
-                }
-                // A life that was lost since may have applied it: only the history that goes on
-                // counts.
-                Fate::Rejected if ids.contains(id) => {
-                    return Err((Invariant::I4, format!("{id:x} was rejected, and is applied")));
-                }
-                Fate::Rejected => tally.rejected += 1,
-                Fate::Unknown => tally.unknown += 1,
-                Fate::Refused => tally.refused += 1,
-                Fate::Died => tally.died += 1,
+            }
+        }
+        // A life that was lost since may have applied what was rejected later: only the histories
+        // that go on count.
+        for id in versions.iter().flat_map(|version| canon.ids_to(*version)) {
+            if matches!(self.fate(id), Some(Fate::Rejected | Fate::Refused)) {
+                return Err((Invariant::I4, format!("{id:x} was refused, and is applied")));
             }
         }
         Ok(tally)
     }
 
     pub(super) fn fate(&self, id: u64) -> Option<Fate> {
-        self.fates.get(&id).copied()
+        self.fates.get(&origin_of(id))?.get(number_of(id)).copied()
     }
 
     pub(super) fn open(&self) -> Option<u64> {
-        self.fates.iter().find(|entry| *entry.1 == Fate::Open).map(|entry| *entry.0)
+        if self.open == 0 {
+            return None;
+        }
+        self.fates.iter().find_map(|(origin, fates)| {
+            let number = fates.iter().position(|fate| *fate == Fate::Open)?;
+            Some(origin << 32 | (number as u64 + 1))
+        })
     }
 }

@@ -2,9 +2,9 @@
 
 use samestate::replication::{Change, Jump, Version};
 
-use super::canon::{Broken, Canon, place};
+use super::canon::{Broken, Canon};
 use crate::invariants::Invariant;
-use crate::virtual_time::machine::Action;
+use crate::virtual_time::subject::Action;
 
 /// One subscriber, from the beginning of its node's life.
 #[derive(Debug)]
@@ -36,10 +36,10 @@ impl Subscriber {
         match change {
             Change::Applied { version, action } => {
                 let record = canon.record(*version)?;
-                if record.id != Some(action.id) {
+                if record.id != action.id {
                     return broken(format!("told {:x} as {version:?}", action.id));
                 }
-                if record.parent != Some(place(self.at)) {
+                if canon.parent(*version) != Some(self.at) {
                     return broken(format!("told {version:?} after {:?}", self.at));
                 }
                 self.at = *version;

@@ -4,131 +4,187 @@ use std::time::Duration;
 
 use samestate::replication::{Epoch, NodeId, Replica};
 
-use super::node::Process;
-use super::{Event, World, watch};
+use super::links::{CLIENT, SERVER};
+use super::seat::{Running, Upstream, origin};
+use super::{Event, Notice, World};
+use crate::invariants::Witness;
 use crate::virtual_time::check::Tap;
-use crate::virtual_time::machine::{Mishap, State, Subject};
 use crate::virtual_time::network::EndId;
+use crate::virtual_time::subject::{Mishap, Subject};
+use crate::virtual_time::trace::{Moment, What};
 
 impl World {
-    /// Starts a process at a node where there is none.
-    pub(super) fn start(&mut self, node: usize, from_backup: bool) {
-        let place = &mut self.nodes[node];
-        if place.process.is_some() {
+    /// Starts a process at a host where there is none.
+    pub fn start(&mut self, host: usize) {
+        let place = &mut self.hosts[host];
+        if place.alive {
             return;
         }
-        place.life += 1;
-        let (tap, mishap) = (Tap::default(), Mishap::default());
-        let mut replica = self.replica_of(node, from_backup, &mishap);
-        replica.set_observer(Box::new(tap.clone()));
-        replica.set_changes_wanted(true);
-        let place = &mut self.nodes[node];
-        self.checker.started(node, &place.spec.name, replica.version());
-        let version = replica.version();
-        place.process = Some(Process::new(replica, tap, mishap));
+        (place.alive, place.life) = (true, place.life + 1);
         let life = place.life;
-        self.say(|| format!("n{node} starts life {life} at {version:?}"));
+        for seat in place.seats.clone() {
+            self.seat_down(seat);
+        }
         let tick = self.dice.micros(100, 10_000);
-        self.heap.push(self.now + tick, Event::Tick { node, life });
-        self.reconnect(node, Duration::from_micros(100));
-        self.watch(node);
+        self.heap.push(self.now + tick, Event::Tick { host, life });
+        self.notice(|| Notice::Lives { host });
+        for seat in self.hosts[host].seats.clone() {
+            self.reconnect(seat, Duration::from_micros(100));
+            self.watch(seat);
+        }
     }
 
-    fn replica_of(&mut self, node: usize, from_backup: bool, mishap: &Mishap) -> Replica<Subject> {
-        let now = self.now;
-        let id = NodeId(self.dice.any());
-        let spec = self.nodes[node].spec.clone();
-        let empty = State::new(spec.state_padding_bytes);
-        if spec.upstream.is_some() {
-            let subject = Subject::new(State::default(), mishap.clone());
-            return Replica::follower(spec.config, id, subject, now);
+    /// Puts a new replica at a seat.
+    fn seat_down(&mut self, seat: usize) {
+        let mishap = Mishap::default();
+        let replica = self.replica_of(seat, &mishap);
+        let (version, sequencer) = (replica.version(), replica.is_sequencer());
+        let witness = self.clock.is_some().then(|| self.witness_of(seat, &replica));
+        let tap = Tap::new(sequencer, witness.clone());
+        let mut running = Running::new(replica, tap.clone(), mishap);
+        running.replica.set_observer(Box::new(tap));
+        running.replica.set_changes_wanted(true);
+        let place = &mut self.seats[seat];
+        (place.running, place.witness) = (Some(running), witness);
+        self.checker.started(seat, &place.spec.name, version);
+        if self.slipped.contains(&place.spec.config.store) {
+            self.checker.excuse(seat);
         }
-        let backup = self.nodes[node].backup.clone().filter(|_| from_backup);
+        let words = if sequencer { "orders" } else { "follows" };
+        self.say(seat, || {
+            Moment::new(What::Life(true), format!("starts at {version:?}, {words}")).at(version)
+        });
+    }
+
+    fn witness_of(&self, seat: usize, replica: &Replica<Subject>) -> Witness {
+        let spec = &self.seats[seat].spec;
+        let name = &*self.hosts[spec.host].spec.name;
+        let (clock, at) = (self.clock(), (replica.version(), replica.history()));
+        if !replica.is_sequencer() {
+            return Witness::of_replica(name, clock, at.0, at.1);
+        }
+        let kept = crate::invariants::KEPT_BYTES_MAX;
+        let epoch = replica.lineage().head().unwrap_or(at.0.epoch);
+        Witness::of_root(&spec.config.store, name, clock, at, epoch, kept)
+    }
+
+    fn replica_of(&mut self, seat: usize, mishap: &Mishap) -> Replica<Subject> {
+        let place = &self.seats[seat];
+        let now = self.hosts[place.spec.host].clock(self.now);
+        let (config, kind) = (place.spec.config.clone(), place.spec.kind);
+        let follows = place.spec.upstream.is_some();
+        let backup = place.backup.clone();
+        let id = NodeId(self.dice.any());
+        let subject = Subject::new(kind, mishap.clone());
+        if follows {
+            return Replica::follower(config, id, subject, now);
+        }
         let Some((image, state)) = backup else {
             let epoch = Epoch { number: 1, id: self.dice.any() };
-            self.checker.founded(epoch, empty.clone());
-            let subject = Subject::new(empty, mishap.clone());
-            return Replica::sequencer(spec.config, id, subject, epoch, now);
+            self.checker.founded(epoch, kind);
+            return Replica::sequencer(config, id, subject, epoch, now);
         };
         let number = image.lineage.head().map_or(1, |head| head.number + 1);
         let epoch = Epoch { number, id: self.dice.any() };
-        self.checker.continued(epoch, image.version);
+        if let Err(violation) = self.checker.continued(seat, epoch, image.version, &state) {
+            self.broken(violation);
+        }
         self.moments.restores += 1;
-        let subject = Subject::new(state, mishap.clone());
-        Replica::restored(spec.config, id, subject, &image, epoch, now)
+        let subject = Subject::from_still(&state, mishap.clone());
+        Replica::restored(config, id, subject, &image, epoch, now)
     }
 
-    /// Kills the process of a node. `silent`: its peers notice by themselves.
-    pub(super) fn kill(&mut self, node: usize, silent: bool) {
-        let place = &mut self.nodes[node];
-        let Some(process) = place.process.take() else { return };
-        let origin = place.origin(node);
-        place.paused = false;
+    /// Kills the process of a host. `silent`: its peers notice by themselves.
+    pub(super) fn kill(&mut self, host: usize, silent: bool) {
+        let place = &mut self.hosts[host];
+        if !std::mem::take(&mut place.alive) {
+            return;
+        }
+        place.paused_until = None;
         place.backlog.clear();
+        let life = place.life;
         self.moments.kills += 1;
-        watch::add(&mut self.moments.replicas, &process.replica.counters());
-        self.checker.died(node, origin);
-        self.say(|| format!("n{node} is killed"));
-        let ends = self.ends_at(node);
-        for end in ends {
+        for seat in self.hosts[host].seats.clone() {
+            if let Some(running) = self.seats[seat].running.take() {
+                self.moments.replicas.add(&running.replica.counters());
+            }
+            self.checker.died(seat, origin(seat, life));
+            self.say(seat, || Moment::new(What::Life(false), "is killed"));
+        }
+        for end in self.ends_at(host) {
             let Some(connection) = self.connections.get_mut(&end.connection) else { continue };
             connection.end_mut(end.side).closed = true;
             connection.lose(end.side);
+            let seat = connection.end(end.side).seat;
             if connection.is_over() {
                 self.connections.remove(&end.connection);
                 continue;
             }
+            let latency = connection.weather().latency;
             let wait = match silent {
-                true => self.link_deadline(node),
-                false => connection.weather().latency + self.dice.micros(0, 1000),
+                true => self.link_deadline(seat),
+                false => latency + self.dice.micros(0, 1000),
             };
             self.heap.push(self.now + wait, Event::Closed(end.peer()));
         }
     }
 
-    fn ends_at(&self, node: usize) -> Vec<EndId> {
-        let sides = [super::links::CLIENT, super::links::SERVER];
+    fn ends_at(&self, host: usize) -> Vec<EndId> {
+        let seats = &self.hosts[host].seats;
         let all = self.connections.iter().flat_map(|(connection, found)| {
-            let at = |side| found.end(side).node == node && !found.end(side).closed;
-            let here = sides.into_iter().filter(move |side| at(*side));
+            let at = |side| {
+                let end = found.end(side);
+                seats.contains(&end.seat) && !end.closed
+            };
+            let here = [CLIENT, SERVER].into_iter().filter(move |side| at(*side));
             here.map(|side| EndId { connection: *connection, side })
         });
         all.collect()
     }
 
     /// When a link that has gone dead is ended by itself, whatever a replica does.
-    pub(super) fn link_deadline(&mut self, node: usize) -> Duration {
-        self.nodes[node].spec.config.dead_after * 2 + self.dice.micros(0, 20_000)
+    pub(super) fn link_deadline(&mut self, seat: usize) -> Duration {
+        self.seats[seat].spec.config.dead_after * 2 + self.dice.micros(0, 20_000)
     }
 
-    pub(super) fn tick(&mut self, node: usize) {
-        let place = &self.nodes[node];
-        let (life, every) = (place.life, place.spec.config.heartbeat / 3);
-        self.heap.push(self.now + every, Event::Tick { node, life });
-        self.step(node, |replica, now| replica.tick(now));
-        self.tell(node);
+    pub(super) fn tick(&mut self, host: usize) {
+        let life = self.hosts[host].life;
+        let mut every = Duration::MAX;
+        for at in 0..self.hosts[host].seats.len() {
+            let seat = self.hosts[host].seats[at];
+            every = every.min(self.seats[seat].spec.config.heartbeat / 3);
+            self.step(seat, |replica, now| replica.tick(now));
+            self.tell(seat);
+        }
+        if every < Duration::MAX {
+            self.heap.push(self.now + every, Event::Tick { host, life });
+        }
     }
 
     /// A process stands still.
-    pub(super) fn pause(&mut self, node: usize, lasts: Duration) {
-        let place = &mut self.nodes[node];
-        if place.process.is_none() || place.paused {
+    pub(super) fn pause(&mut self, host: usize, lasts: Duration) {
+        let place = &mut self.hosts[host];
+        if !place.alive || place.paused_until.is_some() {
             return;
         }
-        place.paused = true;
+        place.paused_until = Some(self.now + lasts);
         let life = place.life;
-        self.say(|| format!("n{node} is paused for {lasts:?}"));
-        self.heap.push(self.now + lasts, Event::Resume { node, life });
+        for seat in place.seats.clone() {
+            self.say(seat, || Moment::new(What::Paused(true), format!("stands still {lasts:?}")));
+        }
+        self.heap.push(self.now + lasts, Event::Resume { host, life });
     }
 
     /// It goes on, with what happened meanwhile.
-    pub(super) fn resume(&mut self, node: usize) {
-        let place = &mut self.nodes[node];
-        if !std::mem::take(&mut place.paused) {
+    pub(super) fn resume(&mut self, host: usize) {
+        let place = &mut self.hosts[host];
+        if place.paused_until.take().is_none() {
             return;
         }
         let mut backlog = std::mem::take(&mut place.backlog);
-        self.say(|| format!("n{node} goes on"));
+        for seat in place.seats.clone() {
+            self.say(seat, || Moment::new(What::Paused(false), "goes on"));
+        }
         // What woke first is a matter of chance: its timers, or its sockets.
         if self.dice.percent(50) {
             backlog.sort_by_key(|event| !matches!(event, Event::Tick { .. }));
@@ -138,27 +194,39 @@ impl World {
         }
     }
 
-    /// A node follows another one from now on.
-    pub(super) fn follow(&mut self, node: usize, upstream: usize) {
-        self.nodes[node].spec.upstream = Some(upstream);
-        let Some(process) = &self.nodes[node].process else { return };
-        let (link, root) = (process.upstream, process.replica.is_sequencer());
-        self.say(|| format!("n{node} follows n{upstream}"));
+    /// A seat follows another one from now on. A sequencer becomes its client.
+    pub fn follow(&mut self, seat: usize, upstream: Upstream) {
+        let before = self.seats[seat].spec.upstream.replace(upstream);
+        let witness = self.clock.is_some();
+        let Some(running) = &self.seats[seat].running else { return };
+        let (link, root) = (running.upstream, running.replica.is_sequencer());
+        let name = self.seats[upstream.seat].spec.name.clone();
+        self.say(seat, || Moment::new(What::Link, format!("follows {name} from now on")));
         if root {
             self.moments.rebases += 1;
-            self.checker.rebased(node);
-            self.step(node, |replica, now| replica.follow(now));
+            self.checker.rebased(seat);
+            let Some(running) = &self.seats[seat].running else { return };
+            let (version, history) = (running.replica.version(), running.replica.history());
+            let host = &self.hosts[self.seats[seat].spec.host];
+            let clock = self.clock();
+            let witness =
+                witness.then(|| Witness::of_replica(&*host.spec.name, clock, version, history));
+            running.tap.follows(witness.clone());
+            self.seats[seat].witness = witness;
+            // It will restart as a follower.
+            self.seats[seat].backup = None;
+            self.step(seat, |replica, now| replica.follow(now));
+        } else if before.is_some_and(|before| before.seat != upstream.seat) {
+            self.moments.moves += 1;
         }
         match link {
-            Some(connection) => self.close(EndId { connection, side: super::links::CLIENT }, None),
-            None => self.reconnect(node, Duration::from_micros(100)),
+            Some(connection) => self.close(EndId { connection, side: CLIENT }, None),
+            None => self.reconnect(seat, Duration::from_micros(100)),
         }
     }
 
-    /// Makes sure that a node follows `upstream`.
-    pub fn settle_under(&mut self, node: usize, upstream: usize) {
-        if self.nodes[node].spec.upstream != Some(upstream) {
-            self.follow(node, upstream);
-        }
+    /// Whom a seat follows.
+    pub fn upstream(&self, seat: usize) -> Option<Upstream> {
+        self.seats[seat].spec.upstream
     }
 }

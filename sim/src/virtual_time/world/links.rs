@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use bytes::BytesMut;
 use samestate::replication::{Decode, LinkFault, Received};
-use samestate::wire::{Decoder, Frame, Message};
+use samestate::wire::{Decoder, Entries, Message};
 
-use super::node::{BACKOFF_MAX, BACKOFF_MIN};
+use super::seat::BACKOFF_MIN;
 use super::{Event, World};
-use crate::virtual_time::machine::Subject;
 use crate::virtual_time::network::{Connection, EndId, Side};
+use crate::virtual_time::subject::Subject;
+use crate::virtual_time::trace::{Moment, What};
 
 pub(super) const CLIENT: Side = Side::Client;
 pub(super) const SERVER: Side = Side::Server;
@@ -17,43 +19,45 @@ pub(super) const SERVER: Side = Side::Server;
 const WRITE_BYTES_MAX: usize = 64 << 10;
 
 impl World {
-    /// Lets a node that follows somebody connect, after a while.
-    pub(super) fn reconnect(&mut self, node: usize, after: Duration) {
-        let place = &mut self.nodes[node];
-        let life = place.life;
-        let Some(process) = &mut place.process else { return };
-        let idle = process.upstream.is_none() && !process.connecting;
+    /// Lets a replica that follows another connect, after a while.
+    pub(super) fn reconnect(&mut self, seat: usize, after: Duration) {
+        let place = &mut self.seats[seat];
+        let life = self.hosts[place.spec.host].life;
+        let Some(running) = &mut place.running else { return };
+        let idle = running.upstream.is_none() && !running.connecting;
         if idle && place.spec.upstream.is_some() {
-            process.connecting = true;
-            self.heap.push(self.now + after, Event::Connect { node, life });
+            running.connecting = true;
+            self.heap.push(self.now + after, Event::Connect { seat, life });
         }
     }
 
-    pub(super) fn connect(&mut self, node: usize) {
-        let place = &mut self.nodes[node];
-        let (life, partitioned) = (place.life, place.partitioned_until > self.now);
-        let Some(process) = &mut place.process else { return };
-        process.connecting = false;
-        let Some(target) = place.spec.upstream.filter(|_| process.upstream.is_none()) else {
+    pub(super) fn connect(&mut self, seat: usize) {
+        let place = &mut self.seats[seat];
+        let (blocked, longest) = (place.blocked_until > self.now, place.spec.backoff_max);
+        let life = self.hosts[place.spec.host].life;
+        let Some(running) = &mut place.running else { return };
+        running.connecting = false;
+        let Some(target) = place.spec.upstream.filter(|_| running.upstream.is_none()) else {
             return;
         };
-        process.backoff = (process.backoff * 2).min(BACKOFF_MAX);
-        let backoff = process.backoff;
-        let listens = self.nodes[target].process.is_some() && !self.nodes[target].paused;
-        if partitioned || !listens {
+        running.backoff = (running.backoff * 2).min(longest);
+        let backoff = running.backoff;
+        let there = &self.hosts[self.seats[target.seat].spec.host];
+        let listens = there.alive && there.paused_until.is_none();
+        if blocked || !listens {
             let wait = backoff / 2 + self.dice.micros(0, backoff.as_micros() as u64 / 2);
-            self.reconnect(node, wait);
+            self.reconnect(seat, wait);
             return;
         }
         self.connected_total += 1;
         let connection = self.connected_total;
-        let server = (target, self.nodes[target].life);
-        let made = Connection::new((node, life), server, self.weather);
+        let made = Connection::new((seat, life), (target.seat, there.life), self.weather);
         self.connections.insert(connection, made);
-        if let Some(process) = &mut self.nodes[node].process {
-            process.upstream = Some(connection);
+        if let Some(running) = &mut self.seats[seat].running {
+            running.upstream = Some(connection);
+            running.attached_to = Some(target);
         }
-        self.say(|| format!("n{node} connects to n{target}: connection {connection}"));
+        self.say(seat, || Moment::new(What::Link, format!("connects: connection {connection}")));
         let (at, later) = (self.now + self.weather.latency, self.dice.micros(0, 300));
         let (early, late) = if self.dice.percent(50) { (CLIENT, SERVER) } else { (SERVER, CLIENT) };
         self.heap.push(at, Event::Up(EndId { connection, side: early }));
@@ -68,9 +72,8 @@ impl World {
             return;
         }
         found.up = true;
-        let node = found.node;
-        self.say(|| format!("n{node} has {}", end.link()));
-        self.step(node, |replica, now| match end.side {
+        let seat = found.seat;
+        self.step(seat, |replica, now| match end.side {
             Side::Client => replica.upstream_up(end.link(), now),
             Side::Server => replica.downstream_up(end.link(), now),
         });
@@ -97,10 +100,10 @@ impl World {
         if found.closed || !found.up || !found.awake || room == 0 {
             return;
         }
-        let node = found.node;
+        let seat = found.seat;
         let mut out = Vec::new();
         let budget = room.min(WRITE_BYTES_MAX);
-        self.step(node, |replica, now| replica.fill(end.link(), &mut out, budget, now));
+        self.step(seat, |replica, now| replica.fill(end.link(), &mut out, budget, now));
         let now = self.now;
         let Some(connection) = self.connections.get_mut(&end.connection) else { return };
         if connection.end(end.side).closed {
@@ -110,6 +113,11 @@ impl World {
             connection.end_mut(end.side).awake = false;
             return;
         }
+        self.hosts[self.seats[seat].spec.host].sent_bytes += out.len() as u64;
+        if self.trace.is_some() {
+            self.show(end, &out);
+        }
+        let Some(connection) = self.connections.get_mut(&end.connection) else { return };
         let (arrivals, free_at) = connection.send(end.side, out, now, &mut self.dice);
         connection.end_mut(end.side).pumping = true;
         for at in arrivals {
@@ -142,8 +150,8 @@ impl World {
             if found.closed || !found.up || found.decoding {
                 return;
             }
-            let node = found.node;
-            let decoder = Decoder::new(self.nodes[node].spec.config.frame_bytes_max());
+            let seat = found.seat;
+            let decoder = Decoder::new(self.seats[seat].spec.config.frame_bytes_max());
             let before = found.inbox.len();
             let frame = decoder.decode(&mut found.inbox);
             let taken = before - found.inbox.len();
@@ -154,8 +162,9 @@ impl World {
                 Err(error) => return self.close(end, Some(error.into())),
             };
             self.room_for(end.peer());
-            self.show(node, end, &frame);
-            let received = self.step(node, |replica, now| replica.receive(end.link(), &frame, now));
+            self.hosts[self.seats[seat].spec.host].received_bytes += taken as u64;
+            self.heard(end);
+            let received = self.step(seat, |replica, now| replica.receive(end.link(), &frame, now));
             match received {
                 Some(Ok(Received::Done)) => {}
                 Some(Ok(Received::Decode(decode))) => return self.decode(end, decode),
@@ -189,9 +198,9 @@ impl World {
         if found.closed {
             return;
         }
-        let node = found.node;
+        let seat = found.seat;
         let decoded = decode.run::<Subject>();
-        let installed = self.step(node, |replica, now| replica.install(end.link(), decoded, now));
+        let installed = self.step(seat, |replica, now| replica.install(end.link(), decoded, now));
         match installed {
             Some(Err(fault)) => self.close(end, Some(fault)),
             _ => self.read(end),
@@ -207,7 +216,7 @@ impl World {
         if std::mem::replace(&mut found.closed, true) {
             return;
         }
-        let (node, up) = (found.node, found.up);
+        let (seat, up) = (found.seat, found.up);
         let over = connection.is_over();
         if !over && !swallowed {
             let wait = latency + self.dice.micros(0, 500);
@@ -216,36 +225,40 @@ impl World {
         if over {
             self.connections.remove(&end.connection);
         }
-        self.faulted(node, end, why.as_ref());
+        self.faulted(seat, end, why.as_ref());
         if up {
-            self.step(node, |replica, now| replica.link_down(end.link(), now));
+            self.step(seat, |replica, now| replica.link_down(end.link(), now));
         }
         if end.side == CLIENT {
-            self.lost_upstream(node, end, why);
+            self.lost_upstream(seat, end, why);
         }
     }
 
-    fn lost_upstream(&mut self, node: usize, end: EndId, why: Option<LinkFault>) {
-        let Some(process) = &mut self.nodes[node].process else { return };
-        if process.upstream == Some(end.connection) {
-            process.upstream = None;
+    fn lost_upstream(&mut self, seat: usize, end: EndId, why: Option<LinkFault>) {
+        let place = &mut self.seats[seat];
+        let longest = place.spec.backoff_max;
+        let Some(running) = &mut place.running else { return };
+        if running.upstream == Some(end.connection) {
+            running.upstream = None;
         }
         let hopeless = matches!(why, Some(LinkFault::Refused(_) | LinkFault::Loop(_)));
-        process.backoff = match hopeless {
-            true => BACKOFF_MAX,
-            false if process.replica.connected() => BACKOFF_MIN,
-            false => process.backoff,
+        running.backoff = match hopeless {
+            true => longest,
+            false if running.replica.connected() => BACKOFF_MIN,
+            false => running.backoff,
         };
-        let wait = process.backoff / 2;
+        let wait = running.backoff / 2;
         let wait = wait + self.dice.micros(0, wait.as_micros() as u64);
-        self.reconnect(node, wait);
+        self.reconnect(seat, wait);
     }
 
-    fn faulted(&mut self, node: usize, end: EndId, why: Option<&LinkFault>) {
+    fn faulted(&mut self, seat: usize, end: EndId, why: Option<&LinkFault>) {
+        let connection = end.connection;
         let Some(why) = why else {
-            return self.say(|| format!("n{node}: {} ends", end.link()));
+            return self
+                .say(seat, || Moment::new(What::Link, format!("connection {connection} ends")));
         };
-        self.say(|| format!("n{node} cuts {}: {why}", end.link()));
+        self.say(seat, || Moment::new(What::Link, format!("cuts connection {connection}: {why}")));
         self.moments.links_faulted += 1;
         match why {
             LinkFault::Silent(_) => self.moments.links_silent += 1,
@@ -255,19 +268,49 @@ impl World {
         }
     }
 
-    /// For the trace; heartbeats say nothing.
-    fn show(&mut self, node: usize, end: EndId, frame: &Frame) {
-        if self.trace.is_none() {
+    /// For the trace: what is sent from an end.
+    fn show(&mut self, end: EndId, bytes: &[u8]) {
+        let (Some(trace), Some(connection)) =
+            (&mut self.trace, self.connections.get_mut(&end.connection))
+        else {
             return;
-        }
-        let message = match Message::read(frame) {
-            Ok(Message::Heartbeat { .. }) => return,
-            Ok(message) => format!("{message:?}"),
-            Err(error) => error.to_string(),
         };
-        self.say(|| {
-            let cut = message.char_indices().nth(200).map_or(message.len(), |(at, _)| at);
-            format!("n{node} hears over {}: {}", end.link(), &message[..cut])
-        });
+        let from = connection.end(end.side).seat;
+        let to = connection.end(end.peer().side).seat;
+        let decoder = Decoder::new(self.seats[from].spec.config.frame_bytes_max());
+        let mut bytes = BytesMut::from(bytes);
+        while let Ok(Some(frame)) = decoder.decode(&mut bytes) {
+            let text = Message::read(&frame).map_or_else(|error| error.to_string(), in_words);
+            let flight = trace.sent(self.now, from, to, text);
+            connection.flights(end.side).push_back(flight);
+        }
+    }
+
+    /// For the trace: the next message has arrived at an end.
+    fn heard(&mut self, end: EndId) {
+        let Some(trace) = &mut self.trace else { return };
+        let Some(connection) = self.connections.get_mut(&end.connection) else { return };
+        if let Some(flight) = connection.flights(end.peer().side).pop_front() {
+            trace.arrived(flight, self.now);
+        }
+    }
+}
+
+/// A message as the trace shows it: without the bytes it carries.
+fn in_words(message: Message) -> String {
+    match message {
+        Message::Entries { first, entries, .. } => {
+            let count = Entries::new(&entries).count() as u64;
+            format!("Entries {first} to {}", (first + count).saturating_sub(1))
+        }
+        Message::Dispatch { hop, session, oldest, entries } => {
+            let mut counters =
+                Entries::new(&entries).flatten().map(|entry| entry.counter.to_string());
+            let first = counters.next().unwrap_or_default();
+            let last = counters.last().map_or(String::new(), |last| format!(" to {last}"));
+            format!("Dispatch {first}{last} of session {session:x}, oldest {oldest}, hop {hop}")
+        }
+        Message::SnapshotChunk(bytes) => format!("SnapshotChunk of {} bytes", bytes.len()),
+        other => format!("{other:?}"),
     }
 }

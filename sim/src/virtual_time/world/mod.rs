@@ -1,50 +1,55 @@
-//! Nodes, connections between them, and the loop that lets things happen in their order.
+//! Replicas, connections between them, and the loop that lets things happen in their order.
 //!
-//! The nodes run the replication that ships, driven as its drivers drive it: bytes in, outputs
-//! carried out, links filled while they are awake. Everything else is made here.
+//! The replicas are those that ship, driven as their drivers drive them: bytes in, outputs carried
+//! out, links filled while they are awake. Everything else is made here. A world knows nothing of
+//! scenarios: whoever drives it adds hosts and seats, dispatches, injures, and takes [`Notice`]s.
 //!
-//! - `node`: a place where processes live, one after another
+//! - `seat`: hosts, where processes live, and seats, where they have replicas
 //! - `life`: processes start, die, pause, and choose whom they follow
 //! - `links`: connections are made, carry bytes, and end
 //! - `watch`: what a replica did at a step, and what it asks for
-//! - `faults`: things go wrong, and are put right
+//! - `injury`: things go wrong, and are put right
+//! - `moments`: what happened on the way, counted
 
-mod faults;
+mod injury;
 mod life;
 mod links;
-mod node;
+mod moments;
+mod seat;
 mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use samestate::replication::{Counters, Decode, Dispatched, JobDone, Refused, Replica};
+use samestate::replication::{Decode, Dispatched, JobDone, Refused, Replica, Resolution, Version};
 
-use super::check::{Checker, Fate, Tally};
+use super::check::{Checker, Fate, Told};
 use super::dice::Dice;
 use super::heap::Heap;
-use super::machine::{Action, Ask, Subject};
 use super::network::{Connection, EndId, Weather};
-use super::trace::Trace;
-use crate::invariants::Violation;
-use node::Node;
+use super::subject::{Action, Subject};
+use super::trace::{Moment, Trace};
+use crate::invariants::{Clock, Violation, Witness};
+use seat::{Host, Seat};
 
-pub use node::NodeSpec;
+pub use injury::Injury;
+pub use moments::Moments;
+pub use seat::{HostSpec, SeatSpec, Upstream};
 
 /// Something that happens.
 #[derive(Debug)]
 enum Event {
-    Tick { node: usize, life: u32 },
-    Connect { node: usize, life: u32 },
+    Tick { host: usize, life: u32 },
+    Connect { seat: usize, life: u32 },
     Up(EndId),
     Pump(EndId),
     Arrive(EndId),
     Read(EndId),
     Closed(EndId),
-    Finish { node: usize, life: u32, done: Done },
+    Finish { seat: usize, life: u32, done: Done },
     Install { end: EndId, decode: Box<Decode> },
-    Resume { node: usize, life: u32 },
-    Restart { node: usize, life: u32, from_backup: bool },
+    Resume { host: usize, life: u32 },
+    Restart { host: usize, life: u32 },
 }
 
 /// A job that has been done, and what it cost.
@@ -59,37 +64,30 @@ impl std::fmt::Debug for Done {
     }
 }
 
-/// What happened in a simulation, beyond what replicas count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Moments {
-    /// What the replicas counted, all lives together.
-    pub replicas: Counters,
-    /// What the dispatches came to.
-    pub dispatches: Tally,
-    /// Links that ended for a reason that a replica gave.
-    pub links_faulted: u64,
-    /// Of these, for silence.
-    pub links_silent: u64,
-    /// ... for bytes that made no sense.
-    pub links_corrupt: u64,
-    /// ... for a loop.
-    pub links_looped: u64,
-    /// Nodes that were told that history is lost.
-    pub histories_lost: u64,
-    /// Sequencers that became clients.
-    pub rebases: u64,
-    /// Processes that were killed.
-    pub kills: u64,
-    /// Lives of sequencers that went on from a backup.
-    pub restores: u64,
-    /// Actions that failed at one copy only.
-    pub failed_here: u64,
-    /// Copies that were given up.
-    pub non_deterministic: u64,
-    /// Relays that could not pass on actions.
-    pub fed_by_snapshots: u64,
-    /// Events.
-    pub events: u64,
+/// Something that whoever drives the world may want to act on.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    /// A dispatch resolved, when its replica was at this version.
+    Resolved {
+        /// Where.
+        seat: usize,
+        /// Which.
+        id: u64,
+        /// What it came to.
+        resolution: Resolution,
+        /// Where the replica was.
+        local: Version,
+    },
+    /// The subscriber of a seat was told something.
+    Told {
+        /// Where.
+        seat: usize,
+    },
+    /// A host has a process again.
+    Lives {
+        /// Which.
+        host: usize,
+    },
 }
 
 /// A simulation.
@@ -99,14 +97,30 @@ pub struct World {
     heap: Heap<Event>,
     dice: Dice,
     weather: Weather,
-    nodes: Vec<Node>,
+    hosts: Vec<Host>,
+    seats: Vec<Seat>,
     connections: BTreeMap<u64, Connection>,
     connected_total: u64,
     checker: Checker,
-    violation: Option<Box<Violation>>,
+    /// Stores of which a copy went wrong unnoticed: states are judged at the end alone.
+    slipped: BTreeSet<String>,
+    violation: Option<(Duration, Box<Violation>)>,
     moments: Moments,
     history: u64,
     trace: Option<Trace>,
+    told: Told,
+    notices: Option<Vec<Notice>>,
+    clock: Option<WorldClock>,
+}
+
+/// The time, for those who record.
+#[derive(Clone)]
+struct WorldClock(std::sync::Arc<std::sync::atomic::AtomicU64>);
+
+impl std::fmt::Debug for WorldClock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a clock")
+    }
 }
 
 impl World {
@@ -117,44 +131,79 @@ impl World {
             heap: Heap::default(),
             dice: Dice::new(seed, 1),
             weather,
-            nodes: Vec::new(),
+            hosts: Vec::new(),
+            seats: Vec::new(),
             connections: BTreeMap::new(),
             connected_total: 0,
             checker: Checker::default(),
+            slipped: BTreeSet::new(),
             violation: None,
             moments: Moments::default(),
             history: 0,
             trace: None,
+            told: Told::default(),
+            notices: None,
+            clock: None,
         }
     }
 
-    /// Copies may go wrong here: states are judged at the end alone.
-    pub fn set_lenient(&mut self) {
-        self.checker.set_lenient();
+    /// Keeps what happens, for people: the last `moments_max` of it.
+    pub fn set_traced(&mut self, moments_max: usize) {
+        self.trace = Some(Trace::new(moments_max));
     }
 
-    /// Keeps the last `lines_max` lines of what happens, for people.
-    pub fn set_traced(&mut self, lines_max: usize) {
-        self.trace = Some(Trace::new(lines_max));
+    /// Keeps notices from now on, until they are taken; while there are any, time stands still.
+    pub fn set_noticed(&mut self) {
+        self.notices = Some(Vec::new());
     }
 
-    /// Adds a node, and starts a process there. Returns its number.
-    pub fn add(&mut self, spec: NodeSpec) -> usize {
-        let node = self.nodes.len();
-        self.nodes.push(Node::new(spec));
-        self.start(node, false);
-        node
+    /// Records what each replica does from now on; to be said before seats are added.
+    pub fn set_witnessed(&mut self) {
+        self.clock = Some(WorldClock(std::sync::Arc::default()));
     }
 
-    /// Lets everything happen up to `until`. Stops at a violation.
+    /// Adds a host, where nothing runs yet. Returns its number.
+    pub fn add_host(&mut self, spec: HostSpec) -> usize {
+        self.hosts.push(Host::new(spec));
+        self.hosts.len() - 1
+    }
+
+    /// Adds a seat at a host, where nothing runs yet. Returns its number.
+    pub fn add_seat(&mut self, spec: SeatSpec) -> usize {
+        let seat = self.seats.len();
+        self.hosts[spec.host].seats.push(seat);
+        self.seats.push(Seat::new(spec));
+        seat
+    }
+
+    /// Adds a host with one seat, and starts a process there. Returns the seat's number, which is
+    /// the host's too where every seat was added so.
+    pub fn add(&mut self, spec: SeatSpec) -> usize {
+        let host = self.add_host(HostSpec { name: spec.name.clone(), drift_ppm: 0 });
+        let seat = self.add_seat(SeatSpec { host, ..spec });
+        self.start(host);
+        seat
+    }
+
+    /// Lets everything happen up to `until`. Stops at a violation, and at a notice.
     pub fn run_until(&mut self, until: Duration) {
-        while self.violation.is_none() && self.heap.next_at().is_some_and(|at| at <= until) {
-            let Some((at, event)) = self.heap.pop() else { break };
-            self.now = at;
+        while self.violation.is_none() && !self.has_notices() {
+            let Some(at) = self.heap.next_at().filter(|at| *at <= until) else {
+                self.set_now(self.now.max(until));
+                return;
+            };
+            let Some((_, event)) = self.heap.pop() else { return };
+            self.set_now(at);
             self.moments.events += 1;
             self.happen(event);
         }
-        self.now = self.now.max(until);
+    }
+
+    fn set_now(&mut self, now: Duration) {
+        self.now = now;
+        if let Some(clock) = &self.clock {
+            clock.0.store(now.as_nanos() as u64, std::sync::atomic::Ordering::Relaxed);
+        }
     }
 
     /// Lets `time` pass.
@@ -162,7 +211,7 @@ impl World {
         self.run_until(self.now + time);
     }
 
-    /// Lets time pass until `done`, `most` at the longest. Whether it came to that.
+    /// Lets time pass while `going`, `most` at the longest. Whether it came to that.
     pub fn run_while(&mut self, most: Duration, mut going: impl FnMut(&World) -> bool) -> bool {
         let end = self.now + most;
         while going(self) {
@@ -174,28 +223,28 @@ impl World {
         true
     }
 
-    /// Hands an action over at a node. `Err(None)`: there is no process that could take it.
-    pub fn dispatch(
-        &mut self,
-        node: usize,
-        ask: Ask,
-        padding_bytes: u32,
-    ) -> Result<u64, Option<Refused>> {
-        if self.nodes[node].paused {
+    /// Hands an encoded action over at a seat, and says which id it got. `Err(None)`: there is no
+    /// process that could take it.
+    pub fn dispatch(&mut self, seat: usize, encoded: Vec<u8>) -> Result<u64, Option<Refused>> {
+        let host = &self.hosts[self.seats[seat].spec.host];
+        if host.paused_until.is_some() {
             return Err(None);
         }
-        let id = self.nodes[node].next_id(node).ok_or(None)?;
-        let action = Action { id, ask, padding_bytes };
+        let origin = seat::origin(seat, host.life);
+        let id = self.seats[seat].next_id(origin).ok_or(None)?;
+        let action = Action::new(id, encoded);
         self.checker.dispatched(id);
-        let taken = self.step(node, |replica, now| replica.dispatch(id, action, now));
+        let taken = self.step(seat, |replica, now| replica.dispatch(id, action, now));
         match taken.ok_or(None)? {
-            Ok(Dispatched::Later) => self.say(|| format!("n{node} dispatches {id:x}")),
+            Ok(Dispatched::Later) => {
+                self.say(seat, || Moment::dispatch(format!("dispatches {id:x}")))
+            }
             Ok(Dispatched::Now(resolution)) => {
-                self.say(|| format!("n{node} orders {id:x}: {resolution:?}"));
-                self.resolved(node, id, &resolution);
+                self.say(seat, || Moment::dispatch(format!("orders {id:x}: {resolution:?}")));
+                self.resolved(seat, id, resolution);
             }
             Err(refused) => {
-                self.say(|| format!("n{node} refuses {id:x}: {refused}"));
+                self.say(seat, || Moment::dispatch(format!("refuses {id:x}: {refused}")));
                 self.checker.refused(id);
                 return Err(Some(refused));
             }
@@ -213,33 +262,76 @@ impl World {
         self.now
     }
 
-    /// The replica of the process at a node, if there is one.
-    pub fn replica(&self, node: usize) -> Option<&Replica<Subject>> {
-        self.nodes[node].process.as_ref().map(|process| &process.replica)
+    /// The replica at a seat, if there is one.
+    pub fn replica(&self, seat: usize) -> Option<&Replica<Subject>> {
+        self.seats[seat].running.as_ref().map(|running| &running.replica)
     }
 
-    /// How many nodes there are.
+    /// The seats of a host.
+    pub fn seats_of(&self, host: usize) -> &[usize] {
+        &self.hosts[host].seats
+    }
+
+    /// Until when a host stands still, if it does.
+    pub fn paused_until(&self, host: usize) -> Option<Duration> {
+        self.hosts[host].paused_until
+    }
+
+    /// Whether a host has a process.
+    pub fn is_alive(&self, host: usize) -> bool {
+        self.hosts[host].alive
+    }
+
+    /// The bytes that the processes of a host sent and received.
+    pub fn carried(&self, host: usize) -> (u64, u64) {
+        (self.hosts[host].sent_bytes, self.hosts[host].received_bytes)
+    }
+
+    /// How many seats there are.
     pub fn len(&self) -> usize {
-        self.nodes.len()
+        self.seats.len()
     }
 
-    /// Whether there is no node.
+    /// Whether there is no seat.
     pub fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
+        self.seats.is_empty()
+    }
+
+    /// When the first violation was.
+    pub fn violated_at(&self) -> Option<Duration> {
+        self.violation.as_ref().map(|found| found.0)
+    }
+
+    /// Something does not hold that whoever drives the world knows of.
+    pub fn fails(&mut self, violation: Violation) {
+        self.broken(Box::new(violation));
     }
 
     /// The first violation.
     pub fn violation(&self) -> Option<&Violation> {
-        self.violation.as_deref()
+        self.violation.as_ref().map(|found| &*found.1)
+    }
+
+    /// What was noticed since the last call.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        self.notices.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Whether something was noticed.
+    pub fn has_notices(&self) -> bool {
+        self.notices.as_ref().is_some_and(|notices| !notices.is_empty())
+    }
+
+    /// What records a seat's replica, where the world is witnessed.
+    pub fn witness(&self, seat: usize) -> Option<&Witness> {
+        self.seats[seat].witness.as_ref()
     }
 
     /// What happened so far.
     pub fn moments(&self) -> Moments {
         let mut moments = self.moments;
-        for node in &self.nodes {
-            if let Some(process) = &node.process {
-                watch::add(&mut moments.replicas, &process.replica.counters());
-            }
+        for running in self.seats.iter().filter_map(|seat| seat.running.as_ref()) {
+            moments.replicas.add(&running.replica.counters());
         }
         moments
     }
@@ -249,69 +341,96 @@ impl World {
         self.history
     }
 
-    /// The last lines of the trace.
-    pub fn trace(&self) -> String {
-        self.trace.as_ref().map(ToString::to_string).unwrap_or_default()
+    /// Takes out what happened last, if that is kept.
+    pub fn take_trace(&mut self) -> Option<Trace> {
+        self.trace.take()
+    }
+
+    /// What happened last, if that is kept.
+    pub fn trace(&self) -> Option<&Trace> {
+        self.trace.as_ref()
+    }
+
+    /// The time, for those who record.
+    pub(super) fn clock(&self) -> Clock {
+        let clock = self.clock.clone();
+        std::sync::Arc::new(move || {
+            clock.as_ref().map_or(0, |clock| clock.0.load(std::sync::atomic::Ordering::Relaxed))
+        })
+    }
+
+    fn notice(&mut self, notice: impl FnOnce() -> Notice) {
+        if let Some(notices) = &mut self.notices {
+            notices.push(notice());
+        }
     }
 
     fn happen(&mut self, event: Event) {
         let Some(event) = self.deferred(event) else { return };
         match event {
-            Event::Tick { node, .. } => self.tick(node),
-            Event::Connect { node, .. } => self.connect(node),
+            Event::Tick { host, .. } => self.tick(host),
+            Event::Connect { seat, .. } => self.connect(seat),
             Event::Up(end) => self.up(end),
             Event::Pump(end) => self.pump(end),
             Event::Arrive(end) => self.arrive(end),
             Event::Read(end) => self.read(end),
             Event::Closed(end) => self.close(end, None),
-            Event::Finish { node, done, .. } => {
-                self.step(node, |replica, now| replica.finish(*done.job, done.cost, now));
+            Event::Finish { seat, done, .. } => {
+                self.step(seat, |replica, now| replica.finish(*done.job, done.cost, now));
             }
             Event::Install { end, decode } => self.install(end, *decode),
-            Event::Resume { node, .. } => self.resume(node),
-            Event::Restart { node, from_backup, .. } => self.start(node, from_backup),
+            Event::Resume { host, .. } => self.resume(host),
+            Event::Restart { host, .. } => self.start(host),
         }
     }
 
     /// The event, unless it concerns a process that is gone, or one that stands still.
     fn deferred(&mut self, event: Event) -> Option<Event> {
-        let (node, life) = match &event {
-            Event::Resume { node, life } | Event::Restart { node, life, .. } => {
-                return (self.nodes[*node].life == *life).then_some(event);
+        let (host, life) = match &event {
+            Event::Resume { host, life } | Event::Restart { host, life } => {
+                return (self.hosts[*host].life == *life).then_some(event);
             }
-            Event::Tick { node, life }
-            | Event::Connect { node, life }
-            | Event::Finish { node, life, .. } => (*node, *life),
+            Event::Tick { host, life } => (*host, *life),
+            Event::Connect { seat, life } | Event::Finish { seat, life, .. } => {
+                (self.seats[*seat].spec.host, *life)
+            }
             Event::Arrive(_) => return Some(event),
             Event::Up(end) | Event::Pump(end) | Event::Read(end) | Event::Closed(end) => {
                 let found = self.connections.get(&end.connection)?.end(end.side);
-                (found.node, found.life)
+                (self.seats[found.seat].spec.host, found.life)
             }
             Event::Install { end, .. } => {
                 let found = self.connections.get(&end.connection)?.end(end.side);
-                (found.node, found.life)
+                (self.seats[found.seat].spec.host, found.life)
             }
         };
-        let place = &mut self.nodes[node];
-        if place.life != life || place.process.is_none() {
+        let place = &mut self.hosts[host];
+        if place.life != life || !place.alive {
             return None;
         }
-        if place.paused {
+        if place.paused_until.is_some() {
             place.backlog.push(event);
             return None;
         }
         Some(event)
     }
 
-    fn say(&mut self, line: impl FnOnce() -> String) {
+    fn say(&mut self, seat: usize, moment: impl FnOnce() -> Moment) {
         if let Some(trace) = &mut self.trace {
-            trace.line(self.now, line());
+            trace.moment(self.now, Some(seat), moment());
+        }
+    }
+
+    fn say_all(&mut self, moment: impl FnOnce() -> Moment) {
+        if let Some(trace) = &mut self.trace {
+            trace.moment(self.now, None, moment());
         }
     }
 
     fn broken(&mut self, violation: Box<Violation>) {
-        self.say(|| format!("VIOLATION {violation}"));
-        self.violation.get_or_insert(violation);
+        self.say_all(|| Moment::violation(violation.to_string()));
+        let now = self.now;
+        self.violation.get_or_insert((now, violation));
     }
 
     fn mix(&mut self, word: u64) {

@@ -2,130 +2,178 @@
 
 use std::time::Duration;
 
-use samestate::replication::{Counters, LinkFault, LinkId, Output, Replica, Report, Resolution};
+use samestate::replication::{LinkFault, LinkId, Output, Replica, Report, Resolution};
 
-use super::{Done, Event, World};
-use crate::virtual_time::check::Seen;
-use crate::virtual_time::machine::Subject;
+use super::{Done, Event, Notice, World};
+use crate::virtual_time::check::{Seen, Told};
 use crate::virtual_time::network::EndId;
+use crate::virtual_time::subject::Subject;
+use crate::virtual_time::trace::{Moment, What};
 
 impl World {
-    /// Hands an input to the replica of a node, holds what it did against the history, and carries
+    /// Hands an input to the replica at a seat, holds what it did against the history, and carries
     /// out what it asks for. `None`: there is no process.
     pub(super) fn step<T>(
         &mut self,
-        node: usize,
+        seat: usize,
         input: impl FnOnce(&mut Replica<Subject>, Duration) -> T,
     ) -> Option<T> {
-        let now = self.now;
-        let process = self.nodes[node].process.as_mut()?;
-        let result = input(&mut process.replica, now);
-        self.watch(node);
+        let place = &mut self.seats[seat];
+        let now = self.hosts[place.spec.host].clock(self.now);
+        let running = place.running.as_mut()?;
+        let result = input(&mut running.replica, now);
+        self.watch(seat);
         Some(result)
     }
 
-    pub(super) fn watch(&mut self, node: usize) {
-        self.look(node);
-        if !self.nodes[node].spec.slow_subscriber {
-            self.tell(node);
+    pub(super) fn watch(&mut self, seat: usize) {
+        let changed = self.look(seat);
+        if !self.seats[seat].spec.slow_subscriber && changed {
+            self.tell(seat);
         }
-        let Some(process) = &mut self.nodes[node].process else { return };
-        if process.replica.has_outputs() {
-            for output in process.replica.take_outputs() {
-                self.carry_out(node, output);
+        let Some(running) = &mut self.seats[seat].running else { return };
+        if running.replica.has_outputs() {
+            for output in running.replica.take_outputs() {
+                self.carry_out(seat, output);
             }
         }
     }
 
-    /// Holds what happened to the state against the canonical history.
-    fn look(&mut self, node: usize) {
-        let Some(process) = &self.nodes[node].process else { return };
-        let seen = process.tap.take();
-        let sequencer = process.replica.is_sequencer();
-        let (version, digest) =
-            (process.replica.version(), process.replica.machine().state().digest());
-        for seen in &seen {
-            let found = self.checker.seen(node, seen, sequencer);
-            self.seen(node, seen);
-            if let Err(violation) = found {
-                return self.broken(violation);
+    /// Holds what happened to the state against the canonical history. Whether anything did.
+    fn look(&mut self, seat: usize) -> bool {
+        let Some(running) = &self.seats[seat].running else { return false };
+        let mut told = std::mem::take(&mut self.told);
+        told.clear();
+        let changed = running.tap.take(&mut told);
+        if changed {
+            let sequencer = running.replica.is_sequencer();
+            if let Err(violation) = self.checker.seen(seat, &told, sequencer) {
+                self.seen(seat, &told);
+                self.broken(violation);
+            } else {
+                self.seen(seat, &told);
+                self.back_up_if_due(seat);
             }
         }
-        if let Err(violation) = self.checker.stands(node, version, digest) {
-            self.broken(violation);
-        }
-    }
-
-    fn seen(&mut self, node: usize, seen: &Seen) {
-        let (version, history) = match seen {
-            Seen::Applied { last, history, .. } => (last, history),
-            Seen::Jumped { to, history, .. } => (to, history),
+        self.told = told;
+        let Some(running) = &self.seats[seat].running else { return changed };
+        let replica = &running.replica;
+        let digest = || replica.machine().still().digest_or_zero();
+        let stands = match changed {
+            true => self.checker.stands(seat, replica.version(), digest),
+            // Nothing was seen to happen: its version has to be what it was.
+            false => self.checker.stays(seat, replica.version()),
         };
-        self.mix(node as u64 ^ self.now.as_nanos() as u64);
-        self.mix(version.epoch.id ^ version.seq ^ history);
-        self.say(|| match seen {
-            Seen::Applied { first, last, actions, .. } => {
-                let ids = actions.iter().flatten().map(|action| format!("{:x}", action.id));
-                format!(
-                    "n{node} applies {first} to {last:?}: {}",
-                    ids.collect::<Vec<_>>().join(" ")
-                )
-            }
-            Seen::Jumped { from, to, .. } => format!("n{node} jumps from {from:?} to {to:?}"),
-        });
+        if let Err(violation) = stands {
+            self.broken(violation);
+        }
+        changed
     }
 
-    /// The subscriber of a node takes what it is told.
-    pub(super) fn tell(&mut self, node: usize) {
-        let Some(process) = &mut self.nodes[node].process else { return };
-        let changes = process.replica.take_changes();
-        if let Err(violation) = self.checker.told(node, changes) {
-            self.broken(violation);
+    fn seen(&mut self, seat: usize, told: &Told) {
+        let mut start = 0;
+        for seen in &told.seen {
+            let (version, history) = match seen {
+                Seen::Applied { last, history, .. } => (last, history),
+                Seen::Jumped { to, history, .. } => (to, history),
+            };
+            self.mix(seat as u64 ^ self.now.as_nanos() as u64);
+            self.mix(version.epoch.id ^ version.seq ^ history);
+            if let Seen::Applied { first, last, count, .. } = *seen {
+                self.say(seat, || {
+                    let ids = told.actions(start, count).map(|action| format!("{:x}", action.id));
+                    let ids = ids.collect::<Vec<_>>().join(" ");
+                    let text = format!("applies {first} to {last:?}: {ids}");
+                    Moment::new(What::Applied, text).at(last)
+                });
+                start += count;
+            } else if let Seen::Jumped { from, to, .. } = *seen {
+                self.say(seat, || {
+                    Moment::new(What::Jumped, format!("jumps from {from:?} to {to:?}")).at(to)
+                });
+            }
         }
     }
 
-    fn carry_out(&mut self, node: usize, output: Output<Subject>) {
+    /// The subscriber of a seat takes what it is told.
+    pub(super) fn tell(&mut self, seat: usize) {
+        let Some(running) = &mut self.seats[seat].running else { return };
+        if !running.replica.has_changes() {
+            return;
+        }
+        let changes = running.replica.take_changes();
+        if let Err(violation) = self.checker.told(seat, changes) {
+            self.broken(violation);
+        }
+        self.notice(|| Notice::Told { seat });
+    }
+
+    fn carry_out(&mut self, seat: usize, output: Output<Subject>) {
         match output {
             Output::Wake(link) => self.wake(EndId::of(link)),
-            Output::Cut(link, fault) => self.cut_off(node, link, fault),
+            Output::Cut(link, fault) => self.cut_off(seat, link, fault),
             Output::Run(job) => {
                 let cost = self.dice.micros(10, 1500);
-                let life = self.nodes[node].life;
+                let life = self.hosts[self.seats[seat].spec.host].life;
                 let done = Done { job: Box::new(job.run()), cost };
-                self.heap.push(self.now + cost, Event::Finish { node, life, done });
+                self.heap.push(self.now + cost, Event::Finish { seat, life, done });
             }
             Output::Resolved { ticket, resolution } => {
-                self.say(|| format!("n{node}: {ticket:x} is {resolution:?}"));
-                self.resolved(node, ticket, &resolution);
+                self.say(seat, || {
+                    Moment::new(What::Resolved, format!("{ticket:x} is {resolution:?}"))
+                });
+                self.resolved(seat, ticket, resolution);
             }
             Output::Connected(connected) => {
                 let word = if connected { "in sync" } else { "not in sync" };
-                self.say(|| format!("n{node} is {word}"));
+                self.say(seat, || Moment::new(What::InSync(connected), word));
             }
-            Output::Report(report) => self.reported(node, &report),
+            Output::Report(report) => self.reported(seat, &report),
         }
     }
 
-    fn cut_off(&mut self, node: usize, link: LinkId, fault: LinkFault) {
+    fn cut_off(&mut self, seat: usize, link: LinkId, fault: LinkFault) {
         let end = EndId::of(link);
         let ours = self.connections.get(&end.connection);
-        if ours.is_some_and(|connection| connection.end(end.side).node == node) {
+        if ours.is_some_and(|connection| connection.end(end.side).seat == seat) {
             self.close(end, Some(fault));
         }
     }
 
-    pub(super) fn resolved(&mut self, node: usize, id: u64, resolution: &Resolution) {
-        let Some(process) = &self.nodes[node].process else { return };
-        let local = process.replica.version();
-        let found = self.checker.resolved(node, id, resolution, local);
+    pub(super) fn resolved(&mut self, seat: usize, id: u64, resolution: Resolution) {
+        let Some(running) = &self.seats[seat].running else { return };
+        let local = running.replica.version();
+        let found = self.checker.resolved(seat, id, &resolution, local);
         self.mix(id ^ self.now.as_nanos() as u64);
         if let Err(violation) = found {
             self.broken(violation);
         }
+        self.notice(|| Notice::Resolved { seat, id, resolution, local });
     }
 
-    fn reported(&mut self, node: usize, report: &Report) {
-        self.say(|| format!("n{node} reports: {report}"));
+    /// Keeps what a sequencer has now as its backup, if it is time for one.
+    fn back_up_if_due(&mut self, seat: usize) {
+        let place = &self.seats[seat];
+        let (Some(every), Some(running)) = (place.spec.backup_every, &place.running) else {
+            return;
+        };
+        let seq = running.replica.version().seq;
+        if running.replica.is_sequencer() && seq >= running.backed_up + every {
+            self.back_up(seat);
+        }
+    }
+
+    pub(super) fn back_up(&mut self, seat: usize) {
+        let place = &mut self.seats[seat];
+        let running = place.running.as_mut().filter(|found| found.replica.is_sequencer());
+        if let Some(running) = running {
+            running.backed_up = running.replica.version().seq;
+            place.backup = Some((running.replica.image(), running.replica.machine().still()));
+        }
+    }
+
+    fn reported(&mut self, seat: usize, report: &Report) {
+        self.say(seat, || Moment::new(What::Report, report.to_string()));
         match report {
             Report::HistoryLost { .. } => self.moments.histories_lost += 1,
             Report::FailedHere { .. } => self.moments.failed_here += 1,
@@ -137,19 +185,4 @@ impl World {
             | Report::Refuses(_) => {}
         }
     }
-}
-
-/// Adds up what replicas counted.
-pub(super) fn add(sum: &mut Counters, one: &Counters) {
-    sum.snapshots_forced += one.snapshots_forced;
-    sum.entries_skipped += one.entries_skipped;
-    sum.snapshots_sent += one.snapshots_sent;
-    sum.snapshots_cut += one.snapshots_cut;
-    sum.snapshots_installed += one.snapshots_installed;
-    sum.divergences += one.divergences;
-    sum.stale_hops += one.stale_hops;
-    sum.deduplicated += one.deduplicated;
-    sum.gaps += one.gaps;
-    sum.resumed += one.resumed;
-    sum.applied += one.applied;
 }

@@ -1,0 +1,211 @@
+//! `samestate simulate`: the same scenario in one thread, on virtual time, from a seed.
+
+//!
+//! - `one`: each file once, with its record
+//! - `many`: many seeds of files, or of the swarm
+//! - `found`: what is left of a scenario that shows a violation
+//! - `trace`: what happened, for people
+
+mod found;
+mod many;
+mod one;
+mod trace;
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+
+use super::args::{OutputArgs, ScenarioArgs};
+use super::exit::ExitCode;
+use super::run::heed_interruptions;
+use super::terminal::show;
+use crate::scenario::{ScenarioFile, Setting, Span};
+use crate::virtual_time::draw;
+
+const EXAMPLES: &str = "\
+Examples:
+  samestate simulate scenarios/one-cluster.yaml --duration 8h
+  samestate simulate scenarios/disconnect.yaml --seeds 0..1000
+  samestate simulate --swarm --seeds 0..10000     each seed draws its own scenario
+  samestate simulate --swarm --print-scenario 77  what seed 77 draws, as a scenario file
+  samestate simulate found.yaml --trace           who said what to whom, and when
+  samestate simulate found.yaml --trace-html found.html
+
+A seed that shows a violation is shrunk, and written as a scenario file that shows it too. What
+virtual time cannot see is in docs/virtual-time.md.";
+
+/// Run scenarios in virtual time: hours in seconds, every bug replayable from its seed
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Simulate {
+    /// Scenario files
+    #[arg(required_unless_present = "swarm", value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    /// Simulate these seeds, first..end, instead of the files' own
+    #[arg(long, value_name = "A..B", value_parser = seeds)]
+    seeds: Option<Range<u64>>,
+
+    /// Let each seed draw a scenario of its own, in place of files
+    #[arg(long, conflicts_with_all = ["files", "settings", "seed", "duration"])]
+    swarm: bool,
+
+    /// Print what a seed of the swarm draws, as a scenario file, and do nothing else
+    #[arg(long, value_name = "SEED", requires = "swarm")]
+    print_scenario: Option<u64>,
+
+    /// Go on after the first seed that fails, and count them all
+    #[arg(long)]
+    all: bool,
+
+    /// Simulate one seed in so many twice, to see that it comes to the same; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    twice_every: u64,
+
+    /// How many seeds are simulated at once [default: one a core]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+
+    /// Print what happened: the last N moments and messages
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "2000")]
+    trace: Option<usize>,
+
+    /// Draw what happened as a space-time diagram, in one HTML file
+    #[arg(long, value_name = "PATH")]
+    trace_html: Option<PathBuf>,
+
+    /// Do not shrink a scenario that shows a violation
+    #[arg(long)]
+    no_shrink: bool,
+
+    /// Put a value into the files, for example stores.tasks.mode=snapshot
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    settings: Vec<Setting>,
+
+    /// What every random choice is drawn from, instead of the files' seed
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    seed: Option<u64>,
+
+    /// How long each run lasts, in virtual time: all phases not marked `fixed` are rescaled
+    #[arg(long, value_name = "TIME")]
+    duration: Option<Span>,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// What all ways to simulate have in common.
+struct Wanted {
+    output: OutputArgs,
+    /// Becomes true when the user has had enough.
+    interrupt: Arc<AtomicBool>,
+    trace: Option<usize>,
+    trace_html: Option<PathBuf>,
+    shrinks: bool,
+}
+
+impl Wanted {
+    fn interrupted(&self) -> bool {
+        self.interrupt.load(Ordering::Relaxed)
+    }
+
+    /// How many moments are to be kept, if any are.
+    fn traced(&self) -> Option<usize> {
+        self.trace.or_else(|| self.trace_html.is_some().then_some(TRACE_HTML_MAX))
+    }
+}
+
+/// A diagram shows at most so many moments, and as many messages: the last.
+const TRACE_HTML_MAX: usize = 2_000;
+
+impl Simulate {
+    pub(super) fn run(self) -> ExitCode {
+        if let Some(seed) = self.print_scenario {
+            return print_scenario(seed);
+        }
+        let files = match self.load() {
+            Ok(files) => files,
+            Err(code) => return code,
+        };
+        if let Err(complaint) = self.output.check(files.len()) {
+            eprintln!("error: {complaint}");
+            return ExitCode::Usage;
+        }
+        if self.seeds.is_some() && (self.trace.is_some() || self.trace_html.is_some()) {
+            eprintln!("error: a trace is of one seed: name it with --seed, without --seeds");
+            return ExitCode::Usage;
+        }
+        // The listener lives on a thread of its own for as long as the program.
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let interrupt: Arc<AtomicBool> = Arc::default();
+        let _listens =
+            match runtime.and_then(|runtime| listen(&runtime, &interrupt).map(|()| runtime)) {
+                Ok(runtime) => runtime,
+                Err(error) => {
+                    eprintln!("error: failed to listen for signals: {error}");
+                    return ExitCode::NotDone;
+                }
+            };
+        let wanted = Wanted {
+            output: self.output,
+            interrupt,
+            trace: self.trace,
+            trace_html: self.trace_html,
+            shrinks: !self.no_shrink,
+        };
+        let threads = self.threads.unwrap_or_else(|| {
+            std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+        });
+        let many = many::Many { threads, all: self.all, twice_every: self.twice_every };
+        match (self.swarm, self.seeds) {
+            (true, seeds) => many.swarm(seeds.unwrap_or(0..SWARM_SEEDS), &wanted),
+            (false, Some(seeds)) => many.files(&files, &seeds, &wanted),
+            (false, None) => one::each(&files, &wanted),
+        }
+    }
+
+    fn load(&self) -> Result<Vec<ScenarioFile>, ExitCode> {
+        let (files, settings) = (self.files.clone(), self.settings.clone());
+        ScenarioArgs { files, settings, seed: self.seed, duration: self.duration }.load()
+    }
+}
+
+fn listen(runtime: &tokio::runtime::Runtime, interrupt: &Arc<AtomicBool>) -> std::io::Result<()> {
+    let _inside = runtime.enter();
+    let mut heard = heed_interruptions()?;
+    let interrupt = Arc::clone(interrupt);
+    runtime.spawn(async move {
+        if heard.changed().await.is_ok() {
+            interrupt.store(true, Ordering::Relaxed);
+        }
+    });
+    Ok(())
+}
+
+fn print_scenario(seed: u64) -> ExitCode {
+    match draw(seed).to_yaml() {
+        Ok(yaml) => show(&yaml, ExitCode::Pass),
+        Err(error) => {
+            eprintln!("error: what seed {seed} draws cannot be written down: {error}");
+            ExitCode::NotDone
+        }
+    }
+}
+
+/// How many seeds a swarm has if it is not told.
+const SWARM_SEEDS: u64 = 1_000;
+
+fn seeds(text: &str) -> Result<Range<u64>, String> {
+    let shape = || format!("write two numbers as FIRST..END, for example 0..1000, not `{text}`");
+    let (first, end) = text.split_once("..").ok_or_else(shape)?;
+    let first: u64 = first.trim().parse().map_err(|_| shape())?;
+    let end: u64 = end.trim().parse().map_err(|_| shape())?;
+    if end <= first {
+        return Err(format!("there is no seed in {first}..{end}: END is not among them"));
+    }
+    Ok(first..end)
+}

@@ -1,0 +1,99 @@
+//! Each file once, with the seed that it has: a record, as of a run on real processes.
+
+use std::time::{Instant, SystemTime};
+
+use samestate_report::{Case, Kind, Record, Verdict, terminal};
+
+use super::super::exit::ExitCode;
+use super::super::terminal::{show, style};
+use super::{Wanted, found, trace};
+use crate::record::{this_machine, utc};
+use crate::scenario::{self, ScenarioFile};
+use crate::virtual_time::{Options, Outcome, simulate, why_of};
+
+/// Simulates each file.
+pub(super) fn each(files: &[ScenarioFile], wanted: &Wanted) -> ExitCode {
+    let mut codes = Vec::new();
+    for file in files {
+        codes.push(one(file, wanted, files.len() > 1));
+        if wanted.interrupted() {
+            break;
+        }
+    }
+    ExitCode::worst(codes)
+}
+
+fn one(file: &ScenarioFile, wanted: &Wanted, one_of_several: bool) -> ExitCode {
+    let started = utc(SystemTime::now());
+    let folder = match wanted.output.folder(&file.name, one_of_several, &started) {
+        Ok(folder) => folder,
+        Err(complaint) => {
+            eprintln!("error: {complaint}");
+            return ExitCode::NotDone;
+        }
+    };
+    let began = Instant::now();
+    let mut cases = Vec::new();
+    let mut failed = Vec::new();
+    let mut virtual_seconds = 0.0;
+    for case in &file.cases {
+        let outcome = match simulated(case, wanted) {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                eprintln!("error: {}: {error}", file.name);
+                return ExitCode::Usage;
+            }
+        };
+        virtual_seconds += outcome.virtual_time.as_secs_f64();
+        if let Err(complaint) = trace::hand_out(&outcome, &file.name, wanted) {
+            eprintln!("error: {complaint}");
+            return ExitCode::NotDone;
+        }
+        failed.extend(why_of(&outcome).map(|why| (case.scenario.clone(), why)));
+        let with = case.with.clone();
+        cases.push(Case { with, ..outcome.case.unwrap_or_default() });
+        if wanted.interrupted() {
+            break;
+        }
+    }
+    let seed = file.cases.first().map_or(file.scenario.seed, |case| case.plan.seed);
+    let mut record = Record::new(&file.name, seed, Kind::Virtual, cases);
+    record.wall_seconds = began.elapsed().as_secs_f64();
+    record.virtual_seconds = Some(virtual_seconds);
+    record.started = Some(started);
+    record.machine = this_machine();
+    if let Err(complaint) = wanted.output.write(&record, &file.scenario, &folder) {
+        eprintln!("error: {complaint}");
+        return ExitCode::NotDone;
+    }
+    let code = match record.verdict {
+        Verdict::Interrupted => ExitCode::Interrupted,
+        verdict => ExitCode::of(verdict),
+    };
+    let shown = if wanted.output.json_to_stdout() {
+        show(&record.to_json(), ExitCode::Pass)
+    } else if wanted.output.quiet {
+        ExitCode::Pass
+    } else {
+        let summary = terminal::summary(&record, &style(&std::io::stdout()));
+        let path = folder.join("record.json");
+        show(&format!("{summary}  record in {}\n", path.display()), ExitCode::Pass)
+    };
+    if let Some((scenario, why)) = failed.first().filter(|_| !wanted.interrupted()) {
+        found::shrink_and_write(&file.name, scenario, why, &folder, wanted);
+    }
+    ExitCode::worst([code, shown])
+}
+
+fn simulated(
+    case: &scenario::Case,
+    wanted: &Wanted,
+) -> Result<Outcome, crate::load::UnknownReducer> {
+    let options = Options {
+        recorded: true,
+        traced: wanted.traced(),
+        interrupt: Some(std::sync::Arc::clone(&wanted.interrupt)),
+        adjust: None,
+    };
+    simulate(&case.plan, &options)
+}

@@ -1,0 +1,215 @@
+//! What is written down of a case, so that a record can be made of it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use samestate::replication::Replica;
+use serde_bytes::ByteBuf;
+
+use super::Play;
+use crate::invariants::Violations;
+use crate::measure::Dispatched;
+use crate::record::{
+    Figures, FinalState, Gathered, LifeSeen, LinkFigures, NodeDelta, Recorder, Source, StoreDelta,
+    Taken,
+};
+use crate::scenario::{NodeId, Plan, Role};
+use crate::virtual_time::subject::Subject;
+
+/// What is written down.
+#[derive(Debug)]
+pub(super) struct Book {
+    gathered: Gathered,
+    /// One for each seat, for this life of its process.
+    recorders: Vec<Recorder>,
+    lives: Vec<(u64, NodeId)>,
+    /// The life that each host is in.
+    connections: Vec<u64>,
+    /// What each host had carried when its life began.
+    carried: Vec<(u64, u64)>,
+}
+
+impl Book {
+    pub(super) fn of(plan: &Plan, seats: usize) -> Self {
+        Book {
+            gathered: Gathered::of(plan),
+            recorders: (0..seats).map(|_| Recorder::new("")).collect(),
+            lives: Vec::new(),
+            connections: vec![0; plan.nodes.len()],
+            carried: vec![(0, 0); plan.nodes.len()],
+        }
+    }
+}
+
+impl Play<'_> {
+    /// A host has a process: its life is written down from here on.
+    pub(super) fn host_lives(&mut self, host: usize) {
+        let carried = self.world.carried(host);
+        let Some(book) = &mut self.book else { return };
+        let node = self.plan.nodes[host].id;
+        let connection = book.lives.len() as u64 + 1;
+        book.lives.push((connection, node));
+        book.connections[host] = connection;
+        book.carried[host] = carried;
+        book.gathered.joined(connection, node);
+        for seat in self.world.seats_of(host) {
+            book.recorders[*seat] = Recorder::new(&self.plan.nodes[host].name);
+        }
+    }
+
+    /// The load begins.
+    pub(super) fn book_begins(&mut self) {
+        // What was counted before is none of the case's.
+        self.hand_over_all(Duration::ZERO);
+        let now_ns = self.world.now().as_nanos() as u64;
+        if let Some(book) = &mut self.book {
+            book.gathered.begins(now_ns);
+        }
+    }
+
+    pub(super) fn write_issued(&mut self, seat: usize, source: Source) {
+        if let Some(book) = &mut self.book {
+            book.recorders[seat].issued(source, 1);
+        }
+    }
+
+    pub(super) fn write_resolved(&mut self, seat: usize, source: Source, dispatched: Dispatched) {
+        let local = self.world.replica(seat).map(Replica::version).unwrap_or_default();
+        if let Some(book) = &mut self.book {
+            book.recorders[seat].resolved(source, dispatched, local, None);
+        }
+    }
+
+    /// Takes out what was written down of all hosts, as it was `before` now.
+    pub(super) fn hand_over_all(&mut self, before: Duration) {
+        for host in 0..self.plan.nodes.len() {
+            self.hand_over_at(host, before, false);
+        }
+    }
+
+    /// Takes out what was written down of a host; `last`: its final states too.
+    pub(super) fn hand_over(&mut self, host: usize, last: bool) {
+        self.hand_over_at(host, Duration::ZERO, last);
+    }
+
+    fn hand_over_at(&mut self, host: usize, before: Duration, last: bool) {
+        if self.book.is_none() || !self.world.is_alive(host) {
+            return;
+        }
+        let at_ns = self.world.now().saturating_sub(before).as_nanos() as u64;
+        let mut stores = BTreeMap::new();
+        for seat in self.world.seats_of(host).to_vec() {
+            let (_, store) = self.cast.place(seat);
+            if let Some(delta) = self.store_delta(seat, last) {
+                stores.insert(store.to_owned(), delta);
+            }
+        }
+        let (sent, received) = self.world.carried(host);
+        let era = self.eras[host];
+        let Some(book) = &mut self.book else { return };
+        let (sent_before, received_before) = book.carried[host];
+        let links = LinkFigures {
+            sent_bytes: sent - sent_before,
+            received_bytes: received - received_before,
+            syscalls: 0,
+        };
+        let samples = if last { std::mem::take(&mut self.samples) } else { BTreeMap::new() };
+        let delta = NodeDelta { at_ns, era, stores, samples, links, last };
+        book.gathered.absorb(book.connections[host], delta);
+    }
+
+    fn store_delta(&self, seat: usize, last: bool) -> Option<StoreDelta> {
+        let replica = self.world.replica(seat)?;
+        let counters = replica.counters();
+        let recorded = self.book.as_ref()?.recorders[seat].take();
+        Some(StoreDelta {
+            version: replica.version(),
+            connected: replica.connected(),
+            roles: self.roles(seat),
+            seen: self.world.witness(seat)?.take(),
+            subscriber: None,
+            digests: Vec::new(),
+            loads: recorded.loads,
+            mirrors: recorded.mirrors,
+            opening: recorded.opening,
+            origin: recorded.origin,
+            counters: Figures {
+                snapshots_forced: counters.snapshots_forced,
+                entries_skipped: counters.entries_skipped,
+                snapshots_sent: counters.snapshots_sent,
+                divergences: counters.divergences,
+            },
+            state: last.then(|| final_state(replica)),
+        })
+    }
+
+    /// What a seat is to its store, sorted.
+    fn roles(&self, seat: usize) -> Vec<Role> {
+        let (node, store) = self.cast.place(seat);
+        let planned = self.plan.node(node);
+        let upstream = self.world.upstream(seat);
+        let mut roles = Vec::new();
+        if planned.is_master() && self.plan.workers(&planned.cluster).next().is_some() {
+            roles.push(Role::Master);
+        }
+        if upstream.is_some_and(|upstream| upstream.link.is_none()) {
+            roles.push(Role::Worker);
+        }
+        let serves = |link: &crate::scenario::LinkPlan| {
+            link.server == node && link.stores.iter().any(|carried| carried == store)
+        };
+        if self.plan.links.iter().any(serves) {
+            roles.push(Role::Server);
+        }
+        if upstream.is_some_and(|upstream| upstream.link.is_some()) {
+            roles.push(Role::Client);
+        }
+        roles.sort();
+        roles
+    }
+
+    /// Closes the book: all that a record is made of.
+    pub(super) fn close_book(
+        &mut self,
+        started: Option<Duration>,
+        stopped: Duration,
+    ) -> Option<Taken> {
+        for host in 0..self.plan.nodes.len() {
+            self.hand_over(host, true);
+        }
+        let book = self.book.take()?;
+        let mut violations = Violations::default();
+        if let Some(violation) = self.world.violation() {
+            violations.push(violation.clone());
+        }
+        let ns = |at: Duration| at.as_nanos() as u64;
+        let lives = book.lives.iter().map(|(connection, node)| LifeSeen {
+            connection: *connection,
+            node: *node,
+            pid: 0,
+            cost: None,
+            ended: None,
+        });
+        Some(Taken {
+            lives: lives.collect(),
+            gathered: book.gathered,
+            start_ns: started.map(ns),
+            stop_ns: ns(stopped),
+            end_ns: ns(self.world.now()),
+            faults: self.faults.list().to_vec(),
+            violations,
+            interrupted: self.interrupted(),
+            trouble: Vec::new(),
+            errors: Vec::new(),
+        })
+    }
+}
+
+fn final_state(replica: &Replica<Subject>) -> FinalState {
+    let state = replica.machine().still();
+    FinalState {
+        version: replica.version(),
+        digest: state.digest_or_zero(),
+        bytes: ByteBuf::from(state.bytes()),
+    }
+}

@@ -1,0 +1,190 @@
+//! The hosts and seats that a plan asks for.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use samestate::replication::{Config, Mode, Resync};
+
+use crate::load::UnknownReducer;
+use crate::scenario::{self, Arrival, NodeId, Plan, Upstream};
+use crate::virtual_time::dice::Dice;
+use crate::virtual_time::network::Weather;
+use crate::virtual_time::subject::Kind;
+use crate::virtual_time::world::{self, HostSpec, SeatSpec, World};
+
+/// The longest wait between two attempts to connect, unless a link says otherwise: the library's.
+const BACKOFF_USUAL: Duration = Duration::from_secs(5);
+
+/// What changes the settings of every replica once the plan has set them.
+pub(crate) type Adjust = std::sync::Arc<dyn Fn(&mut Config) + Send + Sync>;
+
+/// Which seat is which store's at which node. A host has the number of its node.
+#[derive(Debug, Default)]
+pub(crate) struct Cast {
+    seats: Vec<BTreeMap<String, usize>>,
+    /// The node and the store of each seat.
+    places: Vec<(NodeId, String)>,
+    kinds: BTreeMap<String, Kind>,
+}
+
+impl Cast {
+    /// Who plays in a plan.
+    pub(crate) fn of(plan: &Plan) -> Result<Self, UnknownReducer> {
+        let mut cast = Cast::default();
+        for (name, store) in &plan.stores {
+            cast.kinds.insert(name.clone(), Kind::named(&store.reducer)?);
+        }
+        for node in &plan.nodes {
+            let mut seats = BTreeMap::new();
+            for store in node.stores.keys() {
+                seats.insert(store.clone(), cast.places.len());
+                cast.places.push((node.id, store.clone()));
+            }
+            cast.seats.push(seats);
+        }
+        Ok(cast)
+    }
+
+    /// The seat of a store at a node, if the node opens that store.
+    pub(crate) fn seat(&self, node: NodeId, store: &str) -> Option<usize> {
+        self.seats.get(node.index())?.get(store).copied()
+    }
+
+    /// The seats of a node, by their stores.
+    pub(crate) fn seats(&self, node: NodeId) -> &BTreeMap<String, usize> {
+        &self.seats[node.index()]
+    }
+
+    /// The node and the store of a seat.
+    pub(crate) fn place(&self, seat: usize) -> (NodeId, &str) {
+        let (node, store) = &self.places[seat];
+        (*node, store)
+    }
+
+    /// The reducer of a store.
+    pub(crate) fn kind(&self, store: &str) -> Option<Kind> {
+        self.kinds.get(store).copied()
+    }
+
+    /// How many seats there are.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// What people call each seat: its node, and its store where there are several.
+    pub(crate) fn names(&self, plan: &Plan) -> Vec<String> {
+        let several = plan.stores.len() > 1;
+        let names = self.places.iter().map(|(node, store)| {
+            let node = &plan.node(*node).name;
+            if several { format!("{node}/{store}") } else { node.clone() }
+        });
+        names.collect()
+    }
+
+    /// The replica that a seat follows, as the topology has it.
+    pub(crate) fn upstream(&self, store: &str, upstream: Upstream) -> Option<world::Upstream> {
+        let seat = self.seat(upstream.node(), store)?;
+        let link = match upstream {
+            Upstream::Server { link, .. } => Some(link),
+            Upstream::Master(_) => None,
+        };
+        Some(world::Upstream { seat, link })
+    }
+
+    /// Puts all hosts and seats into a world, where nothing runs yet.
+    pub(crate) fn enter(&self, plan: &Plan, adjust: Option<&Adjust>, world: &mut World) {
+        let mut upstreams: Vec<Option<world::Upstream>> = vec![None; self.len()];
+        for (store, trees) in &plan.topology.trees {
+            for member in trees.iter().flat_map(|tree| &tree.members) {
+                if let Some(seat) = self.seat(member.node, store) {
+                    let upstream = member.upstream;
+                    upstreams[seat] = upstream.and_then(|found| self.upstream(store, found));
+                }
+            }
+        }
+        let drift = plan.virtual_time.clock_drift_ppm;
+        let mut dice = Dice::new(plan.seed, 3);
+        for node in &plan.nodes {
+            let ppm = dice.within(0, 2 * u64::from(drift)) as i64 - i64::from(drift);
+            world.add_host(HostSpec { name: node.name.clone(), drift_ppm: ppm });
+        }
+        let names = self.names(plan);
+        let windows = windows(plan);
+        for (seat, (node, store)) in self.places.iter().enumerate() {
+            let Some(kind) = self.kind(store) else { continue };
+            let mut config = config(plan, *node, store);
+            if let Some(window) = windows.get(&(*node, store.as_str())) {
+                config.window = config.window.max(*window);
+            }
+            if let Some(adjust) = adjust {
+                adjust(&mut config);
+            }
+            let upstream = upstreams[seat];
+            let link = upstream.and_then(|upstream| plan.links.get(upstream.link?));
+            let backoff = link.and_then(|link| link.backoff_max).unwrap_or(BACKOFF_USUAL);
+            world.add_seat(SeatSpec {
+                name: names[seat].clone(),
+                host: node.index(),
+                kind,
+                config,
+                upstream,
+                backoff_max: backoff,
+                slow_subscriber: plan.virtual_time.slow_subscribers.contains(node),
+                backup_every: plan.stores[store].backup_every.map(std::num::NonZeroU64::get),
+            });
+        }
+    }
+}
+
+/// How many dispatches closed loops have under way at once, where that is more than usual.
+fn windows(plan: &Plan) -> BTreeMap<(NodeId, &str), usize> {
+    let mut windows = BTreeMap::new();
+    for load in plan.phases.iter().flat_map(|phase| &phase.load) {
+        if let Arrival::Closed(closed) = load.arrival {
+            let window: &mut usize = windows.entry((load.at, load.store.as_str())).or_default();
+            *window = (*window).max(closed.in_flight.get() as usize);
+        }
+    }
+    windows
+}
+
+/// The network of a plan.
+pub(crate) fn weather(plan: &Plan) -> Weather {
+    let virtual_time = &plan.virtual_time;
+    Weather {
+        latency: virtual_time.latency,
+        jitter: virtual_time.jitter,
+        bytes_per_ms: (virtual_time.bandwidth_bytes_per_s / 1000).max(1),
+        buffer_bytes: virtual_time.buffer_bytes,
+    }
+}
+
+/// The settings of a store's replica at a node.
+fn config(plan: &Plan, node: NodeId, store: &str) -> Config {
+    let mut config = Config::new(store);
+    let planned = &plan.stores[store];
+    config.mode = match plan.node(node).stores.get(store) {
+        Some(scenario::Mode::Action) => Mode::Action,
+        Some(scenario::Mode::Snapshot) | None => Mode::Snapshot,
+    };
+    config.resync = match planned.resync {
+        scenario::Resync::Snapshot(every) => Resync::Snapshot(every.get()),
+        scenario::Resync::Verify(every) => Resync::Verify(every.get()),
+        scenario::Resync::Off => Resync::Off,
+    };
+    // What a digest costs in virtual time is drawn, and says nothing of a real one.
+    config.verify_budget = 1.0;
+    if let Some(bytes) = planned.log_bytes {
+        config.log_bytes_max = usize::try_from(bytes).unwrap_or(usize::MAX);
+    }
+    let settings = &plan.virtual_time;
+    config.heartbeat = settings.heartbeat.unwrap_or(config.heartbeat);
+    config.dead_after = settings.dead_after.unwrap_or(config.dead_after);
+    config.stall_grace = settings.stall_grace.unwrap_or(config.stall_grace);
+    config.dispatch_deadline = settings.dispatch_deadline.or(config.dispatch_deadline);
+    config.window = settings.window.unwrap_or(config.window);
+    config.window_bytes = settings.window_bytes.unwrap_or(config.window_bytes);
+    config.sessions_max = settings.sessions_max.unwrap_or(config.sessions_max);
+    config.events_max = settings.events_max.unwrap_or(config.events_max);
+    config
+}

@@ -1,0 +1,151 @@
+//! The plan's faults and events, as they come due.
+
+use std::time::Duration;
+
+use super::{Act, Play};
+use crate::scenario::{Event, Fault, NodeId};
+use crate::virtual_time::world::{Injury, Upstream};
+
+impl Play<'_> {
+    pub(super) fn begin_faults(&mut self, start: Duration) {
+        for (number, timed) in self.plan.faults.iter().enumerate() {
+            self.agenda.push(start + timed.at, Act::Fault { fault: number });
+        }
+        for (number, timed) in self.plan.events.iter().enumerate() {
+            self.agenda.push(start + timed.at, Act::Event { event: number });
+        }
+    }
+
+    /// Injects a fault of the plan.
+    pub(super) fn injure(&mut self, number: usize) {
+        let (done, lasts) = match &self.plan.faults[number].fault {
+            Fault::Cut { link, lasts } => {
+                let mut done = 0;
+                for seat in self.clients_of(*link) {
+                    let (loses_up, loses_down) = (self.dice.percent(50), self.dice.percent(70));
+                    let cut = Injury::Cut { seat, loses_up, loses_down, lasts: *lasts };
+                    done += u64::from(self.world.inject(cut));
+                }
+                (counted(done, "connection cut"), Some(*lasts))
+            }
+            Fault::Kill { node, restart_after, silent } => {
+                (self.kill(*node, *restart_after, *silent), *restart_after)
+            }
+            Fault::Pause { node, lasts } => {
+                let done = self.world.inject(Injury::Pause { host: node.index(), lasts: *lasts });
+                (counted(done.into(), "process stood still"), Some(*lasts))
+            }
+            Fault::Blackhole { link, up, down, lasts } => {
+                let (up, down, lasts) = (*up, *down, *lasts);
+                let hole = |seat| Injury::Blackhole { seat, up, down, lasts };
+                (self.injure_link(*link, hole, "connection blackholed"), Some(lasts))
+            }
+            Fault::HalfOpen { link } => {
+                let open = |seat| Injury::HalfOpen { seat };
+                (self.injure_link(*link, open, "connection half open"), Some(Duration::ZERO))
+            }
+            Fault::Corrupt { link, up } => {
+                let corrupt = |seat| Injury::Corrupt { seat, up: *up };
+                (self.injure_link(*link, corrupt, "bit to flip"), Some(Duration::ZERO))
+            }
+            Fault::Slip { node, store } => {
+                let done = self.injure_seat(*node, store, |seat| Injury::Slip { seat });
+                self.slipped.extend(done.is_some().then(|| store.clone()));
+                (done, Some(Duration::ZERO))
+            }
+            Fault::Fail { node, store } => {
+                let done = self.injure_seat(*node, store, |seat| Injury::Fail { seat });
+                (done, Some(Duration::ZERO))
+            }
+        };
+        let at = self.since_start();
+        match done {
+            Some(evidence) => {
+                self.faults.injected(number, at, evidence);
+                if let Some(lasts) = lasts {
+                    let ends = self.world.now() + lasts;
+                    self.agenda.push(ends, Act::FaultEnds { fault: number });
+                }
+            }
+            None => self.faults.not_injected(number, "there was nothing that it could happen to"),
+        }
+    }
+
+    /// A fault is over.
+    pub(super) fn fault_ends(&mut self, number: usize) {
+        let at = self.since_start();
+        self.faults.ended(number, at);
+    }
+
+    /// All replicas that follow another over this link.
+    fn clients_of(&self, link: usize) -> Vec<usize> {
+        let over = |seat: &usize| {
+            self.world.upstream(*seat).is_some_and(|upstream| upstream.link == Some(link))
+        };
+        (0..self.cast.len()).filter(over).collect()
+    }
+
+    fn injure_link(
+        &mut self,
+        link: usize,
+        injury: impl Fn(usize) -> Injury,
+        what: &str,
+    ) -> Option<String> {
+        let clients = self.clients_of(link);
+        let done = clients.into_iter().filter(|seat| self.world.inject(injury(*seat))).count();
+        counted(done as u64, what)
+    }
+
+    fn injure_seat(
+        &mut self,
+        node: NodeId,
+        store: &str,
+        injury: impl Fn(usize) -> Injury,
+    ) -> Option<String> {
+        let seat = self.cast.seat(node, store)?;
+        counted(self.world.inject(injury(seat)).into(), "copy")
+    }
+
+    fn kill(&mut self, node: NodeId, lasts: Option<Duration>, silent: bool) -> Option<String> {
+        // Workers end with their master.
+        let planned = self.plan.node(node);
+        let mut nodes = vec![node];
+        if planned.is_master() {
+            nodes.extend(self.plan.workers(&planned.cluster).map(|worker| worker.id));
+        }
+        let mut done = 0;
+        for node in nodes {
+            let host = node.index();
+            if self.world.is_alive(host) {
+                self.hand_over(host, false);
+                let streams = self.forget_pending(host);
+                done += u64::from(self.world.inject(Injury::Kill { host, silent, lasts }));
+                self.loads_died(host, streams);
+            }
+        }
+        counted(done, "process killed")
+    }
+
+    /// Makes an event of the plan happen.
+    pub(super) fn event(&mut self, number: usize) {
+        // What was handed over before it belongs to the trees as they were.
+        self.hand_over_all(Duration::from_nanos(1));
+        let Event::CreateClient { client, link } = self.plan.events[number].event;
+        let planned = &self.plan.links[link];
+        for store in &planned.stores {
+            let seats = (self.cast.seat(client, store), self.cast.seat(planned.server, store));
+            if let (Some(seat), Some(server)) = seats {
+                self.world.follow(seat, Upstream { seat: server, link: Some(link) });
+            }
+        }
+        self.eras[client.index()] += 1;
+    }
+}
+
+fn counted(done: u64, what: &str) -> Option<String> {
+    match done {
+        0 => None,
+        1 => Some(format!("1 {what}")),
+        more => Some(format!("{more} × {what}")),
+    }
+}

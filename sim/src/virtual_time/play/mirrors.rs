@@ -1,0 +1,140 @@
+//! One store's state into another, at each change; and two stores held together.
+
+use std::time::Duration;
+
+use super::{Act, Play};
+use crate::load::{Samplings, same};
+use crate::measure::Outcome;
+use crate::record::Source;
+use crate::scenario::Observation;
+
+/// A mirror that is refused tries again after this long.
+const AGAIN: Duration = Duration::from_millis(5);
+
+/// A mirror of the plan.
+#[derive(Debug)]
+pub(super) struct Mirror {
+    from: usize,
+    to: usize,
+    /// It will dispatch the newest state soon; since when there is something new.
+    told: Option<Duration>,
+}
+
+/// Two stores of a node that are compared.
+#[derive(Debug)]
+pub(super) struct Comparison {
+    /// The observation's position in the plan.
+    index: usize,
+    seats: [usize; 2],
+    start: Duration,
+    instants: Samplings,
+}
+
+impl Play<'_> {
+    pub(super) fn begin_mirrors(&mut self) {
+        for mirror in &self.plan.mirrors {
+            let seats =
+                (self.cast.seat(mirror.at, &mirror.from), self.cast.seat(mirror.at, &mirror.to));
+            if let (Some(from), Some(to)) = seats {
+                self.mirrors.push(Mirror { from, to, told: None });
+            }
+        }
+    }
+
+    /// What is told at this seat may be mirrored.
+    pub(super) fn mirror_from(&mut self, seat: usize) {
+        for number in 0..self.mirrors.len() {
+            if self.mirrors[number].from == seat {
+                self.mirror_soon(number, Duration::ZERO);
+            }
+        }
+    }
+
+    fn mirror_soon(&mut self, number: usize, wait: Duration) {
+        let now = self.world.now();
+        let mirror = &mut self.mirrors[number];
+        if mirror.told.is_none() {
+            mirror.told = Some(now);
+            self.agenda.push(now + wait, Act::Mirror { mirror: number });
+        }
+    }
+
+    /// Dispatches the newest state of one store into another.
+    pub(super) fn mirror(&mut self, number: usize) {
+        let mirror = &mut self.mirrors[number];
+        let (from, to, told) = (mirror.from, mirror.to, mirror.told.take());
+        let (node, store) = self.cast.place(to);
+        if let Some(until) = self.world.paused_until(node.index()) {
+            self.mirrors[number].told = told;
+            self.agenda.push(until, Act::Mirror { mirror: number });
+            return;
+        }
+        let Some(kind) = self.cast.kind(store) else { return };
+        let Some(replica) = self.world.replica(from) else { return };
+        let serialised = replica.machine().still().held().serialised();
+        // Validation refuses mirrors into stores that cannot be mirrored into.
+        let Some(encoded) = serialised.ok().and_then(|bytes| kind.mirroring(bytes)) else { return };
+        let intended = told.unwrap_or(self.world.now());
+        self.dispatch(to, Source::Mirror, encoded, intended);
+    }
+
+    /// A mirror's dispatch has an outcome: one that may have come to nothing is made again.
+    pub(super) fn mirror_resolved(&mut self, seat: usize, outcome: Outcome) {
+        match outcome {
+            Outcome::Ok(_) | Outcome::Rejected => {}
+            Outcome::NotConnected | Outcome::Busy | Outcome::Unknown => {
+                for number in 0..self.mirrors.len() {
+                    if self.mirrors[number].to == seat {
+                        self.mirror_soon(number, AGAIN);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What happened before a process listened is mirrored too.
+    pub(super) fn mirrors_live(&mut self, host: usize) {
+        for number in 0..self.mirrors.len() {
+            let (node, _) = self.cast.place(self.mirrors[number].from);
+            if node.index() == host {
+                self.mirror_soon(number, AGAIN);
+            }
+        }
+    }
+
+    pub(super) fn begin_comparisons(&mut self, start: Duration) {
+        for (index, observation) in self.plan.observe.iter().enumerate() {
+            let Observation::Pair { at, stores, every } = observation else { continue };
+            let seats = stores.each_ref().map(|store| self.cast.seat(*at, store));
+            if let [Some(one), Some(other)] = seats {
+                let (length, seed) = (self.plan.duration(), self.plan.seed);
+                let instants = Samplings::new(*every, length, seed, index as u64);
+                let number = self.comparisons.len();
+                let seats = [one, other];
+                self.comparisons.push(Comparison { index, seats, start, instants });
+                self.await_comparison(number);
+            }
+        }
+    }
+
+    fn await_comparison(&mut self, number: usize) {
+        let comparison = &mut self.comparisons[number];
+        if let Some(at) = comparison.instants.next() {
+            self.agenda.push(comparison.start + at, Act::Compare { comparison: number });
+        }
+    }
+
+    /// Holds two stores together.
+    pub(super) fn compare(&mut self, number: usize) {
+        let comparison = &self.comparisons[number];
+        let states = comparison.seats.map(|seat| {
+            let replica = self.world.replica(seat)?;
+            Some(replica.machine().still().held())
+        });
+        if let [Some(one), Some(other)] = states {
+            let index = comparison.index;
+            self.samples.entry(index).or_default().record(same(&*one, &*other));
+        }
+        self.await_comparison(number);
+    }
+}

@@ -1,0 +1,397 @@
+//! A plan, played in a world: its load, its faults, its events, and what is written down of it.
+//!
+//! - `cast`: the hosts and seats that a plan asks for
+//! - `loads`: who dispatches what, and when
+//! - `mirrors`: one store's state into another, and two stores held together
+//! - `faults`: the plan's faults and events
+//! - `book`: what is written down, so that a record can be made of it
+
+mod book;
+mod cast;
+mod faults;
+mod loads;
+mod mirrors;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use samestate::replication::{Refused, Resolution};
+use samestate_report::Case;
+
+use super::dice::Dice;
+use super::heap::Heap;
+use super::run::Options;
+use super::world::{Notice, World};
+use crate::faults::FaultLog;
+use crate::invariants::{Invariant, Violation};
+use crate::load::{Params, UnknownReducer};
+use crate::measure::{Dispatched, Outcome, Samples};
+use crate::record::{Source, assemble};
+use crate::scenario::{Plan, Resync};
+use book::Book;
+use loads::Load;
+use mirrors::{Comparison, Mirror};
+
+pub(crate) use cast::{Adjust, Cast, weather};
+
+/// How long all may take to be in sync before the load begins.
+const START_MAX: Duration = Duration::from_secs(60);
+
+/// How often it is looked at whether all has settled.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// Something that is to be done.
+#[derive(Debug)]
+enum Act {
+    Issue {
+        load: usize,
+    },
+    Begin {
+        load: usize,
+    },
+    Turn {
+        load: usize,
+    },
+    Mirror {
+        mirror: usize,
+    },
+    Compare {
+        comparison: usize,
+    },
+    Fault {
+        fault: usize,
+    },
+    FaultEnds {
+        fault: usize,
+    },
+    Event {
+        event: usize,
+    },
+    /// A copy that went wrong is found by the next check, which needs actions to come by.
+    Nudge {
+        seat: usize,
+        left: u64,
+    },
+}
+
+/// A dispatch under way.
+#[derive(Debug)]
+struct Pending {
+    source: Source,
+    intended: Duration,
+    issued: Duration,
+}
+
+/// A plan while it is played.
+pub(crate) struct Play<'a> {
+    plan: &'a Plan,
+    cast: Cast,
+    world: World,
+    dice: Dice,
+    agenda: Heap<Act>,
+    loads: Vec<Load>,
+    /// The load of each stream.
+    streams: HashMap<u64, usize>,
+    mirrors: Vec<Mirror>,
+    comparisons: Vec<Comparison>,
+    samples: BTreeMap<usize, Samples>,
+    faults: FaultLog,
+    pending: Vec<HashMap<u64, Pending>>,
+    /// How often each node has become a client.
+    eras: Vec<u32>,
+    /// Stores of which a copy went wrong.
+    slipped: BTreeSet<String>,
+    book: Option<Book>,
+    started: Option<Duration>,
+    interrupt: Option<Arc<AtomicBool>>,
+}
+
+/// What came of a play.
+pub(crate) struct Played {
+    pub(crate) world: World,
+    pub(crate) case: Option<Case>,
+    pub(crate) names: Vec<String>,
+}
+
+impl<'a> Play<'a> {
+    /// Readies a plan.
+    pub(crate) fn new(plan: &'a Plan, options: &Options) -> Result<Self, UnknownReducer> {
+        let Options { adjust, recorded, traced, interrupt } = options;
+        let cast = Cast::of(plan)?;
+        let mut world = World::new(plan.seed, weather(plan));
+        world.set_noticed();
+        if *recorded {
+            world.set_witnessed();
+        }
+        if let Some(max) = traced {
+            world.set_traced(*max);
+        }
+        cast.enter(plan, adjust.as_ref(), &mut world);
+        Ok(Play {
+            plan,
+            world,
+            dice: Dice::new(plan.seed, 2),
+            agenda: Heap::default(),
+            loads: Vec::new(),
+            streams: HashMap::new(),
+            mirrors: Vec::new(),
+            comparisons: Vec::new(),
+            samples: BTreeMap::new(),
+            faults: FaultLog::of(plan),
+            pending: (0..cast.len()).map(|_| HashMap::new()).collect(),
+            eras: vec![0; plan.nodes.len()],
+            slipped: BTreeSet::new(),
+            book: recorded.then(|| Book::of(plan, cast.len())),
+            started: None,
+            interrupt: interrupt.clone(),
+            cast,
+        })
+    }
+
+    /// Plays all of it.
+    pub(crate) fn run(mut self) -> Played {
+        let stopped = self.acts();
+        let taken = self.close_book(self.started, stopped);
+        let case = taken.map(|taken| assemble(self.plan, taken));
+        let names = self.cast.names(self.plan);
+        Played { world: self.world, case, names }
+    }
+
+    fn acts(&mut self) -> Duration {
+        for host in 0..self.plan.nodes.len() {
+            self.world.start(host);
+            self.heed();
+        }
+        self.settle(START_MAX, "the start");
+        self.open();
+        let start = self.world.now();
+        if self.world.violation().is_some() {
+            return start;
+        }
+        self.started = Some(start);
+        self.book_begins();
+        self.begin_mirrors();
+        self.begin_loads(start);
+        self.begin_comparisons(start);
+        self.begin_faults(start);
+        let end = start + self.plan.duration();
+        self.play_until(end);
+        let stopped = self.world.now();
+        self.finish();
+        stopped
+    }
+
+    /// Dispatches what brings each store into its first state.
+    fn open(&mut self) {
+        for (name, store) in &self.plan.stores {
+            let Some(kind) = self.cast.kind(name) else { continue };
+            let params = Params { state_bytes: store.size_bytes, ..Params::default() };
+            for root in self.roots(name) {
+                for encoded in kind.opening(&params) {
+                    let now = self.world.now();
+                    self.dispatch(root, Source::Opening, encoded, now);
+                }
+            }
+        }
+        self.settle(START_MAX, "the first state");
+    }
+
+    /// The seats that order a store at the start.
+    fn roots(&self, store: &str) -> Vec<usize> {
+        let trees = self.plan.topology.trees_of(store).iter();
+        trees.filter_map(|tree| self.cast.seat(tree.root, store)).collect()
+    }
+
+    /// After the load: what is still to be done, what went wrong unnoticed, and then quiet.
+    fn finish(&mut self) {
+        self.settle_quietly(self.settle_max());
+        for store in std::mem::take(&mut self.slipped) {
+            let every = match self.plan.stores[&store].resync {
+                Resync::Verify(every) => every.get(),
+                Resync::Snapshot(_) | Resync::Off => 0,
+            };
+            for root in self.roots(&store) {
+                let now = self.world.now();
+                let left = (3 * every).max(60);
+                self.agenda.push(now, Act::Nudge { seat: root, left });
+            }
+        }
+        self.settle(self.settle_max(), "the load");
+        if !self.interrupted() {
+            // What does not hold stays in the world.
+            let _ = self.world.settled(self.settle_max());
+        }
+    }
+
+    /// Whatever the faults: silent peers are noticed, one after the other, and come back.
+    fn settle_max(&self) -> Duration {
+        let dead_after = self.plan.virtual_time.dead_after.unwrap_or(Duration::from_secs(5));
+        let backoffs = self.plan.links.iter().map(|link| link.backoff_max);
+        let backoff = backoffs.map(|max| max.unwrap_or(Duration::from_secs(5))).max();
+        let trees = self.plan.topology.trees.values().flatten();
+        let depth = trees.flat_map(|tree| &tree.members).map(|member| member.depth).max();
+        (dead_after * 4 + backoff.unwrap_or_default()) * (depth.unwrap_or(0) + 1)
+            + Duration::from_secs(5)
+    }
+
+    /// Lets all happen that is due before `end`.
+    fn play_until(&mut self, end: Duration) {
+        while self.world.violation().is_none() && !self.interrupted() {
+            let next = self.agenda.next_at().filter(|at| *at < end);
+            self.world.run_until(next.unwrap_or(end));
+            if self.world.has_notices() {
+                self.heed();
+                continue;
+            }
+            let Some(_) = next else { return };
+            if let Some((_, act)) = self.agenda.pop() {
+                self.act(act);
+            }
+        }
+    }
+
+    /// Lets what is due happen until nothing is left to do and all are the same.
+    fn settle_quietly(&mut self, most: Duration) -> Option<String> {
+        let end = self.world.now() + most;
+        loop {
+            let busy = self.agenda.next_at().map(|_| "something is still to be done".to_owned());
+            let why = busy.or_else(|| self.world.unsettled())?;
+            let over = self.world.now() >= end || self.world.violation().is_some();
+            if over || self.interrupted() {
+                return Some(why);
+            }
+            let next = self.world.now() + LOOK_EVERY;
+            self.play_until(next.min(end));
+        }
+    }
+
+    fn settle(&mut self, most: Duration, what: &str) {
+        if let Some(why) = self.settle_quietly(most).filter(|_| !self.interrupted()) {
+            let detail = format!("not {most:?} after {what}: {why}");
+            self.world.fails(Violation {
+                invariant: Invariant::I7,
+                at: "the store".into(),
+                detail,
+            });
+        }
+    }
+
+    /// The user has had enough.
+    fn interrupted(&self) -> bool {
+        self.interrupt.as_ref().is_some_and(|interrupt| interrupt.load(Ordering::Relaxed))
+    }
+
+    fn since_start(&self) -> Duration {
+        self.world.now().saturating_sub(self.started.unwrap_or_default())
+    }
+
+    fn act(&mut self, act: Act) {
+        match act {
+            Act::Issue { load } => self.issue(load),
+            Act::Begin { load } => self.begin_closed(load),
+            Act::Turn { load } => self.take_turn(load),
+            Act::Mirror { mirror } => self.mirror(mirror),
+            Act::Compare { comparison } => self.compare(comparison),
+            Act::Fault { fault } => self.injure(fault),
+            Act::FaultEnds { fault } => self.fault_ends(fault),
+            Act::Event { event } => self.event(event),
+            Act::Nudge { seat, left } => self.nudge(seat, left),
+        }
+        self.heed();
+    }
+
+    fn nudge(&mut self, seat: usize, left: u64) {
+        let (_, store) = self.cast.place(seat);
+        let Some(kind) = self.cast.kind(store) else { return };
+        let params =
+            Params { state_bytes: self.plan.stores[store].size_bytes, ..Params::default() };
+        let now = self.world.now();
+        let mut random = rand_pcg::Pcg64::new(self.plan.seed.into(), left.into());
+        let encoded = kind.action(&mut random, left, &params);
+        self.dispatch(seat, Source::Opening, encoded, now);
+        if left > 1 {
+            let next = now + Duration::from_millis(20);
+            self.agenda.push(next, Act::Nudge { seat, left: left - 1 });
+        }
+    }
+
+    /// Hands a dispatch over, and writes down what comes of it at once.
+    fn dispatch(&mut self, seat: usize, source: Source, encoded: Vec<u8>, intended: Duration) {
+        let issued = self.world.now();
+        match self.world.dispatch(seat, encoded) {
+            Ok(id) => {
+                self.write_issued(seat, source);
+                self.pending[seat].insert(id, Pending { source, intended, issued });
+            }
+            Err(Some(refused)) => {
+                self.write_issued(seat, source);
+                let outcome = match refused {
+                    Refused::NotConnected | Refused::Stalled => Outcome::NotConnected,
+                    Refused::Busy(_) => Outcome::Busy,
+                    Refused::TooLong { .. } | Refused::Unencodable(_) | Refused::Poisoned => {
+                        Outcome::Rejected
+                    }
+                };
+                self.resolved(seat, Pending { source, intended, issued }, outcome);
+            }
+            // No process, no dispatch.
+            Err(None) => {}
+        }
+    }
+
+    fn resolved(&mut self, seat: usize, pending: Pending, outcome: Outcome) {
+        let ns = |at: Duration| at.as_nanos() as u64;
+        let dispatched = Dispatched {
+            intended_ns: ns(pending.intended),
+            issued_ns: ns(pending.issued),
+            answered_ns: ns(self.world.now()),
+            outcome,
+        };
+        self.write_resolved(seat, pending.source, dispatched);
+        match pending.source {
+            Source::Load(stream) => self.load_resolved(stream, outcome),
+            Source::Mirror => self.mirror_resolved(seat, outcome),
+            Source::Opening => {}
+        }
+    }
+
+    /// Acts on what was noticed.
+    fn heed(&mut self) {
+        while self.world.has_notices() {
+            for notice in self.world.take_notices() {
+                match notice {
+                    Notice::Resolved { seat, id, resolution, .. } => {
+                        let Some(pending) = self.pending[seat].remove(&id) else { continue };
+                        let outcome = match resolution {
+                            Resolution::Ok(version) => Outcome::Ok(version),
+                            Resolution::Rejected(_) => Outcome::Rejected,
+                            Resolution::OutcomeUnknown => Outcome::Unknown,
+                        };
+                        self.resolved(seat, pending, outcome);
+                    }
+                    Notice::Told { seat } => self.mirror_from(seat),
+                    Notice::Lives { host } => {
+                        self.host_lives(host);
+                        self.mirrors_live(host);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Nobody will hear any more of what a host has under way: the streams it is of.
+    fn forget_pending(&mut self, host: usize) -> Vec<u64> {
+        let mut streams = Vec::new();
+        for seat in self.world.seats_of(host).to_vec() {
+            for pending in std::mem::take(&mut self.pending[seat]).into_values() {
+                if let Source::Load(stream) = pending.source {
+                    streams.push(stream);
+                }
+            }
+        }
+        streams.sort_unstable();
+        streams
+    }
+}

@@ -1,0 +1,306 @@
+//! Things go wrong, and are put right.
+
+use std::time::Duration;
+
+use super::links::{CLIENT, SERVER};
+use super::{Event, World};
+use crate::invariants::{Invariant, Violation};
+use crate::virtual_time::check::Tally;
+use crate::virtual_time::network::{Connection, EndId};
+use crate::virtual_time::subject::Mishap;
+use crate::virtual_time::trace::{Moment, What};
+
+/// One thing that goes wrong. The connection of a seat is the one to its upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Injury {
+    /// The connection of a seat ends; what is on its way may be lost, or arrive still.
+    Cut {
+        /// The seat below it.
+        seat: usize,
+        /// What is on its way up is lost.
+        loses_up: bool,
+        /// What is on its way down is lost.
+        loses_down: bool,
+        /// For how long it cannot be made again.
+        lasts: Duration,
+    },
+    /// Nothing arrives over the connection of a seat for a while, and all of it later.
+    Blackhole {
+        /// The seat below it.
+        seat: usize,
+        /// Up.
+        up: bool,
+        /// Down.
+        down: bool,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// Nothing arrives over the connection of a seat any more, and neither end is told.
+    HalfOpen {
+        /// The seat below it.
+        seat: usize,
+    },
+    /// A bit of what arrives next over the connection of a seat is flipped.
+    Corrupt {
+        /// The seat below it.
+        seat: usize,
+        /// On its way up, or down.
+        up: bool,
+    },
+    /// A process is killed, and started again after a while.
+    Kill {
+        /// The host.
+        host: usize,
+        /// Its peers are not told.
+        silent: bool,
+        /// How long it is gone; for good, without it.
+        lasts: Option<Duration>,
+    },
+    /// A process stands still for a while.
+    Pause {
+        /// The host.
+        host: usize,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// A sequencer keeps what it has now as its backup.
+    Backup {
+        /// The seat.
+        seat: usize,
+    },
+    /// A replica that is no sequencer applies the next action twice, unnoticed.
+    Slip {
+        /// The seat.
+        seat: usize,
+    },
+    /// The next action fails at a replica that is no sequencer.
+    Fail {
+        /// The seat.
+        seat: usize,
+    },
+}
+
+impl World {
+    /// Lets something go wrong. Whether there was anything that it could happen to.
+    pub fn inject(&mut self, injury: Injury) -> bool {
+        self.say_all(|| Moment::new(What::Fault, format!("{injury:?}")));
+        match injury {
+            Injury::Cut { seat, loses_up, loses_down, lasts } => {
+                if lasts > Duration::ZERO {
+                    let until = self.now + lasts;
+                    let blocked = &mut self.seats[seat].blocked_until;
+                    *blocked = (*blocked).max(until);
+                }
+                self.cut(seat, loses_up, loses_down)
+            }
+            Injury::Blackhole { seat, up, down, lasts } => self.blackhole(seat, up, down, lasts),
+            Injury::HalfOpen { seat } => self.half_open(seat),
+            Injury::Corrupt { seat, up } => {
+                let side = if up { CLIENT } else { SERVER };
+                let found = self.connection_of(seat);
+                found.map(|(_, connection)| connection.trouble(side).corrupt = true).is_some()
+            }
+            Injury::Kill { host, silent, lasts } => {
+                let there = self.hosts[host].alive;
+                self.kill(host, silent);
+                self.hosts[host].restarts = lasts.is_some();
+                if let (Some(lasts), true) = (lasts, there) {
+                    let life = self.hosts[host].life;
+                    self.heap.push(self.now + lasts, Event::Restart { host, life });
+                }
+                there
+            }
+            Injury::Pause { host, lasts } => {
+                let there = self.hosts[host].alive && self.hosts[host].paused_until.is_none();
+                self.pause(host, lasts);
+                there
+            }
+            Injury::Backup { seat } => {
+                self.back_up(seat);
+                self.seats[seat].backup.is_some()
+            }
+            Injury::Slip { seat } => self.mishap(seat, Mishap::SLIP),
+            Injury::Fail { seat } => self.mishap(seat, Mishap::FAIL),
+        }
+    }
+
+    /// The next action, or every one, goes wrong at a replica that is no sequencer.
+    pub fn mishap(&mut self, seat: usize, what: u8) -> bool {
+        let Some(running) = &self.seats[seat].running else { return false };
+        if running.replica.is_sequencer() {
+            return false;
+        }
+        running.mishap.set(what);
+        if what != Mishap::FAIL {
+            // A bad copy may spread to whoever joins below it before it is found.
+            self.slipped.insert(self.seats[seat].spec.config.store.clone());
+            for other in 0..self.seats.len() {
+                if self.seats[other].spec.config.store == self.seats[seat].spec.config.store {
+                    self.checker.excuse(other);
+                }
+            }
+        }
+        true
+    }
+
+    fn connection_of(&mut self, seat: usize) -> Option<(u64, &mut Connection)> {
+        let connection = self.seats[seat].running.as_ref()?.upstream?;
+        self.connections.get_mut(&connection).map(|found| (connection, found))
+    }
+
+    fn cut(&mut self, seat: usize, loses_up: bool, loses_down: bool) -> bool {
+        let Some((connection, found)) = self.connection_of(seat) else { return false };
+        if loses_up {
+            found.lose(CLIENT);
+        }
+        if loses_down {
+            found.lose(SERVER);
+        }
+        for side in [CLIENT, SERVER] {
+            let wait = self.dice.micros(0, 3000);
+            self.heap.push(self.now + wait, Event::Closed(EndId { connection, side }));
+        }
+        true
+    }
+
+    fn blackhole(&mut self, seat: usize, up: bool, down: bool, lasts: Duration) -> bool {
+        let until = self.now + lasts;
+        let Some((_, found)) = self.connection_of(seat) else { return false };
+        if up {
+            found.trouble(CLIENT).stalled_until = until;
+        }
+        if down {
+            found.trouble(SERVER).stalled_until = until;
+        }
+        true
+    }
+
+    fn half_open(&mut self, seat: usize) -> bool {
+        let wait = self.link_deadline(seat);
+        let now = self.now;
+        let Some((connection, found)) = self.connection_of(seat) else { return false };
+        for side in [CLIENT, SERVER] {
+            found.trouble(side).swallowed = true;
+        }
+        for side in [CLIENT, SERVER] {
+            self.heap.push(now + wait, Event::Closed(EndId { connection, side }));
+        }
+        true
+    }
+
+    /// Puts right what is wrong: processes go on, connections carry bytes again.
+    pub fn heal(&mut self) {
+        self.say_all(|| Moment::new(What::Fault, "all is put right"));
+        for connection in self.connections.values_mut() {
+            for side in [CLIENT, SERVER] {
+                let trouble = connection.trouble(side);
+                trouble.stalled_until = Duration::ZERO;
+                trouble.corrupt = false;
+            }
+        }
+        for seat in &mut self.seats {
+            seat.blocked_until = Duration::ZERO;
+        }
+        for host in 0..self.hosts.len() {
+            self.resume(host);
+            self.start(host);
+        }
+    }
+
+    /// Why this is not yet what it should become; `None` if it is. Hosts that were killed for good
+    /// are not waited for, nor is who follows them.
+    pub fn unsettled(&self) -> Option<String> {
+        for number in 0..self.seats.len() {
+            if let Some(why) = self.seat_unsettled(number) {
+                return Some(format!("{} {why}", self.seats[number].spec.name));
+            }
+        }
+        self.checker.open().map(|id| format!("{id:x} has no answer"))
+    }
+
+    fn seat_unsettled(&self, seat: usize) -> Option<String> {
+        let place = &self.seats[seat];
+        let Some(running) = &place.running else {
+            return self.will_restart(place.spec.host).then(|| "is gone".to_owned());
+        };
+        let Some(root) = self.root_of(seat) else { return None };
+        let replica = &running.replica;
+        let version = root.replica.version();
+        if !replica.connected() {
+            Some("is not in sync".to_owned())
+        } else if replica.version() != version {
+            Some(format!("is at {:?}, and the sequencer at {version:?}", replica.version()))
+        } else if replica.under_way() > 0 {
+            Some("has dispatches under way".to_owned())
+        } else {
+            None
+        }
+    }
+
+    fn will_restart(&self, host: usize) -> bool {
+        let host = &self.hosts[host];
+        host.restarts && !host.alive
+    }
+
+    /// The replica that orders for a seat; nobody, if one on the way to it is gone, or in a loop.
+    fn root_of(&self, seat: usize) -> Option<&super::seat::Running> {
+        let mut at = seat;
+        for _ in 0..self.seats.len() {
+            let place = &self.seats[at];
+            let running = place.running.as_ref()?;
+            match place.spec.upstream {
+                Some(upstream) => at = upstream.seat,
+                None => return Some(running),
+            }
+        }
+        None
+    }
+
+    /// Lets all settle, within `most`, and holds the outcome against the history.
+    pub fn settle(&mut self, most: Duration) -> Result<Tally, Box<Violation>> {
+        let end = self.now + most;
+        while self.unsettled().is_some() {
+            if self.now >= end || self.violation.is_some() {
+                break;
+            }
+            self.run_for(Duration::from_millis(1));
+            self.take_notices();
+        }
+        self.settled(most)
+    }
+
+    /// Holds what all has become against the history.
+    pub fn settled(&mut self, most: Duration) -> Result<Tally, Box<Violation>> {
+        if let Some((_, violation)) = self.violation.clone() {
+            return Err(violation);
+        }
+        if let Some(why) = self.unsettled() {
+            let detail = format!("not after {most:?}: {why}");
+            let violation = Violation { invariant: Invariant::I7, at: "the store".into(), detail };
+            self.broken(Box::new(violation.clone()));
+            return Err(Box::new(violation));
+        }
+        let found = self.judge();
+        match &found {
+            Ok(tally) => self.moments.dispatches = *tally,
+            Err(violation) => self.broken(violation.clone()),
+        }
+        found
+    }
+
+    fn judge(&self) -> Result<Tally, Box<Violation>> {
+        let mut versions = Vec::new();
+        for (number, place) in self.seats.iter().enumerate() {
+            let (Some(running), Some(root)) = (&place.running, self.root_of(number)) else {
+                continue;
+            };
+            let version = root.replica.version();
+            if place.spec.upstream.is_none() {
+                versions.push(version);
+            }
+            let digest = running.replica.machine().still().digest_or_zero();
+            self.checker.settled(version, [(number, digest)])?;
+        }
+        self.checker.tally(&versions)
+    }
+}

@@ -1,0 +1,173 @@
+//! Places: hosts, where processes live one after another, and seats, where each of them has a
+//! replica of one store.
+
+use std::time::Duration;
+
+use samestate::replication::{Config, Image, Replica};
+
+use super::Event;
+use crate::invariants::Witness;
+use crate::virtual_time::check::Tap;
+use crate::virtual_time::subject::{Kind, Mishap, Still, Subject};
+
+/// What a host is like, whatever process lives there.
+#[derive(Clone, Debug, Default)]
+pub struct HostSpec {
+    /// What people call it.
+    pub name: String,
+    /// Its clock runs fast by so many nanoseconds a millisecond, or slow.
+    pub drift_ppm: i64,
+}
+
+/// What a seat is like, whatever replica is there.
+#[derive(Clone, Debug)]
+pub struct SeatSpec {
+    /// What people call it.
+    pub name: String,
+    /// The host, by its number.
+    pub host: usize,
+    /// The reducer.
+    pub kind: Kind,
+    /// The settings of its replica.
+    pub config: Config,
+    /// Whom it follows; nobody: it is a sequencer.
+    pub upstream: Option<Upstream>,
+    /// The longest wait between two attempts to connect.
+    pub backoff_max: Duration,
+    /// Its subscriber takes what it is told only at a tick.
+    pub slow_subscriber: bool,
+    /// Where it is a sequencer, it backs itself up every so many actions.
+    pub backup_every: Option<u64>,
+}
+
+/// Whom a seat follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// The seat.
+    pub seat: usize,
+    /// The link of the scenario that leads there; none within a cluster.
+    pub link: Option<usize>,
+}
+
+impl Upstream {
+    /// That seat, by no link of a scenario.
+    pub fn seat(seat: usize) -> Self {
+        Upstream { seat, link: None }
+    }
+}
+
+/// A host.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) spec: HostSpec,
+    pub(super) seats: Vec<usize>,
+    pub(super) life: u32,
+    pub(super) alive: bool,
+    /// Where it is not alive: it will be.
+    pub(super) restarts: bool,
+    /// It stands still until then.
+    pub(super) paused_until: Option<Duration>,
+    /// What happened while it stood still.
+    pub(super) backlog: Vec<Event>,
+    pub(super) sent_bytes: u64,
+    pub(super) received_bytes: u64,
+}
+
+impl Host {
+    pub(super) fn new(spec: HostSpec) -> Self {
+        Host {
+            spec,
+            seats: Vec::new(),
+            life: 0,
+            alive: false,
+            restarts: true,
+            paused_until: None,
+            backlog: Vec::new(),
+            sent_bytes: 0,
+            received_bytes: 0,
+        }
+    }
+
+    /// What time it is there.
+    pub(super) fn clock(&self, now: Duration) -> Duration {
+        if self.spec.drift_ppm == 0 {
+            return now;
+        }
+        let ns = now.as_nanos() as i128;
+        let drifted = ns + ns * i128::from(self.spec.drift_ppm) / 1_000_000;
+        Duration::from_nanos(u64::try_from(drifted).unwrap_or_default())
+    }
+}
+
+/// A replica, and what is around it in its process.
+pub(super) struct Running {
+    pub(super) replica: Replica<Subject>,
+    pub(super) tap: Tap,
+    pub(super) mishap: Mishap,
+    /// The connection to its upstream.
+    pub(super) upstream: Option<u64>,
+    /// The seat that it last had a connection to.
+    pub(super) attached_to: Option<Upstream>,
+    /// An attempt to connect is scheduled.
+    pub(super) connecting: bool,
+    pub(super) backoff: Duration,
+    /// When the sequencer was backed up last, as a seq.
+    pub(super) backed_up: u64,
+    dispatched: u32,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "a replica at {:?}", self.replica.version())
+    }
+}
+
+/// The wait before the second attempt to connect.
+pub(super) const BACKOFF_MIN: Duration = Duration::from_millis(4);
+
+impl Running {
+    pub(super) fn new(replica: Replica<Subject>, tap: Tap, mishap: Mishap) -> Self {
+        let backed_up = replica.version().seq;
+        Running {
+            replica,
+            tap,
+            mishap,
+            upstream: None,
+            attached_to: None,
+            connecting: false,
+            backoff: BACKOFF_MIN,
+            backed_up,
+            dispatched: 0,
+        }
+    }
+}
+
+/// A seat.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) spec: SeatSpec,
+    pub(super) running: Option<Running>,
+    pub(super) backup: Option<(Image, Still)>,
+    /// It cannot connect before then.
+    pub(super) blocked_until: Duration,
+    /// What records what its replica does, where the case has a record.
+    pub(super) witness: Option<Witness>,
+}
+
+impl Seat {
+    pub(super) fn new(spec: SeatSpec) -> Self {
+        Seat { spec, running: None, backup: None, blocked_until: Duration::ZERO, witness: None }
+    }
+
+    /// The id of its next action.
+    pub(super) fn next_id(&mut self, origin: u64) -> Option<u64> {
+        let running = self.running.as_mut()?;
+        running.dispatched += 1;
+        Some(origin << 32 | u64::from(running.dispatched))
+    }
+}
+
+/// What the ids of a seat's actions begin with, in this life of its host.
+pub(super) fn origin(seat: usize, life: u32) -> u64 {
+    (seat as u64 + 1) << 16 | u64::from(life & 0xffff)
+}
