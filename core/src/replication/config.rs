@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "mutants")]
+use super::Mutant;
 use crate::wire::Codec;
 
 /// What a node sends downstream.
@@ -29,22 +31,6 @@ impl Default for Resync {
     fn default() -> Self {
         Resync::Verify(100)
     }
-}
-
-/// A known bug, put in on purpose, so that the simulator can show that it would find it.
-#[cfg(feature = "mutants")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Mutant {
-    /// A dispatch sent again after a reconnect is applied again.
-    NoDeduplication,
-    /// A snapshot holds one entry more than its version says.
-    SnapshotOneLate,
-    /// A resumed link begins one entry too far.
-    ResumeOffByOne,
-    /// A version of another life resumes as if it were of this one.
-    StaleEpoch,
-    /// A dispatch resolves before its entry is applied here.
-    EarlyAnswer,
 }
 
 /// The settings of a replica. All memory that it may use follows from these.
@@ -128,15 +114,3 @@ impl Config {
         self.mutant == Some(mutant)
     }
 }
-
-/// Whether a test put this bug in; always false in a build without the feature `mutants`.
-macro_rules! mutant {
-    ($config:expr, $name:ident) => {{
-        #[cfg(feature = "mutants")]
-        let put_in = $config.has($crate::replication::config::Mutant::$name);
-        #[cfg(not(feature = "mutants"))]
-        let put_in = false;
-        put_in
-    }};
-}
-pub(super) use mutant;

@@ -9,11 +9,13 @@
 //! read (I6), convergence (I7), bounded memory (I8), and truthful subscriptions (I10).
 
 mod config;
+mod counters;
 mod downstream;
 mod events;
 mod keeping;
 mod log;
 mod machine;
+mod mutant;
 mod observer;
 mod origin;
 mod output;
@@ -24,17 +26,18 @@ mod upstream;
 mod verify;
 mod version;
 
-#[cfg(feature = "mutants")]
-pub use config::Mutant;
 pub use config::{Config, Mode, Resync};
+pub use counters::Counters;
 pub use downstream::Snapshot;
 pub use events::{Change, Changes, Jump};
 pub use keeping::{ReplayFault, Span};
 pub use log::Log;
 pub use machine::{Fault, Frozen, Machine};
+#[cfg(feature = "mutants")]
+pub use mutant::{Mutant, UnknownMutant};
 pub use observer::Observer;
 pub use origin::{Origin, Resolution};
-pub use output::{Counters, Image, LinkFault, LinkId, Output, Report};
+pub use output::{Image, LinkFault, LinkId, Output, Report};
 pub use replica::{Decode, Decoded, Dispatched, Job, JobDone, Received, Refused, Replica};
 pub use sessions::{Sessions, Verdict};
 pub use version::{Epoch, LIVES_MAX, Lineage, NodeId, Version};

@@ -59,6 +59,8 @@ pub struct Origin {
     bytes: usize,
     /// How many from the front were sent over the present attachment.
     sent: usize,
+    /// How many were sent again, since this was last asked.
+    resent: u64,
     resolved: Vec<(u64, Resolution)>,
     /// Session and number of the oldest dispatch, and since when it is that.
     oldest_since: ((Option<u64>, u64), Duration),
@@ -73,6 +75,7 @@ impl Default for Origin {
             pending: VecDeque::new(),
             bytes: 0,
             sent: 0,
+            resent: 0,
             resolved: Vec::new(),
             oldest_since: ((None, 0), Duration::ZERO),
         }
@@ -200,10 +203,15 @@ impl Origin {
                 }
                 _ => Entry::write(out, session.id, counter, 0, &pending.payload),
             }
-            pending.sent_ever = true;
+            self.resent += u64::from(std::mem::replace(&mut pending.sent_ever, true));
             self.sent += 1;
         }
         out.len() - start
+    }
+
+    /// How many dispatches were sent again since this was last asked.
+    pub fn take_resent(&mut self) -> u64 {
+        std::mem::take(&mut self.resent)
     }
 
     /// Whether [`Origin::write_unsent`] would write something.

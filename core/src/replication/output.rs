@@ -146,33 +146,6 @@ pub enum LinkFault {
     UnknownLink(LinkId),
 }
 
-/// What is counted. Bytes and system calls are counted where they happen, in `link`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Snapshots sent because a cursor fell off the log.
-    pub snapshots_forced: u64,
-    /// Entries that such a link did not get.
-    pub entries_skipped: u64,
-    /// Snapshots begun on a link, for whatever reason.
-    pub snapshots_sent: u64,
-    /// Snapshots cut from the state.
-    pub snapshots_cut: u64,
-    /// States put in place here.
-    pub snapshots_installed: u64,
-    /// Digests that differed.
-    pub divergences: u64,
-    /// Dispatches dropped because they bore the number of an old attachment.
-    pub stale_hops: u64,
-    /// Dispatches that came before and got their first answer again.
-    pub deduplicated: u64,
-    /// Dispatches behind a missing one.
-    pub gaps: u64,
-    /// Links resumed by entries.
-    pub resumed: u64,
-    /// Entries applied here.
-    pub applied: u64,
-}
-
 /// What a sequencer's life leaves to the next, but for the state.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Image {

@@ -129,6 +129,16 @@ impl Lineage {
     }
 }
 
+/// As a mutant would compare lives.
+#[cfg(feature = "mutants")]
+impl Lineage {
+    /// Like [`Lineage::contains`], by the numbers of the lives alone.
+    pub(super) fn contains_number(&self, version: Version) -> bool {
+        let life = self.lives.iter().find(|life| life.0.number == version.epoch.number);
+        life.is_some_and(|life| self.contains(Version { epoch: life.0, ..version }))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

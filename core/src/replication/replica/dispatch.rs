@@ -204,6 +204,7 @@ impl<M: Machine> Replica<M> {
             let room = upstream.room().min(BATCH_BYTES);
             upstream.spent += self.origin.write_unsent(out, room) as u64;
             finish_frame(out, frame);
+            self.counters.resent += self.origin.take_resent();
         }
         upstream.awake = out.len() > start;
         if upstream.awake {

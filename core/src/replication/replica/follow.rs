@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Replica;
-use crate::replication::config::mutant;
+use crate::replication::mutant::mutant;
 use crate::replication::upstream::{Forward, Incoming, Upstream};
 use crate::replication::{Lineage, LinkFault, LinkId, Machine, NodeId, Report, Version};
 use crate::wire::{
@@ -197,7 +197,7 @@ impl<M: Machine> Replica<M> {
         if self.healing || lineage == self.lineage {
             return Ok(());
         }
-        if !lineage.contains(self.version) && !mutant!(self.config, StaleEpoch) {
+        if !self.lies_on(&lineage, self.version) && !mutant!(self.config, StaleEpoch) {
             return Err(LinkFault::Lineage(self.version));
         }
         self.adopt(lineage);
@@ -206,7 +206,8 @@ impl<M: Machine> Replica<M> {
 
     /// Goes on under another lineage, on which this version lies.
     pub(super) fn adopt(&mut self, lineage: Lineage) {
-        self.lineage = lineage;
+        let before = std::mem::replace(&mut self.lineage, lineage);
+        self.count_lives(&before);
         self.version = self.version_at(self.version.seq);
         self.rebasing = false;
         self.retarget();
@@ -268,11 +269,11 @@ impl<M: Machine> Replica<M> {
             return Err(LinkFault::Epoch);
         }
         let expected = self.version.seq + 1;
-        if first != expected {
+        if first != expected && !mutant!(self.config, SnapshotRaced) {
             return Err(LinkFault::Disorder { expected, got: first });
         }
         let applied = self.apply_entries(bytes);
-        self.ordered(first);
+        self.ordered(expected);
         applied
     }
 
@@ -294,7 +295,10 @@ impl<M: Machine> Replica<M> {
 
     fn on_answers(&mut self, session: u64, answers: Vec<crate::wire::Answer>) {
         if self.origin.awaits().is_some_and(|(ours, _)| ours == session) {
-            self.origin.answered(session, answers);
+            #[cfg(feature = "mutants")]
+            let answers = self.of_any_life(answers);
+            let expired = self.origin.answered(session, answers);
+            self.counters.sessions_expired += u64::from(expired);
             #[cfg(feature = "mutants")]
             if self.config.has(crate::replication::Mutant::EarlyAnswer) {
                 self.origin.reached_early(&self.lineage);
@@ -322,6 +326,19 @@ impl<M: Machine> Replica<M> {
         }
         upstream.forwards_bytes += entries.len();
         upstream.forwards.push_back(Forward { session, oldest, entries });
+    }
+
+    /// Takes the answers of another life for ones of this, as a mutant would.
+    #[cfg(feature = "mutants")]
+    fn of_any_life(&self, mut answers: Vec<crate::wire::Answer>) -> Vec<crate::wire::Answer> {
+        if self.config.has(crate::replication::Mutant::AnswerOfAnyLife) {
+            for answer in &mut answers {
+                if let crate::wire::Outcome::Applied(version) = &mut answer.outcome {
+                    *version = self.version_at(version.seq);
+                }
+            }
+        }
+        answers
     }
 
     /// This node's id.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Decoded, Replica};
-use crate::replication::config::mutant;
 use crate::replication::downstream::{Downstream, Feed, Snapshot};
+use crate::replication::mutant::mutant;
 use crate::replication::verify::Finding;
 use crate::replication::{
     Change, Frozen, Jump, Lineage, LinkFault, LinkId, Machine, Output, Report, Version,
@@ -137,7 +137,7 @@ impl<M: Machine> Replica<M> {
     }
 
     /// How many snapshots are on their way over links.
-    fn snapshots_sending(&self) -> usize {
+    pub(super) fn snapshots_sending(&self) -> usize {
         let mut sending: Vec<_> =
             self.downstreams.values().filter_map(Downstream::sending).collect();
         sending.sort_unstable();
@@ -191,7 +191,7 @@ impl<M: Machine> Replica<M> {
             if !self.defer_digest(seq, digest) {
                 self.say_digest(seq, digest);
             }
-        } else {
+        } else if !mutant!(self.config, DigestSkipped) {
             let relays = self.upper_path().len().saturating_sub(1);
             let finding = self.verify.keep(seq, digest, relays);
             self.act(finding, seq);
@@ -201,7 +201,7 @@ impl<M: Machine> Replica<M> {
     /// The sequencer's digest came: it goes on downstream whatever this copy is like.
     pub(super) fn on_digest(&mut self, seq: u64, digest: u64) {
         self.say_digest(seq, digest);
-        if !self.healing {
+        if !self.healing && !mutant!(self.config, DigestSkipped) {
             let relays = self.upper_path().len().saturating_sub(1);
             let finding = self.verify.claim(seq, digest, relays);
             self.act(finding, seq);
@@ -238,6 +238,9 @@ impl<M: Machine> Replica<M> {
         if self.is_sequencer() || self.healing {
             return;
         }
+        if mutant!(self.config, RelayHealsFromItself) && !self.downstreams.is_empty() {
+            return;
+        }
         self.healing = true;
         self.current = None;
         let attached = self.upstream.as_ref().is_some_and(|upstream| upstream.status.is_some());
@@ -250,7 +253,9 @@ impl<M: Machine> Replica<M> {
     /// own to be right heals first, so that a bad copy never spreads.
     pub(super) fn on_heal(&mut self, link: LinkId, seq: u64) {
         let sure = self.is_sequencer() || seq == 0 || self.verify.confirms(seq);
-        if !sure {
+        self.counters.heals_through_relay += u64::from(!self.is_sequencer());
+        if !sure && !mutant!(self.config, RelayHealsFromItself) {
+            self.counters.heals_deferred += 1;
             self.heal(seq);
         }
         let Some(downstream) = self.downstreams.get_mut(&link) else { return };
@@ -287,6 +292,9 @@ impl<M: Machine> Replica<M> {
 
     /// Whether a snapshot at this very version holds this very state: nobody need be told.
     fn is_same(&self, decoded: &Decoded<M::State>) -> bool {
+        if mutant!(self.config, HealSkipped) && decoded.head.version == self.version {
+            return true;
+        }
         !self.healing
             && decoded.head.version == self.version
             && decoded.head.history == self.history
@@ -309,6 +317,8 @@ impl<M: Machine> Replica<M> {
         self.resync_due = false;
         self.resync = None;
         self.counters.snapshots_installed += 1;
+        self.counters.healed += u64::from(self.healing);
+        self.count_lives(&before);
         self.verify.replaced(lost || self.rebasing);
         self.healing = false;
         let why = match (std::mem::take(&mut self.rebasing), lost) {
@@ -323,7 +333,9 @@ impl<M: Machine> Replica<M> {
             self.counters.divergences += 1;
             self.report(Report::Diverged(to));
         }
-        self.changes.push(Change::Jumped { why, from, to }, 0);
+        if !mutant!(self.config, JumpUntold) {
+            self.changes.push(Change::Jumped { why, from, to }, 0);
+        }
         if let Some(observer) = &mut self.observer {
             observer.jumped(from, to, self.history);
         }

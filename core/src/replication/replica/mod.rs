@@ -206,6 +206,7 @@ impl<M: Machine> Replica<M> {
     pub fn follow(&mut self, now: Duration) {
         self.now = now;
         self.rebasing |= !self.lineage.is_empty();
+        self.counters.rebased_in_flight += u64::from(!self.origin.is_empty());
         self.place = Place::Follower;
         self.upstream = None;
         self.poisoned = false;
@@ -391,6 +392,25 @@ impl<M: Machine> Replica<M> {
             .target
             .is_some_and(|target| self.lineage.contains(target) && self.version.seq >= target.seq);
         attached && reached && !self.healing
+    }
+
+    /// Whether `version` lies on `lineage`.
+    fn lies_on(&self, lineage: &Lineage, version: Version) -> bool {
+        #[cfg(feature = "mutants")]
+        if self.config.has(super::Mutant::LineageByNumber) {
+            return lineage.contains_number(version);
+        }
+        lineage.contains(version)
+    }
+
+    /// Counts a change of the lineage under dispatches of this node.
+    fn count_lives(&mut self, before: &Lineage) {
+        if self.origin.is_empty() || before.is_empty() || before.head() == self.lineage.head() {
+            return;
+        }
+        let known = |life: &(Epoch, u64)| before.lives().contains(life);
+        self.counters.epochs_changed_in_flight += 1;
+        self.counters.rebased_in_flight += u64::from(!self.lineage.lives().iter().any(known));
     }
 
     /// After the lineage changed: where the upstream was at the attach may have been lost.

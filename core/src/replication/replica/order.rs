@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{Place, Replica};
-use crate::replication::config::mutant;
+use crate::replication::mutant::mutant;
 use crate::replication::sessions::{REASON_BYTES_MAX, Verdict};
 use crate::replication::{Fault, LinkFault, LinkId, Machine, Report, Resync};
 use crate::wire::{Answer, Entries, Entry, FLAG_DIGEST, FLAG_VOID, Outcome};
@@ -61,6 +61,15 @@ impl<M: Machine> Replica<M> {
         if again && mutant!(self.config, NoDeduplication) {
             return Some(self.apply(entry));
         }
+        if again && mutant!(self.config, OutcomeForgotten) {
+            return Some(Outcome::Rejected("it came too late".into()));
+        }
+        let verdict = match verdict {
+            Verdict::Gap | Verdict::Known(Outcome::Unknown) if mutant!(self.config, SessionGap) => {
+                Verdict::Accept
+            }
+            verdict => verdict,
+        };
         match verdict {
             Verdict::Gap => {
                 self.counters.gaps += 1;

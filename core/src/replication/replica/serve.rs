@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Place, Replica};
-use crate::replication::config::mutant;
 use crate::replication::downstream::{Downstream, Feed, Snapshot};
+use crate::replication::mutant::mutant;
 use crate::replication::{LinkFault, LinkId, Machine, Output, Report, Version};
 use crate::wire::{
     Attach, LinkMode, Message, PROTOCOL_VERSION, Refusal, RefusalKind, begin_frame, finish_frame,
@@ -60,7 +60,7 @@ impl<M: Machine> Replica<M> {
                 if downstream.received > downstream.granted + overdraft {
                     return Err(LinkFault::Unexpected("dispatches beyond its credit"));
                 }
-                if hop != self.hop {
+                if hop != self.hop && !mutant!(self.config, SessionGap) {
                     self.counters.stale_hops += 1;
                 } else if matches!(self.place, Place::Sequencer { .. }) {
                     self.order_batch(link, session, oldest, &entries)?;
@@ -131,10 +131,11 @@ impl<M: Machine> Replica<M> {
         let head = self.version.seq;
         let serves = |version: Version| {
             let stale = mutant!(self.config, StaleEpoch) && version.seq <= head;
-            let ours =
-                self.lineage.contains(version) && (version.seq <= head || !self.is_sequencer());
+            let ours = self.lies_on(&self.lineage, version)
+                && (version.seq <= head || !self.is_sequencer());
             ours || stale
         };
+        let beside_snapshot = self.cutting.is_some() || self.snapshots_sending() > 0;
         let Some(downstream) = self.downstreams.get(&link) else { return };
         let Feed::Undecided { resume } = downstream.feed else { return };
         let action = downstream.mode == LinkMode::Action;
@@ -147,6 +148,7 @@ impl<M: Machine> Replica<M> {
         match goes_on {
             Some(version) => {
                 self.counters.resumed += 1;
+                self.counters.resumed_beside_snapshot += u64::from(beside_snapshot);
                 downstream.cursor = version.seq + u64::from(late && version.seq < head);
                 downstream.feed = Feed::Cursor;
                 downstream.say(self.channel, &lineage);
@@ -256,7 +258,12 @@ impl<M: Machine> Replica<M> {
                     *offset = Some(0);
                 }
                 if *offset == Some(snapshot.bytes.len()) {
-                    downstream.cursor = snapshot.head.version.seq;
+                    let seq = snapshot.head.version.seq;
+                    let raced = mutant!(self.config, SnapshotRaced)
+                        && downstream.mode == LinkMode::Action
+                        && seq > 0
+                        && self.log.serves(seq - 1);
+                    downstream.cursor = seq - u64::from(raced);
                     downstream.feed = Feed::Cursor;
                     self.wake_wanting();
                 }

@@ -68,6 +68,13 @@ impl Moments {
         let (replicas, dispatches) = (&self.replicas, &self.dispatches);
         vec![
             ("a link resumed", replicas.resumed),
+            ("a snapshot raced a resume", replicas.resumed_beside_snapshot),
+            ("a dispatch was sent again after a cut", replicas.resent),
+            ("an epoch changed under a dispatch", replicas.epochs_changed_in_flight),
+            ("a session expired", replicas.sessions_expired),
+            ("a sequencer with dispatches in flight became a client", replicas.rebased_in_flight),
+            ("a copy healed", replicas.healed),
+            ("a copy healed through a relay", replicas.heals_through_relay),
             ("a cursor fell off the log", replicas.snapshots_forced),
             ("a dispatch came again, and was not applied again", replicas.deduplicated),
             ("a relay dropped a dispatch of an old attachment", replicas.stale_hops),
