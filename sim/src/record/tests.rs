@@ -9,6 +9,7 @@ use serde_bytes::ByteBuf;
 use super::delta::{Figures, FinalState, LinkFigures, LoadDelta, NodeDelta, StoreDelta};
 use super::taken::{LifeSeen, Taken};
 use super::{Gathered, assemble};
+use crate::invariants::Violations;
 use crate::invariants::{History, Ledger, OriginLog, Testimony};
 use crate::load::encode;
 use crate::load::reducers::{CounterAction, CounterState};
@@ -160,6 +161,7 @@ fn case_of(plan: &Plan, told: Vec<(NodeId, Told)>, faults: Vec<FaultDone>) -> Ca
         gathered.absorb(connection, told.delta());
     }
     let taken = Taken {
+        violations: Violations::default(),
         lives,
         gathered,
         start_ns: Some(START),

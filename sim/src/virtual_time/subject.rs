@@ -2,7 +2,7 @@
 //!
 //! A world holds stores of several reducers, so their states are trait objects here. Underneath is
 //! [`Reduced`], as in every real process. Each action carries an id of its own behind its encoding,
-//! by which the checker follows it: [`ID_BYTES`] more on the wire than in a real cluster.
+//! by which the checker follows it: eight bytes more on the wire than in a real cluster.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ use crate::load::{
 };
 
 /// So many bytes behind the encoding of each action say which one it is.
-pub const ID_BYTES: usize = 8;
+const ID_BYTES: usize = 8;
 
 /// An action as it goes over the wire, its id behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,8 +65,9 @@ impl fmt::Debug for Kind {
 }
 
 /// How the states of each reducer are decoded: a snapshot names its reducer.
-static DECODERS: RwLock<BTreeMap<&str, fn(&[u8]) -> Result<Still, String>>> =
-    RwLock::new(BTreeMap::new());
+static DECODERS: RwLock<BTreeMap<&str, Decode>> = RwLock::new(BTreeMap::new());
+
+type Decode = fn(&[u8]) -> Result<Still, String>;
 
 impl Kind {
     /// The reducer that ships under this name.

@@ -54,8 +54,9 @@ impl Many {
     ) -> ExitCode {
         let mut codes = Vec::new();
         for file in files {
-            let cases: Vec<&Scenario> = file.cases.iter().map(|case| &case.scenario).collect();
-            let source = |_| cases.iter().map(|case| Scenario::clone(case)).collect();
+            let cases: Vec<Scenario> =
+                file.cases.iter().map(|case| case.scenario.clone()).collect();
+            let source = |_| cases.clone();
             let several = files.len() > 1;
             codes.push(self.search(&file.name, seeds.clone(), &source, wanted, several).0);
             if wanted.interrupted() {

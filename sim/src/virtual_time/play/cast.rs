@@ -50,11 +50,6 @@ impl Cast {
         self.seats.get(node.index())?.get(store).copied()
     }
 
-    /// The seats of a node, by their stores.
-    pub(crate) fn seats(&self, node: NodeId) -> &BTreeMap<String, usize> {
-        &self.seats[node.index()]
-    }
-
     /// The node and the store of a seat.
     pub(crate) fn place(&self, seat: usize) -> (NodeId, &str) {
         let (node, store) = &self.places[seat];

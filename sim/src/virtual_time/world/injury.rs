@@ -223,7 +223,7 @@ impl World {
         let Some(running) = &place.running else {
             return self.will_restart(place.spec.host).then(|| "is gone".to_owned());
         };
-        let Some(root) = self.root_of(seat) else { return None };
+        let root = self.root_of(seat)?;
         let replica = &running.replica;
         let version = root.replica.version();
         if !replica.connected() {
