@@ -21,7 +21,7 @@ pub struct TimedFault {
 pub enum Fault {
     /// All connections of a link are cut, and refused for a while.
     Cut {
-        /// The link's position in [`Plan::links`].
+        /// The link's position in [`Plan::links`](super::Plan::links).
         link: usize,
         /// How long it stays down.
         lasts: Duration,
@@ -44,7 +44,7 @@ pub enum Fault {
     },
     /// Nothing arrives over a link for a while, and all of it later.
     Blackhole {
-        /// The link's position in [`Plan::links`].
+        /// The link's position in [`Plan::links`](super::Plan::links).
         link: usize,
         /// Nothing arrives at the server.
         up: bool,
@@ -55,12 +55,12 @@ pub enum Fault {
     },
     /// Nothing arrives any more over a link's connections, and neither end is told.
     HalfOpen {
-        /// The link's position in [`Plan::links`].
+        /// The link's position in [`Plan::links`](super::Plan::links).
         link: usize,
     },
     /// A bit of what arrives next over a link is flipped.
     Corrupt {
-        /// The link's position in [`Plan::links`].
+        /// The link's position in [`Plan::links`](super::Plan::links).
         link: usize,
         /// Of what arrives at the server; otherwise, at the clients.
         up: bool,
