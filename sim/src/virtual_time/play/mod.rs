@@ -39,6 +39,9 @@ pub(crate) use cast::{Adjust, Cast, weather};
 /// How long all may take to be in sync before the load begins.
 const START_MAX: Duration = Duration::from_secs(60);
 
+/// How long it is watched at least after the load.
+const QUIET: Duration = Duration::from_millis(100);
+
 /// How often it is looked at whether all has settled.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
@@ -206,6 +209,8 @@ impl<'a> Play<'a> {
 
     /// After the load: what is still to be done, what went wrong unnoticed, and then quiet.
     fn finish(&mut self) {
+        // Whether all are the same is seen over a stretch of time, not at its beginning.
+        self.play_until(self.world.now() + QUIET);
         self.settle_quietly(self.settle_max());
         for store in std::mem::take(&mut self.slipped) {
             let every = match self.plan.stores[&store].resync {
