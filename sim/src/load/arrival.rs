@@ -7,6 +7,9 @@
 
 use std::time::Duration;
 
+use rand::SeedableRng;
+use rand_pcg::Pcg64;
+
 use crate::scenario::draws::{Draws, Purpose};
 use crate::scenario::{Arrival, Ramp, Span};
 
@@ -88,6 +91,11 @@ fn ramp_instant(ramp: &Ramp, length: f64, count: f64) -> Option<f64> {
     let growth = (ramp.to.get() - from) / length;
     let square = from * from + 2.0 * growth * count;
     (square >= 0.0).then(|| 2.0 * count / (from + square.sqrt()))
+}
+
+/// What the actions of a load are drawn from; `stream` is the load's, as for [`Arrivals`].
+pub fn random(seed: u64, stream: u64) -> Pcg64 {
+    Pcg64::seed_from_u64(seed ^ stream.wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
 /// The instants at which something is sampled: one at random within each period, from the seed.

@@ -12,6 +12,6 @@ pub mod reducer;
 pub mod reducers;
 pub mod text;
 
-pub use arrival::{Arrivals, Samplings};
+pub use arrival::{Arrivals, Samplings, random};
 pub use held::{Held, HeldState, decode, encode, same};
 pub use reducer::{Params, Poison, Reducer, Registry, Reject, Shipped, UnknownReducer, Visitor};

@@ -6,11 +6,14 @@
 //! `(Mine, Shipped)` and pays nothing at run time.
 
 use std::fmt::Debug;
+use std::num::NonZeroU32;
 
 use rand::Rng;
 pub use samestate::store::Reject;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::scenario::{LoadPlan, StorePlan};
 
 use super::reducers::{Counter, Document, Logger, MapReducer, Probe, Replace, Ring};
 
@@ -64,6 +67,20 @@ pub struct Params {
 }
 
 impl Params {
+    /// How a load of a plan makes the actions of its store.
+    pub fn of(store: &StorePlan, load: &LoadPlan) -> Self {
+        let every = |every: Option<NonZeroU32>| every.map_or(0, |every| every.get().into());
+        let usize_of = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
+        Params {
+            state_bytes: store.size_bytes,
+            payload_bytes: load.payload_bytes.map(usize_of),
+            poison: Poison {
+                reject_every: every(load.poison.reject_every),
+                panic_every: every(load.poison.panic_every),
+            },
+        }
+    }
+
     /// How many bytes each action carries, `usual` unless told.
     pub fn payload_or(&self, usual: usize) -> usize {
         self.payload_bytes.unwrap_or(usual)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use samestate::replication::Version;
+use samestate::replication::{Counters, Version};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -91,6 +91,17 @@ pub struct Figures {
     pub snapshots_sent: u64,
     /// Digests that differed from the sequencer's.
     pub divergences: u64,
+}
+
+impl From<Counters> for Figures {
+    fn from(counters: Counters) -> Self {
+        Figures {
+            snapshots_forced: counters.snapshots_forced,
+            entries_skipped: counters.entries_skipped,
+            snapshots_sent: counters.snapshots_sent,
+            divergences: counters.divergences,
+        }
+    }
 }
 
 /// A state at the end of a run.

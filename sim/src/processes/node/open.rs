@@ -9,7 +9,7 @@ use samestate::{Client, Cluster, Mode, Resync, Server, StoreBuilder, Version, cr
 use super::NodeError;
 use super::store::{AnyStore, OpenStore};
 use crate::invariants::Witness;
-use crate::load::{Params, Poison, Reducer, Registry, Shipped, Visitor};
+use crate::load::{Params, Reducer, Registry, Shipped, Visitor};
 use crate::processes::control::{Briefing, now_ns};
 use crate::scenario::{self, Address, Arrival, LoadPlan, NodePlan, StorePlan, Upstream};
 
@@ -87,22 +87,6 @@ impl Opener<'_> {
     fn loads(&self, store: &str) -> impl Iterator<Item = &LoadPlan> {
         let loads = self.briefing.plan.phases.iter().flat_map(|phase| &phase.load);
         loads.filter(move |load| load.at == self.node.id && load.store == store)
-    }
-}
-
-/// How a load's actions are made.
-pub(super) fn params(store: &StorePlan, load: &LoadPlan) -> Params {
-    let every =
-        |every: Option<std::num::NonZeroU32>| every.map_or(0, |every| u64::from(every.get()));
-    let payload_bytes =
-        load.payload_bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-    Params {
-        state_bytes: store.size_bytes,
-        payload_bytes,
-        poison: Poison {
-            reject_every: every(load.poison.reject_every),
-            panic_every: every(load.poison.panic_every),
-        },
     }
 }
 

@@ -8,14 +8,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::SeedableRng;
 use samestate::Dispatching;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::clock::{Stop, wait_until, wake_on_time};
 use super::store::OpenStore;
-use crate::load::{Arrivals, Params, Reducer, encode};
+use crate::load::{self, Arrivals, Params, Reducer, encode};
 use crate::processes::control::now_ns;
 use crate::record::Source;
 use crate::scenario::LoadPlan;
@@ -43,8 +42,7 @@ impl Shift {
 
     /// What its actions are drawn from.
     pub(super) fn random(&self) -> rand_pcg::Pcg64 {
-        let stream = self.load.stream.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        rand_pcg::Pcg64::seed_from_u64(self.seed ^ stream)
+        load::random(self.seed, self.load.stream)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::invariants::{Testimony, Witness};
 use crate::load::{Held, HeldState, Params, Reducer, encode};
 use crate::measure::{Dispatched, Outcome};
 use crate::processes::control::{ControlError, now_ns};
-use crate::record::{Figures, FinalState, Recorder, Source, StoreDelta};
+use crate::record::{FinalState, Recorder, Source, StoreDelta};
 use crate::scenario::{Arrival, Role};
 
 /// The digest of a state that took longer than this is not taken again before the end.
@@ -221,7 +221,6 @@ impl<R: Reducer> AnyStore for Arc<OpenStore<R>> {
     }
 
     fn take(&self, last: bool) -> Result<StoreDelta, ControlError> {
-        let counters = self.store.counters();
         let state = if last { Some(self.final_state()?) } else { None };
         let recorded = self.recorder.take();
         Ok(StoreDelta {
@@ -235,12 +234,7 @@ impl<R: Reducer> AnyStore for Arc<OpenStore<R>> {
             mirrors: recorded.mirrors,
             opening: recorded.opening,
             origin: recorded.origin,
-            counters: Figures {
-                snapshots_forced: counters.snapshots_forced,
-                entries_skipped: counters.entries_skipped,
-                snapshots_sent: counters.snapshots_sent,
-                divergences: counters.divergences,
-            },
+            counters: self.store.counters().into(),
             state,
         })
     }

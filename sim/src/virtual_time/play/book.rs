@@ -10,8 +10,7 @@ use super::Play;
 use crate::invariants::Violations;
 use crate::measure::Dispatched;
 use crate::record::{
-    Figures, FinalState, Gathered, LifeSeen, LinkFigures, NodeDelta, Recorder, Source, StoreDelta,
-    Taken,
+    FinalState, Gathered, LifeSeen, LinkFigures, NodeDelta, Recorder, Source, StoreDelta, Taken,
 };
 use crate::scenario::{NodeId, Plan, Role};
 use crate::virtual_time::subject::Subject;
@@ -120,7 +119,6 @@ impl Play<'_> {
 
     fn store_delta(&self, seat: usize, last: bool) -> Option<StoreDelta> {
         let replica = self.world.replica(seat)?;
-        let counters = replica.counters();
         let recorded = self.book.as_ref()?.recorders[seat].take();
         Some(StoreDelta {
             version: replica.version(),
@@ -133,12 +131,7 @@ impl Play<'_> {
             mirrors: recorded.mirrors,
             opening: recorded.opening,
             origin: recorded.origin,
-            counters: Figures {
-                snapshots_forced: counters.snapshots_forced,
-                entries_skipped: counters.entries_skipped,
-                snapshots_sent: counters.snapshots_sent,
-                divergences: counters.divergences,
-            },
+            counters: replica.counters().into(),
             state: last.then(|| final_state(replica)),
         })
     }

@@ -3,14 +3,13 @@
 use std::iter::{Enumerate, Peekable};
 use std::time::Duration;
 
-use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
 use super::{Act, Play};
-use crate::load::{Arrivals, Params, Poison};
+use crate::load::{Arrivals, Params, random};
 use crate::measure::Outcome;
 use crate::record::Source;
-use crate::scenario::{Arrival, LoadPlan, Plan, StorePlan};
+use crate::scenario::Arrival;
 use crate::virtual_time::subject::Kind;
 
 /// A closed loop hands over at most one dispatch in so long: no process is infinitely fast.
@@ -39,24 +38,6 @@ pub(super) struct Load {
     free_at: Duration,
 }
 
-/// How a load's actions are made.
-pub(crate) fn params(store: &StorePlan, load: &LoadPlan) -> Params {
-    let every = |every: Option<std::num::NonZeroU32>| every.map_or(0, |every| every.get().into());
-    Params {
-        state_bytes: store.size_bytes,
-        payload_bytes: load.payload_bytes.map(|bytes| bytes as usize),
-        poison: Poison {
-            reject_every: every(load.poison.reject_every),
-            panic_every: every(load.poison.panic_every),
-        },
-    }
-}
-
-/// What a load's actions are drawn from: the same as in a process.
-pub(crate) fn random(plan: &Plan, load: &LoadPlan) -> Pcg64 {
-    Pcg64::seed_from_u64(plan.seed ^ load.stream.wrapping_mul(0x9e37_79b9_7f4a_7c15))
-}
-
 impl Play<'_> {
     /// Readies all loads, from `start` on.
     pub(super) fn begin_loads(&mut self, start: Duration) {
@@ -79,9 +60,9 @@ impl Play<'_> {
                     seat,
                     host: load.at.index(),
                     kind,
-                    params: params(store, load),
+                    params: Params::of(store, load),
                     stream: load.stream,
-                    random: random(self.plan, load),
+                    random: random(self.plan.seed, load.stream),
                     begins,
                     ends: begins + phase.duration,
                     arrivals: arrivals.enumerate().peekable(),
