@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod faults;
+mod gate;
 pub mod invariants;
 pub mod load;
 pub mod measure;
@@ -9,3 +10,5 @@ pub mod processes;
 pub mod record;
 pub mod scenario;
 pub mod virtual_time;
+
+pub use gate::{Failed, Scenario, Seeds};

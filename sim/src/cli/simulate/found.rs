@@ -2,37 +2,33 @@
 
 use std::path::Path;
 
-use super::Wanted;
-use crate::scenario::Scenario;
-use crate::virtual_time::shrink::{Found, shrink, write_found};
-use crate::virtual_time::{Options, Why, simulate, why_of};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Shrinks a scenario that fails, writes it into the folder, and says how to run it again.
-pub(super) fn shrink_and_write(
-    name: &str,
-    scenario: &Scenario,
-    why: &Why,
-    folder: &Path,
-    wanted: &Wanted,
-) {
-    let Why::Violation(_, violation) = why else { return };
-    if !wanted.shrinks {
+use super::Wanted;
+use crate::processes::Watching;
+use crate::virtual_time::shrink::{Found, Progress, shrink_failure, write_found};
+use crate::virtual_time::{Failure, Options, Why};
+
+/// Shrinks what failed, writes it into the folder, and says how to run it again.
+pub(super) fn shrink_and_write(name: &str, failure: &Failure, folder: &Path, wanted: &Wanted) {
+    let Why::Violation(_, violation) = &failure.why else { return };
+    if !wanted.shrinks || wanted.interrupted() {
         return;
     }
-    let invariant = violation.invariant.to_string();
-    let fails = |candidate: &Scenario| {
-        // Once the user has had enough, nothing fails any more, and shrinking soon ends.
-        !wanted.interrupted() && shows(candidate, &invariant)
+    let options = Options { interrupt: Some(wanted.interrupt.clone()), ..Options::default() };
+    let bar = bar(wanted.output.quiet);
+    let shrunk = shrink_failure(failure, &options, |progress| draw(bar.as_ref(), progress));
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    let Some(shrunk) = shrunk else {
+        eprintln!("error: seed {} does not show it again, so it is not shrunk", failure.seed);
+        return;
     };
-    let shrunk = shrink(scenario, fails, |_| {});
-    if !shrunk.reproduced {
-        eprintln!("error: seed {} does not show it again: it is not shrunk", scenario.seed);
-        return;
-    }
     let found = Found {
-        invariant: invariant.clone(),
+        invariant: violation.invariant.to_string(),
         detail: violation.to_string(),
-        origin: format!("seed {} of {name}", scenario.seed),
+        origin: format!("seed {} of {name}", failure.seed),
     };
     let path = folder.join("found.yaml");
     if let Err(error) = write_found(&path, &shrunk, &found) {
@@ -43,10 +39,21 @@ pub(super) fn shrink_and_write(
     eprintln!("run it again: samestate simulate {} --trace", path.display());
 }
 
-/// Whether a scenario shows a violation of this invariant.
-fn shows(scenario: &Scenario, invariant: &str) -> bool {
-    let Ok(plan) = scenario.plan("shrunk") else { return false };
-    let Ok(outcome) = simulate(&plan, &Options::default()) else { return false };
-    let why = why_of(&outcome);
-    matches!(why, Some(Why::Violation(_, found)) if found.invariant.to_string() == invariant)
+fn bar(quiet: bool) -> Option<ProgressBar> {
+    if Watching::on_stderr(quiet) != Watching::Bar {
+        return None;
+    }
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+    // The template is a constant: it is right, or the default look is used.
+    if let Ok(style) = ProgressStyle::with_template("shrinking: {wide_msg}") {
+        bar.set_style(style);
+    }
+    Some(bar)
+}
+
+fn draw(bar: Option<&ProgressBar>, progress: &Progress) {
+    if let Some(bar) = bar {
+        bar.set_message(format!("{} tries, {} left", progress.tries, progress.smallest));
+        bar.tick();
+    }
 }

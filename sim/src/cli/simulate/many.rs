@@ -115,7 +115,7 @@ impl Many {
             code = ExitCode::worst([code, ExitCode::NotDone]);
         }
         if let Some(first) = searched.failures.first() {
-            found::shrink_and_write(name, &first.scenario, &first.why, &folder, wanted);
+            found::shrink_and_write(name, first, &folder, wanted);
         }
         (code, searched)
     }

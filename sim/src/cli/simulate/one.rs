@@ -9,7 +9,7 @@ use super::super::terminal::{show, style};
 use super::{Wanted, found, trace};
 use crate::record::{this_machine, utc};
 use crate::scenario::{self, ScenarioFile};
-use crate::virtual_time::{Options, Outcome, simulate, why_of};
+use crate::virtual_time::{Failure, Options, Outcome, simulate, why_of};
 
 /// Simulates each file.
 pub(super) fn each(files: &[ScenarioFile], wanted: &Wanted) -> ExitCode {
@@ -49,7 +49,10 @@ fn one(file: &ScenarioFile, wanted: &Wanted, one_of_several: bool) -> ExitCode {
             eprintln!("error: {complaint}");
             return ExitCode::NotDone;
         }
-        failed.extend(why_of(&outcome).map(|why| (case.scenario.clone(), why)));
+        failed.extend(why_of(&outcome).map(|why| {
+            let (seed, scenario) = (case.plan.seed, case.scenario.clone());
+            Failure { seed, scenario, why }
+        }));
         let with = case.with.clone();
         cases.push(Case { with, ..outcome.case.unwrap_or_default() });
         if wanted.interrupted() {
@@ -79,8 +82,8 @@ fn one(file: &ScenarioFile, wanted: &Wanted, one_of_several: bool) -> ExitCode {
         let path = folder.join("record.json");
         show(&format!("{summary}  record in {}\n", path.display()), ExitCode::Pass)
     };
-    if let Some((scenario, why)) = failed.first().filter(|_| !wanted.interrupted()) {
-        found::shrink_and_write(&file.name, scenario, why, &folder, wanted);
+    if let Some(first) = failed.first() {
+        found::shrink_and_write(&file.name, first, &folder, wanted);
     }
     ExitCode::worst([code, shown])
 }

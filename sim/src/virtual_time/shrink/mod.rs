@@ -16,6 +16,7 @@
 //! | `file` | the result, as a file to keep |
 
 mod explicit;
+mod failure;
 mod file;
 mod remove;
 mod search;
@@ -26,6 +27,7 @@ use std::fmt;
 
 use crate::load::Arrivals;
 use crate::scenario::{Arrival, Plan, Scenario};
+pub use failure::shrink_failure;
 pub use file::{Found, FoundError, found_text, write_found};
 use search::Search;
 

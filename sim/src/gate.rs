@@ -1,0 +1,122 @@
+//! A scenario as a test of one's own: many seeds of it, in a `cargo test`.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use crate::scenario::{Overrides, ScenarioError, ScenarioFile};
+use crate::virtual_time::shrink::{Found, shrink_failure, write_found};
+use crate::virtual_time::{Failure, Options, Search, Why};
+
+/// A scenario file, to be simulated on virtual time: deterministic, and so a gate for CI.
+///
+/// ```no_run
+/// # fn test() -> Result<(), samestate_sim::scenario::ScenarioError> {
+/// samestate_sim::Scenario::load("scenarios/orders.yaml")?.seeds(0..200).assert_holds();
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    file: ScenarioFile,
+}
+
+/// Seeds of a scenario.
+#[derive(Clone, Debug)]
+pub struct Seeds {
+    file: ScenarioFile,
+    seeds: Range<u64>,
+}
+
+/// The first seed found that shows that something does not hold.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    /// The scenario's name.
+    pub name: String,
+    /// The seed, what it stands for, and why it fails.
+    pub failure: Failure,
+    /// The smallest scenario that shows the same, as a file; `None` for what is not shrunk.
+    pub found: Option<PathBuf>,
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Failed { name, failure, found } = self;
+        write!(f, "{name}, seed {}: {}", failure.seed, failure.why)?;
+        match found {
+            Some(path) => write!(f, "\nsee it: samestate simulate {} --trace", path.display()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Failed {}
+
+impl Scenario {
+    /// Reads and checks a scenario file.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read, or with everything that is wrong in it.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, ScenarioError> {
+        let file = ScenarioFile::load(path.as_ref(), &Overrides::default())?;
+        Ok(Scenario { file })
+    }
+
+    /// These seeds, in place of the file's own.
+    pub fn seeds(&self, seeds: Range<u64>) -> Seeds {
+        Seeds { file: self.file.clone(), seeds }
+    }
+}
+
+impl Seeds {
+    /// Simulates every seed, on all cores: every invariant is checked after every step, and what
+    /// the file expects at the end.
+    ///
+    /// # Errors
+    ///
+    /// With the first seed found for which something does not hold. Its scenario is shrunk, and
+    /// written to a file in the system's folder for temporary files.
+    pub fn check(&self) -> Result<(), Box<Failed>> {
+        let cases: Vec<_> = self.file.cases.iter().map(|case| case.scenario.clone()).collect();
+        let search = Search {
+            name: self.file.name.clone(),
+            seeds: self.seeds.clone(),
+            options: Options::default(),
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            all: false,
+            twice_every: 0,
+        };
+        let searched = search.run(&|_| cases.clone(), &|_| true);
+        let Some(failure) = searched.failures.into_iter().next() else { return Ok(()) };
+        let found = self.shrunk(&failure);
+        Err(Box::new(Failed { name: self.file.name.clone(), failure, found }))
+    }
+
+    fn shrunk(&self, failure: &Failure) -> Option<PathBuf> {
+        let Why::Violation(_, violation) = &failure.why else { return None };
+        let shrunk = shrink_failure(failure, &Options::default(), |_| {})?;
+        let found = Found {
+            invariant: violation.invariant.to_string(),
+            detail: violation.to_string(),
+            origin: format!("seed {} of {}", failure.seed, self.file.name),
+        };
+        let name = format!("samestate-{}-{}.yaml", self.file.name, failure.seed);
+        let path = std::env::temp_dir().join(name);
+        // A file that cannot be written takes nothing away from what was found.
+        write_found(&path, &shrunk, &found).ok().map(|()| path)
+    }
+
+    /// The same, for a test.
+    ///
+    /// # Panics
+    ///
+    /// If something does not hold; or if there is no seed, since that would prove nothing.
+    #[track_caller]
+    pub fn assert_holds(&self) {
+        assert!(!self.seeds.is_empty(), "there is no seed in {:?}", self.seeds);
+        if let Err(failed) = self.check() {
+            panic!("{failed}");
+        }
+    }
+}
