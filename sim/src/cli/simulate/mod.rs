@@ -205,7 +205,10 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
     let first: u64 = first.trim().parse().map_err(|_| shape())?;
     let end: u64 = end.trim().parse().map_err(|_| shape())?;
     if end <= first {
-        return Err(format!("there is no seed in {first}..{end}: END is not among them"));
+        return Err(format!(
+            "there is no seed in {first}..{end}, since END itself is not among them: write 0..1000, \
+             for example"
+        ));
     }
     Ok(first..end)
 }
