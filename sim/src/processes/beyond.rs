@@ -2,12 +2,19 @@
 
 use crate::scenario::{Event, Fault, Plan, TimedEvent, Topology, Upstream};
 
+/// The most processes that `run` starts.
+const PROCESSES_MAX: usize = 1_000;
+
 /// What in a plan `run` cannot do, a line each; empty for a plan that it can run.
 ///
 /// It is asked before anything is started: a run that leaves out part of its scenario would claim
 /// more than it tried.
 pub fn beyond_run(plan: &Plan) -> Vec<String> {
     let mut beyond = Vec::new();
+    let processes = plan.nodes.len();
+    if processes > PROCESSES_MAX {
+        beyond.push(format!("start {processes} processes: it starts {PROCESSES_MAX} at most"));
+    }
     for store in plan.stores.values().filter(|store| store.backup_every.is_some()) {
         beyond.push(format!("the store `{}` has a `backup`, which is not made there", store.name));
     }

@@ -8,8 +8,8 @@ use crate::scenario::near::suggest;
 use crate::scenario::plan::{NodeId, NodePlan, StorePlan};
 use crate::scenario::reducers;
 
-/// The most processes that one scenario starts.
-const NODES_MAX: u32 = 1_000;
+/// The most processes that one scenario has; `run` starts fewer.
+const NODES_MAX: u32 = 20_000;
 
 impl Resolver<'_> {
     pub(super) fn stores(&mut self) -> BTreeMap<String, StorePlan> {
