@@ -46,6 +46,8 @@ pub(super) struct TreeSeen<'a> {
     instants: &'a Instants,
     /// Every replica, in the order of the tree's members: the root first.
     pub(super) replicas: Vec<Trace>,
+    /// Of each of them, whether it was in this tree from the start.
+    there: Vec<bool>,
     /// From when on the tree was what it was at the end.
     since_ns: u64,
     pub(super) ledger: Ledger,
@@ -68,12 +70,14 @@ impl<'a> TreeSeen<'a> {
             gathered,
             instants,
             replicas: Vec::new(),
+            there: Vec::new(),
             since_ns: instants.start_ns,
             ledger: Ledger::of(store),
             history: History::default(),
             claims: Claims::default(),
         };
         seen.replicas = tree.members.iter().map(|member| seen.trace(member.node)).collect();
+        seen.there = seen.there_at_start();
         seen.since_ns = seen.unchanged_since_ns();
         seen.put_in_order();
         seen.claim();
@@ -259,19 +263,24 @@ impl<'a> TreeSeen<'a> {
     fn add(&self, sums: &mut Sums, arrivals: &mut Arrivals, at: usize, load: &Dispatching) {
         sums.counts.merge(&load.counts());
         sums.local.merge(load.log.local());
+        if load.log.kept().is_empty() {
+            return;
+        }
         for (other, replica) in self.replicas.iter().enumerate() {
             // One that came later did not hear of it when it was made.
-            if other != at && self.was_there(other) && !load.log.kept().is_empty() {
+            if other != at && self.there[other] {
                 arrivals.merge(&load.log.at_replica(replica));
             }
         }
     }
 
-    /// Whether a member was in this tree from the start.
-    fn was_there(&self, member: usize) -> bool {
-        let node = self.tree.members[member].node;
-        let at_start = self.plan.topology.replica(self.store, node);
-        at_start.is_some_and(|(tree, _)| tree.root == self.tree.root)
+    /// Which members were in this tree from the start.
+    fn there_at_start(&self) -> Vec<bool> {
+        let trees = self.plan.topology.trees_of(self.store).iter();
+        let same = trees.filter(|tree| tree.root == self.tree.root);
+        let then: BTreeSet<NodeId> =
+            same.flat_map(|tree| &tree.members).map(|member| member.node).collect();
+        self.tree.members.iter().map(|member| then.contains(&member.node)).collect()
     }
 
     fn closed_streams(&self) -> BTreeSet<u64> {

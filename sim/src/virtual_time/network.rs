@@ -192,15 +192,14 @@ impl Connection {
         &mut self.end_mut(side).pipe.trouble
     }
 
-    /// Sends bytes from this end. Returns when each of the parts in which they arrive does, and
-    /// when the wire is free again.
+    /// Sends bytes from this end. Returns when each of the parts in which they arrive does.
     pub(crate) fn send(
         &mut self,
         side: Side,
         bytes: Vec<u8>,
         now: Duration,
         dice: &mut Dice,
-    ) -> (Vec<Duration>, Duration) {
+    ) -> Vec<Duration> {
         let weather = self.weather;
         let pipe = &mut self.end_mut(side).pipe;
         pipe.held_bytes += bytes.len();
@@ -218,7 +217,7 @@ impl Connection {
             pipe.queue.push_back((at, bytes.split_to(len)));
             arrivals.push(at);
         }
-        (arrivals, pipe.free_at)
+        arrivals
     }
 
     /// The next bytes sent from this end arrive at the other. `Err`: not before then.
@@ -268,5 +267,46 @@ impl Connection {
     /// Whether nobody knows of this connection any more.
     pub(crate) fn is_over(&self) -> bool {
         self.client.closed && self.server.closed
+    }
+}
+
+/// All connections that anybody knows of, by their numbers: each one more than the one before.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    slots: Vec<Option<Box<Connection>>>,
+}
+
+impl Connections {
+    /// One more connection. Returns its number.
+    pub(crate) fn add(&mut self, connection: Connection) -> u64 {
+        self.slots.push(Some(Box::new(connection)));
+        self.slots.len() as u64 - 1
+    }
+
+    pub(crate) fn get(&self, number: u64) -> Option<&Connection> {
+        self.slots.get(usize::try_from(number).ok()?)?.as_deref()
+    }
+
+    pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut Connection> {
+        self.slots.get_mut(usize::try_from(number).ok()?)?.as_deref_mut()
+    }
+
+    /// Nobody knows of it any more.
+    pub(crate) fn remove(&mut self, number: u64) {
+        let slot = usize::try_from(number).ok().and_then(|at| self.slots.get_mut(at));
+        if let Some(slot) = slot {
+            *slot = None;
+        }
+    }
+
+    /// Those that there are, with their numbers, in their order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Connection)> {
+        let numbered = (0..).zip(&self.slots);
+        numbered.filter_map(|(number, slot)| Some((number, slot.as_deref()?)))
+    }
+
+    /// Those that there are, in their order.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Connection> {
+        self.slots.iter_mut().filter_map(Option::as_deref_mut)
     }
 }

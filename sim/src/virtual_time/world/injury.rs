@@ -145,7 +145,7 @@ impl World {
 
     fn connection_of(&mut self, seat: usize) -> Option<(u64, &mut Connection)> {
         let connection = self.seats[seat].running.as_ref()?.upstream?;
-        self.connections.get_mut(&connection).map(|found| (connection, found))
+        self.connections.get_mut(connection).map(|found| (connection, found))
     }
 
     fn cut(&mut self, seat: usize, loses_up: bool, loses_down: bool) -> bool {
@@ -191,7 +191,7 @@ impl World {
     /// Puts right what is wrong: processes go on, connections carry bytes again.
     pub fn heal(&mut self) {
         self.say_all(|| Moment::new(What::Fault, "all is put right"));
-        for connection in self.connections.values_mut() {
+        for connection in self.connections.iter_mut() {
             for side in [CLIENT, SERVER] {
                 let trouble = connection.trouble(side);
                 trouble.stalled_until = Duration::ZERO;

@@ -112,12 +112,12 @@ impl World {
             self.say(seat, || Moment::new(What::Life(false), "is killed"));
         }
         for end in self.ends_at(host) {
-            let Some(connection) = self.connections.get_mut(&end.connection) else { continue };
+            let Some(connection) = self.connections.get_mut(end.connection) else { continue };
             connection.end_mut(end.side).closed = true;
             connection.lose(end.side);
             let seat = connection.end(end.side).seat;
             if connection.is_over() {
-                self.connections.remove(&end.connection);
+                self.connections.remove(end.connection);
                 continue;
             }
             let latency = connection.weather().latency;
@@ -137,7 +137,7 @@ impl World {
                 seats.contains(&end.seat) && !end.closed
             };
             let here = [CLIENT, SERVER].into_iter().filter(move |side| at(*side));
-            here.map(|side| EndId { connection: *connection, side })
+            here.map(move |side| EndId { connection, side })
         });
         all.collect()
     }

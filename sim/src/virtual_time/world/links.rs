@@ -49,10 +49,8 @@ impl World {
             self.reconnect(seat, wait);
             return;
         }
-        self.connected_total += 1;
-        let connection = self.connected_total;
         let made = Connection::new((seat, life), (target.seat, there.life), self.weather);
-        self.connections.insert(connection, made);
+        let connection = self.connections.add(made);
         if let Some(running) = &mut self.seats[seat].running {
             running.upstream = Some(connection);
             running.attached_to = Some(target);
@@ -66,7 +64,7 @@ impl World {
 
     /// The replica at one end is told of the connection.
     pub(super) fn up(&mut self, end: EndId) {
-        let Some(connection) = self.connections.get_mut(&end.connection) else { return };
+        let Some(connection) = self.connections.get_mut(end.connection) else { return };
         let found = connection.end_mut(end.side);
         if found.closed {
             return;
@@ -82,7 +80,7 @@ impl World {
 
     /// The replica said that there is something to send.
     pub(super) fn wake(&mut self, end: EndId) {
-        let Some(connection) = self.connections.get_mut(&end.connection) else { return };
+        let Some(connection) = self.connections.get_mut(end.connection) else { return };
         let found = connection.end_mut(end.side);
         found.awake = true;
         if !found.closed && !std::mem::replace(&mut found.pumping, true) {
@@ -93,42 +91,47 @@ impl World {
 
     /// A writer sends what there is, while there is room.
     pub(super) fn pump(&mut self, end: EndId) {
-        let Some(connection) = self.connections.get_mut(&end.connection) else { return };
+        if let Some(connection) = self.connections.get_mut(end.connection) {
+            connection.end_mut(end.side).pumping = false;
+        }
+        while self.pump_once(end) {}
+    }
+
+    /// Writes once. Whether there may be more to write.
+    fn pump_once(&mut self, end: EndId) -> bool {
+        let Some(connection) = self.connections.get_mut(end.connection) else { return false };
         let room = connection.room(end.side);
         let found = connection.end_mut(end.side);
-        found.pumping = false;
         if found.closed || !found.up || !found.awake || room == 0 {
-            return;
+            return false;
         }
         let seat = found.seat;
         let mut out = Vec::new();
         let budget = room.min(WRITE_BYTES_MAX);
         self.step(seat, |replica, now| replica.fill(end.link(), &mut out, budget, now));
         let now = self.now;
-        let Some(connection) = self.connections.get_mut(&end.connection) else { return };
+        let Some(connection) = self.connections.get_mut(end.connection) else { return false };
         if connection.end(end.side).closed {
-            return;
+            return false;
         }
         if out.is_empty() {
             connection.end_mut(end.side).awake = false;
-            return;
+            return false;
         }
         self.hosts[self.seats[seat].spec.host].sent_bytes += out.len() as u64;
         if self.trace.is_some() {
             self.show(end, &out);
         }
-        let Some(connection) = self.connections.get_mut(&end.connection) else { return };
-        let (arrivals, free_at) = connection.send(end.side, out, now, &mut self.dice);
-        connection.end_mut(end.side).pumping = true;
-        for at in arrivals {
+        let Some(connection) = self.connections.get_mut(end.connection) else { return false };
+        for at in connection.send(end.side, out, now, &mut self.dice) {
             self.heap.push(at, Event::Arrive(end));
         }
-        self.heap.push(free_at.max(now + Duration::from_micros(1)), Event::Pump(end));
+        true
     }
 
     /// Bytes sent from `end` are there.
     pub(super) fn arrive(&mut self, end: EndId) {
-        let Some(connection) = self.connections.get_mut(&end.connection) else { return };
+        let Some(connection) = self.connections.get_mut(end.connection) else { return };
         match connection.arrive(end.side, self.now, &mut self.dice) {
             Err(later) => self.heap.push(later, Event::Arrive(end)),
             Ok(()) => {
@@ -145,7 +148,7 @@ impl World {
     /// Reads what has arrived, frame by frame.
     pub(super) fn read(&mut self, end: EndId) {
         loop {
-            let Some(connection) = self.connections.get_mut(&end.connection) else { return };
+            let Some(connection) = self.connections.get_mut(end.connection) else { return };
             let found = connection.end_mut(end.side);
             if found.closed || !found.up || found.decoding {
                 return;
@@ -176,7 +179,7 @@ impl World {
 
     /// There may be room again for a writer that waits for it.
     fn room_for(&mut self, end: EndId) {
-        let Some(connection) = self.connections.get_mut(&end.connection) else { return };
+        let Some(connection) = self.connections.get_mut(end.connection) else { return };
         let found = connection.end_mut(end.side);
         if found.awake && !found.closed && !std::mem::replace(&mut found.pumping, true) {
             self.heap.push(self.now, Event::Pump(end));
@@ -184,7 +187,7 @@ impl World {
     }
 
     fn decode(&mut self, end: EndId, decode: Decode) {
-        if let Some(connection) = self.connections.get_mut(&end.connection) {
+        if let Some(connection) = self.connections.get_mut(end.connection) {
             connection.end_mut(end.side).decoding = true;
         }
         let cost = self.dice.micros(20, 2000);
@@ -192,7 +195,7 @@ impl World {
     }
 
     pub(super) fn install(&mut self, end: EndId, decode: Decode) {
-        let Some(connection) = self.connections.get_mut(&end.connection) else { return };
+        let Some(connection) = self.connections.get_mut(end.connection) else { return };
         let found = connection.end_mut(end.side);
         found.decoding = false;
         if found.closed {
@@ -209,7 +212,7 @@ impl World {
 
     /// Ends a connection at this end, which the other end will notice.
     pub(super) fn close(&mut self, end: EndId, why: Option<LinkFault>) {
-        let Some(connection) = self.connections.get_mut(&end.connection) else { return };
+        let Some(connection) = self.connections.get_mut(end.connection) else { return };
         let latency = connection.weather().latency;
         let swallowed = connection.trouble(end.side).swallowed;
         let found = connection.end_mut(end.side);
@@ -223,7 +226,7 @@ impl World {
             self.heap.push(self.now + wait, Event::Closed(end.peer()));
         }
         if over {
-            self.connections.remove(&end.connection);
+            self.connections.remove(end.connection);
         }
         self.faulted(seat, end, why.as_ref());
         if up {
@@ -271,7 +274,7 @@ impl World {
     /// For the trace: what is sent from an end.
     fn show(&mut self, end: EndId, bytes: &[u8]) {
         let (Some(trace), Some(connection)) =
-            (&mut self.trace, self.connections.get_mut(&end.connection))
+            (&mut self.trace, self.connections.get_mut(end.connection))
         else {
             return;
         };
@@ -289,7 +292,7 @@ impl World {
     /// For the trace: the next message has arrived at an end.
     fn heard(&mut self, end: EndId) {
         let Some(trace) = &mut self.trace else { return };
-        let Some(connection) = self.connections.get_mut(&end.connection) else { return };
+        let Some(connection) = self.connections.get_mut(end.connection) else { return };
         if let Some(flight) = connection.flights(end.peer().side).pop_front() {
             trace.arrived(flight, self.now);
         }

@@ -18,7 +18,7 @@ mod moments;
 mod seat;
 mod watch;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use samestate::replication::{Decode, Dispatched, JobDone, Refused, Replica, Resolution, Version};
@@ -26,7 +26,7 @@ use samestate::replication::{Decode, Dispatched, JobDone, Refused, Replica, Reso
 use super::check::{Checker, Fate, Told};
 use super::dice::Dice;
 use super::heap::Heap;
-use super::network::{Connection, EndId, Weather};
+use super::network::{Connections, EndId, Weather};
 use super::subject::{Action, Subject};
 use super::trace::{Moment, Trace};
 use crate::invariants::{Clock, Violation, Witness};
@@ -99,8 +99,7 @@ pub struct World {
     weather: Weather,
     hosts: Vec<Host>,
     seats: Vec<Seat>,
-    connections: BTreeMap<u64, Connection>,
-    connected_total: u64,
+    connections: Connections,
     checker: Checker,
     /// Stores of which a copy went wrong unnoticed: states are judged at the end alone.
     slipped: BTreeSet<String>,
@@ -133,8 +132,7 @@ impl World {
             weather,
             hosts: Vec::new(),
             seats: Vec::new(),
-            connections: BTreeMap::new(),
-            connected_total: 0,
+            connections: Connections::default(),
             checker: Checker::default(),
             slipped: BTreeSet::new(),
             violation: None,
@@ -396,11 +394,11 @@ impl World {
             }
             Event::Arrive(_) => return Some(event),
             Event::Up(end) | Event::Pump(end) | Event::Read(end) | Event::Closed(end) => {
-                let found = self.connections.get(&end.connection)?.end(end.side);
+                let found = self.connections.get(end.connection)?.end(end.side);
                 (self.seats[found.seat].spec.host, found.life)
             }
             Event::Install { end, .. } => {
-                let found = self.connections.get(&end.connection)?.end(end.side);
+                let found = self.connections.get(end.connection)?.end(end.side);
                 (self.seats[found.seat].spec.host, found.life)
             }
         };

@@ -134,7 +134,7 @@ impl World {
 
     fn cut_off(&mut self, seat: usize, link: LinkId, fault: LinkFault) {
         let end = EndId::of(link);
-        let ours = self.connections.get(&end.connection);
+        let ours = self.connections.get(end.connection);
         if ours.is_some_and(|connection| connection.end(end.side).seat == seat) {
             self.close(end, Some(fault));
         }
