@@ -13,7 +13,8 @@ pub(crate) struct Heap<E> {
 
 #[derive(Debug)]
 struct Item<E> {
-    at: Duration,
+    /// In nanoseconds.
+    at: u64,
     order: u64,
     event: E,
 }
@@ -49,17 +50,18 @@ impl<E> Heap<E> {
     /// Lets `event` happen at `at`.
     pub(crate) fn push(&mut self, at: Duration, event: E) {
         self.scheduled += 1;
+        let at = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
         self.items.push(Item { at, order: self.scheduled, event });
     }
 
     /// When the next event is due.
     pub(crate) fn next_at(&self) -> Option<Duration> {
-        self.items.peek().map(|item| item.at)
+        self.items.peek().map(|item| Duration::from_nanos(item.at))
     }
 
     /// Takes the next event.
     pub(crate) fn pop(&mut self) -> Option<(Duration, E)> {
-        self.items.pop().map(|item| (item.at, item.event))
+        self.items.pop().map(|item| (Duration::from_nanos(item.at), item.event))
     }
 }
 

@@ -192,20 +192,20 @@ impl Connection {
         &mut self.end_mut(side).pipe.trouble
     }
 
-    /// Sends bytes from this end. Returns when each of the parts in which they arrive does.
+    /// Sends bytes from this end, in parts; `arrives` is told when each of them does.
     pub(crate) fn send(
         &mut self,
         side: Side,
         bytes: Vec<u8>,
         now: Duration,
         dice: &mut Dice,
-    ) -> Vec<Duration> {
+        mut arrives: impl FnMut(Duration),
+    ) {
         let weather = self.weather;
         let pipe = &mut self.end_mut(side).pipe;
         pipe.held_bytes += bytes.len();
         pipe.free_at = pipe.free_at.max(now);
         let mut bytes = Bytes::from(bytes);
-        let mut arrivals = Vec::new();
         while !bytes.is_empty() {
             let whole = bytes.len() < 2 || dice.percent(70);
             let len = if whole { bytes.len() } else { 1 + dice.pick(bytes.len() - 1) };
@@ -214,10 +214,13 @@ impl Connection {
             let jitter = Duration::from_nanos(dice.below(weather.jitter.as_nanos() as u64 + 1));
             let at = (pipe.free_at + weather.latency + jitter).max(pipe.last_arrival);
             pipe.last_arrival = at;
-            pipe.queue.push_back((at, bytes.split_to(len)));
-            arrivals.push(at);
+            let part = match len == bytes.len() {
+                true => std::mem::take(&mut bytes),
+                false => bytes.split_to(len),
+            };
+            pipe.queue.push_back((at, part));
+            arrives(at);
         }
-        arrivals
     }
 
     /// The next bytes sent from this end arrive at the other. `Err`: not before then.

@@ -123,9 +123,9 @@ impl World {
             self.show(end, &out);
         }
         let Some(connection) = self.connections.get_mut(end.connection) else { return false };
-        for at in connection.send(end.side, out, now, &mut self.dice) {
-            self.heap.push(at, Event::Arrive(end));
-        }
+        let heap = &mut self.heap;
+        let arrives = |at| heap.push(at, Event::Arrive(end));
+        connection.send(end.side, out, now, &mut self.dice, arrives);
         true
     }
 

@@ -46,7 +46,7 @@ enum Event {
     Arrive(EndId),
     Read(EndId),
     Closed(EndId),
-    Finish { seat: usize, life: u32, done: Done },
+    Finish { seat: usize, life: u32, done: Box<Done> },
     Install { end: EndId, decode: Box<Decode> },
     Resume { host: usize, life: u32 },
     Restart { host: usize, life: u32 },
@@ -54,7 +54,7 @@ enum Event {
 
 /// A job that has been done, and what it cost.
 struct Done {
-    job: Box<JobDone>,
+    job: JobDone,
     cost: Duration,
 }
 
@@ -374,7 +374,7 @@ impl World {
             Event::Read(end) => self.read(end),
             Event::Closed(end) => self.close(end, None),
             Event::Finish { seat, done, .. } => {
-                self.step(seat, |replica, now| replica.finish(*done.job, done.cost, now));
+                self.step(seat, |replica, now| replica.finish(done.job, done.cost, now));
             }
             Event::Install { end, decode } => self.install(end, *decode),
             Event::Resume { host, .. } => self.resume(host),

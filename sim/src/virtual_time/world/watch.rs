@@ -115,7 +115,7 @@ impl World {
             Output::Run(job) => {
                 let cost = self.dice.micros(10, 1500);
                 let life = self.hosts[self.seats[seat].spec.host].life;
-                let done = Done { job: Box::new(job.run()), cost };
+                let done = Box::new(Done { job: job.run(), cost });
                 self.heap.push(self.now + cost, Event::Finish { seat, life, done });
             }
             Output::Resolved { ticket, resolution } => {
