@@ -11,7 +11,9 @@
 //! | `load` | phases, and who dispatches when |
 //! | `faults` | what breaks |
 //! | `events` | late clients, and clients that move |
+//! | `corner` | what some seeds are led into |
 
+mod corner;
 mod events;
 mod faults;
 mod load;
@@ -40,7 +42,7 @@ pub fn draw(seed: u64) -> Scenario {
     let latency_us = virtual_time.latency.unwrap_or_default().get().as_micros() as u64;
     let phases = load::draw(&mut dice(7), &shape, &stores, duration_us, latency_us);
     let mirrors = settings::mirrors(&mut dice(8), &shape, &stores);
-    Scenario {
+    let mut scenario = Scenario {
         version: FORMAT_VERSION,
         about: format!("What the swarm draws for seed {seed}."),
         seed,
@@ -56,7 +58,9 @@ pub fn draw(seed: u64) -> Scenario {
         expect: Vec::new(),
         virtual_time: Some(virtual_time),
         matrix: BTreeMap::new(),
-    }
+    };
+    corner::lead(&mut dice(11), &shape.nodes[0].name, duration_us, &mut scenario);
+    scenario
 }
 
 #[cfg(test)]

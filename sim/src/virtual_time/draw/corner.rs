@@ -1,0 +1,44 @@
+//! A corner that chance alone leads into too seldom: an answer that is there long before the state
+//! it is about, whose sequencer is then lost and goes on from its backup.
+
+use std::num::NonZeroU64;
+
+use crate::scenario::{BackupSpec, FaultSpec, KillSpec, Mode, Scenario, Size, Span};
+use crate::virtual_time::dice::Dice;
+
+/// So many seeds in a hundred are led there.
+const PERCENT: u64 = 5;
+
+/// The network then carries so many bytes a second: a state takes tens of milliseconds.
+const BANDWIDTH: Size = Size(5_000_000);
+
+/// Leads some seeds there: big states, sent whole over a slow network, and a root that dies often.
+pub(super) fn lead(dice: &mut Dice, root: &str, duration_us: u64, scenario: &mut Scenario) {
+    if !dice.percent(PERCENT) {
+        return;
+    }
+    for (_, store) in scenario.stores.iter_mut().filter(|(_, store)| store.reducer == "probe") {
+        store.size = Some(Size(dice.within(100_000, 300_000)));
+        store.mode = Some(Mode::Snapshot);
+        let every_actions = NonZeroU64::MIN.saturating_add(dice.below(3));
+        store.backup = Some(BackupSpec { every_actions });
+    }
+    for cluster in scenario.clusters.values_mut() {
+        cluster.modes.clear();
+    }
+    if let Some(virtual_time) = &mut scenario.virtual_time {
+        virtual_time.bandwidth = Some(BANDWIDTH);
+    }
+    // A copy that slips is found by a check, which states sent whole do without.
+    scenario.faults.retain(|fault| !matches!(fault, FaultSpec::Slip(_)));
+    for _ in 0..dice.within(2, 5) {
+        scenario.faults.push(FaultSpec::Kill(KillSpec {
+            node: root.to_owned(),
+            at: Some(Span(dice.micros(1_000, duration_us))),
+            every: None,
+            times: None,
+            restart_after: Some(Span(dice.micros(1_000, 20_000))),
+            silent: dice.percent(30),
+        }));
+    }
+}
