@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use samestate::{
-    Change, Client, DispatchError, Error, Jump, Mode, Resync, Role, Server, Store, StoreBuilder,
-    create_store,
+    Change, Client, Error, Jump, Mode, Resync, Role, Server, Store, StoreBuilder, create_store,
 };
 
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -87,26 +86,6 @@ async fn a03_the_same_over_tcp() {
 fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
     listener.local_addr().expect("it has an address").port()
-}
-
-#[tokio::test]
-async fn a08_while_the_server_is_gone_dispatch_is_refused_and_the_state_can_be_read() {
-    let path = Path::new();
-    let server = list().preloaded(vec![1]).open().await.expect("it opens");
-    server.create_server(path.server()).await.expect("it listens");
-    let client = list().client(path.client()).open().await.expect("it comes in sync");
-    server.close(DEADLINE).await.expect("it closes");
-    drop(server);
-    within(client.until_connected(false)).await;
-    assert_eq!(client.dispatch(2).await, Err(DispatchError::NotConnected));
-    assert_eq!(*client.state(), [1]);
-
-    let server = list().preloaded(vec![7]).open().await.expect("it opens");
-    server.create_server(path.server()).await.expect("it listens again");
-    within(client.until_connected(true)).await;
-    assert_eq!(*client.state(), [7], "a fresh state from the new server");
-    client.dispatch(8).await.expect("it applies");
-    same(&server, &client).await;
 }
 
 #[tokio::test]

@@ -1,0 +1,122 @@
+//! A12 to A14: what each mode sends, and that nothing is lost or garbled unnoticed.
+
+use std::time::Duration;
+
+use samestate::link::LinkStats;
+use samestate::{Mode, Resync, Store, StoreBuilder, create_store};
+
+use super::proxy::Proxy;
+use super::scene::{Place, client, list, until, within};
+
+type Page = Store<(u64, String), u64>;
+
+/// A state of 100,000 bytes that changes by a few.
+fn page() -> StoreBuilder<(u64, String), u64> {
+    let count = |state: &mut (u64, String), by: &u64| state.0 += by;
+    let builder = create_store("page", count).resync(Resync::Off).on_error(|_| {});
+    builder.preloaded((0, "x".repeat(100_000)))
+}
+
+/// How many bytes cross for 50 actions, each awaited.
+async fn bytes_of_fifty(server: Mode, client_mode: Mode) -> usize {
+    let place = Place::new();
+    let root: Page = page().mode(server).open().await.expect("it opens");
+    root.create_server(place.server()).await.expect("it listens");
+    let seen = Proxy::before(&place.path(), place.path().with_extension("seen"));
+    let copy = page().mode(client_mode).client(client(seen.path()));
+    let copy: Page = copy.open().await.expect("it comes in sync");
+    seen.forget();
+    for _ in 0..50 {
+        copy.dispatch(1).await.expect("it applies");
+    }
+    assert_eq!((copy.state().0, root.state().0), (50, 50));
+    seen.bytes().len()
+}
+
+#[tokio::test]
+async fn a12_snapshot_sends_the_state_action_the_actions_and_the_sender_decides() {
+    let (small, state) = (50 * 1_000, 100_000);
+    let snapshots = bytes_of_fifty(Mode::Snapshot, Mode::Action).await;
+    let actions = bytes_of_fifty(Mode::Action, Mode::Snapshot).await;
+    assert!(snapshots > 40 * state, "the whole state at each change: {snapshots}");
+    assert!(actions < small, "the actions alone: {actions}");
+}
+
+#[test]
+fn a12_the_default_is_the_articles_advice() {
+    assert_eq!(Mode::default(), Mode::Snapshot);
+}
+
+/// How many snapshots a server sends for 100 actions of its client, without the first.
+async fn snapshots_of_a_hundred(resync: Resync) -> u64 {
+    let place = Place::new();
+    let server = list().resync(resync).open().await.expect("it opens");
+    server.create_server(place.server()).await.expect("it listens");
+    let client = list().client(place.client()).open().await.expect("it comes in sync");
+    for item in 0..100 {
+        client.dispatch(item).await.expect("it applies");
+    }
+    until("the server has all", &server, |list| list.len() == 100).await;
+    server.counters().snapshots_sent - 1
+}
+
+#[tokio::test]
+async fn a13_a_full_synchronisation_every_n_actions() {
+    assert_eq!(snapshots_of_a_hundred(Resync::Snapshot(20)).await, 5);
+    assert_eq!(snapshots_of_a_hundred(Resync::Snapshot(50)).await, 2);
+    assert_eq!(snapshots_of_a_hundred(Resync::Verify(20)).await, 0, "digests take their place");
+    assert_eq!(Resync::default(), Resync::Verify(100), "the article's 100");
+}
+
+#[tokio::test]
+async fn a14_a_garbled_message_never_goes_unnoticed_nor_becomes_state() {
+    let place = Place::new();
+    let server = list().resync(Resync::Off).open().await.expect("it opens");
+    server.create_server(place.server()).await.expect("it listens");
+    let spoiling = Proxy::before(&place.path(), place.path().with_extension("spoiling"));
+    let (sender, mut errors) = tokio::sync::mpsc::unbounded_channel();
+    let copy = list().resync(Resync::Off).on_error(move |text| drop(sender.send(text.to_owned())));
+    let copy = copy.client(client(spoiling.path())).open().await.expect("it comes in sync");
+    for round in 1..=5 {
+        spoiling.spoil_next(1);
+        let garbled = async {
+            while spoiling.spoiled() < round {
+                server.dispatch(0).await.expect("it applies");
+                tokio::task::yield_now().await;
+            }
+        };
+        within("a byte is garbled", garbled).await;
+        let told = within("it is noticed", errors.recv()).await.expect("it is said");
+        assert!(told.contains("list"), "{told}");
+        let all = server.state().len();
+        until("the copy has all of it", &copy, |list| list.len() >= all).await;
+    }
+    assert_eq!(copy.state(), server.state());
+}
+
+#[tokio::test]
+async fn a14_a_cut_in_the_middle_of_a_storm_loses_nothing_and_doubles_nothing() {
+    let place = Place::new();
+    let server = list().open().await.expect("it opens");
+    server.create_server(place.server()).await.expect("it listens");
+    let cutting = Proxy::before(&place.path(), place.path().with_extension("cutting"));
+    let copy = client(cutting.path()).backoff_max(Duration::from_millis(50));
+    let copy = list().client(copy).open().await.expect("it comes in sync");
+    let mut acknowledged = Vec::new();
+    for item in 0..2_000_u64 {
+        if item % 200 == 100 {
+            cutting.cut();
+        }
+        within("in sync", copy.until_connected(true)).await;
+        if copy.dispatch(item).await.is_ok() {
+            acknowledged.push(item);
+        }
+    }
+    assert!(acknowledged.len() > 1_900, "{}", acknowledged.len());
+    within("in sync", copy.until_connected(true)).await;
+    let history = server.state();
+    let counted = |item: &u64| history.iter().filter(|held| *held == item).count();
+    assert!(acknowledged.iter().all(|item| counted(item) == 1), "each exactly once");
+    assert!(history.iter().all(|item| counted(item) == 1), "and nothing else twice");
+    assert!(LinkStats::process().counts().bytes_written > 0);
+}
