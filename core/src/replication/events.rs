@@ -128,23 +128,24 @@ impl<A> Changes<A> {
         self.ring.push_back((change, bytes));
     }
 
-    /// Everything that waits and lies at `until` or before, oldest first; what was dropped comes
-    /// first, as one jump.
+    /// The oldest that waits, if it lies at `until` or before, and how many bytes it is held to be;
+    /// what was dropped comes first, as one jump.
+    pub fn pop(&mut self, until: u64) -> Option<(Change<A>, usize)> {
+        if !self.is_due(until) {
+            return None;
+        }
+        let (change, bytes) = match self.dropped.take() {
+            Some((why, to)) => (Change::Jumped { why, from: self.told, to }, 0),
+            None => self.ring.pop_front()?,
+        };
+        self.bytes -= bytes;
+        self.told = change.to();
+        Some((change, bytes))
+    }
+
+    /// Everything that waits and lies at `until` or before, oldest first.
     pub fn take(&mut self, until: u64) -> VecDeque<Change<A>> {
-        let mut taken = VecDeque::new();
-        if self.dropped.is_some_and(|(_, to)| to.seq > until) {
-            return taken;
-        }
-        while self.ring.front().is_some_and(|(change, _)| change.to().seq <= until) {
-            let Some((change, bytes)) = self.ring.pop_front() else { break };
-            self.bytes -= bytes;
-            taken.push_back(change);
-        }
-        if let Some((why, to)) = self.dropped.take() {
-            taken.push_front(Change::Jumped { why, from: self.told, to });
-        }
-        self.told = taken.back().map_or(self.told, Change::to);
-        taken
+        std::iter::from_fn(|| self.pop(until)).map(|(change, _)| change).collect()
     }
 }
 

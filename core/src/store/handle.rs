@@ -4,16 +4,16 @@ use std::iter::Peekable;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use super::dispatching::{Batch, Dispatching, Waiter};
 use super::error::resolved;
-use super::reading::{self, Reading};
+use super::reading;
 use super::reduced::{Action, State};
 use super::shared::Shared;
 use super::subscribers::Subscription;
 use super::upkeep::Upkeep;
-use super::{Client, DispatchError, Error, Result, Role, Server};
+use super::{Client, DispatchError, Error, Result, Role, Server, Watch};
 use crate::link::{LinkCounts, LinkStats, Port};
 use crate::replication::{Change, Counters, Observer, Refused, Version};
 
@@ -162,12 +162,12 @@ impl<S: State, A: Action> Store<S, A> {
         &self,
         subscriber: impl Fn(&Change<Arc<A>>) + Send + Sync + 'static,
     ) -> Subscription {
-        self.shared.subscribe(Arc::new(subscriber))
+        self.shared.subscribe(|_| Arc::new(move |change, _| subscriber(change)))
     }
 
     /// The newest version, as a stream: versions in between may be skipped.
     pub fn watch(&self) -> Watch {
-        Watch { receiver: self.shared.newest() }
+        Watch::new(self.shared.newest(), self.shared.closed())
     }
 
     /// Borrows the state. Reads nest; other threads' reads go on beside it, changes wait.
@@ -175,12 +175,7 @@ impl<S: State, A: Action> Store<S, A> {
     /// Inside, this store may be read, dispatched to and asked whether it is connected and at
     /// which version; whatever else would wait for a change that waits for this read.
     pub fn read<R>(&self, reader: impl FnOnce(&S) -> R) -> R {
-        let nested = reading::inside();
-        let _reading = Reading::begin();
-        let guard = self.shared.cell.read(nested);
-        let result = reader(&guard);
-        drop(guard);
-        result
+        self.shared.read(reader)
     }
 
     /// The state. O(1); if it is still held when the next action comes, that action changes a
@@ -294,25 +289,5 @@ impl<S: State, A: Action> std::fmt::Debug for Store<S, A> {
             .field("version", &self.version())
             .field("connected", &self.connected())
             .finish_non_exhaustive()
-    }
-}
-
-/// The newest version of a store, as it changes.
-#[derive(Clone, Debug)]
-pub struct Watch {
-    receiver: watch::Receiver<Version>,
-}
-
-impl Watch {
-    /// The newest version, once it is another than the one last returned; `None` when the store
-    /// is gone.
-    pub async fn changed(&mut self) -> Option<Version> {
-        self.receiver.changed().await.ok()?;
-        Some(*self.receiver.borrow_and_update())
-    }
-
-    /// The newest version now.
-    pub fn newest(&self) -> Version {
-        *self.receiver.borrow()
     }
 }

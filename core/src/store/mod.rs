@@ -9,6 +9,9 @@
 //! - `upkeep`: what it keeps running
 //! - `dispatching`: the future of a dispatch, and of many
 //! - `subscribers`: who is told of changes, by one notifier a store
+//! - `changes`, `watch`: every change as a stream; the newest version as one
+//! - `select`: a part of the state, and who is told of it
+//! - `mailbox`: from the notifier to one task that waits
 //! - `reduced`: state and reducer as the machine that is replicated
 //! - `shared`: the replica behind its lock, and what its outputs ask for
 //! - `cluster`: the process and those that it forks
@@ -16,25 +19,32 @@
 
 mod backing;
 mod builder;
+mod changes;
 mod cluster;
 mod dispatching;
 mod error;
 mod handle;
+mod mailbox;
 mod options;
 mod reading;
 mod reduced;
 mod roles;
+mod select;
 mod servers;
 mod shared;
 mod subscribers;
 mod upkeep;
+mod watch;
 
 pub use builder::{StoreBuilder, create_store};
+pub use changes::ChangeStream;
 pub use cluster::{Cluster, WorkerExit};
 pub use dispatching::Dispatching;
 pub use error::{DispatchError, Error, Result};
-pub use handle::{Store, Watch};
+pub use handle::Store;
 pub use options::{Client, Server};
 pub use reduced::{Action, Held, Reduced, Reject, State, Verdict};
 pub use roles::Role;
+pub use select::{Select, Selected, create_selector};
 pub use subscribers::Subscription;
+pub use watch::Watch;

@@ -6,7 +6,7 @@
 //! version) is published beside the lock.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use super::dispatching::Waiter;
-use super::reading;
+use super::reading::{self, Reading};
 use super::reduced::{Action, Cell, Reduced, State};
 use super::subscribers::Subscribers;
 use crate::backup::{BackupError, Inbox};
@@ -55,7 +55,7 @@ pub(super) struct Shared<S: State, A: Action> {
     /// thread of their own.
     cut_ns: AtomicU64,
     digest_ns: AtomicU64,
-    closed: AtomicBool,
+    closed: watch::Sender<bool>,
     /// Where the records for its backup go.
     inbox: Option<Arc<Inbox>>,
     me: Weak<Shared<S, A>>,
@@ -85,7 +85,7 @@ impl<S: State, A: Action> Shared<S, A> {
             began,
             cut_ns: AtomicU64::new(u64::MAX),
             digest_ns: AtomicU64::new(u64::MAX),
-            closed: AtomicBool::new(false),
+            closed: watch::Sender::new(false),
             inbox,
             me: me.clone(),
         })
@@ -139,6 +139,16 @@ impl<S: State, A: Action> Shared<S, A> {
             }
         }
         jobs.into_iter().for_each(|job| self.run(job));
+        result
+    }
+
+    /// Borrows the state: see [`super::Store::read`].
+    pub(super) fn read<R>(&self, reader: impl FnOnce(&S) -> R) -> R {
+        let nested = reading::inside();
+        let _reading = Reading::begin();
+        let guard = self.cell.read(nested);
+        let result = reader(&guard);
+        drop(guard);
         result
     }
 
@@ -231,7 +241,7 @@ impl<S: State, A: Action> Shared<S, A> {
         loop {
             interval.tick().await;
             let Some(shared) = weak.upgrade() else { return };
-            if shared.closed.load(Ordering::Acquire) {
+            if shared.is_closed() {
                 return;
             }
             shared.with(|inner, now| inner.replica.tick(now));
@@ -240,7 +250,7 @@ impl<S: State, A: Action> Shared<S, A> {
 
     pub(super) fn close(&self) {
         self.with(|inner, now| inner.replica.close(now));
-        self.closed.store(true, Ordering::Release);
+        self.closed.send_replace(true);
         self.subscribers.wake();
     }
 
@@ -252,8 +262,12 @@ impl<S: State, A: Action> Shared<S, A> {
         ended.await.unwrap_or(Err(BackupError::WriterGone))
     }
 
+    pub(super) fn closed(&self) -> watch::Receiver<bool> {
+        self.closed.subscribe()
+    }
+
     pub(super) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+        *self.closed.borrow()
     }
 }
 

@@ -15,9 +15,10 @@ use super::reading;
 use super::reduced::{Action, State};
 use super::shared::Shared;
 use crate::link::Port;
-use crate::replication::Change;
+use crate::replication::{Change, Version};
 
-type Callback<A> = Arc<dyn Fn(&Change<Arc<A>>) + Send + Sync>;
+/// Told of a change, and how many bytes its action has, encoded.
+pub(super) type Callback<A> = Arc<dyn Fn(&Change<Arc<A>>, usize) + Send + Sync>;
 
 struct Subscriber<A> {
     callback: Callback<A>,
@@ -56,6 +57,11 @@ impl<A> Subscribers<A> {
         (removed, table.1.is_empty())
     }
 
+    /// Takes all out. They are the caller's to drop, under no lock.
+    fn clear(&self) -> BTreeMap<u64, Subscriber<A>> {
+        std::mem::take(&mut self.table.lock().1)
+    }
+
     /// Those who are to be told of the change of this number.
     fn concerned(&self, number: u64) -> Vec<Callback<A>> {
         let table = self.table.lock();
@@ -65,11 +71,21 @@ impl<A> Subscribers<A> {
 }
 
 impl<S: State, A: Action> Shared<S, A> {
-    pub(super) fn subscribe(self: &Arc<Self>, callback: Callback<A>) -> Subscription {
+    /// Tells the callback that `subscriber` makes of every change after the version that it gets.
+    /// `subscriber` is called under the store's lock.
+    pub(super) fn subscribe(
+        self: &Arc<Self>,
+        subscriber: impl FnOnce(Version) -> Callback<A>,
+    ) -> Subscription {
         let id = self.with(|inner, _| {
             inner.replica.set_changes_wanted(true);
+            let callback = subscriber(inner.replica.version());
             self.subscribers.insert(callback, inner.replica.changes_pushed())
         });
+        // A closed store has no notifier any more that would let go of it.
+        if self.is_closed() {
+            drop(self.subscribers.clear());
+        }
         let weak = Arc::downgrade(self);
         Subscription { end: Some(Box::new(move || Shared::unsubscribe(&weak, id))) }
     }
@@ -90,16 +106,20 @@ impl<S: State, A: Action> Shared<S, A> {
     pub(super) async fn notify(weak: Weak<Self>) {
         loop {
             let Some(shared) = weak.upgrade() else { return };
-            let (changes, newest) = shared
-                .with(|inner, _| (inner.replica.take_changes(), inner.replica.changes_taken()));
-            for (before_newest, change) in (0..changes.len() as u64).rev().zip(&changes) {
-                shared.tell(newest.saturating_sub(before_newest), change);
+            let (changes, newest) = shared.with(|inner, _| {
+                let replica = &mut inner.replica;
+                let changes: Vec<_> = std::iter::from_fn(|| replica.pop_change()).collect();
+                (changes, replica.changes_taken())
+            });
+            for (before_newest, (change, bytes)) in (0..changes.len() as u64).rev().zip(&changes) {
+                shared.tell(newest.saturating_sub(before_newest), change, *bytes);
             }
             if !changes.is_empty() {
                 tokio::task::yield_now().await;
                 continue;
             }
             if shared.is_closed() {
+                drop(shared.subscribers.clear());
                 return;
             }
             // A short hold on the store, so that the last handle's drop ends it.
@@ -111,9 +131,9 @@ impl<S: State, A: Action> Shared<S, A> {
         }
     }
 
-    fn tell(&self, number: u64, change: &Change<Arc<A>>) {
+    fn tell(&self, number: u64, change: &Change<Arc<A>>, bytes: usize) {
         for callback in self.subscribers.concerned(number) {
-            if catch_unwind(AssertUnwindSafe(|| callback(change))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| callback(change, bytes))).is_err() {
                 self.report(&format!("a subscriber of store `{}` panicked", self.name()));
             }
         }

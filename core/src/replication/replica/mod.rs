@@ -255,6 +255,11 @@ impl<M: Machine> Replica<M> {
         self.changes.take(self.told_until())
     }
 
+    /// The oldest of the changes that were not taken yet, and how many bytes its action has.
+    pub fn pop_change(&mut self) -> Option<(Change<M::Action>, usize)> {
+        self.changes.pop(self.told_until())
+    }
+
     /// How many changes there ever were: the number of the newest.
     pub fn changes_pushed(&self) -> u64 {
         self.changes.pushed()

@@ -1,0 +1,91 @@
+//! Changes as an async stream.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+
+use super::mailbox::{Mailbox, Pending};
+use super::reduced::{Action, State};
+use super::subscribers::Subscription;
+use crate::Store;
+use crate::replication::{Change, Changes};
+
+/// How many changes wait for a stream's task; those before them become one jump.
+const WAITING_MAX: usize = 1024;
+
+/// How many bytes their actions may have in all, as they are encoded.
+const WAITING_BYTES_MAX: usize = 4 << 20;
+
+impl<A> Pending for Changes<Arc<A>> {
+    type Item = Change<Arc<A>>;
+
+    fn pop(&mut self) -> Option<Self::Item> {
+        Changes::pop(self, u64::MAX).map(|(change, _)| change)
+    }
+}
+
+/// The changes of a store since [`Store::changes`] was called, in order. A `futures_core::Stream`;
+/// [`next`](ChangeStream::next) needs no other crate.
+///
+/// It never holds the store or its other subscribers back: at most 1,024 changes wait, of 4 MiB of
+/// encoded actions (or one action that is longer); the oldest beyond become one
+/// [`Change::Jumped`]. It ends, after what waits, when the store is closed or gone. Dropped, it is
+/// a subscriber no longer.
+#[must_use = "dropping a stream ends it"]
+pub struct ChangeStream<A> {
+    mailbox: Arc<Mailbox<Changes<Arc<A>>>>,
+    _subscription: Subscription,
+}
+
+impl<A> ChangeStream<A> {
+    /// The next change; `None` when the store is closed or gone.
+    pub async fn next(&mut self) -> Option<Change<Arc<A>>> {
+        poll_fn(|context| self.mailbox.poll(context)).await
+    }
+}
+
+impl<A> Stream for ChangeStream<A> {
+    type Item = Change<Arc<A>>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.mailbox.poll(context)
+    }
+}
+
+impl<A> std::fmt::Debug for ChangeStream<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChangeStream").finish_non_exhaustive()
+    }
+}
+
+impl<S: State, A: Action> Store<S, A> {
+    /// Every change from now on, as a stream: what [`Store::subscribe`] tells, for a task. Not to
+    /// be called inside [`Store::read`].
+    ///
+    /// ```
+    /// use samestate::{Change, create_store};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let sum = create_store("sum", |sum: &mut i64, by: &i64| *sum += by).open().await?;
+    /// let mut changes = sum.changes();
+    /// sum.dispatch(5).await?;
+    /// let Some(Change::Applied { version, action }) = changes.next().await else { panic!() };
+    /// assert_eq!((version.seq, *action), (1, 5));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn changes(&self) -> ChangeStream<A> {
+        let (sending, mailbox) = Mailbox::new(Changes::new(WAITING_MAX, WAITING_BYTES_MAX));
+        let subscription = self.shared.subscribe(|since| {
+            sending.put(|waiting| waiting.set_wanted(true, since));
+            Arc::new(move |change, bytes| {
+                sending.put(|waiting| waiting.push(change.clone(), bytes));
+            })
+        });
+        ChangeStream { mailbox, _subscription: subscription }
+    }
+}
