@@ -163,19 +163,14 @@ pub struct Cost {
     pub entries_skipped: Option<u64>,
 }
 
-/// CPU time comes in ticks of 10 ms a process: below this, in seconds, a figure is mostly rounding.
-const CPU_SECONDS_MIN: f64 = 0.05;
-
 impl Cost {
     /// These costs, with those per action worked out for `ordered` actions. With no action there
-    /// is no cost per action; nor is there one of CPU time below 0.05 s, which the
-    /// system's clock is too coarse for.
+    /// is no cost per action.
     #[must_use]
     pub fn per_action(mut self, ordered: u64) -> Self {
         let each =
             |total: Option<f64>| total.filter(|_| ordered > 0).map(|total| total / ordered as f64);
-        let cpu_seconds = self.cpu_seconds.filter(|seconds| *seconds >= CPU_SECONDS_MIN);
-        self.cpu_us_per_action = each(cpu_seconds.map(|seconds| seconds * 1e6));
+        self.cpu_us_per_action = each(self.cpu_seconds.map(|seconds| seconds * 1e6));
         self.wire_bytes_per_action = each(self.wire_bytes.map(|bytes| bytes as f64));
         self.syscalls_per_action = each(self.syscalls.map(|calls| calls as f64));
         self

@@ -1,22 +1,28 @@
 //! What a run costs: processor time and memory of each process.
 //!
-//! Read from outside, from `/proc`, so that what is measured need not take part. Processor time
-//! there has the resolution of the kernel's tick (10 ms on most machines), once per process and
-//! not once per reading. A node that dies keeps its last reading; its next life is one more
-//! process of the same node. Where there is no `/proc`, nothing is measured, which is not an
-//! error.
+//! Read from outside, so that what is measured need not take part. Processor time is the process's
+//! CPU clock (`clock_getcpuclockid(3)`), in nanoseconds; `/proc` tells its parts in user mode and in
+//! the kernel in ticks of 10 ms, so these are the clock's time shared out in the ratio of the ticks.
+//! A node that dies keeps its last reading; its next life is one more process of the same node.
+//! Where there is no `/proc`, nothing is measured, which is not an error.
 
 use std::collections::BTreeMap;
 
+#[cfg(target_os = "linux")]
+use nix::time::ClockId;
+#[cfg(target_os = "linux")]
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 /// What one process had used when it was looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
-    /// Processor time in user mode, in nanoseconds.
-    pub user_ns: u64,
-    /// Processor time in the kernel, in nanoseconds.
-    pub system_ns: u64,
+    /// Processor time, in nanoseconds.
+    pub cpu_ns: u64,
+    /// Of it in user mode, in the kernel's ticks.
+    pub user_ticks: u64,
+    /// Of it in the kernel, in the kernel's ticks.
+    pub system_ticks: u64,
     /// Memory resident now, in bytes.
     pub rss_bytes: u64,
     /// The most memory that was ever resident, in bytes.
@@ -30,14 +36,17 @@ impl Reading {
     /// Looks at process `pid`: `None` if it is gone, may not be looked at, or there is no `/proc`.
     #[cfg(target_os = "linux")]
     pub fn of(pid: u32) -> Option<Reading> {
-        let process = procfs::process::Process::new(i32::try_from(pid).ok()?).ok()?;
+        let pid = i32::try_from(pid).ok()?;
+        let process = procfs::process::Process::new(pid).ok()?;
         let stat = process.stat().ok()?;
-        let tick_ns = 1_000_000_000 / procfs::ticks_per_second().max(1);
+        let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(pid)).ok()?;
+        let cpu = clock.now().ok()?;
         let rss_bytes = stat.rss.saturating_mul(procfs::page_size());
         let peak_kb = process.status().ok().and_then(|status| status.vmhwm).unwrap_or(0);
         Some(Reading {
-            user_ns: stat.utime.saturating_mul(tick_ns),
-            system_ns: stat.stime.saturating_mul(tick_ns),
+            cpu_ns: u64::try_from(std::time::Duration::from(cpu).as_nanos()).ok()?,
+            user_ticks: stat.utime,
+            system_ticks: stat.stime,
             rss_bytes,
             rss_bytes_max: rss_bytes.max(peak_kb.saturating_mul(1024)),
             started_ticks: stat.starttime,
@@ -110,11 +119,17 @@ impl Life {
 
     fn cost(&self) -> Option<Cost> {
         let (first, last) = (self.first?, self.last?);
-        Some(Cost {
-            user_ns: last.user_ns.saturating_sub(first.user_ns),
-            system_ns: last.system_ns.saturating_sub(first.system_ns),
-            rss_bytes_max: last.rss_bytes_max,
-        })
+        let cpu_ns = last.cpu_ns.saturating_sub(first.cpu_ns);
+        let user = last.user_ticks.saturating_sub(first.user_ticks);
+        let system = last.system_ticks.saturating_sub(first.system_ticks);
+        let system_ns = match user + system {
+            0 => 0,
+            ticks => u128::from(cpu_ns) * u128::from(system) / u128::from(ticks),
+        };
+        // A share of `cpu_ns`.
+        let system_ns = u64::try_from(system_ns).unwrap_or(cpu_ns);
+        let user_ns = cpu_ns - system_ns;
+        Some(Cost { user_ns, system_ns, rss_bytes_max: last.rss_bytes_max })
     }
 }
 
@@ -131,7 +146,7 @@ impl CostSampler {
         self.watch(node, pid);
         let life = self.nodes.get_mut(node).and_then(|lives| lives.last_mut());
         if let Some(first) = life.and_then(|life| life.first.as_mut()) {
-            (first.user_ns, first.system_ns) = (0, 0);
+            (first.cpu_ns, first.user_ticks, first.system_ticks) = (0, 0, 0);
         }
     }
 
@@ -188,6 +203,18 @@ mod tests {
         sampler.begin();
         let since = sampler.total().expect("still there");
         assert!(since.cpu_ns() < 30_000_000, "counts from the beginning: {since:?} {sum}");
+    }
+
+    #[test]
+    fn less_than_a_tick_is_seen() {
+        let mut sampler = CostSampler::default();
+        sampler.watch("me", std::process::id());
+        let mut seen = 0;
+        while seen == 0 {
+            sampler.sample();
+            seen = sampler.total().expect("this process is there").cpu_ns();
+        }
+        assert_ne!(seen % 10_000_000, 0, "no tick is that exact");
     }
 
     #[test]
