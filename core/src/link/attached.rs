@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::connection::Ending;
-use super::{Handle, Port};
+use super::{Handle, Meter, Port};
 use crate::replication::{LinkFault, LinkId};
 use crate::wire::{Frame, WireError};
 
@@ -65,6 +65,7 @@ pub(super) struct Attached {
     gone: AtomicBool,
     on_fault: OnFault,
     signals: Arc<Signals>,
+    meter: Meter,
     me: Weak<Attached>,
 }
 
@@ -89,6 +90,10 @@ impl Handle for Attached {
             _ => self.signals.end(self.fault(why)),
         }
     }
+
+    fn meter(&self) -> &Meter {
+        &self.meter
+    }
 }
 
 impl Attached {
@@ -97,6 +102,7 @@ impl Attached {
         port: &Arc<dyn Port>,
         on_fault: OnFault,
         signals: &Arc<Signals>,
+        meter: Meter,
     ) -> Arc<Self> {
         Arc::new_cyclic(|me| Attached {
             channel: port.channel(),
@@ -107,6 +113,7 @@ impl Attached {
             gone: AtomicBool::new(false),
             on_fault,
             signals: signals.clone(),
+            meter,
             me: me.clone(),
         })
     }
@@ -122,6 +129,7 @@ impl Attached {
         if frame.body.len() > limit {
             return Err(WireError::TooLong { len: frame.body.len(), limit }.into());
         }
+        self.meter.received(frame.body.len());
         match self.port.receive(self.link, frame) {
             Err(_) if self.is_gone() => Ok(()),
             result => result,
@@ -144,6 +152,7 @@ impl Attached {
             let before = out.len();
             self.port.fill(self.link, out, budget);
             if out.len() > before {
+                self.meter.sent(&out[before..]);
                 self.wanted.store(true, Ordering::Release);
             }
         }

@@ -23,12 +23,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tracing::Span;
 
 use super::attached::{Attached, OnFault, Signals};
 use super::connection::Ending;
 use super::hello::{HELLO_BYTES_MAX, LINK_CHANNEL};
 use super::hub::Registry;
-use super::{Port, Ports, Side};
+use super::{Meter, Port, Ports, Side, trace};
 use crate::replication::LinkFault;
 use crate::wire::{
     Frame, Message, Reader, Refusal, RefusalKind, WireError, begin_frame, finish_frame,
@@ -94,6 +95,7 @@ pub(super) struct Shared {
     pub(super) peer: String,
     pub(super) signals: Arc<Signals>,
     pub(super) ports: Arc<Ports>,
+    pub(super) span: Span,
     side: Side,
     on_fault: OnFault,
     channels: Mutex<Channels>,
@@ -101,11 +103,18 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(peer: String, side: Side, on_fault: OnFault, ports: Arc<Ports>) -> Arc<Self> {
+    pub(super) fn new(
+        peer: String,
+        side: Side,
+        on_fault: OnFault,
+        ports: Arc<Ports>,
+        span: Span,
+    ) -> Arc<Self> {
         Arc::new(Shared {
             peer,
             signals: Arc::default(),
             ports,
+            span,
             side,
             on_fault,
             channels: Mutex::default(),
@@ -210,6 +219,7 @@ impl Shared {
         self.depart(&registry, attached.channel, to);
         drop(registry);
         let name = attached.port.name();
+        trace::store_lost(&self.span, name, fault);
         attached
             .port
             .report(&format!("the link of store {name:?} to {} is cut: {fault}", self.peer));
@@ -231,6 +241,7 @@ impl Shared {
         let left = channels.remove(channel);
         drop(channels);
         if let Some(Channel::Attached(attached)) = left {
+            trace::store_left(&self.span, attached.port.name());
             attached.port.down(attached.link);
         }
         match (then, registry.ports.get(&channel)) {
@@ -307,6 +318,7 @@ impl Shared {
         Message::Refused(refusal).write(&mut channels.control, channel);
         drop(channels);
         self.say();
+        trace::store_refused(&self.span, store);
         self.ports.report(&format!("{} is refused: {text}", self.peer));
         Ok(())
     }
@@ -375,7 +387,8 @@ impl Shared {
     }
 
     fn attached(&self, _registry: &Registry, port: &Arc<dyn Port>) -> Arc<Attached> {
-        let attached = Attached::new(port, self.on_fault, &self.signals);
+        let meter = Meter::new(self.peer.clone(), self.side, self.span.clone());
+        let attached = Attached::new(port, self.on_fault, &self.signals, meter);
         self.frame_bytes_max.fetch_max(attached.frame_bytes_max, Ordering::Relaxed);
         port.up(attached.link, self.side, attached.clone());
         self.channels.lock().insert(attached.channel, Channel::Attached(attached.clone()));
@@ -402,6 +415,7 @@ impl Shared {
         drop(channels);
         self.say();
         if let Some(Channel::Attached(attached)) = left {
+            trace::store_left(&self.span, attached.port.name());
             attached.port.down(attached.link);
         }
     }

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tracing::Span;
 
 use super::attached::OnFault;
 use super::backoff::Backoff;
@@ -16,7 +17,7 @@ use super::channels::Shared;
 use super::connection::{self, Ending, Stop, stopped};
 use super::hello::{self, HelloError, Identity};
 use super::socket::Socket;
-use super::{Address, LinkError, LinkStats, Port, Ports, Side};
+use super::{Address, LinkError, LinkStats, Port, Ports, Side, trace};
 use crate::auth::Credentials;
 
 /// A connection that a fault ended within this did not get anywhere: the waits go on growing.
@@ -91,6 +92,7 @@ impl Dialer {
             port,
             stats: stats.clone(),
             reported: None,
+            span: Span::none(),
             stop: stopping,
         };
         let task = Mutex::new(Some(tokio::spawn(dialing.go_on())));
@@ -135,6 +137,8 @@ struct Dialing {
     backoff: Backoff,
     /// What was last said, so that it is said once.
     reported: Option<String>,
+    /// Of this try, and of the connection that comes of it.
+    span: Span,
     stop: Stop,
 }
 
@@ -154,6 +158,7 @@ impl Dialing {
                 },
                 Err(error) => self.failed(&error),
             };
+            trace::backing_off(&self.span, wait);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = stopped(&mut stop) => return,
@@ -163,8 +168,12 @@ impl Dialing {
 
     /// One try.
     async fn connect(&mut self) -> Result<Socket, HelloError> {
+        self.span = trace::to_server(self.port.name(), &self.address);
+        trace::dialing(&self.span);
         let mut socket = self.open().await?;
+        trace::connected(&self.span);
         hello::greet(&mut socket, &mut self.identity, self.options.hello_within).await?;
+        trace::logged_in(&self.span);
         Ok(socket)
     }
 
@@ -200,14 +209,14 @@ impl Dialing {
     /// Logged in: runs the connection to its end. Says how long to wait then; `None`: it was
     /// closed from here.
     async fn run(&mut self, socket: Socket) -> Option<Duration> {
-        if self.reported.take().is_some() {
-            tracing::info!(store = self.port.name(), server = %self.address, "connected again");
-        }
+        self.reported = None;
         let peer = format!("the server {}", self.address);
-        let shared = Shared::new(peer, Side::Upstream, OnFault::End, self.ports.clone());
+        let (ports, span) = (self.ports.clone(), self.span.clone());
+        let shared = Shared::new(peer, Side::Upstream, OnFault::End, ports, span);
         let began = Instant::now();
         let stall_after = self.options.stall_after;
         let ending = connection::run(socket, shared, stall_after, self.stop.clone()).await;
+        trace::lost(&self.span, &ending);
         if matches!(ending, Ending::ClosedHere) {
             return None;
         }
@@ -231,7 +240,8 @@ impl Dialing {
         };
         let text =
             format!("store {name:?} failed to connect to its server {}: {error}", self.address);
-        self.say(text, wait);
+        let again = self.say(text, wait);
+        trace::not_let_in(&self.span, error, again);
         wait
     }
 
@@ -239,12 +249,14 @@ impl Dialing {
         self.backoff.next(getrandom::u64().unwrap_or(u64::MAX))
     }
 
-    /// Reports what was not the last thing said already.
-    fn say(&mut self, text: String, wait: Duration) {
-        if self.reported.as_ref() != Some(&text) {
+    /// Reports what was not the last thing said already; says whether it was.
+    fn say(&mut self, text: String, wait: Duration) -> bool {
+        let again = self.reported.as_ref() == Some(&text);
+        if !again {
             let wait_ms = wait.as_millis();
             self.port.report(&format!("{text}; trying again in {wait_ms} ms"));
             self.reported = Some(text);
         }
+        again
     }
 }

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tracing::Span;
 use zeroize::Zeroizing;
 
 use super::attached::OnFault;
@@ -20,7 +21,7 @@ use super::channels::Shared;
 use super::complaints::Complaints;
 use super::connection::{self, Ending, Stop, stopped};
 use super::hello::{self, Door, HelloError};
-use super::{Address, LinkError, LinkStats, Ports, Side};
+use super::{Address, LinkError, LinkStats, Ports, Side, trace};
 use crate::auth::{Gate, LockOutPolicy, LockedOut, PeerAddress, ServerSecret};
 
 /// How often a server looks whether its socket file is still there.
@@ -99,6 +100,8 @@ struct Inner {
     stats: Arc<LinkStats>,
     half_open: Mutex<BTreeMap<PeerAddress, usize>>,
     complaints: Complaints,
+    /// Lock-outs are told however many complain.
+    lock_outs: Complaints,
 }
 
 impl Listener {
@@ -119,7 +122,9 @@ impl Listener {
         let actual = bound
             .address()
             .map_err(|source| LinkError::Bind { address: address.clone(), source })?;
+        trace::server_started(&actual, options.logins.len());
         if !address.is_local() {
+            trace::server_in_plaintext(&actual);
             ports.report(&format!(
                 "listening on {actual} in plaintext: anyone on the way can read what is sent; \
                  keep it behind a firewall or a VPN"
@@ -133,6 +138,7 @@ impl Listener {
             stats: Arc::default(),
             half_open: Mutex::default(),
             complaints: Complaints::default(),
+            lock_outs: Complaints::default(),
         });
         let (stop, stopping) = watch::channel(false);
         let task = tokio::spawn(serve(inner.clone(), actual.clone(), bound, stopping));
@@ -205,15 +211,18 @@ async fn serve(inner: Arc<Inner>, address: Address, bound: Bound, mut stop: Stop
                 reported = false;
                 let why = accept_all(&inner, &listening, &mut connections, &mut stop).await;
                 let Some(why) = why else { break };
+                trace::server_fell_over(&address, &why);
                 inner.ports.report(&format!("the server on {address} fell over: {why}"));
             }
             None => match Bound::bind(&address, inner.options.unix_mode).await {
                 Ok(again) => {
+                    trace::server_came_back(&address);
                     bound = Some(again);
                     continue;
                 }
                 Err(error) if !reported => {
                     reported = true;
+                    trace::server_is_down(&address, &error);
                     inner.ports.report(&format!("{error}; trying again"));
                 }
                 Err(_) => {}
@@ -226,6 +235,7 @@ async fn serve(inner: Arc<Inner>, address: Address, bound: Bound, mut stop: Stop
         }
     }
     drop(bound);
+    trace::server_closed(&address);
     while connections.join_next().await.is_some() {}
 }
 
@@ -259,6 +269,7 @@ async fn accept_all(
             Err(error) if is_exhaustion(&error) => {
                 if !exhausted {
                     exhausted = true;
+                    trace::server_exhausted(&error);
                     inner.ports.report(&format!("failed to accept a connection: {error}"));
                 }
                 tokio::select! {
@@ -313,6 +324,7 @@ impl Inner {
 
     async fn attend(self: Arc<Self>, accepted: Accepted, place: HalfOpen, mut stop: Stop) {
         let Accepted { mut socket, address, mut name } = accepted;
+        let span = trace::to_client(&name, address);
         let door = Door {
             gate: self.gate.as_ref(),
             address,
@@ -326,39 +338,54 @@ impl Inner {
         drop(place);
         match guest {
             Ok(guest) => {
+                trace::let_in(&span, guest.login.as_deref());
                 if let Some(login) = guest.login {
                     name = format!("{name} (login {login})");
                 }
             }
             Err(HelloError::Wordless) => return,
             Err(error) => {
-                self.complain(format!("{name} was not let in: {error}"));
+                self.tell_lock_out(&span, &error);
+                let text = format!("{name} was not let in: {error}");
+                self.complain(text, || trace::refused(&span, &error));
                 return;
             }
         }
-        tracing::debug!(name, "a client logged in");
-        let shared = Shared::new(name, Side::Downstream, OnFault::End, self.ports.clone());
+        let (ports, logged) = (self.ports.clone(), span.clone());
+        let shared = Shared::new(name, Side::Downstream, OnFault::End, ports, logged);
         let (idle_after, stall_after) = (self.options.hello_within, self.options.stall_after);
         let ending = tokio::select! {
             ending = connection::run(socket, shared.clone(), stall_after, stop) => ending,
             () = shared.idle(idle_after) => Ending::Idle(idle_after),
         };
         match ending {
-            Ending::Closed | Ending::ClosedHere => tracing::debug!(shared.peer, "{ending}"),
-            _ => self.complain(format!("the link to {} is cut: {ending}", shared.peer)),
+            Ending::Closed | Ending::ClosedHere => trace::left(&span, &ending),
+            _ => {
+                let text = format!("the link to {} is cut: {ending}", shared.peer);
+                self.complain(text, || trace::cut(&span, &ending));
+            }
         }
     }
 
-    /// Reports what a client did.
-    fn complain(&self, text: String) {
+    /// Reports what a client did, and logs it, unless too much of that kind was said.
+    fn complain(&self, text: String, log: impl FnOnce()) {
         if let Some(text) = self.complaints.weigh(text, self.started.elapsed()) {
+            log();
             self.ports.report(&text);
+        }
+    }
+
+    fn tell_lock_out(&self, span: &Span, error: &HelloError) {
+        let Some(locked_out) = trace::lock_out(error) else { return };
+        if self.lock_outs.weigh(String::new(), self.started.elapsed()).is_some() {
+            trace::locked_out(span, locked_out);
         }
     }
 }
 
 /// Says why, as far as that goes without a wait.
 fn turn_away(accepted: Accepted) {
+    trace::turned_away(&trace::to_client(&accepted.name, accepted.address));
     tokio::spawn(async move {
         let mut socket = accepted.socket;
         let words = hello::busy("too many connections at once; try again later");

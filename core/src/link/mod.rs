@@ -17,6 +17,7 @@
 //! | `connection`, `channels`, `attached` | one connection that is logged in, and the stores it carries |
 //! | `bind`, `socket` | listening sockets, and connected ones |
 //! | `backoff`, `complaints` | how long to wait, and how much to say |
+//! | [`Meter`], `trace` | one store's part of a connection, as it is watched; what is logged |
 //! | [`LinkStats`] | bytes and system calls, counted at the socket |
 
 mod address;
@@ -32,9 +33,11 @@ mod hello;
 mod hub;
 pub mod ipc;
 mod listen;
+mod meter;
 mod port;
 mod socket;
 mod stats;
+mod trace;
 
 #[cfg(test)]
 mod tests;
@@ -47,5 +50,6 @@ pub use error::LinkError;
 pub use hello::HelloError;
 pub use hub::Ports;
 pub use listen::{Listener, ServerOptions};
+pub use meter::{Meter, Traffic};
 pub use port::{Handle, Port, Side};
 pub use stats::{LinkCounts, LinkStats};

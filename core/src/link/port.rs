@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Meter;
 use crate::replication::{LinkFault, LinkId};
 use crate::wire::Frame;
 
@@ -21,6 +22,9 @@ pub trait Handle: Send + Sync {
 
     /// End the connection, for this reason.
     fn cut(&self, why: LinkFault);
+
+    /// Who is at the other end, and what was carried.
+    fn meter(&self) -> &Meter;
 }
 
 /// A store, as the connections of its process see it. A connection may carry several stores; each

@@ -16,6 +16,7 @@ mod keeping;
 mod log;
 mod machine;
 mod mutant;
+mod note;
 mod observer;
 mod origin;
 mod output;
@@ -35,6 +36,7 @@ pub use log::Log;
 pub use machine::{Fault, Frozen, Machine};
 #[cfg(feature = "mutants")]
 pub use mutant::{Mutant, UnknownMutant};
+pub use note::{Note, Resume};
 pub use observer::Observer;
 pub use origin::{Origin, Resolution};
 pub use output::{Image, LinkFault, LinkId, Output, Report};

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::replica::Job;
 use super::sessions::Sessions;
-use super::{Lineage, Machine, NodeId, Resolution, Version};
+use super::{Lineage, Machine, NodeId, Note, Resolution, Version};
 use crate::wire::{Refusal, WireError};
 
 /// A link of this process, numbered by the driver.
@@ -41,6 +41,8 @@ pub enum Output<M: Machine> {
     Connected(bool),
     /// Something for the operator.
     Report(Report),
+    /// Something for a log.
+    Note(Note),
 }
 
 /// What an operator should hear of.

@@ -31,6 +31,8 @@ pub(super) struct Upstream {
     pub(super) resumes: bool,
     /// What the peer last said of itself; `None` until it has answered `Attach`.
     pub(super) status: Option<Status>,
+    /// How it goes on since the attach was noted.
+    pub(super) noted: bool,
     /// Reached once, this node is in sync.
     pub(super) target: Option<Version>,
     pub(super) incoming: Option<Incoming>,
@@ -52,6 +54,7 @@ impl Upstream {
             link,
             resumes,
             status: None,
+            noted: false,
             target: None,
             incoming: None,
             decoding: false,

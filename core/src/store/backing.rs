@@ -4,9 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::Result;
 use super::reduced::{Action, Reduced, State};
 use super::shared::Shared;
+use super::{Result, trace};
 use crate::backup::{About, Backup, Beginning, Desk, Held, Inbox, Keeper, Source};
 use crate::link::Port;
 use crate::replication::{Config, Epoch, Frozen, Machine, NodeId, Replica};
@@ -62,6 +62,7 @@ impl Backing {
     /// Starts to write what the store does.
     pub(super) fn keep<S: State, A: Action>(self, shared: &Arc<Shared<S, A>>) -> Result<()> {
         if self.torn > 0 {
+            trace::journal_torn(shared.name(), self.torn);
             Source::report(
                 &**shared,
                 &format!(
@@ -91,6 +92,7 @@ impl<S: State, A: Action> Source for Shared<S, A> {
     }
 
     fn stalled(&self, stalled: bool) {
+        trace::backup_stalled(self.name(), stalled);
         self.with(|inner, now| inner.replica.set_stalled(stalled, now));
     }
 

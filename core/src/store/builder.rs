@@ -9,7 +9,7 @@ use super::handle::Store;
 use super::reduced::{Action, Reduced, Reducer, State, Verdict};
 use super::shared::{OnError, Shared};
 use super::upkeep::{Home, Upkeep};
-use super::{Client, Error, Result};
+use super::{Client, Error, Result, trace};
 use crate::backup::Backup;
 use crate::link::Port;
 use crate::replication::{Config, Epoch, Frozen, Machine, Mode, NodeId, Observer, Replica, Resync};
@@ -244,6 +244,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         if let Some(backing) = backing {
             backing.keep(&shared)?;
         }
+        trace::opened(shared.name(), shared.version(), !follows);
         tokio::spawn(Shared::pulse(Arc::downgrade(&shared), heartbeat / 8));
         tokio::spawn(Shared::notify(Arc::downgrade(&shared)));
         let upkeep = Arc::new(Upkeep::new(home));

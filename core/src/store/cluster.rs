@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use super::builder::StoreBuilder;
 use super::reduced::{Action, State, Verdict};
 use super::upkeep::Home;
-use super::{Error, Result};
+use super::{Error, Result, trace};
 use crate::link::ipc::{self, IpcLink};
 use crate::link::{LinkError, Ports};
 
@@ -139,6 +139,7 @@ impl Cluster {
         workers.forked = workers.forked.max(number);
         workers.running.insert(number, Worker { pid, link });
         drop(workers);
+        trace::worker_started(number, pid);
         tokio::spawn(reap(Arc::clone(&self.inner), number, pid, child));
         Ok(())
     }
@@ -216,6 +217,7 @@ impl Cluster {
 async fn reap(inner: Arc<Inner>, number: usize, pid: u32, mut child: Child) {
     let status = child.wait().await.ok();
     inner.workers.lock().running.remove(&number);
+    trace::worker_ended(number, pid, status);
     inner.exits.send_modify(|exits| exits.push(WorkerExit { number, pid, status }));
 }
 

@@ -15,6 +15,7 @@
 //! - `reduced`: state and reducer as the machine that is replicated
 //! - `shared`: the replica behind its lock, and what its outputs ask for
 //! - `cluster`: the process and those that it forks
+//! - `trace`: what is logged of a store
 //! - `roles`, `error`
 
 mod backing;
@@ -33,6 +34,7 @@ mod select;
 mod servers;
 mod shared;
 mod subscribers;
+mod trace;
 mod upkeep;
 mod watch;
 

@@ -6,17 +6,19 @@
 //! version) is published beside the lock.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
+use tracing::Span;
 
 use super::dispatching::Waiter;
 use super::reading::{self, Reading};
 use super::reduced::{Action, Cell, Reduced, State};
 use super::subscribers::Subscribers;
+use super::trace;
 use crate::backup::{BackupError, Inbox};
 use crate::link::{Handle, Port, Side};
 use crate::replication::{
@@ -56,6 +58,7 @@ pub(super) struct Shared<S: State, A: Action> {
     cut_ns: AtomicU64,
     digest_ns: AtomicU64,
     closed: watch::Sender<bool>,
+    closing: AtomicBool,
     /// Where the records for its backup go.
     inbox: Option<Arc<Inbox>>,
     me: Weak<Shared<S, A>>,
@@ -86,6 +89,7 @@ impl<S: State, A: Action> Shared<S, A> {
             cut_ns: AtomicU64::new(u64::MAX),
             digest_ns: AtomicU64::new(u64::MAX),
             closed: watch::Sender::new(false),
+            closing: AtomicBool::new(false),
             inbox,
             me: me.clone(),
         })
@@ -172,10 +176,32 @@ impl<S: State, A: Action> Shared<S, A> {
                     handle.cut(fault);
                 }
             }
-            Output::Report(report) => self.report(&report.to_string()),
-            Output::Connected(_) => self.room.notify_waiters(),
+            Output::Report(report) => {
+                trace::report(&self.span(None).1, &self.name, &report);
+                self.report(&report.to_string());
+            }
+            Output::Note(note) => {
+                let (side, span) = self.span(note.link());
+                trace::note(&span, &self.name, side, &note);
+            }
+            Output::Connected(connected) => {
+                let (closing, version) = (self.closing.load(Ordering::Relaxed), self.version());
+                trace::in_sync(&self.span(None).1, &self.name, connected, version, closing);
+                self.room.notify_waiters();
+            }
             Output::Run(_) | Output::Resolved { .. } => {}
         }
+    }
+
+    /// The span of a link, or of that to the upstream, and the side of it.
+    fn span(&self, link: Option<LinkId>) -> (Side, Span) {
+        let handles = self.handles.lock();
+        let handle = match link {
+            Some(link) => handles.get(&link),
+            None => handles.values().find(|handle| handle.meter().side() == Side::Upstream),
+        };
+        let meter = handle.map(|handle| handle.meter());
+        meter.map_or((Side::Upstream, Span::none()), |meter| (meter.side(), meter.span().clone()))
     }
 
     fn run(&self, job: Job<impl Frozen + Send + 'static>) {
@@ -249,6 +275,7 @@ impl<S: State, A: Action> Shared<S, A> {
     }
 
     pub(super) fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
         self.with(|inner, now| inner.replica.close(now));
         self.closed.send_replace(true);
         self.subscribers.wake();
@@ -319,8 +346,8 @@ impl<S: State, A: Action> Port for Shared<S, A> {
     }
 
     fn down(&self, link: LinkId) {
-        self.handles.lock().remove(&link);
         self.with(|inner, now| inner.replica.link_down(link, now));
+        self.handles.lock().remove(&link);
     }
 
     fn report(&self, text: &str) {

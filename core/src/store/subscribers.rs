@@ -11,9 +11,9 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::reading;
 use super::reduced::{Action, State};
 use super::shared::Shared;
+use super::{reading, trace};
 use crate::link::Port;
 use crate::replication::{Change, Version};
 
@@ -134,6 +134,7 @@ impl<S: State, A: Action> Shared<S, A> {
     fn tell(&self, number: u64, change: &Change<Arc<A>>, bytes: usize) {
         for callback in self.subscribers.concerned(number) {
             if catch_unwind(AssertUnwindSafe(|| callback(change, bytes))).is_err() {
+                trace::subscriber_panicked(self.name());
                 self.report(&format!("a subscriber of store `{}` panicked", self.name()));
             }
         }

@@ -29,7 +29,7 @@ use super::attached::OnFault;
 use super::channels::Shared;
 use super::connection::{self, Ending};
 use super::socket::Socket;
-use super::{LinkError, LinkStats, Ports, Side};
+use super::{LinkError, LinkStats, Ports, Side, trace};
 
 /// The environment of a worker: the number of its inherited descriptor, ...
 const FD_VARIABLE: &str = "SAMESTATE_IPC_FD";
@@ -91,12 +91,17 @@ impl IpcLink {
         let (stop, stopping) = watch::channel(false);
         let (ended_sender, ended) = watch::channel(false);
         let socket = Socket::unix(stream, stats.clone());
-        let shared = Shared::new(peer, side, OnFault::GoOn, ports);
+        let span = trace::to_relative(side, &peer);
+        trace::connected(&span);
+        let shared = Shared::new(peer, side, OnFault::GoOn, ports, span);
         let task = tokio::spawn(async move {
             let ending = connection::run(socket, shared.clone(), STALL_AFTER, stopping).await;
             match ending {
-                Ending::Closed | Ending::ClosedHere => tracing::debug!(shared.peer, "{ending}"),
-                _ => shared.ports.report(&format!("the link to {} is cut: {ending}", shared.peer)),
+                Ending::Closed | Ending::ClosedHere => trace::left(&shared.span, &ending),
+                _ => {
+                    trace::lost(&shared.span, &ending);
+                    shared.ports.report(&format!("the link to {} is cut: {ending}", shared.peer));
+                }
             }
             ended_sender.send_replace(true);
         });

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use super::Replica;
 use crate::replication::mutant::mutant;
 use crate::replication::upstream::{Forward, Incoming, Upstream};
-use crate::replication::{Lineage, LinkFault, LinkId, Machine, NodeId, Report, Version};
+use crate::replication::{
+    Lineage, LinkFault, LinkId, Machine, NodeId, Note, Report, Resume, Version,
+};
 use crate::wire::{
     Attach, Entries, FLAG_DIGEST, Frame, LinkMode, Message, PROTOCOL_VERSION, SnapshotHead, Status,
 };
@@ -175,6 +177,15 @@ impl<M: Machine> Replica<M> {
         Ok(())
     }
 
+    /// Notes how this node goes on after an attach, once it is known.
+    fn note_attached(&mut self, resume: Resume, version: Version, bytes: Option<u64>) {
+        let Some(upstream) = &mut self.upstream else { return };
+        if !std::mem::replace(&mut upstream.noted, true) {
+            let link = upstream.link;
+            self.note(Note::Attached { link, resume, version, bytes });
+        }
+    }
+
     /// Says once that a relay in mode action cannot pass on the actions that it does not get.
     pub(super) fn note_fed_by_snapshots(&mut self) {
         let status = self.upstream.as_ref().and_then(|upstream| upstream.status.as_ref());
@@ -194,6 +205,7 @@ impl<M: Machine> Replica<M> {
             incoming.head.lineage = lineage;
             return Ok(());
         }
+        self.note_attached(Resume::Entries, self.version, None);
         if self.healing || lineage == self.lineage {
             return Ok(());
         }
@@ -230,6 +242,7 @@ impl<M: Machine> Replica<M> {
         if !head.lineage.contains(head.version) {
             return Err(LinkFault::Lineage(head.version));
         }
+        self.note_attached(Resume::Snapshot, head.version, Some(head.len));
         let Some(upstream) = &mut self.upstream else { return Ok(Received::Done) };
         upstream.incoming = Some(Incoming { head, bytes: Vec::new() });
         self.on_snapshot_chunk(&Bytes::new())

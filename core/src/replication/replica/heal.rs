@@ -9,7 +9,7 @@ use crate::replication::downstream::{Downstream, Feed, Snapshot};
 use crate::replication::mutant::mutant;
 use crate::replication::verify::Finding;
 use crate::replication::{
-    Change, Frozen, Jump, Lineage, LinkFault, LinkId, Machine, Output, Report, Version,
+    Change, Frozen, Jump, Lineage, LinkFault, LinkId, Machine, Note, Output, Report, Version,
 };
 use crate::wire::{LinkMode, Message, SnapshotHead};
 
@@ -242,6 +242,7 @@ impl<M: Machine> Replica<M> {
             return;
         }
         self.healing = true;
+        self.note(Note::Healing(self.version));
         self.current = None;
         let attached = self.upstream.as_ref().is_some_and(|upstream| upstream.status.is_some());
         if attached {
@@ -318,6 +319,9 @@ impl<M: Machine> Replica<M> {
         self.resync = None;
         self.counters.snapshots_installed += 1;
         self.counters.healed += u64::from(self.healing);
+        if self.healing {
+            self.note(Note::Healed { version: to, bytes: head.len });
+        }
         self.count_lives(&before);
         self.verify.replaced(lost || self.rebasing);
         self.healing = false;
@@ -326,6 +330,9 @@ impl<M: Machine> Replica<M> {
             (false, true) => Jump::HistoryLost,
             (false, false) => Jump::Jumped,
         };
+        if why == Jump::Rebased {
+            self.note(Note::Rebased { from, to });
+        }
         if why == Jump::HistoryLost {
             self.report(Report::HistoryLost { from, to });
         }

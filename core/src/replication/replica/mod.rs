@@ -34,7 +34,7 @@ use super::upstream::Upstream;
 use super::verify::Verify;
 use super::{
     Change, Changes, Config, Counters, Epoch, Image, Lineage, LinkId, Log, Machine, Mode, NodeId,
-    Observer, Output, Report, Version,
+    Note, Observer, Output, Report, Version,
 };
 use crate::wire::{Entry, LinkMode, Message, Status, channel_of};
 
@@ -382,6 +382,10 @@ impl<M: Machine> Replica<M> {
 
     fn report(&mut self, report: Report) {
         self.outputs.push(Output::Report(report));
+    }
+
+    fn note(&mut self, note: Note) {
+        self.outputs.push(Output::Note(note));
     }
 
     fn in_sync(&self) -> bool {

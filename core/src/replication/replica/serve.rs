@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::{Place, Replica};
 use crate::replication::downstream::{Downstream, Feed, Snapshot};
 use crate::replication::mutant::mutant;
-use crate::replication::{LinkFault, LinkId, Machine, Output, Report, Version};
+use crate::replication::{
+    Counters, LinkFault, LinkId, Machine, Note, Output, Report, Resume, Version,
+};
 use crate::wire::{
     Attach, LinkMode, Message, PROTOCOL_VERSION, Refusal, RefusalKind, begin_frame, finish_frame,
 };
@@ -156,6 +158,9 @@ impl<M: Machine> Replica<M> {
             None => downstream.feed = Feed::Wanting { min: 0 },
         }
         super::wake(&mut self.outputs, link, downstream, self.now);
+        let resume = if goes_on.is_some() { Resume::Entries } else { Resume::Snapshot };
+        let version = goes_on.unwrap_or(self.version);
+        self.note(Note::Attached { link, resume, version, bytes: None });
     }
 
     /// Decides for all that attached before this node had a lineage.
@@ -213,6 +218,7 @@ impl<M: Machine> Replica<M> {
         let Some(mut downstream) = self.downstreams.remove(&link) else { return };
         let start = out.len();
         let was_full = downstream.control.len() >= super::pulse::CONTROL_BYTES_MAX;
+        let Counters { snapshots_forced, entries_skipped, .. } = self.counters;
         out.append(&mut downstream.control);
         let controls = out.len();
         while out.len() - start < budget && self.feed(&mut downstream, out, budget) {}
@@ -226,6 +232,10 @@ impl<M: Machine> Replica<M> {
             self.sleepers = true;
         }
         self.downstreams.insert(link, downstream);
+        if self.counters.snapshots_forced > snapshots_forced {
+            let skipped = self.counters.entries_skipped - entries_skipped;
+            self.note(Note::FellOff { link, skipped });
+        }
         if was_full {
             self.grant(link);
         }

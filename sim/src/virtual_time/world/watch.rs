@@ -129,6 +129,7 @@ impl World {
                 self.say(seat, || Moment::new(What::InSync(connected), word));
             }
             Output::Report(report) => self.reported(seat, &report),
+            Output::Note(_) => {}
         }
     }
 

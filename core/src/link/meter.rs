@@ -1,0 +1,118 @@
+//! One store's part of a connection, as it is watched: who is at the other end, and what it carried.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tracing::Span;
+
+use super::Side;
+use crate::wire::FRAME_HEADER_BYTES;
+
+/// What is known of one store's part of a connection. Counted in frames of that store; what the
+/// connection says for itself (login, encryption) is in [`super::LinkStats`].
+#[derive(Debug)]
+pub struct Meter {
+    peer: String,
+    side: Side,
+    span: Span,
+    frames_sent: AtomicU64,
+    frames_received: AtomicU64,
+    bytes_sent: AtomicU64,
+    bytes_received: AtomicU64,
+}
+
+/// What went over a link, both ways.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Traffic {
+    /// Frames sent.
+    pub frames_sent: u64,
+    /// Frames received.
+    pub frames_received: u64,
+    /// Bytes of the frames sent, headers included.
+    pub bytes_sent: u64,
+    /// Bytes of the frames received, headers included.
+    pub bytes_received: u64,
+}
+
+impl Meter {
+    /// Nothing was carried yet. `peer`: who is at the other end, for the operator; events of this
+    /// link lie in `span`.
+    pub fn new(peer: String, side: Side, span: Span) -> Self {
+        let [frames_sent, frames_received, bytes_sent, bytes_received] =
+            [const { AtomicU64::new(0) }; 4];
+        Meter { peer, side, span, frames_sent, frames_received, bytes_sent, bytes_received }
+    }
+
+    /// Who is at the other end, for the operator.
+    pub fn peer(&self) -> &str {
+        &self.peer
+    }
+
+    /// On which side of the link this process is.
+    pub fn side(&self) -> Side {
+        self.side
+    }
+
+    /// The span of the connection.
+    pub fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// What was carried so far.
+    pub fn traffic(&self) -> Traffic {
+        Traffic {
+            frames_sent: self.frames_sent.load(Ordering::Relaxed),
+            frames_received: self.frames_received.load(Ordering::Relaxed),
+            bytes_sent: self.bytes_sent.load(Ordering::Relaxed),
+            bytes_received: self.bytes_received.load(Ordering::Relaxed),
+        }
+    }
+
+    /// A frame came, with a body of this length.
+    pub(super) fn received(&self, body_bytes: usize) {
+        self.frames_received.fetch_add(1, Ordering::Relaxed);
+        self.bytes_received.fetch_add((FRAME_HEADER_BYTES + body_bytes) as u64, Ordering::Relaxed);
+    }
+
+    /// These whole frames are to be sent.
+    pub(super) fn sent(&self, frames: &[u8]) {
+        let (mut count, mut rest) = (0, frames);
+        while let Some((len, _)) = rest.split_first_chunk() {
+            let frame = FRAME_HEADER_BYTES + u32::from_le_bytes(*len) as usize;
+            rest = rest.get(frame..).unwrap_or_default();
+            count += 1;
+        }
+        self.frames_sent.fetch_add(count, Ordering::Relaxed);
+        self.bytes_sent.fetch_add(frames.len() as u64, Ordering::Relaxed);
+    }
+}
+
+impl std::ops::AddAssign for Traffic {
+    fn add_assign(&mut self, other: Traffic) {
+        self.frames_sent += other.frames_sent;
+        self.frames_received += other.frames_received;
+        self.bytes_sent += other.bytes_sent;
+        self.bytes_received += other.bytes_received;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{begin_frame, finish_frame};
+
+    #[test]
+    fn frames_are_counted_one_by_one_however_many_are_written_at_once() {
+        let mut out = Vec::new();
+        for body in [&b"one"[..], b"", b"three"] {
+            let start = begin_frame(&mut out, 7, 1);
+            out.extend_from_slice(body);
+            finish_frame(&mut out, start);
+        }
+        let meter = Meter::new("a peer".into(), Side::Downstream, Span::none());
+        meter.sent(&out);
+        meter.received(10);
+        let counted = meter.traffic();
+        assert_eq!((counted.frames_sent, counted.bytes_sent), (3, 3 * 16 + 8));
+        assert_eq!((counted.frames_received, counted.bytes_received), (1, 26));
+    }
+}

@@ -1,0 +1,117 @@
+//! What is logged of a store; `docs/observability.md` lists it. Events lie in the span of the link
+//! that they are about, where there is one. Levels and what fields may hold: as in `link::trace`.
+
+use std::process::ExitStatus;
+
+use tracing::{Span, debug, error, info, warn};
+
+use crate::link::Side;
+use crate::replication::{Note, Report, Resume, Version};
+
+const STORE: &str = "samestate::store";
+const BACKUP: &str = "samestate::backup";
+const CLUSTER: &str = "samestate::cluster";
+
+/// `connected` changed. `closed`: since the store was closed here.
+pub(super) fn in_sync(span: &Span, store: &str, in_sync: bool, version: Version, closed: bool) {
+    match (in_sync, closed) {
+        (true, _) => info!(target: STORE, parent: span, store, %version, "in sync"),
+        (false, false) => warn!(target: STORE, parent: span, store, %version, "out of sync"),
+        (false, true) => debug!(target: STORE, parent: span, store, %version, "closed"),
+    }
+}
+
+/// Something happened to a copy or its links. `side`: of the link that it is about.
+pub(super) fn note(span: &Span, store: &str, side: Side, note: &Note) {
+    match *note {
+        Note::Attached { resume, version, bytes, .. } => {
+            let resume = match resume {
+                Resume::Entries => "entries",
+                Resume::Snapshot => "snapshot",
+            };
+            match side {
+                Side::Upstream => {
+                    info!(target: STORE, parent: span, store, resume, %version, bytes, "attached");
+                }
+                Side::Downstream => {
+                    debug!(target: STORE, parent: span, store, resume, %version, "attached");
+                }
+            }
+        }
+        Note::FellOff { skipped, .. } => {
+            debug!(target: STORE, parent: span, store, skipped, "fell off the log");
+        }
+        Note::Healing(version) => {
+            info!(target: STORE, parent: span, store, %version, "healing");
+        }
+        Note::Healed { version, bytes } => {
+            info!(target: STORE, parent: span, store, %version, bytes, "healed");
+        }
+        Note::Rebased { from, to } => {
+            info!(target: STORE, parent: span, store, %from, version = %to, "rebased");
+        }
+    }
+}
+
+/// Something grave. A reducer's and a serialiser's own words go to `on_error` alone: they may quote
+/// an action or a state.
+pub(super) fn report(span: &Span, store: &str, report: &Report) {
+    match report {
+        Report::Diverged(version) => {
+            warn!(target: STORE, parent: span, store, %version, "diverged");
+        }
+        Report::NonDeterministic(version) => {
+            error!(target: STORE, parent: span, store, %version, "not deterministic");
+        }
+        Report::FailedHere { seq, .. } => {
+            warn!(target: STORE, parent: span, store, seq, "action failed here only");
+        }
+        Report::Poisoned(_) => error!(target: STORE, parent: span, store, "poisoned"),
+        Report::HistoryLost { from, to } => {
+            warn!(target: STORE, parent: span, store, %from, version = %to, "rolled back");
+        }
+        Report::FedBySnapshots => {
+            warn!(target: STORE, parent: span, store, "fed by snapshots");
+        }
+        Report::Refuses(refusal) => {
+            warn!(target: STORE, parent: span, store, reason = refusal.text, "store refused");
+        }
+        Report::Unencodable { version, .. } => {
+            error!(target: STORE, parent: span, store, %version, "cannot be encoded");
+        }
+    }
+}
+
+/// A subscriber panicked.
+pub(super) fn subscriber_panicked(store: &str) {
+    error!(target: STORE, parent: None, store, "subscriber panicked");
+}
+
+/// Whether the disk takes a store's backup changed.
+pub(super) fn backup_stalled(store: &str, stalled: bool) {
+    match stalled {
+        true => warn!(target: BACKUP, parent: None, store, "stalled"),
+        false => info!(target: BACKUP, parent: None, store, "goes on"),
+    }
+}
+
+/// The last block of a journal was half written, as after a crash, and is dropped.
+pub(super) fn journal_torn(store: &str, bytes: usize) {
+    warn!(target: BACKUP, parent: None, store, bytes, "torn");
+}
+
+/// The master started a worker.
+pub(super) fn worker_started(worker: usize, pid: u32) {
+    info!(target: CLUSTER, parent: None, worker, pid, "worker started");
+}
+
+/// A worker's process has ended.
+pub(super) fn worker_ended(worker: usize, pid: u32, status: Option<ExitStatus>) {
+    let status = status.map_or_else(|| "unknown".to_owned(), |status| status.to_string());
+    info!(target: CLUSTER, parent: None, worker, pid, status, "worker ended");
+}
+
+/// The store is open.
+pub(super) fn opened(store: &str, version: Version, sequencer: bool) {
+    info!(target: STORE, parent: None, store, %version, sequencer, "opened");
+}
