@@ -47,9 +47,9 @@ pub mod wire;
 pub use backup::{Backup, BackupError};
 pub use replication::{Change, Jump, Mode, Resync, Version};
 pub use store::{
-    ChangeStream, Client, Cluster, DispatchError, Dispatching, Error, Reject, Result, Role, Select,
-    Selected, Server, Store, StoreBuilder, Subscription, Watch, WorkerExit, create_selector,
-    create_store,
+    ChangeStream, Client, Cluster, CombineReducers, DispatchError, Dispatching, Error, Next,
+    Reject, Result, Role, Select, Selected, Server, Store, StoreBuilder, Subscription, Watch,
+    WorkerExit, combine_reducers, create_selector, create_store,
 };
 pub use wire::Codec;
 

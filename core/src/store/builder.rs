@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::backing;
+use super::dispatching::Dispatching;
 use super::handle::Store;
+use super::middleware::{Chain, Middleware, Next};
 use super::reduced::{Action, Reduced, Reducer, State, Verdict};
 use super::shared::{OnError, Shared};
 use super::upkeep::{Home, Upkeep};
@@ -20,7 +22,7 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A store that is not open yet.
 #[must_use = "a store begins with `open()` or `start()`"]
-pub struct StoreBuilder<S, A> {
+pub struct StoreBuilder<S: State, A: Action> {
     home: Home,
     config: Config,
     reducer: Reducer<S, A>,
@@ -32,6 +34,7 @@ pub struct StoreBuilder<S, A> {
     on_error: OnError,
     open_timeout: Duration,
     observer: Option<Box<dyn Observer>>,
+    middleware: Vec<Middleware<S, A>>,
     action: PhantomData<fn(A)>,
 }
 
@@ -72,6 +75,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
             on_error: Arc::new(|text| eprintln!("samestate: {text}")),
             open_timeout: OPEN_TIMEOUT,
             observer: None,
+            middleware: Vec::new(),
             action: PhantomData,
         }
     }
@@ -178,6 +182,43 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         self
     }
 
+    /// Puts a middleware around every dispatch that is made with this process's handles of the
+    /// store; actions that come from other processes were seen there. Several are called in the
+    /// order in which they are declared, the first one first.
+    ///
+    /// It gets the action and the [`Next`] one, and returns the dispatch: it may pass the action
+    /// on, change it, refuse it, observe what it comes to, or dispatch others besides. It is
+    /// called inside [`Store::dispatch`] and must not wait; and inside [`Store::read`] too where
+    /// somebody dispatches there.
+    ///
+    /// ```
+    /// use samestate::{DispatchError, create_store};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let sum = create_store("sum", |sum: &mut i64, by: &i64| *sum += by)
+    ///     .middleware(|by, next| match by {
+    ///         0 => next.refuse("nothing to add"),
+    ///         _ => next.run(by),
+    ///     })
+    ///     .middleware(|by, next| next.run_then(by, move |outcome| println!("{by}: {outcome:?}")))
+    ///     .open()
+    ///     .await?;
+    /// sum.dispatch(5).await?;
+    /// let refused = sum.dispatch(0).await;
+    /// assert_eq!(refused, Err(DispatchError::Refused("nothing to add".into())));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias = "applyMiddleware")]
+    pub fn middleware(
+        mut self,
+        middleware: impl Fn(A, Next<'_, S, A>) -> Dispatching + Send + Sync + 'static,
+    ) -> Self {
+        self.middleware.push(Box::new(middleware));
+        self
+    }
+
     /// How long [`StoreBuilder::open`] waits for the store to be in sync. Default: 30 s.
     pub fn open_timeout(mut self, timeout: Duration) -> Self {
         self.open_timeout = timeout;
@@ -253,7 +294,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
             Some(client) => upkeep.start_as_client(client, port)?,
             None => upkeep.settle_in(&port)?,
         }
-        Ok(Store { shared, upkeep })
+        Ok(Store { shared, upkeep, middleware: Chain::new(self.middleware) })
     }
 }
 

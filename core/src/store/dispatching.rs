@@ -12,7 +12,7 @@ use super::error::resolved;
 use crate::DispatchError;
 use crate::replication::{Resolution, Version};
 
-type Outcome = Result<Version, DispatchError>;
+pub(super) type Outcome = Result<Version, DispatchError>;
 
 /// A dispatch under way. It is on its way whether or not this is awaited; dropping it changes
 /// nothing.

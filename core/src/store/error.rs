@@ -79,6 +79,9 @@ pub enum DispatchError {
     /// The reducer refused the action; it never applies.
     #[error("rejected: {0}")]
     Rejected(String),
+    /// A middleware of this store refused the action, and says why; it never applies.
+    #[error("refused by a middleware: {0}")]
+    Refused(String),
     /// The action may have been applied, and nobody can say.
     #[error("outcome unknown: the action may or may not have been applied")]
     OutcomeUnknown,

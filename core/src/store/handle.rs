@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::dispatching::{Batch, Dispatching, Waiter};
+use super::dispatching::{Batch, Dispatching, Outcome, Waiter};
 use super::error::resolved;
+use super::middleware::Chain;
 use super::reading;
 use super::reduced::{Action, State};
 use super::shared::Shared;
@@ -26,11 +27,17 @@ const BATCH: usize = 256;
 pub struct Store<S: State, A: Action> {
     pub(super) shared: Arc<Shared<S, A>>,
     pub(super) upkeep: Arc<Upkeep>,
+    /// `None`: there is no middleware.
+    pub(super) middleware: Option<Arc<Chain<S, A>>>,
 }
 
 impl<S: State, A: Action> Clone for Store<S, A> {
     fn clone(&self) -> Self {
-        Store { shared: Arc::clone(&self.shared), upkeep: Arc::clone(&self.upkeep) }
+        Store {
+            shared: Arc::clone(&self.shared),
+            upkeep: Arc::clone(&self.upkeep),
+            middleware: self.middleware.clone(),
+        }
     }
 }
 
@@ -39,10 +46,18 @@ impl<S: State, A: Action> Store<S, A> {
     /// outcome: the version at which it was applied, here too.
     ///
     /// Never waits: a full window resolves as [`DispatchError::Busy`]. Dropping the future
-    /// changes nothing. Inside [`Store::read`] the action is handed over when the read ends.
+    /// changes nothing. It passes the store's middleware first, if there is any. Inside [`Store::read`] the action is handed over when the read ends.
     pub fn dispatch(&self, action: A) -> Dispatching {
+        match &self.middleware {
+            None => self.hand_over(action),
+            Some(chain) => chain.dispatch(self, action),
+        }
+    }
+
+    /// Hands an action over that has passed the middleware.
+    pub(super) fn hand_over(&self, action: A) -> Dispatching {
         if reading::inside() {
-            return self.dispatch_later(action);
+            return self.hand_over_later(action);
         }
         let mut receiver = None;
         let taken = self.shared.with(|inner, now| {
@@ -60,26 +75,25 @@ impl<S: State, A: Action> Store<S, A> {
         }
     }
 
-    fn dispatch_later(&self, action: A) -> Dispatching {
+    fn hand_over_later(&self, action: A) -> Dispatching {
         let (sender, receiver) = oneshot::channel();
         let shared = Arc::clone(&self.shared);
         reading::defer(Box::new(move || {
-            let mut sender = Some(sender);
-            let taken = shared.with(|inner, now| {
-                Shared::dispatch(inner, Arc::new(action), now, || {
-                    sender.take().map_or_else(|| Waiter::One(oneshot::channel().0), Waiter::One)
-                })
-            });
-            if let Some(sender) = sender {
-                let outcome = match taken {
-                    Ok(Some(resolution)) => resolved(resolution),
-                    Ok(None) => Err(DispatchError::OutcomeUnknown),
-                    Err(refused) => Err(refused.into()),
-                };
+            if let Some((sender, outcome)) = shared.offer(Arc::new(action), sender) {
+                // Who dispatched may have dropped the future.
                 let _ = sender.send(outcome);
             }
         }));
         Dispatching::waiting(receiver)
+    }
+
+    /// Offers an action on behalf of who waits at `sender`; `Some`: its outcome is known already.
+    pub(super) fn offer(
+        &self,
+        action: Arc<A>,
+        sender: oneshot::Sender<Outcome>,
+    ) -> Option<(oneshot::Sender<Outcome>, Outcome)> {
+        self.shared.offer(action, sender)
     }
 
     /// Dispatches many actions, waiting for room as needed, and returns their outcomes in order.
@@ -91,11 +105,14 @@ impl<S: State, A: Action> Store<S, A> {
         actions: impl IntoIterator<Item = A>,
     ) -> Vec<Result<Version, DispatchError>> {
         let actions: Vec<A> = actions.into_iter().collect();
+        if let Some(chain) = &self.middleware {
+            return chain.dispatch_many(self, actions).await;
+        }
         let batch = Batch::new(actions.len());
         let mut actions = actions.into_iter().map(Arc::new).enumerate().peekable();
         let mut cut_off = false;
         while actions.peek().is_some() {
-            if !self.hand_over(&batch, &mut actions, &mut cut_off) {
+            if !self.hand_over_many(&batch, &mut actions, &mut cut_off) {
                 self.has_room().await;
             }
             tokio::task::yield_now().await;
@@ -104,7 +121,7 @@ impl<S: State, A: Action> Store<S, A> {
     }
 
     /// Hands over the next actions, under one lock. False: there was no room for the next one.
-    fn hand_over(
+    fn hand_over_many(
         &self,
         batch: &Arc<Batch>,
         actions: &mut Peekable<impl Iterator<Item = (usize, Arc<A>)>>,
@@ -145,7 +162,8 @@ impl<S: State, A: Action> Store<S, A> {
         }
     }
 
-    async fn has_room(&self) {
+    /// Waits until a dispatch would not be `Busy`.
+    pub(super) async fn has_room(&self) {
         loop {
             let notified = self.shared.room.notified();
             if self.shared.with(|inner, _| !inner.replica.connected() || inner.replica.has_room()) {

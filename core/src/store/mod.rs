@@ -12,6 +12,8 @@
 //! - `changes`, `watch`: every change as a stream; the newest version as one
 //! - `select`: a part of the state, and who is told of it
 //! - `mailbox`: from the notifier to one task that waits
+//! - `middleware`: what sees each dispatch before it is handed over
+//! - `combine`: one reducer of several
 //! - `reduced`: state and reducer as the machine that is replicated
 //! - `shared`: the replica behind its lock, and what its outputs ask for
 //! - `cluster`: the process and those that it forks
@@ -22,10 +24,12 @@ mod backing;
 mod builder;
 mod changes;
 mod cluster;
+mod combine;
 mod dispatching;
 mod error;
 mod handle;
 mod mailbox;
+mod middleware;
 mod options;
 mod reading;
 mod reduced;
@@ -41,9 +45,11 @@ mod watch;
 pub use builder::{StoreBuilder, create_store};
 pub use changes::ChangeStream;
 pub use cluster::{Cluster, WorkerExit};
+pub use combine::{CombineReducers, combine_reducers};
 pub use dispatching::Dispatching;
 pub use error::{DispatchError, Error, Result};
 pub use handle::Store;
+pub use middleware::Next;
 pub use options::{Client, Server};
 pub use reduced::{Action, Held, Reduced, Reject, State, Verdict};
 pub use roles::Role;

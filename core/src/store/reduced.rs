@@ -27,17 +27,24 @@ impl<T: Into<String>> From<T> for Reject {
 
 /// What a reducer may return: nothing, or `Result<(), Reject>`.
 pub trait Verdict {
+    /// Whether it can be a refusal at all.
+    const CAN_REJECT: bool;
+
     /// Whether the action was taken.
     fn verdict(self) -> Result<(), Reject>;
 }
 
 impl Verdict for () {
+    const CAN_REJECT: bool = false;
+
     fn verdict(self) -> Result<(), Reject> {
         Ok(())
     }
 }
 
 impl Verdict for Result<(), Reject> {
+    const CAN_REJECT: bool = true;
+
     fn verdict(self) -> Result<(), Reject> {
         self
     }

@@ -11,10 +11,12 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tracing::Span;
 
-use super::dispatching::Waiter;
+use super::DispatchError;
+use super::dispatching::{Outcome, Waiter};
+use super::error::resolved;
 use super::reading::{self, Reading};
 use super::reduced::{Action, Cell, Reduced, State};
 use super::subscribers::Subscribers;
@@ -238,6 +240,27 @@ impl<S: State, A: Action> Shared<S, A> {
                 Ok(None)
             }
         }
+    }
+
+    /// Hands an action over on behalf of who waits at `sender`; `Some`: its outcome is known
+    /// already, and nobody was told.
+    pub(super) fn offer(
+        &self,
+        action: Arc<A>,
+        sender: oneshot::Sender<Outcome>,
+    ) -> Option<(oneshot::Sender<Outcome>, Outcome)> {
+        let mut waiting = Some(sender);
+        let taken = self.with(|inner, now| {
+            Shared::dispatch(inner, action, now, || {
+                waiting.take().map_or_else(|| Waiter::One(oneshot::channel().0), Waiter::One)
+            })
+        });
+        let outcome = match taken {
+            Ok(Some(resolution)) => resolved(resolution),
+            Ok(None) => Err(DispatchError::OutcomeUnknown),
+            Err(refused) => Err(refused.into()),
+        };
+        waiting.map(|sender| (sender, outcome))
     }
 
     pub(super) fn is_connected(&self) -> bool {

@@ -55,7 +55,10 @@ impl From<&Result<Version, DispatchError>> for Outcome {
             Err(DispatchError::Busy(_)) => Outcome::Busy,
             Err(DispatchError::OutcomeUnknown) => Outcome::Unknown,
             Err(
-                DispatchError::Rejected(_) | DispatchError::Invalid(_) | DispatchError::Poisoned,
+                DispatchError::Rejected(_)
+                | DispatchError::Refused(_)
+                | DispatchError::Invalid(_)
+                | DispatchError::Poisoned,
             ) => Outcome::Rejected,
         }
     }

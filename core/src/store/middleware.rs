@@ -1,0 +1,191 @@
+//! Middleware, in Redux's sense: what sees each dispatch before it is handed over.
+//!
+//! A store's middleware is a chain, in the order in which it was declared. Each layer gets the
+//! action and what comes after it ([`Next`]); the last one hands the action over. All of it runs
+//! in the call of `dispatch`, which therefore still never waits.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::DispatchError;
+use super::dispatching::{Dispatching, Outcome};
+use super::handle::Store;
+use super::reading;
+use super::reduced::{Action, State};
+
+pub(super) type Middleware<S, A> = Box<dyn Fn(A, Next<'_, S, A>) -> Dispatching + Send + Sync>;
+
+/// The middleware of one store.
+pub(super) struct Chain<S: State, A: Action> {
+    layers: Vec<Middleware<S, A>>,
+    runtime: Handle,
+}
+
+impl<S: State, A: Action> Chain<S, A> {
+    /// `None` where there is no middleware. Needs a tokio runtime otherwise.
+    pub(super) fn new(layers: Vec<Middleware<S, A>>) -> Option<Arc<Self>> {
+        match layers.is_empty() {
+            true => None,
+            false => Some(Arc::new(Chain { layers, runtime: Handle::current() })),
+        }
+    }
+
+    pub(super) fn dispatch(&self, store: &Store<S, A>, action: A) -> Dispatching {
+        self.begin(store, None).run(action)
+    }
+
+    /// Dispatches many, waiting for room as needed: see [`Store::dispatch_many`].
+    pub(super) async fn dispatch_many(&self, store: &Store<S, A>, actions: Vec<A>) -> Vec<Outcome> {
+        let mut under_way = Vec::with_capacity(actions.len());
+        let mut cut_off = false;
+        for action in actions {
+            if cut_off {
+                under_way.push(Dispatching::resolved(Err(DispatchError::NotConnected)));
+                continue;
+            }
+            store.has_room().await;
+            let many = Many::default();
+            under_way.push(self.begin(store, Some(&many)).run(action));
+            let Many { busy, not_connected } = many;
+            cut_off |= not_connected.get();
+            for (action, mut sender) in busy.into_inner() {
+                loop {
+                    store.has_room().await;
+                    match store.offer(Arc::clone(&action), sender) {
+                        Some((again, Err(DispatchError::Busy(_)))) => sender = again,
+                        Some((sender, outcome)) => {
+                            cut_off |= outcome == Err(DispatchError::NotConnected);
+                            let _ = sender.send(outcome);
+                            break;
+                        }
+                        None => break,
+                    }
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+        let mut outcomes = Vec::with_capacity(under_way.len());
+        for dispatching in under_way {
+            outcomes.push(dispatching.await);
+        }
+        outcomes
+    }
+
+    fn begin<'a>(&'a self, store: &'a Store<S, A>, many: Option<&'a Many<A>>) -> Next<'a, S, A> {
+        Next { store, runtime: &self.runtime, rest: &self.layers, many }
+    }
+}
+
+/// What one of many dispatches left to be done.
+struct Many<A> {
+    /// There was no room for these, in this order.
+    busy: RefCell<Vec<(Arc<A>, oneshot::Sender<Outcome>)>>,
+    not_connected: Cell<bool>,
+}
+
+impl<A> Default for Many<A> {
+    fn default() -> Self {
+        Many { busy: RefCell::default(), not_connected: Cell::new(false) }
+    }
+}
+
+impl<A: Action> Many<A> {
+    fn dispatch<S: State>(&self, store: &Store<S, A>, action: A) -> Dispatching {
+        let (sender, receiver) = oneshot::channel();
+        let action = Arc::new(action);
+        let mut busy = self.busy.borrow_mut();
+        if !busy.is_empty() {
+            busy.push((action, sender));
+            return Dispatching::waiting(receiver);
+        }
+        match store.offer(Arc::clone(&action), sender) {
+            None => Dispatching::waiting(receiver),
+            Some((sender, Err(DispatchError::Busy(_)))) => {
+                busy.push((action, sender));
+                Dispatching::waiting(receiver)
+            }
+            Some((_, outcome)) => {
+                let not_connected = outcome == Err(DispatchError::NotConnected);
+                self.not_connected.set(self.not_connected.get() || not_connected);
+                Dispatching::resolved(outcome)
+            }
+        }
+    }
+}
+
+/// What comes after a middleware: the next one, and at last the store. See
+/// [`StoreBuilder::middleware`](super::StoreBuilder::middleware).
+pub struct Next<'a, S: State, A: Action> {
+    store: &'a Store<S, A>,
+    runtime: &'a Handle,
+    rest: &'a [Middleware<S, A>],
+    many: Option<&'a Many<A>>,
+}
+
+impl<'a, S: State, A: Action> Next<'a, S, A> {
+    /// Passes an action on, this one or another. What is passed on is handed over in the order of
+    /// these calls.
+    pub fn run(&self, action: A) -> Dispatching {
+        match (self.rest.split_first(), self.many) {
+            (Some((layer, rest)), _) => layer(action, Next { rest, ..*self }),
+            (None, Some(many)) if !reading::inside() => many.dispatch(self.store, action),
+            (None, _) => self.store.hand_over(action),
+        }
+    }
+
+    /// Passes an action on, and calls `told` once with what it came to, whether or not anybody
+    /// awaits it: here and now where that is known at once, in a task of its own otherwise.
+    pub fn run_then(
+        &self,
+        action: A,
+        told: impl FnOnce(&Result<crate::Version, DispatchError>) + Send + 'static,
+    ) -> Dispatching {
+        let dispatching = self.run(action);
+        if let Some(outcome) = dispatching.now() {
+            told(outcome);
+            return dispatching;
+        }
+        self.later(async move {
+            let outcome = dispatching.await;
+            told(&outcome);
+            outcome
+        })
+    }
+
+    /// Drops the action: it never applies, and resolves as [`DispatchError::Refused`].
+    pub fn refuse(&self, reason: impl Into<String>) -> Dispatching {
+        Dispatching::resolved(Err(DispatchError::Refused(reason.into())))
+    }
+
+    /// Resolves the dispatch by a task, as Redux's thunks do: it may wait, and dispatch through a
+    /// clone of [`Next::store`] whenever it likes.
+    pub fn later(
+        &self,
+        thunk: impl Future<Output = Result<crate::Version, DispatchError>> + Send + 'static,
+    ) -> Dispatching {
+        let (sender, receiver) = oneshot::channel();
+        self.runtime.spawn(async move {
+            // Who dispatched may have dropped the future.
+            let _ = sender.send(thunk.await);
+        });
+        Dispatching::waiting(receiver)
+    }
+
+    /// The store: to read it, and to dispatch further actions, which pass the whole chain.
+    pub fn store(&self) -> &'a Store<S, A> {
+        self.store
+    }
+}
+
+impl<S: State, A: Action> fmt::Debug for Next<'_, S, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Next")
+            .field("store", &self.store.name())
+            .field("layers", &self.rest.len())
+            .finish_non_exhaustive()
+    }
+}
