@@ -33,6 +33,7 @@ use super::mix::{Mix, Tag};
 /// | newtype struct | what is inside |
 /// | enum | the kind and the *name* of the variant, then what is inside |
 /// | map | the sum of its entries' hashes, each hashed by itself, and how many there are |
+/// | [`List`](super::List) | a polynomial of its elements' hashes modulo 2^61 - 1 (Karp and Rabin, 1987), and how many there are |
 /// | set, by [`as_set`](super::as_set) | the sum of its elements' hashes, and how many there are |
 ///
 /// # Sets
@@ -77,7 +78,8 @@ impl DigestError {
 
 /// The digest of `state`.
 ///
-/// The work is O(state), except where a type keeps its digest, as [`Map`](super::Map) does.
+/// The work is O(state), except where a type keeps its digest, as [`Map`](super::Map) and
+/// [`List`](super::List) do.
 ///
 /// # Errors
 ///

@@ -39,6 +39,13 @@ where
     Ok(mix.finish())
 }
 
+/// The hash of one element of a set or a list.
+pub(super) fn element_hash<T: Serialize + ?Sized>(value: &T) -> Result<u64, Refused> {
+    let mut mix = Mix::new(Tag::Element);
+    value.serialize(Feed::into_mix(&mut mix))?;
+    Ok(mix.finish())
+}
+
 /// The digest of a map, or a set, of `count` items whose hashes add up to `sum`.
 pub(super) fn unordered_digest(kind: Tag, sum: u64, count: u64) -> u64 {
     let mut mix = Mix::new(kind);

@@ -37,9 +37,10 @@ pub(super) enum Tag {
     Map = 22,
     Element = 23,
     Set = 24,
+    List = 25,
 }
 
-const TAGS: usize = 25;
+const TAGS: usize = 26;
 const KEYS: [u64; TAGS] = keys();
 
 /// How many bytes one turn of both lanes takes.

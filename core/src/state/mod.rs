@@ -1,19 +1,24 @@
-//! What a state is made of: its digest, and the persistent map that ships with the library.
+//! What a state is made of: its digest, and the persistent collections that ship with the library.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `digest` | [`digest`]: what two replicas compare, and the scheme it follows |
 //! | `supply` | how a type supplies its own digest: sets, and types that keep theirs |
 //! | `map` | [`Map`]: cloned in O(1), digested in O(1) |
+//! | `list` | [`List`]: the same for a sequence |
+//! | `rolling` | the digest of a sequence that follows what happens to it |
 //! | `feed` | the serde serializer by which a value reaches the hash |
 //! | `mix` | the hash itself: 64-bit words in, one word out |
 
 mod digest;
 mod feed;
+mod list;
 mod map;
 mod mix;
+mod rolling;
 mod supply;
 
 pub use digest::{Digest, DigestError, digest};
+pub use list::{Iter as ListIter, List};
 pub use map::{Iter, Map};
 pub use supply::{as_set, serialize_with_digest, set_digest};

@@ -10,8 +10,8 @@ use serde::ser::Error;
 use serde::{Serialize, Serializer};
 
 use super::digest::{Digest, DigestError};
-use super::feed::{Feed, SUPPLIED, unordered_digest};
-use super::mix::{Mix, Tag};
+use super::feed::{Feed, SUPPLIED, element_hash, unordered_digest};
+use super::mix::Tag;
 
 /// Serialises by `ordinary`, except for [`digest`](super::digest()), which is given `digest()`
 /// and walks nothing. For the `Serialize` of a type that keeps its digest, or whose order of
@@ -89,9 +89,8 @@ where
 pub fn set_digest<I: IntoIterator<Item: Serialize>>(items: I) -> Result<Digest, DigestError> {
     let (mut sum, mut count) = (0u64, 0);
     for item in items {
-        let mut mix = Mix::new(Tag::Element);
-        item.serialize(Feed::into_mix(&mut mix)).map_err(DigestError::of::<I::Item>)?;
-        sum = sum.wrapping_add(mix.finish());
+        let hash = element_hash(&item).map_err(DigestError::of::<I::Item>)?;
+        sum = sum.wrapping_add(hash);
         count += 1;
     }
     Ok(Digest(unordered_digest(Tag::Set, sum, count)))
