@@ -7,6 +7,7 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use samestate::replication::{
     Config, Epoch, Frozen, LinkId, Machine, Mode, NodeId, Received, Replica, Resync,
+    TOKEN_KEY_BYTES, TokenKey,
 };
 use samestate::state::Map;
 use samestate::store::Reduced;
@@ -34,7 +35,8 @@ fn config() -> Config {
 const NOW: Duration = Duration::ZERO;
 
 fn sequencer() -> Replica<Ring> {
-    Replica::sequencer(config(), NodeId(1), machine(), Epoch { number: 1, id: 7 }, NOW)
+    let (epoch, key) = (Epoch { number: 1, id: 7 }, TokenKey::new([7; TOKEN_KEY_BYTES]));
+    Replica::sequencer(config(), NodeId(1), machine(), epoch, key, NOW)
 }
 
 fn frames(bytes: &[u8]) -> Vec<samestate::wire::Frame> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use samestate::replication::{
     Config, Dispatched, Epoch, LinkId, Mode, NodeId, Output, Received, Replica, Resolution, Resync,
+    TOKEN_KEY_BYTES, TokenKey,
 };
 use samestate::store::Reduced;
 use samestate::wire::{Attach, Codec, Decoder, Message, PROTOCOL_VERSION};
@@ -21,7 +22,8 @@ fn sequencer() -> Replica<Texts> {
     let (mode, resync) = (Mode::Action, Resync::Off);
     let config = Config { mode, resync, log_bytes_max: LOG_BYTES, ..Config::new("texts") };
     let epoch = Epoch { number: 1, id: 7 };
-    let mut replica = Replica::sequencer(config, NodeId(1), machine, epoch, Duration::ZERO);
+    let key = TokenKey::new([3; TOKEN_KEY_BYTES]);
+    let mut replica = Replica::sequencer(config, NodeId(1), machine, epoch, key, Duration::ZERO);
     attach(&mut replica);
     replica
 }

@@ -44,6 +44,10 @@ counters! {
     heals_through_relay,
     /// Of these, the ones for which it had to heal first: it did not know its own copy to be right.
     heals_deferred,
+    /// Requests to be healed at a version where no digest was told, or that this copy had right.
+    heals_unfounded,
+    /// Batches of dispatches in a session that their sender could not prove to be its own.
+    claims_unproved,
     /// Dispatches dropped because they bore the number of an old attachment.
     stale_hops,
     /// Dispatches of this node that were sent again, since their way up was remade or their answer

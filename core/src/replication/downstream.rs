@@ -43,6 +43,8 @@ pub(super) struct Downstream {
     pub(super) moved_at: Duration,
     pub(super) sent_at: Duration,
     pub(super) heard_at: Duration,
+    /// The operator was told that a session was claimed over it without its token.
+    pub(super) said_unproved: bool,
     /// The last resync that went over the link.
     pub(super) resynced: u64,
     /// Bytes of dispatches that came, and up to where they may.
@@ -63,6 +65,7 @@ impl Downstream {
             moved_at: now,
             sent_at: now,
             heard_at: now,
+            said_unproved: false,
             resynced: 0,
             received: 0,
             granted: 0,

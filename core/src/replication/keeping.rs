@@ -19,7 +19,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::replica::rolled;
-use super::{Image, LinkId, Machine, Resolution, Version};
+use super::{Claim, Image, LinkId, Machine, Resolution, Version};
 use crate::wire::{Answer, Entries, Entry, Outcome, WireError};
 
 /// With more bytes of records than this not on disk, dispatches wait until there are less.
@@ -46,7 +46,7 @@ pub struct Span {
 #[derive(Debug)]
 pub(super) enum Deferred {
     Local { ticket: u64, resolution: Resolution, deadline: Option<Duration> },
-    Answers { link: LinkId, session: u64, answers: Vec<Answer> },
+    Answers { link: LinkId, claim: Claim, answers: Vec<Answer> },
     Digest { seq: u64, digest: u64 },
 }
 

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::{Lineage, Version};
+use super::{Claim, Lineage, Version};
 use crate::wire::{Answer, Entry, FLAG_VOID, Outcome};
 
 /// What a dispatch came to.
@@ -44,7 +44,7 @@ struct Pending {
 /// The session of this node, and where it was issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Session {
-    id: u64,
+    claim: Claim,
     at: Version,
 }
 
@@ -124,7 +124,7 @@ impl Origin {
     /// Whether the oldest dispatch, or the request for a session, has waited for `after` without an
     /// answer: it was lost on the way, and all is to be sent again. Then the wait begins anew.
     pub fn stalled(&mut self, now: Duration, after: Duration) -> bool {
-        let oldest = (self.session.map(|session| session.id), self.first);
+        let oldest = (self.session.map(|session| session.claim.session), self.first);
         let (seen, since) = self.oldest_since;
         let waits = !self.pending.is_empty() && seen == oldest;
         let stalled = waits && now.saturating_sub(since) >= after;
@@ -145,10 +145,10 @@ impl Origin {
     }
 
     /// A session was issued; taken only if it is the one asked for.
-    pub fn session_opened(&mut self, request: u64, id: u64, at: Version) -> bool {
+    pub fn session_opened(&mut self, request: u64, claim: Claim, at: Version) -> bool {
         let ours = self.request == Some(request) && self.session.is_none();
         if ours {
-            self.session = Some(Session { id, at });
+            self.session = Some(Session { claim, at });
             self.request = None;
             self.first = 1;
             self.sent = 0;
@@ -185,23 +185,23 @@ impl Origin {
     }
 
     /// The session and the lowest number still awaited, once there is a session.
-    pub fn awaits(&self) -> Option<(u64, u64)> {
-        self.session.map(|session| (session.id, self.first))
+    pub fn awaits(&self) -> Option<(Claim, u64)> {
+        self.session.map(|session| (session.claim, self.first))
     }
 
     /// Writes entries not yet sent over this attachment, up to `budget` bytes and one at least,
     /// to `out`. Returns how many bytes of entries that was.
     pub fn write_unsent(&mut self, out: &mut Vec<u8>, budget: usize) -> usize {
-        let Some(session) = self.session else { return 0 };
+        let Some(Session { claim: Claim { session, .. }, .. }) = self.session else { return 0 };
         let start = out.len();
         while self.sent < self.pending.len() && out.len() - start < budget {
             let counter = self.first + self.sent as u64;
             let pending = &mut self.pending[self.sent];
             match pending.progress {
                 Progress::Void | Progress::Done => {
-                    Entry::write(out, session.id, counter, FLAG_VOID, &[]);
+                    Entry::write(out, session, counter, FLAG_VOID, &[]);
                 }
-                _ => Entry::write(out, session.id, counter, 0, &pending.payload),
+                _ => Entry::write(out, session, counter, 0, &pending.payload),
             }
             self.resent += u64::from(std::mem::replace(&mut pending.sent_ever, true));
             self.sent += 1;
@@ -223,8 +223,8 @@ impl Origin {
     ///
     /// An answer may be ahead of the lineage that its version lies on. It counts once that is
     /// here: see [`Origin::reached`] and [`Origin::lineage_changed`].
-    pub fn answered(&mut self, session: u64, answers: Vec<Answer>) -> bool {
-        if self.session.is_none_or(|ours| ours.id != session) {
+    pub fn answered(&mut self, claim: Claim, answers: Vec<Answer>) -> bool {
+        if self.session.is_none_or(|ours| ours.claim != claim) {
             return false;
         }
         for Answer { counter, outcome } in answers {
@@ -341,14 +341,17 @@ impl Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::replication::Token;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    const CLAIM: Claim = Claim { session: 40, token: Token::from_bytes([1; 16]) };
 
     fn sent() -> Origin {
         let mut origin = Origin::default();
         origin.push(7, vec![1], None);
         origin.session_requested(3);
-        assert!(origin.session_opened(3, 40, Version::default()));
+        assert!(origin.session_opened(3, CLAIM, Version::default()));
         assert!(origin.write_unsent(&mut Vec::new(), 100) > 0 && !origin.has_unsent());
         origin
     }
@@ -380,7 +383,7 @@ mod tests {
         let epoch = crate::replication::Epoch { number: 1, id: 5 };
         let version = Version { epoch, seq: 4 };
         let mut origin = sent();
-        origin.answered(40, vec![Answer { counter: 1, outcome: Outcome::Applied(version) }]);
+        origin.answered(CLAIM, vec![Answer { counter: 1, outcome: Outcome::Applied(version) }]);
         origin.reached(4, &Lineage::default());
         assert!(!origin.has_resolved(), "another lineage");
         let lineage = Lineage::founded(epoch);

@@ -84,6 +84,14 @@ pub enum Report {
     /// A node downstream asked for what is not here.
     #[error("a client is refused: {}", .0.text)]
     Refuses(Refusal),
+    /// A node downstream claims a session that was issued to another.
+    #[error(
+        "dispatches in another's session came by way of node {}; they are refused, and do not \
+         disturb it. Somebody with a login means ill, or a process went on with a copy of \
+         another's memory",
+        .0.map_or_else(|| "unknown".to_owned(), |node| node.to_string())
+    )]
+    Unproved(Option<NodeId>),
     /// A state could not be encoded or digested.
     #[error("the state at version {version} cannot be encoded: {why}")]
     Unencodable {

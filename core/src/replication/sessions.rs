@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use super::LinkId;
+use super::{Claim, LinkId, Token, TokenKey};
 use crate::wire::Outcome;
 
 /// The longest text of a rejection that is kept and sent, in bytes.
@@ -19,6 +19,8 @@ pub(super) const REASON_BYTES_MAX: usize = 256;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 struct Session {
+    /// What proves that a dispatch is of this session. `None`, as in rows without one: nothing does.
+    token: Option<Token>,
     highest: u64,
     oldest: u64,
     /// The outcomes of the dispatches `oldest..=highest`, as far as kept.
@@ -66,15 +68,16 @@ impl Sessions {
     /// Issues a session in the life with this random id, over the link `holder`. If there is no
     /// room, the link with the most sessions loses the one that it did not use for the longest:
     /// nobody can drive out others' by asking for many.
-    pub fn issue(&mut self, epoch_id: u64, holder: LinkId) -> u64 {
+    pub fn issue(&mut self, epoch_id: u64, holder: LinkId, key: &TokenKey) -> Claim {
         self.issued += 1;
         let mut session = epoch_id.wrapping_add(self.issued);
         while session == 0 || self.table.contains_key(&session) {
             self.issued += 1;
             session = epoch_id.wrapping_add(self.issued);
         }
-        self.admit(session, Session { holder, ..Session::default() });
-        session
+        let token = key.token(session);
+        self.admit(session, Session { token: Some(token), holder, ..Session::default() });
+        Claim { session, token }
     }
 
     fn admit(&mut self, session: u64, row: Session) {
@@ -141,8 +144,13 @@ impl Sessions {
     }
 
     /// Notes that a batch of this session arrived whose origin awaits nothing below `oldest`.
-    /// False if the session is not known (any more).
-    pub fn begin(&mut self, session: u64, oldest: u64) -> bool {
+    /// False, and nothing changes, if the session is not known (any more) or the claim is not proved.
+    pub fn begin(&mut self, claim: Claim, oldest: u64) -> bool {
+        let session = claim.session;
+        let token = self.table.get(&session).and_then(|entry| entry.token);
+        if !token.is_some_and(|token| token.is(&claim.token)) {
+            return false;
+        }
         self.touch(session);
         let Some(entry) = self.table.get_mut(&session) else { return false };
         entry.oldest = entry.oldest.max(oldest);
@@ -150,6 +158,11 @@ impl Sessions {
             entry.outcomes.pop_front();
         }
         true
+    }
+
+    /// Whether a session is known that somebody can prove to be theirs.
+    pub fn knows(&self, session: u64) -> bool {
+        self.table.get(&session).is_some_and(|entry| entry.token.is_some())
     }
 
     /// What to do with dispatch `counter` of a session that [`Sessions::begin`] knew.
@@ -192,6 +205,8 @@ impl Sessions {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::replication::Version;
 
@@ -199,65 +214,132 @@ mod tests {
         Outcome::Applied(Version { seq, ..Version::default() })
     }
 
-    fn with_one_settled() -> (Sessions, u64) {
+    fn key() -> TokenKey {
+        TokenKey::new([7; 32])
+    }
+
+    fn with_one_settled() -> (Sessions, Claim) {
         let mut sessions = Sessions::new(4, 8);
-        let session = sessions.issue(100, LinkId(1));
+        let session = sessions.issue(100, LinkId(1), &key());
         assert!(sessions.begin(session, 1));
-        assert_eq!(sessions.judge(session, 1), Verdict::Accept);
-        sessions.settle(session, 1, applied(1));
+        assert_eq!(sessions.judge(session.session, 1), Verdict::Accept);
+        sessions.settle(session.session, 1, applied(1));
         (sessions, session)
     }
 
     #[test]
     fn a_dispatch_sent_again_gets_the_first_answer() {
         let (mut sessions, session) = with_one_settled();
-        assert_eq!(sessions.judge(session, 1), Verdict::Known(applied(1)));
-        sessions.settle(session, 2, Outcome::Rejected("no".into()));
-        assert_eq!(sessions.judge(session, 2), Verdict::Known(Outcome::Rejected("no".into())));
+        assert_eq!(sessions.judge(session.session, 1), Verdict::Known(applied(1)));
+        sessions.settle(session.session, 2, Outcome::Rejected("no".into()));
+        assert_eq!(
+            sessions.judge(session.session, 2),
+            Verdict::Known(Outcome::Rejected("no".into()))
+        );
     }
 
     #[test]
     fn a_gap_is_never_accepted() {
         let (sessions, session) = with_one_settled();
-        assert_eq!(sessions.judge(session, 3), Verdict::Gap);
-        assert_eq!(sessions.judge(session, 2), Verdict::Accept);
+        assert_eq!(sessions.judge(session.session, 3), Verdict::Gap);
+        assert_eq!(sessions.judge(session.session, 2), Verdict::Accept);
     }
 
     #[test]
     fn an_outcome_that_is_no_longer_kept_is_unknown() {
         let (mut sessions, session) = with_one_settled();
         sessions.begin(session, 2);
-        assert_eq!(sessions.judge(session, 1), Verdict::Known(Outcome::Unknown));
+        assert_eq!(sessions.judge(session.session, 1), Verdict::Known(Outcome::Unknown));
     }
 
     #[test]
     fn the_origins_oldest_lets_it_pass_over_what_it_gave_up() {
         let (mut sessions, session) = with_one_settled();
         sessions.begin(session, 5);
-        assert_eq!(sessions.judge(session, 4), Verdict::Known(Outcome::Unknown));
-        assert_eq!(sessions.judge(session, 5), Verdict::Accept);
+        assert_eq!(sessions.judge(session.session, 4), Verdict::Known(Outcome::Unknown));
+        assert_eq!(sessions.judge(session.session, 5), Verdict::Accept);
     }
 
     #[test]
     fn the_table_is_bounded_and_forgets_the_session_unused_for_longest() {
         let mut sessions = Sessions::new(2, 8);
-        let first = sessions.issue(100, LinkId(1));
-        let second = sessions.issue(100, LinkId(1));
+        let first = sessions.issue(100, LinkId(1), &key());
+        let second = sessions.issue(100, LinkId(1), &key());
         sessions.begin(first, 1);
-        let third = sessions.issue(100, LinkId(1));
+        let third = sessions.issue(100, LinkId(1), &key());
         assert!(sessions.begin(first, 1) && sessions.begin(third, 1));
         assert!(!sessions.begin(second, 1));
-        assert_eq!(sessions.judge(second, 1), Verdict::Known(Outcome::Expired));
+        assert_eq!(sessions.judge(second.session, 1), Verdict::Known(Outcome::Expired));
         assert_eq!(sessions.len(), 2);
     }
 
     #[test]
     fn a_link_that_asks_for_many_sessions_drives_out_its_own() {
         let mut sessions = Sessions::new(4, 8);
-        let ours = sessions.issue(100, LinkId(1));
-        let theirs: Vec<_> = (0..10).map(|_| sessions.issue(100, LinkId(2))).collect();
+        let ours = sessions.issue(100, LinkId(1), &key());
+        let theirs: Vec<_> = (0..10).map(|_| sessions.issue(100, LinkId(2), &key())).collect();
         assert!(sessions.begin(ours, 1), "unused for the longest, but not of the greedy link");
         assert!(sessions.begin(theirs[9], 1) && !sessions.begin(theirs[0], 1));
         assert_eq!(sessions.len(), 4);
+    }
+
+    #[test]
+    fn a_claim_that_is_not_proved_is_of_no_session_and_changes_none() {
+        let (mut sessions, session) = with_one_settled();
+        let before = sessions.clone();
+        let token = Token::from_bytes([0; crate::replication::TOKEN_BYTES]);
+        assert!(!sessions.begin(Claim { token, ..session }, 900));
+        assert_eq!(sessions.table, before.table, "nor is it kept for longer");
+        assert_eq!(sessions.by_holder, before.by_holder);
+        assert!(sessions.begin(session, 1));
+    }
+
+    #[test]
+    fn a_session_proves_itself_to_the_next_life_by_what_was_kept_of_it() {
+        let (sessions, session) = with_one_settled();
+        let mut next = Sessions::new(4, 8);
+        next.reissued(session.session, &sessions.row(session.session));
+        assert!(next.begin(session, 1));
+        assert_eq!(next.judge(session.session, 1), Verdict::Known(applied(1)));
+    }
+
+    #[test]
+    fn a_row_without_a_token_can_be_claimed_by_nobody() {
+        let mut sessions = Sessions::new(4, 8);
+        sessions.replayed(9, 1, applied(1));
+        assert!(!sessions.begin(Claim { session: 9, token: Token::default() }, 1));
+        let claim = Claim { session: 9, token: key().token(9) };
+        assert!(!sessions.begin(claim, 1));
+    }
+
+    proptest! {
+        /// Whatever thieves do, the sessions are as if they had not been there.
+        #[test]
+        fn claims_without_proof_leave_no_trace(
+            steps in prop::collection::vec((0usize..3, any::<bool>(), 0u64..12, any::<[u8; 16]>()), 0..80),
+        ) {
+            let (mut with, mut without) = (Sessions::new(4, 3), Sessions::new(4, 3));
+            let mut claims = Vec::new();
+            for holder in 0..3 {
+                claims.push(with.issue(100, LinkId(holder), &key()));
+                without.issue(100, LinkId(holder), &key());
+            }
+            for (at, honest, number, guess) in steps {
+                let claim = claims[at];
+                if !honest {
+                    let guess = Claim { token: Token::from_bytes(guess), ..claim };
+                    prop_assert!(!with.begin(guess, number));
+                    continue;
+                }
+                for sessions in [&mut with, &mut without] {
+                    prop_assert!(sessions.begin(claim, number / 2));
+                    if sessions.judge(claim.session, number) == Verdict::Accept {
+                        sessions.settle(claim.session, number, applied(number));
+                    }
+                }
+            }
+            prop_assert_eq!(&with.table, &without.table);
+            prop_assert_eq!(&with.by_holder, &without.by_holder);
+        }
     }
 }

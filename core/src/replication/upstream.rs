@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{LinkId, Version};
+use super::{Claim, LinkId, Version};
 use crate::wire::{SnapshotHead, Status};
 
 /// A snapshot on its way in, or whole and being decoded.
@@ -18,7 +18,7 @@ pub(super) struct Incoming {
 /// A dispatch of a node further down, on its way up.
 #[derive(Debug)]
 pub(super) struct Forward {
-    pub(super) session: u64,
+    pub(super) claim: Claim,
     pub(super) oldest: u64,
     pub(super) entries: Bytes,
 }

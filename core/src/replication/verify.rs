@@ -6,6 +6,9 @@ use std::time::Duration;
 /// Digests are kept for this many versions.
 const KEPT_MAX: usize = 4;
 
+/// ... and it is kept for this many where they were told.
+const TOLD_MAX: usize = 64;
+
 /// What a comparison came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Finding {
@@ -23,6 +26,9 @@ pub(super) struct Verify {
     claimed: VecDeque<(u64, u64)>,
     /// The seq up to which the copy was found right.
     confirmed: Option<u64>,
+    /// Where the sequencer's digest was passed on since this copy was last replaced: only there can
+    /// a node below have found that it differs.
+    told: VecDeque<u64>,
     digesting: bool,
     last_mark: u64,
     not_before: Duration,
@@ -94,9 +100,21 @@ impl Verify {
         Some(Finding::Diverged)
     }
 
-    /// Whether this node's copy was found right at `seq`.
-    pub(super) fn confirms(&self, seq: u64) -> bool {
-        self.confirmed == Some(seq)
+    /// The sequencer's digest of `seq` goes on downstream.
+    pub(super) fn tell(&mut self, seq: u64) {
+        if self.told.back().is_none_or(|last| *last < seq) {
+            self.told.push_back(seq);
+        }
+        if self.told.len() > TOLD_MAX {
+            self.told.pop_front();
+        }
+    }
+
+    /// Whether a node below that differs at `seq` gives cause to doubt this copy: a digest was told
+    /// there, and this copy has not been found right since.
+    pub(super) fn doubts(&self, seq: u64) -> bool {
+        let confirmed = self.confirmed.is_some_and(|confirmed| confirmed >= seq);
+        !confirmed && self.told.contains(&seq)
     }
 
     /// The state was replaced: what was kept of the old one means nothing now. Whether it differed
@@ -105,6 +123,7 @@ impl Verify {
     pub(super) fn replaced(&mut self, elsewhere: bool) {
         self.kept.clear();
         self.claimed.clear();
+        self.told.clear();
         self.confirmed = None;
         self.heals += usize::from(std::mem::take(&mut self.diverged));
         if elsewhere {
@@ -148,6 +167,22 @@ mod tests {
         verify.replaced(false);
         assert_eq!(verify.keep(100, 1, 0), None);
         assert_eq!(verify.claim(100, 2, 0), Some(Finding::Diverged));
+    }
+
+    #[test]
+    fn a_node_below_gives_cause_to_doubt_only_where_it_was_told_a_digest() {
+        let mut verify = Verify::default();
+        for seq in [100, 200, 300] {
+            verify.tell(seq);
+        }
+        assert!(verify.doubts(100) && verify.doubts(300));
+        assert!(![0, 150, 301, u64::MAX].iter().any(|seq| verify.doubts(*seq)));
+        assert_eq!(verify.keep(200, 1, 0), None);
+        assert_eq!(verify.claim(200, 1, 0), None);
+        assert!(!verify.doubts(100) && !verify.doubts(200), "this copy is right");
+        assert!(verify.doubts(300));
+        verify.replaced(false);
+        assert!(!verify.doubts(300), "this copy is another");
     }
 
     #[test]

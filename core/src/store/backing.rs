@@ -33,10 +33,11 @@ pub(super) fn open<S: State, A: Action>(
     };
     let (desk, restored) = Desk::open(backup, about)?;
     let (now, id) = (Duration::ZERO, super::builder::random());
+    let key = super::builder::token_key()?;
     let (mut replica, torn) = match restored {
         None => {
             let epoch = Epoch { number: 1, id };
-            (Replica::sequencer(config, node, machine, epoch, now), 0)
+            (Replica::sequencer(config, node, machine, epoch, key, now), 0)
         }
         Some(mut restored) => {
             machine.install(restored.decode::<Reduced<S, A>>()?);
@@ -45,7 +46,8 @@ pub(super) fn open<S: State, A: Action>(
             restored.replay(&mut machine)?;
             let number = restored.image.lineage.head().map_or(0, |head| head.number);
             let epoch = Epoch { number: number.saturating_add(1), id };
-            let replica = Replica::restored(config, node, machine, &restored.image, epoch, now);
+            let image = &restored.image;
+            let replica = Replica::restored(config, node, machine, image, epoch, key, now);
             (replica, restored.torn)
         }
     };

@@ -14,7 +14,10 @@ use super::upkeep::{Home, Upkeep};
 use super::{Client, Error, Result, trace};
 use crate::backup::Backup;
 use crate::link::Port;
-use crate::replication::{Config, Epoch, Frozen, Machine, Mode, NodeId, Observer, Replica, Resync};
+use crate::replication::{
+    Config, Epoch, Frozen, Machine, Mode, NodeId, Observer, Replica, Resync, TOKEN_KEY_BYTES,
+    TokenKey,
+};
 use crate::wire::Codec;
 
 /// How long [`StoreBuilder::open`] waits, unless told otherwise.
@@ -274,7 +277,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
             }
             (None, false) => {
                 let epoch = Epoch { number: 1, id: random() };
-                Replica::sequencer(config, node, machine, epoch, now)
+                Replica::sequencer(config, node, machine, epoch, token_key()?, now)
             }
         };
         if let Some(observer) = self.observer {
@@ -296,6 +299,13 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         }
         Ok(Store { shared, upkeep, middleware: Chain::new(self.middleware) })
     }
+}
+
+/// For the tokens of one life of a sequencer.
+pub(super) fn token_key() -> Result<TokenKey> {
+    let mut random = [0; TOKEN_KEY_BYTES];
+    getrandom::fill(&mut random)?;
+    Ok(TokenKey::new(random))
 }
 
 pub(super) fn random() -> u64 {

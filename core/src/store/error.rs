@@ -56,6 +56,9 @@ pub enum Error {
          another address"
     )]
     OtherLogins(String),
+    /// The system gave no random bytes for the tokens of sessions.
+    #[error("the system gives no random bytes: {0}")]
+    Random(#[from] getrandom::Error),
     /// Only the master forks.
     #[error("only the master of a cluster forks workers; this process is worker {0}")]
     NotMaster(usize),

@@ -76,6 +76,10 @@ pub(super) fn report(span: &Span, store: &str, report: &Report) {
         Report::Refuses(refusal) => {
             warn!(target: STORE, parent: span, store, reason = refusal.text, "store refused");
         }
+        Report::Unproved(node) => {
+            let node = node.map(tracing::field::display);
+            warn!(target: STORE, parent: span, store, node, "session claimed without its token");
+        }
         Report::Unencodable { version, .. } => {
             error!(target: STORE, parent: span, store, %version, "cannot be encoded");
         }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{Frame, PATH_MAX, Reader, WireError, begin_frame, finish_frame};
-use crate::replication::{Epoch, Lineage, NodeId, Version};
+use crate::replication::{Claim, Epoch, Lineage, NodeId, TOKEN_BYTES, Token, Version};
 
 /// How actions and states are encoded; one per store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -134,7 +134,7 @@ pub enum Message {
     /// Issue a session; `request` finds the way back.
     SessionOpen { hop: u32, request: u64 },
     /// Dispatches of one session, in order. `oldest` is the lowest counter still awaited.
-    Dispatch { hop: u32, session: u64, oldest: u64, entries: Bytes },
+    Dispatch { hop: u32, claim: Claim, oldest: u64, entries: Bytes },
     /// My state is wrong: send a snapshot. `seq` is where a digest differed; 0: for another reason.
     Heal { seq: u64 },
     /// How I stand.
@@ -149,10 +149,10 @@ pub enum Message {
     SnapshotChunk(Bytes),
     /// Actions, the first of them at `first`, ordered in the life `epoch`.
     Entries { epoch: u64, first: u64, entries: Bytes },
-    /// What became of dispatches.
-    Answers { session: u64, answers: Vec<Answer> },
-    /// The session that was asked for, and the version at which it was issued.
-    SessionOpened { request: u64, session: u64, at: Version },
+    /// What became of dispatches; to whoever claimed the session in just that way.
+    Answers { claim: Claim, answers: Vec<Answer> },
+    /// The session that was asked for with its token, and the version at which it was issued.
+    SessionOpened { request: u64, claim: Claim, at: Version },
     /// The sequencer's digest after action `seq`.
     Digest { seq: u64, digest: u64 },
     /// Dispatches may be sent up to this many bytes since the attachment began.
@@ -218,6 +218,13 @@ impl Message {
         finish_frame(out, start);
     }
 
+    /// The body of a frame of dispatches up to its entries, for those who write one in place.
+    pub(crate) fn begin_dispatch(out: &mut Vec<u8>, hop: u32, claim: Claim, oldest: u64) {
+        put_u32(out, hop);
+        put_claim(out, claim);
+        put_u64(out, oldest);
+    }
+
     fn write_body(&self, out: &mut Vec<u8>) {
         match self {
             Message::Attach(attach) => write_attach(out, attach),
@@ -226,10 +233,8 @@ impl Message {
                 put_u32(out, *hop);
                 put_u64(out, *request);
             }
-            Message::Dispatch { hop, session, oldest, entries } => {
-                put_u32(out, *hop);
-                put_u64(out, *session);
-                put_u64(out, *oldest);
+            Message::Dispatch { hop, claim, oldest, entries } => {
+                Message::begin_dispatch(out, *hop, *claim, *oldest);
                 out.extend_from_slice(entries);
             }
             Message::Heal { seq } | Message::Heartbeat { seq } => put_u64(out, *seq),
@@ -252,13 +257,13 @@ impl Message {
                 put_u64(out, *first);
                 out.extend_from_slice(entries);
             }
-            Message::Answers { session, answers } => {
-                put_u64(out, *session);
+            Message::Answers { claim, answers } => {
+                put_claim(out, *claim);
                 answers.iter().for_each(|answer| put_answer(out, answer));
             }
-            Message::SessionOpened { request, session, at } => {
+            Message::SessionOpened { request, claim, at } => {
                 put_u64(out, *request);
-                put_u64(out, *session);
+                put_claim(out, *claim);
                 put_version(out, *at);
             }
             Message::Digest { seq, digest } => {
@@ -275,9 +280,9 @@ impl Message {
         let rest = |body: &Reader<'_>| frame.body.slice(frame.body.len() - body.remaining()..);
         let message = match frame.kind {
             kind::DISPATCH => {
-                let (hop, session, oldest) =
-                    (body.u32("hop")?, body.u64("session")?, body.count("oldest")?);
-                return Ok(Message::Dispatch { hop, session, oldest, entries: rest(&body) });
+                let hop = body.u32("hop")?;
+                let (claim, oldest) = (read_claim(&mut body)?, body.count("oldest")?);
+                return Ok(Message::Dispatch { hop, claim, oldest, entries: rest(&body) });
             }
             kind::ENTRIES => {
                 let (epoch, first) = (body.u64("epoch")?, body.count("first seq")?);
@@ -301,16 +306,16 @@ impl Message {
                 lineage: read_lineage(&mut body)?,
             }),
             kind::ANSWERS => {
-                let session = body.u64("session")?;
+                let claim = read_claim(&mut body)?;
                 let mut answers = Vec::new();
                 while body.remaining() > 0 {
                     answers.push(read_answer(&mut body)?);
                 }
-                Message::Answers { session, answers }
+                Message::Answers { claim, answers }
             }
             kind::SESSION_OPENED => Message::SessionOpened {
                 request: body.u64("request")?,
-                session: body.u64("session")?,
+                claim: read_claim(&mut body)?,
                 at: read_version(&mut body)?,
             },
             kind::DIGEST => {
@@ -338,6 +343,17 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
     let text = &text[..text.floor_char_boundary(usize::from(u16::MAX))];
     out.extend_from_slice(&(text.len() as u16).to_le_bytes());
     out.extend_from_slice(text.as_bytes());
+}
+
+fn put_claim(out: &mut Vec<u8>, claim: Claim) {
+    put_u64(out, claim.session);
+    out.extend_from_slice(&claim.token.to_bytes());
+}
+
+fn read_claim(body: &mut Reader<'_>) -> Result<Claim, WireError> {
+    let session = body.u64("session")?;
+    let token = Token::from_bytes(body.array::<TOKEN_BYTES>("token")?);
+    Ok(Claim { session, token })
 }
 
 fn put_version(out: &mut Vec<u8>, version: Version) {
@@ -484,6 +500,7 @@ mod tests {
         let epoch = Epoch { number: 2, id: 77 };
         let version = Version { epoch, seq: 40 };
         let lineage = Lineage::founded(Epoch { number: 1, id: 3 }).continued(epoch, 30);
+        let claim = Claim { session: 5, token: Token::from_bytes([9; TOKEN_BYTES]) };
         vec![
             Message::Attach(Attach {
                 protocol: 1,
@@ -495,7 +512,7 @@ mod tests {
             }),
             Message::Detach,
             Message::SessionOpen { hop: 2, request: 8 },
-            Message::Dispatch { hop: 1, session: 2, oldest: 3, entries: Bytes::from_static(b"e") },
+            Message::Dispatch { hop: 1, claim, oldest: 3, entries: Bytes::from_static(b"e") },
             Message::Heal { seq: 9 },
             Message::Status(Status {
                 hop: 3,
@@ -510,7 +527,7 @@ mod tests {
             Message::SnapshotChunk(Bytes::from_static(b"chunk")),
             Message::Entries { epoch: 77, first: 41, entries: Bytes::from_static(b"e") },
             Message::Answers {
-                session: 5,
+                claim,
                 answers: vec![
                     Answer { counter: 1, outcome: Outcome::Applied(version) },
                     Answer { counter: 2, outcome: Outcome::Rejected("full".into()) },
@@ -518,7 +535,7 @@ mod tests {
                     Answer { counter: 4, outcome: Outcome::Expired },
                 ],
             },
-            Message::SessionOpened { request: 8, session: 5, at: version },
+            Message::SessionOpened { request: 8, claim, at: version },
             Message::Digest { seq: 100, digest: 6 },
             Message::Credit { bytes: 65536 },
             Message::Heartbeat { seq: 40 },

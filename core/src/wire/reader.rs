@@ -49,7 +49,10 @@ impl<'a> Reader<'a> {
         Ok(head)
     }
 
-    fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], WireError> {
+    pub(crate) fn array<const N: usize>(
+        &mut self,
+        what: &'static str,
+    ) -> Result<[u8; N], WireError> {
         let (head, rest) = self.rest.split_first_chunk().ok_or(WireError::Truncated(what))?;
         self.rest = rest;
         Ok(*head)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use samestate::Version;
-use samestate::replication::Lineage;
+use samestate::replication::{Claim, Lineage};
 use samestate::wire::{
     Answer, Attach, Entry, FRAME_HEADER_BYTES, LinkMode, Message, Outcome, SnapshotHead, Status,
     channel_of,
@@ -31,12 +31,12 @@ fn bad_bytes(session: Session) -> Vec<(Vec<u8>, &'static str)> {
     getrandom::fill(&mut random).expect("random bytes");
     random[..4].copy_from_slice(&100u32.to_le_bytes());
     let mut entry = Vec::new();
-    Entry::write(&mut entry, session.id, 1, 0, &action(7));
+    Entry::write(&mut entry, session.claim.session, 1, 0, &action(7));
     *entry.last_mut().expect("a payload") ^= 1;
     let mut of_another = Vec::new();
-    Entry::write(&mut of_another, session.id + 1, 1, 0, &action(7));
+    Entry::write(&mut of_another, session.claim.session + 1, 1, 0, &action(7));
     let mut beyond = Vec::new();
-    Entry::write(&mut beyond, session.id, u64::MAX, 0, &action(7));
+    Entry::write(&mut beyond, session.claim.session, u64::MAX, 0, &action(7));
     let cut_short = entry[..entry.len() - 1].to_vec();
     vec![
         (flipped, "the checksum of a frame does not match"),
@@ -74,8 +74,8 @@ fn answers_from_below(version: Version) -> Vec<Message> {
         Message::SnapshotHead(head),
         Message::SnapshotChunk(vec![0; 100].into()),
         Message::Entries { epoch: version.epoch.id, first: 1, entries: vec![0; 40].into() },
-        Message::Answers { session: 1, answers: Vec::new() },
-        Message::SessionOpened { request: 1, session: 1, at: version },
+        Message::Answers { claim: Claim::default(), answers: Vec::new() },
+        Message::SessionOpened { request: 1, claim: Claim::default(), at: version },
         Message::Digest { seq: 1, digest: 1 },
         Message::Credit { bytes: u64::MAX },
     ]
@@ -177,11 +177,12 @@ async fn a_client_that_falls_silent_is_cut() {
 async fn a_session_that_was_never_issued_applies_nothing_and_its_link_goes_on() {
     let scene = Scene::new().await;
     let (mut guest, session) = scene.dispatcher().await;
-    let unknown = Session { id: session.id ^ 1 << 40, ..session };
+    let claim = Claim { session: session.claim.session ^ 1 << 40, ..session.claim };
+    let unknown = Session { claim, ..session };
     guest.say(&unknown.dispatch(1, &action(7))).await;
-    assert_eq!(outcome(guest.answers(unknown.id).await).await, Outcome::Expired);
+    assert_eq!(outcome(guest.answers(unknown.claim).await).await, Outcome::Expired);
     guest.say(&session.dispatch(1, &action(8))).await;
-    let answered = outcome(guest.answers(session.id).await).await;
+    let answered = outcome(guest.answers(session.claim).await).await;
     assert!(matches!(answered, Outcome::Applied(_)), "{answered:?}");
     assert_eq!(scene.end_undisturbed().await, [8]);
 }
@@ -192,13 +193,14 @@ async fn a_gap_between_counters_is_never_passed_over() {
     let (mut guest, session) = scene.dispatcher().await;
     let mut entries = Vec::new();
     for counter in [2, 3, 1 << 40, 1, 1, 2, 4] {
-        Entry::write(&mut entries, session.id, counter, 0, &action(counter as u32));
+        Entry::write(&mut entries, session.claim.session, counter, 0, &action(counter as u32));
         let entry = std::mem::take(&mut entries);
         guest.say(&session.dispatch_bytes(1, entry)).await;
     }
     let mut answered = Vec::new();
     while answered.len() < 3 {
-        answered.extend(guest.answers(session.id).await.into_iter().map(|answer| answer.counter));
+        answered
+            .extend(guest.answers(session.claim).await.into_iter().map(|answer| answer.counter));
     }
     assert_eq!(answered, [1, 1, 2]);
     assert_eq!(scene.end_undisturbed().await, [1, 2]);
@@ -210,11 +212,11 @@ async fn the_last_counter_there_is_breaks_nothing() {
     let (mut guest, session) = scene.dispatcher().await;
     for _ in 0..2 {
         guest.say(&session.dispatch(1 << 62, &action(7))).await;
-        let answered = outcome(guest.answers(session.id).await).await;
+        let answered = outcome(guest.answers(session.claim).await).await;
         assert!(matches!(answered, Outcome::Applied(_)), "{answered:?}");
     }
     guest.say(&session.dispatch(1, &action(8))).await;
-    assert_eq!(outcome(guest.answers(session.id).await).await, Outcome::Unknown);
+    assert_eq!(outcome(guest.answers(session.claim).await).await, Outcome::Unknown);
     assert_eq!(scene.end_undisturbed().await, [7], "once");
 }
 
@@ -225,11 +227,11 @@ async fn an_action_that_cannot_be_decoded_is_rejected_and_the_next_is_applied() 
     let nested = vec![0x91; 1 << 20];
     for (counter, payload) in [&b"\xc1\xc1\xc1"[..], b"", b"\xa3abc", &nested].iter().enumerate() {
         guest.say(&session.dispatch(counter as u64 + 1, payload)).await;
-        let answered = outcome(guest.answers(session.id).await).await;
+        let answered = outcome(guest.answers(session.claim).await).await;
         assert!(matches!(answered, Outcome::Rejected(_)), "{answered:?}");
     }
     guest.say(&session.dispatch(5, &action(8))).await;
-    let answered = outcome(guest.answers(session.id).await).await;
+    let answered = outcome(guest.answers(session.claim).await).await;
     assert!(matches!(answered, Outcome::Applied(_)), "{answered:?}");
     assert_eq!(scene.end_undisturbed().await, [8]);
 }

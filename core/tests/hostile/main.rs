@@ -5,6 +5,7 @@
 //! - `peer`: one end of a connection in raw bytes, which can greet, log in and speak the protocol
 //! - `strangers`: who never logged in
 //! - `guests`: clients that logged in, and then misbehave
+//! - `thieves`: clients that claim what was given to others
 //! - `floods`: clients that ask for more than they take, or take nothing
 //! - `servers`: servers that mislead our client
 //! - `poison`: actions that the reducer refuses, or dies of
@@ -16,3 +17,4 @@ mod poison;
 mod scene;
 mod servers;
 mod strangers;
+mod thieves;

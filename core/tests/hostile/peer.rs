@@ -5,7 +5,7 @@ use std::path::Path;
 use bytes::{Bytes, BytesMut};
 use samestate::Version;
 use samestate::auth::{ClientHandshake, ClientStep, Credentials, NONCE_BYTES, Nonce};
-use samestate::replication::NodeId;
+use samestate::replication::{Claim, NodeId};
 use samestate::wire::{
     Answer, Attach, Codec, Decoder, Entry, Frame, Message, PROTOCOL_VERSION, Status, begin_frame,
     channel_of, finish_frame,
@@ -32,7 +32,7 @@ pub(super) struct Peer {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Session {
     pub(super) hop: u32,
-    pub(super) id: u64,
+    pub(super) claim: Claim,
 }
 
 impl Peer {
@@ -143,16 +143,26 @@ impl Peer {
     }
 
     async fn open_session(&mut self) -> Session {
-        self.say(&Message::Attach(attach(STORE))).await;
-        let hop = self.status().await.hop;
+        let hop = self.attached().await;
         self.say(&Message::SessionOpen { hop, request: 1 }).await;
-        let id = self
+        let claim = self
             .hears(|message| match message {
-                Message::SessionOpened { request: 1, session, .. } => Some(session),
+                Message::SessionOpened { request: 1, claim, .. } => Some(claim),
                 _ => None,
             })
             .await;
-        Session { hop, id }
+        Session { hop, claim }
+    }
+
+    /// Asks for the store, and returns the number of the hop.
+    pub(super) async fn attached(&mut self) -> u32 {
+        self.say(&Message::Attach(attach(STORE))).await;
+        loop {
+            let status = self.status().await;
+            if status.connected {
+                return status.hop;
+            }
+        }
     }
 
     pub(super) async fn status(&mut self) -> Status {
@@ -173,9 +183,9 @@ impl Peer {
     }
 
     /// The next answers to a session's dispatches.
-    pub(super) async fn answers(&mut self, of: u64) -> Vec<Answer> {
+    pub(super) async fn answers(&mut self, of: Claim) -> Vec<Answer> {
         self.hears(|message| match message {
-            Message::Answers { session, answers } if session == of => Some(answers),
+            Message::Answers { claim, answers } if claim == of => Some(answers),
             _ => None,
         })
         .await
@@ -198,14 +208,14 @@ impl Session {
     /// A dispatch of one payload.
     pub(super) fn dispatch(self, counter: u64, payload: &[u8]) -> Message {
         let mut entries = Vec::new();
-        Entry::write(&mut entries, self.id, counter, 0, payload);
+        Entry::write(&mut entries, self.claim.session, counter, 0, payload);
         self.dispatch_bytes(counter, entries)
     }
 
     /// A dispatch of these bytes.
     pub(super) fn dispatch_bytes(self, oldest: u64, entries: Vec<u8>) -> Message {
-        let Session { hop, id: session } = self;
-        Message::Dispatch { hop, session, oldest, entries: entries.into() }
+        let Session { hop, claim } = self;
+        Message::Dispatch { hop, claim, oldest, entries: entries.into() }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use samestate::replication::Claim;
 use samestate::wire::{FRAME_HEADER_BYTES, Message, PROTOCOL_VERSION};
 use samestate::{Client, Server};
 use tokio::net::TcpStream;
@@ -21,7 +22,10 @@ async fn what_a_stranger_sends_is_named_and_dropped_and_disturbs_nobody() {
     truncated.truncate(FRAME_HEADER_BYTES + 5);
     let mut flipped = hello(PROTOCOL_VERSION, false);
     flipped[FRAME_HEADER_BYTES] ^= 1;
-    let dispatch = framed(&Session { hop: 1, id: 1 }.dispatch(1, &action(7)));
+    let dispatch = framed(
+        &Session { hop: 1, claim: Claim { session: 1, ..Claim::default() } }
+            .dispatch(1, &action(7)),
+    );
     let mut flipped_dispatch = dispatch.clone();
     flipped_dispatch[FRAME_HEADER_BYTES + 30] ^= 1;
     let cases = [
@@ -54,7 +58,12 @@ async fn a_stranger_that_greets_and_speaks_without_a_password_reads_and_changes_
     let mut stranger = scene.stranger().await;
     stranger.greet(PROTOCOL_VERSION, false).await;
     stranger.say(&Message::Attach(attach(STORE))).await;
-    stranger.say(&Session { hop: 1, id: 1 }.dispatch(1, &action(7))).await;
+    stranger
+        .say(
+            &Session { hop: 1, claim: Claim { session: 1, ..Claim::default() } }
+                .dispatch(1, &action(7)),
+        )
+        .await;
     assert_eq!(stranger.frame().await, None, "not a byte of the store");
     scene.reports.say("a step of the login was to come").await;
     assert!(scene.end_undisturbed().await.is_empty());

@@ -161,7 +161,9 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::Duration;
 
-    use samestate::replication::{Config, Dispatched, Machine, NodeId, Replica, Resolution};
+    use samestate::replication::{
+        Config, Dispatched, Machine, NodeId, Replica, Resolution, TOKEN_KEY_BYTES, TokenKey,
+    };
     use samestate::store::Reduced;
     use samestate::wire::{Codec, Entry};
 
@@ -228,11 +230,13 @@ mod tests {
         let clock: Clock = Arc::new(|| 1);
         let config = || Config::new("tasks");
         let life = |number| Epoch { number, id: u64::from(number) };
+        let key = TokenKey::new([1; TOKEN_KEY_BYTES]);
         let (mut total, mut ledger) = (Testimony::of("root"), Ledger::of("tasks"));
         let mut history = History::default();
         let mut origin = OriginLog::of("root");
 
-        let mut tasks = Tasks::sequencer(config(), NodeId(1), machine(0), life(1), Duration::ZERO);
+        let mut tasks =
+            Tasks::sequencer(config(), NodeId(1), machine(0), life(1), key.clone(), Duration::ZERO);
         let start = (tasks.version(), tasks.history());
         let witness = Witness::of_root("tasks", "root", clock.clone(), start, life(1), 1 << 20);
         tasks.set_observer(witness.observer());
@@ -246,7 +250,7 @@ mod tests {
         total.absorb(part);
 
         let mut tasks =
-            Tasks::restored(config(), NodeId(2), machine(1), &image, life(2), Duration::ZERO);
+            Tasks::restored(config(), NodeId(2), machine(1), &image, life(2), key, Duration::ZERO);
         let start = (tasks.version(), tasks.history());
         let witness = Witness::of_root("tasks", "root", clock, start, life(2), 1 << 20);
         tasks.set_observer(witness.observer());

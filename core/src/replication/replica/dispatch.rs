@@ -191,16 +191,14 @@ impl<M: Machine> Replica<M> {
             let len = forward.entries.len();
             upstream.forwards_bytes -= len;
             upstream.spent += len as u64;
-            let (session, oldest) = (forward.session, forward.oldest);
-            Message::Dispatch { hop, session, oldest, entries: forward.entries }
+            let (claim, oldest) = (forward.claim, forward.oldest);
+            Message::Dispatch { hop, claim, oldest, entries: forward.entries }
                 .write(out, self.channel);
         }
         while out.len() - start < budget && upstream.room() > 0 && self.origin.has_unsent() {
-            let Some((session, oldest)) = self.origin.awaits() else { break };
+            let Some((claim, oldest)) = self.origin.awaits() else { break };
             let frame = begin_frame(out, self.channel, Message::DISPATCH);
-            out.extend_from_slice(&hop.to_le_bytes());
-            out.extend_from_slice(&session.to_le_bytes());
-            out.extend_from_slice(&oldest.to_le_bytes());
+            Message::begin_dispatch(out, hop, claim, oldest);
             let room = upstream.room().min(BATCH_BYTES);
             upstream.spent += self.origin.write_unsent(out, room) as u64;
             finish_frame(out, frame);

@@ -9,10 +9,11 @@ use super::Replica;
 use crate::replication::mutant::mutant;
 use crate::replication::upstream::{Forward, Incoming, Upstream};
 use crate::replication::{
-    Lineage, LinkFault, LinkId, Machine, NodeId, Note, Report, Resume, Version,
+    Claim, Lineage, LinkFault, LinkId, Machine, NodeId, Note, Report, Resume, Version,
 };
 use crate::wire::{
-    Attach, Entries, FLAG_DIGEST, Frame, LinkMode, Message, PROTOCOL_VERSION, SnapshotHead, Status,
+    Attach, Entries, FLAG_DIGEST, Frame, LinkMode, Message, Outcome, PROTOCOL_VERSION,
+    SnapshotHead, Status,
 };
 
 /// A snapshot that came whole: to be decoded away from the lock. Nothing else of this link may be
@@ -84,7 +85,7 @@ impl<M: Machine> Replica<M> {
         }
         if self.downstreams.remove(&link).is_some() {
             self.routes.forget(link);
-            self.requests.retain(|_, via| *via != link);
+            self.requests.retain(|_, (via, _)| *via != link);
             self.check_pressure();
             self.drain_local();
         }
@@ -140,9 +141,9 @@ impl<M: Machine> Replica<M> {
             Message::Entries { epoch, first, entries } => {
                 self.on_entries(epoch, first, &entries)?;
             }
-            Message::Answers { session, answers } => self.on_answers(session, answers),
-            Message::SessionOpened { request, session, at } => {
-                self.on_session_opened(request, session, at);
+            Message::Answers { claim, answers } => self.on_answers(claim, answers),
+            Message::SessionOpened { request, claim, at } => {
+                self.on_session_opened(request, claim, at);
             }
             Message::Digest { seq, digest } => self.on_digest(seq, digest),
             Message::Credit { bytes } => upstream.credit = upstream.credit.max(bytes),
@@ -306,39 +307,43 @@ impl<M: Machine> Replica<M> {
         Ok(())
     }
 
-    fn on_answers(&mut self, session: u64, answers: Vec<crate::wire::Answer>) {
-        if self.origin.awaits().is_some_and(|(ours, _)| ours == session) {
+    fn on_answers(&mut self, claim: Claim, answers: Vec<crate::wire::Answer>) {
+        if self.origin.awaits().is_some_and(|(ours, _)| ours == claim) {
             #[cfg(feature = "mutants")]
             let answers = self.of_any_life(answers);
-            let expired = self.origin.answered(session, answers);
+            let expired = self.origin.answered(claim, answers);
             self.counters.sessions_expired += u64::from(expired);
             #[cfg(feature = "mutants")]
             if self.config.has(crate::replication::Mutant::EarlyAnswer) {
                 self.origin.reached_early(&self.lineage);
             }
-        } else if let Some(link) = self.routes.of(session) {
-            self.say(link, &Message::Answers { session, answers });
+        } else if let Some(link) = self.routes.of(claim) {
+            if answers.iter().any(|answer| answer.outcome != Outcome::Expired) {
+                self.routes.prove(claim);
+            }
+            self.say(link, &Message::Answers { claim, answers });
         }
     }
 
-    fn on_session_opened(&mut self, request: u64, session: u64, at: Version) {
-        if self.origin.session_opened(request, session, at) {
+    fn on_session_opened(&mut self, request: u64, claim: Claim, at: Version) {
+        if self.origin.session_opened(request, claim, at) {
             return;
         }
-        let Some(link) = self.requests.remove(&request) else { return };
-        self.learn_route(session, link);
-        self.say(link, &Message::SessionOpened { request, session, at });
+        let Some((link, request)) = self.requests.remove(&request) else { return };
+        self.learn_route(claim, link);
+        self.routes.prove(claim);
+        self.say(link, &Message::SessionOpened { request, claim, at });
     }
 
     /// A dispatch of a node further down goes on its way up; dropped without an upstream, for its
     /// origin sends it again when there is one.
-    pub(super) fn forward(&mut self, session: u64, oldest: u64, entries: Bytes) {
+    pub(super) fn forward(&mut self, claim: Claim, oldest: u64, entries: Bytes) {
         let Some(upstream) = &mut self.upstream else { return };
         if upstream.status.is_none() {
             return;
         }
         upstream.forwards_bytes += entries.len();
-        upstream.forwards.push_back(Forward { session, oldest, entries });
+        upstream.forwards.push_back(Forward { claim, oldest, entries });
     }
 
     /// Takes the answers of another life for ones of this, as a mutant would.

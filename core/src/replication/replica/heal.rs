@@ -200,6 +200,7 @@ impl<M: Machine> Replica<M> {
 
     /// The sequencer's digest came: it goes on downstream whatever this copy is like.
     pub(super) fn on_digest(&mut self, seq: u64, digest: u64) {
+        self.verify.tell(seq);
         self.say_digest(seq, digest);
         if !self.healing && !mutant!(self.config, DigestSkipped) {
             let relays = self.upper_path().len().saturating_sub(1);
@@ -253,8 +254,10 @@ impl<M: Machine> Replica<M> {
     /// A node below asks for a snapshot since its copy is wrong. A relay that does not know its
     /// own to be right heals first, so that a bad copy never spreads.
     pub(super) fn on_heal(&mut self, link: LinkId, seq: u64) {
-        let sure = self.is_sequencer() || seq == 0 || self.verify.confirms(seq);
-        self.counters.heals_through_relay += u64::from(!self.is_sequencer());
+        let relay = !self.is_sequencer();
+        let sure = !relay || !self.verify.doubts(seq);
+        self.counters.heals_through_relay += u64::from(relay);
+        self.counters.heals_unfounded += u64::from(relay && sure && seq != 0);
         if !sure && !mutant!(self.config, RelayHealsFromItself) {
             self.counters.heals_deferred += 1;
             self.heal(seq);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::Dispatched;
 use super::Replica;
 use crate::replication::keeping::{DEFERRED_MAX, Deferred, Gate, Keeping, Span, UNSAVED_BYTES_MAX};
-use crate::replication::{Image, LinkId, Machine, Output, Resolution, Version};
+use crate::replication::{Claim, Image, LinkId, Machine, Output, Resolution, Version};
 use crate::wire::{Answer, Message, Outcome};
 
 impl<M: Machine> Replica<M> {
@@ -125,13 +125,13 @@ impl<M: Machine> Replica<M> {
     }
 
     /// Answers dispatches that came over `link`: now, or once what they rest on is on disk.
-    pub(super) fn answer(&mut self, link: LinkId, session: u64, answers: Vec<Answer>) {
+    pub(super) fn answer(&mut self, link: LinkId, claim: Claim, answers: Vec<Answer>) {
         let seq = self.version.seq;
         match self.gate_behind() {
             Some(gate) => {
-                gate.deferred.push_back((seq, Deferred::Answers { link, session, answers }));
+                gate.deferred.push_back((seq, Deferred::Answers { link, claim, answers }));
             }
-            None => self.say(link, &Message::Answers { session, answers }),
+            None => self.say(link, &Message::Answers { claim, answers }),
         }
     }
 
@@ -155,8 +155,8 @@ impl<M: Machine> Replica<M> {
                     gate.locals -= 1;
                     self.outputs.push(Output::Resolved { ticket, resolution });
                 }
-                Deferred::Answers { link, session, answers } => {
-                    self.say(link, &Message::Answers { session, answers });
+                Deferred::Answers { link, claim, answers } => {
+                    self.say(link, &Message::Answers { claim, answers });
                 }
                 Deferred::Digest { seq, digest } => self.say_digest(seq, digest),
             }
@@ -173,13 +173,13 @@ impl<M: Machine> Replica<M> {
                     let resolution = Resolution::OutcomeUnknown;
                     self.outputs.push(Output::Resolved { ticket, resolution });
                 }
-                Deferred::Answers { link, session, mut answers } => {
+                Deferred::Answers { link, claim, mut answers } => {
                     for answer in &mut answers {
                         if matches!(answer.outcome, Outcome::Applied(_)) {
                             answer.outcome = Outcome::Unknown;
                         }
                     }
-                    self.say(link, &Message::Answers { session, answers });
+                    self.say(link, &Message::Answers { claim, answers });
                 }
                 Deferred::Digest { .. } => {}
             }

@@ -34,7 +34,7 @@ use super::upstream::Upstream;
 use super::verify::Verify;
 use super::{
     Change, Changes, Config, Counters, Epoch, Image, Lineage, LinkId, Log, Machine, Mode, NodeId,
-    Note, Observer, Output, Report, Version,
+    Note, Observer, Output, Report, TokenKey, Version,
 };
 use crate::wire::{Entry, LinkMode, Message, Status, channel_of};
 
@@ -46,7 +46,7 @@ pub use heal::{Job, JobDone};
 #[derive(Debug)]
 enum Place {
     /// At the root.
-    Sequencer { sessions: Sessions, session: u64, counter: u64 },
+    Sequencer { sessions: Sessions, key: TokenKey, session: u64, counter: u64 },
     /// Below it.
     Follower,
 }
@@ -71,7 +71,9 @@ pub struct Replica<M: Machine> {
     /// Some downstream link is asleep.
     sleepers: bool,
     routes: Routes,
-    requests: BTreeMap<u64, LinkId>,
+    /// Requests for a session that were passed on, by the number under which they were: whose they
+    /// are, and their number there.
+    requests: BTreeMap<u64, (LinkId, u64)>,
     next_request: u64,
     origin: Origin,
     /// What goes to disk.
@@ -159,16 +161,18 @@ impl<M: Machine> Replica<M> {
         }
     }
 
-    /// A sequencer, whose history begins with the state that `machine` has now.
+    /// A sequencer, whose history begins with the state that `machine` has now. `epoch` and `key`
+    /// were drawn for this life.
     pub fn sequencer(
         config: Config,
         node: NodeId,
         machine: M,
         epoch: Epoch,
+        key: TokenKey,
         now: Duration,
     ) -> Self {
         let mut replica = Replica::follower(config, node, machine, now);
-        replica.found(Lineage::founded(epoch), Sessions::new(0, 0));
+        replica.found(Lineage::founded(epoch), Sessions::new(0, 0), key);
         replica
     }
 
@@ -180,6 +184,7 @@ impl<M: Machine> Replica<M> {
         machine: M,
         image: &Image,
         epoch: Epoch,
+        key: TokenKey,
         now: Duration,
     ) -> Self {
         let mut replica = Replica::follower(config, node, machine, now);
@@ -187,14 +192,15 @@ impl<M: Machine> Replica<M> {
         replica.version = image.version;
         replica.log.reset(image.version.seq);
         let lineage = image.lineage.continued(epoch, image.version.seq);
-        replica.found(lineage, image.sessions.clone());
+        replica.found(lineage, image.sessions.clone(), key);
         replica
     }
 
-    fn found(&mut self, lineage: Lineage, sessions: Sessions) {
+    fn found(&mut self, lineage: Lineage, sessions: Sessions, key: TokenKey) {
         let mut sessions = sessions.bounded(self.config.sessions_max, self.config.window);
-        let session = sessions.issue(lineage.head().map_or(0, |epoch| epoch.id), LinkId(0));
-        self.place = Place::Sequencer { sessions, session, counter: 0 };
+        let epoch_id = lineage.head().map_or(0, |epoch| epoch.id);
+        let session = sessions.issue(epoch_id, LinkId(0), &key).session;
+        self.place = Place::Sequencer { sessions, key, session, counter: 0 };
         self.lineage = lineage;
         self.version = self.version_at(self.version.seq);
         self.hop += 1;

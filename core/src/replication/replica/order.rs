@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{Place, Replica};
 use crate::replication::mutant::mutant;
 use crate::replication::sessions::{REASON_BYTES_MAX, Verdict};
-use crate::replication::{Fault, LinkFault, LinkId, Machine, Report, Resync};
+use crate::replication::{Claim, Fault, LinkFault, LinkId, Machine, Report, Resync};
 use crate::wire::{Answer, Entries, Entry, FLAG_DIGEST, FLAG_VOID, Outcome};
 
 /// A frame holds at most this many answers.
@@ -16,15 +16,21 @@ impl<M: Machine> Replica<M> {
     pub(super) fn order_batch(
         &mut self,
         link: LinkId,
-        session: u64,
+        claim: Claim,
         oldest: u64,
         entries: &Bytes,
     ) -> Result<(), LinkFault> {
         let first = self.version.seq + 1;
-        let known = match &mut self.place {
-            Place::Sequencer { sessions, .. } => sessions.begin(session, oldest),
+        let (known, unproved) = match &mut self.place {
+            Place::Sequencer { sessions, .. } => {
+                let known = sessions.begin(claim, oldest);
+                (known, !known && sessions.knows(claim.session))
+            }
             Place::Follower => return Ok(()),
         };
+        if unproved {
+            self.note_unproved(link);
+        }
         let mut answers = Vec::new();
         let mut outcome = Ok(());
         for entry in Entries::new(entries) {
@@ -35,7 +41,7 @@ impl<M: Machine> Replica<M> {
                     break;
                 }
             };
-            if entry.session != session {
+            if entry.session != claim.session {
                 outcome = Err(LinkFault::Unexpected("an entry of another session"));
                 break;
             }
@@ -47,10 +53,21 @@ impl<M: Machine> Replica<M> {
             answers.push(Answer { counter: entry.counter, outcome });
         }
         for answers in answers.chunks(ANSWERS_MAX) {
-            self.answer(link, session, answers.to_vec());
+            self.answer(link, claim, answers.to_vec());
         }
         self.ordered(first);
         outcome
+    }
+
+    /// Somebody behind `link` dispatches in a session that is not theirs. It may be one of many
+    /// behind a relay, so the link goes on; the operator hears of it once.
+    fn note_unproved(&mut self, link: LinkId) {
+        self.counters.claims_unproved += 1;
+        let Some(downstream) = self.downstreams.get_mut(&link) else { return };
+        if !std::mem::replace(&mut downstream.said_unproved, true) {
+            let node = downstream.node;
+            self.report(Report::Unproved(node));
+        }
     }
 
     /// What became of one dispatch; `None` if one before it is missing.

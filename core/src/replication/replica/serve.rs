@@ -7,7 +7,7 @@ use super::{Place, Replica};
 use crate::replication::downstream::{Downstream, Feed, Snapshot};
 use crate::replication::mutant::mutant;
 use crate::replication::{
-    Counters, LinkFault, LinkId, Machine, Note, Output, Report, Resume, Version,
+    Claim, Counters, LinkFault, LinkId, Machine, Note, Output, Report, Resume, Version,
 };
 use crate::wire::{
     Attach, LinkMode, Message, PROTOCOL_VERSION, Refusal, RefusalKind, begin_frame, finish_frame,
@@ -56,7 +56,7 @@ impl<M: Machine> Replica<M> {
             Message::Attach(attach) => self.on_attach(link, attach),
             Message::Detach => self.link_down(link, self.now),
             Message::SessionOpen { hop, request } => self.on_session_open(link, hop, request),
-            Message::Dispatch { hop, session, oldest, entries } => {
+            Message::Dispatch { hop, claim, oldest, entries } => {
                 downstream.received += entries.len() as u64;
                 let overdraft = self.config.frame_bytes_max() as u64;
                 if downstream.received > downstream.granted + overdraft {
@@ -65,10 +65,10 @@ impl<M: Machine> Replica<M> {
                 if hop != self.hop && !mutant!(self.config, SessionGap) {
                     self.counters.stale_hops += 1;
                 } else if matches!(self.place, Place::Sequencer { .. }) {
-                    self.order_batch(link, session, oldest, &entries)?;
+                    self.order_batch(link, claim, oldest, &entries)?;
                 } else {
-                    self.learn_route(session, link);
-                    self.forward(session, oldest, entries);
+                    self.learn_route(claim, link);
+                    self.forward(claim, oldest, entries);
                 }
                 self.grant(link);
             }
@@ -178,26 +178,30 @@ impl<M: Machine> Replica<M> {
             return;
         }
         let at = self.shown_version();
-        if let Place::Sequencer { sessions, .. } = &mut self.place {
+        if let Place::Sequencer { sessions, key, .. } = &mut self.place {
             let epoch_id = self.lineage.head().map_or(0, |epoch| epoch.id);
-            let session = sessions.issue(epoch_id, link);
+            let claim = sessions.issue(epoch_id, link, key);
             if let Some(keeping) = &mut self.keeping {
-                keeping.session(session, &sessions.row(session));
+                keeping.session(claim.session, &sessions.row(claim.session));
             }
-            self.say(link, &Message::SessionOpened { request, session, at });
+            self.say(link, &Message::SessionOpened { request, claim, at });
             return;
         }
         while self.requests.len() >= REQUESTS_MAX {
             self.requests.pop_first();
         }
-        self.requests.insert(request, link);
+        // Under a number of this node's own: nobody below can take the answer to another's request.
+        let theirs = request;
+        self.next_request = self.next_request.wrapping_add(1);
+        let request = self.next_request;
+        self.requests.insert(request, (link, theirs));
         if self.upstream.as_ref().is_some_and(|upstream| upstream.status.is_some()) {
             self.say_upstream(|hop| Message::SessionOpen { hop, request });
         }
     }
 
-    pub(super) fn learn_route(&mut self, session: u64, link: LinkId) {
-        self.routes.learn(session, link, self.config.sessions_max.max(ROUTES_MIN));
+    pub(super) fn learn_route(&mut self, claim: Claim, link: LinkId) {
+        self.routes.learn(claim, link, self.config.sessions_max.max(ROUTES_MIN));
     }
 
     pub(super) fn say(&mut self, link: LinkId, message: &Message) {

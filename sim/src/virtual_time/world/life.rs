@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use samestate::replication::{Epoch, NodeId, Replica};
+use samestate::replication::{Epoch, NodeId, Replica, TOKEN_KEY_BYTES, TokenKey};
 
 use super::links::{CLIENT, SERVER};
 use super::seat::{Running, Upstream, origin};
@@ -82,7 +82,7 @@ impl World {
         let Some((image, state)) = backup else {
             let epoch = Epoch { number: 1, id: self.dice.any() };
             self.checker.founded(epoch, kind);
-            return Replica::sequencer(config, id, subject, epoch, now);
+            return Replica::sequencer(config, id, subject, epoch, token_key(epoch), now);
         };
         let number = image.lineage.head().map_or(1, |head| head.number + 1);
         let epoch = Epoch { number, id: self.dice.any() };
@@ -91,7 +91,7 @@ impl World {
         }
         self.moments.restores += 1;
         let subject = Subject::from_still(&state, mishap.clone());
-        Replica::restored(config, id, subject, &image, epoch, now)
+        Replica::restored(config, id, subject, &image, epoch, token_key(epoch), now)
     }
 
     /// Kills the process of a host. `silent`: its peers notice by themselves.
@@ -229,4 +229,11 @@ impl World {
     pub fn upstream(&self, seat: usize) -> Option<Upstream> {
         self.seats[seat].spec.upstream
     }
+}
+
+/// Nobody guesses in here, so the life's own random id will do.
+fn token_key(epoch: Epoch) -> TokenKey {
+    let mut random = [0; TOKEN_KEY_BYTES];
+    random[..8].copy_from_slice(&epoch.id.to_le_bytes());
+    TokenKey::new(random)
 }

@@ -306,12 +306,12 @@ fn in_words(message: Message) -> String {
             let count = Entries::new(&entries).count() as u64;
             format!("Entries {first} to {}", (first + count).saturating_sub(1))
         }
-        Message::Dispatch { hop, session, oldest, entries } => {
+        Message::Dispatch { hop, claim, oldest, entries } => {
             let mut counters =
                 Entries::new(&entries).flatten().map(|entry| entry.counter.to_string());
             let first = counters.next().unwrap_or_default();
             let last = counters.last().map_or(String::new(), |last| format!(" to {last}"));
-            format!("Dispatch {first}{last} of session {session:x}, oldest {oldest}, hop {hop}")
+            format!("Dispatch {first}{last} of {claim:?}, oldest {oldest}, hop {hop}")
         }
         Message::SnapshotChunk(bytes) => format!("SnapshotChunk of {} bytes", bytes.len()),
         other => format!("{other:?}"),
