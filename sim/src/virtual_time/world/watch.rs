@@ -183,6 +183,7 @@ impl World {
             Report::Diverged(_)
             | Report::Poisoned(_)
             | Report::Unencodable { .. }
+            | Report::Unproved(_)
             | Report::Refuses(_) => {}
         }
     }
