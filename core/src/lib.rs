@@ -57,3 +57,8 @@ pub use wire::Codec;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// So is that of the guide to upgrades.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/upgrades.md")]
+struct Upgrades;

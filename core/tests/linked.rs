@@ -205,7 +205,7 @@ async fn two_stores_of_other_names_or_schemas_refuse_each_other_in_words() {
         .start()
         .expect("it starts");
     let error = within(errors.recv()).await.expect("it is said");
-    assert!(error.contains("schema_version 2 there, 1 here"), "{error}");
+    assert!(error.contains("schema_version 2 at the client, 1 at the server"), "{error}");
     assert!(!newer.connected());
 }
 

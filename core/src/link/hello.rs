@@ -4,14 +4,27 @@
 //!
 //! ```text
 //! client                                server
-//! HELLO  magic, version, client id, ticket
-//!                                       HELLO  magic, version, whether it asks for a login
+//! HELLO  magic, versions, client id, ticket
+//!                                       HELLO  magic, versions, whether it asks for a login
 //! LOGIN  SCRAM                          LOGIN  SCRAM      (only if asked)
 //! LOGIN  SCRAM                          LOGIN  SCRAM, then TICKET
 //! ```
 //!
-//! Magic and version come first in every version of the protocol, so that two versions can always
-//! tell each other that they differ. A client that was given a login insists on being asked for
+//! A hello is, in every version of the protocol:
+//!
+//! ```text
+//! magic               8 bytes, "samestat"
+//! lowest version      u16   of the protocol that the sender speaks
+//! highest version     u16
+//! asks for a login    u8    0 or 1; a client says 0
+//! client id           u64   a server says 0
+//! length of ticket    u16   0: none
+//! ticket
+//! what a newer version adds, passed over by who does not know it
+//! ```
+//!
+//! Both sides use the highest version that both speak. If there is none both say so, naming what
+//! each speaks: the server answers with its own hello before it leaves. A client that was given a login insists on being asked for
 //! it: a server that asks nobody has not proved that it is the one this login is for.
 
 use std::io;
@@ -26,7 +39,7 @@ use crate::auth::{
     AuthError, ClientHandshake, ClientStep, Credentials, Gate, NONCE_BYTES, Nonce, PeerAddress,
     Refused, TICKET_BYTES, Ticket, TicketError, VisitStep,
 };
-use crate::wire::{Decoder, Frame, PROTOCOL_VERSION, Reader, WireError, begin_frame, finish_frame};
+use crate::wire::{Decoder, Frame, Reader, Versions, WireError, begin_frame, finish_frame};
 
 /// The largest body of a frame from a stranger, in bytes.
 pub(super) const HELLO_BYTES_MAX: usize = 4096;
@@ -66,11 +79,13 @@ pub enum HelloError {
     Stranger(&'static str),
     /// Another version of the protocol.
     #[error(
-        "the peer speaks version {theirs} of the protocol, this process version {PROTOCOL_VERSION}; run the same release on both"
+        "the peer speaks {theirs} of the protocol, this process {}: none in common; {}",
+        Versions::OURS,
+        older(*theirs)
     )]
     Version {
         /// The peer's.
-        theirs: u16,
+        theirs: Versions,
     },
     /// The login failed, as the client sees it.
     #[error(transparent)]
@@ -95,6 +110,14 @@ pub enum HelloError {
     /// The system gave no random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(#[from] getrandom::Error),
+}
+
+/// What to do about a peer with which no version is in common.
+fn older(theirs: Versions) -> &'static str {
+    match theirs.are_older_than(Versions::OURS) {
+        true => "upgrade the peer, or run a release here that still speaks its version",
+        false => "upgrade this process, or run a release there that still speaks its version",
+    }
 }
 
 impl HelloError {
@@ -258,23 +281,26 @@ struct Hello<'a> {
 impl Hello<'_> {
     fn body(&self) -> Vec<u8> {
         let mut body = MAGIC.to_vec();
-        body.extend_from_slice(&PROTOCOL_VERSION.to_le_bytes());
+        Versions::OURS.write(&mut body);
         body.push(u8::from(self.asks));
         body.extend_from_slice(&self.client.to_le_bytes());
-        body.extend(self.ticket.into_iter().flatten());
+        let ticket = self.ticket.map_or(&[][..], |ticket| ticket);
+        body.extend_from_slice(&(ticket.len() as u16).to_le_bytes());
+        body.extend_from_slice(ticket);
         body
     }
 }
 
-/// Magic and version, in which every version of the protocol agrees.
-fn read_version<'a>(frame: &'a Frame) -> Result<Reader<'a>, HelloError> {
+/// Magic and versions, in which every version of the protocol agrees.
+fn read_versions<'a>(frame: &'a Frame) -> Result<Reader<'a>, HelloError> {
     let mut body = Reader::new(&frame.body);
     if body.bytes(MAGIC.len(), "magic").ok() != Some(MAGIC) {
         return Err(HelloError::Stranger("a hello of samestate"));
     }
-    match body.u16("version")? {
-        PROTOCOL_VERSION => Ok(body),
-        theirs => Err(HelloError::Version { theirs }),
+    let theirs = Versions::read(&mut body)?;
+    match theirs.common(Versions::OURS) {
+        Some(_) => Ok(body),
+        None => Err(HelloError::Version { theirs }),
     }
 }
 
@@ -284,7 +310,7 @@ struct ServerHello {
 
 impl ServerHello {
     fn read(frame: &Frame) -> Result<Self, HelloError> {
-        let mut body = read_version(frame)?;
+        let mut body = read_versions(frame)?;
         Ok(ServerHello { asks: body.flag("login")? })
     }
 }
@@ -296,10 +322,10 @@ struct ClientHello {
 
 impl ClientHello {
     fn read(frame: &Frame) -> Result<Self, HelloError> {
-        let mut body = read_version(frame)?;
+        let mut body = read_versions(frame)?;
         body.flag("login")?;
         let client = body.u64("client id")?;
-        let ticket = match body.remaining() {
+        let ticket = match usize::from(body.u16("ticket")?) {
             0 => None,
             bytes => Some(Ticket::from_bytes(body.bytes(bytes, "ticket")?)?),
         };

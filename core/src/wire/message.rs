@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Frame, PATH_MAX, Reader, WireError, begin_frame, finish_frame};
+use super::{Frame, PATH_MAX, PROTOCOL_VERSION, Reader, WireError, begin_frame, finish_frame};
 use crate::replication::{Claim, Epoch, Lineage, NodeId, TOKEN_BYTES, Token, Version};
 
 /// How actions and states are encoded; one per store.
@@ -29,10 +29,12 @@ pub enum LinkMode {
     Action,
 }
 
-/// A node asks its upstream for a store.
+/// A node asks its upstream for a store. Begins alike in every version of the protocol, so that it
+/// can be refused in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attach {
-    /// [`super::PROTOCOL_VERSION`] of the sender.
+    /// The version of the protocol in which the sender speaks: the one agreed on, or the newest that
+    /// it speaks where nothing was agreed, as between a master and its workers.
     pub protocol: u16,
     /// The sender.
     pub node: NodeId,
@@ -289,7 +291,14 @@ impl Message {
                 return Ok(Message::Entries { epoch, first, entries: rest(&body) });
             }
             kind::SNAPSHOT_CHUNK => return Ok(Message::SnapshotChunk(frame.body.clone())),
-            kind::ATTACH => Message::Attach(read_attach(&mut body)?),
+            kind::ATTACH => {
+                let attach = read_attach(&mut body)?;
+                if attach.protocol > PROTOCOL_VERSION {
+                    // It may be longer in a version to come, and is to be refused in words.
+                    return Ok(Message::Attach(attach));
+                }
+                Message::Attach(attach)
+            }
             kind::DETACH => Message::Detach,
             kind::SESSION_OPEN => {
                 Message::SessionOpen { hop: body.u32("hop")?, request: body.u64("request")? }
@@ -561,6 +570,26 @@ mod tests {
                 let _ = Message::read(&cut);
             }
         }
+    }
+
+    #[test]
+    fn bytes_after_the_last_field_are_an_error_but_in_the_request_of_a_newer_version() {
+        let longer = |message: &Message| {
+            let mut out = Vec::new();
+            message.write(&mut out, 9);
+            let frame =
+                Decoder::new(1 << 20).decode(&mut BytesMut::from(&out[..])).unwrap().unwrap();
+            let body = [&frame.body[..], &[7]].concat().into();
+            Message::read(&Frame { body, ..frame })
+        };
+        let open = [Message::DISPATCH, Message::ENTRIES, Message::SNAPSHOT_CHUNK];
+        for message in examples() {
+            let read = longer(&message);
+            assert_eq!(read.is_ok(), open.contains(&message.kind()), "{message:?}: {read:?}");
+        }
+        let Some(Message::Attach(attach)) = examples().into_iter().next() else { panic!("first") };
+        let newer = Message::Attach(Attach { protocol: PROTOCOL_VERSION + 1, ..attach });
+        assert_eq!(longer(&newer), Ok(newer));
     }
 
     proptest! {

@@ -5,6 +5,12 @@
 //! action on its way is an [`Entry`], with a checksum of its own that travels from the origin to
 //! every replica. All integers are little-endian.
 //!
+//! Two nodes agree on a version of the protocol before anything else is said: each names the lowest
+//! and the highest that it speaks, and the highest in common is used. Within a version nothing is
+//! open: a kind that it does not have, or bytes left over after a message's last field, cut the link.
+//! Whatever is new comes with a new version, which nobody is sent who does not speak it. Only the
+//! hello, which comes before, may be longer than its reader knows.
+//!
 //! Nothing here allocates by a length that a peer claims: a frame's length is held against a limit
 //! first, and every count inside it against the bytes that are really there.
 
@@ -12,6 +18,7 @@ mod entry;
 mod frame;
 mod message;
 mod reader;
+mod versions;
 
 pub use entry::{ENTRY_HEADER_BYTES, Entries, Entry, FLAG_DIGEST, FLAG_VOID};
 pub use frame::{Decoder, FRAME_HEADER_BYTES, Frame, begin_frame, channel_of, finish_frame};
@@ -20,9 +27,13 @@ pub use message::{
 };
 pub(crate) use reader::Reader;
 pub use reader::WireError;
+pub use versions::Versions;
 
-/// The version of this protocol. Two nodes of different versions refuse each other by name.
+/// The newest version of the protocol that this library speaks.
 pub const PROTOCOL_VERSION: u16 = 1;
+
+/// The oldest one that it still speaks.
+pub const PROTOCOL_OLDEST: u16 = 1;
 
 /// The longest path of node ids from a node to its sequencer.
 pub const PATH_MAX: usize = 64;

@@ -126,11 +126,17 @@ async fn clients_of_another_version_schema_codec_or_store_are_refused_and_named(
     let store = list().liveness(Duration::from_millis(100), Duration::from_secs(1));
     let mut scene = Scene::with(place, store, options).await;
     let cases = [
-        (Attach { protocol: 2, ..attach(STORE) }, "protocol version 2 there, 1 here"),
-        (Attach { schema_version: 7, ..attach(STORE) }, "schema_version 7 there, 1 here"),
+        (
+            Attach { protocol: 2, ..attach(STORE) },
+            "protocol version 2 at the client, 1 at the server",
+        ),
+        (
+            Attach { schema_version: 7, ..attach(STORE) },
+            "schema_version 7 at the client, 1 at the server",
+        ),
         (
             Attach { codec: samestate::Codec::Json, ..attach(STORE) },
-            "codec Json there, MessagePack here",
+            "codec Json at the client, MessagePack at the server",
         ),
         (attach("twin"), "store `twin` is not served here"),
     ];

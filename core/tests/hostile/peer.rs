@@ -241,7 +241,9 @@ pub(super) fn raw(channel: u32, kind: u8, body: &[u8]) -> Vec<u8> {
 pub(super) fn hello(version: u16, asks: bool) -> Vec<u8> {
     let mut body = b"samestat".to_vec();
     body.extend_from_slice(&version.to_le_bytes());
+    body.extend_from_slice(&version.to_le_bytes());
     body.push(u8::from(asks));
     body.extend_from_slice(&getrandom::u64().expect("random bytes").to_le_bytes());
+    body.extend_from_slice(&0u16.to_le_bytes());
     raw(0, HELLO, &body)
 }

@@ -20,7 +20,7 @@ async fn connect(listener: &Listener) -> TcpStream {
 async fn guest(listener: &Listener) -> TcpStream {
     let mut stream = connect(listener).await;
     stream.write_all(&hello_of(PROTOCOL_VERSION)).await.expect("is taken");
-    let mut answer = [0; 16 + 8 + 2 + 1 + 8];
+    let mut answer = [0; 16 + 8 + 4 + 1 + 8 + 2];
     within("a hello", stream.read_exact(&mut answer)).await.expect("answers");
     stream
 }
@@ -30,7 +30,8 @@ fn hello_of(version: u16) -> Vec<u8> {
     let start = begin_frame(&mut out, 0, 1);
     out.extend_from_slice(b"samestat");
     out.extend_from_slice(&version.to_le_bytes());
-    out.extend_from_slice(&[0; 9]);
+    out.extend_from_slice(&version.to_le_bytes());
+    out.extend_from_slice(&[0; 11]);
     finish_frame(&mut out, start);
     out
 }
@@ -107,7 +108,7 @@ async fn another_version_of_the_protocol_is_named_on_both_sides() {
     let mut stream = connect(&listener).await;
     stream.write_all(&hello_of(PROTOCOL_VERSION + 1)).await.expect("is taken");
     let answer = ends(&mut stream).await;
-    assert_eq!(&answer[24..26], PROTOCOL_VERSION.to_le_bytes(), "the server says its own");
+    assert_eq!(&answer[26..28], PROTOCOL_VERSION.to_le_bytes(), "the server says its own");
     at_server.report("speaks version 2 of the protocol, this process version 1").await;
 
     let (client, mut at_client) = FakePort::new("tasks");

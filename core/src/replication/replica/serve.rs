@@ -103,19 +103,20 @@ impl<M: Machine> Replica<M> {
     fn refusal_of(&self, attach: &Attach) -> Option<Refusal> {
         let config = &self.config;
         let differs = |what: &str, theirs: String, ours: String| {
-            format!("store `{}`: {what} {theirs} there, {ours} here", config.store)
+            format!("store `{}`: {what} {theirs} at the client, {ours} at the server", config.store)
         };
         let (kind, text) = if attach.protocol != PROTOCOL_VERSION {
             let theirs = attach.protocol.to_string();
             let text = differs("protocol version", theirs, PROTOCOL_VERSION.to_string());
-            (RefusalKind::Protocol, text)
+            (RefusalKind::Protocol, text + "; run the same release on both")
         } else if attach.store != config.store {
             let text = format!("store `{}` is not served here", attach.store);
             (RefusalKind::Store, text)
         } else if attach.schema_version != config.schema_version {
             let (theirs, ours) = (attach.schema_version, config.schema_version);
             let text = differs("schema_version", theirs.to_string(), ours.to_string());
-            (RefusalKind::Schema, text)
+            let hint = "; upgrade the older program, or give the new shape a store of its own name";
+            (RefusalKind::Schema, text + hint)
         } else if attach.codec != config.codec {
             let (theirs, ours) = (format!("{:?}", attach.codec), format!("{:?}", config.codec));
             (RefusalKind::Codec, differs("codec", theirs, ours))

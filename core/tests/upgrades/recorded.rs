@@ -1,0 +1,191 @@
+//! The protocol as it was released: a recorded conversation that today's code has to hold, byte for
+//! byte, at either end.
+//!
+//! `protocol-1.txt` is made by `cargo test --test upgrades -- --ignored`, once for each version of
+//! the protocol, and never again after its release: whoever changes a byte of it changes the
+//! protocol, and needs a new version of it. The login is not in it, since its bytes differ each
+//! time by design; its form is RFC 5802's, and `auth` holds it against the example of RFC 7677.
+
+use samestate::replication::NodeId;
+use samestate::wire::{
+    Attach, Codec, Entry, Message, PROTOCOL_OLDEST, PROTOCOL_VERSION, channel_of,
+};
+
+use super::halves::{Half, REFUSED};
+use super::tape::{Event, Step, Tape, frame, meaning};
+
+const TITLE: &str = "Protocol 1: a store `list` of u32, a sequencer and a client of it, over link 1.\n\
+    Over links 2 and 3 a client that is written by hand: one that resumes, and one that is refused.";
+
+fn tape() -> Tape {
+    Tape::parse(include_str!("protocol-1.txt"))
+}
+
+/// What happens, for a new recording.
+fn script() -> Vec<Event> {
+    let mut script = vec![Event::Link(1)];
+    script.extend([6, 7].map(Event::Server));
+    script.extend([8, REFUSED, 9].map(Event::Client));
+    script.extend([Event::Wait(600), Event::Server(10), Event::Client(11), Event::Wait(600)]);
+    script
+}
+
+/// What a client that is written by hand says, on which link.
+fn by_hand(claimed: &Message) -> Vec<(u64, Message)> {
+    let Message::SessionOpened { claim, at, .. } = claimed else { panic!("a grant") };
+    let attach = |schema_version, resume| {
+        Message::Attach(Attach {
+            protocol: PROTOCOL_VERSION,
+            node: NodeId(3),
+            store: "list".into(),
+            schema_version,
+            codec: Codec::MessagePack,
+            resume,
+        })
+    };
+    let mut entries = Vec::new();
+    for counter in [1, 2] {
+        Entry::write(&mut entries, claim.session, counter, 0, &[8]);
+    }
+    let again = Message::Dispatch { hop: 1, claim: *claim, oldest: 1, entries: entries.into() };
+    vec![
+        (2, attach(1, Some(*at))),
+        (2, again),
+        (2, Message::SessionOpen { hop: 1, request: 77 }),
+        (2, Message::Heal { seq: 2 }),
+        (2, Message::Heartbeat { seq: 2 }),
+        (3, attach(2, None)),
+    ]
+}
+
+/// Two halves that talk, and the tape that runs.
+struct Recorder {
+    server: Half,
+    client: Half,
+    tape: Tape,
+}
+
+impl Recorder {
+    fn happens(&mut self, event: Event) {
+        self.tape.steps.push(Step::Event(event));
+        self.server.happens(event);
+        self.client.happens(event);
+        self.talk();
+    }
+
+    fn talk(&mut self) {
+        loop {
+            if let Some((link, frame)) = self.client.written.pop_front() {
+                self.say(link, frame);
+            } else if let Some((link, frame)) = self.server.written.pop_front() {
+                if link == 1 {
+                    self.client.hears(link, &frame);
+                }
+                self.tape.steps.push(Step::FromServer(link, frame));
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn say(&mut self, link: u64, frame: bytes::Bytes) {
+        self.server.hears(link, &frame);
+        self.tape.steps.push(Step::FromClient(link, frame));
+    }
+}
+
+#[test]
+#[ignore = "makes the recording anew: for a new version of the protocol alone"]
+fn record() {
+    let (server, client) = (Half::server(), Half::client());
+    let mut recorder = Recorder { server, client, tape: Tape::default() };
+    script().into_iter().for_each(|event| recorder.happens(event));
+    let grant = recorder.tape.frames().map(|bytes| Message::read(&frame(bytes)).expect("ours"));
+    let grant = grant.into_iter().find(|said| matches!(said, Message::SessionOpened { .. }));
+    [2, 3].into_iter().for_each(|link| recorder.happens(Event::Link(link)));
+    for (link, message) in by_hand(&grant.expect("the client dispatched")) {
+        let mut out = Vec::new();
+        message.write(&mut out, channel_of("list"));
+        recorder.say(link, out.into());
+        recorder.talk();
+    }
+    let path =
+        format!("{}/tests/upgrades/protocol-{PROTOCOL_VERSION}.txt", env!("CARGO_MANIFEST_DIR"));
+    std::fs::write(path, recorder.tape.print(TITLE)).expect("it is written");
+}
+
+#[test]
+fn todays_server_answers_the_recorded_client_byte_for_byte() {
+    let mut server = Half::server();
+    for (at, step) in tape().steps.into_iter().enumerate() {
+        match step {
+            Step::Event(event) => server.happens(event),
+            Step::FromClient(link, bytes) => server.hears(link, &bytes),
+            Step::FromServer(link, bytes) => {
+                let said = server.written.pop_front();
+                let words = said.as_ref().map(|said| meaning(&said.1));
+                assert_eq!(said, Some((link, bytes)), "step {at}: {words:?}");
+            }
+        }
+    }
+    assert!(server.written.is_empty(), "it says no more than it did");
+    assert_eq!(server.state(), [5, 6, 7, 8, 9, 10, 11]);
+}
+
+#[test]
+fn todays_client_says_to_the_recorded_server_what_it_said() {
+    let mut client = Half::client();
+    for (at, step) in tape().steps.into_iter().enumerate() {
+        match step {
+            Step::Event(event) => client.happens(event),
+            Step::FromServer(1, bytes) => client.hears(1, &bytes),
+            Step::FromClient(1, bytes) => {
+                let said = client.written.pop_front();
+                let words = said.as_ref().map(|said| meaning(&said.1));
+                assert_eq!(said, Some((1, bytes)), "step {at}: {words:?}");
+            }
+            Step::FromServer(..) | Step::FromClient(..) => {}
+        }
+    }
+    assert!(client.written.is_empty(), "it says no more than it did");
+    assert_eq!(client.state(), [5, 6, 7, 8, 9, 10, 11]);
+}
+
+#[test]
+fn every_recorded_frame_still_means_what_it_meant_and_is_written_as_it_was() {
+    let tape = tape();
+    let meanings: Vec<String> = tape.frames().map(|bytes| meaning(bytes)).collect();
+    assert_eq!(meanings, tape.meanings);
+    for bytes in tape.frames() {
+        let frame = frame(bytes);
+        let mut again = Vec::new();
+        Message::read(&frame).expect("a message").write(&mut again, frame.channel);
+        assert_eq!(again, bytes[..], "{}", meaning(bytes));
+    }
+}
+
+#[test]
+fn the_recording_has_every_message_that_an_honest_pair_exchanges() {
+    let tape = tape();
+    for kind in [
+        "Attach",
+        "Status",
+        "Credit",
+        "SnapshotHead",
+        "SnapshotChunk",
+        "Entries",
+        "SessionOpen",
+        "SessionOpened",
+        "Dispatch",
+        "Answers",
+        "Digest",
+        "Heartbeat",
+        "Lineage",
+        "Heal",
+        "Refused",
+    ] {
+        let said = |meaning: &String| meaning.split(['(', ' ']).next() == Some(kind);
+        assert!(tape.meanings.iter().any(said), "{kind} is missing");
+    }
+    assert_eq!(PROTOCOL_OLDEST, 1, "a recording for each version that is still spoken");
+}
