@@ -45,6 +45,8 @@ pub mod store;
 pub mod wire;
 
 pub use backup::{Backup, BackupError};
+#[cfg(feature = "tls")]
+pub use link::Tls;
 pub use replication::{Change, Jump, Mode, Resync, Version};
 pub use store::{
     ChangeStream, Client, Cluster, CombineReducers, DispatchError, Dispatching, Error, Next,

@@ -6,14 +6,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket as Socket2, Type};
 use tokio::net::{TcpListener, UnixListener};
 
-use super::socket::Socket;
-use super::{Address, LinkError, LinkStats};
+use super::socket::{Stream, tune};
+use super::{Address, LinkError};
 use crate::auth::PeerAddress;
 
 /// How many connections the system may hold for us until they are accepted.
@@ -27,7 +26,7 @@ pub(super) enum Bound {
 
 /// A connection as it was accepted.
 pub(super) struct Accepted {
-    pub(super) socket: Socket,
+    pub(super) stream: Stream,
     pub(super) address: PeerAddress,
     /// For the operator.
     pub(super) name: String,
@@ -62,19 +61,15 @@ impl Bound {
     }
 
     /// The next connection; `None` if it was gone before it could be looked at.
-    pub(super) async fn accept(
-        &self,
-        stall_after: Duration,
-        stats: &Arc<LinkStats>,
-    ) -> io::Result<Option<Accepted>> {
+    pub(super) async fn accept(&self, stall_after: Duration) -> io::Result<Option<Accepted>> {
         match self {
             Bound::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                let Ok(socket) = Socket::tcp(stream, stall_after, stats.clone()) else {
+                if tune(&stream, stall_after).is_err() {
                     return Ok(None);
-                };
-                let address = PeerAddress::Ip(peer.ip());
-                Ok(Some(Accepted { socket, address, name: format!("client {peer}") }))
+                }
+                let (stream, address) = (Stream::Tcp(stream), PeerAddress::Ip(peer.ip()));
+                Ok(Some(Accepted { stream, address, name: format!("client {peer}") }))
             }
             Bound::Unix(listener, file) => {
                 let (stream, _) = listener.accept().await?;
@@ -82,8 +77,8 @@ impl Bound {
                 let process = peer.pid().map_or_else(String::new, |pid| format!(", process {pid}"));
                 let name =
                     format!("client on {} (user {}{process})", file.path.display(), peer.uid());
-                let socket = Socket::unix(stream, stats.clone());
-                Ok(Some(Accepted { socket, address: PeerAddress::User(peer.uid()), name }))
+                let (stream, address) = (Stream::Unix(stream), PeerAddress::User(peer.uid()));
+                Ok(Some(Accepted { stream, address, name }))
             }
         }
     }

@@ -223,6 +223,10 @@ async fn read(shared: &Arc<Shared>, mut reader: Reader, mut buffer: BytesMut) ->
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ending::Closed,
+            // A peer that died without the last word of TLS.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return if buffer.is_empty() { Ending::Closed } else { Ending::Truncated };
+            }
             Err(error) => return Ending::Io(error),
         }
     }
@@ -276,5 +280,9 @@ async fn write_all(
             Ok(Err(error)) => return Err(Ending::of_write(error)),
         }
     }
-    Ok(())
+    // Nothing, but for TLS, which has up to 64 KiB left where the socket was full.
+    match tokio::time::timeout(stall_after, writer.flush()).await {
+        Err(_) => Err(Ending::Stalled(stall_after)),
+        Ok(flushed) => flushed.map_err(Ending::of_write),
+    }
 }

@@ -16,7 +16,9 @@ use super::backoff::Backoff;
 use super::channels::Shared;
 use super::connection::{self, Ending, Stop, stopped};
 use super::hello::{self, HelloError, Identity};
-use super::socket::Socket;
+use super::socket::{Socket, Stream, tune};
+#[cfg(feature = "tls")]
+use super::tls::Connector;
 use super::{Address, LinkError, LinkStats, Port, Ports, Side, trace};
 use crate::auth::Credentials;
 
@@ -29,6 +31,9 @@ pub struct ClientOptions {
     /// Login and password, where the server asks for them. Given, the client insists on being
     /// asked.
     pub credentials: Option<Credentials>,
+    /// Speaks TLS, and nothing else.
+    #[cfg(feature = "tls")]
+    pub tls: Option<super::ClientTls>,
     /// The longest wait between two tries: 5 s unless set; the first is at most 100 ms.
     pub backoff_max: Duration,
     /// The wait after a server refused the login or the store: 30 s unless set. To insist would
@@ -36,7 +41,7 @@ pub struct ClientOptions {
     pub retry_refused_after: Duration,
     /// Each address of the server is tried for this long: 5 s unless set.
     pub connect_within: Duration,
-    /// The login has to be done within this: 10 s unless set.
+    /// The login, and before it the TLS handshake, have to be done within this: 10 s unless set.
     pub hello_within: Duration,
     /// A server that takes no bytes for this long is left: 10 s unless set.
     pub stall_after: Duration,
@@ -46,6 +51,8 @@ impl Default for ClientOptions {
     fn default() -> Self {
         ClientOptions {
             credentials: None,
+            #[cfg(feature = "tls")]
+            tls: None,
             backoff_max: Duration::from_secs(5),
             retry_refused_after: Duration::from_secs(30),
             connect_within: Duration::from_secs(5),
@@ -79,24 +86,38 @@ impl Dialer {
         options: ClientOptions,
         port: Arc<dyn Port>,
     ) -> Result<Self, LinkError> {
+        Ok(Dialer::prepare(address, options, port)?.start())
+    }
+
+    /// All that can fail before the first try.
+    pub(crate) fn prepare(
+        address: Address,
+        options: ClientOptions,
+        port: Arc<dyn Port>,
+    ) -> Result<Prepared, LinkError> {
         let client = getrandom::u64().map_err(LinkError::Random)?;
         let identity = Identity { client, credentials: options.credentials.clone(), ticket: None };
-        let stats = Arc::<LinkStats>::default();
         let (stop, stopping) = watch::channel(false);
+        #[cfg(feature = "tls")]
+        let tls = match &options.tls {
+            Some(tls) => Some(Connector::new(tls.clone(), &address)?),
+            None => None,
+        };
         let dialing = Dialing {
-            address: address.clone(),
+            #[cfg(feature = "tls")]
+            tls,
+            address,
             backoff: Backoff::new(options.backoff_max),
             options,
             identity,
             ports: Ports::only(port.clone()),
             port,
-            stats: stats.clone(),
+            stats: Arc::default(),
             reported: None,
             span: Span::none(),
             stop: stopping,
         };
-        let task = Mutex::new(Some(tokio::spawn(dialing.go_on())));
-        Ok(Dialer { address, stats, stop, task })
+        Ok(Prepared { dialing, stop })
     }
 
     /// Ends the connection and does not come back; what is under way gets half a second to leave.
@@ -126,8 +147,26 @@ impl fmt::Debug for Dialer {
     }
 }
 
+/// A client that has not begun.
+pub(crate) struct Prepared {
+    dialing: Dialing,
+    stop: watch::Sender<bool>,
+}
+
+impl Prepared {
+    /// Begins. Needs a tokio runtime.
+    pub(crate) fn start(self) -> Dialer {
+        let Prepared { dialing, stop } = self;
+        let (address, stats) = (dialing.address.clone(), dialing.stats.clone());
+        let task = Mutex::new(Some(tokio::spawn(dialing.go_on())));
+        Dialer { address, stats, stop, task }
+    }
+}
+
 /// The client's task.
 struct Dialing {
+    #[cfg(feature = "tls")]
+    tls: Option<Connector>,
     address: Address,
     options: ClientOptions,
     identity: Identity,
@@ -170,14 +209,31 @@ impl Dialing {
     async fn connect(&mut self) -> Result<Socket, HelloError> {
         self.span = trace::to_server(self.port.name(), &self.address);
         trace::dialing(&self.span);
-        let mut socket = self.open().await?;
+        let stream = self.open().await?;
         trace::connected(&self.span);
-        hello::greet(&mut socket, &mut self.identity, self.options.hello_within).await?;
+        let deadline = self.options.hello_within;
+        let socket = hello::within(deadline, self.enter(stream)).await?;
         trace::logged_in(&self.span);
         Ok(socket)
     }
 
-    async fn open(&self) -> io::Result<Socket> {
+    /// Shakes hands over TLS, where this client speaks it, and logs in.
+    async fn enter(&mut self, stream: Stream) -> Result<Socket, HelloError> {
+        #[cfg(feature = "tls")]
+        let stream = match (&self.tls, stream) {
+            (Some(tls), Stream::Tcp(stream)) => {
+                let mut socket = tls.connect(stream, &self.stats).await?;
+                let greeted = hello::greet(&mut socket, &mut self.identity).await;
+                return greeted.map(|()| socket).map_err(|error| tls.explain(error));
+            }
+            (_, stream) => stream,
+        };
+        let mut socket = stream.plain(self.stats.clone());
+        hello::greet(&mut socket, &mut self.identity).await?;
+        Ok(socket)
+    }
+
+    async fn open(&self) -> io::Result<Stream> {
         let within = self.options.connect_within;
         let late =
             || io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {within:?}"));
@@ -186,7 +242,7 @@ impl Dialing {
                 let stream = tokio::time::timeout(within, UnixStream::connect(path))
                     .await
                     .map_err(|_| late())??;
-                Ok(Socket::unix(stream, self.stats.clone()))
+                Ok(Stream::Unix(stream))
             }
             Address::Tcp { host, port } => {
                 let mut failure =
@@ -194,8 +250,8 @@ impl Dialing {
                 for address in tokio::net::lookup_host((host.as_str(), *port)).await? {
                     match tokio::time::timeout(within, TcpStream::connect(address)).await {
                         Ok(Ok(stream)) => {
-                            let stall_after = self.options.stall_after;
-                            return Socket::tcp(stream, stall_after, self.stats.clone());
+                            tune(&stream, self.options.stall_after)?;
+                            return Ok(Stream::Tcp(stream));
                         }
                         Ok(Err(error)) => failure = error,
                         Err(_) => failure = late(),

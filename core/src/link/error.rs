@@ -48,6 +48,10 @@ pub enum LinkError {
     /// Logins or passwords that nobody could use.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
+    /// TLS cannot be set up.
+    #[cfg(feature = "tls")]
+    #[error(transparent)]
+    Tls(#[from] super::TlsSetupError),
     /// Two stores whose names hash to one channel.
     #[error(
         "stores {name:?} and {other:?} cannot share this process: their names hash to one channel; rename one"

@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use thiserror::Error;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 
 use super::socket::Socket;
 use crate::auth::{
@@ -54,6 +54,7 @@ mod kind {
     pub(super) const LOGIN: u8 = 2;
     pub(super) const TICKET: u8 = 3;
     pub(super) const BUSY: u8 = 4;
+    pub(super) const TLS_ONLY: u8 = 5;
 }
 
 /// Why nobody came in. Says on both sides what differs.
@@ -104,6 +105,25 @@ pub enum HelloError {
     /// A ticket that is none.
     #[error(transparent)]
     Ticket(#[from] TicketError),
+    /// The server speaks TLS.
+    #[error(
+        "the server speaks nothing but TLS; give this client `.tls(Tls::client(..))` (feature `tls`)"
+    )]
+    TlsOnly,
+    /// The client speaks TLS, and the server does not.
+    #[error(
+        "the client speaks TLS, and this server does not; give the server \
+         `.tls(Tls::server(..))` (feature `tls`), or take `.tls(..)` from the client"
+    )]
+    NoTlsHere,
+    /// The TLS handshake failed.
+    #[cfg(feature = "tls")]
+    #[error(transparent)]
+    Tls(#[from] super::TlsError),
+    /// The certificates cannot be read any more.
+    #[cfg(feature = "tls")]
+    #[error(transparent)]
+    TlsSetup(#[from] super::TlsSetupError),
     /// The server has no room.
     #[error("the server turns us away: {0}")]
     Busy(String),
@@ -137,7 +157,12 @@ impl HelloError {
             | Self::Refused(_)
             | Self::LoginNeeded
             | Self::LoginNotAsked
+            | Self::TlsOnly
+            | Self::NoTlsHere
             | Self::Ticket(_) => true,
+            // Nobody is locked out for these, and the files are read anew for each try.
+            #[cfg(feature = "tls")]
+            Self::Tls(_) | Self::TlsSetup(_) => false,
         }
     }
 }
@@ -153,29 +178,22 @@ pub(super) struct Identity {
 }
 
 /// A client's side: greets, and proves its password if it has one. Keeps the new ticket.
-pub(super) async fn greet(
-    socket: &mut Socket,
-    identity: &mut Identity,
-    within: Duration,
-) -> Result<(), HelloError> {
-    let greeting = async {
-        let mut line = Line::new(socket);
-        let ticket = identity.ticket.map(|ticket| ticket.to_bytes());
-        let hello = Hello { asks: false, client: identity.client, ticket: ticket.as_ref() };
-        line.say(kind::HELLO, &hello.body()).await?;
-        let hello = line.hear(kind::HELLO, "a hello").await?;
-        let asks = ServerHello::read(&hello)?.asks;
-        match (&identity.credentials, asks) {
-            (None, false) => Ok(()),
-            (None, true) => Err(HelloError::LoginNeeded),
-            (Some(_), false) => Err(HelloError::LoginNotAsked),
-            (Some(credentials), true) => {
-                identity.ticket = Some(log_in(&mut line, credentials.clone()).await?);
-                Ok(())
-            }
+pub(super) async fn greet(socket: &mut Socket, identity: &mut Identity) -> Result<(), HelloError> {
+    let mut line = Line::new(socket);
+    let ticket = identity.ticket.map(|ticket| ticket.to_bytes());
+    let hello = Hello { asks: false, client: identity.client, ticket: ticket.as_ref() };
+    line.say(kind::HELLO, &hello.body()).await?;
+    let hello = line.hear(kind::HELLO, "a hello").await?;
+    let asks = ServerHello::read(&hello)?.asks;
+    match (&identity.credentials, asks) {
+        (None, false) => Ok(()),
+        (None, true) => Err(HelloError::LoginNeeded),
+        (Some(_), false) => Err(HelloError::LoginNotAsked),
+        (Some(credentials), true) => {
+            identity.ticket = Some(log_in(&mut line, credentials.clone()).await?);
+            Ok(())
         }
-    };
-    tokio::time::timeout(within, greeting).await.map_err(|_| HelloError::Late(within))?
+    }
 }
 
 async fn log_in(line: &mut Line<'_>, credentials: Credentials) -> Result<Ticket, HelloError> {
@@ -216,21 +234,21 @@ pub(super) struct Door<'a> {
     pub(super) address: PeerAddress,
     /// The server's clock.
     pub(super) now: &'a (dyn Fn() -> Duration + Sync),
-    pub(super) within: Duration,
 }
 
 /// A server's side: lets a visitor in, or says why not.
 pub(super) async fn welcome(socket: &mut Socket, door: Door<'_>) -> Result<Guest, HelloError> {
-    let within = door.within;
-    tokio::time::timeout(within, admit(socket, door)).await.map_err(|_| HelloError::Late(within))?
-}
-
-async fn admit(socket: &mut Socket, door: Door<'_>) -> Result<Guest, HelloError> {
     let mut line = Line::new(socket);
-    let hello = line.hear(kind::HELLO, "a hello").await.map_err(|error| match error {
-        HelloError::Closed if line.is_silent() => HelloError::Wordless,
-        error => error,
-    })?;
+    let hello = match line.hear(kind::HELLO, "a hello").await {
+        Ok(hello) => hello,
+        Err(HelloError::Closed) if line.is_silent() => return Err(HelloError::Wordless),
+        Err(HelloError::Wire(_)) if line.begins_as_tls() => {
+            // Anything that is no TLS will tell it.
+            line.socket.send(&busy("this server does not speak TLS")).await?;
+            return Err(HelloError::NoTlsHere);
+        }
+        Err(error) => return Err(error),
+    };
     let hello = ClientHello::read(&hello);
     let ours = Hello { asks: door.gate.is_some(), client: 0, ticket: None };
     if matches!(hello, Ok(_) | Err(HelloError::Version { .. })) {
@@ -263,6 +281,23 @@ pub(super) fn busy(why: &str) -> Vec<u8> {
     out.extend_from_slice(why.as_bytes());
     finish_frame(&mut out, start);
     out
+}
+
+/// The frame by which a server that speaks nothing but TLS answers a client that does not.
+#[cfg(feature = "tls")]
+pub(super) fn tls_only() -> Vec<u8> {
+    let mut out = Vec::new();
+    let start = begin_frame(&mut out, LINK_CHANNEL, kind::TLS_ONLY);
+    finish_frame(&mut out, start);
+    out
+}
+
+/// Both sides have to be done with all that comes before the stores within this.
+pub(super) async fn within<T>(
+    deadline: Duration,
+    entering: impl Future<Output = Result<T, HelloError>>,
+) -> Result<T, HelloError> {
+    tokio::time::timeout(deadline, entering).await.map_err(|_| HelloError::Late(deadline))?
 }
 
 fn nonce() -> Result<Nonce, getrandom::Error> {
@@ -350,7 +385,7 @@ impl<'a> Line<'a> {
         let start = begin_frame(&mut out, LINK_CHANNEL, kind);
         out.extend_from_slice(body);
         finish_frame(&mut out, start);
-        Ok(self.socket.writer.write_all(&out).await?)
+        Ok(self.socket.send(&out).await?)
     }
 
     /// The next frame, which has to be of this kind.
@@ -362,6 +397,7 @@ impl<'a> Line<'a> {
                 let words = String::from_utf8_lossy(&body);
                 Err(HelloError::Busy(words.chars().filter(|c| !c.is_control()).take(200).collect()))
             }
+            Frame { channel: LINK_CHANNEL, kind: kind::TLS_ONLY, .. } => Err(HelloError::TlsOnly),
             _ => Err(HelloError::Stranger(what)),
         }
     }
@@ -373,14 +409,24 @@ impl<'a> Line<'a> {
                 return Ok(frame);
             }
             buffer.reserve(HELLO_BYTES_MAX);
-            match self.socket.reader.read_buf(buffer).await? {
-                0 => return Err(HelloError::Closed),
-                _ => self.heard = true,
+            match self.socket.reader.read_buf(buffer).await {
+                Ok(0) => return Err(HelloError::Closed),
+                Ok(_) => self.heard = true,
+                // Without the last word of TLS.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Err(HelloError::Closed);
+                }
+                Err(error) => return Err(error.into()),
             }
         }
     }
 
     fn is_silent(&self) -> bool {
         !self.heard
+    }
+
+    /// What could not be decoded stays in the buffer: here a handshake record (RFC 8446, 5.1).
+    fn begins_as_tls(&self) -> bool {
+        self.socket.buffer.starts_with(&[22, 3])
     }
 }

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
+#[cfg(feature = "tls")]
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::Span;
@@ -21,11 +23,18 @@ use super::channels::Shared;
 use super::complaints::Complaints;
 use super::connection::{self, Ending, Stop, stopped};
 use super::hello::{self, Door, HelloError};
+use super::socket::{Socket, Stream};
+#[cfg(feature = "tls")]
+use super::tls::Acceptor;
 use super::{Address, LinkError, LinkStats, Ports, Side, trace};
 use crate::auth::{Gate, LockOutPolicy, LockedOut, PeerAddress, ServerSecret};
 
 /// How often a server looks whether its socket file is still there.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What a client that waits for TLS is told where there is no room: the fatal alert
+/// `internal_error` (RFC 8446, section 6.2).
+const NO_ROOM_ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
 
 /// How long a server waits after the system could not give it another connection.
 const EXHAUSTED_FOR: Duration = Duration::from_millis(100);
@@ -37,7 +46,10 @@ pub struct ServerOptions {
     pub logins: Vec<(String, Zeroizing<String>)>,
     /// Who is locked out, and for how long: after five failures for three hours unless set.
     pub lock_out: LockOutPolicy,
-    /// A client has to be logged in within this, and then to ask for a store: 10 s unless set.
+    /// Speaks TLS, and nothing else.
+    #[cfg(feature = "tls")]
+    pub tls: Option<super::ServerTls>,
+    /// A client has to be logged in within this, its TLS handshake included, and then to ask for a store: 10 s unless set.
     pub hello_within: Duration,
     /// A client that takes no bytes for this long is cut: 10 s unless set.
     pub stall_after: Duration,
@@ -58,6 +70,8 @@ impl Default for ServerOptions {
         ServerOptions {
             logins: Vec::new(),
             lock_out: LockOutPolicy::default(),
+            #[cfg(feature = "tls")]
+            tls: None,
             hello_within: Duration::from_secs(10),
             stall_after: Duration::from_secs(10),
             half_open_max: 256,
@@ -74,6 +88,14 @@ impl ServerOptions {
     pub fn login(mut self, login: &str, password: &str) -> Self {
         self.logins.push((login.to_owned(), Zeroizing::new(password.to_owned())));
         self
+    }
+
+    fn speaks_tls(&self) -> bool {
+        #[cfg(feature = "tls")]
+        let tls = self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        let tls = false;
+        tls
     }
 }
 
@@ -94,6 +116,8 @@ pub struct Listener {
 
 struct Inner {
     options: ServerOptions,
+    #[cfg(feature = "tls")]
+    tls: Option<Acceptor>,
     gate: Option<Arc<Gate>>,
     ports: Arc<Ports>,
     started: Instant,
@@ -118,20 +142,27 @@ impl Listener {
             true => None,
             false => Some(make_gate(options.clone()).await?),
         };
+        #[cfg(feature = "tls")]
+        let tls = match &options.tls {
+            Some(tls) => Some(Acceptor::new(tls.clone(), &address)?),
+            None => None,
+        };
         let bound = Bound::bind(&address, options.unix_mode).await?;
         let actual = bound
             .address()
             .map_err(|source| LinkError::Bind { address: address.clone(), source })?;
         trace::server_started(&actual, options.logins.len());
-        if !address.is_local() {
+        if !address.is_local() && !options.speaks_tls() {
             trace::server_in_plaintext(&actual);
             ports.report(&format!(
                 "listening on {actual} in plaintext: anyone on the way can read what is sent; \
-                 keep it behind a firewall or a VPN"
+                 give it TLS, or keep it behind a firewall or a VPN"
             ));
         }
         let inner = Arc::new(Inner {
             options,
+            #[cfg(feature = "tls")]
+            tls,
             gate,
             ports,
             started: Instant::now(),
@@ -250,7 +281,7 @@ async fn accept_all(
     let mut exhausted = false;
     loop {
         let accepted = tokio::select! {
-            accepted = bound.accept(inner.options.stall_after, &inner.stats) => accepted,
+            accepted = bound.accept(inner.options.stall_after) => accepted,
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
             _ = look.tick() => match bound.is_reachable() {
                 true => continue,
@@ -318,30 +349,31 @@ impl Inner {
             Some(place) => {
                 connections.spawn(async move { inner.attend(accepted, place, stop).await });
             }
-            None => turn_away(accepted),
+            None => self.turn_away(accepted),
         }
     }
 
     async fn attend(self: Arc<Self>, accepted: Accepted, place: HalfOpen, mut stop: Stop) {
-        let Accepted { mut socket, address, mut name } = accepted;
+        let Accepted { stream, address, mut name } = accepted;
         let span = trace::to_client(&name, address);
-        let door = Door {
-            gate: self.gate.as_ref(),
-            address,
-            now: &|| self.started.elapsed(),
-            within: self.options.hello_within,
+        let door = Door { gate: self.gate.as_ref(), address, now: &|| self.started.elapsed() };
+        let entering = async {
+            let mut socket = self.open(stream).await?;
+            let guest = hello::welcome(&mut socket, door).await?;
+            Ok((socket, guest))
         };
-        let guest = tokio::select! {
-            guest = hello::welcome(&mut socket, door) => guest,
+        let entered = tokio::select! {
+            entered = hello::within(self.options.hello_within, entering) => entered,
             () = stopped(&mut stop) => return,
         };
         drop(place);
-        match guest {
-            Ok(guest) => {
+        let socket = match entered {
+            Ok((socket, guest)) => {
                 trace::let_in(&span, guest.login.as_deref());
                 if let Some(login) = guest.login {
                     name = format!("{name} (login {login})");
                 }
+                socket
             }
             Err(HelloError::Wordless) => return,
             Err(error) => {
@@ -350,7 +382,7 @@ impl Inner {
                 self.complain(text, || trace::refused(&span, &error));
                 return;
             }
-        }
+        };
         let (ports, logged) = (self.ports.clone(), span.clone());
         let shared = Shared::new(name, Side::Downstream, OnFault::End, ports, logged);
         let (idle_after, stall_after) = (self.options.hello_within, self.options.stall_after);
@@ -367,6 +399,43 @@ impl Inner {
         }
     }
 
+    /// Shakes hands over TLS, where this server speaks it.
+    async fn open(&self, stream: Stream) -> Result<Socket, HelloError> {
+        #[cfg(feature = "tls")]
+        let stream = match (&self.tls, stream) {
+            (Some(tls), Stream::Tcp(stream)) => return self.shake_hands(tls, stream).await,
+            (_, stream) => stream,
+        };
+        Ok(stream.plain(self.stats.clone()))
+    }
+
+    #[cfg(feature = "tls")]
+    async fn shake_hands(&self, tls: &Acceptor, stream: TcpStream) -> Result<Socket, HelloError> {
+        match tls.renew() {
+            None => {}
+            Some(Ok(())) => self.ports.report("the server's certificates were read again"),
+            Some(Err(error)) => self
+                .ports
+                .report(&format!("{error}; the server goes on with the certificates it has")),
+        }
+        tls.accept(stream, &self.stats).await
+    }
+
+    /// Says why, as far as that goes without a wait.
+    fn turn_away(&self, accepted: Accepted) {
+        trace::turned_away(&trace::to_client(&accepted.name, accepted.address));
+        let words = match self.options.speaks_tls() {
+            true => NO_ROOM_ALERT.to_vec(),
+            false => hello::busy("too many connections at once; try again later"),
+        };
+        let mut socket = accepted.stream.plain(self.stats.clone());
+        tokio::spawn(async move {
+            // The socket's buffer is empty: this does not wait.
+            let _ = socket.send(&words).await;
+            let _ = socket.writer.shutdown().await;
+        });
+    }
+
     /// Reports what a client did, and logs it, unless too much of that kind was said.
     fn complain(&self, text: String, log: impl FnOnce()) {
         if let Some(text) = self.complaints.weigh(text, self.started.elapsed()) {
@@ -381,18 +450,6 @@ impl Inner {
             trace::locked_out(span, locked_out);
         }
     }
-}
-
-/// Says why, as far as that goes without a wait.
-fn turn_away(accepted: Accepted) {
-    trace::turned_away(&trace::to_client(&accepted.name, accepted.address));
-    tokio::spawn(async move {
-        let mut socket = accepted.socket;
-        let words = hello::busy("too many connections at once; try again later");
-        // The socket's buffer is empty: this does not wait.
-        let _ = socket.writer.write_all(&words).await;
-        let _ = socket.writer.shutdown().await;
-    });
 }
 
 /// A place among those that are not logged in, given back when dropped.

@@ -15,6 +15,7 @@
 //! | [`ipc`] | the link between a master and the workers it forks |
 //! | `hello` | what is said before a login |
 //! | `connection`, `channels`, `attached` | one connection that is logged in, and the stores it carries |
+//! | `tls` | TLS for TCP, from certificate files to a secure stream (feature `tls`) |
 //! | `bind`, `socket` | listening sockets, and connected ones |
 //! | `backoff`, `complaints` | how long to wait, and how much to say |
 //! | [`Meter`], `trace` | one store's part of a connection, as it is watched; what is logged |
@@ -37,6 +38,8 @@ mod meter;
 mod port;
 mod socket;
 mod stats;
+#[cfg(feature = "tls")]
+mod tls;
 mod trace;
 
 #[cfg(test)]
@@ -53,3 +56,5 @@ pub use listen::{Listener, ServerOptions};
 pub use meter::{Meter, Traffic};
 pub use port::{Handle, Port, Side};
 pub use stats::{LinkCounts, LinkStats};
+#[cfg(feature = "tls")]
+pub use tls::{ClientTls, ServerTls, Tls, TlsError, TlsSetupError};

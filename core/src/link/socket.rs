@@ -6,16 +6,49 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::LinkStats;
 use super::stats::Counted;
 
 /// Where bytes come from.
-pub(super) type Reader = Counted<Box<dyn AsyncRead + Send + Unpin>>;
+pub(super) type Reader = Box<dyn AsyncRead + Send + Unpin>;
 /// Where bytes go.
-pub(super) type Writer = Counted<Box<dyn AsyncWrite + Send + Unpin>>;
+pub(super) type Writer = Box<dyn AsyncWrite + Send + Unpin>;
+
+/// A stream that is connected, before anything was said on it.
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// As it is, without TLS.
+    pub(super) fn plain(self, stats: Arc<LinkStats>) -> Socket {
+        match self {
+            Stream::Tcp(stream) => {
+                let (reader, writer) = stream.into_split();
+                Socket::counted(reader, writer, stats)
+            }
+            Stream::Unix(stream) => Socket::unix(stream, stats),
+        }
+    }
+}
+
+/// Sets a TCP stream up: it sends at once (no Nagle), and notices a peer that vanished: what it
+/// does not acknowledge for `stall_after` ends the link.
+pub(super) fn tune(stream: &TcpStream, stall_after: Duration) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(stall_after))?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = stall_after;
+    Ok(())
+}
 
 /// Both directions, and what was read but not yet looked at.
 pub(super) struct Socket {
@@ -29,42 +62,35 @@ const KEEPALIVE_AFTER: Duration = Duration::from_secs(5);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(1);
 
 impl Socket {
-    /// From a TCP stream: sends at once (no Nagle), and notices a peer that vanished:
-    /// what it does not acknowledge for `stall_after` ends the link.
-    pub(super) fn tcp(
-        stream: TcpStream,
-        stall_after: Duration,
-        stats: Arc<LinkStats>,
-    ) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        let socket = SockRef::from(&stream);
-        let keepalive =
-            TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
-        socket.set_tcp_keepalive(&keepalive)?;
-        #[cfg(target_os = "linux")]
-        socket.set_tcp_user_timeout(Some(stall_after))?;
-        #[cfg(not(target_os = "linux"))]
-        let _ = stall_after;
-        let (reader, writer) = stream.into_split();
-        Ok(Self::new(reader, writer, stats))
-    }
-
     /// From a Unix stream.
     pub(super) fn unix(stream: UnixStream, stats: Arc<LinkStats>) -> Self {
         let (reader, writer) = stream.into_split();
-        Self::new(reader, writer, stats)
+        Self::counted(reader, writer, stats)
     }
 
-    /// From anything that reads and writes.
-    pub(super) fn new(
+    /// From a TLS stream, which counts beneath its encryption.
+    #[cfg(feature = "tls")]
+    pub(super) fn tls(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+        let (reader, writer) = tokio::io::split(stream);
+        Self::new(Box::new(reader), Box::new(writer))
+    }
+
+    fn counted(
         reader: impl AsyncRead + Send + Unpin + 'static,
         writer: impl AsyncWrite + Send + Unpin + 'static,
         stats: Arc<LinkStats>,
     ) -> Self {
-        Socket {
-            reader: Counted::new(Box::new(reader), stats.clone()),
-            writer: Counted::new(Box::new(writer), stats),
-            buffer: BytesMut::new(),
-        }
+        let reader = Counted::new(reader, stats.clone());
+        Self::new(Box::new(reader), Box::new(Counted::new(writer, stats)))
+    }
+
+    fn new(reader: Reader, writer: Writer) -> Self {
+        Socket { reader, writer, buffer: BytesMut::new() }
+    }
+
+    /// Sends all of this, to the last byte: TLS keeps what a full socket did not take.
+    pub(super) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.writer.write_all(bytes).await?;
+        self.writer.flush().await
     }
 }

@@ -59,9 +59,9 @@ impl LinkStats {
 /// Counts at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LinkCounts {
-    /// Bytes received, logins included.
+    /// Bytes received, logins included; with TLS as they are on the wire, handshakes included.
     pub bytes_read: u64,
-    /// Bytes sent, logins included.
+    /// Bytes sent, counted likewise.
     pub bytes_written: u64,
     /// System calls that read. One that found nothing is not counted, nor is waiting for sockets.
     pub reads: u64,
@@ -99,6 +99,12 @@ impl<T> Counted<T> {
     pub(super) fn new(inner: T, stats: Arc<LinkStats>) -> Self {
         Counted { inner, stats }
     }
+
+    fn written(&self, result: &io::Result<usize>) {
+        let bytes = result.as_ref().map_or(0, |bytes| *bytes as u64);
+        self.stats.add_written(bytes);
+        PROCESS.add_written(bytes);
+    }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
@@ -123,10 +129,23 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<T> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let result = ready!(Pin::new(&mut self.inner).poll_write(cx, bytes));
-        let written = result.as_ref().map_or(0, |written| *written as u64);
-        self.stats.add_written(written);
-        PROCESS.add_written(written);
+        self.written(&result);
         Poll::Ready(result)
+    }
+
+    /// TLS hands several records over at once.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = ready!(Pin::new(&mut self.inner).poll_write_vectored(cx, buffers));
+        self.written(&result);
+        Poll::Ready(result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -59,6 +59,13 @@ pub enum Error {
     /// The system gave no random bytes for the tokens of sessions.
     #[error("the system gives no random bytes: {0}")]
     Random(#[from] getrandom::Error),
+    /// A server of this process at that address has other certificates.
+    #[cfg(feature = "tls")]
+    #[error(
+        "this process serves other stores at {0}, with another `.tls(..)`: give the same, or \
+         choose another address"
+    )]
+    OtherTls(String),
     /// Only the master forks.
     #[error("only the master of a cluster forks workers; this process is worker {0}")]
     NotMaster(usize),

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+#[cfg(feature = "tls")]
+use crate::link::{ClientTls, ServerTls};
+
 /// How a store is served. Anyone may link to a server without logins: give it some.
 #[derive(Clone, Debug)]
 #[must_use = "hand it to `create_server`"]
@@ -10,13 +13,21 @@ pub struct Server {
     pub(super) address: String,
     pub(super) logins: Vec<(String, String)>,
     pub(super) login_within: Duration,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<ServerTls>,
 }
 
 impl Server {
     /// On TCP, at `host:port`. `*` or no host: all interfaces; the article's port is 10001.
     pub fn tcp(address: impl Into<String>) -> Self {
         let login_within = Duration::from_secs(10);
-        Server { address: address.into(), logins: Vec::new(), login_within }
+        Server {
+            address: address.into(),
+            logins: Vec::new(),
+            login_within,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
     }
 
     /// On a Unix socket at this path. A stale socket file there is replaced.
@@ -37,6 +48,13 @@ impl Server {
         self.login_within = deadline;
         self
     }
+
+    /// Speaks TLS, and turns away who does not: `.tls(Tls::server("cert.pem", "key.pem"))`.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
 }
 
 /// How a store follows a server.
@@ -46,12 +64,20 @@ pub struct Client {
     pub(super) address: String,
     pub(super) login: Option<(String, String)>,
     pub(super) backoff_max: Duration,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<ClientTls>,
 }
 
 impl Client {
     /// Over TCP, at `host:port`.
     pub fn tcp(address: impl Into<String>) -> Self {
-        Client { address: address.into(), login: None, backoff_max: Duration::from_secs(5) }
+        Client {
+            address: address.into(),
+            login: None,
+            backoff_max: Duration::from_secs(5),
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
     }
 
     /// Over the Unix socket at this path.
@@ -68,6 +94,13 @@ impl Client {
     /// The longest wait between two attempts to reconnect. Default: 5 s.
     pub fn backoff_max(mut self, longest: Duration) -> Self {
         self.backoff_max = longest;
+        self
+    }
+
+    /// Speaks TLS, with a server that proves who it is: `.tls(Tls::client("ca.pem"))`.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: ClientTls) -> Self {
+        self.tls = Some(tls);
         self
     }
 }

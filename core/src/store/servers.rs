@@ -6,6 +6,8 @@ use std::sync::{Arc, Weak};
 use tokio::sync::Mutex;
 
 use super::{Error, Result, Server};
+#[cfg(feature = "tls")]
+use crate::link::ServerTls;
 use crate::link::{Address, Listener, Port, Ports, ServerOptions};
 
 static SERVERS: Mutex<BTreeMap<Address, Weak<Shared>>> = Mutex::const_new(BTreeMap::new());
@@ -15,6 +17,8 @@ struct Shared {
     listener: Listener,
     ports: Arc<Ports>,
     logins: Vec<(String, String)>,
+    #[cfg(feature = "tls")]
+    tls: Option<ServerTls>,
 }
 
 /// One store's part in a server.
@@ -34,6 +38,10 @@ impl Served {
             if shared.logins != server.logins {
                 return Err(Error::OtherLogins(address.to_string()));
             }
+            #[cfg(feature = "tls")]
+            if shared.tls != server.tls {
+                return Err(Error::OtherTls(address.to_string()));
+            }
             shared.ports.register(port)?;
             return Ok(Served { server: shared, channel });
         }
@@ -41,10 +49,21 @@ impl Served {
             .logins
             .iter()
             .fold(ServerOptions::default(), |options, login| options.login(&login.0, &login.1));
-        let options = ServerOptions { hello_within: server.login_within, ..options };
+        let options = ServerOptions {
+            hello_within: server.login_within,
+            #[cfg(feature = "tls")]
+            tls: server.tls.clone(),
+            ..options
+        };
         let ports = Ports::only(port);
         let listener = Listener::start(address.clone(), options, Arc::clone(&ports)).await?;
-        let shared = Arc::new(Shared { listener, ports, logins: server.logins });
+        let shared = Arc::new(Shared {
+            listener,
+            ports,
+            logins: server.logins,
+            #[cfg(feature = "tls")]
+            tls: server.tls,
+        });
         if !matches!(address, Address::Tcp { port: 0, .. }) {
             servers.insert(address, Arc::downgrade(&shared));
         }

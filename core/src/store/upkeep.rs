@@ -87,15 +87,19 @@ impl Upkeep {
         if let Some((login, password)) = &client.login {
             options = options.login(login, password)?;
         }
+        #[cfg(feature = "tls")]
+        if let Some(tls) = client.tls {
+            options.tls = Some(tls);
+        }
         if self.running.lock().client.is_some() {
             return Err(Error::AlreadyClient(port.name().to_owned()));
         }
+        let prepared = Dialer::prepare(address, options, port)?;
         if self.home.is_worker() {
             self.leave_home();
         }
         follow();
-        let dialer = Dialer::start(address, options, port)?;
-        self.running.lock().client = Some(dialer);
+        self.running.lock().client = Some(prepared.start());
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use super::*;
 use crate::auth::Credentials;
 use crate::link::hello::{self, HELLO_BYTES_MAX, HelloError, Identity};
-use crate::link::socket::Socket;
+use crate::link::socket::{Socket, Stream};
 use crate::wire::{Decoder, Message, PROTOCOL_VERSION, begin_frame, channel_of, finish_frame};
 
 async fn connect(listener: &Listener) -> TcpStream {
@@ -202,7 +202,7 @@ async fn half_open_connections_are_capped_and_give_their_place_back() {
 async fn try_login(password: &str, socket: &mut Socket) -> HelloError {
     let credentials = Some(Credentials::new("app", password).expect("valid"));
     let mut identity = Identity { client: 1, credentials, ticket: None };
-    hello::greet(socket, &mut identity, DEADLINE).await.expect_err("is refused")
+    within("an answer", hello::greet(socket, &mut identity)).await.expect_err("is refused")
 }
 
 #[tokio::test]
@@ -212,7 +212,7 @@ async fn sockets_opened_beforehand_give_no_sixth_guess() {
     let mut sockets = Vec::new();
     for _ in 0..6 {
         let stream = connect(&listener).await;
-        sockets.push(Socket::tcp(stream, DEADLINE, Arc::default()).expect("is connected"));
+        sockets.push(Stream::Tcp(stream).plain(Arc::default()));
     }
     for socket in &mut sockets[..5] {
         let error = try_login("guess", socket).await.to_string();

@@ -4,6 +4,8 @@ mod fake;
 mod intruders;
 mod round_trips;
 mod stores;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
