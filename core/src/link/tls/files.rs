@@ -139,7 +139,9 @@ fn check(
         Err(Rustls::InvalidCertificate(Bad::Other(error)))
             if error.to_string().contains("CaUsedAsEndEntity") =>
         {
-            Err(unusable("it is a CA's own, and no peer takes that for a server's or client's".into()))
+            Err(unusable(
+                "it is a CA's own, and no peer takes that for a server's or client's".into(),
+            ))
         }
         Err(error) => Err(unusable(error.to_string())),
     }
@@ -213,10 +215,9 @@ fn said(error: &pem::Error) -> String {
 
 fn pair_error(certificate: &Path, key: &Path, error: &Rustls) -> TlsSetupError {
     match error {
-        Rustls::InconsistentKeys(InconsistentKeys::KeyMismatch) => TlsSetupError::KeyMismatch {
-            certificate: certificate.to_owned(),
-            key: key.to_owned(),
-        },
+        Rustls::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+            TlsSetupError::KeyMismatch { certificate: certificate.to_owned(), key: key.to_owned() }
+        }
         Rustls::InvalidCertificate(error) => damaged(CERTIFICATE, certificate, error.to_string()),
         error => damaged(KEY, key, error.to_string()),
     }

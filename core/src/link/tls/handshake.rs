@@ -8,9 +8,7 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 use rustls::pki_types::ServerName;
 use rustls::{Error as Rustls, ServerConfig};
-use tokio::io::{
-    AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader,
-};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
