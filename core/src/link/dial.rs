@@ -19,56 +19,10 @@ use super::hello::{self, HelloError, Identity};
 use super::socket::{Socket, Stream, tune};
 #[cfg(feature = "tls")]
 use super::tls::Connector;
-use super::{Address, LinkError, LinkStats, Port, Ports, Side, trace};
-use crate::auth::Credentials;
+use super::{Address, ClientOptions, LinkError, LinkStats, Port, Ports, Side, trace};
 
 /// A connection that a fault ended within this did not get anywhere: the waits go on growing.
 const SHORT_LIVED: Duration = Duration::from_secs(1);
-
-/// How a client treats its server.
-#[derive(Clone, Debug)]
-pub struct ClientOptions {
-    /// Login and password, where the server asks for them. Given, the client insists on being
-    /// asked.
-    pub credentials: Option<Credentials>,
-    /// Speaks TLS, and nothing else.
-    #[cfg(feature = "tls")]
-    pub tls: Option<super::ClientTls>,
-    /// The longest wait between two tries: 5 s unless set; the first is at most 100 ms.
-    pub backoff_max: Duration,
-    /// The wait after a server refused the login or the store: 30 s unless set. To insist would
-    /// only lock the address out.
-    pub retry_refused_after: Duration,
-    /// Each address of the server is tried for this long: 5 s unless set.
-    pub connect_within: Duration,
-    /// The login, and before it the TLS handshake, have to be done within this: 10 s unless set.
-    pub hello_within: Duration,
-    /// A server that takes no bytes for this long is left: 10 s unless set.
-    pub stall_after: Duration,
-}
-
-impl Default for ClientOptions {
-    fn default() -> Self {
-        ClientOptions {
-            credentials: None,
-            #[cfg(feature = "tls")]
-            tls: None,
-            backoff_max: Duration::from_secs(5),
-            retry_refused_after: Duration::from_secs(30),
-            connect_within: Duration::from_secs(5),
-            hello_within: Duration::from_secs(10),
-            stall_after: Duration::from_secs(10),
-        }
-    }
-}
-
-impl ClientOptions {
-    /// Logs in with these.
-    pub fn login(mut self, login: &str, password: &str) -> Result<Self, LinkError> {
-        self.credentials = Some(Credentials::new(login, password)?);
-        Ok(self)
-    }
-}
 
 /// A client. Dropped, it closes too, and nobody waits for it.
 pub struct Dialer {

@@ -14,7 +14,6 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::Span;
-use zeroize::Zeroizing;
 
 use super::attached::OnFault;
 use super::backoff::Backoff;
@@ -26,8 +25,8 @@ use super::hello::{self, Door, HelloError};
 use super::socket::{Socket, Stream};
 #[cfg(feature = "tls")]
 use super::tls::Acceptor;
-use super::{Address, LinkError, LinkStats, Ports, Side, trace};
-use crate::auth::{Gate, LockOutPolicy, LockedOut, PeerAddress, ServerSecret};
+use super::{Address, LinkError, LinkStats, Ports, ServerOptions, Side, trace};
+use crate::auth::{Gate, LockedOut, PeerAddress, ServerSecret};
 
 /// How often a server looks whether its socket file is still there.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -38,73 +37,6 @@ const NO_ROOM_ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
 
 /// How long a server waits after the system could not give it another connection.
 const EXHAUSTED_FOR: Duration = Duration::from_millis(100);
-
-/// How a server treats its clients.
-#[derive(Clone)]
-pub struct ServerOptions {
-    /// Logins and passwords; many clients may share one. Without any, no login is asked for.
-    pub logins: Vec<(String, Zeroizing<String>)>,
-    /// Who is locked out, and for how long: after five failures for three hours unless set.
-    pub lock_out: LockOutPolicy,
-    /// Speaks TLS, and nothing else.
-    #[cfg(feature = "tls")]
-    pub tls: Option<super::ServerTls>,
-    /// A client has to be logged in within this, its TLS handshake included, and then to ask for a store: 10 s unless set.
-    pub hello_within: Duration,
-    /// A client that takes no bytes for this long is cut: 10 s unless set.
-    pub stall_after: Duration,
-    /// At most this many connections that are not logged in: 256 unless set.
-    pub half_open_max: usize,
-    /// ... and this many of one address, or of one user on a socket file: 64 unless set.
-    pub half_open_per_address_max: usize,
-    /// At most this many connections in all: 10,000 unless set.
-    pub connections_max: usize,
-    /// Permissions of a socket file: 0o600 unless set, so that this user alone may connect.
-    pub unix_mode: u32,
-    /// The longest wait before listening is tried again: 5 s unless set; the first is 100 ms.
-    pub backoff_max: Duration,
-}
-
-impl Default for ServerOptions {
-    fn default() -> Self {
-        ServerOptions {
-            logins: Vec::new(),
-            lock_out: LockOutPolicy::default(),
-            #[cfg(feature = "tls")]
-            tls: None,
-            hello_within: Duration::from_secs(10),
-            stall_after: Duration::from_secs(10),
-            half_open_max: 256,
-            half_open_per_address_max: 64,
-            connections_max: 10_000,
-            unix_mode: 0o600,
-            backoff_max: Duration::from_secs(5),
-        }
-    }
-}
-
-impl ServerOptions {
-    /// Adds a login.
-    pub fn login(mut self, login: &str, password: &str) -> Self {
-        self.logins.push((login.to_owned(), Zeroizing::new(password.to_owned())));
-        self
-    }
-
-    fn speaks_tls(&self) -> bool {
-        #[cfg(feature = "tls")]
-        let tls = self.tls.is_some();
-        #[cfg(not(feature = "tls"))]
-        let tls = false;
-        tls
-    }
-}
-
-impl fmt::Debug for ServerOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let logins: Vec<_> = self.logins.iter().map(|(login, _)| login).collect();
-        f.debug_struct("ServerOptions").field("logins", &logins).finish_non_exhaustive()
-    }
-}
 
 /// A server. Dropped, it closes too, and nobody waits for it.
 pub struct Listener {

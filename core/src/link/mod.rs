@@ -12,6 +12,7 @@
 //! | [`Ports`] | the stores of a process, as its connections find them |
 //! | [`Listener`] | a server: listens, lets in, comes back after a failure |
 //! | [`Dialer`] | a client: connects, logs in, comes back after a failure |
+//! | [`ServerOptions`], [`ClientOptions`] | what both are told |
 //! | [`ipc`] | the link between a master and the workers it forks |
 //! | `hello` | what is said before a login |
 //! | `connection`, `channels`, `attached` | one connection that is logged in, and the stores it carries |
@@ -35,6 +36,7 @@ mod hub;
 pub mod ipc;
 mod listen;
 mod meter;
+mod options;
 mod port;
 mod socket;
 mod stats;
@@ -48,12 +50,13 @@ mod tests;
 pub use address::Address;
 pub use backoff::Backoff;
 pub use connection::Ending;
-pub use dial::{ClientOptions, Dialer};
+pub use dial::Dialer;
 pub use error::LinkError;
 pub use hello::HelloError;
 pub use hub::Ports;
-pub use listen::{Listener, ServerOptions};
+pub use listen::Listener;
 pub use meter::{Meter, Traffic};
+pub use options::{ClientOptions, ServerOptions};
 pub use port::{Handle, Port, Side};
 pub use stats::{LinkCounts, LinkStats};
 #[cfg(feature = "tls")]

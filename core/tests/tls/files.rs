@@ -16,7 +16,7 @@ async fn server_says(tls: ServerTls) -> String {
 
 fn client_says(tls: ClientTls) -> String {
     let refused = list().client(client(1, Some(tls))).start();
-    refused.err().expect("it does not start").to_string()
+    refused.expect_err("it does not start").to_string()
 }
 
 fn written(ca: &Ca, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
@@ -115,6 +115,6 @@ async fn tls_on_a_socket_file_is_refused_on_both_sides() {
     let said = said.expect_err("it does not listen").to_string();
     assert!(said.contains("TLS is for TCP") && said.contains("without `.tls(..)`"), "{said}");
     let said = list().client(Client::unix(&path).tls(ca.client())).start();
-    let said = said.err().expect("it does not start").to_string();
+    let said = said.expect_err("it does not start").to_string();
     assert!(said.contains("TLS is for TCP"), "{said}");
 }

@@ -1,0 +1,123 @@
+//! How a server treats its clients, and a client its server.
+
+use std::fmt;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::LinkError;
+#[cfg(feature = "tls")]
+use super::{ClientTls, ServerTls};
+use crate::auth::{Credentials, LockOutPolicy};
+
+/// How a server treats its clients.
+#[derive(Clone)]
+pub struct ServerOptions {
+    /// Logins and passwords; many clients may share one. Without any, no login is asked for.
+    pub logins: Vec<(String, Zeroizing<String>)>,
+    /// Who is locked out, and for how long: after five failures for three hours unless set.
+    pub lock_out: LockOutPolicy,
+    /// Speaks TLS, and nothing else.
+    #[cfg(feature = "tls")]
+    pub tls: Option<ServerTls>,
+    /// A client has to be logged in within this, its TLS handshake included, and then to ask for a store: 10 s unless set.
+    pub hello_within: Duration,
+    /// A client that takes no bytes for this long is cut: 10 s unless set.
+    pub stall_after: Duration,
+    /// At most this many connections that are not logged in: 256 unless set.
+    pub half_open_max: usize,
+    /// ... and this many of one address, or of one user on a socket file: 64 unless set.
+    pub half_open_per_address_max: usize,
+    /// At most this many connections in all: 10,000 unless set.
+    pub connections_max: usize,
+    /// Permissions of a socket file: 0o600 unless set, so that this user alone may connect.
+    pub unix_mode: u32,
+    /// The longest wait before listening is tried again: 5 s unless set; the first is 100 ms.
+    pub backoff_max: Duration,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        ServerOptions {
+            logins: Vec::new(),
+            lock_out: LockOutPolicy::default(),
+            #[cfg(feature = "tls")]
+            tls: None,
+            hello_within: Duration::from_secs(10),
+            stall_after: Duration::from_secs(10),
+            half_open_max: 256,
+            half_open_per_address_max: 64,
+            connections_max: 10_000,
+            unix_mode: 0o600,
+            backoff_max: Duration::from_secs(5),
+        }
+    }
+}
+
+impl ServerOptions {
+    /// Adds a login.
+    pub fn login(mut self, login: &str, password: &str) -> Self {
+        self.logins.push((login.to_owned(), Zeroizing::new(password.to_owned())));
+        self
+    }
+
+    pub(super) fn speaks_tls(&self) -> bool {
+        #[cfg(feature = "tls")]
+        let tls = self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        let tls = false;
+        tls
+    }
+}
+
+impl fmt::Debug for ServerOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let logins: Vec<_> = self.logins.iter().map(|(login, _)| login).collect();
+        f.debug_struct("ServerOptions").field("logins", &logins).finish_non_exhaustive()
+    }
+}
+
+/// How a client treats its server.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// Login and password, where the server asks for them. Given, the client insists on being
+    /// asked.
+    pub credentials: Option<Credentials>,
+    /// Speaks TLS, and nothing else.
+    #[cfg(feature = "tls")]
+    pub tls: Option<ClientTls>,
+    /// The longest wait between two tries: 5 s unless set; the first is at most 100 ms.
+    pub backoff_max: Duration,
+    /// The wait after a server refused the login or the store: 30 s unless set. To insist would
+    /// only lock the address out.
+    pub retry_refused_after: Duration,
+    /// Each address of the server is tried for this long: 5 s unless set.
+    pub connect_within: Duration,
+    /// The login, and before it the TLS handshake, have to be done within this: 10 s unless set.
+    pub hello_within: Duration,
+    /// A server that takes no bytes for this long is left: 10 s unless set.
+    pub stall_after: Duration,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        ClientOptions {
+            credentials: None,
+            #[cfg(feature = "tls")]
+            tls: None,
+            backoff_max: Duration::from_secs(5),
+            retry_refused_after: Duration::from_secs(30),
+            connect_within: Duration::from_secs(5),
+            hello_within: Duration::from_secs(10),
+            stall_after: Duration::from_secs(10),
+        }
+    }
+}
+
+impl ClientOptions {
+    /// Logs in with these.
+    pub fn login(mut self, login: &str, password: &str) -> Result<Self, LinkError> {
+        self.credentials = Some(Credentials::new(login, password)?);
+        Ok(self)
+    }
+}
