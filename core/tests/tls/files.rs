@@ -6,7 +6,7 @@ use samestate::link::{ClientTls, ServerTls};
 use samestate::{Client, Server, Tls};
 
 use super::pki::{Ca, Pair};
-use super::scene::{client, free_port, list};
+use super::scene::{Served, client, free_port, list};
 
 async fn server_says(tls: ServerTls) -> String {
     let store = list().open().await.expect("it opens");
@@ -104,6 +104,13 @@ async fn a_store_that_cannot_become_a_client_goes_on_as_it_was() {
     assert!(store.connected(), "it is still its own root");
     store.dispatch("on".into()).await.expect("it orders");
     assert!(store.role().is_empty(), "{:?}", store.role());
+}
+
+#[tokio::test]
+async fn a_certificate_may_have_the_name_of_its_ca() {
+    let ca = Ca::called("alpha");
+    let served = Served::new(Some(ca.issue("alpha", &["localhost"]).server())).await;
+    served.is_served(ca.client()).await;
 }
 
 #[tokio::test]
