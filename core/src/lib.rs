@@ -38,6 +38,9 @@
 
 pub mod auth;
 pub mod backup;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod link;
 pub mod replication;
 pub mod state;

@@ -25,6 +25,8 @@
 mod desk;
 mod error;
 mod files;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzed;
 mod inbox;
 mod journal;
 mod keeper;

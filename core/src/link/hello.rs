@@ -27,6 +27,9 @@
 //! each speaks: the server answers with its own hello before it leaves. A client that was given a login insists on being asked for
 //! it: a server that asks nobody has not proved that it is the one this login is for.
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzed;
+
 use std::io;
 use std::time::Duration;
 

@@ -31,7 +31,10 @@ mod complaints;
 mod connection;
 mod dial;
 mod error;
+#[cfg(not(feature = "fuzzing"))]
 mod hello;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod hello;
 mod hub;
 pub mod ipc;
 mod listen;
