@@ -11,7 +11,7 @@ use super::scene::{LOGIN, PASSWORD, Place, STORE, Scene, within};
 const MIB: usize = 1 << 20;
 
 /// The memory of this process that is in use now, in bytes.
-fn resident_bytes() -> usize {
+pub(super) fn resident_bytes() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").expect("this is Linux");
     let pages: usize = statm.split(' ').nth(1).and_then(|word| word.parse().ok()).expect("pages");
     pages * rustix::param::page_size()
@@ -48,9 +48,9 @@ async fn who_dispatches_beyond_its_credit_is_cut() {
 }
 
 /// Counts, and keeps the newest.
-type Pages = Store<(u64, String), String>;
+pub(super) type Pages = Store<(u64, String), String>;
 
-fn pages() -> samestate::StoreBuilder<(u64, String), String> {
+pub(super) fn pages() -> samestate::StoreBuilder<(u64, String), String> {
     let reducer = |pages: &mut (u64, String), page: &String| {
         *pages = (pages.0 + 1, page.clone());
     };

@@ -7,9 +7,11 @@
 //! - `guests`: clients that logged in, and then misbehave
 //! - `thieves`: clients that claim what was given to others
 //! - `floods`: clients that ask for more than they take, or take nothing
+//! - `costs`: what they cost in memory, against stated bounds
 //! - `servers`: servers that mislead our client
 //! - `poison`: actions that the reducer refuses, or dies of
 
+mod costs;
 mod floods;
 mod guests;
 mod peer;
