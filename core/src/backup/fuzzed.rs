@@ -77,8 +77,7 @@ fn restore(mut image: Image, state: &[u8], blocks: &[(u64, Vec<u8>)]) {
     let now = Duration::from_secs(1);
     let epoch = Epoch { number: 2, id: 78 };
     let (config, key) = (replicas::config(), replicas::key());
-    let mut replica =
-        Replica::restored(config, NodeId(1), machine, &image, epoch, key, now);
+    let mut replica = Replica::restored(config, NodeId(1), machine, &image, epoch, key, now);
     let before = replica.version().seq;
     let taken = replica.dispatch(1, std::sync::Arc::new(replicas::Put::Nothing), now);
     assert!(taken.is_ok() && replica.version().seq == before + 1, "it does not go on");
@@ -121,11 +120,11 @@ impl Image {
 pub(crate) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let now = Duration::from_secs(1);
     let (config, key) = (replicas::config(), replicas::key());
-    let mut replica =
-        Replica::sequencer(config, NodeId(1), replicas::machine(), EPOCH, key, now);
+    let mut replica = Replica::sequencer(config, NodeId(1), replicas::machine(), EPOCH, key, now);
     replica.keep(false);
     let first = replica.image();
-    let state = crate::replication::Frozen::encode(&replica.machine().freeze()).expect("it encodes");
+    let state =
+        crate::replication::Frozen::encode(&replica.machine().freeze()).expect("it encodes");
     for (ticket, action) in (1..).zip(replicas::puts()) {
         let _ = replica.dispatch(ticket, std::sync::Arc::new(action), now);
     }

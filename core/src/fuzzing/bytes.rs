@@ -152,8 +152,7 @@ fn examples() -> Vec<(&'static str, Message)> {
     ];
     let answers = (1..).zip(outcomes).map(|(counter, outcome)| Answer { counter, outcome });
     let refusal = Refusal { kind: RefusalKind::Schema, text: "3, not 4".into() };
-    let head =
-        SnapshotHead { version, history: 1, len: 10, crc: 5, lineage: lineage.clone() };
+    let head = SnapshotHead { version, history: 1, len: 10, crc: 5, lineage: lineage.clone() };
     vec![
         ("attach", Message::Attach(attach)),
         ("detach", Message::Detach),
