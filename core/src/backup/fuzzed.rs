@@ -144,7 +144,20 @@ pub(crate) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let mut torn = Vec::new();
     put(&mut torn, WHOLE, &file);
     put(&mut torn, JOURNAL, &journal[..journal.len() - 5]);
-    vec![("whole", whole), ("sealed", resealed), ("journal", with_journal), ("torn", torn)]
+    let (mut far, mut gap) = (Vec::new(), Vec::new());
+    let mut last = first;
+    last.version.seq = u64::MAX;
+    put(&mut far, WHOLE, &draft(&last, &state));
+    put(&mut gap, WHOLE, &file);
+    put(&mut gap, RECORDS, &[0xff; 8]);
+    vec![
+        ("whole", whole),
+        ("sealed", resealed),
+        ("journal", with_journal),
+        ("torn", torn),
+        ("far", far),
+        ("gap", gap),
+    ]
 }
 
 /// The file of a journal with one block.

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::BackupError;
 use super::seal::{Recipe, Seal};
 use crate::replication::Image;
-use crate::wire::Codec;
+use crate::wire::{COUNT_MAX, Codec};
 
 /// The format that this release writes, and the newest that it reads.
 pub(super) const FORMAT: u16 = 1;
@@ -135,6 +135,10 @@ pub(super) fn read(
     let (head, state) = rest.split_at_checked(head_len).ok_or_else(|| damaged("its head"))?;
     let head: Head = rmp_serde::from_slice(head).map_err(|_| damaged("its head"))?;
     let Head { previous, image, .. } = head.checked(path, about)?;
+    // What a checksum cannot say: whether who wrote it meant well.
+    if image.version.seq > COUNT_MAX || !image.lineage.contains(image.version) {
+        return Err(damaged("its head"));
+    }
     Ok((Whole { id, previous, image, state: state.to_vec(), recipe }, seal))
 }
 

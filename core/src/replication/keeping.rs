@@ -154,7 +154,7 @@ impl Image {
         records: &[u8],
     ) -> Result<(), ReplayFault> {
         if before > self.version.seq {
-            return Err(ReplayFault::Gap { at: self.version.seq, got: before + 1 });
+            return Err(ReplayFault::Gap { at: self.version.seq, got: before.saturating_add(1) });
         }
         let (mut seq, mut rest) = (before, records);
         while let Some((kind, after)) = rest.split_first() {

@@ -25,8 +25,8 @@ pub use frame::{Decoder, FRAME_HEADER_BYTES, Frame, begin_frame, channel_of, fin
 pub use message::{
     Answer, Attach, Codec, LinkMode, Message, Outcome, Refusal, RefusalKind, SnapshotHead, Status,
 };
-pub(crate) use reader::Reader;
 pub use reader::WireError;
+pub(crate) use reader::{COUNT_MAX, Reader};
 pub use versions::Versions;
 
 /// The newest version of the protocol that this library speaks.
