@@ -6,8 +6,8 @@ use super::script::{Script, put};
 use crate::replication::{Claim, Epoch, Lineage, NodeId, TOKEN_BYTES, Token, Version};
 use crate::wire::{
     Answer, Attach, Codec, Decoder, Entries, Entry, FLAG_DIGEST, FLAG_VOID, Frame, LinkMode,
-    Message, Outcome, Refusal, RefusalKind, SnapshotHead, Status, WireError, begin_frame,
-    finish_frame,
+    Message, Outcome, PROTOCOL_VERSION, Refusal, RefusalKind, SnapshotHead, Status, WireError,
+    begin_frame, finish_frame,
 };
 
 const BODY_BYTES_MAX: usize = 1024;
@@ -66,6 +66,10 @@ pub(super) fn messages(data: &[u8]) {
     let Some((kind, body)) = data.split_first() else { return };
     let frame = Frame { channel: 7, kind: *kind, body: Bytes::copy_from_slice(body) };
     let Ok(message) = Message::read(&frame) else { return };
+    // One of a version to come may say more than this one knows.
+    if matches!(&message, Message::Attach(attach) if attach.protocol > PROTOCOL_VERSION) {
+        return;
+    }
     let mut out = Vec::new();
     message.write(&mut out, 7);
     let written = Decoder::new(body.len()).decode(&mut BytesMut::from(&out[..]));
