@@ -235,7 +235,10 @@ impl Dialing {
         }
         let name = self.port.name().to_owned();
         let wait = match ending.is_refusal() {
-            true => self.options.retry_refused_after,
+            true => {
+                self.port.refused(&ending.to_string());
+                self.options.retry_refused_after
+            }
             false => self.wait(),
         };
         self.say(format!("store {name:?} lost its server {}: {ending}", self.address), wait);
@@ -245,7 +248,10 @@ impl Dialing {
     fn failed(&mut self, error: &HelloError) -> Duration {
         let name = self.port.name().to_owned();
         let wait = match error.is_refusal() {
-            true => self.options.retry_refused_after,
+            true => {
+                self.port.refused(&error.to_string());
+                self.options.retry_refused_after
+            }
             false => self.wait(),
         };
         let text =

@@ -56,4 +56,7 @@ pub trait Port: Send + Sync {
 
     /// Something for the operator (`on_error`).
     fn report(&self, text: &str);
+
+    /// The upstream refused the login or the store: to try again soon is of no use.
+    fn refused(&self, _why: &str) {}
 }

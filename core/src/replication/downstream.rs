@@ -50,6 +50,8 @@ pub(super) struct Downstream {
     /// Bytes of dispatches that came, and up to where they may.
     pub(super) received: u64,
     pub(super) granted: u64,
+    /// The peer asked for a state among the entries.
+    pub(super) fetching: bool,
     /// The driver was told to fill, and has not come back empty.
     pub(super) awake: bool,
 }
@@ -69,6 +71,7 @@ impl Downstream {
             resynced: 0,
             received: 0,
             granted: 0,
+            fetching: false,
             awake: false,
         }
     }
@@ -87,7 +90,7 @@ impl Downstream {
 
     /// Whether what the peer has, or is getting, lies on a lineage that it was told.
     pub(super) fn knows_lineage(&self) -> bool {
-        matches!(self.feed, Feed::Cursor | Feed::Sending { offset: Some(_), .. })
+        self.fetching || matches!(self.feed, Feed::Cursor | Feed::Sending { offset: Some(_), .. })
     }
 
     pub(super) fn say(&mut self, channel: u32, message: &Message) {
@@ -98,6 +101,7 @@ impl Downstream {
     pub(super) fn needs_after(&self) -> Option<u64> {
         match &self.feed {
             Feed::Cursor if self.mode == LinkMode::Action => Some(self.cursor),
+            Feed::Wanting { .. } if self.fetching => Some(self.cursor),
             Feed::Sending { snapshot, .. } if self.mode == LinkMode::Action => {
                 Some(snapshot.head.version.seq)
             }

@@ -44,6 +44,12 @@ pub trait Machine {
     /// The current state, held still; O(1).
     type Frozen: Frozen;
 
+    /// Whether actions change the state. A copy whose reducer is elsewhere decodes them and tells
+    /// of them; its state is that of the last snapshot, and is never checked nor served.
+    fn reduces(&self) -> bool {
+        true
+    }
+
     /// Applies an action that came as bytes.
     fn apply(&mut self, payload: &[u8]) -> Result<Self::Action, Fault>;
 

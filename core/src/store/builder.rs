@@ -28,7 +28,7 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct StoreBuilder<S: State, A: Action> {
     home: Home,
     config: Config,
-    reducer: Reducer<S, A>,
+    reducer: Option<Reducer<S, A>>,
     preloaded: S,
     persistent: bool,
     client: Option<Client>,
@@ -69,7 +69,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         StoreBuilder {
             home,
             config: Config::new(name),
-            reducer: Box::new(move |state, action| reducer(state, action).verdict()),
+            reducer: Some(Box::new(move |state, action| reducer(state, action).verdict())),
             preloaded,
             persistent: false,
             client: None,
@@ -81,6 +81,12 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
             middleware: Vec::new(),
             action: PhantomData,
         }
+    }
+
+    /// A copy whose reducer is elsewhere: a client, and nobody's server.
+    pub(super) fn without_reducer(name: &str, client: Client, state: S) -> Self {
+        let builder = StoreBuilder::new(Home::Alone, name, |_: &mut S, _: &A| {}, state);
+        StoreBuilder { reducer: None, client: Some(client), ..builder }
     }
 
     /// What this node sends downstream (A12). Default: [`Mode::Snapshot`].
@@ -259,7 +265,10 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         let StoreBuilder { home, config, reducer, preloaded, persistent, client, .. } = self;
         let (backup, durable) = (self.backup, self.durable);
         let (began, heartbeat) = (Instant::now(), config.heartbeat);
-        let machine = Reduced::new(preloaded, reducer, config.codec, persistent);
+        let machine = match reducer {
+            Some(reducer) => Reduced::new(preloaded, reducer, config.codec, persistent),
+            None => Reduced::without_reducer(preloaded, config.codec),
+        };
         let encodable = machine.freeze().encode();
         encodable.map_err(|why| Error::Unencodable { store: config.store.clone(), why })?;
         let (now, node) = (Duration::ZERO, NodeId(random()));

@@ -18,6 +18,7 @@
 //! - `shared`: the replica behind its lock, and what its outputs ask for
 //! - `cluster`: the process and those that it forks
 //! - `trace`: what is logged of a store
+//! - `untyped`: a store seen from a program that knows neither its types nor its reducer
 //! - `roles`, `error`
 
 mod backing;
@@ -39,6 +40,7 @@ mod servers;
 mod shared;
 mod subscribers;
 mod trace;
+mod untyped;
 mod upkeep;
 mod watch;
 
@@ -55,4 +57,5 @@ pub use reduced::{Action, Held, Reduced, Reject, State, Verdict};
 pub use roles::Role;
 pub use select::{Select, Selected, create_selector};
 pub use subscribers::Subscription;
+pub use untyped::{Untyped, UntypedBuilder, UntypedStore};
 pub use watch::Watch;

@@ -98,6 +98,8 @@ pub struct Reduced<S, A> {
     codec: Codec,
     /// The state clones in O(1), so that a panic can be undone.
     persistent: bool,
+    /// False: the reducer is elsewhere.
+    reduces: bool,
 }
 
 impl<S: State, A: Action> Reduced<S, A> {
@@ -111,7 +113,12 @@ impl<S: State, A: Action> Reduced<S, A> {
     ) -> Self {
         let reducer: Reducer<S, A> =
             Box::new(move |state, action| reducer(state, action).verdict());
-        Reduced { cell: Cell::new(state), reducer, codec, persistent }
+        Reduced { cell: Cell::new(state), reducer, codec, persistent, reduces: true }
+    }
+
+    /// A machine whose reducer is elsewhere: see [`Machine::reduces`].
+    pub fn without_reducer(state: S, codec: Codec) -> Self {
+        Reduced { reduces: false, ..Reduced::new(state, |_: &mut S, _: &A| {}, codec, false) }
     }
 
     /// The current state.
@@ -166,6 +173,10 @@ impl<S: State, A: Action> Machine for Reduced<S, A> {
     type State = S;
     type Frozen = Held<S>;
 
+    fn reduces(&self) -> bool {
+        self.reduces
+    }
+
     fn apply(&mut self, payload: &[u8]) -> Result<Arc<A>, Fault> {
         let codec = self.codec;
         let decoded = catch_unwind(AssertUnwindSafe(|| decode::<A>(codec, payload)));
@@ -176,7 +187,9 @@ impl<S: State, A: Action> Machine for Reduced<S, A> {
     }
 
     fn apply_local(&mut self, action: Arc<A>) -> Result<Arc<A>, Fault> {
-        self.reduce(&action)?;
+        if self.reduces {
+            self.reduce(&action)?;
+        }
         Ok(action)
     }
 

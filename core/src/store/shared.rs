@@ -53,6 +53,10 @@ pub(super) struct Shared<S: State, A: Action> {
     newest: watch::Sender<Version>,
     pub(super) subscribers: Subscribers<A>,
     pub(super) room: Notify,
+    /// A snapshot was put in place.
+    pub(super) installed: Notify,
+    /// What the upstream last said when it would not have this copy.
+    pub(super) refused: watch::Sender<Option<String>>,
     on_error: Mutex<OnError>,
     began: Instant,
     /// How long the last encoding, and the last digest, took, in nanoseconds; the first run on a
@@ -86,6 +90,8 @@ impl<S: State, A: Action> Shared<S, A> {
             handles: Mutex::default(),
             subscribers: Subscribers::default(),
             room: Notify::new(),
+            installed: Notify::new(),
+            refused: watch::Sender::new(None),
             on_error: Mutex::new(on_error),
             began,
             cut_ns: AtomicU64::new(u64::MAX),
@@ -355,7 +361,9 @@ impl<S: State, A: Action> Port for Shared<S, A> {
             Received::Done => Ok(()),
             Received::Decode(decode) => {
                 let decoded = decode.run::<Reduced<S, A>>();
-                self.with(|inner, now| inner.replica.install(link, decoded, now))
+                let installed = self.with(|inner, now| inner.replica.install(link, decoded, now));
+                self.installed.notify_waiters();
+                installed
             }
         }
     }
@@ -371,6 +379,10 @@ impl<S: State, A: Action> Port for Shared<S, A> {
     fn down(&self, link: LinkId) {
         self.with(|inner, now| inner.replica.link_down(link, now));
         self.handles.lock().remove(&link);
+    }
+
+    fn refused(&self, why: &str) {
+        self.refused.send_replace(Some(why.to_owned()));
     }
 
     fn report(&self, text: &str) {

@@ -1,6 +1,6 @@
 //! What two replicas of a store say to each other.
 //!
-//! Towards the sequencer: `Attach`, `Detach`, `SessionOpen`, `Dispatch`, `Heal`. Away from it:
+//! Towards the sequencer: `Attach`, `Detach`, `SessionOpen`, `Dispatch`, `Heal`, `Fetch`. Away from it:
 //! `Status`, `Refused`, `Lineage`, `SnapshotHead`, `SnapshotChunk`, `Entries`, `Answers`,
 //! `SessionOpened`, `Digest`, `Credit`. Both ways: `Heartbeat`.
 
@@ -139,6 +139,8 @@ pub enum Message {
     Dispatch { hop: u32, claim: Claim, oldest: u64, entries: Bytes },
     /// My state is wrong: send a snapshot. `seq` is where a digest differed; 0: for another reason.
     Heal { seq: u64 },
+    /// I cannot run the actions: send a snapshot too, where it belongs among them.
+    Fetch,
     /// How I stand.
     Status(Status),
     /// I will not serve you.
@@ -169,6 +171,7 @@ mod kind {
     pub(super) const SESSION_OPEN: u8 = 3;
     pub(super) const DISPATCH: u8 = 4;
     pub(super) const HEAL: u8 = 5;
+    pub(super) const FETCH: u8 = 6;
     pub(super) const STATUS: u8 = 16;
     pub(super) const REFUSED: u8 = 17;
     pub(super) const LINEAGE: u8 = 18;
@@ -199,6 +202,7 @@ impl Message {
             Message::SessionOpen { .. } => kind::SESSION_OPEN,
             Message::Dispatch { .. } => kind::DISPATCH,
             Message::Heal { .. } => kind::HEAL,
+            Message::Fetch => kind::FETCH,
             Message::Status(_) => kind::STATUS,
             Message::Refused(_) => kind::REFUSED,
             Message::Lineage(_) => kind::LINEAGE,
@@ -230,7 +234,7 @@ impl Message {
     fn write_body(&self, out: &mut Vec<u8>) {
         match self {
             Message::Attach(attach) => write_attach(out, attach),
-            Message::Detach => {}
+            Message::Detach | Message::Fetch => {}
             Message::SessionOpen { hop, request } => {
                 put_u32(out, *hop);
                 put_u64(out, *request);
@@ -304,6 +308,7 @@ impl Message {
                 Message::SessionOpen { hop: body.u32("hop")?, request: body.u64("request")? }
             }
             kind::HEAL => Message::Heal { seq: body.count("seq")? },
+            kind::FETCH => Message::Fetch,
             kind::STATUS => Message::Status(read_status(&mut body)?),
             kind::REFUSED => Message::Refused(read_refusal(&mut body)?),
             kind::LINEAGE => Message::Lineage(read_lineage(&mut body)?),

@@ -160,6 +160,7 @@ impl<M: Machine> Replica<M> {
         let Some(upstream) = &mut self.upstream else { return Ok(()) };
         let before = upstream.status.replace(status.clone());
         let heal = before.is_none() && upstream.resumes && self.healing;
+        let first = before.is_none();
         let hop_changed = before.as_ref().is_none_or(|before| before.hop != status.hop);
         let was_connected = before.is_some_and(|before| before.connected);
         if status.connected && (hop_changed || !was_connected) {
@@ -173,6 +174,9 @@ impl<M: Machine> Replica<M> {
         }
         if heal {
             self.say_upstream(|_| Message::Heal { seq: 0 });
+        }
+        if first && self.fetching {
+            self.say_upstream(|_| Message::Fetch);
         }
         self.note_fed_by_snapshots();
         Ok(())
@@ -268,7 +272,7 @@ impl<M: Machine> Replica<M> {
         }
         upstream.decoding = true;
         let Incoming { head, bytes } = incoming;
-        let digest = !self.healing && head.version == self.version;
+        let digest = !self.healing && head.version == self.version && self.machine.reduces();
         Ok(Received::Decode(Decode { head, bytes, digest }))
     }
 

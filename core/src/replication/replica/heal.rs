@@ -107,7 +107,7 @@ impl<M: Machine> Replica<M> {
 
     /// Holds the state still for its digest, unless one is under way.
     pub(super) fn start_digest(&mut self) {
-        if self.verify.begin() {
+        if self.machine.reduces() && self.verify.begin() {
             self.outputs.push(Output::Run(Job::Digest {
                 stamp: self.installs,
                 version: self.version,
@@ -202,7 +202,8 @@ impl<M: Machine> Replica<M> {
     pub(super) fn on_digest(&mut self, seq: u64, digest: u64) {
         self.verify.tell(seq);
         self.say_digest(seq, digest);
-        if !self.healing && !mutant!(self.config, DigestSkipped) {
+        let follows = self.machine.reduces() && !self.healing;
+        if follows && !mutant!(self.config, DigestSkipped) {
             let relays = self.upper_path().len().saturating_sub(1);
             let finding = self.verify.claim(seq, digest, relays);
             self.act(finding, seq);
@@ -271,6 +272,40 @@ impl<M: Machine> Replica<M> {
         super::wake(&mut self.outputs, link, downstream, self.now);
     }
 
+    /// A node below cannot run the actions, and asks for the state too: the entries go on up to
+    /// where it is cut. One that waits for a snapshot already gets no other.
+    pub(super) fn on_fetch(&mut self, link: LinkId) {
+        let head = self.version.seq;
+        let Some(downstream) = self.downstreams.get_mut(&link) else { return };
+        match &mut downstream.feed {
+            Feed::Undecided { resume } => *resume = None,
+            Feed::Cursor => {
+                downstream.feed = Feed::Wanting { min: downstream.cursor.min(head) };
+                downstream.fetching = downstream.mode == LinkMode::Action;
+                super::wake(&mut self.outputs, link, downstream, self.now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Asks the upstream for its state, which [`Replica::fetched`] will be at. For a machine whose
+    /// reducer is elsewhere; asking again before the answer has come changes nothing.
+    pub fn fetch(&mut self, now: Duration) {
+        self.now = now;
+        if self.is_sequencer() || std::mem::replace(&mut self.fetching, true) {
+            return;
+        }
+        if self.upstream.as_ref().is_some_and(|upstream| upstream.status.is_some()) {
+            self.say_upstream(|_| Message::Fetch);
+        }
+        self.settle();
+    }
+
+    /// Where the newest snapshot was cut that this replica got; `None` before the first.
+    pub fn fetched(&self) -> Option<Version> {
+        self.fetched
+    }
+
     /// Puts a decoded snapshot in the place of the state. An error means: cut the link.
     pub fn install(
         &mut self,
@@ -311,9 +346,13 @@ impl<M: Machine> Replica<M> {
         let before = std::mem::replace(&mut self.lineage, head.lineage.clone());
         let (from, to) = (self.version, self.version_at(head.version.seq));
         let lost = !before.is_empty() && !self.lineage.contains(from);
-        let diverged = !self.healing && !lost && from == to && !self.rebasing;
+        let reduces = self.machine.reduces();
+        let same = !self.healing && !lost && from == to && !self.rebasing;
+        let diverged = same && reduces;
         self.machine.install(state);
         self.version = to;
+        self.fetched = Some(to);
+        self.fetching = false;
         self.history = head.history;
         self.log.reset(to.seq);
         self.installs += 1;
@@ -343,7 +382,7 @@ impl<M: Machine> Replica<M> {
             self.counters.divergences += 1;
             self.report(Report::Diverged(to));
         }
-        if !mutant!(self.config, JumpUntold) {
+        if (reduces || !same) && !mutant!(self.config, JumpUntold) {
             self.changes.push(Change::Jumped { why, from, to }, 0);
         }
         if let Some(observer) = &mut self.observer {
@@ -373,7 +412,10 @@ impl<M: Machine> Replica<M> {
                 Feed::Silent | Feed::Undecided { .. } => continue,
                 _ if stands_there && *before == self.lineage => continue,
                 _ if stands_there => downstream.say(self.channel, &lineage),
-                _ => downstream.feed = Feed::Wanting { min: 0 },
+                _ => {
+                    downstream.feed = Feed::Wanting { min: 0 };
+                    downstream.fetching = false;
+                }
             }
             super::wake(&mut self.outputs, *link, downstream, self.now);
         }

@@ -90,6 +90,10 @@ pub struct Replica<M: Machine> {
     verify: Verify,
     /// The state is known to be wrong; a snapshot was asked for.
     healing: bool,
+    /// Where the newest snapshot was cut.
+    fetched: Option<Version>,
+    /// A newer one was asked for.
+    fetching: bool,
     /// The state was this node's own until it became a client.
     rebasing: bool,
     poisoned: bool,
@@ -143,6 +147,8 @@ impl<M: Machine> Replica<M> {
             cutting: None,
             verify: Verify::default(),
             healing: false,
+            fetched: None,
+            fetching: false,
             rebasing: false,
             poisoned: false,
             pressured: false,

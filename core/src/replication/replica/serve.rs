@@ -73,6 +73,7 @@ impl<M: Machine> Replica<M> {
                 self.grant(link);
             }
             Message::Heal { seq } => self.on_heal(link, seq),
+            Message::Fetch => self.on_fetch(link),
             Message::Heartbeat { .. } => {}
             _ => return Err(LinkFault::Unexpected("an answer from downstream")),
         }
@@ -259,8 +260,12 @@ impl<M: Machine> Replica<M> {
                     self.cut();
                     return false;
                 };
-                if snapshot.head.version.seq > self.shown() {
+                let seq = snapshot.head.version.seq;
+                if seq > self.shown() {
                     return false;
+                }
+                if downstream.fetching && self.write_entries(downstream, seq, out, budget) {
+                    return true;
                 }
                 self.send_snapshot(downstream, snapshot);
                 true
@@ -325,6 +330,22 @@ impl<M: Machine> Replica<M> {
             return true;
         }
         let until = resync.map_or(shown, |resync| resync.head.version.seq.min(shown));
+        self.write_entries(downstream, until, out, budget)
+    }
+
+    /// Writes a frame of entries after the cursor, none of them after `until`; false if there are
+    /// none, or not any more.
+    fn write_entries(
+        &self,
+        downstream: &mut Downstream,
+        until: u64,
+        out: &mut Vec<u8>,
+        budget: usize,
+    ) -> bool {
+        let cursor = downstream.cursor;
+        if cursor >= until || downstream.mode != LinkMode::Action || !self.log.serves(cursor) {
+            return false;
+        }
         let Some((entries, last)) = self.log.read(cursor, until, budget.min(CHUNK_BYTES)) else {
             return false;
         };
@@ -341,6 +362,7 @@ impl<M: Machine> Replica<M> {
     fn send_snapshot(&mut self, downstream: &mut Downstream, snapshot: Arc<Snapshot>) {
         self.counters.snapshots_sent += 1;
         downstream.resynced = snapshot.head.version.seq;
+        downstream.fetching = false;
         downstream.feed = Feed::Sending { snapshot, offset: None };
     }
 
