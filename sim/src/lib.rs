@@ -1,6 +1,7 @@
 //! Launches clusters from a scenario, breaks them, and measures how identical they stayed.
 
 pub mod cli;
+mod console;
 pub mod faults;
 mod gate;
 pub mod invariants;

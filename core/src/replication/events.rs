@@ -38,7 +38,7 @@ pub enum Change<A> {
 
 impl<A> Change<A> {
     /// The version after it.
-    fn to(&self) -> Version {
+    pub fn to(&self) -> Version {
         match self {
             Change::Applied { version, .. } => *version,
             Change::Jumped { to, .. } => *to,

@@ -4,6 +4,7 @@
 //! complaints to standard error, and every verb ends with one of [`ExitCode`]'s numbers.
 
 mod args;
+mod attach;
 mod compare;
 mod exit;
 mod explain;
@@ -33,6 +34,7 @@ Examples:
   samestate validate scenarios/*.yaml      check files without starting anything
   samestate list scenarios                 what the scenarios of a folder show
   samestate compare baseline.json new.json is this run worse than that one?
+  samestate attach :10001 --store tasks    a console in a running store
 
 Exit codes:
   0  pass                                  4  nothing selected
@@ -60,6 +62,7 @@ enum Verb {
     List(list::List),
     Schema(schema::Schema),
     New(new::New),
+    Attach(attach::Attach),
     #[command(hide = true)]
     Node(node::Node),
     #[command(hide = true)]
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
         Verb::List(verb) => verb.run(),
         Verb::Schema(verb) => verb.run(),
         Verb::New(verb) => verb.run(),
+        Verb::Attach(verb) => verb.run(),
         Verb::Node(verb) => verb.run(),
         Verb::Guardian(verb) => verb.run(),
     }

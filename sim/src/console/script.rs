@@ -1,0 +1,36 @@
+//! Lines from elsewhere than a terminal: no prompt, no colours, each outcome on a line.
+
+use std::io::{self, BufRead, ErrorKind, Write};
+
+use tokio::runtime::Runtime;
+
+use super::command::HELP;
+use super::session::{Outcome, Session};
+
+/// Obeys each line of standard input. Whether all went well.
+pub(crate) fn play(mut session: Session, runtime: &Runtime) -> io::Result<bool> {
+    let mut all_well = true;
+    for line in io::stdin().lock().lines() {
+        let outcome = match line {
+            Ok(line) => runtime.block_on(session.obey(&line)),
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                Outcome::Failed("a line is no text in UTF-8".into())
+            }
+            Err(error) => return Err(error),
+        };
+        match outcome {
+            Outcome::Silent => {}
+            Outcome::Text(text) => match writeln!(io::stdout(), "{text}") {
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => break,
+                written => written?,
+            },
+            Outcome::Failed(why) => {
+                all_well = false;
+                eprint!("error: {why}\n{HELP}");
+            }
+            Outcome::Exit => break,
+        }
+    }
+    runtime.block_on(session.end());
+    Ok(all_well)
+}

@@ -1,0 +1,174 @@
+//! What the commands do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use samestate::store::Untyped;
+use samestate::{DispatchError, Subscription, UntypedStore, Version};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::command::Command;
+use super::paint::Paint;
+use super::part::Part;
+use super::screen::Screen;
+
+/// How long a session that ends waits for the changes that it watches to be shown.
+const SHOWN_WITHIN: Duration = Duration::from_secs(1);
+
+/// An attached console.
+pub(crate) struct Session {
+    store: UntypedStore,
+    address: String,
+    screen: Screen,
+    paint: Paint,
+    pretty: bool,
+    /// How long a command may take.
+    patience: Duration,
+    watching: Option<Watching>,
+}
+
+struct Watching {
+    shown: watch::Receiver<u64>,
+    _subscription: Subscription,
+}
+
+/// What a command came to.
+pub(super) enum Outcome {
+    Silent,
+    Text(String),
+    /// What it should have been; the help follows.
+    Failed(String),
+    Exit,
+}
+
+impl Session {
+    /// `pretty`: states on many lines. `colours`: changes in colour.
+    pub(crate) fn new(
+        store: UntypedStore,
+        address: String,
+        screen: Screen,
+        pretty: bool,
+        colours: bool,
+        patience: Duration,
+    ) -> Self {
+        let paint = Paint { colours };
+        Session { store, address, screen, paint, pretty, patience, watching: None }
+    }
+
+    pub(super) fn store(&self) -> &UntypedStore {
+        &self.store
+    }
+
+    pub(super) fn screen(&self) -> &Screen {
+        &self.screen
+    }
+
+    /// Does what a line says.
+    pub(super) async fn obey(&mut self, line: &str) -> Outcome {
+        match Command::parse(line) {
+            Ok(Command::Nothing) => Outcome::Silent,
+            Ok(Command::Help) => Outcome::Text(super::command::HELP.trim_end().to_owned()),
+            Ok(Command::Print(part)) => self.print(&part).await,
+            Ok(Command::Dispatch(action)) => self.dispatch(action).await,
+            Ok(Command::Watch(on)) => self.watch(on),
+            Ok(Command::Status) => Outcome::Text(self.status()),
+            Ok(Command::Exit) => Outcome::Exit,
+            Err(error) => Outcome::Failed(error.to_string()),
+        }
+    }
+
+    async fn print(&self, part: &Part) -> Outcome {
+        let fetched = match tokio::time::timeout(self.patience, self.store.fetch()).await {
+            Ok(Ok(fetched)) => Ok(fetched),
+            Ok(Err(DispatchError::NotConnected)) => self.last_known(),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("the state did not come within {:?}", self.patience)),
+        };
+        let (_, state) = match fetched {
+            Ok(fetched) => fetched,
+            Err(why) => return Outcome::Failed(why),
+        };
+        match part.of(&state.0) {
+            Ok(part) => Outcome::Text(self.json(part)),
+            Err(error) => Outcome::Failed(error.to_string()),
+        }
+    }
+
+    /// While the server is away its last state can still be read.
+    fn last_known(&self) -> Result<(Version, Arc<Untyped>), String> {
+        let known = self.store.newest().ok_or("not connected, and no state has come yet")?;
+        eprintln!("not connected: the last state that came is of {}", known.0);
+        Ok(known)
+    }
+
+    fn json(&self, value: &Value) -> String {
+        match self.pretty {
+            true => format!("{value:#}"),
+            false => value.to_string(),
+        }
+    }
+
+    async fn dispatch(&self, action: Value) -> Outcome {
+        match self.store.dispatch(action).await {
+            Ok(version) => Outcome::Text(format!("applied at {version}")),
+            Err(error) => Outcome::Failed(format!("{error}{}", self.advice(&error))),
+        }
+    }
+
+    fn advice(&self, error: &DispatchError) -> String {
+        match error {
+            DispatchError::NotConnected => {
+                "; it was not applied. `status` says when the server is back".into()
+            }
+            DispatchError::OutcomeUnknown => {
+                format!(", for no answer came within {:?}; `P` shows the state", self.patience)
+            }
+            _ => String::new(),
+        }
+    }
+
+    fn watch(&mut self, on: bool) -> Outcome {
+        if !on {
+            self.watching = None;
+            return Outcome::Text("watch is off".into());
+        }
+        if self.watching.is_none() {
+            let (told, shown) = watch::channel(0);
+            let (screen, paint, store) = (self.screen.clone(), self.paint, self.store.clone());
+            let subscription = self.store.subscribe(move |change| {
+                screen.say(paint.change(change, || store.newest()));
+                told.send_replace(change.to().seq);
+            });
+            self.watching = Some(Watching { shown, _subscription: subscription });
+        }
+        Outcome::Text("watch is on".into())
+    }
+
+    fn status(&self) -> String {
+        let store = &self.store;
+        let roles: Vec<_> = store.role().iter().map(ToString::to_string).collect();
+        let connected = if store.connected() { "yes" } else { "no, trying again" };
+        let state = store.newest().map_or_else(|| "none yet".into(), |(at, _)| at.to_string());
+        format!(
+            "store      {}\nserver     {}\nrole       {}\nconnected  {connected}\nversion    {}\n\
+             state      {state} is the last that was fetched",
+            store.name(),
+            self.address,
+            roles.join(", "),
+            store.version(),
+        )
+    }
+
+    /// Ends the session, once what it watches is shown.
+    pub(super) async fn end(self) {
+        if let Some(mut watching) = self.watching {
+            let newest = self.store.version().seq;
+            let caught_up = watching.shown.wait_for(|shown| *shown >= newest);
+            // One that began to watch after the last change has nothing to wait for.
+            let _ = tokio::time::timeout(SHOWN_WITHIN, caught_up).await;
+        }
+        // Nothing of this process is under way any more.
+        let _ = self.store.close(SHOWN_WITHIN).await;
+    }
+}
