@@ -1,16 +1,10 @@
 //! A log of a whole cluster: a store that holds the newest record, to which a master, its workers
 //! and clients elsewhere dispatch. Started with `-v`, it prints every record in its colour.
 //!
-//! ```sh
-//! cargo run --release -p samestate --example logger -- -v
-//! ```
+//!     cargo run --release -p samestate --example logger -- -v
 //!
-//! In another terminal, a client; or a console in the running store, with the password `example`:
-//!
-//! ```sh
-//! cargo run --release -p samestate --example logger -- --client 127.0.0.1:10001 -v
-//! samestate attach 127.0.0.1:10001 --store log --login admin
-//! ```
+//! Beside it, `-- --client 127.0.0.1:10001 -v` is a client, and `samestate attach 127.0.0.1:10001
+//! --store log --login admin` a console in the running store.
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -64,7 +58,7 @@ struct Options {
 }
 
 fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
-    let (address, every) = ("127.0.0.1:10001".to_owned(), Duration::from_secs(1));
+    let (address, every) = ("127.0.0.1:10001".into(), Duration::from_secs(1));
     let mut options = Options { verbose: false, workers: 2, every, address, client: false };
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or(format!("{arg} needs a value"));
@@ -85,20 +79,16 @@ fn print(store: &Store<Record, Record>) -> Subscription {
     let colours = std::env::var_os("NO_COLOR").is_none() && std::io::stdout().is_terminal();
     store.subscribe(move |change| {
         let Change::Applied { action, .. } = change else { return };
-        let Record { r#type, text } = &**action;
-        let colour = match r#type {
-            Type::Log => 32,
-            Type::Warn => 33,
-            Type::Error => 31,
-            Type::Http => 36,
-            Type::Debug => 90,
+        let (name, colour) = match action.r#type {
+            Type::Log => ("LOG  ", "\x1b[32m"),
+            Type::Warn => ("WARN ", "\x1b[33m"),
+            Type::Error => ("ERROR", "\x1b[31m"),
+            Type::Http => ("HTTP ", "\x1b[36m"),
+            Type::Debug => ("DEBUG", "\x1b[90m"),
         };
-        let name = format!("{:<5}", format!("{type:?}").to_uppercase());
-        // Nobody reads any more: no reason to stop logging.
-        let _ = match colours {
-            true => writeln!(std::io::stdout(), "\x1b[{colour}m{name}\x1b[0m {text}"),
-            false => writeln!(std::io::stdout(), "{name} {text}"),
-        };
+        let (begin, end) = if colours { (colour, "\x1b[0m") } else { ("", "") };
+        // That nobody reads any more is no reason to stop logging.
+        let _ = writeln!(std::io::stdout(), "{begin}{name}{end} {}", action.text);
     })
 }
 
@@ -114,15 +104,20 @@ async fn log_on(store: Store<Record, Record>, who: String, every: Duration) {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    if std::env::args().skip(1).any(|arg| arg == "-h" || arg == "--help") {
-        println!("{HELP}");
-        return Ok(());
-    }
-    let options = options(std::env::args().skip(1)).unwrap_or_else(|error| {
-        eprintln!("error: {error}\n\n{HELP}");
-        std::process::exit(2);
-    });
+async fn main() {
+    let (words, code) = match options(std::env::args().skip(1)) {
+        _ if std::env::args().any(|arg| arg == "--help") => return println!("{HELP}"),
+        Err(error) => (format!("{error}\n\n{HELP}"), 2),
+        Ok(options) => match run(options).await {
+            Ok(()) => return,
+            Err(error) => (error.to_string(), 1),
+        },
+    };
+    eprintln!("error: {words}");
+    std::process::exit(code);
+}
+
+async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     let password = std::env::var("SAMESTATE_PASSWORD").unwrap_or_else(|_| "example".into());
     let cluster = Cluster::join()?; // the first process is the master, those it forks are workers
     // Ctrl-C reaches the workers too: they leave it to the master, and end with it.
@@ -134,11 +129,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let store = store.open().await?;
     let _printing = (options.verbose && cluster.is_master()).then(|| print(&store));
-    let who = match (options.client, cluster.worker()) {
-        (true, _) => format!("client {}", std::process::id()),
-        (false, 0) => "master".into(),
-        (false, worker) => format!("worker {worker}"),
-    };
+    let who = format!("{}, process {}", store.role()[0], std::process::id());
     if cluster.is_master() && !options.client {
         store.create_server(Server::tcp(&options.address).login("admin", &password)).await?;
         cluster.fork(options.workers)?;

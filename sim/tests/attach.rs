@@ -285,7 +285,8 @@ fn a_console_on_a_terminal_keeps_its_prompt_while_its_server_goes_and_comes_back
     terminal.enter("{\"type\":\"LOG\",\"text\":\"lost\"}");
     terminal.until("error: not connected");
     terminal.enter("P");
-    terminal.until("\"mine\"");
+    terminal.until("not connected: the last state that came is of e1:1");
+    terminal.until("\"text\": \"here\"");
     log.serve(Mode::Action);
     terminal.until("connected again");
     terminal.enter("{\"type\":\"LOG\",\"text\":\"new\"}");

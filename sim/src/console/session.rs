@@ -149,10 +149,11 @@ impl Session {
         let store = &self.store;
         let roles: Vec<_> = store.role().iter().map(ToString::to_string).collect();
         let connected = if store.connected() { "yes" } else { "no, trying again" };
-        let state = store.newest().map_or_else(|| "none yet".into(), |(at, _)| at.to_string());
+        let fetched = |(at, _)| format!("of {at}, the last that was fetched");
+        let state = store.newest().map_or_else(|| "none yet".into(), fetched);
         format!(
             "store      {}\nserver     {}\nrole       {}\nconnected  {connected}\nversion    {}\n\
-             state      {state} is the last that was fetched",
+             state      {state}",
             store.name(),
             self.address,
             roles.join(", "),
