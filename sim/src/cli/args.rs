@@ -39,7 +39,7 @@ pub struct OutputArgs {
     #[arg(long, value_name = "PATH|-")]
     pub json: Option<PathBuf>,
 
-    /// Print nothing but errors
+    /// Print nothing but errors, and a line for each failure
     #[arg(long, short)]
     pub quiet: bool,
 }

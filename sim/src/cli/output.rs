@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use samestate_report::Record;
+use samestate_report::{Expectation, Outcome, Record, Verdict};
 
 use super::args::OutputArgs;
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, ScenarioFile};
 
 /// The folder that runs go to if none is named.
 const RUNS: &str = "runs";
@@ -15,13 +15,29 @@ const RUNS: &str = "runs";
 const SAME_SECOND_MAX: u32 = 1_000;
 
 impl OutputArgs {
-    /// Whether the results of `files` scenarios have a place each; if not, why.
-    pub(super) fn check(&self, files: usize) -> Result<(), String> {
-        match &self.json {
-            Some(path) if files > 1 && !self.json_to_stdout() => Err(format!(
-                "--json {} would hold the last of {files} records alone: use `--json -`, or read \
-                 each run's record.json",
-                path.display()
+    /// Whether the results of these scenarios have a place each; if not, why.
+    pub(super) fn check(&self, files: &[ScenarioFile]) -> Result<(), String> {
+        self.check_names(&files.iter().map(|file| &*file.name).collect::<Vec<_>>())
+    }
+
+    fn check_names(&self, names: &[&str]) -> Result<(), String> {
+        if let Some(path) = self.json.as_ref().filter(|_| names.len() > 1 && !self.json_to_stdout())
+        {
+            return Err(format!(
+                "--json {} would hold the last of {} records alone: use `--json -`, or read each \
+                 run's record.json",
+                path.display(),
+                names.len()
+            ));
+        }
+        let mut sorted = names.to_vec();
+        sorted.sort_unstable();
+        match (&self.out, sorted.windows(2).find(|pair| pair[0] == pair[1])) {
+            (Some(folder), Some(pair)) => Err(format!(
+                "two scenarios are named `{0}`, and both results would go to {1}: run them one \
+                 after the other with an --out each, or leave --out away",
+                pair[0],
+                folder.join(pair[0]).display()
             )),
             _ => Ok(()),
         }
@@ -58,6 +74,13 @@ impl OutputArgs {
         Ok(folder)
     }
 
+    /// With `--quiet`: says on standard error what failed, and nothing else.
+    pub(super) fn complain_of(&self, record: &Record) {
+        for line in failures(record).iter().filter(|_| self.quiet) {
+            eprintln!("failed: {line}");
+        }
+    }
+
     /// Writes `record.json` and `scenario.yaml` into the folder, and the record where `--json`
     /// says.
     pub(super) fn write(
@@ -80,6 +103,31 @@ impl OutputArgs {
     }
 }
 
+/// What failed, a line each: expectations, violations, and whatever else stands in the way of a
+/// pass.
+fn failures(record: &Record) -> Vec<String> {
+    let mut lines = Vec::new();
+    for case in record.cases.iter().filter(|case| case.verdict != Verdict::Pass) {
+        let with: Vec<_> =
+            case.with.iter().map(|(path, value)| format!("{path}={value}")).collect();
+        let name = match with.is_empty() {
+            true => record.scenario.clone(),
+            false => format!("{} with {}", record.scenario, with.join(" ")),
+        };
+        let failed = case.expectations.iter().filter(|held| held.outcome == Outcome::Failed);
+        lines.extend(failed.map(|failed| {
+            let Expectation { what, expected, measured, .. } = failed;
+            format!("{name}: {what}: expected {expected}, measured {measured}")
+        }));
+        lines.extend(case.violations.iter().map(|violation| {
+            let samestate_report::Violation { invariant, at, detail, .. } = violation;
+            format!("{name}: {invariant} violated at {at}: {detail}")
+        }));
+        lines.extend(case.because.iter().map(|why| format!("{name}: {why}")));
+    }
+    lines
+}
+
 /// Makes a folder and takes away again what was not there before: a run of hours should not fail
 /// at its end over a path, nor one that is killed leave an empty folder.
 fn can_be_made(folder: &Path) -> std::io::Result<()> {
@@ -100,6 +148,8 @@ fn can_be_made(folder: &Path) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use samestate_report::{Case, Kind};
+
     use super::*;
 
     fn output(out: Option<PathBuf>, json: Option<&str>) -> OutputArgs {
@@ -121,8 +171,28 @@ mod tests {
 
     #[test]
     fn several_records_do_not_go_into_one_file() {
-        assert!(output(None, Some("all.json")).check(2).is_err());
-        assert_eq!(output(None, Some("one.json")).check(1), Ok(()));
-        assert_eq!(output(None, Some("-")).check(2), Ok(()));
+        assert!(output(None, Some("all.json")).check_names(&["a", "b"]).is_err());
+        assert_eq!(output(None, Some("one.json")).check_names(&["a"]), Ok(()));
+        assert_eq!(output(None, Some("-")).check_names(&["a", "b"]), Ok(()));
+    }
+
+    #[test]
+    fn results_of_one_name_do_not_go_into_one_folder() {
+        let names = ["tasks", "log", "tasks"];
+        let error = output(Some("results".into()), None).check_names(&names).expect_err("twice");
+        assert!(error.contains("`tasks`") && error.contains("results/tasks"), "{error}");
+        assert_eq!(output(None, None).check_names(&names), Ok(()), "each run has a folder then");
+    }
+
+    #[test]
+    fn a_quiet_run_has_a_line_for_each_failure_and_none_for_success() {
+        let expectation = |held| Expectation::in_words("connected", "true", "false", held);
+        let case = |expectations| Case { expectations, ..Case::default() };
+        let good = Record::new("tasks", 1, Kind::Virtual, vec![case(vec![expectation(true)])]);
+        assert_eq!(failures(&good), Vec::<String>::new());
+        let bad = case(vec![expectation(true), expectation(false)]);
+        let bad = Case { verdict: Verdict::Fail, ..bad };
+        let bad = Record::new("tasks", 1, Kind::Virtual, vec![bad]);
+        assert_eq!(failures(&bad), ["tasks: connected: expected true, measured false"]);
     }
 }

@@ -41,7 +41,7 @@ impl Run {
             Ok(files) => files,
             Err(code) => return code,
         };
-        if let Err(complaint) = self.output.check(files.len()) {
+        if let Err(complaint) = self.output.check(&files) {
             eprintln!("error: {complaint}");
             return ExitCode::Usage;
         }
@@ -119,6 +119,7 @@ impl Run {
             eprintln!("error: {complaint}");
             return ExitCode::NotDone;
         }
+        self.output.complain_of(record);
         if self.output.json_to_stdout() {
             return show(&record.to_json(), ExitCode::Pass);
         }

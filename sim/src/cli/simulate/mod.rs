@@ -130,7 +130,7 @@ impl Simulate {
             Ok(files) => files,
             Err(code) => return code,
         };
-        if let Err(complaint) = self.output.check(files.len()) {
+        if let Err(complaint) = self.output.check(&files) {
             eprintln!("error: {complaint}");
             return ExitCode::Usage;
         }

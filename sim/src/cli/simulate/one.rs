@@ -69,6 +69,7 @@ fn one(file: &ScenarioFile, wanted: &Wanted, one_of_several: bool) -> ExitCode {
         eprintln!("error: {complaint}");
         return ExitCode::NotDone;
     }
+    wanted.output.complain_of(&record);
     let code = match record.verdict {
         Verdict::Interrupted => ExitCode::Interrupted,
         verdict => ExitCode::of(verdict),
