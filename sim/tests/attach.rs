@@ -315,7 +315,6 @@ fn a_password_is_asked_for_without_an_echo_and_two_interrupts_close_the_console(
     let log = Log::new();
     let mut terminal = log.terminal(None);
     terminal.until("password of admin: ");
-    // Past this line the terminal is silent.
     terminal.enter("secret");
     let shown = terminal.until("CLI> ");
     assert!(!shown.contains("secret"), "{shown}");

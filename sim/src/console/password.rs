@@ -82,11 +82,12 @@ fn ask(login: &str) -> io::Result<Password> {
     let mut silent = before.clone();
     silent.local_modes.remove(LocalModes::ECHO);
     let mut out = io::stderr();
-    write!(out, "password of {login}: ")?;
-    out.flush()?;
+    // Silent before it asks: who is quick shows nothing either.
     tcsetattr(&stdin, OptionalActions::Flush, &silent)?;
     let mut line = String::new();
-    let read = stdin.lock().read_line(&mut line);
+    let read = write!(out, "password of {login}: ")
+        .and_then(|()| out.flush())
+        .and_then(|()| stdin.lock().read_line(&mut line));
     tcsetattr(&stdin, OptionalActions::Now, &before)?;
     writeln!(out)?;
     read?;
