@@ -42,6 +42,7 @@ pub mod backup;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod link;
+pub mod metrics;
 pub mod replication;
 pub mod state;
 pub mod store;

@@ -92,7 +92,7 @@ impl Bound {
     }
 }
 
-async fn bind_tcp(host: &str, port: u16) -> io::Result<TcpListener> {
+pub(crate) async fn bind_tcp(host: &str, port: u16) -> io::Result<TcpListener> {
     if host == Address::ALL_INTERFACES {
         let v6 = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port);
         return listen_tcp(v6).or_else(|error| match error.kind() {

@@ -52,6 +52,8 @@ mod tests;
 
 pub use address::Address;
 pub use backoff::Backoff;
+#[cfg(feature = "prometheus")]
+pub(crate) use bind::bind_tcp;
 pub use connection::Ending;
 pub use dial::Dialer;
 pub use error::LinkError;

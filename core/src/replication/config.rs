@@ -7,7 +7,8 @@ use super::Mutant;
 use crate::wire::Codec;
 
 /// What a node sends downstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// The whole state at each change; while the link is busy, states in between are skipped.
     #[default]

@@ -2,13 +2,15 @@
 
 use std::ops::AddAssign;
 
+use serde::Serialize;
+
 /// Declares the counters, each once.
 macro_rules! counters {
-    ($($(#[$doc:meta])* $field:ident,)*) => {
+    ($($(#[doc = $doc:literal])+ $field:ident,)*) => {
         /// What is counted. Bytes and system calls are counted where they happen, in `link`.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
         pub struct Counters {
-            $($(#[$doc])* pub $field: u64,)*
+            $($(#[doc = $doc])+ pub $field: u64,)*
         }
 
         impl Counters {
@@ -21,6 +23,11 @@ macro_rules! counters {
             pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($field), self.$field)),*].into_iter()
             }
+
+            /// What each counter counts, with its name, in the order of [`Counters::named`].
+            pub fn described() -> impl Iterator<Item = (&'static str, &'static str)> {
+                [$((stringify!($field), concat!($($doc),+).trim())),*].into_iter()
+            }
         }
     };
 }
@@ -32,6 +39,8 @@ counters! {
     entries_skipped,
     /// Snapshots begun on a link, for whatever reason.
     snapshots_sent,
+    /// Of these, those that `Resync::Snapshot` asked for.
+    resyncs,
     /// Snapshots cut from the state.
     snapshots_cut,
     /// States put in place here.

@@ -96,6 +96,11 @@ impl Log {
         self.reset(self.head + 1);
     }
 
+    /// How many bytes the entries that are kept have.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// How many bytes were ever appended.
     pub fn written(&self) -> u64 {
         self.written

@@ -41,7 +41,9 @@ pub use note::{Note, Resume};
 pub use observer::Observer;
 pub use origin::{Origin, Resolution};
 pub use output::{Image, LinkFault, LinkId, Output, Report};
-pub use replica::{Decode, Decoded, Dispatched, Job, JobDone, Received, Refused, Replica};
+pub use replica::{
+    Decode, Decoded, Dispatched, Gauges, Job, JobDone, LinkGauge, Received, Refused, Replica,
+};
 pub use sessions::{Sessions, Verdict};
 pub use token::{Claim, TOKEN_BYTES, TOKEN_KEY_BYTES, Token, TokenKey};
 pub use version::{Epoch, LIVES_MAX, Lineage, NodeId, Version};

@@ -31,6 +31,8 @@ pub(super) struct Upstream {
     pub(super) resumes: bool,
     /// What the peer last said of itself; `None` until it has answered `Attach`.
     pub(super) status: Option<Status>,
+    /// The seq that it named last as its newest.
+    pub(super) newest: Option<u64>,
     /// How it goes on since the attach was noted.
     pub(super) noted: bool,
     /// Reached once, this node is in sync.
@@ -54,6 +56,7 @@ impl Upstream {
             link,
             resumes,
             status: None,
+            newest: None,
             noted: false,
             target: None,
             incoming: None,

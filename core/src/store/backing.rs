@@ -90,11 +90,13 @@ impl<S: State, A: Action> Source for Shared<S, A> {
     }
 
     fn committed(&self, seq: u64, bytes: usize) {
+        self.backup.lock().iter_mut().for_each(|backup| backup.committed(seq));
         self.with(|inner, now| inner.replica.committed(seq, bytes, now));
     }
 
     fn stalled(&self, stalled: bool) {
         trace::backup_stalled(self.name(), stalled);
+        self.backup.lock().iter_mut().for_each(|backup| backup.stalled = stalled);
         self.with(|inner, now| inner.replica.set_stalled(stalled, now));
     }
 

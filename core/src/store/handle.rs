@@ -71,6 +71,9 @@ impl<S: State, A: Action> Store<S, A> {
             (Ok(None), Some(receiver)) => Dispatching::waiting(receiver),
             (Ok(Some(resolution)), _) => Dispatching::resolved(resolved(resolution)),
             (Ok(None), None) => Dispatching::resolved(Err(DispatchError::OutcomeUnknown)),
+            (Err(busy @ Refused::Busy(_)), _) => {
+                Dispatching::resolved(self.shared.counted(Err(busy.into())))
+            }
             (Err(refused), _) => Dispatching::resolved(Err(refused.into())),
         }
     }
@@ -80,6 +83,10 @@ impl<S: State, A: Action> Store<S, A> {
         let shared = Arc::clone(&self.shared);
         reading::defer(Box::new(move || {
             if let Some((sender, outcome)) = shared.offer(Arc::new(action), sender) {
+                let outcome = match outcome {
+                    busy @ Err(DispatchError::Busy(_)) => shared.counted(busy),
+                    outcome => outcome,
+                };
                 // Who dispatched may have dropped the future.
                 let _ = sender.send(outcome);
             }
@@ -133,7 +140,10 @@ impl<S: State, A: Action> Store<S, A> {
                 let (index, waiter_of) = (*index, Arc::clone(batch));
                 let waiter = || Waiter::Many { batch: waiter_of, index };
                 let taken = match *cut_off {
-                    true => Err(Refused::NotConnected),
+                    true => {
+                        inner.dispatches.not_connected += 1;
+                        Err(Refused::NotConnected)
+                    }
                     false => Shared::dispatch(inner, Arc::clone(action), now, waiter),
                 };
                 match taken {

@@ -44,7 +44,8 @@ impl<S: State, A: Action> Chain<S, A> {
         let mut cut_off = false;
         for action in actions {
             if cut_off {
-                under_way.push(Dispatching::resolved(Err(DispatchError::NotConnected)));
+                let cut_off = store.shared.counted(Err(DispatchError::NotConnected));
+                under_way.push(Dispatching::resolved(cut_off));
                 continue;
             }
             store.has_room().await;
@@ -158,7 +159,8 @@ impl<'a, S: State, A: Action> Next<'a, S, A> {
 
     /// Drops the action: it never applies, and resolves as [`DispatchError::Refused`].
     pub fn refuse(&self, reason: impl Into<String>) -> Dispatching {
-        Dispatching::resolved(Err(DispatchError::Refused(reason.into())))
+        let refused = Err(DispatchError::Refused(reason.into()));
+        Dispatching::resolved(self.store.shared.counted(refused))
     }
 
     /// Resolves the dispatch by a task, as Redux's thunks do: it may wait, and dispatch through a

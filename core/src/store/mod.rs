@@ -17,6 +17,7 @@
 //! - `reduced`: state and reducer as the machine that is replicated
 //! - `shared`: the replica behind its lock, and what its outputs ask for
 //! - `cluster`: the process and those that it forks
+//! - `metrics`: what a store measures of itself
 //! - `trace`: what is logged of a store
 //! - `untyped`: a store seen from a program that knows neither its types nor its reducer
 //! - `roles`, `error`
@@ -30,6 +31,7 @@ mod dispatching;
 mod error;
 mod handle;
 mod mailbox;
+mod metrics;
 mod middleware;
 mod options;
 mod reading;
@@ -51,6 +53,7 @@ pub use combine::{CombineReducers, combine_reducers};
 pub use dispatching::Dispatching;
 pub use error::{DispatchError, Error, Result};
 pub use handle::Store;
+pub use metrics::{BackupMetrics, DispatchMetrics, LinkMetrics, LinkTotals, StoreMetrics};
 pub use middleware::Next;
 pub use options::{Client, Server};
 pub use reduced::{Action, Held, Reduced, Reject, State, Verdict};

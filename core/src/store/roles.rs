@@ -3,7 +3,8 @@
 use std::fmt;
 
 /// A role; a store may have several at once, but never `Worker` and `Client`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Gets dispatches from workers and sends them actions.
     Master,

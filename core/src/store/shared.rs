@@ -10,13 +10,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot, watch};
 use tracing::Span;
 
 use super::DispatchError;
 use super::dispatching::{Outcome, Waiter};
 use super::error::resolved;
+use super::metrics::{BackupMetrics, DispatchMetrics, Ended};
 use super::reading::{self, Reading};
 use super::reduced::{Action, Cell, Reduced, State};
 use super::subscribers::Subscribers;
@@ -37,6 +38,7 @@ pub(super) type OnError = Arc<dyn Fn(&str) + Send + Sync>;
 
 pub(super) struct Inner<S: State, A: Action> {
     pub(super) replica: Replica<Reduced<S, A>>,
+    pub(super) dispatches: DispatchMetrics,
     waiters: HashMap<u64, Waiter>,
     next_ticket: u64,
 }
@@ -47,7 +49,9 @@ pub(super) struct Shared<S: State, A: Action> {
     frame_bytes_max: usize,
     inner: Mutex<Inner<S, A>>,
     pub(super) cell: Arc<Cell<S>>,
-    handles: Mutex<BTreeMap<LinkId, Arc<dyn Handle>>>,
+    pub(super) handles: Mutex<BTreeMap<LinkId, Arc<dyn Handle>>>,
+    pub(super) ended: Mutex<Ended>,
+    pub(super) backup: Mutex<Option<BackupMetrics>>,
     connected: watch::Sender<bool>,
     /// The newest version, for readers and watchers.
     newest: watch::Sender<Version>,
@@ -79,6 +83,7 @@ impl<S: State, A: Action> Shared<S, A> {
     ) -> Arc<Self> {
         let (name, frame_bytes_max) =
             (replica.config().store.clone(), replica.config().frame_bytes_max());
+        let backup = BackupMetrics { saved_seq: replica.version().seq, ..Default::default() };
         Arc::new_cyclic(|me| Shared {
             name,
             channel: replica.channel(),
@@ -86,8 +91,15 @@ impl<S: State, A: Action> Shared<S, A> {
             cell: replica.machine().cell(),
             connected: watch::Sender::new(replica.connected()),
             newest: watch::Sender::new(replica.version()),
-            inner: Mutex::new(Inner { replica, waiters: HashMap::new(), next_ticket: 0 }),
+            inner: Mutex::new(Inner {
+                replica,
+                dispatches: DispatchMetrics::default(),
+                waiters: HashMap::new(),
+                next_ticket: 0,
+            }),
             handles: Mutex::default(),
+            ended: Mutex::default(),
+            backup: Mutex::new(inbox.is_some().then_some(backup)),
             subscribers: Subscribers::default(),
             room: Notify::new(),
             installed: Notify::new(),
@@ -122,6 +134,9 @@ impl<S: State, A: Action> Shared<S, A> {
         };
         let mut resolved = Vec::new();
         for output in &outputs {
+            if let Output::Resolved { resolution, .. } = output {
+                inner.dispatches.resolved(resolution);
+            }
             if let Output::Resolved { ticket, resolution } = output
                 && let Some(waiter) = inner.waiters.remove(ticket)
             {
@@ -152,6 +167,11 @@ impl<S: State, A: Action> Shared<S, A> {
         }
         jobs.into_iter().for_each(|job| self.run(job));
         result
+    }
+
+    /// The lock alone, without a step.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner<S, A>> {
+        self.inner.lock()
     }
 
     /// Borrows the state: see [`super::Store::read`].
@@ -239,9 +259,18 @@ impl<S: State, A: Action> Shared<S, A> {
     ) -> Result<Option<Resolution>, Refused> {
         let ticket = inner.next_ticket;
         inner.next_ticket += 1;
-        match inner.replica.dispatch(ticket, action, now)? {
-            Dispatched::Now(resolution) => Ok(Some(resolution)),
-            Dispatched::Later => {
+        match inner.replica.dispatch(ticket, action, now) {
+            // It may be offered again: `Shared::counted` says when that is its outcome.
+            Err(busy @ Refused::Busy(_)) => Err(busy),
+            Err(refused) => {
+                inner.dispatches.refused(&refused.clone().into());
+                Err(refused)
+            }
+            Ok(Dispatched::Now(resolution)) => {
+                inner.dispatches.resolved(&resolution);
+                Ok(Some(resolution))
+            }
+            Ok(Dispatched::Later) => {
                 inner.waiters.insert(ticket, waiter());
                 Ok(None)
             }
@@ -378,7 +407,10 @@ impl<S: State, A: Action> Port for Shared<S, A> {
 
     fn down(&self, link: LinkId) {
         self.with(|inner, now| inner.replica.link_down(link, now));
-        self.handles.lock().remove(&link);
+        let ended = self.handles.lock().remove(&link);
+        if let Some(ended) = ended {
+            self.ended.lock().add(&*ended);
+        }
     }
 
     fn refused(&self, why: &str) {

@@ -57,6 +57,10 @@ impl<A> Subscribers<A> {
         (removed, table.1.is_empty())
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.table.lock().1.len()
+    }
+
     /// Takes all out. They are the caller's to drop, under no lock.
     fn clear(&self) -> BTreeMap<u64, Subscriber<A>> {
         std::mem::take(&mut self.table.lock().1)

@@ -147,7 +147,7 @@ impl<M: Machine> Replica<M> {
             }
             Message::Digest { seq, digest } => self.on_digest(seq, digest),
             Message::Credit { bytes } => upstream.credit = upstream.credit.max(bytes),
-            Message::Heartbeat { .. } => {}
+            Message::Heartbeat { seq } => upstream.newest = Some(seq),
             _ => return Err(LinkFault::Unexpected("a request from upstream")),
         }
         Ok(Received::Done)
@@ -159,6 +159,7 @@ impl<M: Machine> Replica<M> {
         }
         let Some(upstream) = &mut self.upstream else { return Ok(()) };
         let before = upstream.status.replace(status.clone());
+        upstream.newest = status.version.map(|version| version.seq).or(upstream.newest);
         let heal = before.is_none() && upstream.resumes && self.healing;
         let first = before.is_none();
         let hop_changed = before.as_ref().is_none_or(|before| before.hop != status.hop);
@@ -249,6 +250,7 @@ impl<M: Machine> Replica<M> {
         }
         self.note_attached(Resume::Snapshot, head.version, Some(head.len));
         let Some(upstream) = &mut self.upstream else { return Ok(Received::Done) };
+        upstream.newest = upstream.newest.max(Some(head.version.seq));
         upstream.incoming = Some(Incoming { head, bytes: Vec::new() });
         self.on_snapshot_chunk(&Bytes::new())
     }

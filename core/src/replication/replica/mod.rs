@@ -11,10 +11,12 @@
 //! - `dispatch`: what this process asks for, and what goes upstream
 //! - `heal`: jobs, digests, snapshots put in place
 //! - `keep`: what goes to disk, and what waits for it
+//! - `gauges`: where it stands, for those who watch it
 //! - `pulse`: time: heartbeats, dead peers, pressure
 
 mod dispatch;
 mod follow;
+mod gauges;
 mod heal;
 mod keep;
 mod order;
@@ -40,6 +42,7 @@ use crate::wire::{Entry, LinkMode, Message, Status, channel_of};
 
 pub use dispatch::{Dispatched, Refused};
 pub use follow::{Decode, Decoded, Received};
+pub use gauges::{Gauges, LinkGauge};
 pub use heal::{Job, JobDone};
 
 /// Where this node stands in the store's tree.

@@ -316,6 +316,7 @@ impl<M: Machine> Replica<M> {
         let resync = self.resync.as_ref().filter(ahead);
         if let Some(resync) = resync.filter(|resync| resync.head.version.seq == cursor) {
             let snapshot = Arc::clone(resync);
+            self.counters.resyncs += 1;
             self.send_snapshot(downstream, snapshot);
             return true;
         }

@@ -1,0 +1,83 @@
+//! Where a replica stands, for those who watch it.
+
+use super::Replica;
+use crate::replication::{LinkId, Machine, Mode, Version};
+use crate::wire::LinkMode;
+
+/// Where a replica stands at one moment. Sizes in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gauges {
+    /// The version of the state.
+    pub version: Version,
+    /// In sync with the sequencer.
+    pub connected: bool,
+    /// This node is the sequencer.
+    pub sequencer: bool,
+    /// The log's entries.
+    pub log_bytes: usize,
+    /// The most that they may be.
+    pub log_bytes_max: usize,
+    /// Dispatches of this node under way.
+    pub under_way: usize,
+    /// The most that may be.
+    pub window: usize,
+    /// The link to the upstream.
+    pub upstream: Option<LinkGauge>,
+    /// The links from downstream.
+    pub downstream: Vec<LinkGauge>,
+}
+
+/// Where one link stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkGauge {
+    /// Which.
+    pub link: LinkId,
+    /// It asked for the store, and was taken.
+    pub attached: bool,
+    /// What it carries; `None` until it is known.
+    pub mode: Option<Mode>,
+    /// How many versions its follower is behind, as far as this node knows: see
+    /// [`Replica::gauges`].
+    pub lag: Option<u64>,
+}
+
+impl<M: Machine> Replica<M> {
+    /// Where this replica stands.
+    ///
+    /// The lag of a downstream link is what has not gone over it yet; what is in the sockets on the
+    /// way counts as gone. The lag behind the upstream is by the version that it named last, in a
+    /// heartbeat or a snapshot's head; `None` until it has.
+    pub fn gauges(&self) -> Gauges {
+        let shown = self.shown();
+        let upstream = self.upstream.as_ref().map(|upstream| LinkGauge {
+            link: upstream.link,
+            attached: upstream.status.is_some(),
+            mode: upstream.status.as_ref().map(|status| mode(status.mode)),
+            lag: upstream.newest.map(|newest| newest.saturating_sub(self.version.seq)),
+        });
+        let downstream = self.downstreams.iter().map(|(link, downstream)| LinkGauge {
+            link: *link,
+            attached: downstream.attached(),
+            mode: downstream.attached().then(|| mode(downstream.mode)),
+            lag: downstream.attached().then(|| shown.saturating_sub(downstream.cursor)),
+        });
+        Gauges {
+            version: self.version,
+            connected: self.connected,
+            sequencer: self.is_sequencer(),
+            log_bytes: self.log.bytes(),
+            log_bytes_max: self.config.log_bytes_max,
+            under_way: self.under_way(),
+            window: self.config.window,
+            upstream,
+            downstream: downstream.collect(),
+        }
+    }
+}
+
+fn mode(mode: LinkMode) -> Mode {
+    match mode {
+        LinkMode::Snapshot => Mode::Snapshot,
+        LinkMode::Action => Mode::Action,
+    }
+}

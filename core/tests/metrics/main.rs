@@ -1,0 +1,7 @@
+//! What stores measure of themselves, and how Prometheus reads it.
+
+#[cfg(feature = "prometheus")]
+mod exporter;
+#[cfg(feature = "prometheus")]
+mod open_metrics;
+mod values;
