@@ -39,6 +39,7 @@ cluster_test!(
         let store = scene.list().backup(backup).open().await.expect("it opens");
         until("the master's state", &store, |list| *list == [7]).await;
         scene.say("restored").await;
+        store
     }
 );
 

@@ -8,7 +8,7 @@ use samestate::{Change, Client, Mode, Server, create_store};
 use super::scene::{Place, Scene, client, cluster_test, free_port, list, push, until, within};
 
 /// Master and workers run the same lines, as the article's processes do.
-async fn the_same_everywhere(scene: &Scene) {
+async fn the_same_everywhere(scene: &Scene) -> super::scene::List {
     let told = Arc::new(Mutex::new(Vec::new()));
     let store = scene.list().open().await.expect("it opens");
     let telling = Arc::clone(&told);
@@ -27,6 +27,7 @@ async fn the_same_everywhere(scene: &Scene) {
     };
     within("the subscriber is told", all_told).await;
     assert!(store.state().ends_with(&told.lock()), "in the order of the state");
+    store
 }
 
 impl Scene {
@@ -43,12 +44,13 @@ cluster_test!(
     a01_every_process_that_creates_the_store_holds_the_same_state,
     3,
     async |scene: Scene| {
-        the_same_everywhere(&scene).await;
+        let _store = the_same_everywhere(&scene).await;
         scene.heard("the same", 3).await;
     },
     async |scene: Scene| {
-        the_same_everywhere(&scene).await;
+        let store = the_same_everywhere(&scene).await;
         scene.say("the same").await;
+        store
     }
 );
 
@@ -71,6 +73,7 @@ cluster_test!(
         other.dispatch(2).await.expect("it applies");
         assert_eq!((&*one.state(), &*other.state()), (&vec![1], &vec![2]));
         scene.say("apart").await;
+        (one, other)
     }
 );
 
@@ -99,6 +102,7 @@ cluster_test!(
         store.dispatch(3).await.expect("it applies");
         assert_eq!(*store.state(), [1, 2, 3]);
         scene.say("all three").await;
+        store
     }
 );
 

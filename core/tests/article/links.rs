@@ -128,6 +128,7 @@ cluster_test!(
         within("it is back", store.until_connected(true)).await;
         store.dispatch(1).await.expect("it applies");
         scene.say("back").await;
+        store
     }
 );
 
@@ -145,5 +146,6 @@ cluster_test!(
         within("true again", store.until_connected(true)).await;
         store.dispatch(1).await.expect("connected means that it can dispatch");
         scene.say("back").await;
+        store
     }
 );

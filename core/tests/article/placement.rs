@@ -26,6 +26,7 @@ cluster_test!(
         scene.say("serving").await;
         until("all three", &store, |list| *list == [1, 2, 3]).await;
         scene.say("all three").await;
+        store
     }
 );
 
@@ -48,6 +49,7 @@ cluster_test!(
         store.dispatch(8).await.expect("it applies");
         until("both workers' actions", &store, |list| *list == [7, 8, 8]).await;
         scene.say("all").await;
+        store
     }
 );
 
@@ -77,5 +79,6 @@ cluster_test!(
             until("the master's action", &store, |list| *list == [1]).await;
             scene.say("with the master").await;
         }
+        store
     }
 );

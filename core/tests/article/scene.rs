@@ -116,8 +116,8 @@ impl Scene {
 }
 
 /// Plays a test of one cluster: `master` here, `worker` in each of the workers, which are this
-/// program again, told to run the test of this name alone. Workers live until the master has ended;
-/// all of them have to end well.
+/// program again, told to run the test of this name alone. Workers live, and hold the stores that
+/// `worker` returned, until the master has ended; all of them have to end well.
 pub(super) fn play<M, W>(
     test: &str,
     workers: usize,
@@ -125,7 +125,7 @@ pub(super) fn play<M, W>(
     worker: impl FnOnce(Scene) -> W,
 ) where
     M: Future<Output = ()>,
-    W: Future<Output = ()>,
+    W: Future,
 {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -140,7 +140,7 @@ pub(super) fn play<M, W>(
         let said = said.open().await.expect("it opens");
         if let Some(folder) = std::env::var_os(FOLDER).filter(|_| !cluster.is_master()) {
             let scene = Scene { cluster: cluster.clone(), folder: folder.into(), said };
-            worker(scene).await;
+            let _stores = worker(scene).await;
             return cluster.master_gone().await;
         }
         let folder = tempfile::tempdir().expect("a temporary folder");
