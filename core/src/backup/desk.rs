@@ -1,9 +1,8 @@
 //! The files of one store's backup, held by one process: opened, read, and begun anew.
 
-use std::fs::File;
 use std::path::PathBuf;
 
-use super::files::{self, Files};
+use super::files::{self, Files, Lock};
 use super::journal::{self, Journal};
 use super::seal::{Recipe, Seal};
 use super::whole::{self, About, Draft, Id, Whole};
@@ -18,7 +17,7 @@ pub(crate) struct Desk {
     pub(super) recipe: Recipe,
     /// The journal on disk goes on from this whole backup; zeros if there is none.
     pub(super) beside: Id,
-    _lock: File,
+    _lock: Lock,
 }
 
 /// What an earlier life left.

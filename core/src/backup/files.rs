@@ -16,6 +16,18 @@ pub(super) struct Files {
     lock: PathBuf,
 }
 
+/// What keeps others out. It lets go when it is dropped, and not only when the last descriptor of
+/// its file is closed: a process that is being forked at that moment has one too, until it runs
+/// another program.
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // If it fails, closing the file does the same.
+        let _ = self.0.unlock();
+    }
+}
+
 impl Files {
     pub(super) fn of(path: &Path) -> Self {
         let beside = |suffix: &str| {
@@ -32,14 +44,14 @@ impl Files {
         }
     }
 
-    /// Keeps others out for as long as the file returned is open, `kill -9` included.
-    pub(super) fn lock(&self) -> Result<File, BackupError> {
+    /// Keeps others out for as long as what is returned lives, `kill -9` included.
+    pub(super) fn lock(&self) -> Result<Lock, BackupError> {
         let failed = |source| BackupError::from_io("lock", &self.whole, source);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let file = private(&mut options).open(&self.lock).map_err(failed)?;
         match file.try_lock() {
-            Ok(()) => Ok(file),
+            Ok(()) => Ok(Lock(file)),
             Err(TryLockError::WouldBlock) => Err(BackupError::InUse(self.whole.clone())),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
