@@ -54,7 +54,7 @@ pub use link::Tls;
 pub use replication::{Change, Jump, Mode, Resync, Version};
 pub use store::{
     ChangeStream, Client, Cluster, CombineReducers, DispatchError, Dispatching, Error, Next,
-    Reject, Result, Role, Select, Selected, Server, Store, StoreBuilder, Subscription,
+    Reject, Result, Role, Select, Selected, Server, Serving, Store, StoreBuilder, Subscription,
     UntypedStore, Watch, WorkerExit, combine_reducers, create_selector, create_store,
 };
 pub use wire::Codec;

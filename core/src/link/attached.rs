@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -9,7 +10,7 @@ use tokio::sync::Notify;
 use super::connection::Ending;
 use super::{Handle, Meter, Port};
 use crate::replication::{LinkFault, LinkId};
-use crate::wire::{Frame, WireError};
+use crate::wire::{Frame, RefusalKind, WireError};
 
 /// Links are numbered over the whole process.
 static NEXT_LINK: AtomicU64 = AtomicU64::new(1);
@@ -21,6 +22,31 @@ pub(super) enum OnFault {
     End,
     /// It goes on with the other stores.
     GoOn,
+    /// It goes on with the other stores, if there are any and the fault is this store's own; it
+    /// ends otherwise. A store that was refused asks again after this.
+    Part {
+        /// The wait.
+        ask_again_after: Duration,
+    },
+}
+
+/// Whether a fault is of one store, and says nothing of the connection.
+pub(super) fn is_of_one_store(fault: &LinkFault) -> bool {
+    matches!(
+        fault,
+        LinkFault::Refused(_)
+            | LinkFault::Loop(_)
+            | LinkFault::Undecodable(_)
+            | LinkFault::SnapshotTooLong { .. }
+    )
+}
+
+/// Whether it is a refusal that trying again soon would only meet again.
+pub(super) fn is_refusal(fault: &LinkFault) -> bool {
+    match fault {
+        LinkFault::Refused(refusal) => refusal.kind != RefusalKind::Store,
+        fault => matches!(fault, LinkFault::Loop(_)),
+    }
 }
 
 /// How tasks and stores reach a connection.
@@ -34,6 +60,7 @@ pub(super) struct Signals {
     pub(super) faulted: Notify,
     ending: Mutex<Option<Ending>>,
     faults: Mutex<Vec<(Arc<Attached>, LinkFault)>>,
+    heard_at: Mutex<Option<Instant>>,
 }
 
 impl Signals {
@@ -41,6 +68,15 @@ impl Signals {
     pub(super) fn end(&self, why: Ending) {
         self.ending.lock().get_or_insert(why);
         self.ended.notify_one();
+    }
+
+    /// Bytes came.
+    pub(super) fn heard(&self) {
+        *self.heard_at.lock() = Some(Instant::now());
+    }
+
+    fn heard_within(&self, span: Duration) -> bool {
+        self.heard_at.lock().is_some_and(|at| at.elapsed() < span)
     }
 
     /// Which stores asked to be cut, on a connection that goes on without them.
@@ -80,10 +116,15 @@ impl Handle for Attached {
         if self.is_gone() {
             return;
         }
+        // The peer may not have opened this store yet; it answers when it has.
+        let waits = |span| match self.on_fault {
+            OnFault::End => false,
+            OnFault::GoOn => true,
+            OnFault::Part { .. } => self.signals.heard_within(span),
+        };
         match (self.on_fault, self.me.upgrade()) {
-            // The master may not have opened this store yet; it answers when it has.
-            (OnFault::GoOn, _) if matches!(why, LinkFault::Unanswered(_)) => {}
-            (OnFault::GoOn, Some(me)) => {
+            _ if matches!(why, LinkFault::Unanswered(span) if waits(span)) => {}
+            (OnFault::GoOn | OnFault::Part { .. }, Some(me)) => {
                 self.signals.faults.lock().push((me, why));
                 self.signals.faulted.notify_one();
             }

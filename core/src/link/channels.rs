@@ -9,14 +9,15 @@
 //! drops what comes until [`DETACHED`] answers. Downwards it says [`GONE`], and drops what comes
 //! until the next `Attach`; the peer attaches again after a while, and waits.
 //!
-//! A fault of one store ends the connection, and who dialled makes another. The link between a
-//! master and a worker cannot be made again, so there only that store is taken off, and attaches
-//! anew a little later.
+//! A fault ends the connection, and who dialled makes another. The link between a master and a
+//! worker cannot be made again, so there only that store is taken off, and attaches anew a little
+//! later. So it is towards a server too where the fault is the store's own, as a refusal is, and
+//! other stores are on the connection.
 //!
 //! All changes happen under the lock of the registry. Frames and wake-ups take only short locks
 //! of the connection's own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -25,7 +26,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tracing::Span;
 
-use super::attached::{Attached, OnFault, Signals};
+use super::attached::{Attached, OnFault, Signals, is_of_one_store, is_refusal};
 use super::connection::Ending;
 use super::hello::{HELLO_BYTES_MAX, LINK_CHANNEL};
 use super::hub::Registry;
@@ -50,13 +51,16 @@ const MISSING_MAX: usize = 64;
 /// A store that was taken off by a fault, or by its upstream, attaches again after this.
 const REST: Duration = Duration::from_millis(250);
 
+/// A store that its server does not serve, or not yet, asks again after this.
+const REST_UNSERVED: Duration = Duration::from_secs(1);
+
 enum Channel {
     Attached(Arc<Attached>),
     /// The peer asked for a store that is not open here yet.
     Waiting(Frame),
     /// `Detach` was sent; what comes before [`DETACHED`] is dropped.
     Leaving(Then),
-    /// It attaches again after [`REST`].
+    /// It attaches again after a while.
     Resting,
     /// [`GONE`] was sent; what comes before the next `Attach` is dropped.
     Departed,
@@ -67,8 +71,8 @@ enum Channel {
 enum Then {
     /// If it is registered again by then, it attaches at once.
     Attach,
-    /// It attaches again after [`REST`].
-    Rest,
+    /// It attaches again after this.
+    Rest(Duration),
     /// The upstream will not have it: no use to ask again.
     Nothing,
 }
@@ -80,7 +84,10 @@ struct Channels {
     control: Vec<u8>,
     /// Counts the changes of `map`.
     version: u64,
-    refused: usize,
+    /// The stores that were refused to the peer.
+    refused: BTreeSet<u32>,
+    /// What was last said of a store that was taken off, so that it is said once.
+    said: BTreeMap<u32, String>,
 }
 
 /// The stores that a writer asks, as of some moment.
@@ -190,7 +197,7 @@ impl Shared {
         }
         match attached.receive(frame) {
             Ok(()) => Ok(()),
-            Err(fault) if self.on_fault == OnFault::End => Err(attached.fault(fault)),
+            Err(fault) if self.ends_by(attached, &fault) => Err(attached.fault(fault)),
             Err(fault) => {
                 self.take_off(attached, &fault);
                 Ok(())
@@ -198,19 +205,36 @@ impl Shared {
         }
     }
 
+    /// Whether a fault of this store ends the connection.
+    fn ends_by(&self, attached: &Attached, fault: &LinkFault) -> bool {
+        match self.on_fault {
+            OnFault::End => true,
+            OnFault::GoOn => false,
+            OnFault::Part { .. } => {
+                let is_other = |channel: &Channel| match channel {
+                    Channel::Attached(other) => other.channel != attached.channel,
+                    _ => false,
+                };
+                !is_of_one_store(fault) || !self.channels.lock().map.values().any(is_other)
+            }
+        }
+    }
+
     /// Takes off the stores that asked to be cut.
     pub(super) fn take_off_faulted(&self) {
         for (attached, fault) in self.signals.take_faults() {
-            self.take_off(&attached, &fault);
+            match self.ends_by(&attached, &fault) {
+                true if attached.is_gone() => {}
+                true => self.signals.end(attached.fault(fault)),
+                false => self.take_off(&attached, &fault),
+            }
         }
     }
 
     fn take_off(&self, attached: &Attached, fault: &LinkFault) {
-        let refused = matches!(fault, LinkFault::Refused(_) | LinkFault::Loop(_));
         let to = match self.side {
             Side::Downstream => Channel::Departed,
-            Side::Upstream if refused => Channel::Leaving(Then::Nothing),
-            Side::Upstream => Channel::Leaving(Then::Rest),
+            Side::Upstream => Channel::Leaving(self.after(fault)),
         };
         let registry = self.ports.lock();
         if attached.is_gone() {
@@ -220,9 +244,30 @@ impl Shared {
         drop(registry);
         let name = attached.port.name();
         trace::store_lost(&self.span, name, fault);
-        attached
-            .port
-            .report(&format!("the link of store {name:?} to {} is cut: {fault}", self.peer));
+        if self.side == Side::Upstream && is_refusal(fault) {
+            attached.port.refused(&fault.to_string());
+        }
+        let text = format!("the link of store {name:?} to {} is cut: {fault}", self.peer);
+        let said = self.channels.lock().said.insert(attached.channel, text.clone());
+        if self.on_fault == OnFault::GoOn || said.as_ref() != Some(&text) {
+            attached.port.report(&text);
+        }
+    }
+
+    /// What becomes of a store that is taken off here for this.
+    fn after(&self, fault: &LinkFault) -> Then {
+        let ask_again_after = match self.on_fault {
+            OnFault::Part { ask_again_after } => Some(ask_again_after),
+            OnFault::End | OnFault::GoOn => None,
+        };
+        match (fault, ask_again_after) {
+            (LinkFault::Refused(_) | LinkFault::Loop(_), None) => Then::Nothing,
+            (LinkFault::Refused(refusal), Some(_)) if refusal.kind == RefusalKind::Store => {
+                Then::Rest(REST_UNSERVED)
+            }
+            (_, Some(span)) => Then::Rest(span),
+            (_, None) => Then::Rest(REST),
+        }
     }
 
     fn hear_link(self: &Arc<Self>, frame: &Frame) -> Result<(), Ending> {
@@ -234,7 +279,7 @@ impl Shared {
         let mut channels = self.channels.lock();
         let then = match (frame.kind, channels.map.get(&channel)) {
             (DETACHED, Some(Channel::Leaving(then))) => *then,
-            (GONE, Some(Channel::Attached(_))) => Then::Rest,
+            (GONE, Some(Channel::Attached(_))) => Then::Rest(REST),
             // One store left at both ends at once; `Detach` will still be answered.
             _ => return Ok(()),
         };
@@ -246,17 +291,17 @@ impl Shared {
         }
         match (then, registry.ports.get(&channel)) {
             (Then::Attach, Some(port)) => self.attach(&registry, port),
-            (Then::Rest, Some(_)) => self.rest(channel),
+            (Then::Rest(span), Some(_)) => self.rest(channel, span),
             _ => {}
         }
         Ok(())
     }
 
-    fn rest(self: &Arc<Self>, channel: u32) {
+    fn rest(self: &Arc<Self>, channel: u32, span: Duration) {
         self.channels.lock().insert(channel, Channel::Resting);
         let shared = Arc::downgrade(self);
         tokio::spawn(async move {
-            tokio::time::sleep(REST).await;
+            tokio::time::sleep(span).await;
             let Some(shared) = shared.upgrade() else { return };
             let registry = shared.ports.lock();
             let resting =
@@ -287,8 +332,10 @@ impl Shared {
                 self.detached(&registry, frame.channel);
                 Ok(())
             }
-            _ => match self.channels.lock().map.get(&frame.channel) {
-                Some(Channel::Departed) => Ok(()),
+            message => match (self.channels.lock().map.get(&frame.channel), message) {
+                (Some(Channel::Departed), _) => Ok(()),
+                // Who waits says that it lives.
+                (Some(Channel::Waiting(_)), Ok(Message::Heartbeat { .. })) => Ok(()),
                 _ => stray,
             },
         }
@@ -310,8 +357,8 @@ impl Shared {
     fn refuse(&self, channel: u32, store: &str) -> Result<(), Ending> {
         let text = format!("store `{store}` is not served here");
         let mut channels = self.channels.lock();
-        channels.refused += 1;
-        if channels.refused > MISSING_MAX {
+        let asks_again = !channels.refused.insert(channel);
+        if channels.refused.len() > MISSING_MAX {
             return Err(Ending::TooManyMissing);
         }
         let refusal = Refusal { kind: RefusalKind::Store, text: text.clone() };
@@ -319,7 +366,9 @@ impl Shared {
         drop(channels);
         self.say();
         trace::store_refused(&self.span, store);
-        self.ports.report(&format!("{} is refused: {text}", self.peer));
+        if !asks_again {
+            self.ports.report(&format!("{} is refused: {text}", self.peer));
+        }
         Ok(())
     }
 

@@ -16,10 +16,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::attached::is_refusal;
 use super::channels::{Round, Shared};
 use super::socket::{Reader, Socket, Writer};
 use crate::replication::LinkFault;
-use crate::wire::{Decoder, RefusalKind, WireError};
+use crate::wire::{Decoder, WireError};
 
 /// A read takes at most this many bytes; it begins with the smaller number.
 const READ_BYTES: std::ops::RangeInclusive<usize> = (16 << 10)..=(256 << 10);
@@ -95,14 +96,18 @@ impl Ending {
         !matches!(self, Self::Closed | Self::ClosedHere | Self::Io(_))
     }
 
+    /// Which store could not go on, where it was one.
+    pub(super) fn store(&self) -> Option<&str> {
+        match self {
+            Self::Fault { store, .. } => Some(store),
+            _ => None,
+        }
+    }
+
     /// Whether trying again at once would come to the same. A store that is not served yet may be
     /// in a moment.
     pub fn is_refusal(&self) -> bool {
-        let Self::Fault { fault, .. } = self else { return false };
-        match fault {
-            LinkFault::Refused(refusal) => refusal.kind != RefusalKind::Store,
-            fault => matches!(fault, LinkFault::Loop(_)),
-        }
+        matches!(self, Self::Fault { fault, .. } if is_refusal(fault))
     }
 
     /// From a write that failed; a peer that left shows itself that way too.
@@ -215,6 +220,7 @@ async fn read(shared: &Arc<Shared>, mut reader: Reader, mut buffer: BytesMut) ->
             Ok(0) if buffer.is_empty() => return Ending::Closed,
             Ok(0) => return Ending::Truncated,
             Ok(read) => {
+                shared.signals.heard();
                 if read >= room {
                     room = (room * 2).min(*READ_BYTES.end());
                 }

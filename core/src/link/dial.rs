@@ -1,4 +1,4 @@
-//! The client of a store: connects, logs in, and comes back until it succeeds (article, A7, A8).
+//! The client of one store or of several: connects, logs in, and comes back until it succeeds (article, A7, A8).
 
 use std::fmt;
 use std::io;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tracing::Span;
 
@@ -29,49 +29,43 @@ pub struct Dialer {
     address: Address,
     stats: Arc<LinkStats>,
     stop: watch::Sender<bool>,
+    hurry: Arc<Notify>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Dialer {
-    /// Connects `port`'s store to the server at `address`, for as long as this value lives. What
-    /// goes wrong is reported to the port, and tried again. Needs a tokio runtime.
+    /// Connects the stores of `ports`, those to come included, to the server at `address`, for as
+    /// long as this value lives. What goes wrong is reported to them, and tried again. Needs a
+    /// tokio runtime.
     pub fn start(
         address: Address,
         options: ClientOptions,
-        port: Arc<dyn Port>,
+        ports: Arc<Ports>,
     ) -> Result<Self, LinkError> {
-        Ok(Dialer::prepare(address, options, port)?.start())
+        Ok(Dialer::prepare(address, options)?.start(ports))
     }
 
     /// All that can fail before the first try.
-    pub(crate) fn prepare(
-        address: Address,
-        options: ClientOptions,
-        port: Arc<dyn Port>,
-    ) -> Result<Prepared, LinkError> {
+    pub(crate) fn prepare(address: Address, options: ClientOptions) -> Result<Prepared, LinkError> {
         let client = getrandom::u64().map_err(LinkError::Random)?;
         let identity = Identity { client, credentials: options.credentials.clone(), ticket: None };
-        let (stop, stopping) = watch::channel(false);
         #[cfg(feature = "tls")]
         let tls = match &options.tls {
             Some(tls) => Some(Connector::new(tls.clone(), &address)?),
             None => None,
         };
-        let dialing = Dialing {
+        Ok(Prepared {
             #[cfg(feature = "tls")]
             tls,
             address,
-            backoff: Backoff::new(options.backoff_max),
             options,
             identity,
-            ports: Ports::only(port.clone()),
-            port,
-            stats: Arc::default(),
-            reported: None,
-            span: Span::none(),
-            stop: stopping,
-        };
-        Ok(Prepared { dialing, stop })
+        })
+    }
+
+    /// Tries now, if it waits to try again: for a store that joined.
+    pub fn hurry(&self) {
+        self.hurry.notify_waiters();
     }
 
     /// Ends the connection and does not come back; what is under way gets half a second to leave.
@@ -103,17 +97,35 @@ impl fmt::Debug for Dialer {
 
 /// A client that has not begun.
 pub(crate) struct Prepared {
-    dialing: Dialing,
-    stop: watch::Sender<bool>,
+    #[cfg(feature = "tls")]
+    tls: Option<Connector>,
+    address: Address,
+    options: ClientOptions,
+    identity: Identity,
 }
 
 impl Prepared {
     /// Begins. Needs a tokio runtime.
-    pub(crate) fn start(self) -> Dialer {
-        let Prepared { dialing, stop } = self;
-        let (address, stats) = (dialing.address.clone(), dialing.stats.clone());
+    pub(crate) fn start(self, ports: Arc<Ports>) -> Dialer {
+        let (address, stats) = (self.address.clone(), Arc::<LinkStats>::default());
+        let (stop, stopping) = watch::channel(false);
+        let hurry = Arc::<Notify>::default();
+        let dialing = Dialing {
+            #[cfg(feature = "tls")]
+            tls: self.tls,
+            address: self.address,
+            backoff: Backoff::new(self.options.backoff_max),
+            options: self.options,
+            identity: self.identity,
+            ports,
+            hurry: hurry.clone(),
+            stats: stats.clone(),
+            reported: None,
+            span: Span::none(),
+            stop: stopping,
+        };
         let task = Mutex::new(Some(tokio::spawn(dialing.go_on())));
-        Dialer { address, stats, stop, task }
+        Dialer { address, stats, stop, hurry, task }
     }
 }
 
@@ -125,7 +137,7 @@ struct Dialing {
     options: ClientOptions,
     identity: Identity,
     ports: Arc<Ports>,
-    port: Arc<dyn Port>,
+    hurry: Arc<Notify>,
     stats: Arc<LinkStats>,
     backoff: Backoff,
     /// What was last said, so that it is said once.
@@ -154,6 +166,8 @@ impl Dialing {
             trace::backing_off(&self.span, wait);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
+                // Whoever joined has not heard what was said.
+                () = self.hurry.notified() => self.reported = None,
                 () = stopped(&mut stop) => return,
             }
         }
@@ -161,7 +175,7 @@ impl Dialing {
 
     /// One try.
     async fn connect(&mut self) -> Result<Socket, HelloError> {
-        self.span = trace::to_server(self.port.name(), &self.address);
+        self.span = trace::to_server(&self.ports.names(), &self.address);
         trace::dialing(&self.span);
         let stream = self.open().await?;
         trace::connected(&self.span);
@@ -222,7 +236,8 @@ impl Dialing {
         self.reported = None;
         let peer = format!("the server {}", self.address);
         let (ports, span) = (self.ports.clone(), self.span.clone());
-        let shared = Shared::new(peer, Side::Upstream, OnFault::End, ports, span);
+        let on_fault = OnFault::Part { ask_again_after: self.options.retry_refused_after };
+        let shared = Shared::new(peer, Side::Upstream, on_fault, ports, span);
         let began = Instant::now();
         let stall_after = self.options.stall_after;
         let ending = connection::run(socket, shared, stall_after, self.stop.clone()).await;
@@ -233,30 +248,27 @@ impl Dialing {
         if !ending.is_fault() || began.elapsed() > SHORT_LIVED {
             self.backoff.reset();
         }
-        let name = self.port.name().to_owned();
         let wait = match ending.is_refusal() {
             true => {
-                self.port.refused(&ending.to_string());
+                self.refused(&ending.to_string(), ending.store());
                 self.options.retry_refused_after
             }
             false => self.wait(),
         };
-        self.say(format!("store {name:?} lost its server {}: {ending}", self.address), wait);
+        self.say(format!("lost its server {}: {ending}", self.address), wait);
         Some(wait)
     }
 
     fn failed(&mut self, error: &HelloError) -> Duration {
-        let name = self.port.name().to_owned();
         let wait = match error.is_refusal() {
             true => {
-                self.port.refused(&error.to_string());
+                self.refused(&error.to_string(), None);
                 self.options.retry_refused_after
             }
             false => self.wait(),
         };
-        let text =
-            format!("store {name:?} failed to connect to its server {}: {error}", self.address);
-        let again = self.say(text, wait);
+        let again =
+            self.say(format!("failed to connect to its server {}: {error}", self.address), wait);
         trace::not_let_in(&self.span, error, again);
         wait
     }
@@ -265,12 +277,22 @@ impl Dialing {
         self.backoff.next(getrandom::u64().unwrap_or(u64::MAX))
     }
 
+    /// Tells this store, or all, that the server refused.
+    fn refused(&self, why: &str, store: Option<&str>) {
+        let stores = self.ports.stores();
+        let concerned = |port: &&Arc<dyn Port>| store.is_none_or(|store| store == port.name());
+        stores.iter().filter(concerned).for_each(|port| port.refused(why));
+    }
+
     /// Reports what was not the last thing said already; says whether it was.
     fn say(&mut self, text: String, wait: Duration) -> bool {
         let again = self.reported.as_ref() == Some(&text);
         if !again {
             let wait_ms = wait.as_millis();
-            self.port.report(&format!("{text}; trying again in {wait_ms} ms"));
+            for port in self.ports.stores() {
+                let name = port.name();
+                port.report(&format!("store {name:?} {text}; trying again in {wait_ms} ms"));
+            }
             self.reported = Some(text);
         }
         again

@@ -68,10 +68,21 @@ impl Ports {
 
     /// Tells the operator, by way of every store here.
     pub fn report(&self, text: &str) {
-        let ports: Vec<_> = self.registry.lock().ports.values().cloned().collect();
-        for port in ports {
+        for port in self.stores() {
             port.report(text);
         }
+    }
+
+    /// The stores that are here now.
+    pub(super) fn stores(&self) -> Vec<Arc<dyn Port>> {
+        self.registry.lock().ports.values().cloned().collect()
+    }
+
+    /// Their names.
+    pub(super) fn names(&self) -> String {
+        let stores = self.stores();
+        let names: Vec<_> = stores.iter().map(|port| port.name()).collect();
+        names.join(", ")
     }
 
     /// Whether no other store will ever be here.

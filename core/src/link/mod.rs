@@ -56,6 +56,7 @@ pub use backoff::Backoff;
 pub(crate) use bind::bind_tcp;
 pub use connection::Ending;
 pub use dial::Dialer;
+pub(crate) use dial::Prepared;
 pub use error::LinkError;
 pub use hello::HelloError;
 pub use hub::Ports;

@@ -302,6 +302,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         tokio::spawn(Shared::notify(Arc::downgrade(&shared)));
         let upkeep = Arc::new(Upkeep::new(home));
         let port: Arc<dyn Port> = Arc::clone(&shared) as Arc<dyn Port>;
+        upkeep.move_in(&port)?;
         match client {
             Some(client) => upkeep.start_as_client(client, port)?,
             None => upkeep.settle_in(&port)?,

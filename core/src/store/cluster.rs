@@ -14,11 +14,13 @@ use tokio::process::Child;
 use tokio::sync::watch;
 
 use super::builder::StoreBuilder;
+use super::house::House;
 use super::reduced::{Action, State, Verdict};
+use super::servers::Serving;
 use super::upkeep::Home;
-use super::{Error, Result, trace};
+use super::{Error, Result, Server, trace};
+use crate::link::LinkError;
 use crate::link::ipc::{self, IpcLink};
-use crate::link::{LinkError, Ports};
 
 /// How long [`Cluster::close`] waits for the workers to end by themselves.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
@@ -31,7 +33,7 @@ pub struct Cluster {
 
 #[derive(Debug)]
 struct Inner {
-    ports: Arc<Ports>,
+    house: Arc<House>,
     /// 0: the master.
     number: usize,
     to_master: Option<IpcLink>,
@@ -81,19 +83,51 @@ impl Cluster {
 
     /// Joins, and stays when the master is gone: the stores can still be read.
     pub fn join_and_stay() -> Result<Cluster> {
-        let ports = Ports::all();
+        let house = House::new();
         let inherited = ipc::inherited()?;
         let number = inherited.as_ref().map_or(0, |inherited| inherited.worker as usize);
-        let to_master =
-            inherited.map(|inherited| IpcLink::to_master(inherited.stream, Arc::clone(&ports)));
+        let to_master = inherited
+            .map(|inherited| IpcLink::to_master(inherited.stream, Arc::clone(&house.linked)));
+        Ok(Cluster::with(house, number, to_master))
+    }
+
+    /// A cluster of this process by itself, whoever started it: for stores that are to share one
+    /// server, where there are no workers. It is a master, and may fork.
+    ///
+    /// ```
+    /// use samestate::{Client, Cluster, Server, create_store};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let add = |sum: &mut i64, by: &i64| *sum += by;
+    /// let here = Cluster::alone();
+    /// let serving = here.create_server(Server::tcp("127.0.0.1:0").login("app", "secret")).await?;
+    /// let apples = here.create_store("apples", add).open().await?;
+    /// let pears = here.create_store("pears", add).open().await?;
+    ///
+    /// // Elsewhere: the same address for each of them, and one connection.
+    /// let client = || Client::tcp(serving.address().to_string()).login("app", "secret");
+    /// let apples_there = create_store("apples", add).client(client()).open().await?;
+    /// let pears_there = create_store("pears", add).client(client()).open().await?;
+    /// apples_there.dispatch(3).await?;
+    /// pears_there.dispatch(4).await?;
+    /// assert_eq!((*apples.state(), *pears.state()), (3, 4));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn alone() -> Cluster {
+        Cluster::with(House::new(), 0, None)
+    }
+
+    fn with(house: Arc<House>, number: usize, to_master: Option<IpcLink>) -> Cluster {
         let inner = Inner {
-            ports,
+            house,
             number,
             to_master,
             workers: Mutex::default(),
             exits: watch::Sender::new(Vec::new()),
         };
-        Ok(Cluster { inner: Arc::new(inner) })
+        Cluster { inner: Arc::new(inner) }
     }
 
     /// Whether this process is the master.
@@ -134,7 +168,7 @@ impl Cluster {
             return Err(Error::WorkerRuns(number));
         }
         let (child, stream) = ipc::spawn_worker(command, number as u32)?;
-        let link = IpcLink::to_worker(stream, number as u32, Arc::clone(&self.inner.ports));
+        let link = IpcLink::to_worker(stream, number as u32, Arc::clone(&self.inner.house.linked));
         let (pid, link) = (child.id().unwrap_or(0), Arc::new(link));
         workers.forked = workers.forked.max(number);
         workers.running.insert(number, Worker { pid, link });
@@ -177,14 +211,25 @@ impl Cluster {
         A: Action,
         V: Verdict,
     {
-        let ports = Arc::clone(&self.inner.ports);
-        let home = if self.is_master() { Home::Master(ports) } else { Home::Worker(ports) };
+        let house = Arc::clone(&self.inner.house);
+        let home = if self.is_master() { Home::Master(house) } else { Home::Worker(house) };
         StoreBuilder::new(home, name, reducer, S::default())
     }
 
-    /// Leaves the cluster. The master ends the links to its workers, which end by that, and waits
+    /// Serves all stores of this cluster in this process at one address (A4), those that open
+    /// later included: a client that asks for one of them waits until then. Beside it, a store may
+    /// have a server of its own: [`Store::create_server`](crate::Store::create_server).
+    ///
+    /// The server lives until [`Cluster::close`], or as long as a handle of the cluster or one of
+    /// its stores.
+    pub async fn create_server(&self, server: Server) -> Result<Serving> {
+        self.inner.house.create_server(server).await
+    }
+
+    /// Leaves the cluster, and ends its servers. The master ends the links to its workers, which end by that, and waits
     /// for them; those that did not within five seconds are killed.
     pub async fn close(&self) -> Result<()> {
+        self.inner.house.close_servers().await;
         if let Some(link) = &self.inner.to_master {
             link.close().await;
         }

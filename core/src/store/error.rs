@@ -66,6 +66,12 @@ pub enum Error {
          choose another address"
     )]
     OtherTls(String),
+    /// A server of this process listens there already.
+    #[error(
+        "this process has a server at {0} already, and a cluster's server shares its address with \
+         no other: close that one first, or choose another address"
+    )]
+    AlreadyServed(String),
     /// Only the master forks.
     #[error("only the master of a cluster forks workers; this process is worker {0}")]
     NotMaster(usize),

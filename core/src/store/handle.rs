@@ -11,6 +11,7 @@ use super::error::resolved;
 use super::middleware::Chain;
 use super::reading;
 use super::reduced::{Action, State};
+use super::servers::Serving;
 use super::shared::Shared;
 use super::subscribers::Subscription;
 use super::upkeep::Upkeep;
@@ -249,7 +250,11 @@ impl<S: State, A: Action> Store<S, A> {
 
     /// Serves the store (A4): clients may link to it from now on. Stores of one process that are
     /// served at the same address share one server there, and have to ask for the same logins.
-    pub async fn create_server(&self, server: Server) -> Result<()> {
+    /// [`Cluster::create_server`](crate::Cluster::create_server) serves all of them at once.
+    ///
+    /// The server lives as long as the store; what comes back tells its address, and lifts
+    /// lock-outs.
+    pub async fn create_server(&self, server: Server) -> Result<Serving> {
         let port: Arc<dyn Port> = Arc::clone(&self.shared) as Arc<dyn Port>;
         self.upkeep.listen(server, port).await
     }

@@ -5,7 +5,9 @@
 //! - `handle`: the store itself
 //! - `options`: how it is served, and how it follows a server
 //! - `reading`: reads that nest, and dispatches made inside them
+//! - `clients`: the connections of this process to servers, which stores share
 //! - `servers`: the servers of this process, which stores share
+//! - `house`: what the stores of one cluster share in a process
 //! - `upkeep`: what it keeps running
 //! - `dispatching`: the future of a dispatch, and of many
 //! - `subscribers`: who is told of changes, by one notifier a store
@@ -25,11 +27,13 @@
 mod backing;
 mod builder;
 mod changes;
+mod clients;
 mod cluster;
 mod combine;
 mod dispatching;
 mod error;
 mod handle;
+mod house;
 mod mailbox;
 mod metrics;
 mod middleware;
@@ -59,6 +63,7 @@ pub use options::{Client, Server};
 pub use reduced::{Action, Held, Reduced, Reject, State, Verdict};
 pub use roles::Role;
 pub use select::{Select, Selected, create_selector};
+pub use servers::Serving;
 pub use subscribers::Subscription;
 pub use untyped::{Untyped, UntypedBuilder, UntypedStore};
 pub use watch::Watch;

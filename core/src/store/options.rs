@@ -57,8 +57,9 @@ impl Server {
     }
 }
 
-/// How a store follows a server.
-#[derive(Clone, Debug)]
+/// How a store follows a server. Stores of one process that say the same here, each with a name
+/// of its own, share one connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "hand it to `create_client`"]
 pub struct Client {
     pub(super) address: String,

@@ -1,11 +1,14 @@
-//! The servers of this process, by address: stores that are served at the same one share it.
+//! The servers of this process, by address. Stores that are served at the same one share it; a
+//! cluster's server has all of its stores.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Weak};
 
 use tokio::sync::Mutex;
 
 use super::{Error, Result, Server};
+use crate::auth::{LockedOut, PeerAddress};
 #[cfg(feature = "tls")]
 use crate::link::ServerTls;
 use crate::link::{Address, Listener, Port, Ports, ServerOptions};
@@ -13,12 +16,69 @@ use crate::link::{Address, Listener, Port, Ports, ServerOptions};
 static SERVERS: Mutex<BTreeMap<Address, Weak<Shared>>> = Mutex::const_new(BTreeMap::new());
 
 /// A listener and the stores behind it.
-struct Shared {
+pub(super) struct Shared {
     listener: Listener,
     ports: Arc<Ports>,
     logins: Vec<(String, String)>,
     #[cfg(feature = "tls")]
     tls: Option<ServerTls>,
+    /// It serves all stores of a cluster, and takes no other.
+    of_cluster: bool,
+}
+
+impl Shared {
+    async fn start(server: Server, ports: Arc<Ports>, of_cluster: bool) -> Result<Arc<Self>> {
+        let address: Address = server.address.parse()?;
+        let options = server
+            .logins
+            .iter()
+            .fold(ServerOptions::default(), |options, login| options.login(&login.0, &login.1));
+        let options = ServerOptions {
+            hello_within: server.login_within,
+            #[cfg(feature = "tls")]
+            tls: server.tls.clone(),
+            ..options
+        };
+        let listener = Listener::start(address, options, Arc::clone(&ports)).await?;
+        Ok(Arc::new(Shared {
+            listener,
+            ports,
+            logins: server.logins,
+            #[cfg(feature = "tls")]
+            tls: server.tls,
+            of_cluster,
+        }))
+    }
+
+    /// A server of all stores of a cluster, those to come included.
+    pub(super) async fn of_cluster(server: Server, ports: Arc<Ports>) -> Result<Arc<Self>> {
+        let address: Address = server.address.parse()?;
+        let mut servers = SERVERS.lock().await;
+        if running(&mut servers, &address).is_some() {
+            return Err(Error::AlreadyServed(address.to_string()));
+        }
+        let shared = Shared::start(server, ports, true).await?;
+        remember(&mut servers, address, &shared);
+        Ok(shared)
+    }
+
+    pub(super) async fn close(&self) {
+        let _servers = SERVERS.lock().await;
+        self.listener.close().await;
+    }
+}
+
+type Servers = BTreeMap<Address, Weak<Shared>>;
+
+fn running(servers: &mut Servers, address: &Address) -> Option<Arc<Shared>> {
+    servers.retain(|_, server| server.strong_count() > 0);
+    servers.get(address).and_then(Weak::upgrade)
+}
+
+fn remember(servers: &mut Servers, address: Address, shared: &Arc<Shared>) {
+    if !matches!(address, Address::Tcp { port: 0, .. }) {
+        servers.insert(address, Arc::downgrade(shared));
+    }
 }
 
 /// One store's part in a server.
@@ -33,8 +93,10 @@ impl Served {
         let address: Address = server.address.parse()?;
         let channel = port.channel();
         let mut servers = SERVERS.lock().await;
-        servers.retain(|_, server| server.strong_count() > 0);
-        if let Some(shared) = servers.get(&address).and_then(Weak::upgrade) {
+        if let Some(shared) = running(&mut servers, &address) {
+            if shared.of_cluster {
+                return Err(Error::AlreadyServed(address.to_string()));
+            }
             if shared.logins != server.logins {
                 return Err(Error::OtherLogins(address.to_string()));
             }
@@ -45,29 +107,14 @@ impl Served {
             shared.ports.register(port)?;
             return Ok(Served { server: shared, channel });
         }
-        let options = server
-            .logins
-            .iter()
-            .fold(ServerOptions::default(), |options, login| options.login(&login.0, &login.1));
-        let options = ServerOptions {
-            hello_within: server.login_within,
-            #[cfg(feature = "tls")]
-            tls: server.tls.clone(),
-            ..options
-        };
-        let ports = Ports::only(port);
-        let listener = Listener::start(address.clone(), options, Arc::clone(&ports)).await?;
-        let shared = Arc::new(Shared {
-            listener,
-            ports,
-            logins: server.logins,
-            #[cfg(feature = "tls")]
-            tls: server.tls,
-        });
-        if !matches!(address, Address::Tcp { port: 0, .. }) {
-            servers.insert(address, Arc::downgrade(&shared));
-        }
+        let shared = Shared::start(server, Ports::only(port), false).await?;
+        remember(&mut servers, address, &shared);
         Ok(Served { server: shared, channel })
+    }
+
+    /// What its user may ask of it.
+    pub(super) fn serving(&self) -> Serving {
+        Serving::new(&self.server)
     }
 
     /// Ends it for this store, and the server with its last store.
@@ -83,5 +130,43 @@ impl Served {
 impl Drop for Served {
     fn drop(&mut self) {
         self.server.ports.unregister(self.channel);
+    }
+}
+
+/// A server that runs: from [`Store::create_server`](crate::Store::create_server) or
+/// [`Cluster::create_server`](crate::Cluster::create_server). Dropping it ends nothing.
+#[derive(Clone)]
+pub struct Serving {
+    address: Address,
+    server: Weak<Shared>,
+}
+
+impl Serving {
+    pub(super) fn new(server: &Arc<Shared>) -> Self {
+        let address = server.listener.address().clone();
+        Serving { address, server: Arc::downgrade(server) }
+    }
+
+    /// Where it listens; for port 0, with the one that the system chose.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Who is locked out now after too many failed logins (A5), the soonest to be let in again
+    /// first. Nobody, once the server is closed.
+    pub fn locked(&self) -> Vec<LockedOut> {
+        self.server.upgrade().map_or_else(Vec::new, |server| server.listener.locked())
+    }
+
+    /// Lifts a lock-out, and forgets the failed logins of this address; says whether there were
+    /// any. Whoever is let in again may fail five times again.
+    pub fn unlock(&self, address: PeerAddress) -> bool {
+        self.server.upgrade().is_some_and(|server| server.listener.unlock(address))
+    }
+}
+
+impl fmt::Debug for Serving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serving").field("address", &self.address).finish_non_exhaustive()
     }
 }

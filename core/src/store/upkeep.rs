@@ -4,24 +4,33 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::servers::Served;
+use super::clients::Dialled;
+use super::house::House;
+use super::servers::{Served, Serving};
 use super::{Client, Error, Result, Role, Server};
-use crate::link::{Address, ClientOptions, Dialer, Port, Ports};
+use crate::link::Port;
 
 /// Where a store was created.
 #[derive(Clone, Debug)]
 pub(super) enum Home {
     /// In a process by itself.
     Alone,
-    /// In the master of a cluster, which serves its workers over these links.
-    Master(Arc<Ports>),
-    /// In a worker, which follows its master over this link.
-    Worker(Arc<Ports>),
+    /// In the master of a cluster, which serves its workers over its links.
+    Master(Arc<House>),
+    /// In a worker, which follows its master over its link.
+    Worker(Arc<House>),
 }
 
 impl Home {
     pub(super) fn is_worker(&self) -> bool {
         matches!(self, Home::Worker(_))
+    }
+
+    fn house(&self) -> Option<&House> {
+        match self {
+            Home::Alone => None,
+            Home::Master(house) | Home::Worker(house) => Some(house),
+        }
     }
 }
 
@@ -33,9 +42,11 @@ pub(super) struct Upkeep {
 #[derive(Default)]
 struct Running {
     servers: Vec<Served>,
-    client: Option<Dialer>,
+    client: Option<Dialled>,
     /// The store is on the links of its cluster.
     at_home: Option<u32>,
+    /// The servers of its cluster have it.
+    moved_in: Option<u32>,
 }
 
 impl Upkeep {
@@ -43,11 +54,20 @@ impl Upkeep {
         Upkeep { home, running: Mutex::default() }
     }
 
+    /// Shows the store to the servers of its cluster, whatever it is itself.
+    pub(super) fn move_in(&self, port: &Arc<dyn Port>) -> Result<()> {
+        if let Some(house) = self.home.house() {
+            house.served.register(Arc::clone(port))?;
+            self.running.lock().moved_in = Some(port.channel());
+        }
+        Ok(())
+    }
+
     /// Puts the store on the links of its cluster: in the master to serve its workers, in a worker
     /// to follow its master.
     pub(super) fn settle_in(&self, port: &Arc<dyn Port>) -> Result<()> {
-        if let Home::Master(ports) | Home::Worker(ports) = &self.home {
-            ports.register(Arc::clone(port))?;
+        if let Some(house) = self.home.house() {
+            house.linked.register(Arc::clone(port))?;
             self.running.lock().at_home = Some(port.channel());
         }
         Ok(())
@@ -56,15 +76,25 @@ impl Upkeep {
     /// Takes the store off the links of its cluster.
     fn leave_home(&self) {
         let channel = self.running.lock().at_home.take();
-        if let (Some(channel), Home::Master(ports) | Home::Worker(ports)) = (channel, &self.home) {
-            ports.unregister(channel);
+        if let (Some(channel), Some(house)) = (channel, self.home.house()) {
+            house.linked.unregister(channel);
         }
     }
 
-    pub(super) async fn listen(&self, server: Server, port: Arc<dyn Port>) -> Result<()> {
+    /// Takes the store off the links and the servers of its cluster.
+    fn move_out(&self) {
+        self.leave_home();
+        let channel = self.running.lock().moved_in.take();
+        if let (Some(channel), Some(house)) = (channel, self.home.house()) {
+            house.served.unregister(channel);
+        }
+    }
+
+    pub(super) async fn listen(&self, server: Server, port: Arc<dyn Port>) -> Result<Serving> {
         let served = Served::begin(server, port).await?;
+        let serving = served.serving();
         self.running.lock().servers.push(served);
-        Ok(())
+        Ok(serving)
     }
 
     /// A store that follows a server from its beginning: a worker's never follows its master.
@@ -82,54 +112,50 @@ impl Upkeep {
         port: Arc<dyn Port>,
         follow: impl FnOnce(),
     ) -> Result<()> {
-        let address: Address = client.address.parse()?;
-        let mut options = ClientOptions { backoff_max: client.backoff_max, ..Default::default() };
-        if let Some((login, password)) = &client.login {
-            options = options.login(login, password)?;
-        }
-        #[cfg(feature = "tls")]
-        if let Some(tls) = client.tls {
-            options.tls = Some(tls);
-        }
+        let prepared = client.prepare()?;
         if self.running.lock().client.is_some() {
             return Err(Error::AlreadyClient(port.name().to_owned()));
         }
-        let prepared = Dialer::prepare(address, options, port)?;
         if self.home.is_worker() {
             self.leave_home();
         }
         follow();
-        self.running.lock().client = Some(prepared.start());
+        let dialled = Dialled::begin(prepared, port);
+        self.running.lock().client = Some(dialled);
         Ok(())
     }
 
     /// What the store is in this process, in the order of [`Role`].
     pub(super) fn roles(&self) -> Vec<Role> {
+        let served_by_house = self.home.house().is_some_and(House::is_served);
         let running = self.running.lock();
         let at_home = running.at_home.is_some();
         let roles = [
             (Role::Master, at_home && matches!(self.home, Home::Master(_))),
             (Role::Worker, at_home && self.home.is_worker()),
-            (Role::Server, !running.servers.is_empty()),
+            (
+                Role::Server,
+                !running.servers.is_empty() || (served_by_house && running.moved_in.is_some()),
+            ),
             (Role::Client, running.client.is_some()),
         ];
         roles.into_iter().filter(|(_, holds)| *holds).map(|(role, _)| role).collect()
     }
 
     pub(super) async fn close(&self) {
-        self.leave_home();
+        self.move_out();
         let Running { servers, client, .. } = std::mem::take(&mut *self.running.lock());
         for server in servers {
             server.end().await;
         }
         if let Some(client) = client {
-            client.close().await;
+            client.end().await;
         }
     }
 }
 
 impl Drop for Upkeep {
     fn drop(&mut self) {
-        self.leave_home();
+        self.move_out();
     }
 }

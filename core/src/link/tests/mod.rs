@@ -28,7 +28,7 @@ async fn serve(address: Address, options: ServerOptions, port: Arc<FakePort>) ->
 }
 
 fn dial(address: &Address, options: ClientOptions, port: Arc<FakePort>) -> Dialer {
-    Dialer::start(address.clone(), options, port).expect("starts")
+    Dialer::start(address.clone(), options, Ports::only(port)).expect("starts")
 }
 
 async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {

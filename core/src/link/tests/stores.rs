@@ -65,6 +65,24 @@ async fn stores_opened_at_any_time_and_in_any_order_find_each_other() {
 }
 
 #[tokio::test]
+async fn a_store_that_waits_for_its_master_may_say_that_it_lives() {
+    let pair = Pair::new();
+    let (_first_above, mut at_first_above) = pair.open_above("first");
+    let (first, mut at_first) = pair.open_below("first");
+    let (late, mut at_late) = pair.open_below("late");
+    let (first_link, late_link) = (at_first.up().await, at_late.up().await);
+    at_first_above.heard().await;
+    late.say(late_link, &Message::Heartbeat { seq: 0 });
+    tokio::task::yield_now().await;
+    first.say(first_link, &Message::Heartbeat { seq: 1 });
+    at_first_above.heard().await;
+    let (late_above, mut at_late_above) = pair.open_above("late");
+    let (link, attach) = at_late_above.heard().await;
+    assert!(matches!(attach, Message::Attach(_)), "{attach:?}");
+    carries(&late_above, link, &mut at_late, 2).await;
+}
+
+#[tokio::test]
 async fn a_store_that_leaves_its_master_leaves_the_others_alone() {
     let pair = Pair::new();
     let (leaving_above, mut at_leaving_above) = pair.open_above("leaving");

@@ -188,7 +188,7 @@ impl<R: Reducer> AnyStore for Arc<OpenStore<R>> {
     }
 
     fn serve(&self, server: Server) -> Boxed<'_, samestate::Result<()>> {
-        Box::pin(self.store.create_server(server))
+        Box::pin(async { self.store.create_server(server).await.map(drop) })
     }
 
     fn follow(&self, client: Client) -> samestate::Result<()> {

@@ -1,0 +1,95 @@
+//! The clients of this process: stores that follow servers at one address, with one login, share a
+//! connection.
+//!
+//! Two copies of one store cannot, so the second dials by itself.
+
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use tokio::runtime::{Handle, Id};
+
+use super::{Client, Result};
+use crate::link::{self, Address, ClientOptions, Dialer, Port, Ports};
+
+static CLIENTS: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
+
+/// A connection, and the stores on it.
+struct Shared {
+    client: Client,
+    /// Its task lives there, and ends with it.
+    runtime: Id,
+    dialer: Dialer,
+    ports: Arc<Ports>,
+}
+
+/// A client, with all that can fail done.
+pub(super) struct Prepared {
+    client: Client,
+    dialer: link::Prepared,
+}
+
+impl Client {
+    /// Reads what the user gave.
+    pub(super) fn prepare(self) -> Result<Prepared> {
+        let address: Address = self.address.parse()?;
+        let mut options = ClientOptions { backoff_max: self.backoff_max, ..Default::default() };
+        if let Some((login, password)) = &self.login {
+            options = options.login(login, password)?;
+        }
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            options.tls = Some(tls.clone());
+        }
+        Ok(Prepared { client: self, dialer: Dialer::prepare(address, options)? })
+    }
+}
+
+/// One store's part in a connection.
+pub(super) struct Dialled {
+    shared: Arc<Shared>,
+    channel: u32,
+}
+
+impl Dialled {
+    /// Connects a store: over a connection that this process has there, or makes, or a new one.
+    pub(super) fn begin(prepared: Prepared, port: Arc<dyn Port>) -> Self {
+        let Prepared { client, dialer } = prepared;
+        let (channel, runtime) = (port.channel(), Handle::current().id());
+        let mut clients = CLIENTS.lock();
+        clients.retain(|shared| shared.strong_count() > 0);
+        for shared in clients.iter().filter_map(Weak::upgrade) {
+            let same = shared.client == client && shared.runtime == runtime;
+            if same && shared.ports.register(Arc::clone(&port)).is_ok() {
+                shared.dialer.hurry();
+                return Dialled { shared, channel };
+            }
+        }
+        let ports = Ports::only(port);
+        let dialer = dialer.start(Arc::clone(&ports));
+        let shared = Arc::new(Shared { client, runtime, dialer, ports });
+        clients.push(Arc::downgrade(&shared));
+        Dialled { shared, channel }
+    }
+
+    /// Ends it for this store, and the connection with its last store.
+    pub(super) async fn end(self) {
+        // Whoever finds it last may not join any more.
+        let is_last = {
+            let mut clients = CLIENTS.lock();
+            let is_last = Arc::strong_count(&self.shared) == 1;
+            if is_last {
+                clients.retain(|shared| !std::ptr::eq(shared.as_ptr(), &*self.shared));
+            }
+            is_last
+        };
+        if is_last {
+            self.shared.dialer.close().await;
+        }
+    }
+}
+
+impl Drop for Dialled {
+    fn drop(&mut self) {
+        self.shared.ports.unregister(self.channel);
+    }
+}
