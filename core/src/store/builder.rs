@@ -103,6 +103,24 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
 
     /// The state that the store begins with where this node is its sequencer. Default:
     /// `S::default()`.
+    ///
+    /// ```
+    /// use samestate::create_store;
+    /// use serde_json::{Value, json};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// // State and actions may be any JSON.
+    /// let rename = |user: &mut Value, action: &Value| user["name"] = action["name"].clone();
+    /// let user = create_store("user", rename)
+    ///     .preloaded(json!({ "name": "nobody", "id": 7 }))
+    ///     .open()
+    ///     .await?;
+    /// user.dispatch(json!({ "type": "RENAME", "name": "Ada" })).await?;
+    /// assert_eq!(*user.state(), json!({ "name": "Ada", "id": 7 }));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn preloaded(mut self, state: S) -> Self {
         self.preloaded = state;
         self
