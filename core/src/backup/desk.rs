@@ -114,6 +114,14 @@ impl Desk {
         journal.moved(&self.files.journal);
         Ok(journal)
     }
+
+    /// Takes away what was to be put in place and came to nothing, so that it takes no room.
+    pub(super) fn discard(&self) {
+        for path in [&self.files.whole_new, &self.files.journal_new] {
+            // They are no part of the backup, and are overwritten by the next.
+            let _ = std::fs::remove_file(path);
+        }
+    }
 }
 
 /// Writes a whole backup beside the old one, in any thread.
@@ -185,3 +193,6 @@ impl Restored {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

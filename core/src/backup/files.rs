@@ -93,10 +93,15 @@ pub(super) fn create(path: &Path) -> Result<File, BackupError> {
     private(&mut options).open(path).map_err(|source| BackupError::from_io("create", path, source))
 }
 
-/// A file with these bytes, on disk when this returns.
+/// A file with these bytes, on disk when this returns. After an error there is none, so that half a
+/// backup does not take the room that the next try, or somebody else, needs.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), BackupError> {
     let mut file = create(path)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // It is tried again anyway, and is no part of the backup.
+        let _ = std::fs::remove_file(path);
+    }
     written.map_err(|source| BackupError::from_io("write", path, source))
 }
 

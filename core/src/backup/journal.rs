@@ -17,7 +17,8 @@
 //! ```
 //!
 //! A block is begun only after the one before it is synced. So whatever a crash leaves half written
-//! is the last block, and is dropped; a block that is wrong with another behind it was changed.
+//! is the last block, and is dropped; a block that is wrong with another anywhere behind it was
+//! changed.
 
 use std::fs::File;
 use std::io::Write;
@@ -142,27 +143,36 @@ pub(super) fn read(mut bytes: Vec<u8>, path: &Path, seal: &Seal) -> Result<Block
     let mut blocks = Vec::new();
     while at < len {
         let number = blocks.len() as u64;
-        let Some(sealed) = length_of(&base, number, &bytes[at..]) else {
-            let behind = (at..len).any(|from| begins_later(&base, number, &bytes[from..]));
-            if behind {
+        let Some((block, end)) = block_at(&mut bytes, at, &base, number, seal) else {
+            // A forger may have changed the length in its header, so all that follows is searched.
+            let ends = length_of(&base, number, &bytes[at..])
+                .map(|sealed| at.saturating_add(BLOCK_HEADER_BYTES).saturating_add(sealed));
+            let shorter = ends.is_some_and(|end| end < len);
+            if shorter || (at..len).any(|from| begins_later(&base, number, &bytes[from..])) {
                 return Err(damaged());
             }
             break;
         };
-        let body = at + BLOCK_HEADER_BYTES;
-        let end = body.saturating_add(sealed);
-        let Some(block) = bytes.get_mut(body..end) else { break };
-        let Some(opened) = seal.unseal(&context_of(&base, number), block) else {
-            if end < len {
-                return Err(damaged());
-            }
-            break;
-        };
-        let (before, records) = opened.split_first_chunk::<8>().ok_or_else(damaged)?;
-        blocks.push((u64::from_le_bytes(*before), records.to_vec()));
+        blocks.push(block);
         at = end;
     }
     Ok(Blocks { base, blocks, torn: len - at })
+}
+
+/// The block of this number that begins at `at`, and where it ends; `None` if it is not whole.
+fn block_at(
+    bytes: &mut [u8],
+    at: usize,
+    base: &Id,
+    number: u64,
+    seal: &Seal,
+) -> Option<((u64, Vec<u8>), usize)> {
+    let sealed = length_of(base, number, &bytes[at..])?;
+    let body = at + BLOCK_HEADER_BYTES;
+    let end = body.saturating_add(sealed);
+    let opened = seal.unseal(&context_of(base, number), bytes.get_mut(body..end)?)?;
+    let (before, records) = opened.split_first_chunk::<8>()?;
+    Some(((u64::from_le_bytes(*before), records.to_vec()), end))
 }
 
 fn context_of(base: &Id, number: u64) -> [u8; 24] {

@@ -183,7 +183,10 @@ impl Keeper {
 
     fn finish_draft(&mut self, outcome: Result<u64, BackupError>) {
         let Some(Draft { next, seq }) = self.draft.take() else { return };
-        let Some(next) = next else { return self.postpone() };
+        let Some(next) = next else {
+            self.desk.discard();
+            return self.postpone();
+        };
         let placed = outcome.and_then(|bytes| {
             let journal = self.desk.put_in_place(next);
             journal.map(|journal| (journal, bytes)).inspect_err(|error| {
@@ -213,6 +216,7 @@ impl Keeper {
         if self.journal.is_some() && self.failures == 0 {
             self.tell(|source| source.report(&format!("{error}. The journal goes on meanwhile")));
         }
+        self.desk.discard();
         self.postpone();
     }
 
