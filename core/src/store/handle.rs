@@ -17,7 +17,7 @@ use super::subscribers::Subscription;
 use super::upkeep::Upkeep;
 use super::{Client, DispatchError, Error, Result, Role, Server, Watch};
 use crate::link::{LinkCounts, LinkStats, Port};
-use crate::replication::{Change, Counters, Observer, Refused, Version};
+use crate::replication::{Change, Counters, Epoch, NodeId, Observer, Refused, Version};
 
 /// Dispatches of [`Store::dispatch_many`] are handed over this many at a time.
 const BATCH: usize = 256;
@@ -248,6 +248,12 @@ impl<S: State, A: Action> Store<S, A> {
         self.shared.name()
     }
 
+    /// Which node this store's copy is at: drawn when it opened, and named in what
+    /// [`Store::on_error`] is told and in the paths that nodes report.
+    pub fn node(&self) -> NodeId {
+        self.shared.node()
+    }
+
     /// Serves the store (A4): clients may link to it from now on. Stores of one process that are
     /// served at the same address share one server there, and have to ask for the same logins.
     /// [`Cluster::create_server`](crate::Cluster::create_server) serves all of them at once.
@@ -291,6 +297,16 @@ impl<S: State, A: Action> Store<S, A> {
     #[doc(hidden)]
     pub fn set_observer(&self, observer: Box<dyn Observer>) {
         self.shared.with(|inner, _| inner.replica.set_observer(observer));
+    }
+
+    /// The version where the store stands with its rolling hash, and the life in which this node
+    /// orders or follows: what an instrument begins with that is set after the store opened.
+    #[doc(hidden)]
+    pub fn stands_at(&self) -> ((Version, u64), Epoch) {
+        self.shared.with(|inner, _| {
+            let (version, history) = (inner.replica.version(), inner.replica.history());
+            ((version, history), inner.replica.lineage().head().unwrap_or(version.epoch))
+        })
     }
 
     /// Waits until what is under way here is resolved, `within` at most, and ends the store's

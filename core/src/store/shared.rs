@@ -25,8 +25,8 @@ use super::trace;
 use crate::backup::{BackupError, Inbox};
 use crate::link::{Handle, Port, Side};
 use crate::replication::{
-    Dispatched, Frozen, Job, LinkFault, LinkId, Output, Received, Refused, Replica, Resolution,
-    Version,
+    Dispatched, Frozen, Job, LinkFault, LinkId, NodeId, Output, Received, Refused, Replica,
+    Resolution, Version,
 };
 use crate::wire::Frame;
 
@@ -45,6 +45,7 @@ pub(super) struct Inner<S: State, A: Action> {
 
 pub(super) struct Shared<S: State, A: Action> {
     name: String,
+    node: NodeId,
     channel: u32,
     frame_bytes_max: usize,
     inner: Mutex<Inner<S, A>>,
@@ -86,6 +87,7 @@ impl<S: State, A: Action> Shared<S, A> {
         let backup = BackupMetrics { saved_seq: replica.version().seq, ..Default::default() };
         Arc::new_cyclic(|me| Shared {
             name,
+            node: replica.node(),
             channel: replica.channel(),
             frame_bytes_max,
             cell: replica.machine().cell(),
@@ -113,6 +115,10 @@ impl<S: State, A: Action> Shared<S, A> {
             inbox,
             me: me.clone(),
         })
+    }
+
+    pub(super) fn node(&self) -> NodeId {
+        self.node
     }
 
     /// Time as the replica sees it.
@@ -206,7 +212,7 @@ impl<S: State, A: Action> Shared<S, A> {
             }
             Output::Report(report) => {
                 trace::report(&self.span(None).1, &self.name, &report);
-                self.report(&report.to_string());
+                self.report(&format!("store `{}` at node {}: {report}", self.name, self.node));
             }
             Output::Note(note) => {
                 let (side, span) = self.span(note.link());
