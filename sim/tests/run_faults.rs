@@ -117,3 +117,34 @@ faults:
     assert_eq!(case.processes.len(), 3, "nobody ended: {:#?}", case.processes);
     assert_eq!(output.status.code(), Some(0));
 }
+
+#[test]
+fn a_durable_root_that_is_killed_takes_nothing_with_it_and_another_what_it_had_not_saved() {
+    let (output, record) = run(r#"
+version: 1
+stores:
+  kept: { reducer: logger, mode: action, backup: { durable: true } }
+  saved: { reducer: logger, mode: action, backup: { every_actions: 100000 } }
+clusters: { one: { workers: 0 }, two: { workers: 1 } }
+links:
+  - { store: [kept, saved], server: one.master, unix: kept.sock, client: two.master, backoff_max: 100ms }
+phases:
+  - name: steady
+    duration: 4s
+    load:
+      - { at: two.master, store: kept, arrival: { rate: 100/s } }
+      - { at: "two.worker[1]", store: saved, arrival: { rate: 100/s } }
+faults:
+  - kill: { node: one.master, at: 1s, restart_after: 200ms }
+  - kill: { node: one.master, at: 2500ms, restart_after: 200ms }
+"#);
+    let case = &record.cases[0];
+    assert_eq!((case.faults.planned, case.faults.injected), (2, 2), "{:#?}", case.faults);
+    assert!(case.violations.is_empty(), "{:#?}", case.violations);
+    assert_eq!(output.status.code(), Some(0));
+    let (kept, saved) = (&case.stores["kept"].dispatches, &case.stores["saved"].dispatches);
+    assert_eq!((kept.lost, kept.duplicated, kept.rolled_back), (Some(0), Some(0), Some(0)));
+    assert!(kept.ok > 100, "{kept:#?}");
+    assert_eq!((saved.lost, saved.duplicated), (Some(0), Some(0)), "{saved:#?}");
+    assert!(saved.rolled_back.is_some_and(|count| count > 50), "{saved:#?}");
+}

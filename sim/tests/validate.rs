@@ -265,7 +265,6 @@ fn run_refuses_what_real_processes_cannot_do_before_it_starts_any() {
     let output = samestate(&["run", file, "--out", out]).code(2).get_output().clone();
     let told = String::from_utf8(output.stderr).expect("a text");
     for part in [
-        "`tasks` has a `backup`",
         "fault `kill` with `silent`",
         "fault `blackhole`",
         "fault `half_open`",

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use samestate::replication::{Config, Mode, Refused, Resync};
+use samestate_sim::invariants::Invariant;
 use samestate_sim::load::encode;
 use samestate_sim::load::reducers::{ProbeAction, ProbeAsk as Ask};
 use samestate_sim::virtual_time::{
@@ -16,6 +17,7 @@ const MS: Duration = Duration::from_millis(1);
 struct Cluster {
     world: World,
     asked: u64,
+    durable: bool,
 }
 
 impl Cluster {
@@ -35,7 +37,7 @@ impl Cluster {
             Weather { latency: MS, jitter: Duration::ZERO, bytes_per_ms, ..Weather::default() };
         let mut world = World::new(7, weather);
         world.set_traced(200);
-        Cluster { world, asked: 0 }
+        Cluster { world, asked: 0, durable: false }
     }
 
     fn add(&mut self, upstream: Option<usize>, adjust: impl Fn(usize, &mut Config)) -> usize {
@@ -57,6 +59,7 @@ impl Cluster {
             backoff_max: 150 * MS,
             slow_subscriber: false,
             backup_every: None,
+            durable: self.durable,
         })
     }
 
@@ -475,4 +478,47 @@ fn a_resync_of_an_older_life_is_not_sent_under_the_lineage_of_a_newer_one() {
     assert!(matches!(cluster.come_to(1, Ask::Add), Fate::Ok(_)));
     cluster.settle();
     assert_eq!(cluster.seq(2), 2);
+}
+
+/// A durable sequencer, a relay and a leaf.
+fn durable_chain() -> Cluster {
+    let mut cluster = Cluster { durable: true, ..Cluster::empty() };
+    for upstream in [None, Some(0), Some(1)] {
+        cluster.add(upstream, as_is);
+    }
+    cluster.in_sync();
+    cluster
+}
+
+#[test]
+fn what_a_durable_sequencer_accepted_outlives_it_and_what_it_was_writing_need_not() {
+    let mut cluster = durable_chain();
+    for round in 0..30 {
+        let seat = round % 3;
+        assert!(matches!(cluster.come_to(seat, Ask::Add), Fate::Ok(_)));
+        // Under way when it dies: at its origin, on the wire, or on its way to the disk.
+        for node in 0..3 {
+            cluster.dispatch(node, Ask::Add, 0).expect("it is in sync");
+        }
+        cluster.run(Duration::from_micros(700 * round as u64 % 5_000));
+        cluster.fault(Injury::Kill { host: 0, silent: false, lasts: Some(MS) });
+        cluster.in_sync();
+    }
+    let tally = cluster.settle();
+    assert_eq!(tally.rolled_back, 0);
+    let moments = cluster.world.moments();
+    assert!(moments.writes_lost > 0 && moments.restores == 30, "{moments:?}");
+}
+
+#[test]
+fn a_disk_that_forgets_what_it_said_it_had_is_a_violation() {
+    let mut cluster = durable_chain();
+    assert!(matches!(cluster.come_to(2, Ask::Add), Fate::Ok(_)));
+    cluster.fault(Injury::Forget { seat: 0 });
+    cluster.fault(Injury::Kill { host: 0, silent: false, lasts: Some(MS) });
+    cluster.run(400 * MS);
+    cluster.world.heal();
+    let violation = cluster.world.settle(5000 * MS).expect_err("it was accepted, and is lost");
+    assert_eq!(violation.invariant, Invariant::I3, "{violation}");
+    assert!(violation.detail.contains("durable"), "{violation}");
 }

@@ -15,9 +15,6 @@ pub fn beyond_run(plan: &Plan) -> Vec<String> {
     if processes > PROCESSES_MAX {
         beyond.push(format!("start {processes} processes: it starts {PROCESSES_MAX} at most"));
     }
-    for store in plan.stores.values().filter(|store| store.backup_every.is_some()) {
-        beyond.push(format!("the store `{}` has a `backup`, which is not made there", store.name));
-    }
     for timed in &plan.faults {
         if let Some(why) = why_not(&timed.fault) {
             let line = format!("the fault `{}` {why}", timed.fault.kind());

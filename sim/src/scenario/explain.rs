@@ -82,6 +82,9 @@ fn store_line(plan: &Plan, store: &StorePlan) -> String {
     if let Some(every) = store.backup_every {
         write!(line, ", a backup every {every} actions").ok();
     }
+    if store.durable {
+        line.push_str(", durable");
+    }
     line
 }
 

@@ -4,7 +4,9 @@ use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
 
-use samestate::{Client, Cluster, Mode, Resync, Server, StoreBuilder, Version, create_store};
+use samestate::{
+    Backup, Client, Cluster, Mode, Resync, Server, StoreBuilder, Version, create_store,
+};
 
 use super::NodeError;
 use super::store::{AnyStore, OpenStore};
@@ -117,11 +119,12 @@ impl Visitor for Open<'_> {
         }
         let clock = Arc::new(now_ns);
         let (store, witness) = if self.is_root {
+            let builder = self.backed_up(builder);
             // Nothing happens to it before it has a peer or is dispatched to.
             let store = builder.start()?;
-            let (version, kept) = (store.version(), crate::invariants::KEPT_BYTES_MAX);
-            let witness =
-                Witness::of_root(name, &*node.name, clock, (version, 0), version.epoch, kept);
+            let (start, epoch) = store.stands_at();
+            let kept = crate::invariants::KEPT_BYTES_MAX;
+            let witness = Witness::of_root(name, &*node.name, clock, start, epoch, kept);
             store.set_observer(witness.observer());
             (store, witness)
         } else {
@@ -134,6 +137,21 @@ impl Visitor for Open<'_> {
 }
 
 impl Open<'_> {
+    /// Where a store has a backup, it lies in the run's folder and goes with it.
+    fn backed_up<S, A>(&self, builder: StoreBuilder<S, A>) -> StoreBuilder<S, A>
+    where
+        S: samestate::store::State,
+        A: samestate::store::Action,
+    {
+        let Opener { node, folder, .. } = self.opener;
+        let backup = Backup::at(folder.join(format!("{}-{}.backup", node.name, self.store.name)));
+        match self.store.backup_every {
+            Some(every) => builder.backup(backup.every_actions(every.get())),
+            None if self.store.durable => builder.backup(backup).durable(),
+            None => builder,
+        }
+    }
+
     fn configured<S, A>(&self, builder: StoreBuilder<S, A>) -> StoreBuilder<S, A>
     where
         S: samestate::store::State,

@@ -90,8 +90,12 @@ pub struct StoreSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BackupSpec {
-    /// It is made every so many actions.
-    pub every_actions: NonZeroU64,
+    /// It is made every so many actions. Needed unless the store is durable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every_actions: Option<NonZeroU64>,
+    /// `Ok` means: on disk. A sequencer that is killed takes nothing with it that was acknowledged.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub durable: bool,
 }
 
 /// What a link carries (A12).

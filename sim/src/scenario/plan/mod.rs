@@ -109,6 +109,8 @@ pub struct StorePlan {
     /// After how many actions its sequencer makes each backup: state, version and sessions, with
     /// which it goes on when it is started again. `None`: never.
     pub backup_every: Option<NonZeroU64>,
+    /// Whether its sequencer acknowledges what is on disk only, and so keeps all of that.
+    pub durable: bool,
 }
 
 /// Where a server listens.

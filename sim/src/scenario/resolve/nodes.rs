@@ -40,13 +40,23 @@ impl Resolver<'_> {
                     );
                 }
             }
+            let durable = spec.backup.is_some_and(|backup| backup.durable);
+            let every = spec.backup.and_then(|backup| backup.every_actions);
+            if spec.backup.is_some() && every.is_some() == durable {
+                self.complain(
+                    &format!("{path}.backup"),
+                    "a backup is made every so many actions, or the store is durable",
+                    "say `every_actions: 100` or `durable: true`, and not both",
+                );
+            }
             let plan = StorePlan {
                 name: name.clone(),
                 reducer: spec.reducer.clone(),
                 size_bytes: spec.size.map(|size| size.0),
                 resync: spec.resync.unwrap_or_default(),
                 log_bytes: spec.log_bytes.map(|size| size.0),
-                backup_every: spec.backup.map(|backup| backup.every_actions),
+                backup_every: every,
+                durable,
             };
             stores.insert(name.clone(), plan);
         }

@@ -1,5 +1,7 @@
 //! What is seen at each replica, in the order in which it happened.
 
+use std::collections::BTreeSet;
+
 use samestate::replication::{Change, Epoch, Resolution, Version};
 
 use super::canon::{Broken, Canon, with};
@@ -244,8 +246,13 @@ impl Checker {
     }
 
     /// All trees have settled, each at its version: what the dispatches came to.
-    pub(crate) fn tally(&self, versions: &[Version]) -> Result<Tally, Box<Violation>> {
-        let tally = self.origins.settled(versions, &self.canon);
+    /// `promised`: the seats that nothing accepted may be lost of.
+    pub(crate) fn tally(
+        &self,
+        versions: &[Version],
+        promised: &BTreeSet<usize>,
+    ) -> Result<Tally, Box<Violation>> {
+        let tally = self.origins.settled(versions, &self.canon, promised);
         tally.map_err(|broken| self.violation(usize::MAX, broken))
     }
 

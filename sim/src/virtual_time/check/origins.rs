@@ -1,6 +1,6 @@
 //! What each dispatch came to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use samestate::replication::{Resolution, Version};
 
@@ -64,6 +64,11 @@ pub(super) struct Origins {
 /// The dispatch of this id, as its origin numbers them from 0.
 fn number_of(id: u64) -> usize {
     (id as u32).saturating_sub(1) as usize
+}
+
+/// The seat of an origin: see [`super::super::world`]'s numbers of origins.
+fn seat_of(origin: u64) -> usize {
+    ((origin >> 16) as usize).saturating_sub(1)
 }
 
 impl Origins {
@@ -141,7 +146,13 @@ impl Origins {
 
     /// All trees have settled, each at its version: everybody has an answer, and no `Ok` was lost
     /// but with the life that gave it.
-    pub(super) fn settled(&self, versions: &[Version], canon: &Canon) -> Result<Tally, Broken> {
+    /// `promised`: the seats whose stores are durable.
+    pub(super) fn settled(
+        &self,
+        versions: &[Version],
+        canon: &Canon,
+        promised: &BTreeSet<usize>,
+    ) -> Result<Tally, Broken> {
         let mut tally = Tally::default();
         for (origin, fates) in &self.fates {
             for (number, fate) in fates.iter().enumerate() {
@@ -152,6 +163,11 @@ impl Origins {
                     }
                     Fate::Ok(at) => {
                         let stays = versions.iter().any(|version| canon.leads_to(*at, *version));
+                        if !stays && promised.contains(&seat_of(*origin)) {
+                            let id = origin << 32 | (number as u64 + 1);
+                            let detail = format!("{id:x} is ok as {at:?}, and lost: it is durable");
+                            return Err((Invariant::I3, detail));
+                        }
                         tally.ok += 1;
                         tally.rolled_back += u64::from(!stays);
                     }

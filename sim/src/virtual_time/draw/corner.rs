@@ -20,8 +20,8 @@ pub(super) fn lead(dice: &mut Dice, root: &str, duration_us: u64, scenario: &mut
     for (_, store) in scenario.stores.iter_mut().filter(|(_, store)| store.reducer == "probe") {
         store.size = Some(Size(dice.within(100_000, 300_000)));
         store.mode = Some(Mode::Snapshot);
-        let every_actions = NonZeroU64::MIN.saturating_add(dice.below(3));
-        store.backup = Some(BackupSpec { every_actions });
+        let every_actions = Some(NonZeroU64::MIN.saturating_add(dice.below(3)));
+        store.backup = Some(BackupSpec { every_actions, durable: false });
     }
     for cluster in scenario.clusters.values_mut() {
         cluster.modes.clear();

@@ -60,6 +60,7 @@ pub fn draw(seed: u64) -> Scenario {
         matrix: BTreeMap::new(),
     };
     corner::lead(&mut dice(11), &shape.nodes[0].name, duration_us, &mut scenario);
+    settings::durable(&mut dice(12), &mut scenario);
     scenario
 }
 
@@ -163,11 +164,12 @@ mod tests {
             );
             saw("mirror", !plan.mirrors.is_empty());
             saw("backup", plan.stores.values().any(|store| store.backup_every.is_some()));
+            saw("durable", plan.stores.values().any(|store| store.durable));
             saw("slow", !plan.virtual_time.slow_subscribers.is_empty());
             saw("quiet", plan.faults.is_empty() && plan.events.is_empty());
         }
         let rare: Vec<_> = seen.iter().filter(|(_, count)| **count < 20).collect();
         assert!(rare.is_empty(), "hardly ever drawn: {rare:?} of {seen:#?}");
-        assert_eq!(seen.len(), 26, "{seen:#?}");
+        assert_eq!(seen.len(), 27, "{seen:#?}");
     }
 }

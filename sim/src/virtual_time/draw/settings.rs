@@ -4,7 +4,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 
 use super::shape::{NamedStore, Shape};
 use crate::scenario::{
-    BackupSpec, MirrorSpec, Mode, Resync, Size, Span, StoreSpec, VirtualTimeSpec,
+    BackupSpec, MirrorSpec, Mode, Resync, Scenario, Size, Span, StoreSpec, VirtualTimeSpec,
 };
 use crate::virtual_time::dice::Dice;
 
@@ -45,9 +45,10 @@ fn store(dice: &mut Dice, reducer: Option<&str>) -> StoreSpec {
         1 => Resync::Snapshot(nonzero(dice.within(1, 20))),
         _ => Resync::Off,
     };
-    let backup = dice
-        .percent(50)
-        .then(|| BackupSpec { every_actions: nonzero(dice.one_of(&[1, 1, 3, 10, 40])) });
+    let backup = dice.percent(50).then(|| BackupSpec {
+        every_actions: Some(nonzero(dice.one_of(&[1, 1, 3, 10, 40]))),
+        durable: false,
+    });
     StoreSpec {
         reducer: reducer.to_owned(),
         size,
@@ -55,6 +56,15 @@ fn store(dice: &mut Dice, reducer: Option<&str>) -> StoreSpec {
         resync: Some(resync),
         log_bytes: Some(Size(dice.one_of(&[1 << 10, 4 << 10, 64 << 10, 1 << 20]))),
         backup,
+    }
+}
+
+/// Makes some of the stores that are backed up durable.
+pub(super) fn durable(dice: &mut Dice, scenario: &mut Scenario) {
+    for store in scenario.stores.values_mut().filter(|store| store.backup.is_some()) {
+        if dice.percent(15) {
+            store.backup = Some(BackupSpec { every_actions: None, durable: true });
+        }
     }
 }
 

@@ -126,6 +126,7 @@ impl Cast {
                 backoff_max: backoff,
                 slow_subscriber: plan.virtual_time.slow_subscribers.contains(node),
                 backup_every: plan.stores[store].backup_every.map(std::num::NonZeroU64::get),
+                durable: plan.stores[store].durable,
             });
         }
     }

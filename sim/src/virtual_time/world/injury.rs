@@ -1,5 +1,6 @@
 //! Things go wrong, and are put right.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::links::{CLIENT, SERVER};
@@ -68,6 +69,12 @@ pub enum Injury {
         /// The seat.
         seat: usize,
     },
+    /// The disk of a durable sequencer forgets the last block that it said it had: no disk may do
+    /// that, and the checker has to see it.
+    Forget {
+        /// The seat.
+        seat: usize,
+    },
     /// A replica that is no sequencer applies the next action twice, unnoticed.
     Slip {
         /// The seat.
@@ -119,6 +126,7 @@ impl World {
                 self.back_up(seat);
                 self.seats[seat].backup.is_some()
             }
+            Injury::Forget { seat } => self.forget(seat),
             Injury::Slip { seat } => self.mishap(seat, Mishap::SLIP),
             Injury::Fail { seat } => self.mishap(seat, Mishap::FAIL),
         }
@@ -301,6 +309,19 @@ impl World {
             let digest = running.replica.machine().still().digest_or_zero();
             self.checker.settled(version, [(number, digest)])?;
         }
-        self.checker.tally(&versions)
+        self.checker.tally(&versions, &self.promised())
+    }
+
+    /// The seats that were promised that nothing accepted is ever lost: of stores all of whose
+    /// sequencers are durable, and there, and of which no replica went to another tree.
+    fn promised(&self) -> BTreeSet<usize> {
+        let keeps = |store: &str| {
+            let of_it = self.seats.iter().filter(|place| place.spec.config.store == store);
+            let mut roots = of_it.filter(|place| place.spec.upstream.is_none());
+            roots.all(|root| root.spec.durable && root.running.is_some())
+                && !self.moved.contains(store)
+        };
+        let all = self.seats.iter().enumerate();
+        all.filter(|(_, place)| keeps(&place.spec.config.store)).map(|(seat, _)| seat).collect()
     }
 }

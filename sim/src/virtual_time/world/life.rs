@@ -7,7 +7,7 @@ use samestate::replication::{Epoch, NodeId, Replica, TOKEN_KEY_BYTES, TokenKey};
 use super::links::{CLIENT, SERVER};
 use super::seat::{Running, Upstream, origin};
 use super::{Event, Notice, World};
-use crate::invariants::Witness;
+use crate::invariants::{Invariant, Violation, Witness};
 use crate::virtual_time::check::Tap;
 use crate::virtual_time::network::EndId;
 use crate::virtual_time::subject::{Mishap, Subject};
@@ -37,7 +37,10 @@ impl World {
     /// Puts a new replica at a seat.
     fn seat_down(&mut self, seat: usize) {
         let mishap = Mishap::default();
-        let replica = self.replica_of(seat, &mishap);
+        let mut replica = self.replica_of(seat, &mishap);
+        if self.seats[seat].spec.durable && replica.is_sequencer() {
+            self.begin_disk(seat, &mut replica);
+        }
         let (version, sequencer) = (replica.version(), replica.is_sequencer());
         let witness = self.clock.is_some().then(|| self.witness_of(seat, &replica));
         let tap = Tap::new(sequencer, witness.clone());
@@ -73,7 +76,18 @@ impl World {
         let now = self.hosts[place.spec.host].clock(self.now);
         let (config, kind) = (place.spec.config.clone(), place.spec.kind);
         let follows = place.spec.upstream.is_some();
-        let backup = place.backup.clone();
+        let backup = match &place.disk {
+            Some(disk) => match disk.restored(mishap) {
+                Ok(found) => Some(found),
+                Err(fault) => {
+                    let (invariant, at) = (Invariant::I3, place.spec.name.clone());
+                    let detail = format!("its journal cannot be replayed: {fault}");
+                    self.fails(Violation { invariant, at, detail });
+                    None
+                }
+            },
+            None => place.backup.clone(),
+        };
         let id = NodeId(self.dice.any());
         let subject = Subject::new(kind, mishap.clone());
         if follows {
@@ -109,6 +123,7 @@ impl World {
                 self.moments.replicas.add(&running.replica.counters());
             }
             self.checker.died(seat, origin(seat, life));
+            self.lose_writes(seat);
             self.say(seat, || Moment::new(What::Life(false), "is killed"));
         }
         for end in self.ends_at(host) {
@@ -196,6 +211,7 @@ impl World {
 
     /// A seat follows another one from now on. A sequencer becomes its client.
     pub fn follow(&mut self, seat: usize, upstream: Upstream) {
+        self.moved.insert(self.seats[seat].spec.config.store.clone());
         let before = self.seats[seat].spec.upstream.replace(upstream);
         let witness = self.clock.is_some();
         let Some(running) = &self.seats[seat].running else { return };
@@ -214,7 +230,7 @@ impl World {
             running.tap.follows(witness.clone());
             self.seats[seat].witness = witness;
             // It will restart as a follower.
-            self.seats[seat].backup = None;
+            (self.seats[seat].backup, self.seats[seat].disk) = (None, None);
             self.step(seat, |replica, now| replica.follow(now));
         } else if before.is_some_and(|before| before.seat != upstream.seat) {
             self.moments.moves += 1;

@@ -7,10 +7,12 @@
 //! - `seat`: hosts, where processes live, and seats, where they have replicas
 //! - `life`: processes start, die, pause, and choose whom they follow
 //! - `links`: connections are made, carry bytes, and end
+//! - `disk`: what a durable sequencer wrote, and what it had not written yet
 //! - `watch`: what a replica did at a step, and what it asks for
 //! - `injury`: things go wrong, and are put right
 //! - `moments`: what happened on the way, counted
 
+mod disk;
 mod injury;
 mod life;
 mod links;
@@ -50,6 +52,7 @@ enum Event {
     Install { end: EndId, decode: Box<Decode> },
     Resume { host: usize, life: u32 },
     Restart { host: usize, life: u32 },
+    Written { seat: usize, life: u32 },
 }
 
 /// A job that has been done, and what it cost.
@@ -103,6 +106,8 @@ pub struct World {
     checker: Checker,
     /// Stores of which a copy went wrong unnoticed: states are judged at the end alone.
     slipped: BTreeSet<String>,
+    /// Stores of which a replica went to another tree: what was accepted in the old one may be gone.
+    moved: BTreeSet<String>,
     violation: Option<(Duration, Box<Violation>)>,
     moments: Moments,
     history: u64,
@@ -135,6 +140,7 @@ impl World {
             connections: Connections::default(),
             checker: Checker::default(),
             slipped: BTreeSet::new(),
+            moved: BTreeSet::new(),
             violation: None,
             moments: Moments::default(),
             history: 0,
@@ -379,6 +385,7 @@ impl World {
             Event::Install { end, decode } => self.install(end, *decode),
             Event::Resume { host, .. } => self.resume(host),
             Event::Restart { host, .. } => self.start(host),
+            Event::Written { seat, .. } => self.written(seat),
         }
     }
 
@@ -389,9 +396,9 @@ impl World {
                 return (self.hosts[*host].life == *life).then_some(event);
             }
             Event::Tick { host, life } => (*host, *life),
-            Event::Connect { seat, life } | Event::Finish { seat, life, .. } => {
-                (self.seats[*seat].spec.host, *life)
-            }
+            Event::Connect { seat, life }
+            | Event::Finish { seat, life, .. }
+            | Event::Written { seat, life } => (self.seats[*seat].spec.host, *life),
             Event::Arrive(_) => return Some(event),
             Event::Up(end) | Event::Pump(end) | Event::Read(end) | Event::Closed(end) => {
                 let found = self.connections.get(end.connection)?.end(end.side);

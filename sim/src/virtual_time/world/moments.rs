@@ -29,6 +29,8 @@ pub struct Moments {
     pub kills: u64,
     /// Lives of sequencers that went on from a backup.
     pub restores: u64,
+    /// Durable sequencers that died with records that were not on disk yet.
+    pub writes_lost: u64,
     /// Actions that failed at one copy only.
     pub failed_here: u64,
     /// Copies that were given up.
@@ -54,6 +56,7 @@ impl Moments {
             (&mut self.moves, other.moves),
             (&mut self.kills, other.kills),
             (&mut self.restores, other.restores),
+            (&mut self.writes_lost, other.writes_lost),
             (&mut self.failed_here, other.failed_here),
             (&mut self.non_deterministic, other.non_deterministic),
             (&mut self.fed_by_snapshots, other.fed_by_snapshots),
@@ -87,6 +90,7 @@ impl Moments {
             ("a sequencer became a client", self.rebases),
             ("a replica moved to another upstream", self.moves),
             ("a sequencer was restored", self.restores),
+            ("a durable sequencer died while it wrote", self.writes_lost),
             ("a dispatch was rejected", dispatches.rejected),
             ("a dispatch was refused", dispatches.refused),
             ("an outcome was unknown", dispatches.unknown),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use samestate::replication::{Config, Image, Replica};
 
 use super::Event;
+use super::disk::Disk;
 use crate::invariants::Witness;
 use crate::virtual_time::check::Tap;
 use crate::virtual_time::subject::{Kind, Mishap, Still, Subject};
@@ -38,6 +39,8 @@ pub struct SeatSpec {
     pub slow_subscriber: bool,
     /// Where it is a sequencer, it backs itself up every so many actions.
     pub backup_every: Option<u64>,
+    /// Where it is a sequencer, nothing leaves it that is not on its disk.
+    pub durable: bool,
 }
 
 /// Whom a seat follows.
@@ -148,6 +151,8 @@ pub(super) struct Seat {
     pub(super) spec: SeatSpec,
     pub(super) running: Option<Running>,
     pub(super) backup: Option<(Image, Still)>,
+    /// Where it is durable: what its next life begins with.
+    pub(super) disk: Option<Disk>,
     /// It cannot connect before then.
     pub(super) blocked_until: Duration,
     /// What records what its replica does, where the case has a record.
@@ -156,7 +161,14 @@ pub(super) struct Seat {
 
 impl Seat {
     pub(super) fn new(spec: SeatSpec) -> Self {
-        Seat { spec, running: None, backup: None, blocked_until: Duration::ZERO, witness: None }
+        Seat {
+            spec,
+            running: None,
+            backup: None,
+            disk: None,
+            blocked_until: Duration::ZERO,
+            witness: None,
+        }
     }
 
     /// The id of its next action.

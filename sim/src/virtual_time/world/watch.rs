@@ -37,6 +37,7 @@ impl World {
                 self.carry_out(seat, output);
             }
         }
+        self.write_if_due(seat);
     }
 
     /// Holds what happened to the state against the canonical history. Whether anything did.
