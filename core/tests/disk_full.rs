@@ -140,6 +140,12 @@ impl Limited {
         assert!(self.child.wait().expect("it ends").success());
     }
 
+    /// It ends by itself.
+    fn ended(mut self) {
+        drop(self.stdin);
+        assert!(self.child.wait().expect("it ends").success());
+    }
+
     fn kill(mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it is dead");
@@ -197,20 +203,13 @@ fn a_durable_store_that_is_killed_while_the_disk_is_full_loses_nothing(path: &Pa
     for _ in 0..2 {
         let mut limited = Limited::start(path, true, 4);
         assert_eq!(limited.until("full").0, "");
-        limited.end_of_failed();
+        limited.ended();
         assert_eq!(restored(path), kept);
         let left = |suffix: &str| PathBuf::from(format!("{}{suffix}", path.display())).exists();
         assert!(!left(".new"), "half a backup takes the room that is needed");
     }
     let store = items(path).on_error(|_| {}).start().expect("there is room");
     assert_eq!(store.state().len() as u64, acknowledged);
-}
-
-impl Limited {
-    fn end_of_failed(mut self) {
-        drop(self.stdin);
-        assert!(self.child.wait().expect("it ends").success());
-    }
 }
 
 fn a_store_that_is_not_durable_goes_on_in_memory_and_writes_all_when_there_is_room(path: &Path) {
@@ -243,20 +242,21 @@ fn main() {
         std::process::exit(i32::from(outcome.is_err()));
     }
     let _inside = runtime.enter();
-    let tests: [(&str, fn(&Path)); 3] = [
-        ("a durable store on a full disk", |path| {
-            a_durable_store_stalls_keeps_what_it_acknowledged_and_goes_on(path);
-        }),
-        ("a durable store that is killed on a full disk", |path| {
-            a_durable_store_that_is_killed_while_the_disk_is_full_loses_nothing(path);
-        }),
-        ("a store that is not durable on a full disk", |path| {
-            a_store_that_is_not_durable_goes_on_in_memory_and_writes_all_when_there_is_room(path);
-        }),
-    ];
-    for (name, test) in tests {
+    let play = |name: &str, test: &dyn Fn(&Path)| {
         println!("{name}");
         let folder = tempfile::tempdir().expect("there is room");
         test(&folder.path().join("items.backup"));
-    }
+    };
+    play(
+        "a durable store on a full disk",
+        &a_durable_store_stalls_keeps_what_it_acknowledged_and_goes_on,
+    );
+    play(
+        "a durable store that is killed on a full disk",
+        &a_durable_store_that_is_killed_while_the_disk_is_full_loses_nothing,
+    );
+    play(
+        "a store that is not durable on a full disk",
+        &a_store_that_is_not_durable_goes_on_in_memory_and_writes_all_when_there_is_room,
+    );
 }
