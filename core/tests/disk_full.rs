@@ -81,10 +81,18 @@ async fn until_stalled(store: &Items) {
     }
 }
 
-/// Dispatches what does not fit. All of it is taken: nothing was promised of the disk.
-async fn until_said(store: &Items) -> Result<(), DispatchError> {
+/// Dispatches what does not fit, once the first is on disk. All of it is taken: nothing was promised
+/// of the disk.
+async fn until_said(store: &Items) -> Result<(), Box<dyn std::error::Error>> {
     for number in 1..=100 {
         store.dispatch(item(number)).await?;
+        let saved = || store.metrics().backup.is_some_and(|backup| backup.saved_seq > 0);
+        let first_saved = async {
+            while !saved() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, first_saved).await?;
     }
     println!("taken {}", store.state().len());
     Ok(())

@@ -496,6 +496,8 @@ fn what_a_durable_sequencer_accepted_outlives_it_and_what_it_was_writing_need_no
     for round in 0..30 {
         let seat = round % 3;
         assert!(matches!(cluster.come_to(seat, Ask::Add), Fate::Ok(_)));
+        // Who is behind may have thought itself in sync until it heard of the last death.
+        cluster.in_sync();
         // Under way when it dies: at its origin, on the wire, or on its way to the disk.
         for node in 0..3 {
             cluster.dispatch(node, Ask::Add, 0).expect("it is in sync");

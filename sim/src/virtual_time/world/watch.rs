@@ -102,8 +102,8 @@ impl World {
         if !running.replica.has_changes() {
             return;
         }
-        let changes = running.replica.take_changes();
-        if let Err(violation) = self.checker.told(seat, changes) {
+        let (shown, changes) = (running.replica.shown_version(), running.replica.take_changes());
+        if let Err(violation) = self.checker.told(seat, shown, changes) {
             self.broken(violation);
         }
         self.notice(|| Notice::Told { seat });
