@@ -166,7 +166,7 @@ impl Terminal {
 }
 
 #[test]
-fn a_script_reads_and_changes_the_state_with_each_outcome_on_a_line() {
+fn e02_a_script_reads_and_changes_the_state_with_each_outcome_on_a_line() {
     let log = Log::new();
     log.log("LOG", "here");
     let (code, out, err) =
@@ -184,7 +184,7 @@ fn a_script_reads_and_changes_the_state_with_each_outcome_on_a_line() {
 }
 
 #[test]
-fn a_script_that_watches_is_told_every_action_before_it_ends() {
+fn e02_a_script_that_watches_is_told_every_action_before_it_ends() {
     let log = Log::new();
     let records: String =
         (0..50).map(|n| format!("{{\"type\":\"HTTP\",\"text\":\"{n}\"}}\n")).collect();
@@ -195,7 +195,7 @@ fn a_script_that_watches_is_told_every_action_before_it_ends() {
 }
 
 #[test]
-fn a_store_in_mode_snapshot_is_read_changed_and_watched_too() {
+fn e02_a_store_in_mode_snapshot_is_read_changed_and_watched_too() {
     let mut log = Log::new();
     log.stop();
     log.serve(Mode::Snapshot);
@@ -206,7 +206,7 @@ fn a_store_in_mode_snapshot_is_read_changed_and_watched_too() {
 }
 
 #[test]
-fn a_line_that_fails_is_explained_with_the_help_and_the_rest_goes_on() {
+fn e02_a_line_that_fails_is_explained_with_the_help_and_the_rest_goes_on() {
     let log = Log::new();
     let (code, out, err) = log.script("frobnicate\n{\"type\":3}\nP .nothing\nP .text\n");
     assert_eq!((out.as_str(), code), ("\"\"\n", Some(1)));
@@ -217,7 +217,7 @@ fn a_line_that_fails_is_explained_with_the_help_and_the_rest_goes_on() {
 }
 
 #[test]
-fn a_wrong_password_and_a_missing_one_are_said_clearly() {
+fn e02_a_wrong_password_and_a_missing_one_are_said_clearly() {
     let log = Log::new();
     let mut wrong = log.attach();
     wrong.env("SAMESTATE_PASSWORD", "wrong");
@@ -241,7 +241,7 @@ fn a_wrong_password_and_a_missing_one_are_said_clearly() {
 }
 
 #[test]
-fn a_server_that_is_not_there_and_a_store_that_is_not_there_end_a_script_in_time() {
+fn e02_a_server_that_is_not_there_and_a_store_that_is_not_there_end_a_script_in_time() {
     let log = Log::new();
     let mut elsewhere = Command::new(env!("CARGO_BIN_EXE_samestate"));
     let nowhere = format!("unix:{}", log.folder.path().join("nobody").display());
@@ -259,7 +259,7 @@ fn a_server_that_is_not_there_and_a_store_that_is_not_there_end_a_script_in_time
 }
 
 #[test]
-fn a_console_on_a_terminal_keeps_its_prompt_while_its_server_goes_and_comes_back() {
+fn e02_a_console_on_a_terminal_keeps_its_prompt_while_its_server_goes_and_comes_back() {
     let mut log = Log::new();
     log.log("LOG", "here");
     let mut terminal = log.terminal(Some("secret"));
@@ -311,7 +311,7 @@ fn mode_of(path: &Path) -> u32 {
 }
 
 #[test]
-fn a_password_is_asked_for_without_an_echo_and_two_interrupts_close_the_console() {
+fn e02_a_password_is_asked_for_without_an_echo_and_two_interrupts_close_the_console() {
     let log = Log::new();
     let mut terminal = log.terminal(None);
     terminal.until("password of admin: ");
@@ -327,7 +327,7 @@ fn a_password_is_asked_for_without_an_echo_and_two_interrupts_close_the_console(
 }
 
 #[test]
-fn a_console_on_a_terminal_waits_for_a_server_that_is_not_up_yet() {
+fn e02_a_console_on_a_terminal_waits_for_a_server_that_is_not_up_yet() {
     let mut log = Log::new();
     log.stop();
     let mut terminal = log.terminal(Some("secret"));
