@@ -80,9 +80,8 @@ impl<M: Machine> Replica<M> {
         gate.map_or(u64::MAX, |gate| gate.committed)
     }
 
-    /// The version up to which others, and subscribers, may see: behind its own at the sequencer of a
-    /// durable store whose disk is behind.
-    pub fn shown_version(&self) -> Version {
+    /// The version up to which others may see.
+    pub(super) fn shown_version(&self) -> Version {
         self.version_at(self.shown())
     }
 

@@ -208,21 +208,18 @@ impl Checker {
         found.map_err(|broken| self.violation(seat, broken))
     }
 
-    /// The subscriber of a replica takes what it is told, which is all up to `shown`.
+    /// The subscriber of a replica takes what it is told.
     pub(crate) fn told(
         &mut self,
         seat: usize,
-        shown: Version,
         changes: impl IntoIterator<Item = Change<Action>>,
+        on_disk: Option<u64>,
     ) -> Verdict {
         let Some(Some(standing)) = self.standings.get_mut(seat) else { return Ok(()) };
         let told = changes
             .into_iter()
             .try_for_each(|change| standing.subscriber.told(&change, &self.canon))
-            .and_then(|()| match shown.seq < standing.at.seq {
-                true => standing.subscriber.caught_up(shown),
-                false => standing.subscriber.caught_up(standing.at),
-            });
+            .and_then(|()| standing.subscriber.caught_up(standing.at, on_disk));
         told.map_err(|broken| self.violation(seat, broken))
     }
 

@@ -66,7 +66,7 @@ fn number_of(id: u64) -> usize {
     (id as u32).saturating_sub(1) as usize
 }
 
-/// The seat of an origin: see [`super::super::world`]'s numbers of origins.
+/// The seat of an origin, whose number is the seat's and its life's: see `world::seat`.
 fn seat_of(origin: u64) -> usize {
     ((origin >> 16) as usize).saturating_sub(1)
 }

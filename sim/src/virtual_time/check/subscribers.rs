@@ -62,13 +62,23 @@ impl Subscriber {
         Ok(())
     }
 
-    /// It has been told of all that happened: its replica is at `version`.
-    pub(super) fn caught_up(&mut self, version: Version) -> Result<(), Broken> {
+    /// It has been told of all that happened: its replica is at `version`. `on_disk`: nothing past
+    /// that was to be told, and all up to there.
+    pub(super) fn caught_up(
+        &mut self,
+        version: Version,
+        on_disk: Option<u64>,
+    ) -> Result<(), Broken> {
         self.history_lost = false;
-        if self.at == version {
+        let right = match on_disk.filter(|seq| *seq < version.seq) {
+            Some(seq) => self.at.seq == seq,
+            None => self.at == version,
+        };
+        if right {
             return Ok(());
         }
-        Err((Invariant::I10, format!("told up to {:?}, at {version:?}", self.at)))
+        let disk = on_disk.map(|seq| format!(", {seq} on disk")).unwrap_or_default();
+        Err((Invariant::I10, format!("told up to {:?}, at {version:?}{disk}", self.at)))
     }
 }
 

@@ -6,6 +6,7 @@
 
 use samestate::replication::{Image, ReplayFault, Replica};
 
+use super::seat::Seat;
 use super::{Event, World};
 use crate::virtual_time::subject::{Mishap, Still, Subject};
 use crate::virtual_time::trace::{Moment, What};
@@ -38,6 +39,11 @@ impl Disk {
         Disk { whole, blocks: Vec::new(), writing: None }
     }
 
+    /// All actions up to here are on it.
+    pub(super) fn last(&self) -> u64 {
+        self.blocks.last().map_or(self.whole.0.version.seq, |block| block.last)
+    }
+
     /// What a life begins with that goes on from here.
     pub(super) fn restored(&self, mishap: &Mishap) -> Result<(Image, Still), ReplayFault> {
         let (mut image, state) = self.whole.clone();
@@ -46,6 +52,14 @@ impl Disk {
             image.replay(&mut subject, block.before, &block.records)?;
         }
         Ok((image, subject.still()))
+    }
+}
+
+impl Seat {
+    /// Whether a durable sequencer has ordered what is not on its disk.
+    pub(super) fn is_writing(&self) -> bool {
+        let records = self.running.as_ref().is_some_and(|running| running.replica.has_records());
+        self.disk.as_ref().is_some_and(|disk| disk.writing.is_some() || records)
     }
 }
 
@@ -87,6 +101,9 @@ impl World {
         }
         self.say(seat, || Moment::new(What::Applied, format!("{bytes} bytes are on disk")));
         self.step(seat, |replica, now| replica.committed(last, bytes, now));
+        if !self.seats[seat].spec.slow_subscriber {
+            self.tell(seat);
+        }
     }
 
     /// The last block that was written is not there after all. Whether there was one.

@@ -238,6 +238,8 @@ impl World {
             Some("is not in sync".to_owned())
         } else if replica.version() != version {
             Some(format!("is at {:?}, and the sequencer at {version:?}", replica.version()))
+        } else if place.is_writing() {
+            Some("has not written all to its disk".to_owned())
         } else if replica.under_way() > 0 {
             Some("has dispatches under way".to_owned())
         } else {

@@ -38,8 +38,10 @@ impl World {
     fn seat_down(&mut self, seat: usize) {
         let mishap = Mishap::default();
         let mut replica = self.replica_of(seat, &mishap);
-        if self.seats[seat].spec.durable && replica.is_sequencer() {
-            self.begin_disk(seat, &mut replica);
+        match self.seats[seat].spec.durable && replica.is_sequencer() {
+            true => self.begin_disk(seat, &mut replica),
+            // It may have become a client while its process was gone.
+            false => self.seats[seat].disk = None,
         }
         let (version, sequencer) = (replica.version(), replica.is_sequencer());
         let witness = self.clock.is_some().then(|| self.witness_of(seat, &replica));

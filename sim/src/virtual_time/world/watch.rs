@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use samestate::replication::{LinkFault, LinkId, Output, Replica, Report, Resolution};
 
+use super::disk::Disk;
 use super::{Done, Event, Notice, World};
 use crate::virtual_time::check::{Seen, Told};
 use crate::virtual_time::network::EndId;
@@ -98,12 +99,13 @@ impl World {
 
     /// The subscriber of a seat takes what it is told.
     pub(super) fn tell(&mut self, seat: usize) {
+        let on_disk = self.seats[seat].disk.as_ref().map(Disk::last);
         let Some(running) = &mut self.seats[seat].running else { return };
         if !running.replica.has_changes() {
             return;
         }
-        let (shown, changes) = (running.replica.shown_version(), running.replica.take_changes());
-        if let Err(violation) = self.checker.told(seat, shown, changes) {
+        let changes = running.replica.take_changes();
+        if let Err(violation) = self.checker.told(seat, changes, on_disk) {
             self.broken(violation);
         }
         self.notice(|| Notice::Told { seat });
