@@ -48,6 +48,7 @@ fn remove(path: &Path) {
 /// Until an action is on disk: what `every_actions(1)` promises is one action behind at most.
 fn every_action(c: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let _inside = runtime.enter();
     let mut group = c.benchmark_group("backup_every_action");
     for (name, bytes) in [("1KB", 1_000), ("1MB", 1_000_000), ("10MB", 10_000_000)] {
         let path = folder().join(format!("samestate-bench-{}-{name}.backup", std::process::id()));
@@ -78,6 +79,7 @@ fn every_action(c: &mut Criterion) {
 /// So many dispatches at a time, until all of a batch are on disk.
 fn durable(c: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let _inside = runtime.enter();
     let mut group = c.benchmark_group("backup_durable");
     group.throughput(Throughput::Elements(DURABLE_BATCH));
     let path = folder().join(format!("samestate-bench-{}-durable.backup", std::process::id()));
