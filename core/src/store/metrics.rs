@@ -159,6 +159,20 @@ impl DispatchMetrics {
     }
 }
 
+impl std::ops::AddAssign for DispatchMetrics {
+    fn add_assign(&mut self, other: DispatchMetrics) {
+        self.ok += other.ok;
+        self.rejected += other.rejected;
+        self.busy += other.busy;
+        self.not_connected += other.not_connected;
+        self.unknown += other.unknown;
+        self.invalid += other.invalid;
+        self.stalled += other.stalled;
+        self.poisoned += other.poisoned;
+        self.refused += other.refused;
+    }
+}
+
 impl BackupMetrics {
     /// All up to `seq` is on disk; 0: a write failed.
     pub(super) fn committed(&mut self, seq: u64) {
@@ -197,8 +211,9 @@ impl Ended {
 
 impl<S: State, A: Action> Shared<S, A> {
     pub(super) fn metrics(&self, roles: Vec<Role>) -> StoreMetrics {
-        let (gauges, counters, dispatches) = self
+        let (gauges, counters, mut dispatches) = self
             .with(|inner, _| (inner.replica.gauges(), inner.replica.counters(), inner.dispatches));
+        dispatches += *self.decided.lock();
         let Gauges { upstream, downstream, .. } = gauges;
         let handles = self.handles.lock();
         let mut totals = Ended { ..*self.ended.lock() };
@@ -236,10 +251,11 @@ impl<S: State, A: Action> Shared<S, A> {
         }
     }
 
-    /// Counts a dispatch that was decided on outside of the store's lock.
+    /// Counts a dispatch that was decided on outside of the store's lock, under a lock of its own:
+    /// a middleware may refuse inside [`Store::read`], where the store's would never be had.
     pub(super) fn counted(&self, outcome: Outcome) -> Outcome {
         if let Err(error) = &outcome {
-            self.lock().dispatches.refused(error);
+            self.decided.lock().refused(error);
         }
         outcome
     }

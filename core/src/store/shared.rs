@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot, watch};
 use tracing::Span;
 
@@ -52,6 +52,8 @@ pub(super) struct Shared<S: State, A: Action> {
     pub(super) cell: Arc<Cell<S>>,
     pub(super) handles: Mutex<BTreeMap<LinkId, Arc<dyn Handle>>>,
     pub(super) ended: Mutex<Ended>,
+    /// Dispatches that were decided on outside of the store's lock.
+    pub(super) decided: Mutex<DispatchMetrics>,
     pub(super) backup: Mutex<Option<BackupMetrics>>,
     connected: watch::Sender<bool>,
     /// The newest version, for readers and watchers.
@@ -101,6 +103,7 @@ impl<S: State, A: Action> Shared<S, A> {
             }),
             handles: Mutex::default(),
             ended: Mutex::default(),
+            decided: Mutex::default(),
             backup: Mutex::new(inbox.is_some().then_some(backup)),
             subscribers: Subscribers::default(),
             room: Notify::new(),
@@ -173,11 +176,6 @@ impl<S: State, A: Action> Shared<S, A> {
         }
         jobs.into_iter().for_each(|job| self.run(job));
         result
-    }
-
-    /// The lock alone, without a step.
-    pub(super) fn lock(&self) -> MutexGuard<'_, Inner<S, A>> {
-        self.inner.lock()
     }
 
     /// Borrows the state: see [`super::Store::read`].
@@ -413,10 +411,13 @@ impl<S: State, A: Action> Port for Shared<S, A> {
 
     fn down(&self, link: LinkId) {
         self.with(|inner, now| inner.replica.link_down(link, now));
-        let ended = self.handles.lock().remove(&link);
-        if let Some(ended) = ended {
-            self.ended.lock().add(&*ended);
+        // Under one lock, so that nobody sees its traffic nowhere.
+        let mut handles = self.handles.lock();
+        let ended = handles.remove(&link);
+        if let Some(ended) = &ended {
+            self.ended.lock().add(&**ended);
         }
+        drop(handles);
     }
 
     fn refused(&self, why: &str) {

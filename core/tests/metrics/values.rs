@@ -108,6 +108,37 @@ async fn busy_and_not_connected_and_unknown_are_counted_where_they_are_said() {
 }
 
 #[tokio::test]
+async fn what_a_middleware_refuses_is_counted_also_inside_a_read_and_stops_nobody() {
+    let store = words("refused").middleware(|word: String, next| match word.as_str() {
+        "no" => next.refuse("not that"),
+        _ => next.run(word),
+    });
+    let store = store.open().await.expect("it opens");
+    let many = ["yes", "no", "yes"].map(str::to_owned);
+    let many = within(store.dispatch_many(many)).await;
+    assert_eq!(many.iter().filter(|outcome| outcome.is_ok()).count(), 2);
+
+    // While others change the state: whoever holds the store's lock waits for these reads to end.
+    let writer = store.clone();
+    let writing = std::thread::spawn(move || {
+        for _ in 0..2000 {
+            drop(writer.dispatch("yes".to_owned()));
+        }
+    });
+    let reader = store.clone();
+    let reading = tokio::task::spawn_blocking(move || {
+        for _ in 0..2000 {
+            let refused = reader.read(|_| reader.dispatch("no".to_owned()));
+            assert!(matches!(refused.now(), Some(Err(DispatchError::Refused(_)))));
+        }
+    });
+    within(reading).await.expect("it reads to the end");
+    writing.join().expect("it writes to the end");
+    let expected = dispatches(|count| (count.ok, count.refused) = (2002, 2001));
+    assert_eq!(store.metrics().dispatches, expected);
+}
+
+#[tokio::test]
 async fn both_ends_of_a_link_measure_the_same_link() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("s");
