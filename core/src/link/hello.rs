@@ -130,6 +130,12 @@ pub enum HelloError {
     /// The server has no room.
     #[error("the server turns us away: {0}")]
     Busy(String),
+    /// Others wanted the place of this connection.
+    #[error(
+        "too many connections that are not logged in, and this one gave way: it had its place for \
+         the longest, or its address had the most"
+    )]
+    GaveWay,
     /// The system gave no random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(#[from] getrandom::Error),
@@ -152,6 +158,7 @@ impl HelloError {
             | Self::Wordless
             | Self::Late(_)
             | Self::Busy(_)
+            | Self::GaveWay
             | Self::Wire(_)
             | Self::Random(_) => false,
             Self::Stranger(_)

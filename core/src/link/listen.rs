@@ -1,7 +1,6 @@
 //! The server of a store: listens, lets in who proves a password, and comes back by itself
 //! (article, A4 to A6).
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -21,6 +20,7 @@ use super::bind::{Accepted, Bound};
 use super::channels::Shared;
 use super::complaints::Complaints;
 use super::connection::{self, Ending, Stop, stopped};
+use super::half_open::{Limits, Place, Places};
 use super::hello::{self, Door, HelloError};
 use super::socket::{Socket, Stream};
 #[cfg(feature = "tls")]
@@ -54,7 +54,7 @@ struct Inner {
     ports: Arc<Ports>,
     started: Instant,
     stats: Arc<LinkStats>,
-    half_open: Mutex<BTreeMap<PeerAddress, usize>>,
+    places: Arc<Places>,
     complaints: Complaints,
     /// Lock-outs are told however many complain.
     lock_outs: Complaints,
@@ -91,6 +91,10 @@ impl Listener {
                  give it TLS, or keep it behind a firewall or a VPN"
             ));
         }
+        let limits = Limits {
+            places: options.half_open_max,
+            per_address: options.half_open_per_address_max,
+        };
         let inner = Arc::new(Inner {
             options,
             #[cfg(feature = "tls")]
@@ -99,7 +103,7 @@ impl Listener {
             ports,
             started: Instant::now(),
             stats: Arc::default(),
-            half_open: Mutex::default(),
+            places: Places::new(limits),
             complaints: Complaints::default(),
             lock_outs: Complaints::default(),
         });
@@ -271,10 +275,8 @@ fn is_exhaustion(error: &io::Error) -> bool {
 impl Inner {
     /// Takes a connection on, if there is room; one that is turned away costs nothing more.
     fn admit(self: &Arc<Self>, accepted: Accepted, connections: &mut JoinSet<()>, stop: &Stop) {
-        let place = match connections.len() < self.options.connections_max {
-            true => HalfOpen::take(self, accepted.address),
-            false => None,
-        };
+        let crowded = connections.len() >= self.options.connections_max;
+        let place = self.places.take(accepted.address, self.started.elapsed(), crowded);
         let inner = self.clone();
         let stop = stop.clone();
         match place {
@@ -285,7 +287,7 @@ impl Inner {
         }
     }
 
-    async fn attend(self: Arc<Self>, accepted: Accepted, place: HalfOpen, mut stop: Stop) {
+    async fn attend(self: Arc<Self>, accepted: Accepted, mut place: Place, mut stop: Stop) {
         let Accepted { stream, address, mut name } = accepted;
         let span = trace::to_client(&name, address);
         let door = Door { gate: self.gate.as_ref(), address, now: &|| self.started.elapsed() };
@@ -296,6 +298,7 @@ impl Inner {
         };
         let entered = tokio::select! {
             entered = hello::within(self.options.hello_within, entering) => entered,
+            () = place.lost() => Err(HelloError::GaveWay),
             () = stopped(&mut stop) => return,
         };
         drop(place);
@@ -380,41 +383,6 @@ impl Inner {
         let Some(locked_out) = trace::lock_out(error) else { return };
         if self.lock_outs.weigh(String::new(), self.started.elapsed()).is_some() {
             trace::locked_out(span, locked_out);
-        }
-    }
-}
-
-/// A place among those that are not logged in, given back when dropped.
-struct HalfOpen {
-    inner: Arc<Inner>,
-    address: PeerAddress,
-}
-
-impl HalfOpen {
-    fn take(inner: &Arc<Inner>, address: PeerAddress) -> Option<Self> {
-        let address = address.counted();
-        let mut half_open = inner.half_open.lock();
-        let of_address = half_open.get(&address).copied().unwrap_or(0);
-        let total: usize = half_open.values().sum();
-        let room = total < inner.options.half_open_max
-            && of_address < inner.options.half_open_per_address_max;
-        if !room {
-            return None;
-        }
-        half_open.insert(address, of_address + 1);
-        drop(half_open);
-        Some(HalfOpen { inner: inner.clone(), address })
-    }
-}
-
-impl Drop for HalfOpen {
-    fn drop(&mut self) {
-        let mut half_open = self.inner.half_open.lock();
-        if let Some(count) = half_open.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                half_open.remove(&self.address);
-            }
         }
     }
 }

@@ -14,7 +14,7 @@
 //! | [`Dialer`] | a client: connects, logs in, comes back after a failure |
 //! | [`ServerOptions`], [`ClientOptions`] | what both are told |
 //! | [`ipc`] | the link between a master and the workers it forks |
-//! | `hello` | what is said before a login |
+//! | `hello`, `half_open` | what is said before a login, and who may be there without one |
 //! | `connection`, `channels`, `attached` | one connection that is logged in, and the stores it carries |
 //! | `tls` | TLS for TCP, from certificate files to a secure stream (feature `tls`) |
 //! | `bind`, `socket` | listening sockets, and connected ones |
@@ -31,6 +31,7 @@ mod complaints;
 mod connection;
 mod dial;
 mod error;
+mod half_open;
 #[cfg(not(feature = "fuzzing"))]
 mod hello;
 #[cfg(feature = "fuzzing")]

@@ -18,13 +18,13 @@ use super::floods::{pages, resident_bytes};
 use super::peer::{Peer, attach, raw};
 use super::scene::{Good, LOGIN, List, PASSWORD, Place, Reports, STORE, Scene, list, same, within};
 
-const MIB: usize = 1 << 20;
+pub(super) const MIB: usize = 1 << 20;
 
 /// One test at a time measures.
-static TURN: Mutex<()> = Mutex::const_new(());
+pub(super) static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Whether the process grew by no more than this many MiB since it had `before` bytes.
-fn grew_at_most(mib: usize, before: usize, what: &str) {
+pub(super) fn grew_at_most(mib: usize, before: usize, what: &str) {
     let grown = resident_bytes().saturating_sub(before);
     assert!(grown <= mib * MIB, "{what} cost {grown} bytes, more than {mib} MiB");
 }
@@ -41,21 +41,30 @@ const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 impl OnTcp {
     async fn new() -> Self {
+        OnTcp::with(|server| server).await
+    }
+
+    /// Served so.
+    async fn with(options: impl FnOnce(Server) -> Server) -> Self {
         let address = {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
             listener.local_addr().expect("it has an address")
         };
         let (reports, on_error) = Reports::new();
         let server = list().on_error(on_error).open().await.expect("it opens");
-        let options = Server::tcp(address.to_string()).login(LOGIN, PASSWORD);
-        server.create_server(options).await.expect("it listens");
+        let served = options(Server::tcp(address.to_string()).login(LOGIN, PASSWORD));
+        server.create_server(served).await.expect("it listens");
         let good = Good::start(list().client(client(address))).await;
         OnTcp { server, reports, good, address }
     }
 
     async fn stranger(&self) -> TcpStream {
+        self.stranger_from(STRANGER).await
+    }
+
+    async fn stranger_from(&self, address: Ipv4Addr) -> TcpStream {
         let socket = TcpSocket::new_v4().expect("a socket");
-        socket.bind(SocketAddr::from((STRANGER, 0))).expect("all of 127/8 is this machine's");
+        socket.bind(SocketAddr::from((address, 0))).expect("all of 127/8 is this machine's");
         within(socket.connect(self.address)).await.expect("it connects")
     }
 
@@ -101,6 +110,50 @@ async fn ten_thousand_half_open_connections_cost_little_and_others_come_and_go()
     grew_at_most(64, before, "10,000 connections without a login");
     drop(strangers);
     newcomer.close(Duration::from_secs(1)).await.expect("it ends");
+    scene.end_undisturbed().await;
+}
+
+/// How many connections of one address are let through without a login, and from how many
+/// addresses they fill all places.
+const PER_ADDRESS: usize = 64;
+const ADDRESSES: u8 = 4;
+
+/// Longer than any test waits.
+fn patient(server: Server) -> Server {
+    server.login_within(Duration::from_secs(600))
+}
+
+#[tokio::test]
+async fn strangers_that_fill_all_places_make_room_for_a_newcomer() {
+    let mut scene = OnTcp::with(patient).await;
+    let mut strangers = Vec::new();
+    for number in 0..ADDRESSES {
+        for _ in 0..PER_ADDRESS {
+            let address = Ipv4Addr::new(127, 0, 0, 10 + number);
+            strangers.push(scene.stranger_from(address).await);
+        }
+    }
+    let newcomer = list().client(client(scene.address)).open();
+    let newcomer = within(newcomer).await.expect("it is let in");
+    scene.reports.say("this one gave way").await;
+    newcomer.close(Duration::from_secs(1)).await.expect("it ends");
+    drop(strangers);
+    scene.end_undisturbed().await;
+}
+
+#[tokio::test]
+async fn strangers_that_share_an_address_with_a_newcomer_make_room_for_it() {
+    let mut scene = OnTcp::with(patient).await;
+    let mut strangers = Vec::new();
+    for _ in 0..PER_ADDRESS {
+        strangers.push(scene.stranger_from(Ipv4Addr::LOCALHOST).await);
+    }
+    let often = client(scene.address).backoff_max(Duration::from_millis(200));
+    let newcomer = list().client(often).open();
+    let newcomer = within(newcomer).await.expect("it is let in");
+    scene.reports.say("this one gave way").await;
+    newcomer.close(Duration::from_secs(1)).await.expect("it ends");
+    drop(strangers);
     scene.end_undisturbed().await;
 }
 
