@@ -57,6 +57,8 @@ counters! {
     heals_unfounded,
     /// Batches of dispatches in a session that their sender could not prove to be its own.
     claims_unproved,
+    /// Requests for a session that a relay did not pass on, since too many came over that link.
+    requests_dropped,
     /// Dispatches dropped because they bore the number of an old attachment.
     stale_hops,
     /// Dispatches of this node that were sent again, since their way up was remade or their answer

@@ -30,6 +30,29 @@ pub(super) enum Feed {
     Sending { snapshot: Arc<Snapshot>, offset: Option<usize> },
 }
 
+/// How many sessions may still be asked for over a link, through this node.
+#[derive(Debug)]
+pub(super) struct Asking {
+    spent: usize,
+    at: Duration,
+}
+
+impl Asking {
+    /// Takes one, if there is one left: so many at once, and after that a sixteenth of them a
+    /// second.
+    pub(super) fn may(&mut self, now: Duration, at_once: usize) -> bool {
+        let each = Duration::from_secs(16) / u32::try_from(at_once.max(1)).unwrap_or(u32::MAX);
+        let each = each.as_nanos().max(1);
+        let waited = now.saturating_sub(self.at).as_nanos();
+        let earned = usize::try_from(waited / each).unwrap_or(usize::MAX);
+        self.spent = self.spent.saturating_sub(earned);
+        self.at = now - Duration::from_nanos((waited % each) as u64);
+        let may = self.spent < at_once;
+        self.spent += usize::from(may);
+        may
+    }
+}
+
 /// One downstream link of a store.
 #[derive(Debug)]
 pub(super) struct Downstream {
@@ -47,6 +70,7 @@ pub(super) struct Downstream {
     pub(super) said_unproved: bool,
     /// The last resync that went over the link.
     pub(super) resynced: u64,
+    pub(super) asking: Asking,
     /// Bytes of dispatches that came, and up to where they may.
     pub(super) received: u64,
     pub(super) granted: u64,
@@ -69,6 +93,7 @@ impl Downstream {
             heard_at: now,
             said_unproved: false,
             resynced: 0,
+            asking: Asking { spent: 0, at: now },
             received: 0,
             granted: 0,
             fetching: false,
@@ -107,5 +132,24 @@ impl Downstream {
             }
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_for_sessions_without_end_gets_a_bounded_number_of_them() {
+        let mut asking = Asking { spent: 0, at: Duration::ZERO };
+        let asked_at = |asking: &mut Asking, ms| {
+            (0..1000).filter(|_| asking.may(Duration::from_millis(ms), 160)).count()
+        };
+        assert_eq!(asked_at(&mut asking, 0), 160);
+        assert_eq!(asked_at(&mut asking, 50), 0);
+        assert_eq!(asked_at(&mut asking, 1050), 10, "ten a second");
+        let slowly = (1051..=2050).filter(|ms| asking.may(Duration::from_millis(*ms), 160));
+        assert_eq!(slowly.count(), 10, "however they are spread");
+        assert_eq!(asked_at(&mut asking, 100_000), 160);
     }
 }

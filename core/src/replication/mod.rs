@@ -44,6 +44,6 @@ pub use output::{Image, LinkFault, LinkId, Output, Report};
 pub use replica::{
     Decode, Decoded, Dispatched, Gauges, Job, JobDone, LinkGauge, Received, Refused, Replica,
 };
-pub use sessions::{Sessions, Verdict};
+pub use sessions::{Holder, Sessions, Verdict};
 pub use token::{Claim, TOKEN_BYTES, TOKEN_KEY_BYTES, Token, TokenKey};
 pub use version::{Epoch, LIVES_MAX, Lineage, NodeId, Version};

@@ -15,6 +15,40 @@ use crate::wire::Outcome;
 /// The longest text of a rejection that is kept and sent, in bytes.
 pub(super) const REASON_BYTES_MAX: usize = 256;
 
+/// Who holds a session: the link that it was issued over, and the link of the relay there that it
+/// was asked for over, if there is one.
+///
+/// A relay puts its own link into the higher half of a request's number. What a client puts there
+/// tells apart no more than its own sessions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Holder(u64);
+
+impl Holder {
+    /// Of a request with this number, that came over `link`.
+    pub fn new(link: LinkId, request: u64) -> Self {
+        Holder(link.0 << 32 | request >> 32)
+    }
+
+    /// What a relay adds to the number of a request that came to it over `link`.
+    pub(super) fn branch(link: LinkId) -> u64 {
+        link.0 << 32
+    }
+
+    fn link(self) -> u64 {
+        self.0 >> 32
+    }
+}
+
+/// The sessions of one holder, by when they were last used.
+type Held = BTreeMap<u64, u64>;
+
+/// How many, and since when the first of them was not used: the greatest gives way.
+type Weight = (usize, Reverse<u64>);
+
+fn weight(held: &Held) -> Weight {
+    (held.len(), Reverse(held.keys().next().copied().unwrap_or(u64::MAX)))
+}
+
 /// What is known of one session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -26,7 +60,7 @@ struct Session {
     /// The outcomes of the dispatches `oldest..=highest`, as far as kept.
     outcomes: VecDeque<(u64, Outcome)>,
     used: u64,
-    holder: LinkId,
+    holder: Holder,
 }
 
 /// What to do with a dispatch that arrived.
@@ -45,8 +79,7 @@ pub enum Verdict {
 #[serde(default)]
 pub struct Sessions {
     table: BTreeMap<u64, Session>,
-    /// The sessions issued over each link, by when they were last used.
-    by_holder: BTreeMap<LinkId, BTreeMap<u64, u64>>,
+    by_holder: BTreeMap<Holder, Held>,
     clock: u64,
     issued: u64,
     capacity: usize,
@@ -65,10 +98,10 @@ impl Sessions {
         self
     }
 
-    /// Issues a session in the life with this random id, over the link `holder`. If there is no
-    /// room, the link with the most sessions loses the one that it did not use for the longest:
-    /// nobody can drive out others' by asking for many.
-    pub fn issue(&mut self, epoch_id: u64, holder: LinkId, key: &TokenKey) -> Claim {
+    /// Issues a session in the life with this random id to `holder`. If there is no room, then of
+    /// the link with the most sessions, the holder with the most loses the one that it did not use
+    /// for the longest: nobody can drive out others' by asking for many.
+    pub fn issue(&mut self, epoch_id: u64, holder: Holder, key: &TokenKey) -> Claim {
         self.issued += 1;
         let mut session = epoch_id.wrapping_add(self.issued);
         while session == 0 || self.table.contains_key(&session) {
@@ -115,12 +148,21 @@ impl Sessions {
     }
 
     fn stalest(&self) -> Option<u64> {
-        let holders = self.by_holder.values();
-        let most = holders.max_by_key(|of_one| {
-            let unused_since = of_one.keys().next().copied().unwrap_or(u64::MAX);
-            (of_one.len(), Reverse(unused_since))
-        })?;
-        most.values().next().copied()
+        let (mut heaviest, mut most) = ((0, Reverse(u64::MAX)), None);
+        let mut holders = self.by_holder.iter().peekable();
+        while let Some((holder, held)) = holders.next() {
+            let (mut count, mut unused_since) = weight(held);
+            let mut greediest = held;
+            while let Some((_, other)) = holders.next_if(|next| next.0.link() == holder.link()) {
+                count += other.len();
+                unused_since = unused_since.max(weight(other).1);
+                greediest = if weight(other) > weight(greediest) { other } else { greediest };
+            }
+            if (count, unused_since) > heaviest {
+                (heaviest, most) = ((count, unused_since), Some(greediest));
+            }
+        }
+        most?.values().next().copied()
     }
 
     fn forget(&mut self, session: u64) {
@@ -218,9 +260,13 @@ mod tests {
         TokenKey::new([7; 32])
     }
 
+    fn held_over(link: u64) -> Holder {
+        Holder::new(LinkId(link), 0)
+    }
+
     fn with_one_settled() -> (Sessions, Claim) {
         let mut sessions = Sessions::new(4, 8);
-        let session = sessions.issue(100, LinkId(1), &key());
+        let session = sessions.issue(100, held_over(1), &key());
         assert!(sessions.begin(session, 1));
         assert_eq!(sessions.judge(session.session, 1), Verdict::Accept);
         sessions.settle(session.session, 1, applied(1));
@@ -263,10 +309,10 @@ mod tests {
     #[test]
     fn the_table_is_bounded_and_forgets_the_session_unused_for_longest() {
         let mut sessions = Sessions::new(2, 8);
-        let first = sessions.issue(100, LinkId(1), &key());
-        let second = sessions.issue(100, LinkId(1), &key());
+        let first = sessions.issue(100, held_over(1), &key());
+        let second = sessions.issue(100, held_over(1), &key());
         sessions.begin(first, 1);
-        let third = sessions.issue(100, LinkId(1), &key());
+        let third = sessions.issue(100, held_over(1), &key());
         assert!(sessions.begin(first, 1) && sessions.begin(third, 1));
         assert!(!sessions.begin(second, 1));
         assert_eq!(sessions.judge(second.session, 1), Verdict::Known(Outcome::Expired));
@@ -276,10 +322,22 @@ mod tests {
     #[test]
     fn a_link_that_asks_for_many_sessions_drives_out_its_own() {
         let mut sessions = Sessions::new(4, 8);
-        let ours = sessions.issue(100, LinkId(1), &key());
-        let theirs: Vec<_> = (0..10).map(|_| sessions.issue(100, LinkId(2), &key())).collect();
+        let ours = sessions.issue(100, held_over(1), &key());
+        let theirs: Vec<_> = (0..10).map(|_| sessions.issue(100, held_over(2), &key())).collect();
         assert!(sessions.begin(ours, 1), "unused for the longest, but not of the greedy link");
         assert!(sessions.begin(theirs[9], 1) && !sessions.begin(theirs[0], 1));
+        assert_eq!(sessions.len(), 4);
+    }
+
+    #[test]
+    fn who_asks_for_many_sessions_through_a_relay_drives_out_no_neighbours() {
+        let mut sessions = Sessions::new(4, 8);
+        let behind = |link, via| Holder::new(LinkId(link), Holder::branch(LinkId(via)) | 77);
+        let elsewhere = sessions.issue(100, behind(2, 7), &key());
+        let neighbour = sessions.issue(100, behind(1, 8), &key());
+        let greedy: Vec<_> = (0..10).map(|_| sessions.issue(100, behind(1, 9), &key())).collect();
+        assert!(sessions.begin(elsewhere, 1) && sessions.begin(neighbour, 1));
+        assert!(sessions.begin(greedy[9], 1) && !sessions.begin(greedy[0], 1));
         assert_eq!(sessions.len(), 4);
     }
 
@@ -321,8 +379,8 @@ mod tests {
             let (mut with, mut without) = (Sessions::new(4, 3), Sessions::new(4, 3));
             let mut claims = Vec::new();
             for holder in 0..3 {
-                claims.push(with.issue(100, LinkId(holder), &key()));
-                without.issue(100, LinkId(holder), &key());
+                claims.push(with.issue(100, held_over(holder), &key()));
+                without.issue(100, held_over(holder), &key());
             }
             for (at, honest, number, guess) in steps {
                 let claim = claims[at];

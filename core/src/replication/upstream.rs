@@ -18,6 +18,8 @@ pub(super) struct Incoming {
 /// A dispatch of a node further down, on its way up.
 #[derive(Debug)]
 pub(super) struct Forward {
+    /// The link that it came over.
+    pub(super) via: LinkId,
     pub(super) claim: Claim,
     pub(super) oldest: u64,
     pub(super) entries: Bytes,
@@ -70,6 +72,13 @@ impl Upstream {
             heard_at: now,
             awake: false,
         }
+    }
+
+    /// A link below is gone: what came over it and has not left yet is dropped, so that nobody can
+    /// leave more here than one link may. Its origins send it again, by another way.
+    pub(super) fn forget(&mut self, via: LinkId) {
+        self.forwards.retain(|forward| forward.via != via);
+        self.forwards_bytes = self.forwards.iter().map(|forward| forward.entries.len()).sum();
     }
 
     /// How many bytes of dispatches may be sent now.

@@ -29,7 +29,8 @@ pub(super) struct Verify {
     /// Where the sequencer's digest was passed on since this copy was last replaced: only there can
     /// a node below have found that it differs.
     told: VecDeque<u64>,
-    digesting: bool,
+    /// Where this node's digest is being made.
+    digesting: Option<u64>,
     last_mark: u64,
     not_before: Duration,
     /// This copy was found to differ, and is to be replaced.
@@ -42,7 +43,7 @@ pub(super) struct Verify {
 impl Verify {
     /// Whether the sequencer marks the action `seq` to be verified.
     pub(super) fn marks(&self, every: u64, seq: u64, now: Duration) -> bool {
-        !self.digesting && seq >= self.last_mark + every.max(1) && now >= self.not_before
+        self.digesting.is_none() && seq >= self.last_mark + every.max(1) && now >= self.not_before
     }
 
     /// Notes a mark at `seq`.
@@ -50,14 +51,21 @@ impl Verify {
         self.last_mark = seq;
     }
 
-    /// Whether to begin a digest now: one at a time.
-    pub(super) fn begin(&mut self) -> bool {
-        !std::mem::replace(&mut self.digesting, true)
+    /// Whether to begin the digest of `seq` now: one at a time.
+    pub(super) fn begin(&mut self, seq: u64) -> bool {
+        let begins = self.digesting.is_none();
+        self.digesting.get_or_insert(seq);
+        begins
+    }
+
+    /// Whether this node's digest of `seq` is being made.
+    pub(super) fn is_digesting(&self, seq: u64) -> bool {
+        self.digesting == Some(seq)
     }
 
     /// A digest is ready, and cost this much; `budget` is the share of a core it may take.
     pub(super) fn finish(&mut self, cost: Duration, budget: f64, now: Duration) {
-        self.digesting = false;
+        self.digesting = None;
         self.not_before = now + cost.div_f64(budget.clamp(1e-6, 1.0));
     }
 
@@ -191,7 +199,7 @@ mod tests {
         let second = Duration::from_secs(1);
         assert!(verify.marks(100, 100, second));
         verify.marked(100);
-        assert!(verify.begin() && !verify.begin());
+        assert!(verify.begin(100) && !verify.begin(100));
         verify.finish(Duration::from_millis(10), 0.01, second);
         assert!(!verify.marks(100, 200, second), "10 ms at 1 % of a core is one second");
         assert!(verify.marks(100, 200, second * 2));

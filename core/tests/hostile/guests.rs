@@ -19,7 +19,7 @@ async fn outcome(answers: Vec<Answer>) -> Outcome {
 }
 
 /// Bytes that a guest with a session must not send, and how the server calls them.
-fn bad_bytes(session: Session) -> Vec<(Vec<u8>, &'static str)> {
+pub(super) fn bad_bytes(session: Session) -> Vec<(Vec<u8>, &'static str)> {
     let dispatch = framed(&session.dispatch(1, &action(7)));
     let mut flipped = dispatch.clone();
     flipped[FRAME_HEADER_BYTES + 30] ^= 1;

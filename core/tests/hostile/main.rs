@@ -8,6 +8,7 @@
 //! - `thieves`: clients that claim what was given to others
 //! - `floods`: clients that ask for more than they take, or take nothing
 //! - `costs`: what they cost in memory, against stated bounds
+//! - `relays`: clients of a relay: what they do stays there
 //! - `servers`: servers that mislead our client
 //! - `poison`: actions that the reducer refuses, or dies of
 
@@ -16,6 +17,7 @@ mod floods;
 mod guests;
 mod peer;
 mod poison;
+mod relays;
 mod scene;
 mod servers;
 mod strangers;

@@ -85,10 +85,14 @@ impl Peer {
         true
     }
 
-    /// What the first message says that `pick` takes; others are passed over.
+    /// What the first message says that `pick` takes; others are passed over, and so is what is
+    /// about the connection itself.
     pub(super) async fn hears<T>(&mut self, pick: impl Fn(Message) -> Option<T>) -> T {
         loop {
             let frame = self.frame().await.expect("the connection goes on");
+            if frame.channel == 0 {
+                continue;
+            }
             let message = Message::read(&frame).expect("a message");
             if let Some(picked) = pick(message) {
                 return picked;

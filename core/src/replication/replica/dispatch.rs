@@ -172,8 +172,7 @@ impl<M: Machine> Replica<M> {
     /// Writes what goes upstream.
     pub(super) fn fill_upstream(&mut self, link: LinkId, out: &mut Vec<u8>, budget: usize) {
         if self.origin.wants_session() && self.upstream_answered() {
-            self.next_request = self.next_request.wrapping_add(1);
-            let request = self.next_request;
+            let request = u64::from(self.number_request());
             self.origin.session_requested(request);
             self.say_upstream(|hop| Message::SessionOpen { hop, request });
         }

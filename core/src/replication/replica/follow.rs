@@ -82,10 +82,15 @@ impl<M: Machine> Replica<M> {
         self.now = now;
         if self.upstream.as_ref().is_some_and(|upstream| upstream.link == link) {
             self.upstream = None;
+            self.requests.clear();
         }
         if self.downstreams.remove(&link).is_some() {
             self.routes.forget(link);
-            self.requests.retain(|_, (via, _)| *via != link);
+            self.requests.retain(|_, asked| asked.via != link);
+            self.doubted.remove(&link);
+            if let Some(upstream) = &mut self.upstream {
+                upstream.forget(link);
+            }
             self.check_pressure();
             self.drain_local();
         }
@@ -170,6 +175,7 @@ impl<M: Machine> Replica<M> {
         if hop_changed {
             upstream.forwards.clear();
             upstream.forwards_bytes = 0;
+            self.requests.clear();
             self.hop += 1;
             self.origin.resend();
         }
@@ -331,25 +337,17 @@ impl<M: Machine> Replica<M> {
         }
     }
 
-    fn on_session_opened(&mut self, request: u64, claim: Claim, at: Version) {
-        if self.origin.session_opened(request, claim, at) {
-            return;
-        }
-        let Some((link, request)) = self.requests.remove(&request) else { return };
-        self.learn_route(claim, link);
-        self.routes.prove(claim);
-        self.say(link, &Message::SessionOpened { request, claim, at });
-    }
-
     /// A dispatch of a node further down goes on its way up; dropped without an upstream, for its
     /// origin sends it again when there is one.
-    pub(super) fn forward(&mut self, claim: Claim, oldest: u64, entries: Bytes) {
+    pub(super) fn forward(&mut self, via: LinkId, claim: Claim, oldest: u64, entries: &[u8]) {
         let Some(upstream) = &mut self.upstream else { return };
         if upstream.status.is_none() {
             return;
         }
         upstream.forwards_bytes += entries.len();
-        upstream.forwards.push_back(Forward { claim, oldest, entries });
+        // A copy, lest it keeps the whole read that it came in.
+        let entries = Bytes::copy_from_slice(entries);
+        upstream.forwards.push_back(Forward { via, claim, oldest, entries });
     }
 
     /// Takes the answers of another life for ones of this, as a mutant would.

@@ -107,7 +107,7 @@ impl<M: Machine> Replica<M> {
 
     /// Holds the state still for its digest, unless one is under way.
     pub(super) fn start_digest(&mut self) {
-        if self.machine.reduces() && self.verify.begin() {
+        if self.machine.reduces() && self.verify.begin(self.version.seq) {
             self.outputs.push(Output::Run(Job::Digest {
                 stamp: self.installs,
                 version: self.version,
@@ -120,7 +120,8 @@ impl<M: Machine> Replica<M> {
     pub fn finish(&mut self, done: JobDone, cost: Duration, now: Duration) {
         self.now = now;
         let fresh = done.stamp == self.installs;
-        if matches!(done.product, Product::Digest(_)) {
+        let digested = matches!(done.product, Product::Digest(_));
+        if digested {
             self.verify.finish(cost, self.config.verify_budget, now);
         } else if fresh {
             self.cutting = None;
@@ -132,6 +133,9 @@ impl<M: Machine> Replica<M> {
             Product::Cut(Ok(snapshot)) if fresh && !self.healing => self.on_cut(snapshot),
             Product::Digest(Ok(digest)) if fresh => self.on_own_digest(done.version.seq, digest),
             Product::Cut(Ok(_)) | Product::Digest(Ok(_)) => {}
+        }
+        if digested {
+            self.answer_doubts();
         }
         self.settle();
     }
@@ -253,13 +257,22 @@ impl<M: Machine> Replica<M> {
     }
 
     /// A node below asks for a snapshot since its copy is wrong. A relay that does not know its
-    /// own to be right heals first, so that a bad copy never spreads.
+    /// own to be right heals first, so that a bad copy never spreads; one whose digest is being made
+    /// waits for that. Somebody who means ill can claim to differ as often as it likes, so a relay
+    /// heals for others once in `dead_after` at most.
     pub(super) fn on_heal(&mut self, link: LinkId, seq: u64) {
         let relay = !self.is_sequencer();
         let sure = !relay || !self.verify.doubts(seq);
+        if !sure && self.verify.is_digesting(seq) {
+            self.doubted.insert(link, seq);
+            return;
+        }
         self.counters.heals_through_relay += u64::from(relay);
         self.counters.heals_unfounded += u64::from(relay && sure && seq != 0);
-        if !sure && !mutant!(self.config, RelayHealsFromItself) {
+        let (now, after) = (self.now, self.config.dead_after);
+        let lately = self.doubt_heeded_at.is_some_and(|at| now.saturating_sub(at) < after);
+        if !sure && !lately && !mutant!(self.config, RelayHealsFromItself) {
+            self.doubt_heeded_at = Some(now);
             self.counters.heals_deferred += 1;
             self.heal(seq);
         }
@@ -270,6 +283,13 @@ impl<M: Machine> Replica<M> {
             feed => *feed = Feed::Wanting { min: downstream.cursor.min(self.version.seq) },
         }
         super::wake(&mut self.outputs, link, downstream, self.now);
+    }
+
+    /// The digest that nodes below waited for is there, or will not come.
+    fn answer_doubts(&mut self) {
+        for (link, seq) in std::mem::take(&mut self.doubted) {
+            self.on_heal(link, seq);
+        }
     }
 
     /// A node below cannot run the actions, and asks for the state too: the entries go on up to

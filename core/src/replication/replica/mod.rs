@@ -5,6 +5,7 @@
 //! and for every link that is awake call [`Replica::fill`] and send what it writes, until it
 //! writes nothing. Call [`Replica::tick`] a few times a heartbeat.
 //!
+//! - `asking`: sessions that are asked for, here and through this node
 //! - `order`: the sequencer: judging dispatches and putting them in order
 //! - `follow`: what comes from upstream
 //! - `serve`: what comes from downstream, and the cursors
@@ -14,6 +15,7 @@
 //! - `gauges`: where it stands, for those who watch it
 //! - `pulse`: time: heartbeats, dead peers, pressure
 
+mod asking;
 mod dispatch;
 mod follow;
 mod gauges;
@@ -31,7 +33,7 @@ use super::downstream::{Downstream, Snapshot};
 use super::keeping::Keeping;
 use super::origin::Origin;
 use super::routes::Routes;
-use super::sessions::Sessions;
+use super::sessions::{Holder, Sessions};
 use super::upstream::Upstream;
 use super::verify::Verify;
 use super::{
@@ -39,6 +41,7 @@ use super::{
     Note, Observer, Output, Report, TokenKey, Version,
 };
 use crate::wire::{Entry, LinkMode, Message, Status, channel_of};
+use asking::Asked;
 
 pub use dispatch::{Dispatched, Refused};
 pub use follow::{Decode, Decoded, Received};
@@ -74,10 +77,13 @@ pub struct Replica<M: Machine> {
     /// Some downstream link is asleep.
     sleepers: bool,
     routes: Routes,
-    /// Requests for a session that were passed on, by the number under which they were: whose they
-    /// are, and their number there.
-    requests: BTreeMap<u64, (LinkId, u64)>,
-    next_request: u64,
+    /// Requests for a session that were passed on, by the number under which they were.
+    requests: BTreeMap<u32, Asked>,
+    next_request: u32,
+    /// Links whose peers doubt a version of which the own digest is being made.
+    doubted: BTreeMap<LinkId, u64>,
+    /// When this copy was last renewed for the doubt of a node below.
+    doubt_heeded_at: Option<Duration>,
     origin: Origin,
     /// What goes to disk.
     keeping: Option<Keeping>,
@@ -139,7 +145,9 @@ impl<M: Machine> Replica<M> {
             sleepers: false,
             routes: Routes::default(),
             requests: BTreeMap::new(),
-            next_request: node.0,
+            next_request: node.0 as u32,
+            doubted: BTreeMap::new(),
+            doubt_heeded_at: None,
             origin: Origin::default(),
             keeping: None,
             current: None,
@@ -208,7 +216,7 @@ impl<M: Machine> Replica<M> {
     fn found(&mut self, lineage: Lineage, sessions: Sessions, key: TokenKey) {
         let mut sessions = sessions.bounded(self.config.sessions_max, self.config.window);
         let epoch_id = lineage.head().map_or(0, |epoch| epoch.id);
-        let session = sessions.issue(epoch_id, LinkId(0), &key).session;
+        let session = sessions.issue(epoch_id, Holder::default(), &key).session;
         self.place = Place::Sequencer { sessions, key, session, counter: 0 };
         self.lineage = lineage;
         self.version = self.version_at(self.version.seq);

@@ -11,6 +11,9 @@ use crate::wire::{Answer, Entries, Entry, FLAG_DIGEST, FLAG_VOID, Outcome};
 /// A frame holds at most this many answers.
 const ANSWERS_MAX: usize = 512;
 
+/// What has no place in a dispatch.
+pub(super) const OF_ANOTHER_SESSION: &str = "an entry of another session";
+
 impl<M: Machine> Replica<M> {
     /// Orders the dispatches of one session that came over `link`, and answers there.
     pub(super) fn order_batch(
@@ -42,7 +45,7 @@ impl<M: Machine> Replica<M> {
                 }
             };
             if entry.session != claim.session {
-                outcome = Err(LinkFault::Unexpected("an entry of another session"));
+                outcome = Err(LinkFault::Unexpected(OF_ANOTHER_SESSION));
                 break;
             }
             if !known {

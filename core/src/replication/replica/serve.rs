@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::order::OF_ANOTHER_SESSION;
 use super::{Place, Replica};
 use crate::replication::downstream::{Downstream, Feed, Snapshot};
 use crate::replication::mutant::mutant;
@@ -10,7 +11,8 @@ use crate::replication::{
     Claim, Counters, LinkFault, LinkId, Machine, Note, Output, Report, Resume, Version,
 };
 use crate::wire::{
-    Attach, LinkMode, Message, PROTOCOL_VERSION, Refusal, RefusalKind, begin_frame, finish_frame,
+    Attach, Entries, LinkMode, Message, PROTOCOL_VERSION, Refusal, RefusalKind, begin_frame,
+    finish_frame,
 };
 
 /// One frame of a snapshot, or of entries, holds about this many bytes.
@@ -18,13 +20,6 @@ const CHUNK_BYTES: usize = 64 << 10;
 
 /// A link with this many bytes of answers unsent is cut.
 const CONTROL_BYTES_LIMIT: usize = 8 << 20;
-
-/// Session requests under way through a relay, at most.
-const REQUESTS_MAX: usize = 4096;
-
-/// A relay knows the ways back of this many sessions, however few the sequencer remembers: also
-/// one that expired there has an answer to get.
-const ROUTES_MIN: usize = 4096;
 
 impl<M: Machine> Replica<M> {
     /// A link to a node further from the sequencer is up and logged in; it will ask.
@@ -57,18 +52,22 @@ impl<M: Machine> Replica<M> {
             Message::Detach => self.link_down(link, self.now),
             Message::SessionOpen { hop, request } => self.on_session_open(link, hop, request),
             Message::Dispatch { hop, claim, oldest, entries } => {
-                downstream.received += entries.len() as u64;
-                let overdraft = self.config.frame_bytes_max() as u64;
-                if downstream.received > downstream.granted + overdraft {
+                // Who has no credit left sends nothing; the last frame may exceed it.
+                if downstream.received >= downstream.granted {
                     return Err(LinkFault::Unexpected("dispatches beyond its credit"));
                 }
+                if entries.is_empty() {
+                    return Err(LinkFault::Unexpected("a dispatch of nothing"));
+                }
+                downstream.received += entries.len() as u64;
                 if hop != self.hop && !mutant!(self.config, SessionGap) {
                     self.counters.stale_hops += 1;
                 } else if matches!(self.place, Place::Sequencer { .. }) {
                     self.order_batch(link, claim, oldest, &entries)?;
                 } else {
+                    all_of(claim, &entries)?;
                     self.learn_route(claim, link);
-                    self.forward(claim, oldest, entries);
+                    self.forward(link, claim, oldest, &entries);
                 }
                 self.grant(link);
             }
@@ -172,38 +171,6 @@ impl<M: Machine> Replica<M> {
         for link in waiting.map(|(link, _)| *link).collect::<Vec<_>>() {
             self.decide(link);
         }
-    }
-
-    fn on_session_open(&mut self, link: LinkId, hop: u32, request: u64) {
-        if hop != self.hop {
-            self.counters.stale_hops += 1;
-            return;
-        }
-        let at = self.shown_version();
-        if let Place::Sequencer { sessions, key, .. } = &mut self.place {
-            let epoch_id = self.lineage.head().map_or(0, |epoch| epoch.id);
-            let claim = sessions.issue(epoch_id, link, key);
-            if let Some(keeping) = &mut self.keeping {
-                keeping.session(claim.session, &sessions.row(claim.session));
-            }
-            self.say(link, &Message::SessionOpened { request, claim, at });
-            return;
-        }
-        while self.requests.len() >= REQUESTS_MAX {
-            self.requests.pop_first();
-        }
-        // Under a number of this node's own: nobody below can take the answer to another's request.
-        let theirs = request;
-        self.next_request = self.next_request.wrapping_add(1);
-        let request = self.next_request;
-        self.requests.insert(request, (link, theirs));
-        if self.upstream.as_ref().is_some_and(|upstream| upstream.status.is_some()) {
-            self.say_upstream(|hop| Message::SessionOpen { hop, request });
-        }
-    }
-
-    pub(super) fn learn_route(&mut self, claim: Claim, link: LinkId) {
-        self.routes.learn(claim, link, self.config.sessions_max.max(ROUTES_MIN));
     }
 
     pub(super) fn say(&mut self, link: LinkId, message: &Message) {
@@ -375,6 +342,17 @@ impl<M: Machine> Replica<M> {
         let ours = current.head.lineage.head() == self.lineage.head();
         (goes_on && ours && seq >= min).then(|| Arc::clone(current))
     }
+}
+
+/// Looks through what is to be passed on upwards, as the sequencer will: there it would be this
+/// node's link that is cut for it, and with it all the others who are behind this node.
+fn all_of(claim: Claim, entries: &[u8]) -> Result<(), LinkFault> {
+    for entry in Entries::new(entries) {
+        if entry?.session != claim.session {
+            return Err(LinkFault::Unexpected(OF_ANOTHER_SESSION));
+        }
+    }
+    Ok(())
 }
 
 fn write_chunk(channel: u32, snapshot: &Snapshot, offset: &mut usize, out: &mut Vec<u8>) {
