@@ -40,6 +40,8 @@ pub enum PeerAddress {
     Ip(IpAddr),
     /// Over a Unix socket: the user id at its other end.
     User(u32),
+    /// Over a named pipe, which only its own user may open: all that do are one.
+    Pipe,
 }
 
 /// How much of an IPv6 address counts.
@@ -56,7 +58,7 @@ impl PeerAddress {
                 }
                 ip @ IpAddr::V4(_) => Self::Ip(ip),
             },
-            Self::User(id) => Self::User(id),
+            Self::User(_) | Self::Pipe => self,
         }
     }
 }
@@ -67,6 +69,7 @@ impl fmt::Display for PeerAddress {
             Self::Ip(IpAddr::V6(ip)) => write!(f, "{ip}/{IPV6_PREFIX_BITS}"),
             Self::Ip(ip) => write!(f, "{ip}"),
             Self::User(id) => write!(f, "user {id}"),
+            Self::Pipe => write!(f, "the user of the pipe"),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use super::error::{BackupError, parent};
+use super::error::BackupError;
 
 /// Where everything lies.
 #[derive(Clone, Debug)]
@@ -66,7 +66,7 @@ impl Files {
 
     #[cfg(unix)]
     fn sync_folder(&self) -> std::io::Result<()> {
-        match parent(&self.whole) {
+        match super::error::parent(&self.whole) {
             Some(folder) => File::open(folder)?.sync_all(),
             None => Ok(()),
         }

@@ -19,7 +19,15 @@ pub enum Address {
     },
     /// A Unix socket file.
     Unix(PathBuf),
+    /// A named pipe of Windows: what follows `\\.\pipe\`, at most 247 characters and none of them a
+    /// backslash.
+    Pipe(String),
 }
+
+/// Where Windows keeps its named pipes.
+pub(super) const PIPES: &str = r"\\.\pipe\";
+/// The longest name of a pipe, in characters, with the place where they are kept (`CreateNamedPipe`).
+const PIPE_LENGTH_MAX: usize = 256;
 
 impl Address {
     /// The port unless another is given.
@@ -39,6 +47,11 @@ impl Address {
         Address::Unix(path.into())
     }
 
+    /// Over a named pipe of Windows.
+    pub fn pipe(name: impl Into<String>) -> Self {
+        Address::Pipe(name.into())
+    }
+
     /// Where a server listens that was told nothing.
     pub fn server_default() -> Self {
         Address::tcp(Self::ALL_INTERFACES, Self::PORT)
@@ -53,19 +66,33 @@ impl Address {
     /// `localhost`: what others resolve to may change.
     pub fn is_local(&self) -> bool {
         match self {
-            Address::Unix(_) => true,
+            Address::Unix(_) | Address::Pipe(_) => true,
             Address::Tcp { host, .. } => {
                 host == Self::LOCALHOST
                     || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
             }
         }
     }
+
+    /// Whether this system has sockets of this kind; an error says what it has instead.
+    pub(crate) fn check_here(&self) -> Result<(), LinkError> {
+        match self {
+            Address::Unix(_) if !cfg!(unix) => Err(self.is_not_here()),
+            Address::Pipe(_) if !cfg!(windows) => Err(self.is_not_here()),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn is_not_here(&self) -> LinkError {
+        LinkError::NotHere { address: self.clone() }
+    }
 }
 
 impl FromStr for Address {
     type Err = LinkError;
 
-    /// Reads `host:port`, `[ipv6]:port`, `*:port`, `:port` (all interfaces), or `unix:path`.
+    /// Reads `host:port`, `[ipv6]:port`, `*:port`, `:port` (all interfaces), `unix:path`, or
+    /// `pipe:name`, which may be written as `\\.\pipe\name` too.
     fn from_str(text: &str) -> Result<Self, LinkError> {
         let bad = |why| LinkError::BadAddress { text: text.to_owned(), why };
         if let Some(path) = text.strip_prefix("unix:") {
@@ -74,7 +101,18 @@ impl FromStr for Address {
                 path => Ok(Address::unix(path)),
             };
         }
-        let (host, port) = text.rsplit_once(':').ok_or(bad("write `host:port` or `unix:path`"))?;
+        if let Some(name) = text.strip_prefix("pipe:").or(text.strip_prefix(PIPES)) {
+            return match name {
+                "" => Err(bad("a name follows `pipe:`")),
+                name if name.contains('\\') => Err(bad("a pipe's name has no backslash")),
+                name if PIPES.len() + name.chars().count() > PIPE_LENGTH_MAX => {
+                    Err(bad("a pipe's name has at most 247 characters"))
+                }
+                name => Ok(Address::pipe(name)),
+            };
+        }
+        let (host, port) =
+            text.rsplit_once(':').ok_or(bad("write `host:port`, `unix:path` or `pipe:name`"))?;
         let port = port.parse().map_err(|_| bad("a port is a number from 0 to 65535"))?;
         let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let host = match bracketed {
@@ -93,6 +131,7 @@ impl fmt::Display for Address {
             Address::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Address::Tcp { host, port } => write!(f, "{host}:{port}"),
             Address::Unix(path) => write!(f, "unix:{}", path.display()),
+            Address::Pipe(name) => write!(f, "pipe:{name}"),
         }
     }
 }
@@ -103,16 +142,23 @@ mod tests {
 
     #[test]
     fn addresses_are_read_as_they_are_written() {
-        for text in ["localhost:10001", "*:8888", "[::1]:1", "10.0.0.1:0", "unix:/tmp/a.sock"] {
+        for text in
+            ["localhost:10001", "*:8888", "[::1]:1", "10.0.0.1:0", "unix:/tmp/a.sock", "pipe:a b"]
+        {
             let address: Address = text.parse().expect(text);
             assert_eq!(address.to_string(), text);
         }
         assert_eq!(":80".parse::<Address>().expect("a port"), Address::tcp("*", 80));
+        let as_windows_writes_it: Address = r"\\.\pipe\tasks".parse().expect("a pipe");
+        assert_eq!(as_windows_writes_it, Address::pipe("tasks"));
     }
 
     #[test]
     fn what_is_no_address_says_what_one_is() {
-        for text in ["", "localhost", "a:b", "a:70000", "::1:80", "unix:"] {
+        let long = format!("pipe:{}", "p".repeat(248));
+        for text in
+            ["", "localhost", "a:b", "a:70000", "::1:80", "unix:", "pipe:", r"pipe:a\b", &long]
+        {
             let error = text.parse::<Address>().expect_err(text);
             assert!(error.to_string().starts_with(&format!("{text:?} is no address: ")), "{error}");
         }
@@ -120,7 +166,9 @@ mod tests {
 
     #[test]
     fn only_what_stays_on_this_machine_is_local() {
-        for local in ["localhost:1", "127.0.0.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "unix:/x"] {
+        for local in
+            ["localhost:1", "127.0.0.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "unix:/x", "pipe:x"]
+        {
             assert!(local.parse::<Address>().expect(local).is_local(), "{local}");
         }
         for open in ["*:1", "0.0.0.0:1", "[::]:1", "example.org:1", "10.0.0.1:1"] {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tracing::Span;
@@ -19,7 +19,7 @@ use super::hello::{self, HelloError, Identity};
 use super::socket::{Socket, Stream, tune};
 #[cfg(feature = "tls")]
 use super::tls::Connector;
-use super::{Address, ClientOptions, LinkError, LinkStats, Port, Ports, Side, trace};
+use super::{Address, ClientOptions, LinkError, LinkStats, Port, Ports, Side, local, trace};
 
 /// A connection that a fault ended within this did not get anywhere: the waits go on growing.
 const SHORT_LIVED: Duration = Duration::from_secs(1);
@@ -47,6 +47,7 @@ impl Dialer {
 
     /// All that can fail before the first try.
     pub(crate) fn prepare(address: Address, options: ClientOptions) -> Result<Prepared, LinkError> {
+        address.check_here()?;
         let client = getrandom::u64().map_err(LinkError::Random)?;
         let identity = Identity { client, credentials: options.credentials.clone(), ticket: None };
         #[cfg(feature = "tls")]
@@ -206,11 +207,9 @@ impl Dialing {
         let late =
             || io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {within:?}"));
         match &self.address {
-            Address::Unix(path) => {
-                let stream = tokio::time::timeout(within, UnixStream::connect(path))
-                    .await
-                    .map_err(|_| late())??;
-                Ok(Stream::Unix(stream))
+            Address::Unix(_) | Address::Pipe(_) => {
+                let stream = tokio::time::timeout(within, local::connect(&self.address)).await;
+                stream.map_err(|_| late())?.map(Stream::Local)
             }
             Address::Tcp { host, port } => {
                 let mut failure =

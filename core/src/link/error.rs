@@ -27,13 +27,30 @@ pub enum LinkError {
         /// What the system said.
         source: io::Error,
     },
-    /// Another process listens on this socket file.
+    /// This system has no sockets of this kind.
+    #[error("{address} cannot be used on this system: {}", instead(.address))]
+    NotHere {
+        /// Where a server was to listen, or a client to connect.
+        address: Address,
+    },
+    /// A worker was to serve at a named pipe (A4).
     #[error(
-        "failed to listen on {}: a server answers there; stop it or choose another path",
+        "worker {worker} cannot listen on {address}: on Windows a named pipe belongs to the master; \
+         create this server in the master, or serve on TCP"
+    )]
+    PipeInWorker {
+        /// The pipe.
+        address: Address,
+        /// The worker's number.
+        worker: u32,
+    },
+    /// Another process listens on this socket file, or named pipe.
+    #[error(
+        "failed to listen on {}: a server answers there; stop it, or choose another path",
         path.display()
     )]
     SocketInUse {
-        /// The file.
+        /// The file, or the pipe.
         path: PathBuf,
     },
     /// A file that is no socket is in the way; it is left alone.
@@ -85,6 +102,13 @@ pub enum LinkError {
         /// The master's process id.
         master: u32,
     },
+}
+
+fn instead(address: &Address) -> &'static str {
+    match address {
+        Address::Pipe(_) => "named pipes are of Windows; write `unix:path`, or `host:port`",
+        _ => "socket files are of Unix; write `pipe:name`, or `host:port`",
+    }
 }
 
 fn advice(error: &io::Error) -> &'static str {

@@ -25,7 +25,7 @@ use super::hello::{self, Door, HelloError};
 use super::socket::{Socket, Stream};
 #[cfg(feature = "tls")]
 use super::tls::Acceptor;
-use super::{Address, LinkError, LinkStats, Ports, ServerOptions, Side, trace};
+use super::{Address, LinkError, LinkStats, Ports, ServerOptions, Side, ipc, trace};
 use crate::auth::{Gate, LockedOut, PeerAddress, ServerSecret};
 
 /// How often a server looks whether its socket file is still there.
@@ -70,6 +70,7 @@ impl Listener {
         options: ServerOptions,
         ports: Arc<Ports>,
     ) -> Result<Self, LinkError> {
+        may_listen(&address, ipc::worker())?;
         let gate = match options.logins.is_empty() {
             true => None,
             false => Some(make_gate(options.clone()).await?),
@@ -148,6 +149,16 @@ impl Listener {
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Listener").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// Whether this process may listen there, and this system can.
+fn may_listen(address: &Address, worker: Option<u32>) -> Result<(), LinkError> {
+    match (address, worker) {
+        (Address::Pipe(_), Some(worker)) => {
+            Err(LinkError::PipeInWorker { address: address.clone(), worker })
+        }
+        _ => address.check_here(),
     }
 }
 
@@ -267,9 +278,15 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 /// Out of descriptors or memory: it passes.
 fn is_exhaustion(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    Errno::from_io_error(error).is_some_and(|errno| exhausted.contains(&errno))
+    #[cfg(unix)]
+    let exhausted = {
+        use rustix::io::Errno;
+        [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].map(Errno::raw_os_error)
+    };
+    // ERROR_NOT_ENOUGH_MEMORY, ERROR_NO_SYSTEM_RESOURCES, WSAEMFILE, WSAENOBUFS.
+    #[cfg(windows)]
+    let exhausted = [8, 1450, 10024, 10055];
+    error.raw_os_error().is_some_and(|code| exhausted.contains(&code))
 }
 
 impl Inner {

@@ -1,4 +1,4 @@
-//! Tokio drivers that move bytes between stores: ipc, tcp, unix.
+//! Tokio drivers that move bytes between stores: ipc, tcp, socket files, named pipes.
 //!
 //! A link is one connection that may carry several stores. What travels on it is decided elsewhere:
 //! a store is a [`Port`], asked for bytes and handed frames. This room promises that no peer,
@@ -13,11 +13,12 @@
 //! | [`Listener`] | a server: listens, lets in, comes back after a failure |
 //! | [`Dialer`] | a client: connects, logs in, comes back after a failure |
 //! | [`ServerOptions`], [`ClientOptions`] | what both are told |
-//! | [`ipc`] | the link between a master and the workers it forks |
+//! | `ipc` | the link between a master and the workers it forks |
 //! | `hello`, `half_open` | what is said before a login, and who may be there without one |
 //! | `connection`, `channels`, `attached` | one connection that is logged in, and the stores it carries |
 //! | `tls` | TLS for TCP, from certificate files to a secure stream (feature `tls`) |
 //! | `bind`, `socket` | listening sockets, and connected ones |
+//! | `local` | those that do not leave this machine: socket files, named pipes |
 //! | `backoff`, `complaints` | how long to wait, and how much to say |
 //! | [`Meter`], `trace` | one store's part of a connection, as it is watched; what is logged |
 //! | [`LinkStats`] | bytes and system calls, counted at the socket |
@@ -37,8 +38,9 @@ mod hello;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod hello;
 mod hub;
-pub mod ipc;
+pub(crate) mod ipc;
 mod listen;
+mod local;
 mod meter;
 mod options;
 mod port;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use bytes::BytesMut;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 
-use super::LinkStats;
 use super::stats::Counted;
+use super::{LinkStats, local};
 
 /// Where bytes come from.
 pub(super) type Reader = Box<dyn AsyncRead + Send + Unpin>;
@@ -20,7 +20,7 @@ pub(super) type Writer = Box<dyn AsyncWrite + Send + Unpin>;
 /// A stream that is connected, before anything was said on it.
 pub(super) enum Stream {
     Tcp(TcpStream),
-    Unix(UnixStream),
+    Local(local::Stream),
 }
 
 impl Stream {
@@ -31,7 +31,7 @@ impl Stream {
                 let (reader, writer) = stream.into_split();
                 Socket::counted(reader, writer, stats)
             }
-            Stream::Unix(stream) => Socket::unix(stream, stats),
+            Stream::Local(stream) => Socket::local(stream, stats),
         }
     }
 }
@@ -62,9 +62,9 @@ const KEEPALIVE_AFTER: Duration = Duration::from_secs(5);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(1);
 
 impl Socket {
-    /// From a Unix stream.
-    pub(super) fn unix(stream: UnixStream, stats: Arc<LinkStats>) -> Self {
-        let (reader, writer) = stream.into_split();
+    /// From a socket file, or a named pipe.
+    pub(super) fn local(stream: local::Stream, stats: Arc<LinkStats>) -> Self {
+        let (reader, writer) = local::split(stream);
         Self::counted(reader, writer, stats)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A worker is a new process that runs the same program with the same arguments, and finds itself
 //! to be a worker in [`Cluster::join`]. Master and worker are linked by a pair of sockets that the
-//! worker inherits; all stores of both share it.
+//! worker inherits, on Windows by a named pipe; all stores of both share it.
 
 use std::collections::BTreeMap;
 use std::process::{Command, ExitStatus};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::process::Child;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::builder::StoreBuilder;
 use super::house::House;
@@ -51,6 +51,8 @@ struct Workers {
 struct Worker {
     pid: u32,
     link: Arc<IpcLink>,
+    /// Kills it.
+    kill: Arc<Notify>,
 }
 
 /// A worker that has ended.
@@ -86,8 +88,8 @@ impl Cluster {
         let house = House::new();
         let inherited = ipc::inherited()?;
         let number = inherited.as_ref().map_or(0, |inherited| inherited.worker as usize);
-        let to_master = inherited
-            .map(|inherited| IpcLink::to_master(inherited.stream, Arc::clone(&house.linked)));
+        let to_master =
+            inherited.map(|inherited| IpcLink::to_master(inherited.end, Arc::clone(&house.linked)));
         Ok(Cluster::with(house, number, to_master))
     }
 
@@ -167,14 +169,15 @@ impl Cluster {
         if workers.running.contains_key(&number) {
             return Err(Error::WorkerRuns(number));
         }
-        let (child, stream) = ipc::spawn_worker(command, number as u32)?;
-        let link = IpcLink::to_worker(stream, number as u32, Arc::clone(&self.inner.house.linked));
+        let (child, end) = ipc::spawn_worker(command, number as u32)?;
+        let link = IpcLink::to_worker(end, number as u32, Arc::clone(&self.inner.house.linked));
         let (pid, link) = (child.id().unwrap_or(0), Arc::new(link));
+        let kill = Arc::<Notify>::default();
         workers.forked = workers.forked.max(number);
-        workers.running.insert(number, Worker { pid, link });
+        workers.running.insert(number, Worker { pid, link, kill: Arc::clone(&kill) });
         drop(workers);
         trace::worker_started(number, pid);
-        tokio::spawn(reap(Arc::clone(&self.inner), number, pid, child));
+        tokio::spawn(reap(Arc::clone(&self.inner), number, pid, child, kill));
         Ok(())
     }
 
@@ -242,9 +245,7 @@ impl Cluster {
             link.close().await;
         }
         if tokio::time::timeout(CLOSE_WITHIN, self.all_ended(&mut exits)).await.is_err() {
-            for (_, pid) in self.workers() {
-                kill(pid);
-            }
+            self.inner.workers.lock().running.values().for_each(|worker| worker.kill.notify_one());
             self.all_ended(&mut exits).await;
         }
         Ok(())
@@ -258,18 +259,18 @@ impl Cluster {
     }
 }
 
-/// Waits for a worker's end and says so.
-async fn reap(inner: Arc<Inner>, number: usize, pid: u32, mut child: Child) {
-    let status = child.wait().await.ok();
+/// Waits for a worker's end, which may be asked for, and says so.
+async fn reap(inner: Arc<Inner>, number: usize, pid: u32, mut child: Child, kill: Arc<Notify>) {
+    let status = tokio::select! {
+        status = child.wait() => status,
+        () = kill.notified() => {
+            // It may have ended meanwhile.
+            let _ = child.start_kill();
+            child.wait().await
+        }
+    };
+    let status = status.ok();
     inner.workers.lock().running.remove(&number);
     trace::worker_ended(number, pid, status);
     inner.exits.send_modify(|exits| exits.push(WorkerExit { number, pid, status }));
-}
-
-fn kill(pid: u32) {
-    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    if let Some(pid) = pid {
-        // It may have ended meanwhile.
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-    }
 }

@@ -35,6 +35,12 @@ impl Server {
         Server::tcp(format!("unix:{}", path.into().display()))
     }
 
+    /// On a named pipe of Windows, `\\.\pipe\` before its name. Only the master of a cluster may (A4), and
+    /// only processes of the same user come in.
+    pub fn pipe(name: impl Into<String>) -> Self {
+        Server::tcp(format!("pipe:{}", name.into()))
+    }
+
     /// Lets in who proves to know this password. May be called several times; many clients may
     /// share a login.
     pub fn login(mut self, login: impl Into<String>, password: impl Into<String>) -> Self {
@@ -84,6 +90,11 @@ impl Client {
     /// Over the Unix socket at this path.
     pub fn unix(path: impl Into<PathBuf>) -> Self {
         Client::tcp(format!("unix:{}", path.into().display()))
+    }
+
+    /// Over the named pipe of Windows of this name.
+    pub fn pipe(name: impl Into<String>) -> Self {
+        Client::tcp(format!("pipe:{}", name.into()))
     }
 
     /// Proves to know this password.

@@ -1,46 +1,50 @@
-//! The link between a master and the workers it forks: a pair of connected Unix sockets, one end
-//! of which the worker inherits.
+//! The link between a master and the workers it forks: a pair of connected Unix sockets, or a named
+//! pipe of Windows.
 //!
-//! Nobody logs in: whoever has the socket got it from its master. The worker finds it by its
+//! Nobody logs in: whoever has an end got it from the master. The worker finds it by its
 //! environment, and takes itself for a worker only if the process that started it is the master
-//! named there; what a worker itself starts inherits the names, but is no worker.
+//! named there; what a worker itself starts is no worker.
 //!
 //! This link lasts as long as both processes do. A store that cannot go on, because its peer was
 //! silent for too long, say, is taken off alone, and attaches again a little later.
 
-mod inherit;
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
 
+use std::env;
 use std::fmt;
-use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use command_fds::{CommandFdExt, FdMapping};
 use parking_lot::Mutex;
-use tokio::net::UnixStream;
 use tokio::process::Child;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-pub use inherit::{Inherited, inherited};
+#[cfg(unix)]
+use unix as system;
+#[cfg(windows)]
+use windows as system;
 
 use super::attached::OnFault;
 use super::channels::Shared;
-use super::connection::{self, Ending};
+use super::connection::{self, Ending, Stop, stopped};
 use super::socket::Socket;
-use super::{LinkError, LinkStats, Ports, Side, trace};
+use super::{LinkError, Ports, Side, trace};
 
-/// The environment of a worker: the number of its inherited descriptor, ...
-const FD_VARIABLE: &str = "SAMESTATE_IPC_FD";
-/// ... its own number, ...
+pub(crate) use system::End;
+
+/// The environment of a worker: its own number, ...
 const WORKER_VARIABLE: &str = "SAMESTATE_WORKER";
 /// ... and the process id of its master.
 const MASTER_VARIABLE: &str = "SAMESTATE_MASTER_PID";
 
-/// The descriptor under which a worker inherits its end. The lowest that is free in every process:
-/// a higher one could be where `Command` keeps the pipe by which it learns that `exec` failed.
-const WORKER_FD: i32 = 3;
+/// This process's number as a worker; 0: it is none, so far.
+static WORKER: AtomicU32 = AtomicU32::new(0);
 
 /// A peer that takes no bytes is waited for: it may have been stopped for a while, this link cannot
 /// be made again, and its end shows by itself. What waits for it is one round of writing.
@@ -49,26 +53,59 @@ const STALL_AFTER: Duration = Duration::MAX;
 /// Starts `command` as worker `number` of this process, and hands back the child and this end of
 /// the link. The child is not killed when its handle is dropped: it ends when the link does.
 /// Needs a tokio runtime.
-pub fn spawn_worker(mut command: Command, number: u32) -> Result<(Child, UnixStream), LinkError> {
-    let failed = |source| LinkError::Spawn { number, source };
-    let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
-    ours.set_nonblocking(true).map_err(failed)?;
-    let stream = UnixStream::from_std(ours).map_err(failed)?;
+pub(crate) fn spawn_worker(mut command: Command, number: u32) -> Result<(Child, End), LinkError> {
     command
-        .env(FD_VARIABLE, WORKER_FD.to_string())
         .env(WORKER_VARIABLE, number.to_string())
-        .env(MASTER_VARIABLE, std::process::id().to_string())
-        .fd_mappings(vec![FdMapping { parent_fd: OwnedFd::from(theirs), child_fd: WORKER_FD }])
-        .map_err(|collision| failed(std::io::Error::other(collision)))?;
-    let mut command = tokio::process::Command::from(command);
-    let child = command.kill_on_drop(false).spawn().map_err(failed)?;
-    Ok((child, stream))
+        .env(MASTER_VARIABLE, std::process::id().to_string());
+    system::spawn(command, number).map_err(|source| LinkError::Spawn { number, source })
+}
+
+/// What a worker has of its master.
+#[derive(Debug)]
+pub(crate) struct Inherited {
+    /// The worker's number, from 1.
+    pub(crate) worker: u32,
+    /// The worker's end of the link.
+    pub(crate) end: End,
+}
+
+/// What this process inherited from its master, or `None`: it is no worker. It can be taken once.
+/// Needs a tokio runtime.
+pub(crate) fn inherited() -> Result<Option<Inherited>, LinkError> {
+    let Some((named, end)) = system::inherited()? else { return Ok(None) };
+    WORKER.store(named.worker, Ordering::Release);
+    Ok(Some(Inherited { worker: named.worker, end }))
+}
+
+/// This process's number, if it is a worker.
+pub(super) fn worker() -> Option<u32> {
+    Some(WORKER.load(Ordering::Acquire)).filter(|number| *number > 0)
+}
+
+/// What the environment says of a worker.
+struct Named {
+    worker: u32,
+    master: u32,
+}
+
+impl Named {
+    fn from_environment() -> Result<Self, LinkError> {
+        Ok(Named { worker: number(WORKER_VARIABLE)?, master: number(MASTER_VARIABLE)? })
+    }
+}
+
+fn number(variable: &str) -> Result<u32, LinkError> {
+    let value = env::var(variable).ok().and_then(|value| value.parse().ok());
+    value.ok_or_else(|| unusable(&format!("{variable} is no number")))
+}
+
+fn unusable(why: &str) -> LinkError {
+    LinkError::Inherited { why: why.to_owned() }
 }
 
 /// One end of the link between a master and a worker. Dropped, it closes too, and nobody waits for
 /// it.
-pub struct IpcLink {
-    stats: Arc<LinkStats>,
+pub(crate) struct IpcLink {
     stop: watch::Sender<bool>,
     ended: watch::Receiver<bool>,
     task: Mutex<Option<JoinHandle<()>>>,
@@ -76,26 +113,23 @@ pub struct IpcLink {
 
 impl IpcLink {
     /// The master's end: serves the stores of `ports` to worker `number`, those to come included.
-    pub fn to_worker(stream: UnixStream, number: u32, ports: Arc<Ports>) -> Self {
-        Self::start(stream, format!("worker {number}"), Side::Downstream, ports)
+    pub(crate) fn to_worker(end: End, number: u32, ports: Arc<Ports>) -> Self {
+        Self::start(end, format!("worker {number}"), Side::Downstream, ports)
     }
 
     /// The worker's end: every store of `ports` follows the master's, those to come included,
     /// until it is unregistered.
-    pub fn to_master(stream: UnixStream, ports: Arc<Ports>) -> Self {
-        Self::start(stream, "the master".to_owned(), Side::Upstream, ports)
+    pub(crate) fn to_master(end: End, ports: Arc<Ports>) -> Self {
+        Self::start(end, "the master".to_owned(), Side::Upstream, ports)
     }
 
-    fn start(stream: UnixStream, peer: String, side: Side, ports: Arc<Ports>) -> Self {
-        let stats = Arc::<LinkStats>::default();
+    fn start(end: End, peer: String, side: Side, ports: Arc<Ports>) -> Self {
         let (stop, stopping) = watch::channel(false);
         let (ended_sender, ended) = watch::channel(false);
-        let socket = Socket::unix(stream, stats.clone());
         let span = trace::to_relative(side, &peer);
-        trace::connected(&span);
         let shared = Shared::new(peer, side, OnFault::GoOn, ports, span);
         let task = tokio::spawn(async move {
-            let ending = connection::run(socket, shared.clone(), STALL_AFTER, stopping).await;
+            let ending = run(end, shared.clone(), stopping).await;
             match ending {
                 Ending::Closed | Ending::ClosedHere => trace::left(&shared.span, &ending),
                 _ => {
@@ -105,18 +139,18 @@ impl IpcLink {
             }
             ended_sender.send_replace(true);
         });
-        IpcLink { stats, stop, ended, task: Mutex::new(Some(task)) }
+        IpcLink { stop, ended, task: Mutex::new(Some(task)) }
     }
 
     /// Waits until the link has ended, from whichever side. A worker whose link ended has no
     /// master any more; a master notices a worker's end by its process.
-    pub async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         // An error means that its task is gone, which says the same.
         let _ = self.ended.clone().wait_for(|ended| *ended).await;
     }
 
     /// Ends the link; what is under way gets half a second to leave.
-    pub async fn close(&self) {
+    pub(crate) async fn close(&self) {
         self.stop.send_replace(true);
         let task = self.task.lock().take();
         if let Some(task) = task {
@@ -124,10 +158,21 @@ impl IpcLink {
             let _ = task.await;
         }
     }
+}
 
-    /// What it cost so far.
-    pub fn stats(&self) -> &Arc<LinkStats> {
-        &self.stats
+/// From before it is open to its end.
+async fn run(end: End, shared: Arc<Shared>, mut stop: Stop) -> Ending {
+    let opened = tokio::select! {
+        opened = end.open() => opened,
+        () = stopped(&mut stop) => return Ending::ClosedHere,
+    };
+    match opened {
+        Ok(stream) => {
+            trace::connected(&shared.span);
+            let socket = Socket::local(stream, Arc::default());
+            connection::run(socket, shared, STALL_AFTER, stop).await
+        }
+        Err(error) => Ending::Io(error),
     }
 }
 

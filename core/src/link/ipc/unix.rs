@@ -1,34 +1,60 @@
-//! The one place where a bare descriptor number becomes an owned one.
+//! A pair of connected Unix sockets, one end of which the worker inherits; and the one place where a
+//! bare descriptor number becomes an owned one.
 
 use std::env;
+use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use command_fds::{CommandFdExt, FdMapping};
 use rustix::io::FdFlags;
 use rustix::net::{AddressFamily, SocketType};
 use tokio::net::UnixStream;
+use tokio::process::Child;
 
-use super::{FD_VARIABLE, MASTER_VARIABLE, WORKER_VARIABLE};
+use super::{Named, unusable};
 use crate::link::LinkError;
 
-/// What a worker has of its master.
+/// One end, before anything was said on it.
 #[derive(Debug)]
-pub struct Inherited {
-    /// The worker's number, from 1.
-    pub worker: u32,
-    /// The master's process id.
-    pub master: u32,
-    /// The worker's end of the link.
-    pub stream: UnixStream,
+pub(crate) struct End(UnixStream);
+
+impl End {
+    /// It is connected from the beginning.
+    pub(super) async fn open(self) -> io::Result<UnixStream> {
+        Ok(self.0)
+    }
 }
+
+/// The number of the descriptor that a worker inherited.
+const FD_VARIABLE: &str = "SAMESTATE_IPC_FD";
+
+/// The descriptor under which a worker inherits its end. The lowest that is free in every process:
+/// a higher one could be where `Command` keeps the pipe by which it learns that `exec` failed.
+const WORKER_FD: i32 = 3;
 
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// What this process inherited from its master, or `None`: it is no worker. The descriptor can be
-/// taken once; what this process starts from then on does not inherit it. Needs a tokio runtime.
-pub fn inherited() -> Result<Option<Inherited>, LinkError> {
-    let Some(named) = Named::from_environment()? else { return Ok(None) };
-    let Some(socket) = borrow(named.fd) else { return Ok(None) };
+/// Starts `command` with one end of a new pair; the other one is here.
+pub(super) fn spawn(mut command: Command, _number: u32) -> io::Result<(Child, End)> {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    let end = End(UnixStream::from_std(ours)?);
+    command
+        .env(FD_VARIABLE, WORKER_FD.to_string())
+        .fd_mappings(vec![FdMapping { parent_fd: OwnedFd::from(theirs), child_fd: WORKER_FD }])
+        .map_err(io::Error::other)?;
+    let mut command = tokio::process::Command::from(command);
+    Ok((command.kill_on_drop(false).spawn()?, end))
+}
+
+/// The end that this process inherited from its master, or `None`: it is no worker. The descriptor
+/// can be taken once; what this process starts from then on does not inherit it.
+pub(super) fn inherited() -> Result<Option<(Named, End)>, LinkError> {
+    let Some(fd) = descriptor()? else { return Ok(None) };
+    let named = Named::from_environment()?;
+    let Some(socket) = borrow(fd) else { return Ok(None) };
     if !is_from(socket, named.master) {
         return Ok(None);
     }
@@ -43,38 +69,17 @@ pub fn inherited() -> Result<Option<Inherited>, LinkError> {
     }
     let failed = |error: std::io::Error| unusable(&error.to_string());
     rustix::io::fcntl_setfd(socket, FdFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
-    let stream = std::os::unix::net::UnixStream::from(own(named.fd));
+    let stream = std::os::unix::net::UnixStream::from(own(fd));
     stream.set_nonblocking(true).map_err(failed)?;
     let stream = UnixStream::from_std(stream).map_err(failed)?;
-    Ok(Some(Inherited { worker: named.worker, master: named.master, stream }))
+    Ok(Some((named, End(stream))))
 }
 
-fn unusable(why: &str) -> LinkError {
-    LinkError::Inherited { why: why.to_owned() }
-}
-
-/// What the environment says.
-struct Named {
-    fd: RawFd,
-    worker: u32,
-    master: u32,
-}
-
-impl Named {
-    fn from_environment() -> Result<Option<Self>, LinkError> {
-        let Some(fd) = env::var_os(FD_VARIABLE) else { return Ok(None) };
-        let fd = fd.to_str().and_then(|fd| fd.parse().ok()).filter(|fd| *fd > 2);
-        Ok(Some(Named {
-            fd: fd.ok_or_else(|| unusable(&format!("{FD_VARIABLE} is no descriptor")))?,
-            worker: number(WORKER_VARIABLE)?,
-            master: number(MASTER_VARIABLE)?,
-        }))
-    }
-}
-
-fn number(variable: &str) -> Result<u32, LinkError> {
-    let value = env::var(variable).ok().and_then(|value| value.parse().ok());
-    value.ok_or_else(|| unusable(&format!("{variable} is no number")))
+/// What the environment says of it.
+fn descriptor() -> Result<Option<RawFd>, LinkError> {
+    let Some(fd) = env::var_os(FD_VARIABLE) else { return Ok(None) };
+    let fd = fd.to_str().and_then(|fd| fd.parse().ok()).filter(|fd| *fd > 2);
+    fd.map(Some).ok_or_else(|| unusable(&format!("{FD_VARIABLE} is no descriptor")))
 }
 
 /// Whether this is a Unix stream socket that `master` made.

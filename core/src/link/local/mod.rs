@@ -1,0 +1,22 @@
+//! Sockets that never leave this machine: a socket file on Unix, a named pipe on Windows. Both offer
+//! the same, and whoever moves bytes does not know which it is.
+
+#[cfg(windows)]
+mod pipe;
+#[cfg(unix)]
+mod unix;
+
+#[cfg(windows)]
+pub(super) use pipe::{Listener, Stream, connect, first, is_busy, open, split};
+#[cfg(unix)]
+pub(super) use unix::{Listener, Stream, connect, split};
+
+use crate::auth::PeerAddress;
+
+/// A connection as it was accepted.
+pub(super) struct Visitor {
+    pub(super) stream: Stream,
+    pub(super) address: PeerAddress,
+    /// For the operator.
+    pub(super) name: String,
+}
