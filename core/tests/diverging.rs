@@ -57,11 +57,11 @@ impl Sockets {
     }
 
     fn server(&self, name: &str) -> Server {
-        Server::unix(self.path(name))
+        Server::path(self.path(name))
     }
 
     fn client(&self, name: &str) -> Client {
-        Client::unix(self.path(name)).backoff_max(Duration::from_millis(50))
+        Client::path(self.path(name)).backoff_max(Duration::from_millis(50))
     }
 }
 

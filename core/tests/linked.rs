@@ -26,11 +26,11 @@ impl Path {
     }
 
     fn server(&self) -> Server {
-        Server::unix(self.0.path().join("s")).login("app", "secret")
+        Server::path(self.0.path().join("s")).login("app", "secret")
     }
 
     fn client(&self) -> Client {
-        Client::unix(self.0.path().join("s"))
+        Client::path(self.0.path().join("s"))
             .login("app", "secret")
             .backoff_max(Duration::from_millis(200))
     }

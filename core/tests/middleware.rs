@@ -30,8 +30,8 @@ async fn linked(
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("s");
     let server = list().open().await.expect("it opens");
-    server.create_server(Server::unix(&path)).await.expect("it listens");
-    let client = client(list()).client(Client::unix(&path)).open().await.expect("in sync");
+    server.create_server(Server::path(&path)).await.expect("it listens");
+    let client = client(list()).client(Client::path(&path)).open().await.expect("in sync");
     (server, client, folder)
 }
 

@@ -175,8 +175,8 @@ async fn a_store_that_is_served_later_at_a_shared_address_is_asked_for_again() {
     let first = here("first").open().await.expect("it opens");
     let path = tempfile::tempdir().expect("a temporary folder");
     let path = path.path().join("s");
-    let server = || Server::unix(&path);
-    let client = || Client::unix(&path);
+    let server = || Server::path(&path);
+    let client = || Client::path(&path);
     first.create_server(server()).await.expect("it listens");
     let first_here = here("first").client(client()).open().await.expect("it comes in sync");
     let (sender, mut errors) = tokio::sync::mpsc::unbounded_channel();
@@ -227,14 +227,14 @@ async fn a_connection_ends_with_its_last_store() {
 async fn all_stores_of_a_connection_come_back_with_their_server() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("s");
-    let client = || Client::unix(&path).backoff_max(Duration::from_millis(200));
+    let client = || Client::path(&path).backoff_max(Duration::from_millis(200));
     let mut clients = Vec::new();
     for name in ["one", "two"] {
         clients.push(here(name).client(client()).start().expect("it starts"));
     }
     for life in 1..=2 {
         let cluster = Cluster::alone();
-        cluster.create_server(Server::unix(&path)).await.expect("it listens");
+        cluster.create_server(Server::path(&path)).await.expect("it listens");
         let there = (open(&cluster, "one").await, open(&cluster, "two").await);
         for client in &clients {
             within(client.until_connected(true)).await;
@@ -251,7 +251,7 @@ async fn all_stores_of_a_connection_come_back_with_their_server() {
 #[tokio::test]
 async fn a_clusters_server_shares_its_address_with_no_other() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let server = |name: &str| Server::unix(folder.path().join(name));
+    let server = |name: &str| Server::path(folder.path().join(name));
     let cluster = Cluster::alone();
     let (mine, alone) = (open(&cluster, "mine").await, here("alone").open().await.expect("opens"));
     alone.create_server(server("a")).await.expect("it listens");

@@ -149,11 +149,11 @@ async fn a_part_that_a_jump_changed_is_told() {
     let path = folder.path().join("s");
     let reducer = |counters: &mut Counters, by: &u64| counters.0 += by;
     let server = create_store("jumping", reducer).preloaded((7, 3)).open().await.expect("opens");
-    server.create_server(Server::unix(&path)).await.expect("it listens");
+    server.create_server(Server::path(&path)).await.expect("it listens");
     let store = create_store("jumping", reducer).preloaded((7, 0)).open().await.expect("opens");
     let mut same = store.select(|counters| counters.0).stream();
     let mut other = store.select(|counters| counters.1).stream();
-    store.create_client(Client::unix(&path)).expect("it becomes a client");
+    store.create_client(Client::path(&path)).expect("it becomes a client");
     assert_eq!(next(&mut other).await.as_deref(), Some(&3), "the server's state took its place");
     server.dispatch(1).await.expect("it applies");
     assert_eq!(next(&mut same).await.as_deref(), Some(&8), "7 was 7 before and after");

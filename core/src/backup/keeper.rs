@@ -187,7 +187,10 @@ impl Keeper {
             self.desk.discard();
             return self.postpone();
         };
+        let recovered = self.journal.is_none();
         let placed = outcome.and_then(|bytes| {
+            // Not every system puts a file in the place of one that is open.
+            self.journal = None;
             let journal = self.desk.put_in_place(next);
             journal.map(|journal| (journal, bytes)).inspect_err(|error| {
                 // What lies there is a whole backup and a journal that do not fail a restore, but
@@ -197,7 +200,7 @@ impl Keeper {
         });
         match placed {
             Ok((journal, bytes)) => {
-                let recovered = self.journal.replace(journal).is_none();
+                self.journal = Some(journal);
                 (self.whole_bytes, self.retry_at, self.failures) = (bytes, None, 0);
                 self.tell(|source| {
                     source.committed(seq, 0);
@@ -238,6 +241,7 @@ impl Keeper {
         let Some(held) = held.and_then(|source| source.hold()) else { return Ok(()) };
         let path = self.desk.files.whole.clone();
         let state = (held.encode)().map_err(|why| BackupError::Unencodable { path, why })?;
+        self.journal = None;
         self.desk.begin(&held.image, &state).map(drop)
     }
 

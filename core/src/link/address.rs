@@ -52,6 +52,17 @@ impl Address {
         Address::Pipe(name.into())
     }
 
+    /// What this system has at a path (A4): a socket file, or on Windows, where there are none, a
+    /// named pipe. Its name is all of the path, or what follows `\\.\pipe\` in it, with `-` for what a
+    /// name cannot have: `\`, `/` and `:`.
+    pub fn path(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        match cfg!(windows) {
+            false => Address::Unix(path),
+            true => Address::Pipe(pipe_at(&path.to_string_lossy())),
+        }
+    }
+
     /// Where a server listens that was told nothing.
     pub fn server_default() -> Self {
         Address::tcp(Self::ALL_INTERFACES, Self::PORT)
@@ -86,6 +97,11 @@ impl Address {
     pub(super) fn is_not_here(&self) -> LinkError {
         LinkError::NotHere { address: self.clone() }
     }
+}
+
+/// The name of the pipe that stands for a socket file at this path.
+fn pipe_at(path: &str) -> String {
+    path.strip_prefix(PIPES).unwrap_or(path).replace(['\\', '/', ':'], "-")
 }
 
 impl FromStr for Address {
@@ -151,6 +167,15 @@ mod tests {
         assert_eq!(":80".parse::<Address>().expect("a port"), Address::tcp("*", 80));
         let as_windows_writes_it: Address = r"\\.\pipe\tasks".parse().expect("a pipe");
         assert_eq!(as_windows_writes_it, Address::pipe("tasks"));
+    }
+
+    #[test]
+    fn a_path_is_a_pipe_where_there_are_no_socket_files() {
+        assert_eq!(pipe_at(r"\\.\pipe\tasks"), "tasks");
+        assert_eq!(pipe_at(r"C:\temp\tasks.sock"), "C--temp-tasks.sock");
+        let here = Address::path("/tmp/tasks.sock");
+        let expected = if cfg!(windows) { "pipe:-tmp-tasks.sock" } else { "unix:/tmp/tasks.sock" };
+        assert_eq!(here.to_string(), expected);
     }
 
     #[test]

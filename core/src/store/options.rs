@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::link::Address;
 #[cfg(feature = "tls")]
 use crate::link::{ClientTls, ServerTls};
 
@@ -28,6 +29,11 @@ impl Server {
             #[cfg(feature = "tls")]
             tls: None,
         }
+    }
+
+    /// At this path (A4): a Unix socket, or on Windows a named pipe; see [`Address::path`].
+    pub fn path(path: impl Into<PathBuf>) -> Self {
+        Server::tcp(Address::path(path).to_string())
     }
 
     /// On a Unix socket at this path. A stale socket file there is replaced.
@@ -85,6 +91,11 @@ impl Client {
             #[cfg(feature = "tls")]
             tls: None,
         }
+    }
+
+    /// At this path (A7): over a Unix socket, or on Windows a named pipe; see [`Address::path`].
+    pub fn path(path: impl Into<PathBuf>) -> Self {
+        Client::tcp(Address::path(path).to_string())
     }
 
     /// Over the Unix socket at this path.

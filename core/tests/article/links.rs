@@ -29,6 +29,8 @@ async fn a04_all_interfaces_means_reachable_by_either_family() {
     assert_eq!(*server.state(), [1, 1]);
 }
 
+/// Nothing takes a named pipe away.
+#[cfg(unix)]
 #[tokio::test]
 async fn a06_a_server_that_falls_over_comes_back_by_itself() {
     let place = Place::new();
@@ -95,7 +97,7 @@ async fn a08_while_the_link_is_down_nothing_is_dispatched_or_told_and_the_state_
 /// The server that a test's cluster loses and finds again.
 async fn elsewhere(scene: &Scene) -> super::scene::List {
     let server = list().preloaded(vec![7]).open().await.expect("it opens");
-    let serving = Server::unix(scene.folder.join("s")).login("app", "secret");
+    let serving = Server::path(scene.folder.join("s")).login("app", "secret");
     server.create_server(serving).await.expect("it listens");
     server
 }

@@ -3,6 +3,7 @@
 use samestate::auth::LockOutPolicy;
 use samestate::{Client, Server, StoreBuilder};
 
+#[cfg(unix)]
 use super::proxy::Proxy;
 use super::scene::{DEADLINE, Place, client, free_port, list, push, within};
 
@@ -34,11 +35,12 @@ async fn a05_many_clients_share_a_login_and_each_login_has_its_password() {
     assert!(crossed.contains("refuses login"), "{crossed}");
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn a05_the_password_never_crosses_in_clear_nor_twice_in_the_same_form() {
     let place = Place::new();
     let server = list().open().await.expect("it opens");
-    let serving = Server::unix(place.path()).login("app", "correct horse battery");
+    let serving = Server::path(place.path()).login("app", "correct horse battery");
     server.create_server(serving).await.expect("it listens");
     let seen = Proxy::before(&place.path(), place.path().with_extension("seen"));
     let mut logins = Vec::new();

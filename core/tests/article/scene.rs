@@ -61,7 +61,7 @@ impl Place {
     }
 
     pub(super) fn server(&self) -> Server {
-        Server::unix(self.path()).login("app", "secret")
+        Server::path(self.path()).login("app", "secret")
     }
 
     pub(super) fn client(&self) -> Client {
@@ -71,7 +71,7 @@ impl Place {
 
 /// A client of the socket at this path that does not wait long between its attempts.
 pub(super) fn client(path: &Path) -> Client {
-    Client::unix(path).login("app", "secret").backoff_max(Duration::from_millis(200))
+    Client::path(path).login("app", "secret").backoff_max(Duration::from_millis(200))
 }
 
 /// One process of a test's cluster.
