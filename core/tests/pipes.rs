@@ -4,11 +4,9 @@
 use std::process::Command;
 use std::time::Duration;
 
-use samestate::{Client, Cluster, Mode, Server, Store, create_store};
+use samestate::{Cluster, Server, create_store};
 
 const DEADLINE: Duration = Duration::from_secs(30);
-
-type List = Store<Vec<u64>, u64>;
 
 fn push(list: &mut Vec<u64>, item: &u64) {
     list.push(*item);
@@ -18,13 +16,6 @@ async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(DEADLINE, future).await {
         Ok(value) => value,
         Err(_) => panic!("{what}: not within {DEADLINE:?}"),
-    }
-}
-
-async fn until_len(store: &List, len: usize) {
-    let mut watch = store.watch();
-    while store.read(Vec::len) < len {
-        watch.changed().await;
     }
 }
 
@@ -76,7 +67,7 @@ async fn worker_that_would_serve_at_a_pipe() {
 async fn a03_a_system_without_named_pipes_says_what_to_use() {
     let store = create_store("list", push).open().await.expect("it opens");
     let served = store.create_server(Server::pipe("list")).await.map(|_| ());
-    let dialed = store.create_client(Client::pipe("list"));
+    let dialed = store.create_client(samestate::Client::pipe("list"));
     for refused in [served, dialed] {
         let error: samestate::Error = refused.expect_err("no pipe");
         assert_eq!(
@@ -90,10 +81,20 @@ async fn a03_a_system_without_named_pipes_says_what_to_use() {
 #[cfg(windows)]
 mod windows {
     use samestate::auth::PeerAddress;
+    use samestate::{Client, Mode, Store, StoreBuilder};
 
     use super::*;
 
-    fn list() -> samestate::StoreBuilder<Vec<u64>, u64> {
+    type List = Store<Vec<u64>, u64>;
+
+    async fn until_len(store: &List, len: usize) {
+        let mut watch = store.watch();
+        while store.read(Vec::len) < len {
+            watch.changed().await;
+        }
+    }
+
+    fn list() -> StoreBuilder<Vec<u64>, u64> {
         create_store("list", push).mode(Mode::Action)
     }
 

@@ -21,6 +21,12 @@ use crate::link::LinkError;
 pub(crate) struct End(UnixStream);
 
 impl End {
+    /// Both ends, in one process.
+    #[cfg(test)]
+    pub(in crate::link) fn pair() -> io::Result<(Self, Self)> {
+        UnixStream::pair().map(|(up, down)| (End(up), End(down)))
+    }
+
     /// It is connected from the beginning.
     pub(super) async fn open(self) -> io::Result<UnixStream> {
         Ok(self.0)

@@ -3,10 +3,8 @@
 use std::process::Command;
 use std::sync::atomic::Ordering;
 
-use tokio::net::UnixStream;
-
 use super::*;
-use crate::link::ipc::{IpcLink, inherited, spawn_worker};
+use crate::link::ipc::{End, IpcLink, inherited, spawn_worker};
 use crate::replication::{LinkFault, LinkId};
 use crate::wire::{Message, channel_of};
 
@@ -20,7 +18,7 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
-        let (up, down) = UnixStream::pair().expect("a pair");
+        let (up, down) = End::pair().expect("a pair");
         let (above, below) = (Ports::all(), Ports::all());
         let to_worker = IpcLink::to_worker(up, 1, above.clone());
         let to_master = IpcLink::to_master(down, below.clone());
@@ -242,10 +240,10 @@ async fn a_forked_worker_inherits_its_link_and_what_it_starts_does_not() {
     let mut command = Command::new(std::env::current_exe().expect("is running"));
     command.args(["--ignored", "--exact", "link::tests::stores::in_a_worker_process"]);
     command.stdout(std::process::Stdio::null());
-    let (mut child, stream) = spawn_worker(command, 3).expect("starts");
+    let (mut child, end) = spawn_worker(command, 3).expect("starts");
     let ports = Ports::all();
     let (_port, mut events) = open(&ports, "tasks");
-    let link = IpcLink::to_worker(stream, 3, ports);
+    let link = IpcLink::to_worker(end, 3, ports);
     let told = Message::Heal { seq: GRANDCHILD_IS_NO_WORKER };
     while events.heard().await.1 != told {}
     link.close().await;
@@ -265,7 +263,7 @@ async fn in_a_worker_process() {
     assert!(super::super::ipc::inherited().is_err(), "once");
     let ports = Ports::all();
     let (port, mut events) = open(&ports, "tasks");
-    let to_master = IpcLink::to_master(inherited.stream, ports);
+    let to_master = IpcLink::to_master(inherited.end, ports);
     let link = events.up().await;
     let mut grandchild = Command::new(std::env::current_exe().expect("is running"));
     grandchild.args(["--ignored", "--exact", "link::tests::stores::in_a_worker_process"]);
