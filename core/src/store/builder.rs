@@ -218,6 +218,10 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     /// called inside [`Store::dispatch`] and must not wait; and inside [`Store::read`] too where
     /// somebody dispatches there.
     ///
+    /// One caller's actions are applied in the order in which it dispatched them. But a layer that
+    /// passes one on and then dispatches another of its own may see its own applied first, where the
+    /// first still waits for room in [`Store::dispatch_many`].
+    ///
     /// ```
     /// use samestate::{DispatchError, create_store};
     ///
