@@ -209,12 +209,18 @@ impl TlsError {
                 expected: expected.to_str().into_owned(),
                 presented: match presented.is_empty() {
                     true => "no name at all".to_owned(),
-                    false => presented.join(", "),
+                    false => presented.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", "),
                 },
             },
             error => Self::Certificate(error.to_string()),
         }
     }
+}
+
+/// A name as rustls gives it, `DnsName("alpha")` or `IpAddress(127.0.0.1)`, without what is around it.
+fn bare(name: &str) -> &str {
+    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.unwrap_or(name).trim_matches('"')
 }
 
 /// What a peer that sent this alert says of this side (RFC 8446, section 6.2).
