@@ -1,15 +1,21 @@
 //! `samestate attach`: a console in a running store.
+//!
+//! - `tls`: the options of TLS, and the library's advice about it in their words
+
+mod tls;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use parking_lot::Mutex;
+use samestate::link::LinkError;
 use samestate::{Client, Codec, UntypedStore};
 use tokio::runtime::Runtime;
 
+use self::tls::{TlsArgs, in_options};
 use super::exit::ExitCode;
 use super::terminal::in_colour;
 use crate::console::{Password, Prompt, Screen, Session, play};
@@ -19,13 +25,14 @@ const EXAMPLES: &str = "\
 Examples:
   samestate attach 127.0.0.1:10001 --store log --login admin
   samestate attach unix:/run/app.sock --store tasks --login ops --password-file ~/.ops
+  samestate attach alpha.example:10001 --store log --login admin --tls-ca ca.pem
   echo P | samestate attach :10001 --store tasks        a script: the state as one line of JSON
   echo '{\"Push\": \"x\"}' | samestate attach :10001 --store tasks
 
 At the prompt, `help` lists the commands. The password is that of --password-file, or of the
 environment variable SAMESTATE_PASSWORD, or asked for; it is no argument, for other users of the
-machine see those. Exit codes: 0 closed; 1 not attached, or a script's command failed; 2 wrong
-usage.";
+machine see those. How to make certificates is in docs/tls.md. Exit codes: 0 closed;
+1 not attached, or a script's command failed; 2 wrong usage, or a file that is of no use.";
 
 /// A script does not wait longer than this for the server, unless told otherwise.
 const SCRIPT_WAITS: Duration = Duration::from_secs(10);
@@ -64,6 +71,32 @@ pub(super) struct Attach {
     /// terminal]
     #[arg(long, value_name = "TIME")]
     timeout: Option<Span>,
+
+    #[command(flatten)]
+    tls: TlsArgs,
+}
+
+/// Why nobody attached, and how that ends the program.
+struct Failure {
+    complaint: String,
+    code: ExitCode,
+}
+
+impl Failure {
+    /// The store was not reached, or the console could not begin.
+    fn not_done(complaint: impl ToString) -> Self {
+        Failure { complaint: complaint.to_string(), code: ExitCode::NotDone }
+    }
+
+    /// Why the library does not even try: what is wrong with a file or an address was said on the
+    /// command line.
+    fn of_start(error: &samestate::Error) -> Self {
+        let code = match error {
+            samestate::Error::Link(LinkError::Tls(_)) => ExitCode::Usage,
+            _ => ExitCode::NotDone,
+        };
+        Failure { complaint: in_options(&error.to_string()), code }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -86,13 +119,16 @@ impl Attach {
         };
         match self.converse(client, &runtime) {
             Ok(code) => code,
-            Err(complaint) => fail(&complaint, ExitCode::NotDone),
+            Err(Failure { complaint, code }) => fail(&complaint, code),
         }
     }
 
-    /// How to get there. Options of the transport, as those of TLS, have their place here.
+    /// How to get there.
     fn client(&self) -> Result<Client, String> {
-        let client = Client::tcp(self.address());
+        let mut client = Client::tcp(self.address());
+        if let Some(tls) = self.tls.client() {
+            client = client.tls(tls);
+        }
         let Some(login) = &self.login else { return Ok(client) };
         let password = Password::find(self.password_file.as_deref(), login);
         let password = password.map_err(|error| error.to_string())?;
@@ -105,29 +141,29 @@ impl Attach {
         port.map_or_else(|| self.address.clone(), |port| format!("localhost:{port}"))
     }
 
-    fn converse(&self, client: Client, runtime: &Runtime) -> Result<ExitCode, String> {
+    fn converse(&self, client: Client, runtime: &Runtime) -> Result<ExitCode, Failure> {
         let on_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-        let words = |error: std::io::Error| error.to_string();
         let (prompt, screen, thread) = match on_terminal {
             true => {
-                let (prompt, screen, thread) = Prompt::new().map_err(words)?;
+                let (prompt, screen, thread) = Prompt::new().map_err(Failure::not_done)?;
                 (Some(prompt), screen, thread)
             }
             false => {
-                let (screen, thread) = Screen::plain().map_err(words)?;
+                let (screen, thread) = Screen::plain().map_err(Failure::not_done)?;
                 (None, screen, thread)
             }
         };
         let store = self.attach(client, on_terminal.then(|| screen.clone()), runtime)?;
         let colours = on_terminal && in_colour(&std::io::stdout());
-        let session =
-            Session::new(store, self.address.clone(), screen, on_terminal, colours, PATIENCE);
+        let by = if self.tls.client().is_some() { ", by TLS" } else { "" };
+        let server = format!("{}{by}", self.address);
+        let session = Session::new(store, server, screen, on_terminal, colours, PATIENCE);
         let code = match prompt {
             Some(prompt) => {
-                prompt.converse(session, runtime).map_err(words)?;
+                prompt.converse(session, runtime).map_err(Failure::not_done)?;
                 ExitCode::Pass
             }
-            None => match play(session, runtime).map_err(words)? {
+            None => match play(session, runtime).map_err(Failure::not_done)? {
                 true => ExitCode::Pass,
                 false => ExitCode::NotDone,
             },
@@ -143,10 +179,10 @@ impl Attach {
         client: Client,
         screen: Option<Screen>,
         runtime: &Runtime,
-    ) -> Result<UntypedStore, String> {
+    ) -> Result<UntypedStore, Failure> {
         let _context = runtime.enter();
-        let last = Arc::<Mutex<String>>::default();
-        let heard = Arc::clone(&last);
+        let explained = Arc::<AtomicBool>::default();
+        let explaining = Arc::clone(&explained);
         let patient = screen.is_some() && self.timeout.is_none();
         let builder = UntypedStore::attach(&self.store, client)
             .codec(match self.codec {
@@ -156,34 +192,41 @@ impl Attach {
             .schema_version(self.schema_version)
             .dispatch_deadline(PATIENCE)
             .on_error(move |text| {
-                text.clone_into(&mut heard.lock());
+                let text = in_options(text);
+                explaining.store(true, Ordering::Relaxed);
                 match &screen {
-                    Some(screen) => screen.say(text.to_owned()),
+                    Some(screen) => screen.say(text),
                     None => eprintln!("{text}"),
                 }
             });
-        let store = builder.start().map_err(|error| error.to_string())?;
+        let store = builder.start().map_err(|error| Failure::of_start(&error))?;
         let timeout = self.timeout.map_or(SCRIPT_WAITS, |timeout| timeout.0);
         runtime.block_on(async {
             tokio::select! {
                 () = store.until_connected(true) => Ok(store.clone()),
-                why = store.refused() => Err(format!("{} refuses: {why}{}", self.address, self.advice(&why))),
-                () = tokio::time::sleep(timeout), if !patient => Err(self.late(timeout)),
+                why = store.refused() => Err(Failure::not_done(self.refusal(&why))),
+                () = tokio::time::sleep(timeout), if !patient => {
+                    Err(Failure::not_done(self.late(timeout, explained.load(Ordering::Relaxed))))
+                }
             }
         })
     }
 
-    fn late(&self, timeout: Duration) -> String {
+    /// `explained`: what went wrong was said already.
+    fn late(&self, timeout: Duration, explained: bool) -> String {
+        let Attach { store, address, .. } = self;
+        let why = match explained {
+            true => "why is said above",
+            false => "is it open there, under that name",
+        };
         format!(
-            "store `{}` was not reached at {} within {timeout:?}: is it open there, under that \
-             name? --timeout waits longer",
-            self.store, self.address
+            "store `{store}` was not reached at {address} within {timeout:?}: {why}; --timeout \
+             waits longer"
         )
     }
 
-    /// What to do about a refusal.
-    fn advice(&self, why: &str) -> &'static str {
-        if why.contains("codec") {
+    fn refusal(&self, why: &str) -> String {
+        let advice = if why.contains("codec") {
             "; the other one is a matter of --codec"
         } else if why.contains("schema_version") {
             "; say that of the server with --schema-version"
@@ -191,7 +234,8 @@ impl Attach {
             "; give one with --login"
         } else {
             ""
-        }
+        };
+        format!("{} refuses: {}{advice}", self.address, in_options(why))
     }
 }
 
