@@ -37,6 +37,25 @@ fn the_articles_tests_pass_and_leave_a_record() {
 }
 
 #[test]
+fn tls_is_not_simulated_and_that_is_said() {
+    let temp = tempfile::tempdir().expect("a temporary folder");
+    let out = temp.path().join("out");
+    let (file, shown) = (scenario("two-clusters-tls.yaml"), out.to_string_lossy());
+    let file = file.to_string_lossy();
+    let done = simulate(&[&file, "--duration", "5s", "--out", &shown]);
+    let said = text(&done.stderr);
+    assert!(done.status.success(), "{said}");
+    assert!(said.contains("note: two-clusters-tls: no TLS in virtual time"), "{said}");
+    let record = std::fs::read_to_string(out.join("record.json")).expect("a record");
+    let record: serde_json::Value = serde_json::from_str(&record).expect("as JSON");
+    let transport = &record["cases"][0]["stores"]["test1"]["transport"];
+    assert!(transport.is_null(), "nothing that was not spoken is in the record: {transport}");
+    let args = [&*file, "--set", "links.0.tls=false", "--set", "links.1.tls=false"];
+    let done = simulate(&[&args[..], &["--duration", "5s", "--out", &shown]].concat());
+    assert_eq!(text(&done.stderr), "");
+}
+
+#[test]
 fn a_seeds_trace_is_the_same_to_the_byte_and_another_seeds_is_not() {
     let temp = tempfile::tempdir().expect("a temporary folder");
     let (out, file) = (temp.path().to_string_lossy(), scenario("disconnect.yaml"));

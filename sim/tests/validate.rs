@@ -82,6 +82,34 @@ fn a_scenario_written_back_reads_the_same() {
     assert_eq!(first, good(&yaml, &Overrides::default()).scenario, "{yaml}");
 }
 
+#[test]
+fn tls_is_for_tcp_and_is_shown_where_a_link_is() {
+    let file = r#"
+version: 1
+stores: { tasks: { reducer: ring, mode: action } }
+clusters: { a: {}, b: {} }
+links:
+  - store: tasks
+    server: a.master
+    tcp: 4100
+    tls: true
+    client: b.master
+phases: [ { name: rest, duration: 1s } ]
+"#;
+    let over_tls = good(file, &Overrides::default());
+    assert!(over_tls.cases[0].plan.links[0].tls);
+    let told = scenario::explain(&over_tls);
+    assert!(told.contains("over tcp+tls:4100"), "{told}");
+    let without = good(file, &setting("links.0.tls=false"));
+    assert!(!without.cases[0].plan.links[0].tls);
+    let told = scenario::explain(&without);
+    assert!(told.contains("over tcp:4100"), "{told}");
+
+    let says = ["TLS is for TCP", "`tcp: PORT`", "remove `tls`"];
+    refused(&file.replace("tcp: 4100", "unix: a.sock"), (9, 10), &says);
+    refused(&file.replace("tls: true", "tls: mutual"), (9, 10), &["expected a boolean"]);
+}
+
 /// All that the swarm needs beyond the design's own file.
 const WIDE: &str = r#"
 version: 1

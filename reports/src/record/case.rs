@@ -111,6 +111,9 @@ pub struct StoreMeasures {
     pub reducer: Option<String>,
     /// The mode its nodes sent in; `mixed` where they differ.
     pub mode: Option<String>,
+    /// What its links are carried by, such as `ipc, tcp+tls`; null in a simulation, where nothing
+    /// is.
+    pub transport: Option<String>,
     /// Its resynchronisation, such as `verify 100`.
     pub resync: Option<String>,
     /// How many replicas it had, the sequencer's included.

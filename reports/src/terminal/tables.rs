@@ -24,6 +24,7 @@ pub(super) fn stores(case: &Case, style: &Style) -> String {
     let mut columns = vec![
         Column::words("store", 0),
         Column::words("mode", 0),
+        Column::words("transport", 6),
         Column::words("resync", 5),
         Column::words("reducer", 7),
         Column::numbers("state", 4),
@@ -40,6 +41,7 @@ fn store_row(name: &str, store: &StoreMeasures) -> Vec<Text> {
     let mut row = vec![
         Text::toned(name, Tone::Strong),
         store.mode.clone().into(),
+        store.transport.clone().into(),
         store.resync.clone().into(),
         store.reducer.clone().into(),
         store.state_bytes.map(|bytes| units::bytes(bytes as f64)).into(),

@@ -10,12 +10,14 @@
 //! | `stage` | what a case plays on: folder, guardian, control socket, proxies |
 //! | `nodes` | the runner's picture of its nodes |
 //! | `guardian` | the process that outlives the runner, so that no node does |
+//! | `certificates` | the run's own CA, and what it signs for the nodes that speak TLS |
 //! | `proxy` | a link's bytes by way of the runner, so that it can be cut |
 //! | `family` | who descends from whom, and how to end all of them |
 //! | `beyond` | what a scenario may ask for that real processes cannot do |
 //! | `progress` | what is seen meanwhile |
 
 mod beyond;
+mod certificates;
 pub mod control;
 mod family;
 mod guardian;

@@ -12,7 +12,7 @@ use super::guardian::GuardianError;
 use super::play::{Play, PlayError};
 use super::progress::{Progress, Watching};
 use super::stage::{Stage, StageError};
-use crate::record::{Taken, assemble, this_machine, utc};
+use crate::record::{Taken, assemble, this_machine, transports, utc};
 use crate::scenario::{self, ScenarioFile};
 
 /// How a scenario is to be run.
@@ -126,6 +126,9 @@ fn keep_logs(from: &Path, to: &Path, taken: Option<&Taken>) -> io::Result<()> {
 fn judged(planned: &scenario::Case, taken: Taken) -> Case {
     let (interrupted, trouble) = (taken.interrupted, taken.trouble.clone());
     let mut case = assemble(&planned.plan, taken);
+    for (name, store) in &mut case.stores {
+        store.transport = transports(&planned.plan, name);
+    }
     case.with = planned.with.clone();
     if !trouble.is_empty() {
         case.verdict = Verdict::Fail;

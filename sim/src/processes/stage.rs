@@ -8,6 +8,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use super::certificates::{self, CertificatesError};
 use super::control::{self, Briefing, LOGS, SOCKET, ToNode, ToRunner};
 use super::guardian::{Guardian, GuardianError, Report};
 use super::proxy::{Proxy, ProxyEvent};
@@ -36,6 +37,9 @@ pub(crate) enum StageError {
     /// The nodes' briefing cannot be written.
     #[error(transparent)]
     Briefing(#[from] control::ControlError),
+    /// The nodes' certificates cannot be made.
+    #[error(transparent)]
+    Certificates(#[from] CertificatesError),
     /// A link's proxy cannot listen.
     #[error("failed to put a proxy before the link `{link}`, so that it can be cut: {source}")]
     Proxy {
@@ -106,7 +110,7 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// Makes the folder, listens for nodes, puts a proxy before each link that will be cut, and
-    /// writes the nodes' briefing.
+    /// writes the nodes' certificates and briefing.
     pub(crate) async fn set(plan: &Plan) -> Result<(Self, Ears), StageError> {
         let program = std::env::current_exe().map_err(StageError::Program)?;
         let (aside, asides) = mpsc::unbounded_channel();
@@ -165,6 +169,7 @@ impl Stage {
             proxies.insert(index, proxy);
         }
         let dial = proxies.iter().map(|(link, proxy)| (*link, proxy.address().clone())).collect();
+        certificates::make(plan, folder)?;
         Briefing { plan: plan.clone(), dial }.write(folder)?;
         Ok((proxies, listening))
     }

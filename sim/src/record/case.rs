@@ -13,7 +13,7 @@ use super::taken::Taken;
 use super::tree::{Instants, TreeSeen};
 use super::{costs, faults, replay};
 use crate::measure::Samples;
-use crate::scenario::{NodeId, Observation, Plan, Resync, StorePlan};
+use crate::scenario::{NodeId, Observation, Plan, Resync, StorePlan, Upstream};
 
 /// A load that issued less than this share of what was due was itself the bottleneck.
 const ISSUED_SHARE_MIN: f64 = 0.95;
@@ -127,6 +127,7 @@ fn measures(
         let measures = StoreMeasures {
             reducer: of.map(|of| of.reducer.clone()),
             mode: mode(plan, name),
+            transport: None, // a run on real processes says it
             resync: of.map(resync),
             replicas: Some(replicas as u64),
             state_bytes: state.map(|state| state.bytes.len() as u64),
@@ -157,6 +158,21 @@ fn mode(plan: &Plan, store: &str) -> Option<String> {
     let first = modes.first()?;
     let mixed = modes.len() > 1;
     Some(if mixed { "mixed".to_owned() } else { format!("{first:?}").to_lowercase() })
+}
+
+/// What carries a store's bytes from node to node at the end: `ipc, tcp+tls`; `None` where it has
+/// one node alone.
+pub(crate) fn transports(plan: &Plan, store: &str) -> Option<String> {
+    let trees = plan.topology_at(plan.duration()).trees_of(store).iter();
+    let upstreams = trees.flat_map(|tree| &tree.members).filter_map(|member| member.upstream);
+    let transports: BTreeSet<_> = upstreams
+        .map(|upstream| match upstream {
+            Upstream::Master(_) => "ipc",
+            Upstream::Server { link, .. } => plan.links[link].transport(),
+        })
+        .collect();
+    let transports: Vec<_> = transports.into_iter().collect();
+    (!transports.is_empty()).then(|| transports.join(", "))
 }
 
 fn resync(store: &StorePlan) -> String {

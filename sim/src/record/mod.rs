@@ -36,7 +36,7 @@ mod taken;
 mod tests;
 mod tree;
 
-pub(crate) use case::assemble;
+pub(crate) use case::{assemble, transports};
 pub use delta::{Figures, FinalState, LinkFigures, LoadDelta, NodeDelta, StoreDelta};
 pub(crate) use gather::Gathered;
 pub use machine::{this_machine, utc};

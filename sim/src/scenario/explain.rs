@@ -126,7 +126,7 @@ fn branches(
                 let link = &plan.links[link];
                 let login = link.login.as_ref();
                 let login = login.map(|login| format!(" as {}", login.name)).unwrap_or_default();
-                format!("{}{login}", link.address)
+                format!("{}{login}", link.address.over(link.tls))
             }
             _ => "ipc".to_owned(),
         };

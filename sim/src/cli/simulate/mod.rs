@@ -138,6 +138,15 @@ impl Simulate {
             eprintln!("error: a trace is of one seed: name it with --seed, without --seeds");
             return ExitCode::Usage;
         }
+        if !self.output.quiet {
+            files.iter().filter(|file| speaks_tls(file)).for_each(|file| {
+                eprintln!(
+                    "note: {}: no TLS in virtual time: its links carry what they would carry inside \
+                     TLS; `samestate run` speaks it",
+                    file.name
+                );
+            });
+        }
         // The listener lives on a thread of its own for as long as the program.
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
@@ -172,6 +181,11 @@ impl Simulate {
         let (files, settings) = (self.files.clone(), self.settings.clone());
         ScenarioArgs { files, settings, seed: self.seed, duration: self.duration }.load()
     }
+}
+
+/// Whether a link of the file, in one of its cases at least, has `tls: true`.
+fn speaks_tls(file: &ScenarioFile) -> bool {
+    file.cases.iter().flat_map(|case| &case.plan.links).any(|link| link.tls)
 }
 
 fn listen(runtime: &tokio::runtime::Runtime, interrupt: &Arc<AtomicBool>) -> std::io::Result<()> {

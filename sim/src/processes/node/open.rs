@@ -12,6 +12,7 @@ use super::NodeError;
 use super::store::{AnyStore, OpenStore};
 use crate::invariants::Witness;
 use crate::load::{Params, Reducer, Registry, Shipped, Visitor};
+use crate::processes::certificates;
 use crate::processes::control::{Briefing, now_ns};
 use crate::scenario::{self, Address, Arrival, LoadPlan, NodePlan, StorePlan, Upstream};
 
@@ -39,6 +40,9 @@ impl Opener<'_> {
             for store in stores.iter().filter(|store| link.stores.iter().any(|l| l == store.name()))
             {
                 let mut server = self.server(&link.address);
+                if link.tls {
+                    server = server.tls(certificates::of_server(self.folder, &self.node.name));
+                }
                 if let Some(login) = &link.login {
                     server = server.login(&login.name, &login.password);
                 }
@@ -76,6 +80,9 @@ impl Opener<'_> {
             Address::Tcp(port) => Client::tcp(format!("127.0.0.1:{port}")),
             Address::Unix(path) => Client::unix(self.folder.join(path)),
         };
+        if plan.tls {
+            client = client.tls(certificates::of_client(self.folder, &self.node.name));
+        }
         if let Some(login) = &plan.login {
             client = client.login(&login.name, &login.password);
         }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{FaultSpec, PhaseSpec, VirtualTimeSpec};
+use super::{FaultSpec, PhaseSpec, VirtualTimeSpec, is_false};
 use crate::scenario::quantity::{Size, Span};
 use crate::scenario::spellings::{LinkRef, OneOrMany};
 
@@ -161,6 +161,10 @@ pub struct LinkSpec {
     /// The Unix socket it listens on, in place of `tcp`; relative to the run's own folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unix: Option<PathBuf>,
+    /// Server and clients speak TLS over `tcp`, each with a certificate of a CA that is made for
+    /// the run. `simulate` has no TLS.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub tls: bool,
     /// The node that attaches, or a list of nodes; `[]` for a server that nobody uses yet.
     pub client: OneOrMany,
     /// Who the clients log in as: a key of `logins`. Without it, no login is asked for.

@@ -123,12 +123,29 @@ pub enum Address {
     Unix(PathBuf),
 }
 
+impl Address {
+    /// What carries the bytes there: `tcp`, `tcp+tls` or `unix`.
+    pub(in crate::scenario) fn transport(&self, tls: bool) -> &'static str {
+        match (self, tls) {
+            (Self::Tcp(_), false) => "tcp",
+            (Self::Tcp(_), true) => "tcp+tls",
+            (Self::Unix(_), _) => "unix",
+        }
+    }
+
+    /// The address with its transport: `tcp+tls:8888`.
+    pub(in crate::scenario) fn over(&self, tls: bool) -> String {
+        let transport = self.transport(tls);
+        match self {
+            Self::Tcp(port) => format!("{transport}:{port}"),
+            Self::Unix(path) => format!("{transport}:{}", path.display()),
+        }
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(port) => write!(f, "tcp:{port}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
+        f.write_str(&self.over(false))
     }
 }
 
@@ -160,12 +177,21 @@ pub struct LinkPlan {
     pub server: NodeId,
     /// Where it listens.
     pub address: Address,
+    /// Whether server and clients speak TLS; over TCP alone.
+    pub tls: bool,
     /// The nodes that attach from the start.
     pub clients: Vec<NodeId>,
     /// What clients log in with; `None` where the server asks for nothing.
     pub login: Option<Login>,
     /// The longest wait between two attempts to reconnect; `None` for the library's default.
     pub backoff_max: Option<Duration>,
+}
+
+impl LinkPlan {
+    /// What carries its bytes: `tcp`, `tcp+tls` or `unix`.
+    pub fn transport(&self) -> &'static str {
+        self.address.transport(self.tls)
+    }
 }
 
 /// A node that dispatches one store's state into another at each change.

@@ -34,12 +34,20 @@ impl Resolver<'_> {
                      and have several clients",
                 );
             }
+            if spec.tls && matches!(address, Some(Address::Unix(_))) {
+                self.complain(
+                    &format!("{path}.tls"),
+                    "TLS is for TCP, and this link listens on a Unix socket",
+                    "write `tcp: PORT` in place of `unix`, or remove `tls`",
+                );
+            }
             let ends = self.ends(&path, spec);
             let login = self.login(&path, spec);
             if let (Some(address), Some((server, clients))) = (address, ends) {
                 let name = spec.name.clone().unwrap_or_else(|| {
                     let server = &self.nodes[server.index()].name;
-                    format!("{} from {server} over {address}", spec.store.0.join(", "))
+                    let over = address.over(spec.tls);
+                    format!("{} from {server} over {over}", spec.store.0.join(", "))
                 });
                 links.push(LinkPlan {
                     index,
@@ -47,6 +55,7 @@ impl Resolver<'_> {
                     stores: spec.store.0.clone(),
                     server,
                     address,
+                    tls: spec.tls,
                     clients,
                     login,
                     backoff_max: spec.backoff_max.map(|span| span.get()),

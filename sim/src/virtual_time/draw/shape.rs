@@ -183,6 +183,7 @@ impl Shape {
                 server: self.nodes[link.server].name.clone(),
                 tcp: Some(port),
                 unix: None,
+                tls: false,
                 client: names(&link.clients),
                 login: None,
                 backoff_max,
