@@ -75,7 +75,8 @@ impl Signals {
         *self.heard_at.lock() = Some(Instant::now());
     }
 
-    fn heard_within(&self, span: Duration) -> bool {
+    /// Whether bytes came within this span.
+    pub(super) fn heard_within(&self, span: Duration) -> bool {
         self.heard_at.lock().is_some_and(|at| at.elapsed() < span)
     }
 

@@ -1,6 +1,6 @@
 //! Reports about strangers, few enough to be read.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -11,8 +11,11 @@ const SPAN: Duration = Duration::from_secs(10);
 
 /// Lets the first reports of each span through, and counts the others: whoever can connect can
 /// make a server complain, as often as it likes.
-#[derive(Debug, Default)]
-pub(super) struct Complaints(Mutex<Quota>);
+#[derive(Debug)]
+pub(super) struct Complaints {
+    started: Instant,
+    quota: Mutex<Quota>,
+}
 
 #[derive(Debug, Default)]
 struct Quota {
@@ -21,20 +24,31 @@ struct Quota {
     unsaid: u64,
 }
 
+impl Default for Complaints {
+    fn default() -> Self {
+        Complaints { started: Instant::now(), quota: Mutex::default() }
+    }
+}
+
 impl Complaints {
-    /// What is to be said of `text`, if anything. `now` is the time since the server's start.
-    pub(super) fn weigh(&self, text: String, now: Duration) -> Option<String> {
-        let mut quota = self.0.lock();
-        if now.saturating_sub(quota.began) >= SPAN {
-            quota.began = now;
-            quota.said = 0;
+    /// What is to be said of `text`, if anything.
+    pub(super) fn weigh(&self, text: String) -> Option<String> {
+        self.quota.lock().weigh(text, self.started.elapsed())
+    }
+}
+
+impl Quota {
+    fn weigh(&mut self, text: String, now: Duration) -> Option<String> {
+        if now.saturating_sub(self.began) >= SPAN {
+            self.began = now;
+            self.said = 0;
         }
-        if quota.said >= SAID_MAX {
-            quota.unsaid += 1;
+        if self.said >= SAID_MAX {
+            self.unsaid += 1;
             return None;
         }
-        quota.said += 1;
-        match std::mem::take(&mut quota.unsaid) {
+        self.said += 1;
+        match std::mem::take(&mut self.unsaid) {
             0 => Some(text),
             unsaid => Some(format!("{text} (and {unsaid} more reports, not shown)")),
         }
@@ -47,8 +61,8 @@ mod tests {
 
     #[test]
     fn a_flood_of_reports_is_counted_and_not_shown() {
-        let complaints = Complaints::default();
-        let weigh = |seconds| complaints.weigh("no".into(), Duration::from_secs(seconds));
+        let mut quota = Quota::default();
+        let mut weigh = |seconds| quota.weigh("no".into(), Duration::from_secs(seconds));
         let shown = (0..100).filter_map(|_| weigh(3)).count();
         assert_eq!(shown, SAID_MAX as usize);
         let next = weigh(13).expect("another span");

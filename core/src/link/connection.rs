@@ -25,11 +25,11 @@ use crate::wire::{Decoder, WireError};
 /// A read takes at most this many bytes; it begins with the smaller number.
 const READ_BYTES: std::ops::RangeInclusive<usize> = (16 << 10)..=(256 << 10);
 
-/// After a read of this many bytes others on the same thread get a turn: it may hold thousands of
-/// small frames.
 /// How often the stores of a connection hear at least that bytes came.
 const HEARD_EVERY: Duration = Duration::from_millis(100);
 
+/// After a read of this many bytes others on the same thread get a turn: it may hold thousands of
+/// small frames.
 const LONG_READ_BYTES: usize = 64 << 10;
 
 /// A write sends about this many bytes, over all stores.
@@ -77,6 +77,9 @@ pub enum Ending {
     /// The peer wants nothing.
     #[error("the peer followed no store for {0:?}")]
     Idle(Duration),
+    /// The peer waits for a store that is not open here, and does not say that it lives.
+    #[error("the peer waits for a store, and said nothing for {0:?}")]
+    Silent(Duration),
     /// A store cannot go on with this peer.
     #[error("store {store:?}: {fault}")]
     Fault {

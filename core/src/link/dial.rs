@@ -236,7 +236,7 @@ impl Dialing {
         let peer = format!("the server {}", self.address);
         let (ports, span) = (self.ports.clone(), self.span.clone());
         let on_fault = OnFault::Part { ask_again_after: self.options.retry_refused_after };
-        let shared = Shared::new(peer, Side::Upstream, on_fault, ports, span);
+        let shared = Shared::new(peer, Side::Upstream, on_fault, ports, span, Arc::default());
         let began = Instant::now();
         let stall_after = self.options.stall_after;
         let ending = connection::run(socket, shared, stall_after, self.stop.clone()).await;

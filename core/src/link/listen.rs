@@ -56,6 +56,8 @@ struct Inner {
     stats: Arc<LinkStats>,
     places: Arc<Places>,
     complaints: Complaints,
+    /// Of stores that are not here: they hide no other complaint.
+    refusals: Arc<Complaints>,
     /// Lock-outs are told however many complain.
     lock_outs: Complaints,
 }
@@ -106,6 +108,7 @@ impl Listener {
             stats: Arc::default(),
             places: Places::new(limits),
             complaints: Complaints::default(),
+            refusals: Arc::default(),
             lock_outs: Complaints::default(),
         });
         let (stop, stopping) = watch::channel(false);
@@ -336,11 +339,12 @@ impl Inner {
             }
         };
         let (ports, logged) = (self.ports.clone(), span.clone());
-        let shared = Shared::new(name, Side::Downstream, OnFault::End, ports, logged);
+        let refusals = self.refusals.clone();
+        let shared = Shared::new(name, Side::Downstream, OnFault::End, ports, logged, refusals);
         let (idle_after, stall_after) = (self.options.hello_within, self.options.stall_after);
         let ending = tokio::select! {
             ending = connection::run(socket, shared.clone(), stall_after, stop) => ending,
-            () = shared.idle(idle_after) => Ending::Idle(idle_after),
+            ending = shared.idle(idle_after) => ending,
         };
         match ending {
             Ending::Closed | Ending::ClosedHere => trace::left(&span, &ending),
@@ -390,7 +394,7 @@ impl Inner {
 
     /// Reports what a client did, and logs it, unless too much of that kind was said.
     fn complain(&self, text: String, log: impl FnOnce()) {
-        if let Some(text) = self.complaints.weigh(text, self.started.elapsed()) {
+        if let Some(text) = self.complaints.weigh(text) {
             log();
             self.ports.report(&text);
         }
@@ -398,7 +402,7 @@ impl Inner {
 
     fn tell_lock_out(&self, span: &Span, error: &HelloError) {
         let Some(locked_out) = trace::lock_out(error) else { return };
-        if self.lock_outs.weigh(String::new(), self.started.elapsed()).is_some() {
+        if self.lock_outs.weigh(String::new()).is_some() {
             trace::locked_out(span, locked_out);
         }
     }

@@ -127,7 +127,7 @@ impl IpcLink {
         let (stop, stopping) = watch::channel(false);
         let (ended_sender, ended) = watch::channel(false);
         let span = trace::to_relative(side, &peer);
-        let shared = Shared::new(peer, side, OnFault::GoOn, ports, span);
+        let shared = Shared::new(peer, side, OnFault::GoOn, ports, span, Arc::default());
         let task = tokio::spawn(async move {
             let ending = run(end, shared.clone(), stopping).await;
             match ending {

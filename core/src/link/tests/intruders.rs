@@ -9,7 +9,9 @@ use super::*;
 use crate::auth::Credentials;
 use crate::link::hello::{self, HELLO_BYTES_MAX, HelloError, Identity};
 use crate::link::socket::{Socket, Stream};
-use crate::wire::{Decoder, Message, PROTOCOL_VERSION, begin_frame, channel_of, finish_frame};
+use crate::wire::{
+    Decoder, Frame, Message, PROTOCOL_VERSION, begin_frame, channel_of, finish_frame,
+};
 
 async fn connect(listener: &Listener) -> TcpStream {
     let Address::Tcp { host, port } = listener.address() else { panic!("listens on TCP") };
@@ -58,6 +60,19 @@ async fn ends(stream: &mut TcpStream) -> Vec<u8> {
     })
     .await;
     bytes
+}
+
+/// The next frame that comes.
+async fn frame(stream: &mut TcpStream, buffer: &mut bytes::BytesMut) -> Frame {
+    within("a frame", async {
+        loop {
+            match Decoder::new(HELLO_BYTES_MAX).decode(buffer).expect("frames") {
+                Some(frame) => return frame,
+                None => assert_ne!(stream.read_buf(buffer).await.expect("reads"), 0, "is cut"),
+            }
+        }
+    })
+    .await
 }
 
 fn short() -> ServerOptions {
@@ -250,4 +265,66 @@ async fn a_client_that_asks_and_does_not_listen_is_cut() {
     let many = detach.repeat(1 << 20);
     within("the end", async { while stream.write_all(&many).await.is_ok() {} }).await;
     at_server.report("lets answers pile up").await;
+}
+
+/// A server of all stores of a process, of which there are none yet.
+async fn serve_later(options: ServerOptions) -> (Listener, Arc<Ports>) {
+    let ports = Ports::all();
+    let listener = Listener::start(any_port(), options, ports.clone()).await.expect("listens");
+    (listener, ports)
+}
+
+#[tokio::test]
+async fn who_waits_for_a_store_hears_that_its_server_lives() {
+    let (listener, _ports) = serve_later(ServerOptions::default()).await;
+    let mut stream = guest(&listener).await;
+    let mut said = attach("later");
+    Message::Heartbeat { seq: 0 }.write(&mut said, channel_of("later"));
+    stream.write_all(&said).await.expect("is taken");
+    let answer = frame(&mut stream, &mut bytes::BytesMut::new()).await;
+    assert_eq!(answer.channel, hello::LINK_CHANNEL);
+}
+
+#[tokio::test]
+async fn who_waits_for_a_store_in_silence_is_cut_and_who_says_that_it_lives_is_not() {
+    let (listener, ports) = serve_later(short()).await;
+    let mut alive = guest(&listener).await;
+    let mut silent = guest(&listener).await;
+    alive.write_all(&attach("later")).await.expect("is taken");
+    silent.write_all(&attach("later")).await.expect("is taken");
+    let mut heartbeat = Vec::new();
+    Message::Heartbeat { seq: 0 }.write(&mut heartbeat, channel_of("later"));
+    let saying = tokio::spawn(async move {
+        let mut every = tokio::time::interval(Duration::from_millis(20));
+        loop {
+            every.tick().await;
+            alive.write_all(&heartbeat).await.expect("is not cut");
+        }
+    });
+    ends(&mut silent).await;
+    let (later, mut at_later) = FakePort::new("later");
+    ports.register(later).expect("is new");
+    let (_, first) = at_later.heard().await;
+    assert!(matches!(first, Message::Attach(_)), "{first:?}");
+    assert!(!saying.is_finished());
+    saying.abort();
+}
+
+#[tokio::test]
+async fn a_guest_who_asks_for_what_is_not_here_again_and_again_is_not_heard_each_time() {
+    let (server, mut at_server) = FakePort::new("tasks");
+    let listener = serve(any_port(), ServerOptions::default(), server).await;
+    for connection in 0..10 {
+        let mut stream = guest(&listener).await;
+        let many: Vec<u8> =
+            (0..10).flat_map(|n| attach(&format!("store {connection} {n}"))).collect();
+        stream.write_all(&many).await.expect("is taken");
+        // The last refusal was said: so was what the operator is told of it.
+        let mut buffer = bytes::BytesMut::new();
+        for _ in 0..10 {
+            frame(&mut stream, &mut buffer).await;
+        }
+    }
+    let told = at_server.reports_so_far("is not served here");
+    assert!((1..=60).contains(&told), "{told} reports of 100");
 }

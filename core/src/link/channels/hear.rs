@@ -1,0 +1,161 @@
+//! What the peer says: frames of stores that are attached, of stores that are not, and of the
+//! connection itself.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::super::attached::Attached;
+use super::super::connection::Ending;
+use super::super::hello::LINK_CHANNEL;
+use super::super::{Side, trace};
+use super::table::{Channel, DETACHED, GONE, Then};
+use super::{REST, Shared};
+use crate::wire::{Frame, Message, Reader, Refusal, RefusalKind, WireError};
+
+/// A peer may wait for, or be refused, at most this many stores that are not here.
+const MISSING_MAX: usize = 64;
+
+impl Shared {
+    /// Hands a frame to its store. `last` is the store of the frame before, as a shortcut.
+    pub(in crate::link) fn receive(
+        self: &Arc<Self>,
+        last: &mut Option<Arc<Attached>>,
+        frame: Frame,
+    ) -> Result<(), Ending> {
+        let same = last
+            .as_ref()
+            .filter(|attached| attached.channel == frame.channel && !attached.is_gone());
+        if let Some(attached) = same {
+            return self.hand_over(attached, &frame);
+        }
+        if frame.channel == LINK_CHANNEL {
+            return self.hear_link(&frame);
+        }
+        *last = match self.channels.lock().map.get(&frame.channel) {
+            Some(Channel::Attached(attached)) => Some(attached.clone()),
+            _ => None,
+        };
+        match last {
+            Some(attached) => self.hand_over(attached, &frame),
+            None => self.hear_unattached(frame),
+        }
+    }
+
+    fn hand_over(&self, attached: &Arc<Attached>, frame: &Frame) -> Result<(), Ending> {
+        if self.side == Side::Downstream && is_detach(frame) {
+            let registry = self.ports.lock();
+            self.detached(&registry, frame.channel);
+            return Ok(());
+        }
+        match attached.receive(frame) {
+            Ok(()) => Ok(()),
+            Err(fault) if self.ends_by(attached, &fault) => Err(attached.fault(fault)),
+            Err(fault) => {
+                self.take_off(attached, &fault);
+                Ok(())
+            }
+        }
+    }
+
+    fn hear_link(self: &Arc<Self>, frame: &Frame) -> Result<(), Ending> {
+        if !matches!(frame.kind, GONE | DETACHED) || self.side == Side::Downstream {
+            return Err(Ending::Garbage(WireError::UnknownKind(frame.kind)));
+        }
+        let channel = Reader::new(&frame.body).u32("channel").map_err(Ending::Garbage)?;
+        let registry = self.ports.lock();
+        let mut channels = self.channels.lock();
+        let then = match (frame.kind, channels.map.get(&channel)) {
+            (DETACHED, Some(Channel::Leaving(then))) => *then,
+            (GONE, Some(Channel::Attached(_))) => Then::Rest(REST),
+            // One store left at both ends at once; `Detach` will still be answered. Or the peer
+            // says that it lives.
+            _ => return Ok(()),
+        };
+        let left = channels.remove(channel);
+        drop(channels);
+        if let Some(Channel::Attached(attached)) = left {
+            trace::store_left(&self.span, attached.port.name());
+            attached.port.down(attached.link);
+        }
+        match (then, registry.ports.get(&channel)) {
+            (Then::Attach, Some(port)) => drop(self.attach(&registry, port)),
+            (Then::Rest(span), Some(_)) => self.rest(channel, span),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn hear_unattached(&self, frame: Frame) -> Result<(), Ending> {
+        let stray = Err(Ending::Stray { channel: frame.channel });
+        if self.side == Side::Upstream {
+            let leaving = self.channels.lock().map.contains_key(&frame.channel);
+            return if leaving { Ok(()) } else { stray };
+        }
+        let registry = self.ports.lock();
+        match Message::read(&frame) {
+            Ok(Message::Attach(attach)) => match registry.ports.get(&frame.channel) {
+                Some(port) => self.take_up(&registry, port, &frame),
+                None if self.ports.is_closed_set() => {
+                    drop(registry);
+                    self.refuse(frame.channel, &attach.store)
+                }
+                None => self.wait_for(frame),
+            },
+            Ok(Message::Detach) => {
+                self.detached(&registry, frame.channel);
+                Ok(())
+            }
+            message => {
+                let mut channels = self.channels.lock();
+                match (channels.map.get(&frame.channel), message) {
+                    (Some(Channel::Departed), _) => Ok(()),
+                    // Who waits says that it lives, and wants to know the same of this side.
+                    (Some(Channel::Waiting(_)), Ok(Message::Heartbeat { .. })) => {
+                        channels.say_alive();
+                        drop(channels);
+                        self.say();
+                        Ok(())
+                    }
+                    _ => stray,
+                }
+            }
+        }
+    }
+
+    fn wait_for(&self, frame: Frame) -> Result<(), Ending> {
+        let mut channels = self.channels.lock();
+        let waiting = |channel: &&Channel| matches!(channel, Channel::Waiting(_));
+        let full = channels.map.values().filter(waiting).count() >= MISSING_MAX;
+        if full && !channels.map.contains_key(&frame.channel) {
+            return Err(Ending::TooManyMissing);
+        }
+        // A copy, lest it keeps the whole read that it came in.
+        let body = Bytes::copy_from_slice(&frame.body);
+        channels.map.insert(frame.channel, Channel::Waiting(Frame { body, ..frame }));
+        Ok(())
+    }
+
+    fn refuse(&self, channel: u32, store: &str) -> Result<(), Ending> {
+        let text = format!("store `{store}` is not served here");
+        let mut channels = self.channels.lock();
+        let asks_again = !channels.refused.insert(channel);
+        if channels.refused.len() > MISSING_MAX {
+            return Err(Ending::TooManyMissing);
+        }
+        let refusal = Refusal { kind: RefusalKind::Store, text: text.clone() };
+        Message::Refused(refusal).write(&mut channels.control, channel);
+        drop(channels);
+        self.say();
+        let complaint = (!asks_again).then(|| format!("{} is refused: {text}", self.peer));
+        if let Some(complaint) = complaint.and_then(|text| self.refusals.weigh(text)) {
+            trace::store_refused(&self.span, store);
+            self.ports.report(&complaint);
+        }
+        Ok(())
+    }
+}
+
+fn is_detach(frame: &Frame) -> bool {
+    frame.body.is_empty() && Message::read(frame) == Ok(Message::Detach)
+}

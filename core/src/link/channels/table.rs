@@ -1,0 +1,80 @@
+//! What each channel of a connection is, and what the connection itself has to say of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::attached::Attached;
+use super::super::hello::LINK_CHANNEL;
+use crate::wire::{Frame, begin_frame, finish_frame};
+
+/// The kind of a link's own frame that says: this store, whose channel follows, is no longer here.
+pub(super) const GONE: u8 = 16;
+
+/// The kind of a link's own frame that answers `Detach`; the channel follows.
+pub(super) const DETACHED: u8 = 17;
+
+pub(super) enum Channel {
+    Attached(Arc<Attached>),
+    /// The peer asked for a store that is not open here yet.
+    Waiting(Frame),
+    /// `Detach` was sent; what comes before [`DETACHED`] is dropped.
+    Leaving(Then),
+    /// It attaches again after a while.
+    Resting,
+    /// [`GONE`] was sent; what comes before the next `Attach` is dropped.
+    Departed,
+}
+
+/// What becomes of a store after [`DETACHED`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// If it is registered again by then, it attaches at once.
+    Attach,
+    /// It attaches again after this.
+    Rest(Duration),
+    /// The upstream will not have it: no use to ask again.
+    Nothing,
+}
+
+#[derive(Default)]
+pub(super) struct Channels {
+    pub(super) map: BTreeMap<u32, Channel>,
+    /// Frames of the connection itself; they go before those of the stores.
+    pub(super) control: Vec<u8>,
+    /// Counts the changes of `map`.
+    pub(super) version: u64,
+    /// The stores that were refused to the peer.
+    pub(super) refused: BTreeSet<u32>,
+    /// What was last said of a store that was taken off, so that it is said once.
+    pub(super) said: BTreeMap<u32, String>,
+}
+
+impl Channels {
+    pub(super) fn insert(&mut self, channel: u32, to: Channel) {
+        self.map.insert(channel, to);
+        self.version += 1;
+    }
+
+    /// Says that this side lives, to a peer that waits and hears nothing else. It is a
+    /// [`DETACHED`] that names no store.
+    pub(super) fn say_alive(&mut self) {
+        write_link(&mut self.control, DETACHED, LINK_CHANNEL);
+    }
+
+    /// A store that was attached there gets and gives nothing from here on.
+    pub(super) fn remove(&mut self, channel: u32) -> Option<Channel> {
+        self.version += 1;
+        let removed = self.map.remove(&channel);
+        if let Some(Channel::Attached(attached)) = &removed {
+            attached.leave();
+        }
+        removed
+    }
+}
+
+pub(super) fn write_link(out: &mut Vec<u8>, kind: u8, channel: u32) {
+    let start = begin_frame(out, LINK_CHANNEL, kind);
+    out.extend_from_slice(&channel.to_le_bytes());
+    finish_frame(out, start);
+}
