@@ -1,11 +1,15 @@
 //! Stores linked over real sockets: servers, clients, relays, roles, reconnects.
 
+mod ports;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use samestate::{
     Change, Client, Error, Jump, Mode, Resync, Role, Server, Store, StoreBuilder, create_store,
 };
+
+use ports::free_port;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -81,11 +85,6 @@ async fn a03_the_same_over_tcp() {
     assert!(outcomes.iter().all(Result::is_ok));
     same(&server, &client).await;
     assert_eq!(server.state().len(), 1000);
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("it has an address").port()
 }
 
 #[tokio::test]

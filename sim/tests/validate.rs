@@ -107,7 +107,7 @@ phases: [ { name: rest, duration: 1s } ]
 
     let says = ["TLS is for TCP", "`tcp: PORT`", "remove `tls`"];
     refused(&file.replace("tcp: 4100", "unix: a.sock"), (9, 10), &says);
-    refused(&file.replace("tls: true", "tls: mutual"), (9, 10), &["expected a boolean"]);
+    refused(&file.replace("tls: true", "tls: mutual"), (9, 10), &["expected `true` or `false`"]);
 }
 
 /// All that the swarm needs beyond the design's own file.
@@ -475,8 +475,11 @@ fn a_setting_overrides_the_file_and_is_named_when_it_is_wrong() {
         ("nonsense=5", "unknown key `nonsense`"),
         ("phases.0.duration=5", "no unit"),
         ("about={", "not readable"),
+        ("clusters.a.workers=-1", "expected a whole number from 0 to 4294967295, found the number"),
     ] {
-        let invalid = parse_with(TWO_CLUSTERS, &setting(wrong)).expect_err(wrong).to_string();
+        let invalid = parse_with(TWO_CLUSTERS, &setting(wrong)).expect_err(wrong);
+        assert_eq!(invalid.problems.len(), 1, "once: {invalid}");
+        let invalid = invalid.to_string();
         assert!(invalid.contains(&format!("--set {wrong}")) && invalid.contains(says), "{invalid}");
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use samestate::{Change, Client, Mode, Server, create_store};
 
-use super::scene::{Place, Scene, client, cluster_test, free_port, list, push, until, within};
+use super::ports::free_port;
+use super::scene::{Place, Scene, client, cluster_test, list, push, until, within};
 
 /// Master and workers run the same lines, as the article's processes do.
 async fn the_same_everywhere(scene: &Scene) -> super::scene::List {

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use samestate::link::Address;
 use samestate::{Client, DispatchError, Server};
 
-use super::scene::{DEADLINE, Place, Scene, client, cluster_test, free_port, list, until, within};
+use super::ports::free_port;
+use super::scene::{DEADLINE, Place, Scene, client, cluster_test, list, until, within};
 
 #[test]
 fn a04_a_server_listens_on_all_interfaces_at_port_10001_unless_told() {

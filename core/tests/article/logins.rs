@@ -3,9 +3,10 @@
 use samestate::auth::LockOutPolicy;
 use samestate::{Client, Server, StoreBuilder};
 
+use super::ports::free_port;
 #[cfg(unix)]
 use super::proxy::Proxy;
-use super::scene::{DEADLINE, Place, client, free_port, list, push, within};
+use super::scene::{DEADLINE, Place, client, list, push, within};
 
 /// What a client that tries once is told.
 async fn told(client: Client) -> String {

@@ -18,6 +18,8 @@ mod logins;
 mod modes;
 mod page;
 mod placement;
+#[path = "../ports/mod.rs"]
+mod ports;
 #[cfg(unix)]
 mod proxy;
 mod roles;

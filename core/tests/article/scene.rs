@@ -43,11 +43,6 @@ pub(super) async fn until(what: &str, store: &List, wanted: impl Fn(&Vec<u64>) -
     }
 }
 
-pub(super) fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("it has an address").port()
-}
-
 /// A place for a socket, in a folder that goes with it.
 pub(super) struct Place(tempfile::TempDir);
 

@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 
 use super::floods::{pages, resident_bytes};
 use super::peer::{Peer, attach, raw};
+use super::ports::free_port;
 use super::scene::{Good, LOGIN, List, PASSWORD, Place, Reports, STORE, Scene, list, same, within};
 
 pub(super) const MIB: usize = 1 << 20;
@@ -46,10 +47,7 @@ impl OnTcp {
 
     /// Served so.
     async fn with(options: impl FnOnce(Server) -> Server) -> Self {
-        let address = {
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-            listener.local_addr().expect("it has an address")
-        };
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let (reports, on_error) = Reports::new();
         let server = list().on_error(on_error).open().await.expect("it opens");
         let served = options(Server::tcp(address.to_string()).login(LOGIN, PASSWORD));

@@ -17,6 +17,8 @@ mod floods;
 mod guests;
 mod peer;
 mod poison;
+#[path = "../ports/mod.rs"]
+mod ports;
 mod relays;
 mod scene;
 mod servers;

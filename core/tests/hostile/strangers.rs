@@ -8,6 +8,7 @@ use samestate::{Client, Server};
 use tokio::net::TcpStream;
 
 use super::peer::{Peer, Session, action, attach, framed, hello, raw};
+use super::ports::free_port;
 use super::scene::{Good, LOGIN, PASSWORD, Place, Reports, STORE, Scene, list, same, within};
 
 #[tokio::test]
@@ -86,11 +87,7 @@ async fn peers_that_say_nothing_or_half_a_word_are_dropped_at_the_deadline() {
 
 #[tokio::test]
 async fn six_passwords_over_sockets_opened_beforehand_lock_the_address_out() {
-    let port = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        listener.local_addr().expect("it has an address").port()
-    };
-    let address = format!("127.0.0.1:{port}");
+    let address = format!("127.0.0.1:{}", free_port());
     let (mut reports, on_error) = Reports::new();
     let server = list().on_error(on_error).open().await.expect("it opens");
     let options = Server::tcp(&address).login(LOGIN, PASSWORD);

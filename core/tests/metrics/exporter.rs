@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::open_metrics::{self, Samples};
+use super::ports::free_port;
 use super::values::{within, words};
 
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -32,11 +33,6 @@ async fn scrape(exporter: &Exporter) -> Samples {
     assert!(head.starts_with("http/1.1 200 "), "{head}");
     assert!(head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{head}");
     open_metrics::read(&body)
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("it has an address").port()
 }
 
 #[tokio::test]

@@ -4,4 +4,6 @@
 mod exporter;
 #[cfg(feature = "prometheus")]
 mod open_metrics;
+#[path = "../ports/mod.rs"]
+mod ports;
 mod values;

@@ -10,6 +10,8 @@ use samestate::{
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::ports::free_port;
+
 const DEADLINE: Duration = Duration::from_secs(10);
 
 pub(super) async fn within<T>(future: impl Future<Output = T>) -> T {
@@ -216,9 +218,7 @@ async fn pass(
 #[tokio::test]
 async fn a_client_that_reads_nothing_lags_and_one_that_reads_again_does_not() {
     let server = words("lag").open().await.expect("it opens");
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let port = listener.local_addr().expect("it has an address").port();
-    drop(listener);
+    let port = free_port();
     server.create_server(Server::tcp(format!("127.0.0.1:{port}"))).await.expect("it listens");
     let (through, valve) = valve(port).await;
     let client = words("lag").client(Client::tcp(format!("127.0.0.1:{through}")));

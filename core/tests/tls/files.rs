@@ -6,7 +6,8 @@ use samestate::link::{ClientTls, ServerTls};
 use samestate::{Client, Server, Tls};
 
 use super::pki::{Ca, Pair};
-use super::scene::{Served, client, free_port, list};
+use super::ports::free_port;
+use super::scene::{Served, client, list};
 
 async fn server_says(tls: ServerTls) -> String {
     let store = list().open().await.expect("it opens");

@@ -4,7 +4,8 @@ use samestate::link::{ClientTls, ServerTls};
 use samestate::{Client, Server, Store, create_store};
 
 use super::pki::Ca;
-use super::scene::{List, Reports, Served, Tap, client, free_port, list, within};
+use super::ports::free_port;
+use super::scene::{List, Reports, Served, Tap, client, list, within};
 
 async fn arrives(store: &List, item: &str) {
     let mut changes = store.watch();

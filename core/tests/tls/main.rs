@@ -14,6 +14,8 @@ mod files;
 mod guide;
 mod links;
 mod pki;
+#[path = "../ports/mod.rs"]
+mod ports;
 mod renewal;
 mod scene;
 mod strangers;

@@ -10,6 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
+use super::ports::free_port;
+
 /// What a test waits for comes within this, or never.
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -23,12 +25,6 @@ pub(super) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T 
 pub(super) fn list() -> StoreBuilder<Vec<String>, String> {
     let push = |list: &mut Vec<String>, item: &String| list.push(item.clone());
     create_store("list", push).mode(Mode::Action).on_error(|_| {})
-}
-
-/// A port that was free a moment ago.
-pub(super) fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("it has an address").port()
 }
 
 /// What a store reports.

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tracing::Level;
 
 use super::captured::{Line, Log};
+use super::ports::free_port;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -51,11 +52,6 @@ impl Proxy {
         let _ = self.task.await;
         Proxy::start(self.port, self.server).await
     }
-}
-
-pub(super) fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("it has an address").port()
 }
 
 /// What a client of this store logs of its link.

@@ -2,5 +2,7 @@
 
 mod captured;
 mod links;
+#[path = "../ports/mod.rs"]
+mod ports;
 mod secrets;
 mod stores;

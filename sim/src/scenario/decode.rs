@@ -47,8 +47,9 @@ impl de::Error for DecodeError {
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
         let is_number =
             matches!(found, Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_));
+        let expected = in_words(expected);
         let problem = Problem::new(format!("expected {expected}, found {}", shown(found)));
-        let wants_text = expected.to_string() == "a string";
+        let wants_text = expected == TEXT;
         Self(if is_number && wants_text {
             problem.help("put it in quotes: a bare number is not a text")
         } else {
@@ -57,7 +58,7 @@ impl de::Error for DecodeError {
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self(Problem::new(format!("expected {expected}, found {}", shown(found))))
+        Self(Problem::new(format!("expected {}, found {}", in_words(expected), shown(found))))
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
@@ -72,6 +73,26 @@ impl de::Error for DecodeError {
 
     fn missing_field(field: &'static str) -> Self {
         Self(Problem::new(format!("the key `{field}` is missing")))
+    }
+}
+
+/// What [`in_words`] calls a string.
+const TEXT: &str = "a text";
+
+/// What was expected, in words of the file's and not of the program's.
+fn in_words(expected: &dyn Expected) -> String {
+    let expected = expected.to_string();
+    let whole = |max: u64| format!("a whole number from 0 to {max}");
+    match expected.as_str() {
+        "u8" => whole(u8::MAX.into()),
+        "u16" => whole(u16::MAX.into()),
+        "u32" => whole(u32::MAX.into()),
+        "u64" | "usize" => whole(u64::MAX),
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number".to_owned(),
+        "f32" | "f64" => "a number".to_owned(),
+        "a boolean" => "`true` or `false`".to_owned(),
+        "a string" => TEXT.to_owned(),
+        _ => expected,
     }
 }
 

@@ -250,7 +250,11 @@ fn decode_scenario(tree: &Node) -> Result<Scenario, Vec<Problem>> {
         Ok(scenario) if problems.is_empty() => Ok(scenario),
         Ok(_) => Err(problems),
         Err(problem) => {
-            problems.push(problem);
+            // An item that was set from the command line has no place, and the whole file's
+            // reading takes one nearby for it: that is the same problem.
+            if problems.iter().all(|known| known.message != problem.message) {
+                problems.push(problem);
+            }
             Err(problems)
         }
     }
