@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::connection::Ending;
+use super::ending::Ending;
 use super::{Handle, Meter, Port};
 use crate::replication::{LinkFault, LinkId};
 use crate::wire::{Frame, RefusalKind, WireError};

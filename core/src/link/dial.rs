@@ -14,7 +14,8 @@ use tracing::Span;
 use super::attached::OnFault;
 use super::backoff::Backoff;
 use super::channels::Shared;
-use super::connection::{self, Ending, Stop, stopped};
+use super::connection::{self, Stop, stopped};
+use super::ending::Ending;
 use super::hello::{self, HelloError, Identity};
 use super::socket::{Socket, Stream, tune};
 #[cfg(feature = "tls")]

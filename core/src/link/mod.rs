@@ -15,7 +15,7 @@
 //! | [`ServerOptions`], [`ClientOptions`] | what both are told |
 //! | `ipc` | the link between a master and the workers it forks |
 //! | `hello`, `half_open` | what is said before a login, and who may be there without one |
-//! | `connection`, `channels`, `attached` | one connection that is logged in, and the stores it carries |
+//! | `connection`, `channels`, `attached`, `ending` | one connection that is logged in, the stores it carries, and why it ended |
 //! | `tls` | TLS for TCP, from certificate files to a secure stream (feature `tls`) |
 //! | `bind`, `socket` | listening sockets, and connected ones |
 //! | `local` | those that do not leave this machine: socket files, named pipes |
@@ -31,6 +31,7 @@ mod channels;
 mod complaints;
 mod connection;
 mod dial;
+mod ending;
 mod error;
 mod half_open;
 #[cfg(not(feature = "fuzzing"))]
@@ -57,9 +58,9 @@ pub use address::Address;
 pub use backoff::Backoff;
 #[cfg(feature = "prometheus")]
 pub(crate) use bind::bind_tcp;
-pub use connection::Ending;
 pub use dial::Dialer;
 pub(crate) use dial::Prepared;
+pub use ending::Ending;
 pub use error::LinkError;
 pub use hello::HelloError;
 pub use hub::Ports;

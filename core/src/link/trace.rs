@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tracing::{Span, debug, field, info, info_span, warn};
 
-use super::connection::Ending;
+use super::ending::Ending;
 use super::hello::HelloError;
 use super::{Address, LinkError, Side};
 use crate::auth::{LockedOut, Refused};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::reduced::{Action, Reduced, State};
 use super::shared::Shared;
-use super::{Result, trace};
+use super::{Result, random, trace};
 use crate::backup::{About, Backup, Beginning, Desk, Held, Inbox, Keeper, Source};
 use crate::link::Port;
 use crate::replication::{Config, Epoch, Frozen, Machine, NodeId, Replica};
@@ -32,8 +32,8 @@ pub(super) fn open<S: State, A: Action>(
         codec: config.codec,
     };
     let (desk, restored) = Desk::open(backup, about)?;
-    let (now, id) = (Duration::ZERO, super::builder::random());
-    let key = super::builder::token_key()?;
+    let (now, id) = (Duration::ZERO, random::id()?);
+    let key = random::token_key()?;
     let (mut replica, torn) = match restored {
         None => {
             let epoch = Epoch { number: 1, id };

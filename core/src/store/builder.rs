@@ -11,13 +11,10 @@ use super::middleware::{Chain, Middleware, Next};
 use super::reduced::{Action, Reduced, Reducer, State, Verdict};
 use super::shared::{OnError, Shared};
 use super::upkeep::{Home, Upkeep};
-use super::{Client, Error, Result, trace};
+use super::{Client, Error, Result, random, trace};
 use crate::backup::Backup;
 use crate::link::Port;
-use crate::replication::{
-    Config, Epoch, Frozen, Machine, Mode, NodeId, Observer, Replica, Resync, TOKEN_KEY_BYTES,
-    TokenKey,
-};
+use crate::replication::{Config, Epoch, Frozen, Machine, Mode, NodeId, Observer, Replica, Resync};
 use crate::wire::Codec;
 
 /// How long [`StoreBuilder::open`] waits, unless told otherwise.
@@ -293,7 +290,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         };
         let encodable = machine.freeze().encode();
         encodable.map_err(|why| Error::Unencodable { store: config.store.clone(), why })?;
-        let (now, node) = (Duration::ZERO, NodeId(random()));
+        let (now, node) = (Duration::ZERO, NodeId(random::id()?));
         let follows = client.is_some() || home.is_worker();
         if durable && backup.is_none() {
             return Err(Error::DurableWithoutBackup(config.store));
@@ -307,8 +304,8 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
                 replica
             }
             (None, false) => {
-                let epoch = Epoch { number: 1, id: random() };
-                Replica::sequencer(config, node, machine, epoch, token_key()?, now)
+                let epoch = Epoch { number: 1, id: random::id()? };
+                Replica::sequencer(config, node, machine, epoch, random::token_key()?, now)
             }
         };
         if let Some(observer) = self.observer {
@@ -331,16 +328,4 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         }
         Ok(Store { shared, upkeep, middleware: Chain::new(self.middleware) })
     }
-}
-
-/// For the tokens of one life of a sequencer.
-pub(super) fn token_key() -> Result<TokenKey> {
-    let mut random = [0; TOKEN_KEY_BYTES];
-    getrandom::fill(&mut random)?;
-    Ok(TokenKey::new(random))
-}
-
-pub(super) fn random() -> u64 {
-    // The operating system's generator does not fail on a system that runs.
-    getrandom::u64().unwrap_or_else(|_| u64::from(std::process::id()))
 }

@@ -38,6 +38,7 @@ mod mailbox;
 mod metrics;
 mod middleware;
 mod options;
+mod random;
 mod reading;
 mod reduced;
 mod roles;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::super::attached::Attached;
-use super::super::connection::Ending;
+use super::super::ending::Ending;
 use super::super::hello::LINK_CHANNEL;
 use super::super::{Side, trace};
 use super::table::{Channel, DETACHED, GONE, Then};

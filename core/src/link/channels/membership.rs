@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::super::attached::{Attached, OnFault, is_of_one_store, is_refusal};
-use super::super::connection::Ending;
+use super::super::ending::Ending;
 use super::super::hub::Registry;
 use super::super::{Meter, Port, Side, trace};
 use super::table::{Channel, DETACHED, GONE, Then, write_link};

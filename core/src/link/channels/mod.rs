@@ -30,7 +30,7 @@ use tracing::Span;
 
 use super::attached::{Attached, OnFault, Signals};
 use super::complaints::Complaints;
-use super::connection::Ending;
+use super::ending::Ending;
 use super::hello::HELLO_BYTES_MAX;
 use super::{Ports, Side};
 use table::{Channel, Channels};

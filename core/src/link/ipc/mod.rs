@@ -32,7 +32,8 @@ use windows as system;
 
 use super::attached::OnFault;
 use super::channels::Shared;
-use super::connection::{self, Ending, Stop, stopped};
+use super::connection::{self, Stop, stopped};
+use super::ending::Ending;
 use super::socket::Socket;
 use super::{LinkError, Ports, Side, trace};
 

@@ -1,0 +1,91 @@
+//! Why a connection ended, and what that means for who dialled.
+
+use std::io;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::attached::is_refusal;
+use crate::replication::LinkFault;
+use crate::wire::WireError;
+
+/// Why a connection ended.
+#[derive(Debug, Error)]
+pub enum Ending {
+    /// The peer closed it, between two frames.
+    #[error("the peer closed the connection")]
+    Closed,
+    /// The peer closed it in the middle of a frame.
+    #[error("the peer closed the connection in the middle of a frame")]
+    Truncated,
+    /// This side closed it.
+    #[error("closed here")]
+    ClosedHere,
+    /// The socket failed.
+    #[error("the connection broke: {0}")]
+    Io(#[from] io::Error),
+    /// The peer takes nothing any more.
+    #[error("the peer took no bytes for {0:?}")]
+    Stalled(Duration),
+    /// Bytes that are no frames.
+    #[error("the peer sent garbage: {0}")]
+    Garbage(WireError),
+    /// A message of a store that this connection does not carry.
+    #[error("the peer sent a message of a store that it had not asked for (channel {channel:#x})")]
+    Stray {
+        /// The store's channel.
+        channel: u32,
+    },
+    /// The peer asks for one store after the other that is not here.
+    #[error("the peer asked for too many stores that are not here")]
+    TooManyMissing,
+    /// The peer asks faster than it takes the answers.
+    #[error("the peer lets answers pile up that it asked for")]
+    Flooded,
+    /// The peer wants nothing.
+    #[error("the peer followed no store for {0:?}")]
+    Idle(Duration),
+    /// The peer waits for a store that is not open here, and does not say that it lives.
+    #[error("the peer waits for a store, and said nothing for {0:?}")]
+    Silent(Duration),
+    /// A store cannot go on with this peer.
+    #[error("store {store:?}: {fault}")]
+    Fault {
+        /// Its name.
+        store: String,
+        /// What is wrong.
+        fault: LinkFault,
+    },
+    /// A store panicked while it was asked for bytes.
+    #[error("a bug: the writer of the connection panicked")]
+    Panicked,
+}
+
+impl Ending {
+    /// Whether the peer did what it must not do, or cannot be served.
+    pub fn is_fault(&self) -> bool {
+        !matches!(self, Self::Closed | Self::ClosedHere | Self::Io(_))
+    }
+
+    /// Which store could not go on, where it was one.
+    pub(super) fn store(&self) -> Option<&str> {
+        match self {
+            Self::Fault { store, .. } => Some(store),
+            _ => None,
+        }
+    }
+
+    /// Whether trying again at once would come to the same. A store that is not served yet may be
+    /// in a moment.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Fault { fault, .. } if is_refusal(fault))
+    }
+
+    /// From a write that failed; a peer that left shows itself that way too.
+    pub(super) fn of_write(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Self::Closed,
+            _ => Self::Io(error),
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! What is drawn from the system's random generator when a store opens.
+
+use super::error::Result;
+use crate::replication::{TOKEN_KEY_BYTES, TokenKey};
+
+/// For the tokens of one life of a sequencer.
+pub(super) fn token_key() -> Result<TokenKey> {
+    let mut random = [0; TOKEN_KEY_BYTES];
+    getrandom::fill(&mut random)?;
+    Ok(TokenKey::new(random))
+}
+
+/// Names a node, or an epoch: no two in the world have the same.
+pub(super) fn id() -> Result<u64> {
+    Ok(getrandom::u64()?)
+}
