@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::replica::rolled;
+use super::log::rolled;
 use super::{Claim, Image, LinkId, Machine, Resolution, Version};
 use crate::wire::{Answer, Entries, Entry, Outcome, WireError};
 

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::wire::Entry;
+
 /// Entries are kept in runs of about this many bytes, or an eighth of the log, dropped whole.
 const SEGMENT_BYTES: usize = 64 << 10;
 
@@ -133,6 +135,13 @@ impl Log {
         let at = self.segments.partition_point(|segment| segment.end() <= seq + 1);
         self.segments.iter().skip(at).map(|segment| segment.bytes.len()).sum()
     }
+}
+
+/// The rolling hash of a history, one entry longer.
+pub(super) fn rolled(history: u64, entry: &Entry<'_>) -> u64 {
+    const K: u64 = 0x9e37_79b9_7f4a_7c15;
+    let word = |hash: u64, word: u64| (hash.rotate_left(23) ^ word).wrapping_mul(K);
+    word(word(word(history, entry.session), entry.counter), u64::from(entry.crc))
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 //! and for every link that is awake call [`Replica::fill`] and send what it writes, until it
 //! writes nothing. Call [`Replica::tick`] a few times a heartbeat.
 //!
+//! - `life`: how it begins, becomes a client, and ends
+//! - `standing`: whether it is in sync, and who is told
 //! - `asking`: sessions that are asked for, here and through this node
 //! - `order`: the sequencer: judging dispatches and putting them in order
 //! - `follow`: what comes from upstream
@@ -21,9 +23,11 @@ mod follow;
 mod gauges;
 mod heal;
 mod keep;
+mod life;
 mod order;
 mod pulse;
 mod serve;
+mod standing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,16 +35,17 @@ use std::time::Duration;
 
 use super::downstream::{Downstream, Snapshot};
 use super::keeping::Keeping;
+use super::log::rolled;
 use super::origin::Origin;
 use super::routes::Routes;
-use super::sessions::{Holder, Sessions};
+use super::sessions::Sessions;
 use super::upstream::Upstream;
 use super::verify::Verify;
 use super::{
     Change, Changes, Config, Counters, Epoch, Image, Lineage, LinkId, Log, Machine, Mode, NodeId,
     Note, Observer, Output, Report, TokenKey, Version,
 };
-use crate::wire::{Entry, LinkMode, Message, Status, channel_of};
+use crate::wire::{Entry, Status};
 use asking::Asked;
 
 pub use dispatch::{Dispatched, Refused};
@@ -125,130 +130,6 @@ pub struct Replica<M: Machine> {
 }
 
 impl<M: Machine> Replica<M> {
-    /// A replica below a sequencer that it has not heard from yet.
-    pub fn follower(config: Config, node: NodeId, machine: M, now: Duration) -> Self {
-        Replica {
-            channel: channel_of(&config.store),
-            log: Log::new(0, config.log_bytes_max),
-            changes: Changes::new(config.events_max, config.events_bytes_max),
-            config,
-            node,
-            machine,
-            place: Place::Follower,
-            lineage: Lineage::default(),
-            version: Version::default(),
-            history: 0,
-            log_wanted: false,
-            upstream: None,
-            hop: 0,
-            downstreams: BTreeMap::new(),
-            sleepers: false,
-            routes: Routes::default(),
-            requests: BTreeMap::new(),
-            next_request: node.0 as u32,
-            doubted: BTreeMap::new(),
-            doubt_heeded_at: None,
-            origin: Origin::default(),
-            keeping: None,
-            current: None,
-            installs: 0,
-            resync_due: false,
-            resync: None,
-            closed: false,
-            cutting: None,
-            verify: Verify::default(),
-            healing: false,
-            fetched: None,
-            fetching: false,
-            rebasing: false,
-            poisoned: false,
-            pressured: false,
-            pressure_checked_at: 0,
-            connected: false,
-            announced: None,
-            said_fed_by_snapshots: false,
-            observer: None,
-            outputs: Vec::new(),
-            counters: Counters::default(),
-            scratch: Vec::new(),
-            local_entry: Vec::new(),
-            observed: Vec::new(),
-            now,
-            ticked_at: now,
-        }
-    }
-
-    /// A sequencer, whose history begins with the state that `machine` has now. `epoch` and `key`
-    /// were drawn for this life.
-    pub fn sequencer(
-        config: Config,
-        node: NodeId,
-        machine: M,
-        epoch: Epoch,
-        key: TokenKey,
-        now: Duration,
-    ) -> Self {
-        let mut replica = Replica::follower(config, node, machine, now);
-        replica.found(Lineage::founded(epoch), Sessions::new(0, 0), key);
-        replica
-    }
-
-    /// A sequencer that goes on from what was kept of an earlier life. `machine` has the state of
-    /// the image already.
-    pub fn restored(
-        config: Config,
-        node: NodeId,
-        machine: M,
-        image: &Image,
-        epoch: Epoch,
-        key: TokenKey,
-        now: Duration,
-    ) -> Self {
-        let mut replica = Replica::follower(config, node, machine, now);
-        replica.history = image.history;
-        replica.version = image.version;
-        replica.log.reset(image.version.seq);
-        let lineage = image.lineage.continued(epoch, image.version.seq);
-        replica.found(lineage, image.sessions.clone(), key);
-        replica
-    }
-
-    fn found(&mut self, lineage: Lineage, sessions: Sessions, key: TokenKey) {
-        let mut sessions = sessions.bounded(self.config.sessions_max, self.config.window);
-        let epoch_id = lineage.head().map_or(0, |epoch| epoch.id);
-        let session = sessions.issue(epoch_id, Holder::default(), &key).session;
-        self.place = Place::Sequencer { sessions, key, session, counter: 0 };
-        self.lineage = lineage;
-        self.version = self.version_at(self.version.seq);
-        self.hop += 1;
-        self.settle();
-    }
-
-    /// Leaves the root, to become a client: stops ordering at once. What is under way resolves as
-    /// `OutcomeUnknown`; the first state from the new upstream is told as `Rebased`.
-    pub fn follow(&mut self, now: Duration) {
-        self.now = now;
-        self.rebasing |= !self.lineage.is_empty();
-        self.counters.rebased_in_flight += u64::from(!self.origin.is_empty());
-        self.place = Place::Follower;
-        self.upstream = None;
-        self.poisoned = false;
-        self.hop += 1;
-        self.origin.abandon();
-        self.abandon_deferred();
-        self.keeping = None;
-        self.settle();
-    }
-
-    /// Ends: what is under way resolves as `OutcomeUnknown`, and nothing more is dispatched here.
-    pub fn close(&mut self, now: Duration) {
-        self.now = now;
-        self.closed = true;
-        self.origin.abandon();
-        self.abandon_deferred();
-        self.settle();
-    }
-
     /// What a backup keeps, but for the state itself.
     pub fn image(&self) -> Image {
         let sessions = match &self.place {
@@ -393,37 +274,12 @@ impl<M: Machine> Replica<M> {
         self.resync_by_snapshot(seq);
     }
 
-    /// What this node sends downstream: it cannot pass on actions that it does not get.
-    fn link_mode(&self) -> LinkMode {
-        let fed = self.upstream.as_ref().and_then(|upstream| upstream.status.as_ref());
-        let by_snapshots = fed.is_some_and(|status| status.mode == LinkMode::Snapshot);
-        match self.config.mode {
-            Mode::Action if !by_snapshots => LinkMode::Action,
-            _ => LinkMode::Snapshot,
-        }
-    }
-
     fn report(&mut self, report: Report) {
         self.outputs.push(Output::Report(report));
     }
 
     fn note(&mut self, note: Note) {
         self.outputs.push(Output::Note(note));
-    }
-
-    fn in_sync(&self) -> bool {
-        if self.closed {
-            return false;
-        }
-        if self.is_sequencer() {
-            return !self.poisoned && !self.is_stalled();
-        }
-        let Some(upstream) = &self.upstream else { return false };
-        let attached = upstream.status.as_ref().is_some_and(|status| status.connected);
-        let reached = upstream
-            .target
-            .is_some_and(|target| self.lineage.contains(target) && self.version.seq >= target.seq);
-        attached && reached && !self.healing
     }
 
     /// Whether `version` lies on `lineage`.
@@ -443,82 +299,6 @@ impl<M: Machine> Replica<M> {
         let known = |life: &(Epoch, u64)| before.lives().contains(life);
         self.counters.epochs_changed_in_flight += 1;
         self.counters.rebased_in_flight += u64::from(!self.lineage.lives().iter().any(known));
-    }
-
-    /// After the lineage changed: where the upstream was at the attach may have been lost.
-    fn retarget(&mut self) {
-        if let Some(upstream) = &mut self.upstream
-            && upstream.target.is_some_and(|target| !self.lineage.contains(target))
-        {
-            upstream.target = Some(self.version);
-        }
-    }
-
-    /// Ends every input: says what changed to those whom it concerns.
-    fn settle(&mut self) {
-        let connected = self.in_sync();
-        if connected != self.connected {
-            self.connected = connected;
-            self.outputs.push(Output::Connected(connected));
-        }
-        self.announce();
-        self.origin.reached(self.version.seq, &self.lineage);
-        if self.origin.has_resolved() {
-            for (ticket, resolution) in self.origin.take_resolved() {
-                self.outputs.push(Output::Resolved { ticket, resolution });
-            }
-        }
-        if self.has_upward() {
-            self.wake_upstream();
-        }
-    }
-
-    fn status(&self) -> Status {
-        let mut path = vec![self.node];
-        let above = self.upstream.as_ref().and_then(|upstream| upstream.status.as_ref());
-        path.extend(above.iter().flat_map(|status| status.path.iter().copied()));
-        Status {
-            hop: self.hop,
-            connected: self.connected,
-            mode: self.link_mode(),
-            version: (!self.lineage.is_empty()).then(|| self.shown_version()),
-            path,
-        }
-    }
-
-    /// Tells the nodes below when this node's standing changed.
-    fn announce(&mut self) {
-        let same = self.announced.as_ref().is_some_and(|told| {
-            told.hop == self.hop
-                && told.connected == self.connected
-                && told.mode == self.link_mode()
-                && told.path.len() == self.path_len()
-        });
-        if same && !self.path_changed() {
-            return;
-        }
-        let status = self.status();
-        for (link, downstream) in &mut self.downstreams {
-            if downstream.attached() {
-                downstream.mode = status.mode;
-                downstream.say(self.channel, &Message::Status(status.clone()));
-                wake(&mut self.outputs, *link, downstream, self.now);
-            }
-        }
-        self.announced = Some(status);
-    }
-
-    fn path_len(&self) -> usize {
-        1 + self.upper_path().len()
-    }
-
-    fn path_changed(&self) -> bool {
-        self.announced.as_ref().is_some_and(|told| told.path[1..] != *self.upper_path())
-    }
-
-    fn upper_path(&self) -> &[NodeId] {
-        let status = self.upstream.as_ref().and_then(|upstream| upstream.status.as_ref());
-        status.map_or(&[], |status| &status.path)
     }
 
     /// Wakes every downstream link: there is something new in the log.
@@ -552,11 +332,4 @@ fn wake<M: Machine>(
         downstream.moved_at = now;
         outputs.push(Output::Wake(link));
     }
-}
-
-/// The rolling hash of a history, one entry longer.
-pub(in crate::replication) fn rolled(history: u64, entry: &Entry<'_>) -> u64 {
-    const K: u64 = 0x9e37_79b9_7f4a_7c15;
-    let word = |hash: u64, word: u64| (hash.rotate_left(23) ^ word).wrapping_mul(K);
-    word(word(word(history, entry.session), entry.counter), u64::from(entry.crc))
 }
