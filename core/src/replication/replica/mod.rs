@@ -12,7 +12,9 @@
 //! - `follow`: what comes from upstream
 //! - `serve`: what comes from downstream, and the cursors
 //! - `dispatch`: what this process asks for, and what goes upstream
-//! - `heal`: jobs, digests, snapshots put in place
+//! - `jobs`: work on a state held still: snapshots and digests
+//! - `heal`: digests compared, and a copy that differs renewed
+//! - `install`: a snapshot put in place of the state
 //! - `keep`: what goes to disk, and what waits for it
 //! - `gauges`: where it stands, for those who watch it
 //! - `pulse`: time: heartbeats, dead peers, pressure
@@ -22,6 +24,8 @@ mod dispatch;
 mod follow;
 mod gauges;
 mod heal;
+mod install;
+mod jobs;
 mod keep;
 mod life;
 mod order;
@@ -51,7 +55,7 @@ use asking::Asked;
 pub use dispatch::{Dispatched, Refused};
 pub use follow::{Decode, Decoded, Received};
 pub use gauges::{Gauges, LinkGauge};
-pub use heal::{Job, JobDone};
+pub use jobs::{Job, JobDone};
 
 /// Where this node stands in the store's tree.
 #[derive(Debug)]

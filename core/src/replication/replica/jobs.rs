@@ -1,0 +1,189 @@
+//! Work on a state held still, away from the lock: a snapshot is cut, a digest is made.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Replica;
+use crate::replication::downstream::{Downstream, Feed, Snapshot};
+use crate::replication::mutant::mutant;
+use crate::replication::{Frozen, Lineage, Machine, Output, Report, Version};
+use crate::wire::SnapshotHead;
+
+/// Work on a state held still.
+pub enum Job<F> {
+    /// Encode it.
+    Cut {
+        /// Discards what comes of a state that was replaced since.
+        stamp: u64,
+        /// Where it was held still.
+        version: Version,
+        /// The rolling hash there.
+        history: u64,
+        /// The lineage there.
+        lineage: Lineage,
+        /// The state.
+        frozen: F,
+    },
+    /// Digest it.
+    Digest {
+        /// Discards what comes of a state that was replaced since.
+        stamp: u64,
+        /// Where it was held still.
+        version: Version,
+        /// The state.
+        frozen: F,
+    },
+}
+
+/// What a [`Job`] came to.
+pub struct JobDone {
+    stamp: u64,
+    version: Version,
+    product: Product,
+}
+
+enum Product {
+    Cut(Result<Snapshot, String>),
+    Digest(Result<u64, String>),
+}
+
+/// At most this many snapshots are on their way at a time, beside the one being cut.
+const SENDING_MAX: usize = 2;
+
+impl<F: Frozen> Job<F> {
+    /// Does the work. A panic of the user's serialiser is an error like another.
+    pub fn run(self) -> JobDone {
+        match self {
+            Job::Cut { stamp, version, history, lineage, frozen } => {
+                let snapshot = guarded(|| frozen.encode()).map(|bytes| {
+                    let (len, crc) = (bytes.len() as u64, crc32fast::hash(&bytes));
+                    let head = SnapshotHead { version, history, len, crc, lineage };
+                    Snapshot { head, bytes }
+                });
+                JobDone { stamp, version, product: Product::Cut(snapshot) }
+            }
+            Job::Digest { stamp, version, frozen } => {
+                let digest = guarded(|| frozen.digest());
+                JobDone { stamp, version, product: Product::Digest(digest) }
+            }
+        }
+    }
+
+    /// Whether the whole state is to be encoded; a digest may be kept up to date by the state.
+    pub fn is_cut(&self) -> bool {
+        matches!(self, Job::Cut { .. })
+    }
+}
+
+fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err("it panicked".into()))
+}
+
+impl<M: Machine> Replica<M> {
+    /// Holds the state still for a snapshot, unless that is under way, or as many snapshots are
+    /// being sent as memory is meant for.
+    pub(super) fn cut(&mut self) {
+        let may = !self.healing && !self.poisoned && !self.lineage.is_empty();
+        if self.cutting.is_some() || !may || self.snapshots_sending() >= SENDING_MAX {
+            return;
+        }
+        self.cutting = Some(self.version);
+        let mut version = self.version;
+        if mutant!(self.config, SnapshotOneLate) && version.seq > 1 {
+            version = self.version_at(version.seq - 1);
+        }
+        self.outputs.push(Output::Run(Job::Cut {
+            stamp: self.installs,
+            version,
+            history: self.history,
+            lineage: self.lineage.clone(),
+            frozen: self.machine.freeze(),
+        }));
+    }
+
+    /// Holds the state still for its digest, unless one is under way.
+    pub(super) fn start_digest(&mut self) {
+        if self.machine.reduces() && self.verify.begin(self.version.seq) {
+            self.outputs.push(Output::Run(Job::Digest {
+                stamp: self.installs,
+                version: self.version,
+                frozen: self.machine.freeze(),
+            }));
+        }
+    }
+
+    /// Takes what a job came to. `cost` is the CPU time that it took.
+    pub fn finish(&mut self, done: JobDone, cost: Duration, now: Duration) {
+        self.now = now;
+        let fresh = done.stamp == self.installs;
+        let digested = matches!(done.product, Product::Digest(_));
+        if digested {
+            self.verify.finish(cost, self.config.verify_budget, now);
+        } else if fresh {
+            self.cutting = None;
+        }
+        match done.product {
+            Product::Cut(Err(why)) | Product::Digest(Err(why)) => {
+                self.report(Report::Unencodable { version: done.version, why });
+            }
+            Product::Cut(Ok(snapshot)) if fresh && !self.healing => self.on_cut(snapshot),
+            Product::Digest(Ok(digest)) if fresh => self.on_own_digest(done.version.seq, digest),
+            Product::Cut(Ok(_)) | Product::Digest(Ok(_)) => {}
+        }
+        if digested {
+            self.answer_doubts();
+        }
+        self.settle();
+    }
+
+    /// How many snapshots are on their way over links.
+    pub(super) fn snapshots_sending(&self) -> usize {
+        let mut sending: Vec<_> =
+            self.downstreams.values().filter_map(Downstream::sending).collect();
+        sending.sort_unstable();
+        sending.dedup();
+        sending.len()
+    }
+
+    /// A snapshot has left: there may be room for the next one.
+    pub(super) fn wake_wanting(&mut self) {
+        for (link, downstream) in &mut self.downstreams {
+            if matches!(downstream.feed, Feed::Wanting { .. }) {
+                super::wake(&mut self.outputs, *link, downstream, self.now);
+            }
+        }
+    }
+
+    /// Takes old snapshots back from links that do not move, when others wait for a new one.
+    pub(super) fn take_back_snapshots(&mut self) {
+        let wanting = |link: &Downstream| matches!(link.feed, Feed::Wanting { .. });
+        if !self.downstreams.values().any(wanting) {
+            return;
+        }
+        if self.snapshots_sending() >= SENDING_MAX {
+            let (now, grace) = (self.now, self.config.stall_grace);
+            for downstream in self.downstreams.values_mut() {
+                let stalled = now.saturating_sub(downstream.moved_at) >= grace;
+                if stalled && downstream.sending().is_some() {
+                    downstream.feed = Feed::Wanting { min: 0 };
+                }
+            }
+        }
+        self.wake_wanting();
+    }
+
+    pub(super) fn on_cut(&mut self, snapshot: Snapshot) {
+        self.counters.snapshots_cut += 1;
+        let snapshot = Arc::new(snapshot);
+        if std::mem::take(&mut self.resync_due) {
+            self.resync = Some(Arc::clone(&snapshot));
+        }
+        for (link, downstream) in &mut self.downstreams {
+            if !matches!(downstream.feed, Feed::Silent | Feed::Undecided { .. }) {
+                super::wake(&mut self.outputs, *link, downstream, self.now);
+            }
+        }
+        self.current = Some(snapshot);
+    }
+}
