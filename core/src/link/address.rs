@@ -63,12 +63,12 @@ impl Address {
         }
     }
 
-    /// Where a server listens that was told nothing.
+    /// Where a server listens that was told nothing (A4): all interfaces, port 10001.
     pub fn server_default() -> Self {
         Address::tcp(Self::ALL_INTERFACES, Self::PORT)
     }
 
-    /// Where a client connects that was told nothing.
+    /// Where a client connects that was told nothing (A7): `localhost`, port 10001.
     pub fn client_default() -> Self {
         Address::tcp(Self::LOCALHOST, Self::PORT)
     }

@@ -18,6 +18,27 @@ pub struct Server {
     pub(super) tls: Option<ServerTls>,
 }
 
+/// Where a server listens that was told nothing (A4): on all interfaces, at port 10001.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let tasks = samestate::create_store("tasks", |sum: &mut u64, by: &u64| *sum += by).open().await?;
+/// use samestate::Server;
+///
+/// match tasks.create_server(Server::default().login("app", "secret")).await {
+///     Ok(serving) => println!("listening on {}", serving.address()),
+///     Err(error) => eprintln!("{error}"), // another program has that port
+/// }
+/// # Ok(())
+/// # }
+/// ```
+impl Default for Server {
+    fn default() -> Self {
+        Server::tcp(Address::server_default().to_string())
+    }
+}
+
 impl Server {
     /// On TCP, at `host:port`. `*` or no host: all interfaces; the article's port is 10001.
     pub fn tcp(address: impl Into<String>) -> Self {
@@ -79,6 +100,13 @@ pub struct Client {
     pub(super) backoff_max: Duration,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<ClientTls>,
+}
+
+/// Where a client goes that was told nothing (A7): to `localhost`, at port 10001.
+impl Default for Client {
+    fn default() -> Self {
+        Client::tcp(Address::client_default().to_string())
+    }
 }
 
 impl Client {

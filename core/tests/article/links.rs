@@ -5,13 +5,27 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use samestate::link::Address;
 use samestate::{Client, DispatchError, Server};
+use tokio::sync::{Mutex, mpsc};
 
 use super::ports::free_port;
 use super::scene::{DEADLINE, Place, Scene, client, cluster_test, list, until, within};
 
-#[test]
-fn a04_a_server_listens_on_all_interfaces_at_port_10001_unless_told() {
-    assert_eq!(Address::server_default(), Address::tcp("*", 10001));
+/// Who uses the port that nobody names.
+static PORT_10001: Mutex<()> = Mutex::const_new(());
+
+#[tokio::test]
+async fn a04_a_server_listens_on_all_interfaces_at_port_10001_unless_told() {
+    let _alone = PORT_10001.lock().await;
+    let server = list().open().await.expect("it opens");
+    match server.create_server(Server::default().login("app", "secret")).await {
+        Ok(serving) => {
+            // As the system calls them, with IPv6 or without.
+            let all = ["::", "0.0.0.0"].map(|host| Address::tcp(host, 10001));
+            assert!(all.contains(serving.address()), "{}", serving.address());
+        }
+        // Another program has it.
+        Err(error) => assert!(error.to_string().contains("*:10001"), "{error}"),
+    }
     assert_eq!(":8888".parse::<Address>().ok(), Some(Address::tcp("*", 8888)));
     assert_eq!("unix:/run/s".parse::<Address>().ok(), Some(Address::unix("/run/s")));
 }
@@ -45,9 +59,20 @@ async fn a06_a_server_that_falls_over_comes_back_by_itself() {
     until("who was there before", &before, |list| *list == [1]).await;
 }
 
-#[test]
-fn a07_a_client_goes_to_localhost_at_port_10001_unless_told() {
-    assert_eq!(Address::client_default(), Address::tcp("localhost", 10001));
+#[tokio::test]
+async fn a07_a_client_goes_to_localhost_at_port_10001_unless_told() {
+    let _alone = PORT_10001.lock().await;
+    let (told, mut reports) = mpsc::unbounded_channel();
+    let client = list().on_error(move |text| drop(told.send(text.to_owned())));
+    let client = client.client(Client::default().login("app", "secret")).start().expect("it dials");
+    let report = within("nobody is there, and it says where", reports.recv()).await;
+    assert!(report.as_ref().is_some_and(|text| text.contains("localhost:10001")), "{report:?}");
+    let server = list().preloaded(vec![7]).open().await.expect("it opens");
+    match server.create_server(Server::default().login("app", "secret")).await {
+        Ok(_) => within("it comes in sync", client.until_connected(true)).await,
+        // Another program has it.
+        Err(error) => assert!(error.to_string().contains("*:10001"), "{error}"),
+    }
 }
 
 #[tokio::test]
