@@ -82,6 +82,25 @@ fn refused(opened: samestate::Result<List>) -> BackupError {
     }
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn all_files_of_a_backup_are_for_their_user_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new();
+    let store = list(&folder.path()).open().await.expect("it opens");
+    pushed(&store, 1..4).await;
+    closed(store).await;
+    let mut names = Vec::new();
+    for file in std::fs::read_dir(folder.0.path()).expect("it is a folder") {
+        let file = file.expect("it can be listed");
+        let mode = file.metadata().expect("it has some").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{:?}", file.path());
+        names.push(file.file_name());
+    }
+    names.sort();
+    assert_eq!(names, ["list.backup", "list.backup.journal", "list.backup.lock"]);
+}
+
 #[tokio::test]
 async fn what_was_closed_comes_back_with_its_version_and_its_lineage() {
     let folder = Folder::new();
