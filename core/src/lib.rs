@@ -36,6 +36,9 @@
 //!
 //! All of it runs on the ambient tokio runtime.
 
+// A library says how each call can fail.
+#![warn(clippy::missing_errors_doc, clippy::missing_panics_doc)]
+
 pub mod auth;
 pub mod backup;
 #[cfg(feature = "fuzzing")]

@@ -26,6 +26,11 @@ pub struct Gate {
 
 impl Gate {
     /// From the server's logins and passwords, with one derivation each on the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// If a login or password has not the form that [`super::Credentials::new`] wants, or a login stands there
+    /// twice.
     pub fn new<'a>(
         secret: &ServerSecret,
         logins: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -67,6 +72,10 @@ impl Gate {
     }
 
     /// Whether an address is locked out to those without a ticket.
+    ///
+    /// # Errors
+    ///
+    /// If it is locked out; says for how long.
     pub fn check(&self, address: PeerAddress, now: Duration) -> Result<(), LockedOut> {
         self.lockout.lock().check(address, None, now)
     }
@@ -153,6 +162,10 @@ enum Presented {
 impl Visit {
     /// Takes the client's next message. `now` is the time since the server's start. After an error
     /// the visit is over.
+    ///
+    /// # Errors
+    ///
+    /// If the visitor is refused, because of what it said or because it is locked out.
     pub fn step(&mut self, message: &[u8], now: Duration) -> Result<VisitStep, Refused> {
         if self.handshake.awaits_proof() {
             self.prove(message, now)

@@ -124,6 +124,10 @@ impl LockOut {
 
     /// Begins an attempt, at the moment its proof arrives: it has failed until it is said to have
     /// succeeded. An error means that the proof must not be looked at.
+    ///
+    /// # Errors
+    ///
+    /// If the address, or the client that the ticket names, is locked out; says for how long.
     pub fn attempt(
         &mut self,
         address: PeerAddress,
@@ -146,6 +150,10 @@ impl LockOut {
     }
 
     /// Whether an attempt could begin now; counts nothing. For turning strangers away early.
+    ///
+    /// # Errors
+    ///
+    /// As [`LockOut::attempt`] would.
     pub fn check(
         &self,
         address: PeerAddress,

@@ -25,6 +25,10 @@ pub struct Ticket {
 
 impl Ticket {
     /// Reads what [`Ticket::to_bytes`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// If there are not [`TICKET_BYTES`] of them.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, TicketError> {
         let bytes: &[u8; TICKET_BYTES] =
             bytes.try_into().map_err(|_| TicketError::Length { bytes: bytes.len() })?;
@@ -99,6 +103,10 @@ impl Tickets {
     }
 
     /// Checks that the ticket is this server's, this client's and this login's, and still lasts.
+    ///
+    /// # Errors
+    ///
+    /// If it was not issued by this server, to this client and login, or is over.
     pub fn prove(
         &self,
         ticket: &Ticket,

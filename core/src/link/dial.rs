@@ -38,6 +38,10 @@ impl Dialer {
     /// Connects the stores of `ports`, those to come included, to the server at `address`, for as
     /// long as this value lives. What goes wrong is reported to them, and tried again. Needs a
     /// tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// If this system has no such sockets, or a file of the TLS options cannot be used.
     pub fn start(
         address: Address,
         options: ClientOptions,

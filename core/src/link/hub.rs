@@ -42,6 +42,10 @@ impl Ports {
 
     /// Adds a store. Connections towards an upstream carry it from now on; peers downstream that
     /// waited for it are served.
+    ///
+    /// # Errors
+    ///
+    /// If another store has the channel that its name hashes to.
     pub fn register(&self, port: Arc<dyn Port>) -> Result<(), LinkError> {
         let mut registry = self.registry.lock();
         if let Some(other) = registry.ports.get(&port.channel()) {

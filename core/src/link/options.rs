@@ -118,6 +118,10 @@ impl Default for ClientOptions {
 
 impl ClientOptions {
     /// Logs in with these.
+    ///
+    /// # Errors
+    ///
+    /// If either is empty, too long, or has control characters.
     pub fn login(mut self, login: &str, password: &str) -> Result<Self, LinkError> {
         self.credentials = Some(Credentials::new(login, password)?);
         Ok(self)

@@ -43,6 +43,10 @@ pub trait Port: Send + Sync {
     fn up(&self, link: LinkId, side: Side, handle: Arc<dyn Handle>);
 
     /// Takes a frame; decodes and installs a snapshot that it completes. An error: cut the link.
+    ///
+    /// # Errors
+    ///
+    /// Why the link is to be cut: what came makes no sense, or cannot be served.
     fn receive(&self, link: LinkId, frame: &Frame) -> Result<(), LinkFault>;
 
     /// Bytes came from the peer, though not a whole frame yet.

@@ -87,7 +87,9 @@ impl Exporter {
     /// anyone who gets through may read names and numbers (no states, and no secrets). Port 0 lets
     /// the system choose. Needs a tokio runtime.
     ///
-    /// Fails with [`Error::Link`] where the address is none, or cannot be had.
+    /// # Errors
+    ///
+    /// [`Error::Link`] where the address is none, or cannot be had.
     pub async fn bind(address: &str) -> Result<Exporter> {
         let wanted = match address.strip_prefix(':') {
             Some(port) => format!("127.0.0.1:{port}").parse()?,

@@ -147,6 +147,11 @@ pub enum ReplayFault {
 impl Image {
     /// Goes on by these records, which begin after action `before`. `machine` is in the state of
     /// the image. Actions that it has already are passed over.
+    ///
+    /// # Errors
+    ///
+    /// If records are missing between the image and `before`, if one is damaged, or if the reducer does not
+    /// take an action that it took when it was written.
     pub fn replay<M: Machine>(
         &mut self,
         machine: &mut M,

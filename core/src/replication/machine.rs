@@ -29,9 +29,17 @@ impl fmt::Display for Fault {
 /// A state held still: what a snapshot or a digest is made from, away from the replica's lock.
 pub trait Frozen: Clone {
     /// The encoded state.
+    ///
+    /// # Errors
+    ///
+    /// In words: what the state has that the codec cannot express.
     fn encode(&self) -> Result<Vec<u8>, String>;
 
     /// The structural digest of the state.
+    ///
+    /// # Errors
+    ///
+    /// In words: why the state cannot be walked.
     fn digest(&self) -> Result<u64, String>;
 }
 
@@ -51,21 +59,41 @@ pub trait Machine {
     }
 
     /// Applies an action that came as bytes.
+    ///
+    /// # Errors
+    ///
+    /// If the action cannot be decoded, is rejected, or the reducer panics.
     fn apply(&mut self, payload: &[u8]) -> Result<Self::Action, Fault>;
 
     /// Applies an action made in this process.
+    ///
+    /// # Errors
+    ///
+    /// If the action is rejected, or the reducer panics.
     fn apply_local(&mut self, action: Self::Action) -> Result<Self::Action, Fault>;
 
     /// Appends the encoded action to `out`.
+    ///
+    /// # Errors
+    ///
+    /// In words: what the action has that the codec cannot express.
     fn encode_action(&self, action: &Self::Action, out: &mut Vec<u8>) -> Result<(), String>;
 
     /// Holds the current state still.
     fn freeze(&self) -> Self::Frozen;
 
     /// Decodes a state; needs no lock.
+    ///
+    /// # Errors
+    ///
+    /// In words: why the bytes are no such state.
     fn decode_state(bytes: &[u8]) -> Result<Self::State, String>;
 
     /// The digest of a decoded state; needs no lock.
+    ///
+    /// # Errors
+    ///
+    /// In words: why the state cannot be walked.
     fn digest_state(state: &Self::State) -> Result<u64, String>;
 
     /// Puts a decoded state in the place of the current one.

@@ -269,6 +269,11 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     }
 
     /// Opens the store and waits until it is in sync.
+    ///
+    /// # Errors
+    ///
+    /// As [`StoreBuilder::start`], and [`Error::NotInSync`] if it does not come in sync in time (30 s, unless
+    /// [`StoreBuilder::open_timeout`] says otherwise).
     pub async fn open(self) -> Result<Store<S, A>> {
         let timeout = self.open_timeout;
         let store = self.start()?;
@@ -280,6 +285,12 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
 
     /// Opens the store without waiting. Where it follows a master or a server, `connected` is
     /// false until it is in sync.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Backup`] if its backup cannot be read or written, [`Error::DurableWithoutBackup`],
+    /// [`Error::Unencodable`] if the codec cannot express the state, and [`Error::Link`] if the name is taken in
+    /// this process, or the server's address or options make no sense.
     pub fn start(self) -> Result<Store<S, A>> {
         let StoreBuilder { home, config, reducer, preloaded, persistent, client, .. } = self;
         let (backup, durable) = (self.backup, self.durable);

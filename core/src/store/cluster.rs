@@ -71,6 +71,10 @@ impl Cluster {
     /// that forked it, any other is a master. Call it once, early, on a tokio runtime.
     ///
     /// A worker ends, with exit code 0, when its master is gone; see [`Cluster::join_and_stay`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Link`] if this process was forked as a worker, and what it inherited is not usable.
     pub fn join() -> Result<Cluster> {
         let cluster = Cluster::join_and_stay()?;
         if !cluster.is_master() {
@@ -84,6 +88,10 @@ impl Cluster {
     }
 
     /// Joins, and stays when the master is gone: the stores can still be read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cluster::join`].
     pub fn join_and_stay() -> Result<Cluster> {
         let house = House::new();
         let inherited = ipc::inherited()?;
@@ -143,6 +151,11 @@ impl Cluster {
     }
 
     /// Starts `count` workers: this program again, with the same arguments. Only the master may.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotMaster`] in a worker, and [`Error::Link`] if a process cannot be started; those that were
+    /// started before it stay.
     pub fn fork(&self, count: usize) -> Result<()> {
         for _ in 0..count {
             let number = self.inner.workers.lock().forked + 1;
@@ -152,6 +165,10 @@ impl Cluster {
     }
 
     /// Starts the worker of this number (again), once the one before it has ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cluster::fork`], and [`Error::WorkerRuns`] if that worker has not ended.
     pub fn fork_as(&self, number: usize) -> Result<()> {
         let spawn = |source| LinkError::Spawn { number: number as u32, source };
         let program = std::env::current_exe().map_err(spawn)?;
@@ -161,6 +178,10 @@ impl Cluster {
     }
 
     /// Starts `command` as the worker of this number: any program that calls [`Cluster::join`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Cluster::fork_as`].
     pub fn fork_command(&self, number: usize, command: Command) -> Result<()> {
         if !self.is_master() {
             return Err(Error::NotMaster(self.inner.number));
@@ -225,12 +246,20 @@ impl Cluster {
     ///
     /// The server lives until [`Cluster::close`], or as long as a handle of the cluster or one of
     /// its stores.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Link`] if it cannot listen there, and [`Error::AlreadyServed`] if this process does already.
     pub async fn create_server(&self, server: Server) -> Result<Serving> {
         self.inner.house.create_server(server).await
     }
 
-    /// Leaves the cluster, and ends its servers. The master ends the links to its workers, which end by that, and waits
-    /// for them; those that did not within five seconds are killed.
+    /// Leaves the cluster, and ends its servers. The master ends the links to its workers, which end by
+    /// that, and waits for them; those that did not within five seconds are killed.
+    ///
+    /// # Errors
+    ///
+    /// None so far.
     pub async fn close(&self) -> Result<()> {
         self.inner.house.close_servers().await;
         if let Some(link) = &self.inner.to_master {

@@ -39,7 +39,8 @@ pub enum Error {
     },
     /// The store is a client already.
     #[error(
-        "store `{0}` is a client already: a store has one source of truth. Close that client first"
+        "store `{0}` is a client already: a store has one source of truth. To follow another server, \
+         close the store and open it as a client of that one"
     )]
     AlreadyClient(String),
     /// The preloaded state cannot be encoded.
@@ -68,8 +69,8 @@ pub enum Error {
     OtherTls(String),
     /// A server of this process listens there already.
     #[error(
-        "this process has a server at {0} already, and a cluster's server shares its address with \
-         no other: close that one first, or choose another address"
+        "this process has a server at {0} already: a cluster's server carries all of its stores, and \
+         shares its address with no other. Leave this store to it, or choose another address"
     )]
     AlreadyServed(String),
     /// Only the master forks.

@@ -260,6 +260,11 @@ impl<S: State, A: Action> Store<S, A> {
     ///
     /// The server lives as long as the store; what comes back tells its address, and lifts
     /// lock-outs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Link`] if it cannot listen there; [`Error::OtherLogins`], [`Error::OtherTls`] or
+    /// [`Error::AlreadyServed`] if this process serves there already, and otherwise.
     pub async fn create_server(&self, server: Server) -> Result<Serving> {
         let port: Arc<dyn Port> = Arc::clone(&self.shared) as Arc<dyn Port>;
         self.upkeep.listen(server, port).await
@@ -268,6 +273,11 @@ impl<S: State, A: Action> Store<S, A> {
     /// Makes the store a client of a server (A7). It stops ordering or following at once; what is
     /// under way resolves as `OutcomeUnknown`, and the server's state takes the place of its own.
     /// In a worker it stops all traffic with the master (A10). Returns before it is in sync.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AlreadyClient`] if it is one, and [`Error::Link`] if the address or the options make no sense. A
+    /// server that is not there is no error: the store keeps trying.
     pub fn create_client(&self, client: Client) -> Result<()> {
         let port: Arc<dyn Port> = Arc::clone(&self.shared) as Arc<dyn Port>;
         self.upkeep.dial(client, port, || {
@@ -311,6 +321,11 @@ impl<S: State, A: Action> Store<S, A> {
 
     /// Waits until what is under way here is resolved, `within` at most, and ends the store's
     /// server and client, and its backup: all that was ordered is then on disk.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Undrained`] if dispatches were still under way, and [`Error::Backup`] if the last of them could
+    /// not be written. The store is closed all the same.
     pub async fn close(&self, within: Duration) -> Result<()> {
         let drained = tokio::time::timeout(within, self.drained()).await;
         self.upkeep.close().await;

@@ -31,6 +31,10 @@ pub trait Verdict {
     const CAN_REJECT: bool;
 
     /// Whether the action was taken.
+    ///
+    /// # Errors
+    ///
+    /// Why it was refused.
     fn verdict(self) -> Result<(), Reject>;
 }
 

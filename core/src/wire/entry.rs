@@ -95,6 +95,10 @@ impl<'a> Entries<'a> {
     }
 
     /// The entry that `bytes` begin with, and what follows it.
+    ///
+    /// # Errors
+    ///
+    /// If they are too few, or its checksum is wrong.
     pub fn first(bytes: &'a [u8]) -> Result<(Entry<'a>, &'a [u8]), WireError> {
         let mut entries = Entries::new(bytes);
         Ok((entries.take_one()?, entries.rest))

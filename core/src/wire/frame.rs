@@ -80,6 +80,11 @@ impl Decoder {
     }
 
     /// The next frame, taken off the front of `buffer`; `None` until it is whole.
+    ///
+    /// # Errors
+    ///
+    /// If a header or checksum is wrong, or a body is announced that is too long. The stream cannot be read
+    /// on.
     pub fn decode(&self, buffer: &mut BytesMut) -> Result<Option<Frame>, WireError> {
         let Some(header) = buffer.first_chunk::<FRAME_HEADER_BYTES>() else {
             return Ok(None);

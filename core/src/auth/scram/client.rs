@@ -45,6 +45,11 @@ impl ClientHandshake {
     /// Takes the server's next message. The first one may cost a derivation of up to
     /// [`Iterations::MAX`] rounds on the calling thread, unless these credentials did it before.
     /// After an error the handshake is over.
+    ///
+    /// # Errors
+    ///
+    /// If the message is malformed, too long or of another conversation, if the server asks for too few or
+    /// too many iterations, refuses the login, or does not prove that it knows the password.
     pub fn step(&mut self, message: &[u8]) -> Result<ClientStep, AuthError> {
         match std::mem::replace(&mut self.state, State::Over) {
             State::AwaitsServerFirst => self.prove(message),

@@ -63,6 +63,11 @@ impl Iterations {
     pub const DEFAULT: Self = Self(16_384);
 
     /// Checks the bounds.
+    ///
+    /// # Errors
+    ///
+    /// [`CredentialsError::Iterations`] if they are fewer than [`Iterations::MIN`] or more than
+    /// [`Iterations::MAX`].
     pub fn new(iterations: u32) -> Result<Self, CredentialsError> {
         match iterations {
             Self::MIN..=Self::MAX => Ok(Self(iterations)),
@@ -134,6 +139,10 @@ struct Derived {
 
 impl Credentials {
     /// Checks the bounds of both.
+    ///
+    /// # Errors
+    ///
+    /// If either is empty, too long, or has control characters.
     pub fn new(login: &str, password: &str) -> Result<Self, CredentialsError> {
         check(login, password)?;
         Ok(Self(Arc::new(Inner {

@@ -73,6 +73,10 @@ impl Logins {
     }
 
     /// Adds a login: one derivation, on the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`super::Credentials::new`], and if the login is there already.
     pub fn add(&mut self, login: &str, password: &str) -> Result<(), CredentialsError> {
         check(login, password)?;
         if self.verifiers.contains_key(login) {

@@ -54,6 +54,10 @@ impl ServerHandshake {
 
     /// Takes the client's next message. After an error the handshake is over:
     /// [`AuthError::reply`] says what to send before closing.
+    ///
+    /// # Errors
+    ///
+    /// If the message is malformed, too long or of another conversation, or the proof is wrong.
     pub fn step(&mut self, message: &[u8]) -> Result<ServerStep, AuthError> {
         match std::mem::replace(&mut self.state, State::Over) {
             State::AwaitsClientFirst => self.challenge(message),

@@ -53,6 +53,10 @@ pub enum Dispatched {
 
 impl<M: Machine> Replica<M> {
     /// Hands an action over. Never waits: it resolves now, later under `ticket`, or is refused.
+    ///
+    /// # Errors
+    ///
+    /// If this node may not dispatch now, has no room, or the action cannot be encoded: it never applies.
     pub fn dispatch(
         &mut self,
         ticket: u64,

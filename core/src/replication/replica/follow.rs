@@ -36,6 +36,10 @@ pub struct Decoded<S> {
 
 impl Decode {
     /// Decodes, and digests if need be. A panic of the user's deserialiser is an error.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are no state of this store.
     pub fn run<M: Machine>(self) -> Result<Decoded<M::State>, LinkFault> {
         catch_unwind(AssertUnwindSafe(|| self.decode::<M>()))
             .unwrap_or_else(|_| Err(LinkFault::Undecodable("it panicked".into())))
@@ -108,6 +112,10 @@ impl<M: Machine> Replica<M> {
     }
 
     /// Takes a frame that came over `link`. An error means: cut the link.
+    ///
+    /// # Errors
+    ///
+    /// Why the link is to be cut: what came makes no sense, or the peer cannot be served.
     pub fn receive(
         &mut self,
         link: LinkId,

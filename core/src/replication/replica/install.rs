@@ -13,6 +13,10 @@ use crate::wire::Message;
 
 impl<M: Machine> Replica<M> {
     /// Puts a decoded snapshot in the place of the state. An error means: cut the link.
+    ///
+    /// # Errors
+    ///
+    /// The fault of a snapshot that could not be decoded.
     pub fn install(
         &mut self,
         link: LinkId,

@@ -178,6 +178,10 @@ impl Message {
     }
 
     /// What a frame says.
+    ///
+    /// # Errors
+    ///
+    /// If the kind is unknown, or the body is not as that kind has it.
     pub fn read(frame: &Frame) -> Result<Message, WireError> {
         let mut body = Reader::new(&frame.body);
         let rest = |body: &Reader<'_>| frame.body.slice(frame.body.len() - body.remaining()..);
