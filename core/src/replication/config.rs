@@ -39,39 +39,42 @@ impl Default for Resync {
 pub struct Config {
     /// The store's declared name.
     pub store: String,
-    /// The version of the shape of state and action, declared by the user.
+    /// The version of the shape of state and action, declared by the user: 1 unless set.
     pub schema_version: u32,
     /// How payloads are encoded.
     pub codec: Codec,
-    /// What this node sends downstream.
+    /// What this node sends downstream: [`Mode::default`] unless set.
     pub mode: Mode,
-    /// How copies are checked in mode `action`.
+    /// How copies are checked in mode `action`: `Verify(100)` unless set.
     pub resync: Resync,
-    /// The share of one core that digests may take; `Verify` stretches its interval to keep it.
+    /// The share of one core that digests may take; `Verify` stretches its interval to keep it. 0.01,
+    /// which is 1 %, unless set.
     pub verify_budget: f64,
-    /// The log holds at most this many bytes of entries.
+    /// The log holds at most this many bytes of entries: 16 MiB unless set.
     pub log_bytes_max: usize,
-    /// An encoded action may have at most this many bytes.
+    /// An encoded action may have at most this many bytes: 4 MiB unless set.
     pub action_bytes_max: usize,
-    /// An encoded state may have at most this many bytes.
+    /// An encoded state may have at most this many bytes: 1 GiB unless set.
     pub snapshot_bytes_max: usize,
-    /// A node has at most this many dispatches under way; past it, `Busy`.
+    /// A node has at most this many dispatches under way: 4,096 unless set. Past it, `Busy`.
     pub window: usize,
-    /// ... and at most this many bytes of them.
+    /// ... and at most this many bytes of them: 8 MiB unless set.
     pub window_bytes: usize,
-    /// A dispatch that is unresolved for this long resolves as `OutcomeUnknown`; `None`: never.
+    /// A dispatch that is unresolved for this long resolves as `OutcomeUnknown`; `None`: never,
+    /// unless set.
     pub dispatch_deadline: Option<Duration>,
-    /// An idle link says after this long that it lives.
+    /// An idle link says after this long that it lives: 500 ms unless set.
     pub heartbeat: Duration,
-    /// A link that was silent for this long is cut.
+    /// A link that was silent for this long is cut: 5 s unless set.
     pub dead_after: Duration,
-    /// A link that has not moved for this long may fall off the log.
+    /// A link that has not moved for this long may fall off the log: 250 ms unless set.
     pub stall_grace: Duration,
-    /// The sequencer remembers at most this many sessions.
+    /// The sequencer remembers at most this many sessions: 4,096 unless set.
     pub sessions_max: usize,
-    /// Subscribers may be at most this many actions behind before they are told of a jump.
+    /// Subscribers may be at most this many actions behind before they are told of a jump: 4,096 unless
+    /// set.
     pub events_max: usize,
-    /// ... and at most this many bytes of encoded actions.
+    /// ... and at most this many bytes of encoded actions: 16 MiB unless set.
     pub events_bytes_max: usize,
     /// A bug to put in.
     #[cfg(feature = "mutants")]

@@ -3,7 +3,7 @@
 //! A link is a sequence of [`Frame`]s. Each names a channel (which store of the link it is about)
 //! and a kind, and carries its own checksum. What a frame says to a store is a [`Message`]. An
 //! action on its way is an [`Entry`], with a checksum of its own that travels from the origin to
-//! every replica. All integers are little-endian.
+//! every replica. All integers are little-endian; CRC-32 is that of IEEE 802.3.
 //!
 //! Two nodes agree on a version of the protocol before anything else is said: each names the lowest
 //! and the highest that it speaks, and the highest in common is used. Within a version nothing is

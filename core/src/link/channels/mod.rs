@@ -39,7 +39,7 @@ use table::{Channel, Channels};
 const CONTROL_BYTES_MAX: usize = 64 << 10;
 
 /// A peer that only waits for stores may be silent for this many times what a store may take to be
-/// asked for. Heartbeats are as far apart as the peer chose, 1 s unless told.
+/// asked for. Heartbeats are as far apart as the peer chose, 500 ms unless told.
 const SILENT_SPANS: u32 = 6;
 
 /// A store that was taken off by a fault, or by its upstream, attaches again after this.

@@ -13,11 +13,11 @@ pub struct Gauges {
     pub connected: bool,
     /// This node is the sequencer.
     pub sequencer: bool,
-    /// The log's entries.
+    /// The log's entries, in bytes.
     pub log_bytes: usize,
     /// The most that they may be.
     pub log_bytes_max: usize,
-    /// Dispatches of this node under way.
+    /// How many dispatches of this node are under way.
     pub under_way: usize,
     /// The most that may be.
     pub window: usize,
