@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use samestate::link::ServerTls;
+use samestate::link::{Address, ServerTls};
 use samestate::{Server, Store, Tls, create_store};
 use tokio::runtime::Runtime;
 
@@ -59,19 +59,17 @@ struct Served {
 impl Served {
     fn new(tls: Option<ServerTls>) -> Self {
         let runtime = Runtime::new().expect("a runtime");
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let port = listener.local_addr().expect("it has an address").port();
-        drop(listener);
-        let mut server = Server::tcp(format!("127.0.0.1:{port}")).login("admin", "secret");
+        let mut server = Server::tcp("127.0.0.1:0").login("admin", "secret");
         if let Some(tls) = tls {
             server = server.tls(tls);
         }
-        let store = runtime.block_on(async {
+        let (store, serving) = runtime.block_on(async {
             let add = |sum: &mut i64, by: &i64| *sum += by;
             let store = create_store("sum", add).on_error(|_| {}).open().await.expect("it opens");
-            store.create_server(server).await.expect("it listens");
-            store
+            let serving = store.create_server(server).await.expect("it listens");
+            (store, serving)
         });
+        let Address::Tcp { port, .. } = *serving.address() else { panic!("it listens on TCP") };
         Served { store, port, _runtime: runtime }
     }
 

@@ -36,7 +36,7 @@ version: 1
 stores: { a: { reducer: ring, mode: action }, b: { reducer: counter, mode: action } }
 clusters: { one: { workers: 0 }, two: { workers: 0 } }
 links:
-  - { name: a, store: a, server: one.master, tcp: 42981, client: two.master, backoff_max: 100ms }
+  - { name: a, store: a, server: one.master, tcp: 22981, client: two.master, backoff_max: 100ms }
   - { name: b, store: b, server: two.master, unix: b.sock, client: one.master, backoff_max: 100ms }
 phases:
   - name: steady

@@ -20,7 +20,7 @@ links:
   - name: link
     store: tasks
     server: one.master
-    tcp: 42985
+    tcp: 22985
     tls: true
     client: two.master
     login: app
@@ -112,7 +112,7 @@ fn a_link_with_tls_is_cut_loses_its_server_and_gets_a_late_client_and_loses_noth
     let file = folder.path().join("broken.yaml");
     std::fs::write(&file, BROKEN).expect("writable");
     let running = Running::new(&file, &[]);
-    let said = answer_to_plaintext(42985);
+    let said = answer_to_plaintext(22985);
     assert!(said.contains("the server speaks nothing but TLS"), "{said}");
     let case = running.case();
     assert!(case.violations.is_empty(), "{:#?}", case.violations);
