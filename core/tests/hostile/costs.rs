@@ -2,7 +2,7 @@
 //! The bounds are explained in `docs/limits.md`.
 //!
 //! Memory is that of the whole process, attackers included, so what is measured is more than the
-//! server's. The tests of this file take turns; tests of other files may run beside them.
+//! server's. Each such test has a process of its own.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -12,17 +12,14 @@ use samestate::wire::{FRAME_HEADER_BYTES, Message, Outcome, PROTOCOL_VERSION, ch
 use samestate::{Client, Server, create_store};
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::sync::Mutex;
 
+use super::alone::alone;
 use super::floods::{pages, resident_bytes};
 use super::peer::{Peer, attach, raw};
 use super::ports::free_port;
 use super::scene::{Good, LOGIN, List, PASSWORD, Place, Reports, STORE, Scene, list, same, within};
 
 pub(super) const MIB: usize = 1 << 20;
-
-/// One test at a time measures.
-pub(super) static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Whether the process grew by no more than this many MiB since it had `before` bytes.
 pub(super) fn grew_at_most(mib: usize, before: usize, what: &str) {
@@ -93,22 +90,23 @@ fn may_open(files: u64) {
     }
 }
 
-#[tokio::test]
-async fn ten_thousand_half_open_connections_cost_little_and_others_come_and_go() {
-    let _turn = TURN.lock().await;
-    may_open(12_000);
-    let scene = OnTcp::new().await;
-    let before = resident_bytes();
-    let mut strangers = Vec::new();
-    for _ in 0..10_000 {
-        strangers.push(scene.stranger().await);
-    }
-    let newcomer = list().client(client(scene.address)).open();
-    let newcomer = within(newcomer).await.expect("it is let in beside them");
-    grew_at_most(64, before, "10,000 connections without a login");
-    drop(strangers);
-    newcomer.close(Duration::from_secs(1)).await.expect("it ends");
-    scene.end_undisturbed().await;
+#[test]
+fn ten_thousand_half_open_connections_cost_little_and_others_come_and_go() {
+    alone(async || {
+        may_open(12_000);
+        let scene = OnTcp::new().await;
+        let before = resident_bytes();
+        let mut strangers = Vec::new();
+        for _ in 0..10_000 {
+            strangers.push(scene.stranger().await);
+        }
+        let newcomer = list().client(client(scene.address)).open();
+        let newcomer = within(newcomer).await.expect("it is let in beside them");
+        grew_at_most(64, before, "10,000 connections without a login");
+        drop(strangers);
+        newcomer.close(Duration::from_secs(1)).await.expect("it ends");
+        scene.end_undisturbed().await;
+    });
 }
 
 /// How many connections of one address are let through without a login, and from how many
@@ -224,24 +222,25 @@ async fn a_login_that_was_recorded_and_is_sent_again_is_refused() {
 /// How many guests announce a frame, or ask for snapshots.
 const GUESTS: usize = 50;
 
-#[tokio::test]
-async fn frames_that_are_announced_and_do_not_come_cost_nothing() {
-    let _turn = TURN.lock().await;
-    let scene = Scene::new().await;
-    let mut guests = Vec::new();
-    for _ in 0..GUESTS {
-        guests.push(scene.dispatcher().await.0);
-    }
-    let before = resident_bytes();
-    let frame = raw(channel_of(STORE), Message::DISPATCH, &vec![0; 4 * MIB]);
-    let before = before.max(resident_bytes());
-    for guest in &mut guests {
-        guest.send(&frame[..FRAME_HEADER_BYTES + 100]).await;
-    }
-    let mut last = scene.dispatcher().await.0;
-    last.say(&Message::Heartbeat { seq: 0 }).await;
-    grew_at_most(32, before, "50 frames of 4 MiB that were announced");
-    scene.end_undisturbed().await;
+#[test]
+fn frames_that_are_announced_and_do_not_come_cost_nothing() {
+    alone(async || {
+        let scene = Scene::new().await;
+        let mut guests = Vec::new();
+        for _ in 0..GUESTS {
+            guests.push(scene.dispatcher().await.0);
+        }
+        let before = resident_bytes();
+        let frame = raw(channel_of(STORE), Message::DISPATCH, &vec![0; 4 * MIB]);
+        let before = before.max(resident_bytes());
+        for guest in &mut guests {
+            guest.send(&frame[..FRAME_HEADER_BYTES + 100]).await;
+        }
+        let mut last = scene.dispatcher().await.0;
+        last.say(&Message::Heartbeat { seq: 0 }).await;
+        grew_at_most(32, before, "50 frames of 4 MiB that were announced");
+        scene.end_undisturbed().await;
+    });
 }
 
 /// An action that may hold itself.
@@ -258,73 +257,75 @@ fn deep(levels: usize) -> Vec<u8> {
     payload
 }
 
-#[tokio::test]
-async fn an_action_that_claims_billions_of_items_or_nests_without_end_is_rejected() {
-    let _turn = TURN.lock().await;
-    let place = Place::new();
-    let count = |leaves: &mut Vec<u32>, tree: &Tree| match tree {
-        Tree::Leaf(leaf) => leaves.push(*leaf),
-        Tree::Branch(_) => leaves.push(0),
-    };
-    let server = create_store(STORE, count).on_error(|_| {}).open().await.expect("it opens");
-    server.create_server(place.server()).await.expect("it listens");
-    let (mut guest, session) = Peer::dispatcher(&place.path()).await;
-    let before = resident_bytes();
-    let bombs = [
-        b"\x81\xa6Branch\xdd\xff\xff\xff\xff".to_vec(),
-        b"\x81\xa6Branch\xdf\xff\xff\xff\xff".to_vec(),
-        b"\x81\xdb\xff\xff\xff\xff".to_vec(),
-        b"\x81\xa6Branch\xc6\xff\xff\xff\xff".to_vec(),
-        deep(1100),
-        deep(100_000),
-    ];
-    for (counter, bomb) in (1..).zip(&bombs) {
-        guest.say(&session.dispatch(counter, bomb)).await;
-        let answers = guest.answers(session.claim).await;
-        let refused = matches!(answers[0].outcome, Outcome::Rejected(_));
-        assert!(refused, "bomb {counter}: {answers:?}");
-    }
-    grew_at_most(32, before, "actions that claim more than they hold");
-    server.dispatch(Tree::Leaf(7)).await.expect("the store goes on");
-    assert_eq!(server.read(|leaves| leaves.last().copied()), Some(7));
+#[test]
+fn an_action_that_claims_billions_of_items_or_nests_without_end_is_rejected() {
+    alone(async || {
+        let place = Place::new();
+        let count = |leaves: &mut Vec<u32>, tree: &Tree| match tree {
+            Tree::Leaf(leaf) => leaves.push(*leaf),
+            Tree::Branch(_) => leaves.push(0),
+        };
+        let server = create_store(STORE, count).on_error(|_| {}).open().await.expect("it opens");
+        server.create_server(place.server()).await.expect("it listens");
+        let (mut guest, session) = Peer::dispatcher(&place.path()).await;
+        let before = resident_bytes();
+        let bombs = [
+            b"\x81\xa6Branch\xdd\xff\xff\xff\xff".to_vec(),
+            b"\x81\xa6Branch\xdf\xff\xff\xff\xff".to_vec(),
+            b"\x81\xdb\xff\xff\xff\xff".to_vec(),
+            b"\x81\xa6Branch\xc6\xff\xff\xff\xff".to_vec(),
+            deep(1100),
+            deep(100_000),
+        ];
+        for (counter, bomb) in (1..).zip(&bombs) {
+            guest.say(&session.dispatch(counter, bomb)).await;
+            let answers = guest.answers(session.claim).await;
+            let refused = matches!(answers[0].outcome, Outcome::Rejected(_));
+            assert!(refused, "bomb {counter}: {answers:?}");
+        }
+        grew_at_most(32, before, "actions that claim more than they hold");
+        server.dispatch(Tree::Leaf(7)).await.expect("the store goes on");
+        assert_eq!(server.read(|leaves| leaves.last().copied()), Some(7));
+    });
 }
 
 /// A state of this size is asked for without end.
 const STATE_BYTES: usize = MIB;
 
-#[tokio::test]
-async fn guests_that_ask_for_snapshots_for_ever_share_a_few_of_them() {
-    let _turn = TURN.lock().await;
-    let place = Place::new();
-    let server = pages().open().await.expect("it opens");
-    server.create_server(place.server()).await.expect("it listens");
-    let logged_in = Client::unix(place.path()).login(LOGIN, PASSWORD);
-    let good = pages().client(logged_in).open().await.expect("it comes in sync");
-    let page = "x".repeat(STATE_BYTES);
-    within(good.dispatch(page.clone())).await.expect("it is applied");
-    let before = resident_bytes();
-    let mut asking = tokio::task::JoinSet::new();
-    for at in 0..GUESTS {
-        let mut guest = Peer::guest(&place.path()).await;
-        guest.say(&Message::Attach(attach(STORE))).await;
-        asking.spawn(async move {
-            // Every other one never reads what it asked for.
-            while guest.try_send(&super::peer::framed(&Message::Heal { seq: 0 })).await {
-                if at % 2 == 0 && guest.frame().await.is_none() {
-                    break;
+#[test]
+fn guests_that_ask_for_snapshots_for_ever_share_a_few_of_them() {
+    alone(async || {
+        let place = Place::new();
+        let server = pages().open().await.expect("it opens");
+        server.create_server(place.server()).await.expect("it listens");
+        let logged_in = Client::unix(place.path()).login(LOGIN, PASSWORD);
+        let good = pages().client(logged_in).open().await.expect("it comes in sync");
+        let page = "x".repeat(STATE_BYTES);
+        within(good.dispatch(page.clone())).await.expect("it is applied");
+        let before = resident_bytes();
+        let mut asking = tokio::task::JoinSet::new();
+        for at in 0..GUESTS {
+            let mut guest = Peer::guest(&place.path()).await;
+            guest.say(&Message::Attach(attach(STORE))).await;
+            asking.spawn(async move {
+                // Every other one never reads what it asked for.
+                while guest.try_send(&super::peer::framed(&Message::Heal { seq: 0 })).await {
+                    if at % 2 == 0 && guest.frame().await.is_none() {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(1)).await;
                 }
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        });
-    }
-    let mut most = 0;
-    for _ in 0..40 {
-        let outcome = within(good.dispatch(page.clone())).await;
-        outcome.expect("the other client is not disturbed");
-        most = most.max(resident_bytes().saturating_sub(before));
-    }
-    asking.shutdown().await;
-    // The log of 1 MiB, three snapshots and a state of 1 MiB, on two nodes, and what 50 guests read.
-    assert!(most <= 64 * MIB, "{most} bytes");
-    assert_eq!(good.read(|pages| pages.0), 41);
+            });
+        }
+        let mut most = 0;
+        for _ in 0..40 {
+            let outcome = within(good.dispatch(page.clone())).await;
+            outcome.expect("the other client is not disturbed");
+            most = most.max(resident_bytes().saturating_sub(before));
+        }
+        asking.shutdown().await;
+        // The log of 1 MiB, three snapshots and a state of 1 MiB, on two nodes, and what 50 guests read.
+        assert!(most <= 64 * MIB, "{most} bytes");
+        assert_eq!(good.read(|pages| pages.0), 41);
+    });
 }

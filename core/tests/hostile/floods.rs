@@ -5,6 +5,7 @@ use std::time::Duration;
 use samestate::wire::Message;
 use samestate::{Client, Mode, Store, create_store};
 
+use super::alone::alone;
 use super::peer::{Peer, action, attach, framed};
 use super::scene::{LOGIN, PASSWORD, Place, STORE, Scene, within};
 
@@ -64,31 +65,33 @@ pub(super) fn pages() -> samestate::StoreBuilder<(u64, String), String> {
 const PAGE_BYTES: usize = 16 << 10;
 const PAGES: u64 = 4096;
 
-#[tokio::test]
-async fn who_stops_reading_falls_off_the_log_at_no_cost_to_the_others() {
-    let place = Place::new();
-    let server: Pages = pages().open().await.expect("it opens");
-    server.create_server(place.server()).await.expect("it listens");
-    let client = Client::unix(place.path()).login(LOGIN, PASSWORD);
-    let good = pages().client(client).open().await.expect("it comes in sync");
-    let mut stopped = Peer::guest(&place.path()).await;
-    stopped.say(&Message::Attach(attach(STORE))).await;
-    stopped.status().await;
+#[test]
+fn who_stops_reading_falls_off_the_log_at_no_cost_to_the_others() {
+    alone(async || {
+        let place = Place::new();
+        let server: Pages = pages().open().await.expect("it opens");
+        server.create_server(place.server()).await.expect("it listens");
+        let client = Client::unix(place.path()).login(LOGIN, PASSWORD);
+        let good = pages().client(client).open().await.expect("it comes in sync");
+        let mut stopped = Peer::guest(&place.path()).await;
+        stopped.say(&Message::Attach(attach(STORE))).await;
+        stopped.status().await;
 
-    let page = "x".repeat(PAGE_BYTES);
-    let mut most = 0;
-    let before = resident_bytes();
-    for _ in 0..PAGES / 64 {
-        let outcomes = within(good.dispatch_many(vec![page.clone(); 64])).await;
-        assert!(outcomes.iter().all(Result::is_ok), "the other client is not disturbed");
-        most = most.max(resident_bytes().saturating_sub(before));
-    }
-    let sent = PAGES as usize * PAGE_BYTES;
-    assert!(most < sent / 2, "{most} bytes were kept of {sent}");
-    assert_eq!(good.read(|pages| pages.0), PAGES);
+        let page = "x".repeat(PAGE_BYTES);
+        let mut most = 0;
+        let before = resident_bytes();
+        for _ in 0..PAGES / 64 {
+            let outcomes = within(good.dispatch_many(vec![page.clone(); 64])).await;
+            assert!(outcomes.iter().all(Result::is_ok), "the other client is not disturbed");
+            most = most.max(resident_bytes().saturating_sub(before));
+        }
+        let sent = PAGES as usize * PAGE_BYTES;
+        assert!(most < sent / 2, "{most} bytes were kept of {sent}");
+        assert_eq!(good.read(|pages| pages.0), PAGES);
 
-    let version = stopped.snapshot_past(PAGES - 1).await;
-    assert_eq!(version, server.version(), "it reads again and gets the newest state");
-    let counters = server.counters();
-    assert!(counters.snapshots_forced >= 1 && counters.entries_skipped > 0, "{counters:?}");
+        let version = stopped.snapshot_past(PAGES - 1).await;
+        assert_eq!(version, server.version(), "it reads again and gets the newest state");
+        let counters = server.counters();
+        assert!(counters.snapshots_forced >= 1 && counters.entries_skipped > 0, "{counters:?}");
+    });
 }

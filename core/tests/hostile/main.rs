@@ -3,6 +3,7 @@
 //!
 //! - `scene`: a store that is served, a good client that goes on dispatching, and what is reported
 //! - `peer`: one end of a connection in raw bytes, which can greet, log in and speak the protocol
+//! - `alone`: a process of its own for a test that measures memory
 //! - `strangers`: who never logged in
 //! - `guests`: clients that logged in, and then misbehave
 //! - `thieves`: clients that claim what was given to others
@@ -12,6 +13,7 @@
 //! - `servers`: servers that mislead our client
 //! - `poison`: actions that the reducer refuses, or dies of
 
+mod alone;
 mod costs;
 mod floods;
 mod guests;

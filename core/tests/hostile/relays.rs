@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use tokio::net::UnixListener;
 use tokio::task::JoinSet;
 
-use super::costs::{MIB, TURN, grew_at_most};
+use super::alone::alone;
+use super::costs::{MIB, grew_at_most};
 use super::floods::resident_bytes;
 use super::guests::bad_bytes;
 use super::peer::{Peer, Session, action, attach, framed};
@@ -270,32 +271,33 @@ async fn guest_of(place: &Place) -> (Peer, Session) {
     (guest, Session { hop, claim })
 }
 
-#[tokio::test]
-async fn what_guests_leave_at_a_relay_that_is_held_up_is_bounded() {
-    let _turn = TURN.lock().await;
-    let place = Place::new();
-    let (relay, _root) = held_up(&place).await;
-    let before = resident_bytes();
-    let long = vec![0; 4 * MIB - 64];
-    for _ in 0..30 {
-        let (mut guest, session) = guest_of(&place).await;
-        for counter in 1..=2 {
-            guest.say(&session.dispatch(counter, &long)).await;
+#[test]
+fn what_guests_leave_at_a_relay_that_is_held_up_is_bounded() {
+    alone(async || {
+        let place = Place::new();
+        let (relay, _root) = held_up(&place).await;
+        let before = resident_bytes();
+        let long = vec![0; 4 * MIB - 64];
+        for _ in 0..30 {
+            let (mut guest, session) = guest_of(&place).await;
+            for counter in 1..=2 {
+                guest.say(&session.dispatch(counter, &long)).await;
+            }
+            guest.half_close().await;
+            assert!(guest.is_dropped().await);
         }
-        guest.half_close().await;
-        assert!(guest.is_dropped().await);
-    }
-    grew_at_most(48, before, "30 guests that leave 8 MiB each and go");
+        grew_at_most(48, before, "30 guests that leave 8 MiB each and go");
 
-    // Small ones, far apart: each must not hold on to what it came with.
-    let before = resident_bytes();
-    let (mut guest, session) = guest_of(&place).await;
-    let beats = framed(&Message::Heartbeat { seq: 0 }).repeat(16_000);
-    for counter in 1..=200 {
-        let sent = [framed(&session.dispatch(counter, &[7])), beats.clone()].concat();
-        assert!(guest.try_send(&sent).await);
-    }
-    guest.say(&Message::Heal { seq: 0 }).await;
-    grew_at_most(16, before, "200 dispatches among 75 MiB of heartbeats");
-    drop(relay);
+        // Small ones, far apart: each must not hold on to what it came with.
+        let before = resident_bytes();
+        let (mut guest, session) = guest_of(&place).await;
+        let beats = framed(&Message::Heartbeat { seq: 0 }).repeat(16_000);
+        for counter in 1..=200 {
+            let sent = [framed(&session.dispatch(counter, &[7])), beats.clone()].concat();
+            assert!(guest.try_send(&sent).await);
+        }
+        guest.say(&Message::Heal { seq: 0 }).await;
+        grew_at_most(16, before, "200 dispatches among 75 MiB of heartbeats");
+        drop(relay);
+    });
 }
