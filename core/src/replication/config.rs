@@ -10,10 +10,10 @@ use crate::wire::Codec;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// The whole state at each change; while the link is busy, states in between are skipped.
-    #[default]
+    /// The whole state at each change. While the link is busy, the states in between are skipped.
     Snapshot,
-    /// The actions, and a check of the state now and then.
+    /// The actions, and a check of the state at intervals.
+    #[default]
     Action,
 }
 
@@ -60,8 +60,8 @@ pub struct Config {
     pub window: usize,
     /// ... and at most this many bytes of them: 8 MiB unless set.
     pub window_bytes: usize,
-    /// A dispatch that is unresolved for this long resolves as `OutcomeUnknown`; `None`: never,
-    /// unless set.
+    /// A dispatch that is unresolved for this long resolves as `OutcomeUnknown`; `None`: never.
+    /// 30 s unless set.
     pub dispatch_deadline: Option<Duration>,
     /// An idle link says after this long that it lives: 500 ms unless set.
     pub heartbeat: Duration,
@@ -96,7 +96,7 @@ impl Config {
             snapshot_bytes_max: 1 << 30,
             window: 4096,
             window_bytes: 8 << 20,
-            dispatch_deadline: None,
+            dispatch_deadline: Some(Duration::from_secs(30)),
             heartbeat: Duration::from_millis(500),
             dead_after: Duration::from_secs(5),
             stall_grace: Duration::from_millis(250),

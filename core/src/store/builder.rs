@@ -86,7 +86,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         StoreBuilder { reducer: None, client: Some(client), ..builder }
     }
 
-    /// What this node sends downstream (A12). Default: [`Mode::Snapshot`].
+    /// Sets the mode in which this node sends downstream (A12). Default: [`Mode::Action`].
     pub fn mode(mut self, mode: Mode) -> Self {
         self.config.mode = mode;
         self
@@ -192,7 +192,8 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         self
     }
 
-    /// A dispatch that is unresolved for this long resolves as `OutcomeUnknown`. Default: never.
+    /// Sets the time after which an unresolved dispatch resolves as `OutcomeUnknown`. Default:
+    /// 30 s. [`Duration::MAX`] is no limit.
     pub fn dispatch_deadline(mut self, after: Duration) -> Self {
         self.config.dispatch_deadline = Some(after);
         self

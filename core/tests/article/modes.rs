@@ -42,9 +42,17 @@ async fn a12_snapshot_sends_the_state_action_the_actions_and_the_sender_decides(
     assert!(actions < small, "the actions alone: {actions}");
 }
 
-#[test]
-fn a12_the_default_is_the_articles_advice() {
-    assert_eq!(Mode::default(), Mode::Snapshot);
+#[tokio::test]
+async fn a12_the_default_is_action_because_here_it_cannot_drift() {
+    assert_eq!(Mode::default(), Mode::Action);
+    let place = Place::new();
+    let root = page().open().await.expect("it opens");
+    root.create_server(place.server()).await.expect("it listens");
+    let copy = page().client(place.client()).open().await.expect("it comes in sync");
+    for _ in 0..10 {
+        copy.dispatch(1).await.expect("it applies");
+    }
+    assert_eq!(root.counters().snapshots_sent, 1, "the first alone: the rest were actions");
 }
 
 /// How many snapshots a server sends for 100 actions of its client, without the first.

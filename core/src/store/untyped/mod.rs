@@ -57,7 +57,7 @@ impl UntypedBuilder {
         UntypedBuilder { builder: self.builder.schema_version(version) }
     }
 
-    /// As [`StoreBuilder::dispatch_deadline`]. Default: never.
+    /// As [`StoreBuilder::dispatch_deadline`]. Default: 30 s.
     pub fn dispatch_deadline(self, after: Duration) -> Self {
         UntypedBuilder { builder: self.builder.dispatch_deadline(after) }
     }

@@ -165,8 +165,8 @@ impl Open<'_> {
         A: samestate::store::Action,
     {
         let mode = match self.opener.node.stores.get(&self.store.name) {
-            Some(scenario::Mode::Action) => Mode::Action,
-            Some(scenario::Mode::Snapshot) | None => Mode::Snapshot,
+            Some(scenario::Mode::Action) | None => Mode::Action,
+            Some(scenario::Mode::Snapshot) => Mode::Snapshot,
         };
         let resync = match self.store.resync {
             scenario::Resync::Snapshot(every) => Resync::Snapshot(NonZeroU64::get(every)),

@@ -71,7 +71,8 @@ pub struct StoreSpec {
     /// How big the state is (reducers `document`, `map` and `probe`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<Size>,
-    /// How its nodes feed others, unless their cluster says otherwise; `snapshot` by default.
+    /// The mode in which its nodes feed others, unless their cluster sets another; `action` by
+    /// default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
     /// How a link in mode `action` checks the copies; `verify: 100` by default.
@@ -104,10 +105,10 @@ pub struct BackupSpec {
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// The whole state at each change, newest wins.
-    #[default]
+    /// The whole state at each change; the newest state wins.
     Snapshot,
-    /// The actions, with a check now and then.
+    /// The actions, and a check of the state at intervals.
+    #[default]
     Action,
 }
 

@@ -160,8 +160,8 @@ fn config(plan: &Plan, node: NodeId, store: &str) -> Config {
     let mut config = Config::new(store);
     let planned = &plan.stores[store];
     config.mode = match plan.node(node).stores.get(store) {
-        Some(scenario::Mode::Action) => Mode::Action,
-        Some(scenario::Mode::Snapshot) | None => Mode::Snapshot,
+        Some(scenario::Mode::Action) | None => Mode::Action,
+        Some(scenario::Mode::Snapshot) => Mode::Snapshot,
     };
     config.resync = match planned.resync {
         scenario::Resync::Snapshot(every) => Resync::Snapshot(every.get()),
