@@ -72,7 +72,7 @@ pub enum Report {
     #[error("the store is poisoned, no dispatch is taken any more: {0}")]
     Poisoned(String),
     /// A sequencer died with actions that this node had applied.
-    #[error("the sequencer lost its newest actions: rolled back from version {from} to {to}")]
+    #[error("the sequencer lost its newest actions: rolled back {}", .from.from_to(*.to))]
     HistoryLost {
         /// The version before.
         from: Version,
@@ -124,7 +124,7 @@ pub enum LinkFault {
     #[error("entries of another life of the sequencer than announced")]
     Epoch,
     /// A lineage that this node's version does not lie on, without a snapshot.
-    #[error("a lineage without version {0}")]
+    #[error("a lineage without version {0:#}")]
     Lineage(Version),
     /// Nothing came for too long.
     #[error("nothing was heard for {0:?}")]

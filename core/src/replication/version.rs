@@ -45,9 +45,25 @@ pub struct Version {
     pub seq: u64,
 }
 
+/// `e2:7`; with `{:#}` as `e2#5f3a09c4:7`, which tells epochs of the same number apart.
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "e{}:{}", self.epoch.number, self.seq)
+        match f.alternate() {
+            true => write!(f, "{:?}:{}", self.epoch, self.seq),
+            false => write!(f, "e{}:{}", self.epoch.number, self.seq),
+        }
+    }
+}
+
+impl Version {
+    /// Writes two versions so that a reader sees how they differ: with the ids of their epochs if
+    /// those have the same number and are not the same.
+    pub fn from_to(self, to: Version) -> impl fmt::Display {
+        let look_alike = self.epoch != to.epoch && self.epoch.number == to.epoch.number;
+        fmt::from_fn(move |f| match look_alike {
+            true => write!(f, "from version {self:#} to {to:#}, which is of another lineage"),
+            false => write!(f, "from version {self} to {to}"),
+        })
     }
 }
 
@@ -165,6 +181,17 @@ mod tests {
         let ours = Lineage::founded(epoch(1)).continued(epoch(2), 10);
         let twin = Version { epoch: Epoch { number: 2, id: 1 }, seq: 12 };
         assert!(!ours.contains(twin));
+    }
+
+    #[test]
+    fn versions_of_two_epochs_of_one_number_are_written_with_their_ids() {
+        let (lost, restored) = (at(1, 13), at(2, 1));
+        assert_eq!(lost.from_to(restored).to_string(), "from version e1:13 to e2:1");
+        let unrelated = Version { epoch: Epoch { number: 1, id: 0xabc }, seq: 1 };
+        assert_eq!(
+            lost.from_to(unrelated).to_string(),
+            "from version e1#00001eef:13 to e1#00000abc:1, which is of another lineage"
+        );
     }
 
     #[test]

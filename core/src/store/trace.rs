@@ -68,7 +68,8 @@ pub(super) fn report(span: &Span, store: &str, report: &Report) {
         }
         Report::Poisoned(_) => error!(target: STORE, parent: span, store, "poisoned"),
         Report::HistoryLost { from, to } => {
-            warn!(target: STORE, parent: span, store, %from, version = %to, "rolled back");
+            // With their ids: after a start without a backup both may be of an epoch 1.
+            warn!(target: STORE, parent: span, store, ?from, version = ?to, "rolled back");
         }
         Report::FedBySnapshots => {
             warn!(target: STORE, parent: span, store, "fed by snapshots");
