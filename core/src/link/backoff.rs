@@ -23,7 +23,9 @@ impl Backoff {
     pub fn next(&mut self, random: u64) -> Duration {
         let half = self.ceiling / 2;
         let part = (random >> 32) as u32;
-        let jitter = half.mul_f64(f64::from(part) / f64::from(u32::MAX));
+        // Within half a second of `Duration::MAX` it would not fit.
+        let jitter = half.as_secs_f64() * f64::from(part) / f64::from(u32::MAX);
+        let jitter = Duration::try_from_secs_f64(jitter).unwrap_or(half).min(half);
         self.ceiling = self.ceiling.saturating_mul(2).min(self.max);
         half + jitter
     }

@@ -110,7 +110,12 @@ impl Config {
 
     /// The largest body of a frame that a logged-in peer may send, in bytes.
     pub fn frame_bytes_max(&self) -> usize {
-        self.action_bytes_max + (256 << 10)
+        self.action_bytes_max.saturating_add(256 << 10)
+    }
+
+    /// When a dispatch that is made now passes its deadline, if it ever does.
+    pub(super) fn deadline(&self, now: Duration) -> Option<Duration> {
+        now.checked_add(self.dispatch_deadline?)
     }
 
     #[cfg(feature = "mutants")]

@@ -43,7 +43,9 @@ pub(super) struct Verify {
 impl Verify {
     /// Whether the sequencer marks the action `seq` to be verified.
     pub(super) fn marks(&self, every: u64, seq: u64, now: Duration) -> bool {
-        self.digesting.is_none() && seq >= self.last_mark + every.max(1) && now >= self.not_before
+        self.digesting.is_none()
+            && seq >= self.last_mark.saturating_add(every.max(1))
+            && now >= self.not_before
     }
 
     /// Notes a mark at `seq`.
@@ -66,7 +68,9 @@ impl Verify {
     /// A digest is ready, and cost this much; `budget` is the share of a core it may take.
     pub(super) fn finish(&mut self, cost: Duration, budget: f64, now: Duration) {
         self.digesting = None;
-        self.not_before = now + cost.div_f64(budget.clamp(1e-6, 1.0));
+        let pause = cost.as_secs_f64() / budget.clamp(1e-6, 1.0);
+        let pause = Duration::try_from_secs_f64(pause).unwrap_or(Duration::MAX);
+        self.not_before = now.saturating_add(pause);
     }
 
     /// Keeps this node's own digest. `relays` stand between this node and the sequencer, and each

@@ -112,7 +112,7 @@ impl<M: Machine> Replica<M> {
         {
             return Err(Refused::Busy(self.origin.len()));
         }
-        let deadline = self.config.dispatch_deadline.map(|after| self.now + after);
+        let deadline = self.config.deadline(self.now);
         self.origin.push(ticket, payload.clone(), deadline);
         if self.has_upward() {
             self.wake_upstream();

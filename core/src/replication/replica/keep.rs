@@ -117,7 +117,7 @@ impl<M: Machine> Replica<M> {
     /// Answers a dispatch of this node: now, or once what it rests on is on disk.
     pub(super) fn answer_here(&mut self, ticket: u64, resolution: Resolution) -> Dispatched {
         let (seq, now) = (self.version.seq, self.now);
-        let deadline = self.config.dispatch_deadline.map(|after| now + after);
+        let deadline = self.config.deadline(now);
         let Some(gate) = self.gate_behind() else { return Dispatched::Now(resolution) };
         gate.locals += 1;
         gate.deferred.push_back((seq, Deferred::Local { ticket, resolution, deadline }));
