@@ -18,7 +18,7 @@ async fn main() -> samestate::Result<()> {
             versions.changed().await;
         }
         println!("1 + 2 + 3 + 4 = {}, at version {}", counter.state(), counter.version());
-        cluster.close().await
+        cluster.close(std::time::Duration::from_secs(5)).await
     } else {
         if let Err(error) = counter.dispatch(cluster.worker() as i64).await {
             eprintln!("worker {}: {error}", cluster.worker());

@@ -145,6 +145,5 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
         _ = ctrl_c.recv() => {}
         _ = end.recv() => {}
     }
-    store.close(Duration::from_secs(1)).await?;
-    Ok(cluster.close().await?)
+    Ok(cluster.close(Duration::from_secs(2)).await?)
 }

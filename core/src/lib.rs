@@ -49,16 +49,18 @@ pub mod metrics;
 pub mod replication;
 pub mod state;
 pub mod store;
+mod task;
 pub mod wire;
 
 pub use backup::{Backup, BackupError};
+pub use link::RefusalReason;
 #[cfg(feature = "tls")]
 pub use link::Tls;
 pub use replication::{Change, Jump, Mode, Resync, Version};
 pub use store::{
     ChangeStream, Client, Cluster, CombineReducers, DispatchError, Dispatching, Error, Next,
-    Reject, Result, Role, Select, Selected, Server, Serving, Store, StoreBuilder, Subscription,
-    UntypedStore, Watch, WorkerExit, combine_reducers, create_selector, create_store,
+    NotInSync, Reject, Result, Role, Select, Selected, Server, Serving, Store, StoreBuilder,
+    Subscription, UntypedStore, Watch, WorkerExit, combine_reducers, create_selector, create_store,
 };
 pub use wire::Codec;
 
@@ -66,6 +68,11 @@ pub use wire::Codec;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// So is that of the guide to starting and stopping.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/lifecycle.md")]
+struct Lifecycle;
 
 /// So is that of the guide to upgrades.
 #[cfg(doctest)]

@@ -70,7 +70,7 @@ async fn master(cluster: Cluster) {
     store.dispatch(0).await.expect("it applies");
     let killed = a_killed_worker_is_noticed_and_can_be_forked_again(&cluster, &store).await;
     within("the worker that became a client", until_len(&done, 1)).await;
-    cluster.close().await.expect("it closes");
+    cluster.close(DEADLINE).await.expect("it closes");
     assert_eq!(cluster.workers(), [], "no worker stays behind");
     let exits = cluster.exits().borrow().clone();
     assert_eq!(exits.len(), WORKERS + 1);
@@ -110,15 +110,224 @@ fn kill(pid: u32) {
     assert!(command.arg(pid.to_string()).status().expect("it starts").success());
 }
 
+/// The case that a process of this program is part of; none: the first one.
+const CASE_VARIABLE: &str = "SAMESTATE_TEST_CASE";
+
+/// A deploy replaces the file of a program while it runs, or removes it.
+#[cfg(target_os = "linux")]
+mod deployed {
+    use std::env;
+    use std::fs;
+    use std::process::Command;
+
+    use super::*;
+
+    pub(super) const CASE: &str = "deployed";
+
+    /// Runs [`run`] in a copy of this program that may be replaced.
+    pub(super) fn a_master_forks_its_own_program_whatever_became_of_its_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = folder.path().join("app");
+        fs::copy(this_program(), &program).expect("it is copied");
+        let status = Command::new(&program).env(CASE_VARIABLE, CASE).status();
+        assert!(status.expect("it starts").success(), "the copy of the program failed");
+    }
+
+    fn this_program() -> std::path::PathBuf {
+        env::current_exe().expect("this program has a path")
+    }
+
+    /// In the copy: its master and its workers.
+    pub(super) async fn run(cluster: Cluster) {
+        let store = cluster.create_store("list", push).mode(Mode::Action).open().await;
+        let store = store.expect("it comes in sync");
+        if !cluster.is_master() {
+            store.dispatch(cluster.worker() as u64).await.expect("it applies");
+            return cluster.master_gone().await;
+        }
+        let program = this_program();
+        cluster.fork_as(1).expect("the program as it was");
+        until_dispatched(&store, 1).await;
+        let replacement = program.with_extension("new");
+        fs::write(&replacement, "another release").expect("it is written");
+        fs::rename(&replacement, &program).expect("it is replaced");
+        cluster.fork_as(2).expect("the program that was replaced");
+        until_dispatched(&store, 2).await;
+        fs::remove_file(&program).expect("it is removed");
+        cluster.fork_as(3).expect("the program that was removed");
+        until_dispatched(&store, 3).await;
+        wrapped(&cluster, &store).await;
+        cluster.close(DEADLINE).await.expect("it closes");
+    }
+
+    /// A debugger, a profiler or a shell starts the worker, and stays its parent.
+    async fn wrapped(cluster: &Cluster, store: &Store<Vec<u64>, u64>) {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "/proc/$PPID/exe; exit $?"]);
+        cluster.fork_command(4, shell).expect("the shell starts");
+        until_dispatched(store, 4).await;
+    }
+
+    async fn until_dispatched(store: &Store<Vec<u64>, u64>, len: usize) {
+        within("the dispatch of a worker", until_len(store, len)).await;
+    }
+}
+
+/// Runs this program again as the master of a case, and returns what it and its workers printed.
+fn run_case(case: &str) -> String {
+    let program = std::env::current_exe().expect("this program has a path");
+    let mut command = std::process::Command::new(program);
+    let output = command.env(CASE_VARIABLE, case).stderr(std::process::Stdio::inherit()).output();
+    String::from_utf8(output.expect("it starts").stdout).expect("it prints text")
+}
+
+/// The master is killed while its workers dispatch.
+mod orphaned {
+    use std::sync::Arc;
+
+    use samestate::DispatchError;
+
+    use super::*;
+
+    pub(super) const CASE: &str = "orphaned";
+
+    pub(super) fn what_a_worker_dispatched_is_unknown_at_once_when_its_master_is_gone() {
+        let printed = run_case(CASE);
+        assert!(printed.contains("all are resolved"), "the worker printed {printed:?}");
+    }
+
+    pub(super) async fn run() {
+        let cluster = Cluster::join_and_stay().expect("it joins");
+        let store = cluster.create_store("list", push).dispatch_deadline(DEADLINE * 10);
+        let store = store.open().await.expect("it comes in sync");
+        if cluster.is_master() {
+            cluster.fork(1).expect("the worker starts");
+            within("some load", until_len(&store, 100)).await;
+            return kill(std::process::id());
+        }
+        let store = Arc::new(store);
+        let dispatchers: Vec<_> = (0..64)
+            .map(|item| {
+                let store = Arc::clone(&store);
+                tokio::spawn(async move {
+                    loop {
+                        match store.dispatch(item).await {
+                            Ok(_) => {}
+                            Err(DispatchError::NotConnected | DispatchError::OutcomeUnknown) => {
+                                return;
+                            }
+                            Err(other) => panic!("{other}"),
+                        }
+                    }
+                })
+            })
+            .collect();
+        within("the master's end", cluster.master_gone()).await;
+        for dispatcher in dispatchers {
+            within("the end of a dispatch", dispatcher).await.expect("no panic");
+        }
+        within("a store that nobody orders", store.ready()).await;
+        let late = cluster.create_store("late", push).open_timeout(DEADLINE * 10).open();
+        let late = within("a store of a master that is gone", late).await;
+        assert!(matches!(late, Err(samestate::Error::Refused { .. })), "{late:?}");
+        store.close(DEADLINE).await.expect("nothing is under way");
+        println!("all are resolved");
+    }
+}
+
+/// The master closes the cluster while its workers dispatch.
+mod closed {
+    use super::*;
+
+    pub(super) const CASE: &str = "closed";
+
+    pub(super) fn workers_end_while_their_stores_are_still_in_sync() {
+        let printed = run_case(CASE);
+        assert!(printed.contains("closed in order"), "the master printed {printed:?}");
+    }
+
+    pub(super) async fn run(cluster: Cluster) {
+        let store = cluster.create_store("list", push).open().await.expect("it comes in sync");
+        match cluster.worker() {
+            0 => close(&cluster, &store).await,
+            1 => heed(&cluster, &store).await,
+            _ => dispatch(&store).await,
+        }
+    }
+
+    /// It is told, and has time for a last dispatch.
+    async fn heed(cluster: &Cluster, store: &Store<Vec<u64>, u64>) {
+        let ending = cluster.ending();
+        store.dispatch(1).await.expect("it applies");
+        within("the end", ending).await;
+        assert!(cluster.is_ending() && store.connected());
+        store.dispatch(77).await.expect("the master still orders");
+        cluster.close(DEADLINE).await.expect("all is resolved");
+        // It goes on after that, until it returns.
+        assert!(!store.connected());
+    }
+
+    /// It does not know, and is ended between two dispatches.
+    async fn dispatch(store: &Store<Vec<u64>, u64>) {
+        loop {
+            store.dispatch(2).await.expect("it is not cut off in the middle");
+        }
+    }
+
+    async fn close(cluster: &Cluster, store: &Store<Vec<u64>, u64>) {
+        cluster.fork(2).expect("the workers start");
+        within("both workers", async {
+            let mut watch = store.watch();
+            while !store.read(|list| list.contains(&1) && list.contains(&2)) {
+                watch.changed().await;
+            }
+        })
+        .await;
+        within("the close", cluster.close(DEADLINE * 10)).await.expect("it closes");
+        assert!(store.read(|list| list.contains(&77)), "the last dispatch of worker 1");
+        let exits = cluster.exits().borrow().clone();
+        assert!(exits.len() == 2 && exits.iter().all(succeeded), "{exits:?}");
+        println!("closed in order");
+    }
+}
+
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(async {
-        let cluster = Cluster::join().expect("it joins");
-        match cluster.is_master() {
-            true => master(cluster).await,
-            false => worker(cluster).await,
+    let runtime = runtime.expect("a runtime");
+    match std::env::var(CASE_VARIABLE).as_deref() {
+        #[cfg(target_os = "linux")]
+        Ok(deployed::CASE) => runtime.block_on(async { deployed::run(join()).await }),
+        Ok(orphaned::CASE) => runtime.block_on(orphaned::run()),
+        Ok(closed::CASE) => runtime.block_on(async { closed::run(join()).await }),
+        _ => {
+            let is_master = runtime.block_on(async {
+                let cluster = join();
+                let is_master = cluster.is_master();
+                match is_master {
+                    true => master(cluster).await,
+                    false => worker(cluster).await,
+                }
+                is_master
+            });
+            if !is_master {
+                return ExitCode::SUCCESS;
+            }
+            println!("test a01_a_master_and_its_workers_hold_one_state ... ok");
+            #[cfg(target_os = "linux")]
+            deployed::a_master_forks_its_own_program_whatever_became_of_its_file();
+            #[cfg(target_os = "linux")]
+            println!("test a_master_forks_its_own_program_whatever_became_of_its_file ... ok");
+            orphaned::what_a_worker_dispatched_is_unknown_at_once_when_its_master_is_gone();
+            println!(
+                "test what_a_worker_dispatched_is_unknown_at_once_when_its_master_is_gone ... ok"
+            );
+            closed::workers_end_while_their_stores_are_still_in_sync();
+            println!("test workers_end_while_their_stores_are_still_in_sync ... ok");
         }
-    });
-    println!("test a01_a_master_and_its_workers_hold_one_state ... ok");
+    }
     ExitCode::SUCCESS
+}
+
+fn join() -> Cluster {
+    Cluster::join().expect("it joins")
 }

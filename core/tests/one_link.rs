@@ -241,7 +241,7 @@ async fn all_stores_of_a_connection_come_back_with_their_server() {
             client.dispatch(life).await.expect("it applies");
         }
         assert_eq!((*there.0.state(), *there.1.state()), (life, life));
-        cluster.close().await.expect("its server ends");
+        cluster.close(DEADLINE).await.expect("its server ends");
         for client in &clients {
             within(client.until_connected(false)).await;
         }
@@ -262,7 +262,7 @@ async fn a_clusters_server_shares_its_address_with_no_other() {
         let taken = store.create_server(server("b")).await;
         assert!(matches!(taken, Err(Error::AlreadyServed(_))), "{taken:?}");
     }
-    cluster.close().await.expect("its server ends");
+    cluster.close(DEADLINE).await.expect("its server ends");
     alone.create_server(server("b")).await.expect("the address is free again");
 }
 

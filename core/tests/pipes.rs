@@ -46,7 +46,7 @@ async fn a04_a_worker_cannot_create_a_named_pipe() {
         "worker 1 cannot listen on pipe:samestate-test: on Windows a named pipe belongs to the \
          master; create this server in the master, or serve on TCP"
     );
-    cluster.close().await.expect("it closes");
+    cluster.close(DEADLINE).await.expect("it closes");
 }
 
 #[tokio::test]
@@ -254,7 +254,7 @@ mod windows {
         let sum = state[..=WORKERS].iter().rev().fold(0, |sum, item| sum * 10 + item);
         assert!(state[WORKERS + 1..].iter().all(|held| *held == sum), "{state:?}");
 
-        cluster.close().await.expect("it closes");
+        cluster.close(DEADLINE).await.expect("it closes");
         let exits = cluster.exits().borrow().clone();
         assert_eq!(exits.len(), WORKERS);
         assert!(exits.iter().all(|exit| exit.status.is_some_and(|status| status.success())));

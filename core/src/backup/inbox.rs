@@ -39,6 +39,8 @@ struct Waiting {
     orphaned: bool,
     /// The thread has ended.
     ended: bool,
+    /// ... by a panic: what was left is not on disk.
+    broken_off: bool,
     /// The thread waits to be woken.
     asleep: bool,
 }
@@ -154,10 +156,14 @@ impl Inbox {
     /// Asks the thread to write all and end; `None` if it has.
     pub(crate) fn close(&self) -> Option<oneshot::Receiver<Result<(), BackupError>>> {
         let mut waiting = self.waiting.lock();
+        let (sender, receiver) = oneshot::channel();
+        if waiting.broken_off {
+            // The sender is dropped, which says it.
+            return Some(receiver);
+        }
         if waiting.ended || waiting.closing.is_some() {
             return None;
         }
-        let (sender, receiver) = oneshot::channel();
         waiting.closing = Some(sender);
         self.wake_if(&mut waiting, true);
         Some(receiver)
@@ -168,6 +174,14 @@ impl Inbox {
         let mut waiting = self.waiting.lock();
         waiting.orphaned = true;
         self.wake_if(&mut waiting, true);
+    }
+
+    /// The thread has panicked.
+    pub(super) fn break_off(&self) {
+        self.end();
+        let mut waiting = self.waiting.lock();
+        waiting.broken_off = true;
+        waiting.closing = None;
     }
 
     /// The thread has ended.

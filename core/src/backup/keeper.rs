@@ -16,6 +16,7 @@ use super::inbox::{Closing, Inbox, Work};
 use super::journal::Journal;
 use super::{Backup, BackupError, Desk};
 use crate::replication::{Image, Span};
+use crate::task::{self, Panicked};
 
 /// How soon a backup that failed is tried again, first and at most.
 const RETRY: Duration = Duration::from_millis(250);
@@ -45,6 +46,9 @@ pub(crate) trait Source: Send + Sync {
 
     /// Something for the operator.
     fn report(&self, text: &str);
+
+    /// The writer of the backup panicked.
+    fn failed(&self, panic: &Panicked);
 }
 
 /// What the thread works with.
@@ -170,11 +174,17 @@ impl Keeper {
         let (inbox, path) = (Arc::clone(&self.inbox), self.desk.files.whole.clone());
         let Held { image, encode } = held;
         let seq = image.version.seq;
-        let work = move || {
+        let (panicked_inbox, source) = (Arc::clone(&inbox), self.source.clone());
+        let panicked = move |panic: &Panicked| {
+            panicked_inbox.drafted(Err(BackupError::WriterGone));
+            if let Some(source) = source.upgrade() {
+                source.report(&format!("a bug: {panic}"));
+            }
+        };
+        let spawned = task::thread("samestate-backup", panicked, move || {
             let encoded = encode().map_err(|why| BackupError::Unencodable { path, why });
             inbox.drafted(encoded.and_then(|state| drafting.write(&image, &state)));
-        };
-        let spawned = std::thread::Builder::new().name("samestate-backup".into()).spawn(work);
+        });
         let path = self.desk.files.whole.clone();
         spawned.map_err(|source| BackupError::Io { what: "start a writer for", path, source })?;
         self.draft = Some(Draft { next: Some(next), seq });
@@ -282,12 +292,14 @@ impl Beginning {
             retry_at: None,
             failures: 0,
         };
-        let thread = std::thread::Builder::new().name("samestate-journal".into());
-        let started = thread.spawn(move || keeper.run());
-        started.map(drop).map_err(|source| BackupError::Io {
-            what: "start a writer for",
-            path,
-            source,
-        })
+        let (inbox, source) = (Arc::clone(&keeper.inbox), keeper.source.clone());
+        let panicked = move |panic: &Panicked| {
+            inbox.break_off();
+            if let Some(source) = source.upgrade() {
+                source.failed(panic);
+            }
+        };
+        let started = task::thread("samestate-journal", panicked, move || keeper.run());
+        started.map_err(|source| BackupError::Io { what: "start a writer for", path, source })
     }
 }

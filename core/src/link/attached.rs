@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::ending::Ending;
 use super::{Handle, Meter, Port};
@@ -58,6 +58,8 @@ pub(super) struct Signals {
     pub(super) ended: Notify,
     /// There is something in `faults`.
     pub(super) faulted: Notify,
+    /// The peer, this worker's master, said that it ends, and how long this process has.
+    pub(super) told_to_end: watch::Sender<Option<Duration>>,
     ending: Mutex<Option<Ending>>,
     faults: Mutex<Vec<(Arc<Attached>, LinkFault)>>,
     heard_at: Mutex<Option<Instant>>,

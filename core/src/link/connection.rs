@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use super::channels::{Round, Shared};
 use super::ending::Ending;
 use super::socket::{Reader, Socket, Writer};
+use crate::task::{Panicked, guarded};
 use crate::wire::Decoder;
 
 /// A read takes at most this many bytes; it begins with the smaller number.
@@ -58,11 +59,16 @@ pub(super) async fn run(
     let joined = Joined::new(shared);
     let shared = &joined.0;
     let Socket { reader, writer, buffer } = socket;
-    let mut writing =
-        Writing(tokio::spawn(write(shared.clone(), writer, stall_after, stop.clone())));
+    let mut writing = Writing(tokio::spawn(guarded(
+        "writer of a link",
+        write(shared.clone(), writer, stall_after, stop.clone()),
+    )));
     let ending = tokio::select! {
-        ending = read(shared, reader, buffer) => ending,
-        ending = &mut writing.0 => ending.unwrap_or(Ending::Panicked),
+        ending = guarded("reader of a link", read(shared, reader, buffer)) => {
+            ending.unwrap_or_else(Ending::Panicked)
+        }
+        // It was not aborted, so it is done.
+        ended = &mut writing.0 => ended.map_or(Ending::ClosedHere, |ending| ending.unwrap_or_else(Ending::Panicked)),
         () = shared.signals.ended.notified() => Ending::ClosedHere,
         () = take_off_faulted(shared) => Ending::ClosedHere,
         () = stopped(&mut stop) => {
@@ -83,7 +89,7 @@ pub(super) async fn run(
 }
 
 /// The writer's task, which does not outlive its connection.
-struct Writing(JoinHandle<Ending>);
+struct Writing(JoinHandle<Result<Ending, Panicked>>);
 
 impl Drop for Writing {
     fn drop(&mut self) {

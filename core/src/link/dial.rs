@@ -20,7 +20,8 @@ use super::hello::{self, HelloError, Identity};
 use super::socket::{Socket, Stream, tune};
 #[cfg(feature = "tls")]
 use super::tls::Connector;
-use super::{Address, ClientOptions, LinkError, LinkStats, Port, Ports, Side, local, trace};
+use super::{Address, ClientOptions, LinkError, LinkStats, Ports, Setback, Side, local, trace};
+use crate::task::{self, Panicked};
 
 /// A connection that a fault ended within this did not get anywhere: the waits go on growing.
 const SHORT_LIVED: Duration = Duration::from_secs(1);
@@ -130,7 +131,12 @@ impl Prepared {
             span: Span::none(),
             stop: stopping,
         };
-        let task = Mutex::new(Some(tokio::spawn(dialing.go_on())));
+        let ports = Arc::clone(&dialing.ports);
+        let panicked = move |panic: &Panicked| {
+            ports.report(&format!("a bug: {panic}; there will be no other try"));
+            ports.lose_upstream();
+        };
+        let task = Mutex::new(Some(task::spawn("client", panicked, dialing.go_on())));
         Dialer { address, stats, stop, hurry, task }
     }
 }
@@ -252,11 +258,10 @@ impl Dialing {
         if !ending.is_fault() || began.elapsed() > SHORT_LIVED {
             self.backoff.reset();
         }
+        let peer = self.address.to_string();
+        self.set_back(|store| Setback::of_ending(&peer, &ending, store));
         let wait = match ending.is_refusal() {
-            true => {
-                self.refused(&ending.to_string(), ending.store());
-                self.options.retry_refused_after
-            }
+            true => self.options.retry_refused_after,
             false => self.wait(),
         };
         self.say(format!("lost its server {}: {ending}", self.address), wait);
@@ -264,11 +269,10 @@ impl Dialing {
     }
 
     fn failed(&mut self, error: &HelloError) -> Duration {
+        let setback = Setback::of_hello(&self.address.to_string(), error);
+        self.set_back(|_| setback.clone());
         let wait = match error.is_refusal() {
-            true => {
-                self.refused(&error.to_string(), None);
-                self.options.retry_refused_after
-            }
+            true => self.options.retry_refused_after,
             false => self.wait(),
         };
         let again =
@@ -281,11 +285,11 @@ impl Dialing {
         self.backoff.next(getrandom::u64().unwrap_or(u64::MAX))
     }
 
-    /// Tells this store, or all, that the server refused.
-    fn refused(&self, why: &str, store: Option<&str>) {
-        let stores = self.ports.stores();
-        let concerned = |port: &&Arc<dyn Port>| store.is_none_or(|store| store == port.name());
-        stores.iter().filter(concerned).for_each(|port| port.refused(why));
+    /// Tells each store why it is not attached.
+    fn set_back(&self, why: impl Fn(&str) -> Setback) {
+        for port in self.ports.stores() {
+            port.set_back(why(port.name()));
+        }
     }
 
     /// Reports what was not the last thing said already; says whether it was.

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::attached::is_refusal;
 use crate::replication::LinkFault;
+use crate::task::Panicked;
 use crate::wire::WireError;
 
 /// Why a connection ended.
@@ -56,23 +57,15 @@ pub enum Ending {
         /// What is wrong.
         fault: LinkFault,
     },
-    /// A store panicked while it was asked for bytes.
-    #[error("a bug: the writer of the connection panicked")]
-    Panicked,
+    /// A task of the connection panicked, maybe in a store.
+    #[error("a bug: {0}")]
+    Panicked(Panicked),
 }
 
 impl Ending {
     /// Whether the peer did what it must not do, or cannot be served.
     pub fn is_fault(&self) -> bool {
         !matches!(self, Self::Closed | Self::ClosedHere | Self::Io(_))
-    }
-
-    /// Which store could not go on, where it was one.
-    pub(super) fn store(&self) -> Option<&str> {
-        match self {
-            Self::Fault { store, .. } => Some(store),
-            _ => None,
-        }
     }
 
     /// Whether trying again at once would come to the same. A store that is not served yet may be

@@ -24,6 +24,8 @@ pub struct Ports {
 pub(super) struct Registry {
     pub(super) ports: BTreeMap<u32, Arc<dyn Port>>,
     connections: Vec<Arc<Shared>>,
+    /// The link to the upstream has ended, and is never made again.
+    lost: bool,
 }
 
 impl Ports {
@@ -56,7 +58,23 @@ impl Ports {
         for connection in &registry.connections {
             connection.opened(&registry, &port);
         }
+        let lost = registry.lost;
+        drop(registry);
+        if lost {
+            port.lost();
+        }
         Ok(())
+    }
+
+    /// Tells the stores, those to come included, that the link to their upstream has ended and is
+    /// never made again.
+    pub(super) fn lose_upstream(&self) {
+        let stores: Vec<_> = {
+            let mut registry = self.registry.lock();
+            registry.lost = true;
+            registry.ports.values().cloned().collect()
+        };
+        stores.iter().for_each(|port| port.lost());
     }
 
     /// Takes a store off all connections, which go on with the others. Its peers are told.

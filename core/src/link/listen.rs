@@ -28,6 +28,7 @@ use super::socket::{Socket, Stream};
 use super::tls::Acceptor;
 use super::{Address, LinkError, LinkStats, Ports, ServerOptions, Side, ipc, trace};
 use crate::auth::{Gate, LockedOut, PeerAddress, ServerSecret};
+use crate::task::{self, Panicked, guarded};
 
 /// How often a server looks whether its socket file is still there.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -118,7 +119,12 @@ impl Listener {
             lock_outs: Complaints::default(),
         });
         let (stop, stopping) = watch::channel(false);
-        let task = tokio::spawn(serve(inner.clone(), actual.clone(), bound, stopping));
+        let serving = serve(inner.clone(), actual.clone(), bound, stopping);
+        let (ports, place) = (inner.ports.clone(), actual.clone());
+        let panicked = move |panic: &Panicked| {
+            ports.report(&format!("a bug: {panic}; nothing listens on {place} any more"));
+        };
+        let task = task::spawn("server", panicked, serving);
         Ok(Listener { inner, address: actual, stop, task: Mutex::new(Some(task)) })
     }
 
@@ -307,7 +313,13 @@ impl Inner {
         let stop = stop.clone();
         match place {
             Some(place) => {
-                connections.spawn(async move { inner.attend(accepted, place, stop).await });
+                let ports = self.ports.clone();
+                connections.spawn(async move {
+                    let attended = guarded("connection", inner.attend(accepted, place, stop));
+                    if let Err(panic) = attended.await {
+                        ports.report(&format!("a bug: {panic}"));
+                    }
+                });
             }
             None => self.turn_away(accepted),
         }
@@ -391,7 +403,9 @@ impl Inner {
             false => hello::busy("too many connections at once; try again later"),
         };
         let mut socket = accepted.stream.plain(self.stats.clone());
-        tokio::spawn(async move {
+        let ports = self.ports.clone();
+        let panicked = move |panic: &Panicked| ports.report(&format!("a bug: {panic}"));
+        task::spawn("refusal", panicked, async move {
             // The socket's buffer is empty: this does not wait.
             let _ = socket.send(&words).await;
             let _ = socket.writer.shutdown().await;

@@ -16,6 +16,7 @@
 //! | `ipc` | the link between a master and the workers it forks |
 //! | `hello`, `half_open` | what is said before a login, and who may be there without one |
 //! | `connection`, `channels`, `attached`, `ending` | one connection that is logged in, the stores it carries, and why it ended |
+//! | [`Setback`] | why a store is not attached to its upstream |
 //! | `tls` | TLS for TCP, from certificate files to a secure stream (feature `tls`) |
 //! | `bind`, `socket` | listening sockets, and connected ones |
 //! | `local` | those that do not leave this machine: socket files, named pipes |
@@ -45,6 +46,7 @@ mod local;
 mod meter;
 mod options;
 mod port;
+mod setback;
 mod socket;
 mod stats;
 #[cfg(feature = "tls")]
@@ -54,6 +56,7 @@ mod trace;
 #[cfg(test)]
 mod tests;
 
+pub use crate::task::Panicked;
 pub use address::Address;
 pub use backoff::Backoff;
 #[cfg(feature = "prometheus")]
@@ -68,6 +71,7 @@ pub use listen::Listener;
 pub use meter::{Meter, Traffic};
 pub use options::{ClientOptions, ServerOptions};
 pub use port::{Handle, Port, Side};
+pub use setback::{RefusalReason, Setback};
 pub use stats::{LinkCounts, LinkStats};
 #[cfg(feature = "tls")]
 pub use tls::{ClientTls, ServerTls, Tls, TlsError, TlsSetupError};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Meter;
+use super::{Meter, Setback};
 use crate::replication::{LinkFault, LinkId};
 use crate::wire::Frame;
 
@@ -61,6 +61,9 @@ pub trait Port: Send + Sync {
     /// Something for the operator (`on_error`).
     fn report(&self, text: &str);
 
-    /// The upstream refused the login or the store: to try again soon is of no use.
-    fn refused(&self, _why: &str) {}
+    /// This store is not attached to its upstream, for this reason. It is tried again.
+    fn set_back(&self, _why: Setback) {}
+
+    /// The link to the upstream has ended, and is never made again.
+    fn lost(&self) {}
 }

@@ -43,6 +43,7 @@ pub use origin::{Origin, Resolution};
 pub use output::{Image, LinkFault, LinkId, Output, Report};
 pub use replica::{
     Decode, Decoded, Dispatched, Gauges, Job, JobDone, LinkGauge, Received, Refused, Replica,
+    Standing,
 };
 pub use sessions::{Holder, Sessions, Verdict};
 pub use token::{Claim, TOKEN_BYTES, TOKEN_KEY_BYTES, Token, TokenKey};

@@ -10,6 +10,7 @@ use super::{Result, random, trace};
 use crate::backup::{About, Backup, Beginning, Desk, Held, Inbox, Keeper, Source};
 use crate::link::Port;
 use crate::replication::{Config, Epoch, Frozen, Machine, NodeId, Replica};
+use crate::task::Panicked;
 
 /// A backup that was begun for a store that is being opened.
 pub(super) struct Backing {
@@ -98,6 +99,10 @@ impl<S: State, A: Action> Source for Shared<S, A> {
         trace::backup_stalled(self.name(), stalled);
         self.backup.lock().iter_mut().for_each(|backup| backup.stalled = stalled);
         self.with(|inner, now| inner.replica.set_stalled(stalled, now));
+    }
+
+    fn failed(&self, panic: &Panicked) {
+        self.fail(panic);
     }
 
     fn report(&self, text: &str) {

@@ -11,14 +11,19 @@ use super::middleware::{Chain, Middleware, Next};
 use super::reduced::{Action, Reduced, Reducer, State, Verdict};
 use super::shared::{OnError, Shared};
 use super::upkeep::{Home, Upkeep};
-use super::{Client, Error, Result, random, trace};
+use super::{Client, Error, Result, bounds, random, trace};
 use crate::backup::Backup;
 use crate::link::Port;
 use crate::replication::{Config, Epoch, Frozen, Machine, Mode, NodeId, Observer, Replica, Resync};
+use crate::task;
 use crate::wire::Codec;
 
 /// How long [`StoreBuilder::open`] waits, unless told otherwise.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Time is told to a store this often: eight times a heartbeat, within these.
+const PULSE_MIN: Duration = Duration::from_millis(1);
+const PULSE_MAX: Duration = Duration::from_millis(250);
 
 /// A store that is not open yet.
 #[must_use = "a store begins with `open()` or `start()`"]
@@ -271,17 +276,23 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
 
     /// Opens the store and waits until it is in sync.
     ///
+    /// A server that is not reached is waited for. So is one that was made by
+    /// [`Cluster::create_server`](crate::Cluster::create_server) and has no store of this name yet:
+    /// it serves every store that opens later. One that refuses is not waited for, as to try again
+    /// comes to the same until something is changed: a wrong password, a locked-out address, another
+    /// schema version. A server of a single store that does not serve this one refuses it too, after
+    /// a second in which it may begin to.
+    ///
     /// # Errors
     ///
-    /// As [`StoreBuilder::start`], and [`Error::NotInSync`] if it does not come in sync in time (30 s, unless
-    /// [`StoreBuilder::open_timeout`] says otherwise).
+    /// As [`StoreBuilder::start`], [`Error::Refused`] if its upstream refuses the store, and
+    /// [`Error::NotInSync`], with the reason, if the store does not come in sync in time (30 s,
+    /// unless [`StoreBuilder::open_timeout`] says otherwise).
     pub async fn open(self) -> Result<Store<S, A>> {
         let timeout = self.open_timeout;
         let store = self.start()?;
-        match tokio::time::timeout(timeout, store.until_connected(true)).await {
-            Ok(()) => Ok(store),
-            Err(_) => Err(Error::NotInSync { store: store.name().to_owned(), waited: timeout }),
-        }
+        store.opened(timeout).await?;
+        Ok(store)
     }
 
     /// Opens the store without waiting. Where it follows a master or a server, `connected` is
@@ -289,12 +300,13 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     ///
     /// # Errors
     ///
-    /// [`Error::Backup`] if its backup cannot be read or written, [`Error::DurableWithoutBackup`],
+    /// [`Error::Options`] if an option has a value that is of no use, [`Error::Backup`] if its backup cannot be read or written, [`Error::DurableWithoutBackup`],
     /// [`Error::Unencodable`] if the codec cannot express the state, and [`Error::Link`] if the name is taken in
     /// this process, or the server's address or options make no sense.
     pub fn start(self) -> Result<Store<S, A>> {
         let StoreBuilder { home, config, reducer, preloaded, persistent, client, .. } = self;
         let (backup, durable) = (self.backup, self.durable);
+        bounds::of_store(&config)?;
         let (began, heartbeat) = (Instant::now(), config.heartbeat);
         let machine = match reducer {
             Some(reducer) => Reduced::new(preloaded, reducer, config.codec, persistent),
@@ -329,8 +341,10 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
             backing.keep(&shared)?;
         }
         trace::opened(shared.name(), shared.version(), !follows);
-        tokio::spawn(Shared::pulse(Arc::downgrade(&shared), heartbeat / 8));
-        tokio::spawn(Shared::notify(Arc::downgrade(&shared)));
+        let pulse =
+            Shared::pulse(Arc::downgrade(&shared), (heartbeat / 8).clamp(PULSE_MIN, PULSE_MAX));
+        task::spawn("timers", shared.on_panic(), pulse);
+        task::spawn("notifier", shared.on_panic(), Shared::notify(Arc::downgrade(&shared)));
         let upkeep = Arc::new(Upkeep::new(home));
         let port: Arc<dyn Port> = Arc::clone(&shared) as Arc<dyn Port>;
         upkeep.move_in(&port)?;
@@ -338,6 +352,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
             Some(client) => upkeep.start_as_client(client, port)?,
             None => upkeep.settle_in(&port)?,
         }
+        upkeep.join(&shared);
         Ok(Store { shared, upkeep, middleware: Chain::new(self.middleware) })
     }
 }

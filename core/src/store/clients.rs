@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use tokio::runtime::{Handle, Id};
 
-use super::{Client, Result};
+use super::{Client, Result, bounds};
 use crate::link::{self, Address, ClientOptions, Dialer, Port, Ports};
 
 static CLIENTS: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
@@ -31,6 +31,7 @@ pub(super) struct Prepared {
 impl Client {
     /// Reads what the user gave.
     pub(super) fn prepare(self) -> Result<Prepared> {
+        bounds::of_client(&self)?;
         let address: Address = self.address.parse()?;
         let mut options = ClientOptions { backoff_max: self.backoff_max, ..Default::default() };
         if let Some((login, password)) = &self.login {

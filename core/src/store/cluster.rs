@@ -7,36 +7,43 @@
 use std::collections::BTreeMap;
 use std::process::{Command, ExitStatus};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tokio::process::Child;
 use tokio::sync::{Notify, watch};
 
 use super::builder::StoreBuilder;
+use super::closing::leave_with_the_master;
 use super::house::House;
 use super::reduced::{Action, State, Verdict};
 use super::servers::Serving;
 use super::upkeep::Home;
-use super::{Error, Result, Server, trace};
+use super::{Error, Result, Server, bounds, trace};
 use crate::link::LinkError;
-use crate::link::ipc::{self, IpcLink};
-
-/// How long [`Cluster::close`] waits for the workers to end by themselves.
-const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+use crate::link::ipc::{self, IpcLink, Program};
+use crate::task::{self, Panicked};
 
 /// This process as part of its cluster. A handle: clones are the same cluster.
 #[derive(Clone, Debug)]
 pub struct Cluster {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    house: Arc<House>,
+pub(super) struct Inner {
+    pub(super) house: Arc<House>,
     /// 0: the master.
     number: usize,
-    to_master: Option<IpcLink>,
+    pub(super) to_master: Option<IpcLink>,
+    /// The cluster is about to close.
+    pub(super) ending: watch::Sender<bool>,
+    /// The user's program waits for that.
+    pub(super) heeded: AtomicBool,
+    /// It was closed here.
+    pub(super) leaving: AtomicBool,
+    /// What a worker runs.
+    program: Program,
     workers: Mutex<Workers>,
     exits: watch::Sender<Vec<WorkerExit>>,
 }
@@ -70,7 +77,9 @@ impl Cluster {
     /// Joins the cluster: a process that was forked by [`Cluster::fork`] is a worker of the one
     /// that forked it, any other is a master. Call it once, early, on a tokio runtime.
     ///
-    /// A worker ends, with exit code 0, when its master is gone; see [`Cluster::join_and_stay`].
+    /// A worker ends, with exit code 0, when its master is gone or has closed the cluster; see
+    /// [`Cluster::join_and_stay`] and [`Cluster::ending`]. One that closes the cluster by itself
+    /// goes on.
     ///
     /// # Errors
     ///
@@ -79,9 +88,11 @@ impl Cluster {
         let cluster = Cluster::join_and_stay()?;
         if !cluster.is_master() {
             let joined = cluster.clone();
-            tokio::spawn(async move {
+            task::spawn("end with the master", cluster.inner.on_panic(), async move {
                 joined.master_gone().await;
-                std::process::exit(0);
+                if !joined.inner.leaving.load(Ordering::Relaxed) {
+                    std::process::exit(0);
+                }
             });
         }
         Ok(cluster)
@@ -98,7 +109,12 @@ impl Cluster {
         let number = inherited.as_ref().map_or(0, |inherited| inherited.worker as usize);
         let to_master =
             inherited.map(|inherited| IpcLink::to_master(inherited.end, Arc::clone(&house.linked)));
-        Ok(Cluster::with(house, number, to_master))
+        let cluster = Cluster::with(house, number, to_master);
+        if !cluster.is_master() {
+            let leaving = leave_with_the_master(Arc::clone(&cluster.inner));
+            task::spawn("leave with the master", cluster.inner.on_panic(), leaving);
+        }
+        Ok(cluster)
     }
 
     /// A cluster of this process by itself, whoever started it: for stores that are to share one
@@ -134,6 +150,10 @@ impl Cluster {
             house,
             number,
             to_master,
+            ending: watch::Sender::new(false),
+            heeded: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
+            program: Program::find(),
             workers: Mutex::default(),
             exits: watch::Sender::new(Vec::new()),
         };
@@ -154,11 +174,12 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// [`Error::NotMaster`] in a worker, and [`Error::Link`] if a process cannot be started; those that were
-    /// started before it stay.
+    /// [`Error::NotMaster`] in a worker, [`Error::Options`] if these are too many workers, and
+    /// [`Error::Link`] if a process cannot be started; those that were started before it stay.
     pub fn fork(&self, count: usize) -> Result<()> {
+        bounds::of_workers(count, self.inner.workers.lock().running.len())?;
         for _ in 0..count {
-            let number = self.inner.workers.lock().forked + 1;
+            let number = self.inner.workers.lock().forked.saturating_add(1);
             self.fork_as(number)?;
         }
         Ok(())
@@ -170,10 +191,9 @@ impl Cluster {
     ///
     /// As [`Cluster::fork`], and [`Error::WorkerRuns`] if that worker has not ended.
     pub fn fork_as(&self, number: usize) -> Result<()> {
-        let spawn = |source| LinkError::Spawn { number: number as u32, source };
-        let program = std::env::current_exe().map_err(spawn)?;
-        let mut command = Command::new(program);
-        command.args(std::env::args_os().skip(1));
+        bounds::of_worker(number)?;
+        let failed = |source| LinkError::Spawn { number: number as u32, source };
+        let command = self.inner.program.command().map_err(failed)?;
         self.fork_command(number, command)
     }
 
@@ -186,6 +206,7 @@ impl Cluster {
         if !self.is_master() {
             return Err(Error::NotMaster(self.inner.number));
         }
+        bounds::of_worker(number)?;
         let mut workers = self.inner.workers.lock();
         if workers.running.contains_key(&number) {
             return Err(Error::WorkerRuns(number));
@@ -198,7 +219,8 @@ impl Cluster {
         workers.running.insert(number, Worker { pid, link, kill: Arc::clone(&kill) });
         drop(workers);
         trace::worker_started(number, pid);
-        tokio::spawn(reap(Arc::clone(&self.inner), number, pid, child, kill));
+        let reaping = reap(Arc::clone(&self.inner), number, pid, child, kill);
+        task::spawn("wait for a worker", self.inner.on_panic(), reaping);
         Ok(())
     }
 
@@ -254,37 +276,36 @@ impl Cluster {
         self.inner.house.create_server(server).await
     }
 
-    /// Leaves the cluster, and ends its servers. The master ends the links to its workers, which end by
-    /// that, and waits for them; those that did not within five seconds are killed.
-    ///
-    /// # Errors
-    ///
-    /// None so far.
-    pub async fn close(&self) -> Result<()> {
-        self.inner.house.close_servers().await;
-        if let Some(link) = &self.inner.to_master {
-            link.close().await;
-        }
-        let mut exits = self.exits();
-        let links: Vec<_> = {
-            let workers = self.inner.workers.lock();
-            workers.running.values().map(|worker| Arc::clone(&worker.link)).collect()
-        };
-        for link in links {
-            link.close().await;
-        }
-        if tokio::time::timeout(CLOSE_WITHIN, self.all_ended(&mut exits)).await.is_err() {
-            self.inner.workers.lock().running.values().for_each(|worker| worker.kill.notify_one());
-            self.all_ended(&mut exits).await;
-        }
-        Ok(())
+    /// The servers that were made by [`Cluster::create_server`] and are not closed.
+    pub fn servers(&self) -> Vec<Serving> {
+        self.inner.house.servers()
+    }
+}
+
+impl Inner {
+    /// The links to the workers that run.
+    pub(super) fn links(&self) -> Vec<Arc<IpcLink>> {
+        let workers = self.workers.lock();
+        workers.running.values().map(|worker| Arc::clone(&worker.link)).collect()
     }
 
-    async fn all_ended(&self, exits: &mut watch::Receiver<Vec<WorkerExit>>) {
-        while !self.inner.workers.lock().running.is_empty() {
-            // The sender lives in `inner`.
+    pub(super) fn kill_workers(&self) {
+        self.workers.lock().running.values().for_each(|worker| worker.kill.notify_one());
+    }
+
+    /// Waits until no worker runs.
+    pub(super) async fn all_ended(&self) {
+        let mut exits = self.exits.subscribe();
+        while !self.workers.lock().running.is_empty() {
+            // The sender lives in `self`.
             let _ = exits.changed().await;
         }
+    }
+
+    /// Tells of a task of the cluster that panicked.
+    fn on_panic(&self) -> impl FnOnce(&Panicked) + Send + 'static {
+        let stores = Arc::clone(&self.house.served);
+        move |panic| stores.report(&format!("a bug: {panic}"))
     }
 }
 

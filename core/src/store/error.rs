@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::NotInSync;
 use crate::backup::BackupError;
-use crate::link::LinkError;
+use crate::link::{LinkError, RefusalReason};
 use crate::replication::{Refused, Resolution, Version};
+use crate::task::Panicked;
 
 /// What the functions of this crate return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -23,19 +25,41 @@ pub enum Error {
          `.backup(Backup::at(path))`"
     )]
     DurableWithoutBackup(String),
+    /// An option has a value that is of no use.
+    #[error("invalid option `{name}`: {value}; allowed is {allowed}")]
+    Options {
+        /// Which option.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        allowed: String,
+    },
     /// A listener, a client or a worker could not be started.
     #[error(transparent)]
     Link(#[from] LinkError),
-    /// The store did not come in sync in time. It goes on trying while its handle lives.
+    /// The upstream refused the store: trying again is of no use until something is changed.
+    #[error("store `{store}` is refused: {why}")]
+    Refused {
+        /// Which store.
+        store: String,
+        /// Why.
+        reason: RefusalReason,
+        /// Why, in words, and by which upstream.
+        why: String,
+    },
+    /// The store did not come in sync in time.
     #[error(
-        "store `{store}` is not in sync after {waited:?}: its upstream was not reached. \
-         `start()` opens a store without waiting"
+        "store `{store}` is not in sync after {waited:?}: {why}. `start()` opens a store without \
+         waiting, and `open_timeout` sets how long `open()` waits"
     )]
     NotInSync {
         /// Which store.
         store: String,
         /// For how long `open` had waited.
         waited: Duration,
+        /// What it waited for.
+        why: NotInSync,
     },
     /// The store is a client already.
     #[error(
@@ -79,6 +103,9 @@ pub enum Error {
     /// That worker runs already.
     #[error("worker {0} runs already; `workers()` lists them")]
     WorkerRuns(usize),
+    /// A task panicked while a store was closed.
+    #[error("a bug: {0}")]
+    Panicked(Panicked),
     /// Dispatches were still under way when the time to close was over.
     #[error("closed with {0} dispatches unresolved; their outcome is unknown")]
     Undrained(usize),
@@ -108,8 +135,12 @@ pub enum DispatchError {
     /// The store is durable, and its backup cannot be written now; the action never applies.
     #[error("{}", Refused::Stalled)]
     Stalled,
-    /// The reducer panicked earlier, and the state could not be put back.
-    #[error("the store is poisoned: its reducer panicked, and the state may be half changed")]
+    /// The reducer panicked earlier and the state could not be put back, or a task of the store
+    /// panicked.
+    #[error(
+        "the store is poisoned: its reducer or a task of it panicked, as was reported to \
+         `on_error`, and the state may be half changed"
+    )]
     Poisoned,
 }
 

@@ -12,10 +12,10 @@ use super::middleware::Chain;
 use super::reading;
 use super::reduced::{Action, State};
 use super::servers::Serving;
-use super::shared::Shared;
+use super::shared::{Inner, Shared};
 use super::subscribers::Subscription;
-use super::upkeep::Upkeep;
-use super::{Client, DispatchError, Error, Result, Role, Server, Watch};
+use super::upkeep::{Upkeep, close};
+use super::{Client, DispatchError, Result, Role, Server, Watch};
 use crate::link::{LinkCounts, LinkStats, Port};
 use crate::replication::{Change, Counters, Epoch, NodeId, Observer, Refused, Version};
 
@@ -162,11 +162,15 @@ impl<S: State, A: Action> Store<S, A> {
         })
     }
 
-    /// Waits until a dispatch would be taken: in sync, with room in the window.
+    /// Waits until a dispatch would be taken: in sync, with room in the window. Where none will
+    /// ever be taken, since the store is closed or poisoned or its master is gone, it returns at
+    /// once, and the dispatch says why.
     pub async fn ready(&self) {
         loop {
             let notified = self.shared.room.notified();
-            if self.shared.with(|inner, _| inner.replica.connected() && inner.replica.has_room()) {
+            let taken =
+                |inner: &mut Inner<S, A>| inner.replica.connected() && inner.replica.has_room();
+            if self.shared.with(|inner, _| taken(inner)) || self.shared.takes_none() {
                 return;
             }
             notified.await;
@@ -211,6 +215,7 @@ impl<S: State, A: Action> Store<S, A> {
     /// clone.
     #[doc(alias = "getState")]
     pub fn state(&self) -> Arc<S> {
+        reading::may_call(self.name());
         Arc::clone(&self.shared.cell.read(reading::inside()))
     }
 
@@ -258,8 +263,8 @@ impl<S: State, A: Action> Store<S, A> {
     /// served at the same address share one server there, and have to ask for the same logins.
     /// [`Cluster::create_server`](crate::Cluster::create_server) serves all of them at once.
     ///
-    /// The server lives as long as the store; what comes back tells its address, and lifts
-    /// lock-outs.
+    /// The server lives as long as the store, or until it is closed by what comes back, which also
+    /// tells its address and lifts lock-outs.
     ///
     /// # Errors
     ///
@@ -281,8 +286,14 @@ impl<S: State, A: Action> Store<S, A> {
     pub fn create_client(&self, client: Client) -> Result<()> {
         let port: Arc<dyn Port> = Arc::clone(&self.shared) as Arc<dyn Port>;
         self.upkeep.dial(client, port, || {
+            self.shared.setback.send_replace(None);
             self.shared.with(|inner, now| inner.replica.follow(now));
         })
+    }
+
+    /// The servers that were made by [`Store::create_server`] and are not closed.
+    pub fn servers(&self) -> Vec<Serving> {
+        self.upkeep.servers()
     }
 
     /// Where non-critical errors go from now on (A16): a lost connection, a bad message. The
@@ -319,30 +330,17 @@ impl<S: State, A: Action> Store<S, A> {
         })
     }
 
-    /// Waits until what is under way here is resolved, `within` at most, and ends the store's
-    /// server and client, and its backup: all that was ordered is then on disk.
+    /// Waits until the dispatches that are under way here are resolved, `within` at most, and ends
+    /// the store's server and client, and its backup: all that was ordered is then on disk. What is
+    /// dispatched meanwhile resolves as [`DispatchError::OutcomeUnknown`] where it was not resolved
+    /// by then. A store that is closed can still be read.
     ///
     /// # Errors
     ///
     /// [`Error::Undrained`] if dispatches were still under way, and [`Error::Backup`] if the last of them could
     /// not be written. The store is closed all the same.
     pub async fn close(&self, within: Duration) -> Result<()> {
-        let drained = tokio::time::timeout(within, self.drained()).await;
-        self.upkeep.close().await;
-        let under_way = self.shared.with(|inner, _| inner.replica.under_way());
-        self.shared.close();
-        self.shared.end_backup().await?;
-        drained.map_err(|_| Error::Undrained(under_way))
-    }
-
-    async fn drained(&self) {
-        loop {
-            let notified = self.shared.room.notified();
-            if self.shared.with(|inner, _| inner.replica.under_way()) == 0 {
-                return;
-            }
-            notified.await;
-        }
+        close(&self.shared, &self.upkeep, within).await
     }
 }
 

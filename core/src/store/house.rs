@@ -1,14 +1,18 @@
 //! What the stores of one cluster share in this process: its links to the other processes, and its
 //! servers.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::servers::{Serving, Shared};
-use super::{Result, Server};
+use super::{Error, Result, Server};
 use crate::link::Ports;
+use crate::task::guarded;
 
 pub(super) struct House {
     /// The stores that are on the links between master and workers.
@@ -16,12 +20,26 @@ pub(super) struct House {
     /// All stores, as the servers find them: a worker's that became a client, too.
     pub(super) served: Arc<Ports>,
     servers: Mutex<Vec<Arc<Shared>>>,
+    /// The stores that are open, by channel.
+    members: Mutex<BTreeMap<u32, Arc<dyn Member>>>,
 }
+
+/// A store of the cluster, as the cluster's end sees it.
+pub(super) trait Member: Send + Sync {
+    /// Waits until those dispatches are resolved that are under way now.
+    fn drained(self: Arc<Self>) -> BoxFuture<()>;
+
+    /// Closes the store, as [`Store::close`](crate::Store::close) does.
+    fn close(self: Arc<Self>, within: Duration) -> BoxFuture<Result<()>>;
+}
+
+pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 impl House {
     pub(super) fn new() -> Arc<Self> {
         let (linked, served) = (Ports::all(), Ports::all());
-        Arc::new(House { linked, served, servers: Mutex::default() })
+        let (servers, members) = (Mutex::default(), Mutex::default());
+        Arc::new(House { linked, served, servers, members })
     }
 
     pub(super) async fn create_server(&self, server: Server) -> Result<Serving> {
@@ -33,7 +51,51 @@ impl House {
 
     /// Whether its stores are served.
     pub(super) fn is_served(&self) -> bool {
-        !self.servers.lock().is_empty()
+        self.servers.lock().iter().any(|server| server.is_open())
+    }
+
+    /// The servers that are not closed.
+    pub(super) fn servers(&self) -> Vec<Serving> {
+        let mut servers = self.servers.lock();
+        servers.retain(|server| server.is_open());
+        servers.iter().map(Serving::new).collect()
+    }
+
+    pub(super) fn join(&self, channel: u32, member: Arc<dyn Member>) {
+        self.members.lock().insert(channel, member);
+    }
+
+    pub(super) fn leave(&self, channel: u32) {
+        self.members.lock().remove(&channel);
+    }
+
+    fn members(&self) -> Vec<Arc<dyn Member>> {
+        self.members.lock().values().cloned().collect()
+    }
+
+    /// Waits until the dispatches of all stores are resolved that are under way now.
+    pub(super) async fn drained(&self) {
+        for member in self.members() {
+            member.drained().await;
+        }
+    }
+
+    /// Closes all stores at once. The first error counts.
+    pub(super) async fn close_stores(&self, within: Duration) -> Result<()> {
+        let closing: Vec<_> = self
+            .members()
+            .into_iter()
+            .map(|member| tokio::spawn(guarded("close", member.close(within))))
+            .collect();
+        let mut closed = Ok(());
+        for store in closing {
+            // It is not aborted, and does not panic.
+            if let Ok(ended) = store.await {
+                let ended = ended.unwrap_or_else(|panic| Err(Error::Panicked(panic)));
+                closed = closed.and(ended);
+            }
+        }
+        closed
     }
 
     pub(super) async fn close_servers(&self) {

@@ -16,6 +16,8 @@ use super::dispatching::{Dispatching, Outcome};
 use super::handle::Store;
 use super::reading;
 use super::reduced::{Action, State};
+use crate::link::Port;
+use crate::task::guarded;
 
 pub(super) type Middleware<S, A> = Box<dyn Fn(A, Next<'_, S, A>) -> Dispatching + Send + Sync>;
 
@@ -170,9 +172,17 @@ impl<'a, S: State, A: Action> Next<'a, S, A> {
         thunk: impl Future<Output = Result<crate::Version, DispatchError>> + Send + 'static,
     ) -> Dispatching {
         let (sender, receiver) = oneshot::channel();
+        let shared = Arc::downgrade(&self.store.shared);
+        let thunk = guarded("thunk of a middleware", thunk);
         self.runtime.spawn(async move {
-            // Who dispatched may have dropped the future.
-            let _ = sender.send(thunk.await);
+            match (thunk.await, shared.upgrade()) {
+                // Who dispatched may have dropped the future.
+                (Ok(outcome), _) => drop(sender.send(outcome)),
+                (Err(panic), Some(shared)) => {
+                    shared.report(&format!("store `{}`: {panic}", shared.name()));
+                }
+                (Err(_), None) => {}
+            }
         });
         Dispatching::waiting(receiver)
     }

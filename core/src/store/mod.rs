@@ -1,8 +1,10 @@
 //! What a user touches: a store, its roles, its subscribers, its errors; and the cluster.
 //!
 //! - `backing`: a store that is kept on disk
+//! - `bounds`: the bounds of all options
 //! - `builder`: what a store is told before it opens
 //! - `handle`: the store itself
+//! - `opening`, `closing`: how a store opens, and how a cluster closes
 //! - `options`: how it is served, and how it follows a server
 //! - `reading`: reads that nest, and dispatches made inside them
 //! - `clients`: the connections of this process to servers, which stores share
@@ -25,9 +27,11 @@
 //! - `roles`, `error`
 
 mod backing;
+mod bounds;
 mod builder;
 mod changes;
 mod clients;
+mod closing;
 mod cluster;
 mod combine;
 mod dispatching;
@@ -37,6 +41,7 @@ mod house;
 mod mailbox;
 mod metrics;
 mod middleware;
+mod opening;
 mod options;
 mod random;
 mod reading;
@@ -60,6 +65,7 @@ pub use error::{DispatchError, Error, Result};
 pub use handle::Store;
 pub use metrics::{BackupMetrics, DispatchMetrics, LinkMetrics, LinkTotals, StoreMetrics};
 pub use middleware::Next;
+pub use opening::NotInSync;
 pub use options::{Client, Server};
 pub use reduced::{Action, Held, Reduced, Reject, State, Verdict};
 pub use roles::Role;

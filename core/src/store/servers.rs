@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use tokio::sync::Mutex;
 
-use super::{Error, Result, Server};
+use super::{Error, Result, Server, bounds};
 use crate::auth::{LockedOut, PeerAddress};
 #[cfg(feature = "tls")]
 use crate::link::ServerTls;
@@ -24,10 +25,12 @@ pub(super) struct Shared {
     tls: Option<ServerTls>,
     /// It serves all stores of a cluster, and takes no other.
     of_cluster: bool,
+    closed: AtomicBool,
 }
 
 impl Shared {
     async fn start(server: Server, ports: Arc<Ports>, of_cluster: bool) -> Result<Arc<Self>> {
+        bounds::of_server(&server)?;
         let address: Address = server.address.parse()?;
         let options = server
             .logins
@@ -47,6 +50,7 @@ impl Shared {
             #[cfg(feature = "tls")]
             tls: server.tls,
             of_cluster,
+            closed: AtomicBool::new(false),
         }))
     }
 
@@ -64,7 +68,12 @@ impl Shared {
 
     pub(super) async fn close(&self) {
         let _servers = SERVERS.lock().await;
+        self.closed.store(true, Ordering::Relaxed);
         self.listener.close().await;
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        !self.closed.load(Ordering::Relaxed)
     }
 }
 
@@ -72,7 +81,7 @@ type Servers = BTreeMap<Address, Weak<Shared>>;
 
 fn running(servers: &mut Servers, address: &Address) -> Option<Arc<Shared>> {
     servers.retain(|_, server| server.strong_count() > 0);
-    servers.get(address).and_then(Weak::upgrade)
+    servers.get(address).and_then(Weak::upgrade).filter(|server| server.is_open())
 }
 
 fn remember(servers: &mut Servers, address: Address, shared: &Arc<Shared>) {
@@ -117,6 +126,10 @@ impl Served {
         Serving::new(&self.server)
     }
 
+    pub(super) fn is_open(&self) -> bool {
+        self.server.is_open()
+    }
+
     /// Ends it for this store, and the server with its last store.
     pub(super) async fn end(self) {
         let _servers = SERVERS.lock().await;
@@ -134,7 +147,8 @@ impl Drop for Served {
 }
 
 /// A server that runs: from [`Store::create_server`](crate::Store::create_server) or
-/// [`Cluster::create_server`](crate::Cluster::create_server). Dropping it ends nothing.
+/// [`Cluster::create_server`](crate::Cluster::create_server). A handle: clones are the same server,
+/// and dropping one ends nothing.
 #[derive(Clone)]
 pub struct Serving {
     address: Address,
@@ -150,6 +164,20 @@ impl Serving {
     /// Where it listens; for port 0, with the one that the system chose.
     pub fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// Closes the server, for all stores that it serves: it stops listening, sends what is under way
+    /// to its clients, for half a second at most, and closes their connections. The stores stay
+    /// open; the clients keep trying to reconnect. The address is free when this returns.
+    pub async fn close(&self) {
+        if let Some(server) = self.server.upgrade() {
+            server.close().await;
+        }
+    }
+
+    /// Whether the server is not closed.
+    pub fn is_open(&self) -> bool {
+        self.server.upgrade().is_some_and(|server| server.is_open())
     }
 
     /// Who is locked out now after too many failed logins (A5), the soonest to be let in again

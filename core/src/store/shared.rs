@@ -6,6 +6,7 @@
 //! version) is published beside the lock.
 
 use std::collections::{BTreeMap, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -18,16 +19,17 @@ use super::DispatchError;
 use super::dispatching::{Outcome, Waiter};
 use super::error::resolved;
 use super::metrics::{BackupMetrics, DispatchMetrics, Ended};
-use super::reading::{self, Reading};
+use super::reading::{self, Reading, Stepping};
 use super::reduced::{Action, Cell, Reduced, State};
 use super::subscribers::Subscribers;
 use super::trace;
 use crate::backup::{BackupError, Inbox};
-use crate::link::{Handle, Port, Side};
+use crate::link::{Handle, Port, RefusalReason, Setback, Side};
 use crate::replication::{
     Dispatched, Frozen, Job, LinkFault, LinkId, NodeId, Output, Received, Refused, Replica,
     Resolution, Version,
 };
+use crate::task::{Panicked, words_of};
 use crate::wire::Frame;
 
 /// A snapshot or digest that took less than this runs where it is asked for, without a thread.
@@ -41,6 +43,8 @@ pub(super) struct Inner<S: State, A: Action> {
     pub(super) dispatches: DispatchMetrics,
     waiters: HashMap<u64, Waiter>,
     next_ticket: u64,
+    /// How many dispatches that had to wait are resolved.
+    settled: u64,
 }
 
 pub(super) struct Shared<S: State, A: Action> {
@@ -62,8 +66,8 @@ pub(super) struct Shared<S: State, A: Action> {
     pub(super) room: Notify,
     /// A snapshot was put in place.
     pub(super) installed: Notify,
-    /// What the upstream last said when it would not have this copy.
-    pub(super) refused: watch::Sender<Option<String>>,
+    /// Why this copy was not attached to its upstream when it last was not.
+    pub(super) setback: watch::Sender<Option<Setback>>,
     on_error: Mutex<OnError>,
     began: Instant,
     /// How long the last encoding, and the last digest, took, in nanoseconds; the first run on a
@@ -100,6 +104,7 @@ impl<S: State, A: Action> Shared<S, A> {
                 dispatches: DispatchMetrics::default(),
                 waiters: HashMap::new(),
                 next_ticket: 0,
+                settled: 0,
             }),
             handles: Mutex::default(),
             ended: Mutex::default(),
@@ -108,7 +113,7 @@ impl<S: State, A: Action> Shared<S, A> {
             subscribers: Subscribers::default(),
             room: Notify::new(),
             installed: Notify::new(),
-            refused: watch::Sender::new(None),
+            setback: watch::Sender::new(None),
             on_error: Mutex::new(on_error),
             began,
             cut_ns: AtomicU64::new(u64::MAX),
@@ -131,11 +136,16 @@ impl<S: State, A: Action> Shared<S, A> {
 
     /// One step: locks, calls `step`, and does afterwards what it asked for.
     pub(super) fn with<R>(&self, step: impl FnOnce(&mut Inner<S, A>, Duration) -> R) -> R {
-        debug_assert!(!reading::inside(), "not to be called inside `read`: see its documentation");
+        let stepping = Stepping::begin(&self.name);
         let now = self.now();
         let mut inner = self.inner.lock();
         let under_way = inner.replica.under_way();
-        let result = step(&mut inner, now);
+        let result = catch_unwind(AssertUnwindSafe(|| step(&mut inner, now)));
+        if let Err(panic) = &result {
+            let why = format!("a step of it panicked: {}", words_of(&**panic));
+            // Half changed as it is, it may panic again.
+            let _ = catch_unwind(AssertUnwindSafe(|| inner.replica.fail(&why, now)));
+        }
         let room = inner.replica.under_way() < under_way;
         let outputs = match inner.replica.has_outputs() {
             true => inner.replica.take_outputs(),
@@ -144,6 +154,7 @@ impl<S: State, A: Action> Shared<S, A> {
         let mut resolved = Vec::new();
         for output in &outputs {
             if let Output::Resolved { resolution, .. } = output {
+                inner.settled += 1;
                 inner.dispatches.resolved(resolution);
             }
             if let Output::Resolved { ticket, resolution } = output
@@ -160,6 +171,7 @@ impl<S: State, A: Action> Shared<S, A> {
         self.publish(&inner.replica);
         let told = inner.replica.has_changes();
         drop(inner);
+        drop(stepping);
         if told {
             self.subscribers.wake();
         }
@@ -175,11 +187,27 @@ impl<S: State, A: Action> Shared<S, A> {
             }
         }
         jobs.into_iter().for_each(|job| self.run(job));
-        result
+        result.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    /// What a background task of this store calls that panicked.
+    pub(super) fn on_panic(&self) -> impl FnOnce(&Panicked) + Send + 'static {
+        let weak = self.me.clone();
+        move |panic| {
+            if let Some(shared) = weak.upgrade() {
+                shared.fail(panic);
+            }
+        }
+    }
+
+    /// A background task of this store panicked: the store takes no part in anything any more.
+    pub(super) fn fail(&self, panic: &Panicked) {
+        self.with(|inner, now| inner.replica.fail(&panic.to_string(), now));
     }
 
     /// Borrows the state: see [`super::Store::read`].
     pub(super) fn read<R>(&self, reader: impl FnOnce(&S) -> R) -> R {
+        reading::may_call(&self.name);
         let nested = reading::inside();
         let _reading = Reading::begin();
         let guard = self.cell.read(nested);
@@ -303,6 +331,7 @@ impl<S: State, A: Action> Shared<S, A> {
     }
 
     pub(super) fn is_connected(&self) -> bool {
+        reading::may_call(&self.name);
         *self.connected.borrow()
     }
 
@@ -311,10 +340,12 @@ impl<S: State, A: Action> Shared<S, A> {
     }
 
     pub(super) fn newest(&self) -> watch::Receiver<Version> {
+        reading::may_call(&self.name);
         self.newest.subscribe()
     }
 
     pub(super) fn version(&self) -> Version {
+        reading::may_call(&self.name);
         *self.newest.borrow()
     }
 
@@ -343,6 +374,20 @@ impl<S: State, A: Action> Shared<S, A> {
         self.subscribers.wake();
     }
 
+    /// Waits until those dispatches are resolved that are under way now, and not those to come.
+    pub(super) async fn drained(&self) {
+        let until = self.with(|inner, _| inner.settled + inner.replica.under_way() as u64);
+        loop {
+            let notified = self.room.notified();
+            let done =
+                |inner: &mut Inner<S, A>| inner.settled >= until || inner.replica.under_way() == 0;
+            if self.with(|inner, _| done(inner)) {
+                return;
+            }
+            notified.await;
+        }
+    }
+
     /// Ends the backup: all that was ordered is on disk when this returns.
     pub(super) async fn end_backup(&self) -> Result<(), BackupError> {
         let Some(ended) = self.inbox.as_ref().and_then(|inbox| inbox.close()) else {
@@ -353,6 +398,13 @@ impl<S: State, A: Action> Shared<S, A> {
 
     pub(super) fn closed(&self) -> watch::Receiver<bool> {
         self.closed.subscribe()
+    }
+
+    /// Whether no dispatch will be taken any more, whoever waits.
+    pub(super) fn takes_none(&self) -> bool {
+        let setback = self.setback.borrow().as_ref().and_then(Setback::refusal);
+        setback == Some(RefusalReason::UpstreamGone)
+            || self.with(|inner, _| inner.replica.takes_none())
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -383,6 +435,13 @@ impl<S: State, A: Action> Port for Shared<S, A> {
 
     fn up(&self, link: LinkId, side: Side, handle: Arc<dyn Handle>) {
         self.handles.lock().insert(link, handle);
+        if side == Side::Upstream {
+            // It is reached now. What was wrong with this store may still be.
+            self.setback.send_if_modified(|setback| {
+                let reached = matches!(setback, Some(Setback::Unreachable(_)));
+                setback.take_if(|_| reached).is_some()
+            });
+        }
         self.with(|inner, now| match side {
             Side::Upstream => inner.replica.upstream_up(link, now),
             Side::Downstream => inner.replica.downstream_up(link, now),
@@ -420,12 +479,25 @@ impl<S: State, A: Action> Port for Shared<S, A> {
         drop(handles);
     }
 
-    fn refused(&self, why: &str) {
-        self.refused.send_replace(Some(why.to_owned()));
+    fn set_back(&self, why: Setback) {
+        self.setback.send_replace(Some(why));
+    }
+
+    fn lost(&self) {
+        self.set_back(Setback::upstream_gone());
+        self.with(|inner, now| inner.replica.orphan(now));
+        self.room.notify_waiters();
     }
 
     fn report(&self, text: &str) {
         let on_error = Arc::clone(&self.on_error.lock());
-        on_error(text);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| on_error(text))) {
+            // Where else could it be said?
+            eprintln!(
+                "samestate: {text}\nsamestate: `on_error` of store `{}` panicked: {}",
+                self.name,
+                words_of(&*panic)
+            );
+        }
     }
 }

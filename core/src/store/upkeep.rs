@@ -1,12 +1,15 @@
 //! What a store keeps running: its servers, its client, its place on the links of its cluster.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::clients::Dialled;
-use super::house::House;
+use super::house::{BoxFuture, House, Member};
+use super::reduced::{Action, State};
 use super::servers::{Served, Serving};
+use super::shared::Shared;
 use super::{Client, Error, Result, Role, Server};
 use crate::link::Port;
 
@@ -86,15 +89,39 @@ impl Upkeep {
         self.leave_home();
         let channel = self.running.lock().moved_in.take();
         if let (Some(channel), Some(house)) = (channel, self.home.house()) {
+            house.leave(channel);
             house.served.unregister(channel);
+        }
+    }
+
+    /// Lets the cluster close the store with the others.
+    pub(super) fn join<S: State, A: Action>(self: &Arc<Self>, shared: &Arc<Shared<S, A>>) {
+        if let Some(house) = self.home.house() {
+            let (shared, upkeep) = (Arc::downgrade(shared), Arc::downgrade(self));
+            let channel = self.running.lock().moved_in;
+            let Some(channel) = channel else { return };
+            house.join(channel, Arc::new(Tenant { shared, upkeep }));
         }
     }
 
     pub(super) async fn listen(&self, server: Server, port: Arc<dyn Port>) -> Result<Serving> {
         let served = Served::begin(server, port).await?;
         let serving = served.serving();
-        self.running.lock().servers.push(served);
+        let mut running = self.running.lock();
+        let (open, closed) =
+            std::mem::take(&mut running.servers).into_iter().partition(Served::is_open);
+        running.servers = open;
+        running.servers.push(served);
+        drop(running);
+        // Taken off their connections without a lock of this store.
+        drop::<Vec<Served>>(closed);
         Ok(serving)
+    }
+
+    /// The store's own servers that are not closed.
+    pub(super) fn servers(&self) -> Vec<Serving> {
+        let running = self.running.lock();
+        running.servers.iter().filter(|served| served.is_open()).map(Served::serving).collect()
     }
 
     /// A store that follows a server from its beginning: a worker's never follows its master.
@@ -135,7 +162,8 @@ impl Upkeep {
             (Role::Worker, at_home && self.home.is_worker()),
             (
                 Role::Server,
-                !running.servers.is_empty() || (served_by_house && running.moved_in.is_some()),
+                running.servers.iter().any(Served::is_open)
+                    || (served_by_house && running.moved_in.is_some()),
             ),
             (Role::Client, running.client.is_some()),
         ];
@@ -151,6 +179,45 @@ impl Upkeep {
         if let Some(client) = client {
             client.end().await;
         }
+    }
+}
+
+/// Closes a store: see [`Store::close`](crate::Store::close).
+pub(super) async fn close<S: State, A: Action>(
+    shared: &Shared<S, A>,
+    upkeep: &Upkeep,
+    within: Duration,
+) -> Result<()> {
+    let drained = tokio::time::timeout(within, shared.drained()).await;
+    upkeep.close().await;
+    let under_way = shared.with(|inner, _| inner.replica.under_way());
+    shared.close();
+    shared.end_backup().await?;
+    drained.map_err(|_| Error::Undrained(under_way))
+}
+
+/// A store, as its cluster knows it.
+struct Tenant<S: State, A: Action> {
+    shared: Weak<Shared<S, A>>,
+    upkeep: Weak<Upkeep>,
+}
+
+impl<S: State, A: Action> Member for Tenant<S, A> {
+    fn drained(self: Arc<Self>) -> BoxFuture<()> {
+        Box::pin(async move {
+            if let Some(shared) = self.shared.upgrade() {
+                shared.drained().await;
+            }
+        })
+    }
+
+    fn close(self: Arc<Self>, within: Duration) -> BoxFuture<Result<()>> {
+        Box::pin(async move {
+            match (self.shared.upgrade(), self.upkeep.upgrade()) {
+                (Some(shared), Some(upkeep)) => close(&shared, &upkeep, within).await,
+                _ => Ok(()),
+            }
+        })
     }
 }
 

@@ -149,7 +149,7 @@ pub(super) fn play<M, W>(
         master(scene).await;
         let ended_early = cluster.exits().borrow().len();
         assert_eq!(ended_early, 0, "a worker ended before its master");
-        cluster.close().await.expect("it closes");
+        cluster.close(DEADLINE).await.expect("it closes");
         for exit in &*cluster.exits().borrow() {
             assert!(exit.status.is_some_and(|status| status.success()), "{exit:?}");
         }

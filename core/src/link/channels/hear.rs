@@ -2,6 +2,7 @@
 //! connection itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -9,7 +10,7 @@ use super::super::attached::Attached;
 use super::super::ending::Ending;
 use super::super::hello::LINK_CHANNEL;
 use super::super::{Side, trace};
-use super::table::{Channel, DETACHED, GONE, Then};
+use super::table::{Channel, DETACHED, ENDING, GONE, Then};
 use super::{REST, Shared};
 use crate::wire::{Frame, Message, Reader, Refusal, RefusalKind, WireError};
 
@@ -59,10 +60,15 @@ impl Shared {
     }
 
     fn hear_link(self: &Arc<Self>, frame: &Frame) -> Result<(), Ending> {
-        if !matches!(frame.kind, GONE | DETACHED) || self.side == Side::Downstream {
+        if !matches!(frame.kind, GONE | DETACHED | ENDING) || self.side == Side::Downstream {
             return Err(Ending::Garbage(WireError::UnknownKind(frame.kind)));
         }
-        let channel = Reader::new(&frame.body).u32("channel").map_err(Ending::Garbage)?;
+        let value = Reader::new(&frame.body).u32("channel or time").map_err(Ending::Garbage)?;
+        if frame.kind == ENDING {
+            self.signals.told_to_end.send_replace(Some(Duration::from_millis(value.into())));
+            return Ok(());
+        }
+        let channel = value;
         let registry = self.ports.lock();
         let mut channels = self.channels.lock();
         let then = match (frame.kind, channels.map.get(&channel)) {

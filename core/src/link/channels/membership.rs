@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::super::attached::{Attached, OnFault, is_of_one_store, is_refusal};
+use super::super::attached::{Attached, OnFault, is_of_one_store};
 use super::super::ending::Ending;
 use super::super::hub::Registry;
-use super::super::{Meter, Port, Side, trace};
+use super::super::{Meter, Port, Setback, Side, trace};
 use super::table::{Channel, DETACHED, GONE, Then, write_link};
 use super::{REST, Shared};
 use crate::replication::LinkFault;
+use crate::task::{self, Panicked};
 use crate::wire::{Frame, Message, RefusalKind};
 
 /// A store that its server does not serve, or not yet, asks again after this.
@@ -162,8 +163,8 @@ impl Shared {
         drop(registry);
         let name = attached.port.name();
         trace::store_lost(&self.span, name, fault);
-        if self.side == Side::Upstream && is_refusal(fault) {
-            attached.port.refused(&fault.to_string());
+        if self.side == Side::Upstream {
+            attached.port.set_back(Setback::of_fault(&self.peer, fault));
         }
         let text = format!("the link of store {name:?} to {} is cut: {fault}", self.peer);
         let said = self.channels.lock().said.insert(attached.channel, text.clone());
@@ -192,7 +193,9 @@ impl Shared {
     pub(super) fn rest(self: &Arc<Self>, channel: u32, span: Duration) {
         self.channels.lock().insert(channel, Channel::Resting);
         let shared = Arc::downgrade(self);
-        tokio::spawn(async move {
+        let ports = Arc::clone(&self.ports);
+        let panicked = move |panic: &Panicked| ports.report(&format!("a bug: {panic}"));
+        task::spawn("attach again", panicked, async move {
             tokio::time::sleep(span).await;
             let Some(shared) = shared.upgrade() else { return };
             let registry = shared.ports.lock();

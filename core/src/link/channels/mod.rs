@@ -33,7 +33,7 @@ use super::complaints::Complaints;
 use super::ending::Ending;
 use super::hello::HELLO_BYTES_MAX;
 use super::{Ports, Side};
-use table::{Channel, Channels};
+use table::{Channel, Channels, ENDING, write_link};
 
 /// A peer that lets this much of such frames pile up is cut.
 const CONTROL_BYTES_MAX: usize = 64 << 10;
@@ -125,7 +125,7 @@ impl Shared {
     /// Waits until the peer has, at the end of some `span`, asked for no store that it still has,
     /// or has long waited for one in silence.
     pub(super) async fn idle(&self, span: Duration) -> Ending {
-        let silent_for = span * SILENT_SPANS;
+        let silent_for = span.saturating_mul(SILENT_SPANS);
         loop {
             tokio::time::sleep(span).await;
             if self.channels.lock().map.is_empty() {
@@ -136,6 +136,13 @@ impl Shared {
                 return Ending::Silent(silent_for);
             }
         }
+    }
+
+    /// Tells the peer, a worker, that this process ends, and how long the worker has for the same.
+    pub(super) fn tell_to_end(&self, within: Duration) {
+        let within_ms = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
+        write_link(&mut self.channels.lock().control, ENDING, within_ms);
+        self.say();
     }
 
     fn has_attached(&self) -> bool {

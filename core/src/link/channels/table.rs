@@ -14,6 +14,10 @@ pub(super) const GONE: u8 = 16;
 /// The kind of a link's own frame that answers `Detach`; the channel follows.
 pub(super) const DETACHED: u8 = 17;
 
+/// The kind of a link's own frame by which a master says that it ends; the time that its worker has
+/// for the same follows, in milliseconds.
+pub(super) const ENDING: u8 = 18;
+
 pub(super) enum Channel {
     Attached(Arc<Attached>),
     /// The peer asked for a store that is not open here yet.
@@ -73,8 +77,9 @@ impl Channels {
     }
 }
 
-pub(super) fn write_link(out: &mut Vec<u8>, kind: u8, channel: u32) {
+/// Writes a frame of the connection itself, which holds a channel or a time.
+pub(super) fn write_link(out: &mut Vec<u8>, kind: u8, value: u32) {
     let start = begin_frame(out, LINK_CHANNEL, kind);
-    out.extend_from_slice(&channel.to_le_bytes());
+    out.extend_from_slice(&value.to_le_bytes());
     finish_frame(out, start);
 }

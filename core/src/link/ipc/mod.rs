@@ -2,12 +2,14 @@
 //! pipe of Windows.
 //!
 //! Nobody logs in: whoever has an end got it from the master. The worker finds it by its
-//! environment, and takes itself for a worker only if the process that started it is the master
-//! named there; what a worker itself starts is no worker.
+//! environment, and takes itself for a worker only if the end was made by the master named there and
+//! no other process has taken it; what a worker itself starts is no worker. The process that the
+//! master started may be another one, which starts the worker: a debugger or a shell, say.
 //!
 //! This link lasts as long as both processes do. A store that cannot go on, because its peer was
 //! silent for too long, say, is taken off alone, and attaches again a little later.
 
+mod program;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -36,7 +38,9 @@ use super::connection::{self, Stop, stopped};
 use super::ending::Ending;
 use super::socket::Socket;
 use super::{LinkError, Ports, Side, trace};
+use crate::task::guarded;
 
+pub(crate) use program::Program;
 pub(crate) use system::End;
 
 /// The environment of a worker: its own number, ...
@@ -107,6 +111,7 @@ fn unusable(why: &str) -> LinkError {
 /// One end of the link between a master and a worker. Dropped, it closes too, and nobody waits for
 /// it.
 pub(crate) struct IpcLink {
+    shared: Arc<Shared>,
     stop: watch::Sender<bool>,
     ended: watch::Receiver<bool>,
     task: Mutex<Option<JoinHandle<()>>>,
@@ -129,18 +134,45 @@ impl IpcLink {
         let (ended_sender, ended) = watch::channel(false);
         let span = trace::to_relative(side, &peer);
         let shared = Shared::new(peer, side, OnFault::GoOn, ports, span, Arc::default());
+        let link = Arc::clone(&shared);
         let task = tokio::spawn(async move {
-            let ending = run(end, shared.clone(), stopping).await;
+            let ended = guarded("link", run(end, Arc::clone(&link), stopping)).await;
+            let ending = ended.unwrap_or_else(Ending::Panicked);
             match ending {
-                Ending::Closed | Ending::ClosedHere => trace::left(&shared.span, &ending),
+                Ending::Closed | Ending::ClosedHere => trace::left(&link.span, &ending),
                 _ => {
-                    trace::lost(&shared.span, &ending);
-                    shared.ports.report(&format!("the link to {} is cut: {ending}", shared.peer));
+                    trace::lost(&link.span, &ending);
+                    link.ports.report(&format!("the link to {} is cut: {ending}", link.peer));
                 }
+            }
+            if side == Side::Upstream {
+                link.ports.lose_upstream();
             }
             ended_sender.send_replace(true);
         });
-        IpcLink { stop, ended, task: Mutex::new(Some(task)) }
+        IpcLink { shared, stop, ended, task: Mutex::new(Some(task)) }
+    }
+
+    /// Tells the worker that this process, its master, ends, and how long it has for the same.
+    pub(crate) fn tell_to_end(&self, within: Duration) {
+        self.shared.tell_to_end(within);
+    }
+
+    /// Waits until the master says that it ends, and returns how long this worker has for the same.
+    /// `None`: the link has ended.
+    pub(crate) async fn told_to_end(&self) -> Option<Duration> {
+        let mut told = self.shared.signals.told_to_end.subscribe();
+        tokio::select! {
+            biased;
+            // The sender lives in `shared`.
+            told = told.wait_for(Option::is_some) => told.ok().and_then(|within| *within),
+            () = self.ended() => None,
+        }
+    }
+
+    /// Begins to end the link, which [`IpcLink::close`] waits for.
+    pub(crate) fn stop(&self) {
+        self.stop.send_replace(true);
     }
 
     /// Waits until the link has ended, from whichever side. A worker whose link ended has no
@@ -152,7 +184,7 @@ impl IpcLink {
 
     /// Ends the link; what is under way gets half a second to leave.
     pub(crate) async fn close(&self) {
-        self.stop.send_replace(true);
+        self.stop();
         let task = self.task.lock().take();
         if let Some(task) = task {
             // An error means that it ended by itself.

@@ -8,8 +8,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use command_fds::{CommandFdExt, FdMapping};
+use rustix::fs::OFlags;
 use rustix::io::FdFlags;
-use rustix::net::{AddressFamily, SocketType};
+use rustix::net::{AddressFamily, RecvFlags, SocketType};
 use tokio::net::UnixStream;
 use tokio::process::Child;
 
@@ -64,10 +65,15 @@ pub(super) fn inherited() -> Result<Option<(Named, End)>, LinkError> {
     if !is_from(socket, named.master) {
         return Ok(None);
     }
-    let parent = rustix::process::getppid().map(|pid| pid.as_raw_pid().unsigned_abs());
-    if parent != Some(named.master) {
-        // A socket from the master, but another parent: either the master died before this
-        // process got here, or a worker passed its environment on before it took its socket.
+    if is_taken(socket) && !TAKEN.load(Ordering::Acquire) {
+        // Only what the master started itself can be sure that it was meant to be the worker.
+        let parent = rustix::process::getppid().map(|pid| pid.as_raw_pid().unsigned_abs());
+        return match parent == Some(named.master) {
+            true => Err(unusable("a process that this one started has taken it")),
+            false => Ok(None),
+        };
+    }
+    if is_ended(socket) {
         return Err(LinkError::MasterGone { master: named.master });
     }
     if TAKEN.swap(true, Ordering::AcqRel) {
@@ -99,6 +105,18 @@ fn is_from(socket: BorrowedFd<'_>, master: u32) -> bool {
     #[cfg(not(target_os = "linux"))]
     let made_there = master != 0;
     stream && unix && made_there
+}
+
+/// Whether a process has taken this end. The mode of a socket is the same in all processes that
+/// inherited it, and it is made non-blocking when it is taken.
+fn is_taken(socket: BorrowedFd<'_>) -> bool {
+    rustix::fs::fcntl_getfl(socket).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK))
+}
+
+/// Whether the master's end is closed, as it is when the master is gone.
+fn is_ended(socket: BorrowedFd<'_>) -> bool {
+    let peek = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    rustix::net::recv(socket, &mut [0; 1], peek).is_ok_and(|(_, bytes)| bytes == 0)
 }
 
 /// Looks at a descriptor; `None` if it is not open.

@@ -183,6 +183,12 @@ pub enum TlsError {
 }
 
 impl TlsError {
+    /// Whether one side does not accept the other, so that trying again comes to the same until a
+    /// certificate or a setting is changed.
+    pub(in crate::link) fn is_refusal(&self) -> bool {
+        !matches!(self, Self::Closed | Self::TurnedAway | Self::Other(_))
+    }
+
     /// What rustls says; `ca` is the file of those who are trusted here.
     pub(super) fn from_rustls(error: &Rustls, ca: &std::path::Path) -> Self {
         match error {

@@ -41,7 +41,59 @@ pub struct LinkGauge {
     pub lag: Option<u64>,
 }
 
+/// Where a replica stands that is not in sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It orders the store's actions.
+    Sequencer,
+    /// It has no link to an upstream.
+    Detached,
+    /// It asked its upstream for the store, and has no answer yet.
+    Unanswered,
+    /// Its upstream is not in sync itself.
+    UpstreamNotInSync,
+    /// A snapshot is on its way.
+    Receiving {
+        /// How many bytes have come.
+        received: u64,
+        /// How many bytes it has.
+        total: u64,
+    },
+    /// It has not reached the version of its upstream.
+    Behind {
+        /// Its newest action.
+        seq: u64,
+        /// The upstream's.
+        newest: u64,
+    },
+}
+
 impl<M: Machine> Replica<M> {
+    /// Where this replica stands, for somebody who waits until it is in sync.
+    pub fn standing(&self) -> Standing {
+        if self.is_sequencer() {
+            return Standing::Sequencer;
+        }
+        let Some(upstream) = &self.upstream else { return Standing::Detached };
+        let Some(status) = &upstream.status else { return Standing::Unanswered };
+        match &upstream.incoming {
+            Some(incoming) => Standing::Receiving {
+                received: incoming.bytes.len() as u64,
+                total: incoming.head.len,
+            },
+            None if !status.connected => Standing::UpstreamNotInSync,
+            None => Standing::Behind {
+                seq: self.version.seq,
+                newest: upstream.newest.unwrap_or(self.version.seq),
+            },
+        }
+    }
+
+    /// Whether it takes no dispatch any more, now or later.
+    pub fn takes_none(&self) -> bool {
+        self.closed || self.poisoned
+    }
+
     /// Where this replica stands.
     ///
     /// The lag of a downstream link is what has not gone over it yet; what is in the sockets on the

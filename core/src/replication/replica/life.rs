@@ -9,7 +9,8 @@ use crate::replication::routes::Routes;
 use crate::replication::sessions::{Holder, Sessions};
 use crate::replication::verify::Verify;
 use crate::replication::{
-    Changes, Config, Counters, Epoch, Image, Lineage, Log, Machine, NodeId, TokenKey, Version,
+    Changes, Config, Counters, Epoch, Image, Lineage, Log, Machine, NodeId, Report, TokenKey,
+    Version,
 };
 use crate::wire::channel_of;
 
@@ -51,6 +52,7 @@ impl<M: Machine> Replica<M> {
             fetching: false,
             rebasing: false,
             poisoned: false,
+            failed: false,
             pressured: false,
             pressure_checked_at: 0,
             connected: false,
@@ -126,6 +128,23 @@ impl<M: Machine> Replica<M> {
         self.origin.abandon();
         self.abandon_deferred();
         self.keeping = None;
+        self.settle();
+    }
+
+    /// Ends after a panic, which may have left this replica half changed: what is under way resolves
+    /// as `OutcomeUnknown`, and nothing more is dispatched here. Says so once.
+    pub fn fail(&mut self, why: &str, now: Duration) {
+        if !std::mem::replace(&mut self.failed, true) {
+            self.poisoned = true;
+            self.report(Report::Poisoned(why.to_owned()));
+            self.close(now);
+        }
+    }
+
+    /// The upstream is gone and never comes back: what is under way resolves as `OutcomeUnknown`.
+    pub fn orphan(&mut self, now: Duration) {
+        self.now = now;
+        self.origin.abandon();
         self.settle();
     }
 

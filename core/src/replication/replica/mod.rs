@@ -54,7 +54,7 @@ use asking::Asked;
 
 pub use dispatch::{Dispatched, Refused};
 pub use follow::{Decode, Decoded, Received};
-pub use gauges::{Gauges, LinkGauge};
+pub use gauges::{Gauges, LinkGauge, Standing};
 pub use jobs::{Job, JobDone};
 
 /// Where this node stands in the store's tree.
@@ -115,6 +115,8 @@ pub struct Replica<M: Machine> {
     /// The state was this node's own until it became a client.
     rebasing: bool,
     poisoned: bool,
+    /// A step or a task of it panicked.
+    failed: bool,
     pressured: bool,
     pressure_checked_at: u64,
     connected: bool,

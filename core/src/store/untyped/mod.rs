@@ -16,6 +16,7 @@ pub use value::Untyped;
 use super::{
     Client, DispatchError, Dispatching, Result, Role, Store, StoreBuilder, Subscription, Watch,
 };
+use crate::link::{RefusalReason, Setback};
 use crate::replication::{Change, Version};
 use crate::wire::Codec;
 
@@ -172,10 +173,14 @@ impl UntypedStore {
     /// Waits until the server has refused the login or the store, and returns its words. The copy
     /// tries again in half a minute: to insist would lock this address out.
     pub async fn refused(&self) -> String {
-        let mut refused = self.store.shared.refused.subscribe();
+        let mut setback = self.store.shared.setback.subscribe();
+        let refused = |setback: &Option<Setback>| {
+            let reason = setback.as_ref().and_then(Setback::refusal);
+            reason.is_some_and(|reason| reason != RefusalReason::Store)
+        };
         // The sender lives in the store, which outlives this borrow.
-        let words = refused.wait_for(Option::is_some).await;
-        words.ok().and_then(|words| words.clone()).unwrap_or_default()
+        let setback = setback.wait_for(refused).await;
+        setback.ok().and_then(|why| why.as_ref().map(Setback::to_string)).unwrap_or_default()
     }
 
     /// As [`Store::role`]: a client.

@@ -161,7 +161,7 @@ impl Node {
         }
         session.end().await;
         // What does not close in time ends with the process.
-        let _ = tokio::time::timeout(CLOSED_WITHIN, self.cluster.close()).await;
+        let _ = self.cluster.close(CLOSED_WITHIN).await;
         served
     }
 

@@ -1,0 +1,125 @@
+//! Why a store is not attached to its upstream, as its links see it.
+
+use thiserror::Error;
+
+use super::HelloError;
+use super::ending::Ending;
+use crate::replication::LinkFault;
+use crate::wire::RefusalKind;
+
+/// Why an upstream refused. To try again is of no use until something is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RefusalReason {
+    /// The login: a wrong password, no such login, a login where none is asked for or none where
+    /// one is, or an address that is locked out.
+    Login,
+    /// One side speaks TLS and the other does not, or a certificate is not accepted.
+    Tls,
+    /// No version of the protocol is common to both, or the peer is another program.
+    Protocol,
+    /// The server serves no store of this name.
+    Store,
+    /// The stores have different schema versions.
+    Schema,
+    /// The stores have different codecs.
+    Codec,
+    /// The store would follow itself, by way of other nodes.
+    Loop,
+    /// The link to the upstream has ended and is never made again: a worker's master is gone.
+    UpstreamGone,
+}
+
+/// Why a store is not attached to its upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Setback {
+    /// The upstream was not reached, or the connection to it was lost.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The upstream refused.
+    #[error("{text}")]
+    Refused {
+        /// Why.
+        reason: RefusalReason,
+        /// The same in words.
+        text: String,
+    },
+    /// A snapshot came that cannot be used.
+    #[error("{0}")]
+    Snapshot(String),
+    /// The link was cut because of this store.
+    #[error("{0}")]
+    Cut(String),
+}
+
+impl Setback {
+    /// What a connection that did not come to be means for its stores.
+    pub(super) fn of_hello(peer: &str, error: &HelloError) -> Self {
+        let text = format!("{peer}: {error}");
+        match reason_of_hello(error) {
+            Some(reason) => Setback::Refused { reason, text },
+            None => Setback::Unreachable(text),
+        }
+    }
+
+    /// What a fault of one store means for it.
+    pub(super) fn of_fault(peer: &str, fault: &LinkFault) -> Self {
+        let text = format!("{peer}: {fault}");
+        let refused = |reason, text| Setback::Refused { reason, text };
+        match fault {
+            LinkFault::Refused(refusal) => {
+                let reason = match refusal.kind {
+                    RefusalKind::Protocol => RefusalReason::Protocol,
+                    RefusalKind::Store => RefusalReason::Store,
+                    RefusalKind::Schema => RefusalReason::Schema,
+                    RefusalKind::Codec => RefusalReason::Codec,
+                    RefusalKind::Loop => RefusalReason::Loop,
+                };
+                refused(reason, text)
+            }
+            LinkFault::Loop(_) => refused(RefusalReason::Loop, text),
+            LinkFault::Undecodable(_)
+            | LinkFault::SnapshotTooLong { .. }
+            | LinkFault::SnapshotChecksum => Setback::Snapshot(text),
+            _ => Setback::Cut(text),
+        }
+    }
+
+    /// What the end of a connection means for the store of this name.
+    pub(super) fn of_ending(peer: &str, ending: &Ending, name: &str) -> Self {
+        match ending {
+            Ending::Fault { store, fault } if store == name => Setback::of_fault(peer, fault),
+            _ => Setback::Unreachable(format!("{peer}: {ending}")),
+        }
+    }
+
+    /// The link to the upstream has ended, and is never made again.
+    pub(crate) fn upstream_gone() -> Self {
+        let text = "the link to its upstream has ended, and is never made again".to_owned();
+        Setback::Refused { reason: RefusalReason::UpstreamGone, text }
+    }
+
+    /// Why it was refused, if it was.
+    pub fn refusal(&self) -> Option<RefusalReason> {
+        match self {
+            Setback::Refused { reason, .. } => Some(*reason),
+            _ => None,
+        }
+    }
+}
+
+fn reason_of_hello(error: &HelloError) -> Option<RefusalReason> {
+    match error {
+        HelloError::Login(_)
+        | HelloError::Refused(_)
+        | HelloError::LoginNeeded
+        | HelloError::LoginNotAsked
+        | HelloError::Ticket(_) => Some(RefusalReason::Login),
+        HelloError::TlsOnly | HelloError::NoTlsHere => Some(RefusalReason::Tls),
+        HelloError::Stranger(_) | HelloError::Version { .. } => Some(RefusalReason::Protocol),
+        #[cfg(feature = "tls")]
+        HelloError::Tls(error) if error.is_refusal() => Some(RefusalReason::Tls),
+        _ => None,
+    }
+}

@@ -1,0 +1,93 @@
+//! The bounds of all options, which are checked when a store opens, a server listens, a client
+//! connects and a cluster forks. What is not bounded here may have any value.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::{Client, Error, Result, Server};
+use crate::replication::Config;
+
+/// The name of a store has at most this many bytes.
+pub(super) const NAME_BYTES_MAX: usize = 1024;
+
+/// Shorter spans are below what a timer can do.
+const SPAN_MIN: Duration = Duration::from_millis(1);
+
+/// An action, and the window of a node, hold at most this many bytes.
+const BYTES_MAX: usize = 1 << 30;
+
+/// A cluster has at most this many workers at a time.
+const WORKERS_MAX: usize = 20_000;
+
+fn check(name: &'static str, value: impl fmt::Debug, fits: bool, allowed: &str) -> Result<()> {
+    match fits {
+        true => Ok(()),
+        false => {
+            Err(Error::Options { name, value: format!("{value:?}"), allowed: allowed.to_owned() })
+        }
+    }
+}
+
+pub(super) fn of_store(config: &Config) -> Result<()> {
+    let name = config.store.len();
+    check(
+        "name of the store",
+        Bytes(name),
+        (1..=NAME_BYTES_MAX).contains(&name),
+        &format!("1 to {NAME_BYTES_MAX} bytes"),
+    )?;
+    let heartbeat = config.heartbeat;
+    check("liveness (heartbeat)", heartbeat, heartbeat >= SPAN_MIN, "1 ms or more")?;
+    let dead_after = config.dead_after;
+    check(
+        "liveness (dead_after)",
+        dead_after,
+        dead_after >= heartbeat.saturating_mul(2),
+        &format!("twice the heartbeat, {heartbeat:?}, or more"),
+    )?;
+    if let Some(deadline) = config.dispatch_deadline {
+        check("dispatch_deadline", deadline, deadline >= SPAN_MIN, "1 ms or more")?;
+    }
+    let budget = config.verify_budget;
+    check("verify_budget", budget, budget > 0.0 && budget <= 1.0, "more than 0, and 1 at most")?;
+    let bytes = format!("1 to {BYTES_MAX} bytes");
+    let fits = |size: usize| (1..=BYTES_MAX).contains(&size);
+    let action = config.action_bytes_max;
+    check("action_bytes_max", Bytes(action), fits(action), &bytes)
+}
+
+pub(super) fn of_server(server: &Server) -> Result<()> {
+    let within = server.login_within;
+    check("login_within", within, within >= SPAN_MIN, "1 ms or more")
+}
+
+pub(super) fn of_client(client: &Client) -> Result<()> {
+    let longest = client.backoff_max;
+    check("backoff_max", longest, longest >= SPAN_MIN, "1 ms or more")
+}
+
+/// Checks the number of a worker that is to be forked.
+pub(super) fn of_worker(number: usize) -> Result<()> {
+    let fits = number > 0 && u32::try_from(number).is_ok();
+    check("number of the worker", number, fits, "1 to 4294967295")
+}
+
+/// Checks how many workers are to be forked beside those that run.
+pub(super) fn of_workers(count: usize, running: usize) -> Result<()> {
+    let room = WORKERS_MAX.saturating_sub(running);
+    check(
+        "count of workers to fork",
+        count,
+        count <= room,
+        &format!("0 to {room}: a cluster has at most {WORKERS_MAX} workers, and {running} run"),
+    )
+}
+
+/// A number of bytes, as it is written in an error.
+struct Bytes(usize);
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0)
+    }
+}

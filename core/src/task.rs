@@ -1,0 +1,100 @@
+//! Background tasks and threads. All of this crate's are started here, so that a panic of one is
+//! reported and never only ends it.
+
+use std::any::Any;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
+
+use thiserror::Error;
+use tokio::task::JoinHandle;
+
+/// The panic of a background task: a bug of this crate, or of a callback that it calls.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("its task \"{task}\" panicked: {words}")]
+pub struct Panicked {
+    task: &'static str,
+    words: String,
+}
+
+impl Panicked {
+    pub(crate) fn new(task: &'static str, panic: &(dyn Any + Send)) -> Self {
+        Panicked { task, words: words_of(panic) }
+    }
+}
+
+/// The message of a panic.
+pub(crate) fn words_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".into())
+}
+
+/// Runs a future to its end, or to its panic.
+pub(crate) async fn guarded<T>(
+    task: &'static str,
+    future: impl Future<Output = T>,
+) -> Result<T, Panicked> {
+    let mut future = pin!(future);
+    let poll =
+        poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+            Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(panic) => Poll::Ready(Err(Panicked::new(task, &*panic))),
+        });
+    poll.await
+}
+
+/// Starts a task; `panicked` is called if it panics. Needs a tokio runtime.
+pub(crate) fn spawn(
+    task: &'static str,
+    panicked: impl FnOnce(&Panicked) + Send + 'static,
+    future: impl Future<Output = ()> + Send + 'static,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        if let Err(panic) = guarded(task, future).await {
+            panicked(&panic);
+        }
+    })
+}
+
+/// Starts a thread; `panicked` is called if it panics.
+pub(crate) fn thread(
+    task: &'static str,
+    panicked: impl FnOnce(&Panicked) + Send + 'static,
+    work: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
+    let work = move || {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+            panicked(&Panicked::new(task, &*panic));
+        }
+    };
+    std::thread::Builder::new().name(task.into()).spawn(work).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_panics_says_which_it_was_and_why() {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let told = |panic: &Panicked| drop(sender.send(panic.to_string()));
+        let task = spawn("bad", told, async {
+            tokio::task::yield_now().await;
+            panic!("no {}", "luck");
+        });
+        task.await.expect("the panic was caught");
+        assert_eq!(receiver.await.expect("told"), "its task \"bad\" panicked: no luck");
+    }
+
+    #[test]
+    fn a_thread_that_panics_says_which_it_was_and_why() {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let told = move |panic: &Panicked| drop(sender.send(panic.to_string()));
+        thread("bad", told, || panic!("no luck")).expect("it starts");
+        assert_eq!(receiver.recv().expect("told"), "its task \"bad\" panicked: no luck");
+    }
+}
