@@ -6,35 +6,30 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use samestate::{Client, DispatchError, Store, create_store};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
 
 use crate::flags::{Action, Flag, Flags, STORE, reduce, word};
 use crate::{CLOSE_WITHIN, LOGIN, Link, Set, password, warn};
 
 /// A server that is restarted is found again within this.
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
+/// A server that is not reached is waited for this long.
+const OPEN_WITHIN: Duration = Duration::from_secs(5);
 /// For so long a `set` waits for its outcome: its connection may be lost on the way.
 const OUTCOME_WITHIN: Duration = Duration::from_secs(10);
 
-/// Opens a copy, or says why there is none. Later complaints are only printed: by then the store
-/// reconnects by itself.
+/// Opens a copy, or says why there is none: at once, if the server refuses. Later complaints are
+/// only printed: by then the store reconnects by itself.
 async fn connect(link: &Link) -> Result<Store<Flags, Action>> {
     let client = Client::tcp(&link.address)
         .login(LOGIN, password(&link.password_file)?)
         .backoff_max(BACKOFF_MAX);
-    let (complain, mut complaints) = mpsc::unbounded_channel();
-    let opening = create_store(STORE, reduce)
+    let store = create_store(STORE, reduce)
         .client(client)
         .dispatch_deadline(OUTCOME_WITHIN)
-        .on_error(move |text| {
-            let _ = complain.send(text.to_owned());
-        })
-        .open();
-    // `open` itself would go on trying until its time is over.
-    let store = tokio::select! {
-        opened = opening => opened?,
-        Some(complaint) = complaints.recv() => bail!(complaint),
-    };
+        .open_timeout(OPEN_WITHIN)
+        .on_error(|_| {}) // the error of `open` says the same
+        .open()
+        .await?;
     store.on_error(warn);
     Ok(store)
 }

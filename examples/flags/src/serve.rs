@@ -1,19 +1,23 @@
 //! The service: a master that keeps the flags on disk and serves them, and the workers it forks.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
+use std::pin::pin;
 use std::process;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use samestate::{Backup, Cluster, Mode, Server, Store, WorkerExit};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{interval, sleep};
+use tokio::time::{Instant, interval, sleep_until};
 
 use crate::flags::{Action, Flags, STORE, reduce};
 use crate::{CLOSE_WITHIN, LOGIN, Serve, password, warn};
 
 const BEAT: Duration = Duration::from_secs(1);
+/// A worker that cannot be started is tried again after this at the latest.
+const RESTART_MAX: Duration = Duration::from_secs(30);
 
 /// The master and each worker come here: a worker is this program with the same arguments.
 pub async fn serve(options: &Serve) -> Result<()> {
@@ -34,7 +38,7 @@ pub async fn serve(options: &Serve) -> Result<()> {
     if cluster.is_master() {
         lead(options, &cluster, &store).await
     } else {
-        beat(&store, cluster.worker()).await
+        beat(&cluster, &store).await
     }
 }
 
@@ -43,7 +47,7 @@ async fn lead(options: &Serve, cluster: &Cluster, store: &Store<Flags, Action>) 
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
     let mut exits = cluster.exits();
-    let mut seen = 0;
+    let (mut seen, mut missing) = (0, Missing::default());
 
     let password = password(&options.link.password_file)?;
     let server = Server::tcp(&options.link.address).login(LOGIN, password);
@@ -56,30 +60,66 @@ async fn lead(options: &Serve, cluster: &Cluster, store: &Store<Flags, Action>) 
             _ = interrupted.recv() => break,
             _ = terminated.recv() => break,
             Ok(()) = exits.changed() => {}
+            () = missing.due() => missing.restart(cluster),
         }
         let ended = exits.borrow_and_update()[seen..].to_vec();
         seen += ended.len();
         for WorkerExit { number, pid, .. } in ended {
             warn(&format!("worker {number}, process {pid}, has ended"));
-            sleep(BEAT).await; // one that cannot live is not tried without end
-            cluster.fork_as(number)?;
+            missing.add(number, BEAT);
         }
     }
-    store.close(CLOSE_WITHIN).await?;
-    cluster.close().await?;
+    // First the workers, while they are in sync, and then the server and the store.
+    cluster.close(CLOSE_WITHIN).await?;
     Ok(())
 }
 
-/// Says each second that this worker lives, until the master is gone: that ends the process.
-async fn beat(store: &Store<Flags, Action>, worker: usize) -> Result<()> {
+/// The workers that have ended: when each is started again, and how long that was put off.
+#[derive(Default)]
+struct Missing(BTreeMap<usize, (Instant, Duration)>);
+
+impl Missing {
+    fn add(&mut self, number: usize, wait: Duration) {
+        self.0.insert(number, (Instant::now() + wait, wait));
+    }
+
+    /// Waits until one is to be started. Never, if none is missing.
+    async fn due(&self) {
+        match self.0.values().map(|(at, _)| *at).min() {
+            Some(at) => sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Starts those that are due. A system without room for another process may have some later.
+    fn restart(&mut self, cluster: &Cluster) {
+        let now = Instant::now();
+        let due: Vec<_> = self.0.extract_if(.., |_, (at, _)| *at <= now).collect();
+        for (number, (_, waited)) in due {
+            if let Err(error) = cluster.fork_as(number) {
+                let wait = (waited * 2).min(RESTART_MAX);
+                warn(&format!("{error}; trying again in {} s", wait.as_secs()));
+                self.add(number, wait);
+            }
+        }
+    }
+}
+
+/// Says each second that this worker lives, until the master ends or is gone.
+async fn beat(cluster: &Cluster, store: &Store<Flags, Action>) -> Result<()> {
     // A Ctrl-C is sent to the whole group of processes. The master decides what comes of it.
     let _ignored = signal(SignalKind::interrupt())?;
+    let worker = cluster.worker();
     let _ = writeln!(io::stdout(), "worker {worker} is process {}", process::id());
     let mut beats = interval(BEAT);
+    let mut ending = pin!(cluster.ending());
     loop {
-        beats.tick().await;
-        store.ready().await;
-        // One that is lost is made good by the next.
-        let _ = store.dispatch(Action::Beat { worker }).await;
+        tokio::select! {
+            () = &mut ending => break,
+            // One that is lost is made good by the next.
+            _ = beats.tick() => drop(store.dispatch(Action::Beat { worker })),
+        }
     }
+    cluster.close(CLOSE_WITHIN).await?;
+    Ok(())
 }
