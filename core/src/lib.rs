@@ -38,6 +38,7 @@
 
 // A library says how each call can fail.
 #![warn(clippy::missing_errors_doc, clippy::missing_panics_doc)]
+#![warn(clippy::print_stderr, clippy::print_stdout)]
 
 pub mod auth;
 pub mod backup;

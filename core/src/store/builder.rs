@@ -9,7 +9,7 @@ use super::dispatching::Dispatching;
 use super::handle::Store;
 use super::middleware::{Chain, Middleware, Next};
 use super::reduced::{Action, Reduced, Reducer, State, Verdict};
-use super::shared::{OnError, Shared};
+use super::shared::{OnError, Shared, to_stderr};
 use super::upkeep::{Home, Upkeep};
 use super::{Client, Error, Result, bounds, random, trace};
 use crate::backup::Backup;
@@ -77,7 +77,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
             client: None,
             backup: None,
             durable: false,
-            on_error: Arc::new(|text| eprintln!("samestate: {text}")),
+            on_error: Arc::new(to_stderr),
             open_timeout: OPEN_TIMEOUT,
             observer: None,
             middleware: Vec::new(),

@@ -6,6 +6,7 @@
 //! version) is published beside the lock.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -188,12 +189,6 @@ impl<S: State, A: Action> Shared<S, A> {
         }
         jobs.into_iter().for_each(|job| self.run(job));
         result.unwrap_or_else(|panic| resume_unwind(panic))
-    }
-
-    /// Leaves its place in the tree: it waits for an upstream from now on.
-    pub(super) fn follow(&self) {
-        self.setback.send_replace(None);
-        self.with(|inner, now| inner.replica.follow(now));
     }
 
     /// What a background task of this store calls that panicked.
@@ -499,11 +494,14 @@ impl<S: State, A: Action> Port for Shared<S, A> {
         let on_error = Arc::clone(&self.on_error.lock());
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| on_error(text))) {
             // Where else could it be said?
-            eprintln!(
-                "samestate: {text}\nsamestate: `on_error` of store `{}` panicked: {}",
-                self.name,
-                words_of(&*panic)
-            );
+            let why = words_of(&*panic);
+            to_stderr(text);
+            to_stderr(&format!("`on_error` of store `{}` panicked: {why}", self.name));
         }
     }
+}
+
+/// Writes a report to standard error; a stream that is full or closed loses it.
+pub(super) fn to_stderr(text: &str) {
+    let _ = std::io::stderr().write_all(format!("samestate: {text}\n").as_bytes());
 }
