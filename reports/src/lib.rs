@@ -15,6 +15,7 @@
 //! Nothing here reads a clock, an environment variable or a terminal: the same record and the
 //! same [`terminal::Style`] always give the same text.
 #![forbid(unsafe_code)]
+#![warn(clippy::print_stderr, clippy::print_stdout)]
 
 pub mod compare;
 pub mod junit;
@@ -28,5 +29,5 @@ mod units;
 pub use record::{
     Better, Case, Cost, Dispatches, Expectation, FaultDone, Faults, Identical, Kind, Latency,
     Machine, Metric, Observation, Outcome, Process, Quantiles, Rate, Record, RecordError, SCHEMA,
-    Staleness, StoreMeasures, Unit, Verdict, Violation,
+    SeedFailure, Seeds, Staleness, StoreMeasures, Unit, Verdict, Violation,
 };

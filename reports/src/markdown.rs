@@ -3,19 +3,22 @@
 use std::fmt::Write;
 
 use crate::overview::{self, Shown};
-use crate::record::{Case, Record};
+use crate::record::{Case, Record, Seeds};
 use crate::units;
 
 /// The record as Markdown: a heading, a table with a column for each case, and what failed.
 pub fn to_markdown(record: &Record) -> String {
+    let shown = match &record.seeds {
+        Some(seeds) => search(seeds),
+        None => table(&record.cases),
+    };
     let mut text = format!(
-        "## {}: {}\n\n{}\n\n{}",
+        "## {}: {}\n\n{}\n\n{shown}",
         inline(&record.scenario),
         record.verdict,
         about(record),
-        table(&record.cases)
     );
-    for case in &record.cases {
+    for case in record.cases.iter().filter(|_| record.seeds.is_none()) {
         text.push_str(&findings(case));
     }
     text
@@ -32,6 +35,21 @@ fn about(record: &Record) -> String {
         words += &format!("; {}; samestate {version}", inline(&where_));
     }
     words + "."
+}
+
+/// How many seeds were simulated, and a row for each that failed.
+fn search(seeds: &Seeds) -> String {
+    let Seeds { simulated, first, end, failures, .. } = seeds;
+    let mut text =
+        format!("{simulated} seeds of {first}..{end} simulated, {} failed.\n", failures.len());
+    if !failures.is_empty() {
+        text += "\n| seed | why | scenario |\n| ---: | --- | --- |\n";
+    }
+    for one in failures {
+        let scenario = one.scenario.as_deref().map(inline).unwrap_or_default();
+        text += &line([one.seed.to_string(), inline(&one.why), scenario].into_iter());
+    }
+    text
 }
 
 /// A row for each measure, a column for each case; the best of a row in bold.
@@ -76,6 +94,11 @@ fn findings(case: &Case) -> String {
         let measured = inline(&one.measured);
         let _ =
             writeln!(list, "- {what}: expected {}, measured **{measured}**", inline(&one.expected));
+    }
+    for one in case.unmeasured_expectations() {
+        let what = inline(&one.what);
+        let expected = inline(&one.expected);
+        let _ = writeln!(list, "- {what}: expected {expected}, **no sample**: inconclusive");
     }
     for one in &case.violations {
         let at = inline(&one.at);

@@ -70,6 +70,16 @@ impl Case {
     pub fn failed_expectations(&self) -> impl Iterator<Item = &Expectation> {
         self.expectations.iter().filter(|one| one.outcome == Outcome::Failed)
     }
+
+    /// The expectations that have no sample, and are not optional.
+    pub fn unmeasured_expectations(&self) -> impl Iterator<Item = &Expectation> {
+        self.expectations.iter().filter(|one| one.is_unmeasured())
+    }
+
+    /// The violations that the scenario does not demand.
+    pub fn unwanted_violations(&self) -> impl Iterator<Item = &Violation> {
+        self.violations.iter().filter(|one| !one.demanded)
+    }
 }
 
 /// A JSON value as a person writes it: a string without its quotes.

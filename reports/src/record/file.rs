@@ -37,6 +37,12 @@ pub enum RecordError {
         /// The file, or what stands for it.
         place: String,
     },
+    /// A folder has no record in it.
+    #[error("there is no record.json in {path} or below it; give the folder of a run")]
+    NoneThere {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The record is of another schema.
     #[error(
         "{place} is a record of schema {found}, and this version reads schema {SCHEMA}: read it \
@@ -78,11 +84,48 @@ impl Record {
         Self::from_json(&json, &path.display().to_string())
     }
 
+    /// Reads the records of several files and folders, in their order.
+    ///
+    /// A file may hold one record or several, one after the other or in a list. Of a folder, its
+    /// `record.json` is read, or, if it has none, all that lie below it, in the order of their
+    /// paths.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`RecordError::NoneThere`] for a folder without a record, and what is wrong with
+    /// the first file that is no record.
+    pub fn read_all<P: AsRef<Path>>(
+        places: impl IntoIterator<Item = P>,
+    ) -> Result<Vec<Self>, RecordError> {
+        let mut records = Vec::new();
+        for place in places {
+            let place = place.as_ref();
+            let unreadable = |source| RecordError::Read { path: place.to_owned(), source };
+            if !place.is_dir() {
+                records.extend(read_several(place)?);
+                continue;
+            }
+            let mut files = Vec::new();
+            find_records(place, 0, &mut files).map_err(unreadable)?;
+            if files.is_empty() {
+                return Err(RecordError::NoneThere { path: place.to_owned() });
+            }
+            for file in files {
+                records.extend(read_several(&file)?);
+            }
+        }
+        Ok(records)
+    }
+
     /// Reads a record from JSON; `place` is what errors call it.
     pub fn from_json(json: &[u8], place: &str) -> Result<Self, RecordError> {
-        let place = || place.to_owned();
         let value: serde_json::Value = serde_json::from_slice(json)
-            .map_err(|source| RecordError::NotJson { place: place(), source })?;
+            .map_err(|source| RecordError::NotJson { place: place.to_owned(), source })?;
+        Self::from_value(value, place)
+    }
+
+    fn from_value(value: serde_json::Value, place: &str) -> Result<Self, RecordError> {
+        let place = || place.to_owned();
         match value.get("schema") {
             None => return Err(RecordError::NotARecord { place: place() }),
             Some(found) if found.as_u64() != Some(u64::from(SCHEMA)) => {
@@ -102,6 +145,48 @@ impl Record {
     }
 }
 
+/// The file of a run's record in its folder.
+const RECORD: &str = "record.json";
+
+/// So deep below a folder its records are looked for.
+const DEPTH_MAX: usize = 8;
+
+/// The records that lie in a folder, or, if none does, below it.
+fn find_records(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    let own = folder.join(RECORD);
+    if own.is_file() {
+        found.push(own);
+        return Ok(());
+    }
+    if depth == DEPTH_MAX {
+        return Ok(());
+    }
+    let entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
+    let mut below: Vec<PathBuf> = entries.iter().map(fs::DirEntry::path).collect();
+    below.retain(|path| path.is_dir() && !path.is_symlink());
+    below.sort();
+    below.iter().try_for_each(|folder| find_records(folder, depth + 1, found))
+}
+
+/// The records of a file: one, several one after the other, or a list.
+fn read_several(path: &Path) -> Result<Vec<Record>, RecordError> {
+    let json =
+        fs::read(path).map_err(|source| RecordError::Read { path: path.to_owned(), source })?;
+    let place = path.display().to_string();
+    let mut records = Vec::new();
+    for value in serde_json::Deserializer::from_slice(&json).into_iter() {
+        match value.map_err(|source| RecordError::NotJson { place: place.clone(), source })? {
+            serde_json::Value::Array(values) => {
+                for value in values {
+                    records.push(Record::from_value(value, &place)?);
+                }
+            }
+            value => records.push(Record::from_value(value, &place)?),
+        }
+    }
+    if records.is_empty() { Err(RecordError::NotARecord { place }) } else { Ok(records) }
+}
+
 /// Writes `bytes` beside `path` and renames them into it.
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let name = path.file_name().ok_or_else(|| {
@@ -113,6 +198,10 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     if let Some(folder) = folder {
         fs::create_dir_all(folder)?;
+    }
+    if path.metadata().is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+        // A device or a pipe is written to, and not replaced.
+        return fs::write(path, bytes);
     }
     let beside = path.with_file_name(beside_name);
     let written = File::create(&beside)

@@ -17,6 +17,17 @@ pub struct Expectation {
     pub measured: String,
     /// What came of it.
     pub outcome: Outcome,
+    /// Whether the case may pass without a sample of it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub optional: bool,
+    /// The line of the scenario's file on which it stands, from 1; null if it came from the command
+    /// line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// What came of an expectation.
@@ -27,7 +38,8 @@ pub enum Outcome {
     Held,
     /// It did not.
     Failed,
-    /// This run did not measure it; that fails nothing.
+    /// The run has no sample of it. The case is then inconclusive, unless the expectation is
+    /// optional.
     NotMeasured,
 }
 
@@ -40,13 +52,20 @@ impl Expectation {
         held: bool,
     ) -> Self {
         let outcome = if held { Outcome::Held } else { Outcome::Failed };
-        Self { what: what.into(), expected: expected.into(), measured: measured.into(), outcome }
+        Self {
+            what: what.into(),
+            expected: expected.into(),
+            measured: measured.into(),
+            outcome,
+            optional: false,
+            line: None,
+        }
     }
 
     /// Holds `metric` of `case`, or of one of its stores, against bounds that are both included.
     ///
-    /// What was not measured fails nothing, with one exception: a `converged_within_ms` of null
-    /// says that the replicas never became equal. Returns `None` where the case or the store has
+    /// What was not measured neither holds nor fails, with one exception: a `converged_within_ms`
+    /// of null says that the replicas never became equal. Returns `None` where the case or the store has
     /// no such metric, or the case no such store: validation should have caught that before.
     pub fn of_metric(
         case: &Case,
@@ -79,7 +98,23 @@ impl Expectation {
             Some(name) => format!("{metric} of {name}"),
             None => metric.to_owned(),
         };
-        Some(Self { what, expected: bounds(known, min, max), measured, outcome })
+        let expected = bounds(known, min, max);
+        Some(Self { what, expected, measured, outcome, optional: false, line: None })
+    }
+
+    /// Whether nothing can be said of it, and the case has to be inconclusive therefore.
+    pub fn is_unmeasured(&self) -> bool {
+        self.outcome == Outcome::NotMeasured && !self.optional
+    }
+
+    /// What was expected and what was measured, on one line.
+    pub fn in_a_line(&self) -> String {
+        match self.outcome {
+            Outcome::NotMeasured => {
+                format!("{}: expected {}, and there is no sample", self.what, self.expected)
+            }
+            _ => format!("{}: expected {}, measured {}", self.what, self.expected, self.measured),
+        }
     }
 }
 
@@ -109,6 +144,9 @@ pub struct Violation {
     /// How to see it again: a command, or the path of a scenario file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reproduce: Option<String>,
+    /// Whether the scenario demands it: it then fails nothing.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub demanded: bool,
 }
 
 impl Violation {
@@ -124,6 +162,7 @@ impl Violation {
             detail: detail.into(),
             after_seconds: None,
             reproduce: None,
+            demanded: false,
         }
     }
 

@@ -90,6 +90,9 @@ pub struct Rate {
     pub achieved_per_s: Option<f64>,
     /// How late the load generator was against its own schedule, in milliseconds: 99th percentile.
     pub schedule_lag_ms_p99: Option<f64>,
+    /// For how many seconds loads were left out of that, summed over them, because the scenario had
+    /// their processes paused or killed.
+    pub left_out_seconds: Option<f64>,
 }
 
 /// How long a dispatch took, in microseconds from the moment it was *intended*.

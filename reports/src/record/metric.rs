@@ -237,6 +237,7 @@ const METRICS: &[Metric] = {
         both("rate.issued_per_s", PerSecond, Neither, |m| m.rate.issued_per_s),
         both("rate.achieved_per_s", PerSecond, Higher, |m| m.rate.achieved_per_s),
         both("rate.schedule_lag_ms_p99", Milliseconds, Neither, |m| m.rate.schedule_lag_ms_p99),
+        both("rate.left_out_seconds", Seconds, Neither, |m| m.rate.left_out_seconds),
         both("latency_us.local.p50", Microseconds, Lower, |m| m.local(|q| q.p50)),
         both("latency_us.local.p90", Microseconds, Lower, |m| m.local(|q| q.p90)),
         both("latency_us.local.p99", Microseconds, Lower, |m| m.local(|q| q.p99)),

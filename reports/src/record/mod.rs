@@ -7,7 +7,8 @@
 //! | `findings` | what was found: [`Expectation`], [`Violation`], [`Faults`] |
 //! | `measures` | the measures themselves: identity, dispatches, rate, latency, staleness, cost |
 //! | `metric` | [`Metric`]: every measure under its dotted name |
-//! | `file` | a record to a file and back |
+//! | `seeds` | [`Seeds`]: what a search over many seeds came to |
+//! | `file` | records to files and back |
 //!
 //! Three rules hold throughout. What was not measured is `None`, and `null` in the JSON: a zero
 //! is always a measured zero. A unit comes last in a name. And reading is lenient: a field this
@@ -20,6 +21,7 @@ mod findings;
 mod measures;
 mod metric;
 mod run;
+mod seeds;
 
 #[cfg(test)]
 pub(crate) mod sample;
@@ -31,3 +33,4 @@ pub use findings::{Expectation, FaultDone, Faults, Outcome, Violation};
 pub use measures::{Cost, Dispatches, Identical, Latency, Quantiles, Rate, Staleness};
 pub use metric::{Better, Metric, Unit};
 pub use run::{Kind, Machine, Record, SCHEMA, Verdict};
+pub use seeds::{SeedFailure, Seeds};

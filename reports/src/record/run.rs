@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Case;
+use super::{Case, Seeds};
 
 /// The schema this version writes, and the only one it reads.
 pub const SCHEMA: u32 = 1;
@@ -17,7 +17,10 @@ pub struct Record {
     pub schema: u32,
     /// The scenario's name: its file's, without the ending.
     pub scenario: String,
-    /// The seed everything random was drawn from.
+    /// The scenario's file, as it was given; null where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The seed everything random was drawn from; of a search the first.
     pub seed: u64,
     /// Whether real processes ran, or a simulation.
     pub kind: Kind,
@@ -36,6 +39,9 @@ pub struct Record {
     pub machine: Machine,
     /// One case for each value of the matrix; a single one where there is no matrix.
     pub cases: Vec<Case>,
+    /// What a search over many seeds came to; null for a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seeds: Option<Seeds>,
 }
 
 impl Record {
@@ -44,6 +50,7 @@ impl Record {
         Self {
             schema: SCHEMA,
             scenario: scenario.into(),
+            file: None,
             seed,
             kind,
             verdict: Verdict::over(cases.iter().map(|case| case.verdict)),
@@ -52,12 +59,24 @@ impl Record {
             started: None,
             machine: Machine::default(),
             cases,
+            seeds: None,
         }
     }
 
     /// The record as JSON, indented, with a newline at its end.
     pub fn to_json(&self) -> String {
         let mut json = serde_json::to_string_pretty(self)
+            .expect("a record has string keys and no type that refuses to serialise");
+        json.push('\n');
+        json
+    }
+
+    /// Several records as JSON: a list of them, but for a single one.
+    pub fn to_json_all(records: &[Self]) -> String {
+        if let [only] = records {
+            return only.to_json();
+        }
+        let mut json = serde_json::to_string_pretty(records)
             .expect("a record has string keys and no type that refuses to serialise");
         json.push('\n');
         json

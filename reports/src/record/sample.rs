@@ -134,6 +134,7 @@ fn passed() -> Case {
             issued_per_s: Some(7.5),
             achieved_per_s: Some(7.5),
             schedule_lag_ms_p99: Some(0.4),
+            left_out_seconds: Some(0.0),
         },
         latency_us: Latency {
             local: Some(quantiles([31.0, 50.0, 88.0, 140.0, 190.0])),

@@ -14,9 +14,10 @@ pub(super) fn of_case(case: &Case, style: &Style) -> String {
         finding(&mut text, style, "because", Tone::Careful, reason);
     }
     for failed in case.failed_expectations() {
-        let words =
-            format!("{}: expected {}, measured {}", failed.what, failed.expected, failed.measured);
-        finding(&mut text, style, "failed", Tone::Bad, &words);
+        finding(&mut text, style, "failed", Tone::Bad, &failed.in_a_line());
+    }
+    for one in case.unmeasured_expectations() {
+        finding(&mut text, style, "not measured", Tone::Careful, &one.in_a_line());
     }
     for violation in case.violations.iter().take(SHOWN_MAX) {
         finding(&mut text, style, "violated", Tone::Bad, &violated(violation));

@@ -16,6 +16,7 @@
 mod findings;
 mod grid;
 mod matrix;
+mod seeds;
 mod sentences;
 mod style;
 mod summary;

@@ -167,6 +167,9 @@ fn rate(case: &Case) -> Option<Sentence> {
     if let Some(lag) = rate.schedule_lag_ms_p99 {
         text += &format!("; load late by {} (p99)", units::milliseconds(lag));
     }
+    if let Some(seconds) = rate.left_out_seconds.filter(|seconds| *seconds > 0.0) {
+        text += &format!(", {} of planned standstill left out", units::seconds(seconds));
+    }
     said("rate", text, Tone::Plain)
 }
 

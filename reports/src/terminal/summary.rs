@@ -1,7 +1,7 @@
 //! The summary: verdict, sentences, tables, findings.
 
 use super::style::{Style, Tone, wrap};
-use super::{findings, matrix, sentences, tables};
+use super::{findings, matrix, seeds, sentences, tables};
 use crate::record::{Case, Kind, Record, Verdict};
 use crate::units;
 
@@ -10,10 +10,11 @@ const INDENT: &str = "  ";
 /// What a person should see of a record, as lines that end in a newline.
 pub fn summary(record: &Record, style: &Style) -> String {
     let mut parts = vec![title(record, style)];
-    match &*record.cases {
-        [] => parts.push("  no case was run\n".to_owned()),
-        [case] => parts.extend(one_case(case, style)),
-        cases => {
+    match (&record.seeds, &*record.cases) {
+        (Some(search), _) => parts.push(seeds::of_search(search, style)),
+        (None, []) => parts.push("  no case was run\n".to_owned()),
+        (None, [case]) => parts.extend(one_case(case, style)),
+        (None, cases) => {
             parts.push(matrix::side_by_side(record, style));
             parts.extend(cases.iter().map(|case| findings_of(case, style)));
         }
@@ -34,6 +35,7 @@ fn title(record: &Record, style: &Style) -> String {
         _ => units::duration(record.wall_seconds),
     };
     let what = match (record.kind, &*record.cases) {
+        _ if record.seeds.is_some() => "seeds".to_owned(),
         (_, [_, _, ..]) => format!("{} cases", record.cases.len()),
         (Kind::Virtual, _) => "simulated".to_owned(),
         (Kind::Processes, [case]) if case.processes.len() > 1 => {
@@ -42,7 +44,11 @@ fn title(record: &Record, style: &Style) -> String {
         (Kind::Processes, [case]) if case.was_not_run() => "nothing was measured".to_owned(),
         (Kind::Processes, _) => "one process".to_owned(),
     };
-    let rest = format!("{what}, {took}, seed {}", record.seed);
+    let seed = match &record.seeds {
+        Some(_) => String::new(),
+        None => format!(", seed {}", record.seed),
+    };
+    let rest = format!("{what}, {took}{seed}");
     let length: usize =
         [&verdict, &record.scenario, &rest].iter().map(|part| part.chars().count() + 2).sum();
     let gap = if length - 2 > style.columns() { "\n" } else { "" };
