@@ -41,7 +41,10 @@ pub fn explain(file: &ScenarioFile) -> String {
     text += &events(plan);
     let watched = plan.observe.iter().map(|observation| observation_line(plan, observation));
     text += &section("watched", watched);
-    let expected = plan.expect.iter().map(|expectation| expectation_line(plan, expectation));
+    let expected = plan.expect.iter().map(|expected| {
+        let optional = if expected.optional { " (optional)" } else { "" };
+        expectation_line(plan, &expected.what) + optional
+    });
     text += &section("expected", expected);
     if let Some(spec) = &file.cases[0].scenario.virtual_time {
         text += &virtual_time(plan, spec);

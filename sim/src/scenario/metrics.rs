@@ -66,6 +66,7 @@ static METRICS: &[Metric] = &[
     of_loads("rate.issued_per_s", "dispatches a second that were really made"),
     of_loads("rate.achieved_per_s", "actions a second that were applied at every replica"),
     of_loads("rate.schedule_lag_ms_p99", "how late the load was behind its own schedule"),
+    of_loads("rate.left_out_seconds", "how long loads were left out of that, paused or killed"),
     of_loads("latency_us.local.p50", "intended dispatch to its answer: median"),
     of_loads("latency_us.local.p90", "intended dispatch to its answer: 90th percentile"),
     of_loads("latency_us.local.p99", "intended dispatch to its answer: 99th percentile"),

@@ -18,6 +18,7 @@ mod explain;
 pub mod metrics;
 mod model;
 mod near;
+pub(crate) mod outages;
 mod plan;
 mod quantity;
 mod read;
@@ -38,8 +39,9 @@ pub use model::{
     PoisonSpec, Ramp, Resync, Role, Scenario, SlipSpec, StoreSpec, VirtualTimeSpec,
 };
 pub use plan::{
-    Address, Event, Expectation, Fault, LinkPlan, LoadPlan, Login, MetricBound, MirrorPlan, NodeId,
-    NodePlan, Observation, PhasePlan, Plan, StorePlan, TimedEvent, TimedFault, VirtualTimePlan,
+    Address, Event, Expectation, Expected, Fault, LinkPlan, LoadPlan, Login, MetricBound,
+    MirrorPlan, NodeId, NodePlan, Observation, PhasePlan, Plan, StorePlan, TimedEvent, TimedFault,
+    VirtualTimePlan,
 };
 pub use quantity::{QuantityError, Rate, Size, Span};
 pub use read::{Case, Overrides, ScenarioFile, Setting};

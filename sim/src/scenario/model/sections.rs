@@ -263,6 +263,9 @@ pub struct ExpectSpec {
     /// The roles of the store at that node, in any order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roles: Option<Vec<Role>>,
+    /// Whether the run may pass without a sample of the metric; otherwise it is inconclusive.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub optional: bool,
     /// Invariants that have to be violated, where that is the point: `[I2]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub violates: Option<Vec<String>>,

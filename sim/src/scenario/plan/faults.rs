@@ -1,10 +1,11 @@
 //! What is broken, at which instant.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::NodeId;
+use super::{NodeId, Plan};
 
 /// A fault at its instant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +80,39 @@ pub enum Fault {
         /// The store.
         store: String,
     },
+}
+
+/// How long a load has to make up for what it could not do while its process stood still.
+const CATCHING_UP: Duration = Duration::from_secs(1);
+
+impl Plan {
+    /// When the faults of the plan have a process down or standing still, from the run's start:
+    /// in order, apart from each other, and each with the time that its loads have to catch up.
+    /// A load that is late then says nothing of the machine that it runs on.
+    pub fn standstills(&self, node: NodeId) -> Vec<Range<Duration>> {
+        let mine = self.node(node);
+        let mut spans: Vec<Range<Duration>> = Vec::new();
+        // Faults are in the order of their instants.
+        for timed in &self.faults {
+            let (struck, lasts) = match timed.fault {
+                Fault::Kill { node, restart_after, .. } => (node, restart_after),
+                Fault::Pause { node, lasts } => (node, Some(lasts)),
+                _ => continue,
+            };
+            let theirs = self.node(struck);
+            let killed = matches!(timed.fault, Fault::Kill { .. });
+            let with_master = killed && theirs.is_master() && theirs.cluster == mine.cluster;
+            if struck != node && !with_master {
+                continue;
+            }
+            let end = lasts.map_or(self.duration(), |lasts| timed.at + lasts) + CATCHING_UP;
+            match spans.last_mut() {
+                Some(last) if timed.at <= last.end => last.end = last.end.max(end),
+                _ => spans.push(timed.at..end),
+            }
+        }
+        spans
+    }
 }
 
 impl Fault {

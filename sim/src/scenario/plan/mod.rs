@@ -66,7 +66,7 @@ pub struct Plan {
     /// What is sampled.
     pub observe: Vec<Observation>,
     /// What has to hold.
-    pub expect: Vec<Expectation>,
+    pub expect: Vec<Expected>,
     /// What a run in virtual time is made of.
     pub virtual_time: VirtualTimePlan,
 }
@@ -288,6 +288,17 @@ pub enum Observation {
         /// How often.
         every: Duration,
     },
+}
+
+/// An expectation, and where the file says it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Expected {
+    /// What has to hold.
+    pub what: Expectation,
+    /// Whether the run may pass without a sample of it.
+    pub optional: bool,
+    /// The line of the file on which it stands, from 1, if it stands in one.
+    pub line: Option<u32>,
 }
 
 /// What has to hold.

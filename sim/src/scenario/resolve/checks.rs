@@ -1,10 +1,12 @@
 //! What is watched while a scenario runs, and what is expected of it.
 
+use samestate_report::Unit;
+
 use super::Resolver;
 use crate::scenario::metrics;
 use crate::scenario::model::ExpectSpec;
 use crate::scenario::near::{quoted, suggest};
-use crate::scenario::plan::{Expectation, MetricBound, Observation};
+use crate::scenario::plan::{Expectation, Expected, MetricBound, Observation};
 
 /// The numbered invariants of the library's contract.
 const INVARIANTS: &[&str] = &["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10"];
@@ -57,7 +59,7 @@ impl Resolver<'_> {
         observations
     }
 
-    pub(super) fn expectations(&mut self) -> Vec<Expectation> {
+    pub(super) fn expectations(&mut self) -> Vec<Expected> {
         let scenario = self.scenario;
         let mut expectations = Vec::new();
         for (index, spec) in scenario.expect.iter().enumerate() {
@@ -73,7 +75,11 @@ impl Resolver<'_> {
                     None
                 }
             };
-            expectations.extend(expectation);
+            let expect = self.tree.and_then(|tree| tree.child("expect"));
+            let place = expect.and_then(|expect| expect.child(&index.to_string())?.place);
+            let line = place.and_then(|place| u32::try_from(place.line).ok());
+            let optional = spec.optional;
+            expectations.extend(expectation.map(|what| Expected { what, optional, line }));
         }
         expectations
     }
@@ -103,6 +109,11 @@ impl Resolver<'_> {
             }
             _ => {}
         }
+        for (key, bound) in [("min", spec.min), ("max", spec.max), ("equals", spec.equals)] {
+            if let (Some(bound), Some(metric)) = (bound, metric) {
+                self.within_reach(&format!("{path}.{key}"), key, bound, metric.name);
+            }
+        }
         if let Some(metric) = metric {
             for (key, narrowed, possible) in [
                 ("store", spec.store.is_some(), metric.per_store),
@@ -130,6 +141,21 @@ impl Resolver<'_> {
             node: node.flatten(),
             phase: phase.flatten(),
         }))
+    }
+
+    /// Complains of a bound that no value of the metric can keep.
+    fn within_reach(&mut self, path: &str, key: &str, bound: f64, metric: &str) {
+        let Some(known) = samestate_report::Metric::named(metric) else { return };
+        let why = if key != "min" && bound < 0.0 {
+            format!("`{metric}` is never below 0")
+        } else if key != "max" && bound > 100.0 && known.unit() == Unit::Percent {
+            format!("`{metric}` is never above 100")
+        } else if key == "equals" && bound.fract() != 0.0 && known.unit() == Unit::Count {
+            format!("`{metric}` is a whole number")
+        } else {
+            return;
+        };
+        self.complain(path, format!("{why}: {bound} cannot hold"), "write a bound that can hold");
     }
 
     fn metric(&mut self, path: &str, name: &str) -> Option<&'static metrics::Metric> {
@@ -165,6 +191,7 @@ impl Resolver<'_> {
                 ("equals", spec.equals.is_some()),
                 ("node", spec.node.is_some()),
                 ("phase", spec.phase.is_some()),
+                ("optional", spec.optional),
             ],
         );
         let at = self.node(&format!("{path}.at"), at);
@@ -203,6 +230,7 @@ impl Resolver<'_> {
                 ("phase", spec.phase.is_some()),
                 ("connected", spec.connected.is_some()),
                 ("roles", spec.roles.is_some()),
+                ("optional", spec.optional),
             ],
         );
         if violated.is_empty() {

@@ -7,6 +7,7 @@ use super::Resolver;
 use crate::scenario::LinkRef;
 use crate::scenario::draws::{Draws, Purpose};
 use crate::scenario::model::{Direction, FaultSpec, OneWay, SlipSpec, When};
+use crate::scenario::outages::{Outage, collisions};
 use crate::scenario::plan::{Fault, LinkPlan, NodeId, TimedEvent, TimedFault};
 use crate::scenario::quantity::Span;
 use crate::scenario::topology::Topology;
@@ -34,6 +35,7 @@ impl Resolver<'_> {
     ) -> Vec<TimedFault> {
         let scenario = self.scenario;
         let mut faults = Vec::new();
+        let mut outages = Vec::new();
         for (index, spec) in scenario.faults.iter().enumerate() {
             let mut strikes = Strikes {
                 path: format!("faults.{index}.{}", spec.kind()),
@@ -45,10 +47,53 @@ impl Resolver<'_> {
             if let FaultSpec::Slip(slip) = spec {
                 self.no_root(&strikes.path, slip, &struck, topology, events);
             }
+            // Of a strike that collides nothing comes: who writes it down means something else.
+            if self.tree.is_some() && spec.first_at().is_some() {
+                outages.extend(struck.iter().filter_map(|strike| self.outage(strike, index)));
+            }
             faults.extend(struck);
+        }
+        for (first, second) in collisions(outages) {
+            self.complain_of_collision(&first, &second);
         }
         faults.sort_by_key(|fault| fault.at);
         faults
+    }
+
+    /// The outage of a process that a strike is.
+    fn outage(&self, strike: &TimedFault, entry: usize) -> Option<Outage> {
+        let (node, lasts, killed) = match strike.fault {
+            Fault::Kill { node, restart_after, .. } => (node, restart_after, true),
+            Fault::Pause { node, lasts } => (node, Some(lasts), false),
+            _ => return None,
+        };
+        let node = self.nodes[node.index()].name.clone();
+        let until = lasts.map(|lasts| strike.at + lasts);
+        Some(Outage { node, from: strike.at, until, killed, entry })
+    }
+
+    fn complain_of_collision(&mut self, first: &Outage, second: &Outage) {
+        let path = |outage: &Outage| {
+            let kind = self.scenario.faults[outage.entry].kind();
+            (format!("faults.{}.{kind}", outage.entry), kind)
+        };
+        let ((other, other_kind), (path, kind)) = (path(first), path(second));
+        let place = self.tree.and_then(|tree| tree.place_of(&other));
+        let line = place.map(|place| format!(" in line {}", place.line)).unwrap_or_default();
+        let until = match first.until {
+            Some(until) => format!("to {}", Span(until)),
+            None => "to the end of the run".to_owned(),
+        };
+        let does = if first.killed { "is down" } else { "stands still" };
+        let message = format!(
+            "the {kind} of `{}` at {} collides with the {other_kind} of `{}` (`{other}`{line}), which \
+             {does} from {} {until}",
+            second.node,
+            Span(second.from),
+            first.node,
+            Span(first.from)
+        );
+        self.complain(&path, message, "let the one end before the other begins, or leave one out");
     }
 
     /// All strikes of one fault.

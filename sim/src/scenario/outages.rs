@@ -1,0 +1,143 @@
+//! When processes are down or stand still, as faults plan it, and which of those faults collide.
+//!
+//! A fault cannot strike a process that another one has killed, nor stop one that stands still:
+//! nothing comes of it. A process that stands still may be killed, which ends the pause, and a
+//! master while a worker of its is down.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::model::FaultSpec;
+
+/// A process is down, or stands still.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Outage {
+    /// The process; with a master that is killed, its workers are down too.
+    pub(crate) node: String,
+    /// From when on.
+    pub(crate) from: Duration,
+    /// Until when; `None`: to the end of the run.
+    pub(crate) until: Option<Duration>,
+    /// It is killed, and does not just stand still.
+    pub(crate) killed: bool,
+    /// The position of the fault in the file.
+    pub(crate) entry: usize,
+}
+
+impl Outage {
+    /// Whether it goes on at `at`; it does when it begins.
+    fn covers(&self, at: Duration) -> bool {
+        at == self.from || self.until.is_none_or(|until| at < until)
+    }
+
+    /// Whether another one may begin meanwhile.
+    fn bears(&self, other: &Outage) -> bool {
+        !self.covers(other.from) || (!self.killed && other.killed)
+    }
+
+    fn ends_workers(&self) -> bool {
+        self.killed && self.node.ends_with(MASTER)
+    }
+
+    fn cluster(&self) -> &str {
+        self.node.split_once('.').map_or(&*self.node, |(cluster, _)| cluster)
+    }
+}
+
+const MASTER: &str = ".master";
+
+/// The pairs of outages of which the second cannot happen while the first lasts; one for each pair
+/// of faults.
+pub(crate) fn collisions(mut outages: Vec<Outage>) -> Vec<(Outage, Outage)> {
+    outages.sort_by_key(|outage| (outage.from, outage.entry));
+    let mut known = BTreeSet::new();
+    let mut found = Vec::new();
+    // The last outage of each process, by cluster.
+    let mut last: BTreeMap<String, Vec<Outage>> = BTreeMap::new();
+    for outage in outages {
+        let of_cluster = last.entry(outage.cluster().to_owned()).or_default();
+        let together = |other: &&Outage| other.node == outage.node || other.ends_workers();
+        let first = of_cluster.iter().filter(together).find(|other| !other.bears(&outage));
+        if let Some(first) = first {
+            if known.insert((first.entry, outage.entry)) {
+                found.push((first.clone(), outage));
+            }
+            continue;
+        }
+        of_cluster.retain(|other| other.node != outage.node);
+        of_cluster.push(outage);
+    }
+    found
+}
+
+/// Takes out faults of which nothing comes, since another one strikes the same process then.
+/// Faults whose instants are drawn when the scenario is resolved are not looked at.
+pub(crate) fn without_collisions(mut faults: Vec<FaultSpec>) -> Vec<FaultSpec> {
+    loop {
+        let outages = faults.iter().enumerate().filter_map(|(entry, fault)| {
+            let (node, at, lasts, killed) = match fault {
+                FaultSpec::Kill(kill) => (&kill.node, kill.at?, kill.restart_after, true),
+                FaultSpec::Pause(pause) => (&pause.node, pause.at?, Some(pause.lasts), false),
+                _ => return None,
+            };
+            let until = lasts.map(|lasts| at.get() + lasts.get());
+            Some(Outage { node: node.clone(), from: at.get(), until, killed, entry })
+        });
+        let Some((_, second)) = collisions(outages.collect()).pop() else { return faults };
+        faults.remove(second.entry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outage(node: &str, from: u64, until: u64, killed: bool, entry: usize) -> Outage {
+        let ms = Duration::from_millis;
+        Outage { node: node.to_owned(), from: ms(from), until: Some(ms(until)), killed, entry }
+    }
+
+    fn collide(one: (&str, u64, u64, bool), other: (&str, u64, u64, bool)) -> bool {
+        let one = outage(one.0, one.1, one.2, one.3, 0);
+        let other = outage(other.0, other.1, other.2, other.3, 1);
+        !collisions(vec![other, one]).is_empty()
+    }
+
+    #[test]
+    fn what_strikes_a_process_that_is_down_collides() {
+        let (kill, pause) = (true, false);
+        let down = ("a.worker[1]", 10, 20, kill);
+        assert!(collide(down, ("a.worker[1]", 10, 12, kill)), "both at once");
+        assert!(collide(down, ("a.worker[1]", 15, 30, kill)));
+        assert!(collide(down, ("a.worker[1]", 15, 16, pause)));
+        assert!(!collide(down, ("a.master", 15, 30, kill)), "the master can be killed");
+        assert!(collide(("a.master", 10, 20, kill), ("a.worker[2]", 15, 30, kill)));
+        assert!(collide(("a.master", 10, 20, pause), ("a.master", 19, 30, pause)));
+        assert!(!collide(down, ("a.worker[1]", 20, 30, kill)), "one after the other");
+        assert!(!collide(down, ("a.worker[2]", 15, 30, kill)), "another worker");
+        assert!(!collide(down, ("b.master", 15, 30, kill)), "another cluster");
+        assert!(!collide(down, ("a.master", 15, 30, pause)), "a worker is not its master");
+        assert!(
+            !collide(("a.master", 10, 20, pause), ("a.master", 15, 30, kill)),
+            "ends the pause"
+        );
+    }
+
+    #[test]
+    fn a_process_that_never_comes_back_cannot_be_struck_again() {
+        let gone = Outage { until: None, ..outage("a.master", 10, 0, true, 0) };
+        let later = outage("a.master", 10_000, 10_001, false, 1);
+        assert_eq!(collisions(vec![gone, later]).len(), 1);
+    }
+
+    #[test]
+    fn each_pair_of_faults_is_told_once_however_often_they_strike() {
+        let every = |from: u64, entry| {
+            (0..1_000)
+                .map(move |n| outage("a.master", from + n * 100, from + n * 100 + 50, true, entry))
+        };
+        let found = collisions(every(0, 0).chain(every(25, 1)).collect());
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].0.entry, found[0].1.entry), (0, 1));
+    }
+}
