@@ -1,14 +1,8 @@
 //! The payloads of the ordered history, so that it can be put through the reducer alone and
 //! every replica be compared with the outcome, from outside.
 
-use std::sync::Arc;
-
-use samestate::replication::{Epoch, Machine, Version};
-use samestate::store::Reduced;
-use samestate::wire::Codec;
+use samestate::replication::{Epoch, Version};
 use serde::{Deserialize, Serialize};
-
-use crate::load::Reducer;
 
 /// How many bytes of payloads are kept unless told otherwise.
 pub const KEPT_BYTES_MAX: usize = 256 << 20;
@@ -159,30 +153,57 @@ impl History {
         self.ends.is_empty()
     }
 
-    /// Puts the history through the reducer `R` alone, from the empty store, with the codec that
-    /// the store used.
-    pub fn replay<R: Reducer>(&self, codec: Codec) -> Result<Arc<R::State>, NotReplayed> {
-        if let Some(why) = &self.broken {
-            return Err(why.clone());
-        }
-        if self.base > 0 {
-            return Err(NotReplayed::Gap { expected: 1, found: self.base + 1 });
-        }
-        let mut machine = Reduced::new(R::State::default(), R::reduce, codec, false);
-        let mut start = 0;
-        for (at, &end) in self.ends.iter().enumerate() {
-            machine.apply(&self.bytes[start..end]).map_err(|fault| NotReplayed::Failed {
-                seq: at as u64 + 1,
-                why: fault.to_string(),
-            })?;
+    /// The seq after which it begins.
+    pub(super) fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// Why it is not whole, if it is not.
+    pub(super) fn broken(&self) -> Option<&NotReplayed> {
+        self.broken.as_ref()
+    }
+
+    /// How many bytes the payloads take that are kept, with where each ends.
+    pub(super) fn bytes_kept(&self) -> usize {
+        self.bytes.len() + size_of_val(&*self.ends)
+    }
+
+    /// Whether this is the beginning of another life than the one that `before` ends in, of a
+    /// sequencer that went on from an empty store.
+    pub(super) fn begins_anew(&self, before: &History) -> bool {
+        self.base == 0 && self.epoch.is_some() && self.epoch != before.epoch
+    }
+
+    /// Takes out the oldest payloads, each with its seq, as long as there is `more` to take of so
+    /// many bytes and payloads.
+    pub(super) fn fold(
+        &mut self,
+        more: impl Fn(usize, usize) -> bool,
+        mut each: impl FnMut(u64, &[u8]),
+    ) {
+        let (mut count, mut start) = (0, 0);
+        let end_size = size_of::<usize>();
+        while let Some(&end) = self.ends.get(count) {
+            let left = self.ends.len() - count;
+            if !more(self.bytes.len() - start + left * end_size, left) {
+                break;
+            }
+            count += 1;
+            each(self.base + count as u64, &self.bytes[start..end]);
             start = end;
         }
-        Ok(machine.state())
+        self.bytes.drain(..start);
+        self.ends.drain(..count);
+        self.ends.iter_mut().for_each(|end| *end -= start);
+        self.base += count as u64;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use samestate::wire::Codec;
+
+    use super::super::Replay;
     use super::*;
     use crate::load::reducers::{Counter, CounterAction};
     use crate::measure::timeline::tests::v;
@@ -200,7 +221,9 @@ mod tests {
     }
 
     fn replay(history: &History) -> Result<i64, NotReplayed> {
-        history.replay::<Counter>(Codec::Json).map(|state| state.value)
+        let mut replay = Replay::<Counter>::new(Codec::Json);
+        replay.absorb(history.clone());
+        replay.state().map(|(_, state)| state.value)
     }
 
     #[test]

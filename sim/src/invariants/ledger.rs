@@ -1,7 +1,7 @@
 //! The one canonical history of a store: what its sequencer ordered, over all of its lives.
 //!
 //! Fed with the batches applied at the root. Sessions are kept as ranges of counters, so memory
-//! follows the gaps and not the actions. A life that begins under the end of the one before cuts
+//! follows the gaps, which are bounded too, and not the actions. A life that begins under the end of the one before cuts
 //! the history there. Which counters of a range were cut is known exactly as long as the sample
 //! of versions is complete; otherwise those between two sampled ones are forgotten, and nothing
 //! is claimed of them.
@@ -15,6 +15,11 @@ use serde::{Deserialize, Serialize};
 use super::runs::Runs;
 use super::sample::Sample;
 use super::violation::{Invariant, Violations};
+
+/// How many ranges of counters of a session are kept. The oldest gaps between them, which
+/// dispatches left that were rejected, are then forgotten: one that applies after all counts as
+/// one that applied twice.
+const RANGES_MAX: usize = 1 << 15;
 
 /// What a sequencer ordered.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -181,6 +186,9 @@ impl Ledger {
         let ordered = self.sessions.entry(session).or_default();
         let before = ordered.counters.last().filter(|before| *before > first);
         let twice = ordered.counters.insert(first, last);
+        if ordered.counters.ranges().len() > RANGES_MAX {
+            ordered.counters.close_gaps(RANGES_MAX / 2);
+        }
         ordered.last_seq = ordered.last_seq.max(last_seq);
         if twice > 0 {
             self.duplicated += twice;

@@ -11,7 +11,7 @@
 //! | `judge` | origins held against the ledger: lost, twice, rolled back (I3, I4) |
 //! | `continuity` | no gap at a replica (I1), nor in what a subscriber is told (I10) |
 //! | `agreement` | equal versions are equal (I1, I2), and replicas converge (I7) |
-//! | `history` | the payloads, put through the reducer alone, compared deeply |
+//! | `history`, `replay` | the payloads, put through the reducer alone, compared deeply |
 //! | `witness` | records all of that at one replica, as the library's observer |
 //! | `runs`, `sample` | sets of numbers as ranges; a sample that is the same at both ends |
 //!
@@ -23,6 +23,7 @@ mod history;
 mod judge;
 mod ledger;
 mod origin;
+mod replay;
 mod runs;
 mod sample;
 mod violation;
@@ -34,5 +35,7 @@ pub use history::{History, KEPT_BYTES_MAX, NotReplayed};
 pub use judge::{Findings, judge};
 pub use ledger::Ledger;
 pub use origin::{Claims, OriginLog};
+pub use replay::Replay;
+pub(crate) use sample::Sample;
 pub use violation::{Invariant, VIOLATIONS_MAX, Violation, Violations};
 pub use witness::{Clock, Testimony, Witness};

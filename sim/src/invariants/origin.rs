@@ -150,7 +150,8 @@ impl Claims {
         prints.map(|(&(epoch, seq), print)| (Version { epoch, seq }, *print))
     }
 
-    pub(super) fn violations(&self) -> &Violations {
+    /// What did not hold in what the origins were answered.
+    pub fn violations(&self) -> &Violations {
         &self.violations
     }
 }

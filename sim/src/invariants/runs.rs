@@ -50,6 +50,14 @@ impl Runs {
         }
     }
 
+    /// Closes the oldest gaps, so that no more than `ranges_max` ranges are left.
+    pub(crate) fn close_gaps(&mut self, ranges_max: usize) {
+        let Some(more) = self.ranges.len().checked_sub(ranges_max.max(1)) else { return };
+        let first = self.ranges[0].0;
+        self.ranges[more].0 = first;
+        self.ranges.drain(..more);
+    }
+
     /// How many counters these are.
     pub(crate) fn count(&self) -> u64 {
         self.ranges.iter().map(|range| range.1 - range.0 + 1).sum()
@@ -141,6 +149,15 @@ mod tests {
         assert_eq!(all.without(&top).last(), Some(u64::MAX - 1));
         assert!(top.without(&all).is_empty());
         assert_eq!(top.without(&Runs::default()), top);
+    }
+
+    #[test]
+    fn the_oldest_gaps_are_closed_first() {
+        let (mut some, _) = runs(&[(1, 1), (5, 1), (9, 1), (13, 1)]);
+        some.close_gaps(2);
+        assert_eq!(some.ranges(), [(1, 10), (13, 14)]);
+        some.close_gaps(2);
+        assert_eq!(some.ranges().len(), 2);
     }
 
     proptest! {

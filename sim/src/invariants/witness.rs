@@ -167,7 +167,7 @@ mod tests {
     use samestate::store::Reduced;
     use samestate::wire::{Codec, Entry};
 
-    use super::super::{Claims, OriginLog, judge};
+    use super::super::{Claims, OriginLog, Replay, judge};
     use super::*;
     use crate::load::Reducer;
     use crate::load::reducers::{Counter, CounterAction, CounterState};
@@ -265,7 +265,9 @@ mod tests {
         let findings = judge("tasks", &ledger, &claims);
         assert!(findings.violations.is_empty(), "{:?}", findings.violations);
         assert_eq!((findings.lost, findings.rolled_back, findings.unclaimed), (0, 1, 0));
-        let replayed = history.replay::<Counter>(Codec::MessagePack);
+        let mut replay = Replay::<Counter>::new(Codec::MessagePack);
+        replay.absorb(history);
+        let replayed = replay.state().map(|(_, state)| state);
         assert_eq!(replayed.as_deref(), Ok(&CounterState { value: 1_101 }));
         assert_eq!(replayed.as_deref(), Ok(&*tasks.machine().state()));
     }

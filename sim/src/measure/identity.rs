@@ -64,23 +64,37 @@ pub struct Convergence {
     pub settled_ns: Option<u64>,
 }
 
-/// How soon after `since_ns` (the end of the load, or of a fault) the replicas were equal, as
-/// watched until `until_ns`.
-pub fn convergence(replicas: &[Trace], since_ns: u64, until_ns: u64) -> Convergence {
-    let mut found = Convergence::default();
-    sweep(replicas, until_ns, |from_ns, to_ns, same| {
-        if to_ns <= since_ns {
-            return;
-        }
-        let after_ns = from_ns.saturating_sub(since_ns);
-        if !same {
-            found.settled_ns = None;
-        } else {
-            found.first_ns = found.first_ns.or(Some(after_ns));
-            found.settled_ns = found.settled_ns.or(Some(after_ns));
-        }
-    });
-    found
+/// When the replicas of a store were at one version: worked out once, and asked often.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sameness {
+    /// Stretches, in order: from, to, and whether all were the same. Times in which none existed
+    /// are left out.
+    stretches: Vec<(u64, u64, bool)>,
+}
+
+impl Sameness {
+    /// Of these replicas, up to `end_ns`.
+    pub fn of(replicas: &[Trace], end_ns: u64) -> Self {
+        let mut stretches: Vec<(u64, u64, bool)> = Vec::new();
+        sweep(replicas, end_ns, |from_ns, to_ns, same| match stretches.last_mut() {
+            Some(last) if last.1 == from_ns && last.2 == same => last.1 = to_ns,
+            _ => stretches.push((from_ns, to_ns, same)),
+        });
+        Sameness { stretches }
+    }
+
+    /// How soon after `since_ns` (the end of the load, or of a fault) the replicas were equal, as
+    /// watched until `until_ns`.
+    pub fn convergence(&self, since_ns: u64, until_ns: u64) -> Convergence {
+        let begin = self.stretches.partition_point(|stretch| stretch.1 <= since_ns);
+        let end = self.stretches.partition_point(|stretch| stretch.0 < until_ns);
+        let watched = self.stretches.get(begin..end).unwrap_or_default();
+        let after = |stretch: &(u64, u64, bool)| stretch.0.saturating_sub(since_ns);
+        let first = watched.iter().find(|stretch| stretch.2);
+        let apart = watched.iter().rposition(|stretch| !stretch.2);
+        let settled = watched.get(apart.map_or(0, |apart| apart + 1));
+        Convergence { first_ns: first.map(after), settled_ns: settled.map(after) }
+    }
 }
 
 /// Comparisons made at instants.
@@ -319,11 +333,12 @@ mod tests {
         let a = trace("a", &[(0, 0), (10, 1), (60, 2)]);
         let b = trace("b", &[(0, 0), (15, 1), (70, 2)]);
         let both = [a, b];
-        let found = convergence(&both, 12, 100);
+        let convergence = |since, until| Sameness::of(&both, 100).convergence(since, until);
+        let found = convergence(12, 100);
         assert_eq!(found, Convergence { first_ns: Some(3), settled_ns: Some(58) });
-        let found = convergence(&both, 75, 100);
+        let found = convergence(75, 100);
         assert_eq!(found.settled_ns, Some(0));
-        assert_eq!(convergence(&both, 12, 65).settled_ns, None, "never");
+        assert_eq!(convergence(12, 65).settled_ns, None, "never");
     }
 
     #[test]

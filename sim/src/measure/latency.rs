@@ -156,6 +156,12 @@ impl DispatchLog {
     /// One more dispatch, with its outcome.
     pub fn record(&mut self, dispatched: Dispatched) {
         self.lag.record(dispatched.issued_ns.saturating_sub(dispatched.intended_ns));
+        self.record_excused(dispatched);
+    }
+
+    /// One more dispatch, with its outcome, whose lateness was planned: the load generator is not
+    /// to be judged by it.
+    pub fn record_excused(&mut self, dispatched: Dispatched) {
         if let Outcome::Ok(_) = dispatched.outcome {
             self.local.record(dispatched.answered_ns.saturating_sub(dispatched.intended_ns));
             if self.counts.ok.is_multiple_of(self.stride) {
@@ -217,7 +223,8 @@ impl DispatchLog {
         &self.local
     }
 
-    /// From intended to issued, of every dispatch: how late the load generator was.
+    /// From intended to issued, of every dispatch that is not excused: how late the load generator
+    /// was.
     pub fn lag(&self) -> &Latencies {
         &self.lag
     }

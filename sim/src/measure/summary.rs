@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use samestate_report as report;
 
 use super::histogram::Latencies;
-use super::identity::{EqualVersion, Samples, at_equal_version, convergence, time_weighted};
+use super::identity::{EqualVersion, Sameness, Samples, at_equal_version, time_weighted};
 use super::latency::{Arrivals, Counts, DispatchLog};
 use super::staleness::Staleness;
 use super::timeline::Trace;
@@ -34,6 +34,8 @@ pub struct StoreSeen<'a> {
     pub faults_ended_ns: &'a [u64],
     /// When watching ended, after the replicas had time to converge.
     pub watched_until_ns: u64,
+    /// When the replicas were at one version, until then.
+    pub sameness: &'a Sameness,
 }
 
 impl StoreSeen<'_> {
@@ -56,9 +58,9 @@ impl StoreSeen<'_> {
     /// first time after each fault. `None` if one of these never came.
     pub fn converged_within_ns(&self) -> Option<u64> {
         let until_ns = self.watched_until_ns;
-        let mut longest_ns = convergence(self.replicas, self.load_ended_ns, until_ns).settled_ns?;
+        let mut longest_ns = self.sameness.convergence(self.load_ended_ns, until_ns).settled_ns?;
         for &ended_ns in self.faults_ended_ns {
-            longest_ns = longest_ns.max(convergence(self.replicas, ended_ns, until_ns).first_ns?);
+            longest_ns = longest_ns.max(self.sameness.convergence(ended_ns, until_ns).first_ns?);
         }
         Some(longest_ns)
     }
@@ -129,6 +131,7 @@ impl StoreSeen<'_> {
             issued_per_s: per_s(self.loads.values().map(|log| log.counts().intended).sum()),
             achieved_per_s: self.achieved_per_s(),
             schedule_lag_ms_p99: lag_ns.map(|ns| ns as f64 / NS_PER_MS),
+            left_out_seconds: None,
         }
     }
 
@@ -139,7 +142,7 @@ impl StoreSeen<'_> {
         };
         let until_ns = self.watched_until_ns.saturating_sub(1);
         let applied = slowest(until_ns)?.saturating_sub(slowest(self.begun_ns).unwrap_or(0));
-        let settled_ns = convergence(self.replicas, self.load_ended_ns, self.watched_until_ns);
+        let settled_ns = self.sameness.convergence(self.load_ended_ns, self.watched_until_ns);
         let end_ns = settled_ns.settled_ns.map_or(until_ns, |ns| self.load_ended_ns + ns);
         let seconds = end_ns.saturating_sub(self.begun_ns) as f64 / NS_PER_S;
         (seconds > 0.0).then(|| applied as f64 / seconds)
@@ -196,6 +199,7 @@ mod tests {
             load_ended_ns: 1_000 * MS,
             faults_ended_ns: &[510 * MS],
             watched_until_ns: 2_000 * MS,
+            sameness: &Sameness::of(&replicas, 2_000 * MS),
         };
         let (identical, _) = seen.identical();
         // Apart during [100, 150) and [500, 1000) of 1000 ms.

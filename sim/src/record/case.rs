@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use samestate_report::{
-    Case, Cost, Observation as Observed, Outcome, Process, StoreMeasures, Verdict,
+    Case, Cost, Observation as Observed, Process, StoreMeasures, Verdict, Violation,
 };
 
-use super::expect::{Held, narrowed, unwanted};
+use super::expect::{Held, demanded, narrowed};
 use super::gather::Gathered;
 use super::sums::{Pace, Sums};
 use super::taken::Taken;
 use super::tree::{Instants, TreeSeen};
-use super::{costs, faults, replay};
+use super::{costs, faults};
+use crate::invariants::Violations;
 use crate::measure::Samples;
 use crate::scenario::{NodeId, Observation, Plan, Resync, StorePlan, Upstream};
 
@@ -23,7 +24,8 @@ const LAG_NS_MAX: u64 = 10_000_000;
 
 /// The case as the record shows it, judged.
 pub(crate) fn assemble(plan: &Plan, mut taken: Taken) -> Case {
-    let gathered = std::mem::take(&mut taken.gathered);
+    let mut gathered = std::mem::take(&mut taken.gathered);
+    let mut replays = std::mem::take(&mut gathered.replays);
     let instants = instants(plan, &taken);
     let topology = plan.topology_at(plan.duration());
     let trees: Vec<(&str, TreeSeen<'_>)> = topology
@@ -37,7 +39,9 @@ pub(crate) fn assemble(plan: &Plan, mut taken: Taken) -> Case {
     for (store, tree) in &trees {
         stores.entry(store).or_default().merge(&tree.sums());
         violations.merge(tree.violations());
-        violations.merge(replay::compare(plan, store, tree));
+        if let Some(replay) = replays.get_mut(&((*store).to_owned(), tree.root())) {
+            violations.merge(replay.compare(store, &tree.final_states()));
+        }
     }
     let mut total = Sums::default();
     stores.values().for_each(|sums| total.merge(sums));
@@ -50,7 +54,7 @@ pub(crate) fn assemble(plan: &Plan, mut taken: Taken) -> Case {
     let mut case = Case {
         seconds: Some(seconds),
         cost: total_cost(plan, &processes, &total),
-        violations: violations.described().iter().cloned().map(Into::into).collect(),
+        violations: described(plan, &violations),
         observations: observed,
         stores: measures(plan, &gathered, &stores, seconds),
         ..measured(&total, seconds)
@@ -72,8 +76,19 @@ pub(crate) fn assemble(plan: &Plan, mut taken: Taken) -> Case {
     };
     let held = Held { plan, gathered: &gathered, of_phase: &of_phase, of_node: &of_node };
     case.expectations = held.against(&case);
-    judge(plan, &mut case, &total.pace, taken.interrupted);
+    case.because.extend(taken.lost_cause.take());
+    judge(&mut case, &total.pace, taken.interrupted);
     case
+}
+
+/// The violations for the record; those that the scenario wants to see are marked.
+fn described(plan: &Plan, violations: &Violations) -> Vec<Violation> {
+    let demanded = demanded(plan);
+    let described = violations.described().iter().cloned().map(|violation| {
+        let violation = Violation::from(violation);
+        Violation { demanded: demanded.contains(violation.invariant.as_str()), ..violation }
+    });
+    described.collect()
 }
 
 fn instants(plan: &Plan, taken: &Taken) -> Instants {
@@ -218,7 +233,7 @@ fn article_samples(plan: &Plan, observed: &[Observed]) -> Option<Samples> {
 }
 
 /// Gives the verdict, and says why where nothing else does.
-fn judge(plan: &Plan, case: &mut Case, pace: &Pace, interrupted: bool) {
+fn judge(case: &mut Case, pace: &Pace, interrupted: bool) {
     let mut inconclusive = Vec::new();
     let share = pace.issued as f64 / pace.due.max(1) as f64;
     if pace.due > 0 && share < ISSUED_SHARE_MIN {
@@ -240,16 +255,17 @@ fn judge(plan: &Plan, case: &mut Case, pace: &Pace, interrupted: bool) {
     if case.faults.planned > 0 && case.faults.injected == 0 {
         inconclusive.push(format!("none of {} planned faults was injected", case.faults.planned));
     }
-    let failed = unwanted(plan, &case.violations).next().is_some()
-        || case.expectations.iter().any(|one| one.outcome == Outcome::Failed);
+    let failed =
+        case.unwanted_violations().next().is_some() || case.failed_expectations().next().is_some();
+    let unmeasured = case.unmeasured_expectations().next().is_some();
     case.verdict = if interrupted {
         Verdict::Interrupted
     } else if failed {
         Verdict::Fail
-    } else if inconclusive.is_empty() {
-        Verdict::Pass
-    } else {
+    } else if unmeasured || !inconclusive.is_empty() {
         Verdict::Inconclusive
+    } else {
+        Verdict::Pass
     };
     case.because.append(&mut inconclusive);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use samestate_report::{Case, Expectation, StoreMeasures, Violation};
+use samestate_report::{Case, Expectation, StoreMeasures};
 
 use super::gather::Gathered;
 use crate::scenario::{self, MetricBound, NodeId, Plan, Role};
@@ -21,14 +21,18 @@ impl Held<'_> {
     /// Every expectation of the plan, in its order.
     pub(super) fn against(&self, case: &Case) -> Vec<Expectation> {
         let mut all = Vec::new();
-        for expectation in &self.plan.expect {
-            match expectation {
-                scenario::Expectation::Metric(bound) => all.extend(self.metric(case, bound)),
-                scenario::Expectation::Node { at, store, connected, roles } => {
-                    all.extend(self.node(*at, store, *connected, roles.as_deref()));
+        for expected in &self.plan.expect {
+            let found = match &expected.what {
+                scenario::Expectation::Metric(bound) => {
+                    self.metric(case, bound).into_iter().collect()
                 }
-                scenario::Expectation::Violates(wanted) => all.push(violates(wanted, case)),
-            }
+                scenario::Expectation::Node { at, store, connected, roles } => {
+                    self.node(*at, store, *connected, roles.as_deref())
+                }
+                scenario::Expectation::Violates(wanted) => vec![violates(wanted, case)],
+            };
+            let (optional, line) = (expected.optional, expected.line);
+            all.extend(found.into_iter().map(|one| Expectation { optional, line, ..one }));
         }
         all
     }
@@ -98,22 +102,13 @@ fn violates(wanted: &[String], case: &Case) -> Expectation {
     Expectation::in_words("violated invariants", wanted.join(", "), measured, held)
 }
 
-/// The violations that the plan does not demand.
-pub(super) fn unwanted<'a>(
-    plan: &'a Plan,
-    violations: &'a [Violation],
-) -> impl Iterator<Item = &'a Violation> {
-    let wanted: BTreeSet<&str> = plan
-        .expect
-        .iter()
-        .filter_map(|expectation| match expectation {
-            scenario::Expectation::Violates(wanted) => Some(wanted),
-            _ => None,
-        })
-        .flatten()
-        .map(String::as_str)
-        .collect();
-    violations.iter().filter(move |violation| !wanted.contains(violation.invariant.as_str()))
+/// The invariants that the plan wants to see violated.
+pub(super) fn demanded(plan: &Plan) -> BTreeSet<&str> {
+    let wanted = plan.expect.iter().filter_map(|expected| match &expected.what {
+        scenario::Expectation::Violates(wanted) => Some(wanted),
+        _ => None,
+    });
+    wanted.flatten().map(String::as_str).collect()
 }
 
 /// A case that holds a store's measures too, for an expectation that names the store.

@@ -1,16 +1,21 @@
 //! The parts that each process handed over, put together as they come.
 //!
 //! A run may last for days, and a process hands over ten parts a second: what is kept of them is
-//! bounded by what they say, not by how many they are.
+//! bounded by what goes wrong, and neither by how many they are nor by how much was dispatched.
+//! So what origins claim is put together for each tree while the run goes on, since the versions
+//! of one origin have gaps that others fill; and the history goes through its reducer at once.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use samestate::replication::Version;
+use samestate::replication::Epoch;
 
 use super::delta::{Figures, FinalState, LinkFigures, LoadDelta, NodeDelta, StoreDelta};
-use crate::invariants::{History, Ledger, OriginLog, Violations};
+use super::replay::{AnyReplay, replay_of};
+use crate::invariants::{Claims, History, Ledger, Sample, Violations};
 use crate::measure::{Counts, DispatchLog, Samples, Timeline};
-use crate::scenario::{NodeId, Plan, Role};
+use crate::scenario::{Event, NodeId, Plan, Role, TimedEvent, Topology};
 
 /// All processes of a case.
 #[derive(Debug, Default)]
@@ -21,10 +26,58 @@ pub(crate) struct Gathered {
     pub(super) samples: BTreeMap<usize, Samples>,
     /// The node of each connection, and which of its lives.
     connections: BTreeMap<u64, (NodeId, usize)>,
+    /// What the origins of each tree claim, by store and sequencer.
+    pub(super) claims: BTreeMap<(String, NodeId), Claims>,
+    /// What each sequencer ordered, by store and node.
+    pub(super) replays: BTreeMap<(String, NodeId), SequencerReplay>,
     /// When the load began.
     start_ns: Option<u64>,
-    /// When events change who feeds whom, from the run's start.
-    events_ns: Vec<u64>,
+    places: Places,
+    /// The reducer of each store.
+    reducers: BTreeMap<String, String>,
+}
+
+/// What a node ordered, put through the store's reducer.
+#[derive(Debug)]
+pub(super) struct SequencerReplay {
+    replay: Box<dyn AnyReplay>,
+    /// Which of the node's lives is on.
+    life: usize,
+    /// A part of an earlier life came after one of a later.
+    disordered: bool,
+}
+
+impl SequencerReplay {
+    /// Compares final states with what the history gives; says nothing where that is not known.
+    pub(super) fn compare(&mut self, store: &str, states: &[(&str, &FinalState)]) -> Violations {
+        if self.disordered { Violations::default() } else { self.replay.compare(store, states) }
+    }
+}
+
+/// Whose sequencer was whose at which time, as the plan has it.
+#[derive(Debug, Default)]
+struct Places {
+    topology: Topology,
+    events: Vec<TimedEvent>,
+}
+
+impl Places {
+    /// The sequencer that a node's dispatches into a store went to, `at` so long after the start,
+    /// when the node had become a client `era` times.
+    fn root(&self, store: &str, node: NodeId, era: u32, at: Duration) -> Option<NodeId> {
+        let moves = |event: &&TimedEvent| {
+            let Event::CreateClient { client, .. } = event.event;
+            client == node
+        };
+        let last = if self.events.iter().any(|event| moves(&event)) {
+            // It says itself how often it had moved.
+            self.events.iter().filter(moves).take(era as usize).last()
+        } else {
+            self.events.iter().rev().find(|event| event.at <= at)
+        };
+        let topology = last.map_or(&self.topology, |event| &event.topology);
+        topology.replica(store, node).map(|(tree, _)| tree.root)
+    }
 }
 
 /// One process of a node.
@@ -47,32 +100,21 @@ pub(crate) struct Life {
 #[derive(Debug, Default)]
 pub(super) struct StoreLife {
     pub(super) timeline: Timeline,
-    pub(super) digests: Vec<(Version, u64)>,
+    /// Digests of its state: of the same versions at each replica, if they are too many.
+    pub(super) digests: Sample<(Epoch, u64), u64>,
     pub(super) violations: Violations,
     /// What each load dispatched, by its stream.
     pub(super) loads: BTreeMap<u64, Dispatching>,
     pub(super) mirrors: Dispatching,
     pub(super) opening: Dispatching,
-    pub(super) origins: Vec<Origin>,
+    /// The sequencers that its dispatches went to.
+    pub(super) roots: BTreeSet<NodeId>,
     pub(super) ledger: Option<Ledger>,
-    pub(super) history: Option<History>,
     pub(super) standing: Standing,
     /// What it counted from the load's begin on.
     pub(super) counters: Figures,
     pub(super) state: Option<FinalState>,
     counters_before: Option<Figures>,
-}
-
-/// What a node's dispatches were answered while it was in one place.
-#[derive(Debug)]
-pub(super) struct Origin {
-    /// When the first delta of these was cut.
-    pub(super) at_ns: u64,
-    /// How often the node had become a client by then.
-    pub(super) era: u32,
-    pub(super) log: OriginLog,
-    /// How many of the case's events had happened by then.
-    events: usize,
 }
 
 /// What one load dispatched in one process.
@@ -110,8 +152,10 @@ pub(super) struct Standing {
 impl Gathered {
     /// A case of which nothing has been handed over yet.
     pub(crate) fn of(plan: &Plan) -> Self {
-        let events_ns = plan.events.iter().map(|event| event.at.as_nanos() as u64).collect();
-        Gathered { events_ns, ..Gathered::default() }
+        let places = Places { topology: plan.topology.clone(), events: plan.events.clone() };
+        let stores = plan.stores.iter();
+        let reducers = stores.map(|(name, store)| (name.clone(), store.reducer.clone())).collect();
+        Gathered { places, reducers, ..Gathered::default() }
     }
 
     /// A process of a node is there.
@@ -131,16 +175,43 @@ impl Gathered {
         for (index, samples) in std::mem::take(&mut delta.samples) {
             self.samples.entry(index).or_default().merge(&samples);
         }
-        let elapsed_ns = self.start_ns.map(|start_ns| delta.at_ns.saturating_sub(start_ns));
-        let cut = Cut {
-            at_ns: delta.at_ns,
-            era: delta.era,
-            events: self.events_ns.iter().filter(|at| elapsed_ns >= Some(**at)).count(),
-            before: self.start_ns.is_none_or(|start_ns| delta.at_ns <= start_ns),
+        let Some(&(node, number)) = self.connections.get(&connection) else { return };
+        let start_ns = self.start_ns.unwrap_or(u64::MAX);
+        let at = Duration::from_nanos(delta.at_ns.saturating_sub(start_ns));
+        for (name, store) in &mut delta.stores {
+            if let Some(root) = self.places.root(name, node, delta.era, at) {
+                let log = std::mem::take(&mut store.origin);
+                self.claims.entry((name.clone(), root)).or_default().absorb(log);
+                let life = self.nodes.get_mut(&node).and_then(|lives| lives.get_mut(number));
+                if let Some(life) = life {
+                    life.stores.entry(name.clone()).or_default().roots.insert(root);
+                }
+            }
+            if let Some(part) = store.seen.history.take() {
+                self.replay(name, node, number, part);
+            }
+        }
+        if let Some(life) = self.nodes.get_mut(&node).and_then(|lives| lives.get_mut(number)) {
+            let before = delta.at_ns <= start_ns;
+            life.absorb(delta, before);
+        }
+    }
+
+    /// Puts what a life of a node ordered through the store's reducer.
+    fn replay(&mut self, store: &str, node: NodeId, life: usize, part: History) {
+        let known = self.replays.entry((store.to_owned(), node));
+        let found = match known {
+            Entry::Occupied(found) => found.into_mut(),
+            Entry::Vacant(free) => {
+                let reducer = self.reducers.get(store);
+                let Some(replay) = reducer.and_then(|name| replay_of(name)) else { return };
+                free.insert(SequencerReplay { replay, life, disordered: false })
+            }
         };
-        let Some((node, at)) = self.connections.get(&connection) else { return };
-        if let Some(life) = self.nodes.get_mut(node).and_then(|lives| lives.get_mut(*at)) {
-            life.absorb(delta, cut);
+        found.disordered |= life < found.life;
+        found.life = found.life.max(life);
+        if !found.disordered {
+            found.replay.absorb(part);
         }
     }
 
@@ -165,20 +236,9 @@ impl Gathered {
     }
 }
 
-/// Where in the case a delta was cut.
-#[derive(Clone, Copy)]
-struct Cut {
-    at_ns: u64,
-    era: u32,
-    /// How many events had happened.
-    events: usize,
-    /// The load had not begun.
-    before: bool,
-}
-
 impl Life {
-    fn absorb(&mut self, delta: NodeDelta, cut: Cut) {
-        let before = cut.before;
+    /// Adds a part, which was cut `before` the load began.
+    fn absorb(&mut self, delta: NodeDelta, before: bool) {
         self.heard_ns = delta.at_ns;
         self.whole |= delta.last;
         let links = delta.links;
@@ -194,44 +254,30 @@ impl Life {
         };
         for (name, store) in delta.stores {
             let life = self.stores.entry(name).or_default();
-            life.absorb(store, cut);
+            life.absorb(store, before);
         }
     }
 }
 
 impl StoreLife {
-    fn absorb(&mut self, delta: StoreDelta, cut: Cut) {
-        let before = cut.before;
+    fn absorb(&mut self, delta: StoreDelta, before: bool) {
         self.timeline.absorb(delta.seen.timeline);
         self.violations.merge(delta.seen.continuity.violations().clone());
         if let Some(subscriber) = delta.subscriber {
             self.violations.merge(subscriber.violations().clone());
         }
-        self.digests.extend(delta.digests);
+        for (version, digest) in delta.digests {
+            self.digests.insert((version.epoch, version.seq), || digest);
+        }
         for (stream, load) in delta.loads {
             self.loads.entry(stream).or_default().absorb(load);
         }
         self.mirrors.absorb(delta.mirrors);
         self.opening.absorb(delta.opening);
-        match self.origins.last_mut() {
-            Some(last) if (last.era, last.events) == (cut.era, cut.events) => {
-                last.log.absorb(delta.origin);
-            }
-            _ => {
-                let Cut { at_ns, era, events, .. } = cut;
-                self.origins.push(Origin { at_ns, era, log: delta.origin, events });
-            }
-        }
         if let Some(part) = delta.seen.ledger {
             match &mut self.ledger {
                 Some(ledger) => ledger.absorb(part),
                 None => self.ledger = Some(part),
-            }
-        }
-        if let Some(part) = delta.seen.history {
-            match &mut self.history {
-                Some(history) => history.absorb(part),
-                None => self.history = Some(part),
             }
         }
         self.standing = Standing { connected: delta.connected, roles: delta.roles };
@@ -246,9 +292,6 @@ impl StoreLife {
             snapshots_sent: counters.snapshots_sent - base.snapshots_sent,
             divergences: counters.divergences - base.divergences,
         };
-        if let Some(state) = delta.state {
-            self.digests.push((state.version, state.digest));
-            self.state = Some(state);
-        }
+        self.state = delta.state.or(self.state.take());
     }
 }

@@ -18,15 +18,19 @@
 //! | `costs` | what the processes used |
 //! | `faults` | how soon all were equal after each fault |
 //! | `expect` | the scenario's expectations |
+//! | `lost_cause` | why a case that goes on cannot pass any more |
 //! | `case` | all of it: measures, findings and verdict |
 //! | `machine` | where it ran, and when |
 
 mod case;
 mod costs;
 mod delta;
+#[cfg(test)]
+mod endurance;
 mod expect;
 mod faults;
 mod gather;
+mod lost_cause;
 mod machine;
 mod recorder;
 mod replay;
@@ -39,6 +43,7 @@ mod tree;
 pub(crate) use case::{assemble, transports};
 pub use delta::{Figures, FinalState, LinkFigures, LoadDelta, NodeDelta, StoreDelta};
 pub(crate) use gather::Gathered;
+pub(crate) use lost_cause::lost_cause;
 pub use machine::{this_machine, utc};
 pub(crate) use recorder::{Recorder, Source};
 pub(crate) use taken::{LifeSeen, Taken};

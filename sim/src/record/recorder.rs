@@ -1,6 +1,7 @@
 //! What a store's dispatches came to, until the next delta takes it.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use parking_lot::Mutex;
 use samestate::DispatchError;
@@ -36,9 +37,17 @@ pub(crate) struct Recorded {
     pub(crate) origin: OriginLog,
     pub(crate) subscriber: Option<Continuity>,
     pub(crate) digests: Vec<(Version, u64)>,
+    /// When the process was to be down or to stand still: in order, and apart from each other.
+    standstills: Vec<Range<u64>>,
 }
 
 impl Recorded {
+    /// Whether what was intended at that instant could not be made in time, as planned.
+    fn excuses(&self, intended_ns: u64) -> bool {
+        let after = self.standstills.partition_point(|span| span.start <= intended_ns);
+        after > 0 && self.standstills[after - 1].contains(&intended_ns)
+    }
+
     fn of(&mut self, source: Source) -> &mut LoadDelta {
         match source {
             Source::Load(stream) => self.loads.entry(stream).or_default(),
@@ -58,8 +67,15 @@ impl Recorder {
             origin: OriginLog::of(name),
             subscriber: None,
             digests: Vec::new(),
+            standstills: Vec::new(),
         };
         Recorder { recorded: Mutex::new(recorded) }
+    }
+
+    /// The plan has the process down or standing still at these instants, in order and apart from
+    /// each other: how late loads are then is none of their own doing, and is left out.
+    pub(crate) fn stands_still(&self, spans: Vec<Range<u64>>) {
+        self.recorded.lock().standstills = spans;
     }
 
     /// So many dispatches are made; each of them resolves later.
@@ -71,9 +87,11 @@ impl Recorder {
         load.outstanding += count;
     }
 
-    /// So many dispatches should have been made, and were not before the load ended.
-    pub(crate) fn missed(&self, source: Source, count: u64) {
-        self.recorded.lock().of(source).due += count;
+    /// Dispatches should have been made at these instants, and were not before the load ended.
+    pub(crate) fn missed(&self, source: Source, intended_ns: impl Iterator<Item = u64>) {
+        let mut recorded = self.recorded.lock();
+        let count = intended_ns.filter(|at| !recorded.excuses(*at)).count();
+        recorded.of(source).due += count as u64;
     }
 
     /// A dispatch resolved, when this node's replica was at `local`. `payload` is the action as
@@ -140,6 +158,7 @@ impl Recorder {
             origin: recorded.origin.take(),
             subscriber: recorded.subscriber.as_mut().map(Continuity::take),
             digests: std::mem::take(&mut recorded.digests),
+            standstills: Vec::new(),
         }
     }
 }
@@ -152,9 +171,14 @@ impl Recorded {
         local: Version,
         payload: Option<&[u8]>,
     ) {
+        let excused = self.excuses(dispatched.intended_ns);
         let load = self.of(source);
         load.outstanding = load.outstanding.saturating_sub(1);
-        load.log.record(dispatched);
+        if excused {
+            load.log.record_excused(dispatched);
+        } else {
+            load.log.record(dispatched);
+        }
         match dispatched.outcome {
             Outcome::Ok(version) => self.origin.ok(version, local, payload),
             Outcome::Unknown => self.origin.unknown(),
@@ -202,8 +226,28 @@ mod tests {
     fn what_should_have_been_made_is_due_though_it_was_not() {
         let recorder = Recorder::new("alpha.master");
         recorder.issued(Source::Load(7), 1);
-        recorder.missed(Source::Load(7), 3);
+        recorder.missed(Source::Load(7), [10, 20, 30].into_iter());
         let taken = recorder.take();
         assert_eq!((taken.loads[&7].due, taken.loads[&7].issued), (4, 1));
+    }
+
+    #[test]
+    fn lateness_while_the_process_was_to_stand_still_is_left_out() {
+        let recorder = Recorder::new("alpha.master");
+        recorder.stands_still(vec![100..200, 300..400]);
+        let late = |intended_ns: u64| {
+            let at = Version::default();
+            let (issued_ns, answered_ns) = (intended_ns + 50, intended_ns + 60);
+            let outcome = Outcome::Ok(at);
+            let dispatched = Dispatched { intended_ns, issued_ns, answered_ns, outcome };
+            recorder.resolved(Source::Load(7), dispatched, at, None);
+        };
+        [99, 100, 199, 200, 299, 350, 400].into_iter().for_each(late);
+        recorder.missed(Source::Load(7), [150, 250, 399, 500].into_iter());
+        let taken = recorder.take();
+        let load = &taken.loads[&7];
+        assert_eq!(load.log.lag().len(), 4, "99, 200, 299 and 400");
+        assert_eq!((load.log.local().len(), load.log.counts().ok), (7, 7), "all else counts");
+        assert_eq!(load.due, 2, "250 and 500");
     }
 }

@@ -1,53 +1,57 @@
 //! The history through the reducer alone, compared with every final state.
 
+use std::fmt;
+
 use samestate::wire::Codec;
 
 use super::delta::FinalState;
-use super::tree::TreeSeen;
-use crate::invariants::{Invariant, NotReplayed, Violations, same_state};
+use crate::invariants::{History, Invariant, NotReplayed, Replay, Violations, same_state};
 use crate::load::{Reducer, Registry, Shipped, Visitor, decode, encode};
-use crate::scenario::Plan;
 
-/// Compares the final states of a tree's replicas with what its history gives.
-pub(super) fn compare(plan: &Plan, store: &str, tree: &TreeSeen<'_>) -> Violations {
-    let Some(of) = plan.stores.get(store) else { return Violations::default() };
-    let states: Vec<(&str, &FinalState)> = tree
-        .reachable()
-        .into_iter()
-        .filter_map(|(node, life)| {
-            let state = life.stores.get(store)?.state.as_ref()?;
-            Some((plan.node(node).name.as_str(), state))
-        })
-        .collect();
-    let visitor = Compare { store, tree, states };
-    // Nodes that knew no such reducer have said so, and were not there.
-    Shipped::visit(&of.reducer, visitor).unwrap_or_default()
+/// The history of one sequencer, of whatever reducer.
+pub(super) trait AnyReplay: fmt::Debug {
+    /// Continues it by a part.
+    fn absorb(&mut self, part: History);
+
+    /// Compares the final states of the replicas of `store` with what the history gives.
+    fn compare(&mut self, store: &str, states: &[(&str, &FinalState)]) -> Violations;
 }
 
-struct Compare<'a> {
-    store: &'a str,
-    tree: &'a TreeSeen<'a>,
-    states: Vec<(&'a str, &'a FinalState)>,
+/// A replay with the reducer of that name; `None` if there is no such reducer. Nodes that knew none
+/// have said so, and were not there.
+pub(super) fn replay_of(reducer: &str) -> Option<Box<dyn AnyReplay>> {
+    Shipped::visit(reducer, Begin).ok()
 }
 
-impl Visitor for Compare<'_> {
-    type Output = Violations;
+struct Begin;
 
-    fn visit<R: Reducer>(self) -> Violations {
+impl Visitor for Begin {
+    type Output = Box<dyn AnyReplay>;
+
+    fn visit<R: Reducer>(self) -> Box<dyn AnyReplay> {
+        Box::new(Replay::<R>::new(Codec::MessagePack))
+    }
+}
+
+impl<R: Reducer> AnyReplay for Replay<R> {
+    fn absorb(&mut self, part: History) {
+        Replay::absorb(self, part);
+    }
+
+    fn compare(&mut self, store: &str, states: &[(&str, &FinalState)]) -> Violations {
         let mut violations = Violations::default();
-        let expected = match self.tree.history.replay::<R>(Codec::MessagePack) {
-            Ok(expected) => expected,
+        let (last_seq, expected) = match self.state() {
+            Ok(found) => found,
             Err(error @ NotReplayed::Failed { .. }) => {
-                violations.add(Invariant::I4, self.store, error);
+                violations.add(Invariant::I4, store, error);
                 return violations;
             }
             // A history that was not kept whole proves nothing.
             Err(NotReplayed::NotKept { .. } | NotReplayed::Gap { .. }) => return violations,
         };
-        let last_seq = self.tree.history.len();
         let bytes = encode(&*expected).unwrap_or_default();
         let mut as_value = None;
-        for (at, state) in self.states {
+        for (at, state) in states {
             // One that is not at the end of the history is late, which is judged elsewhere.
             if state.version.seq != last_seq || *state.bytes == bytes {
                 continue;

@@ -62,6 +62,8 @@ pub(super) struct Pace {
     pub(super) closed: u64,
     /// There is a closed loop among the loads.
     pub(super) has_closed: bool,
+    /// For how long open loops are left out of the lag, as planned.
+    pub(super) left_out_ns: u64,
 }
 
 impl Converged {
@@ -94,6 +96,7 @@ impl Pace {
         self.issued += other.issued;
         self.closed += other.closed;
         self.has_closed |= other.has_closed;
+        self.left_out_ns += other.left_out_ns;
     }
 }
 
@@ -136,16 +139,21 @@ impl Sums {
         }
     }
 
+    /// Where nothing was dispatched, nothing can have been lost: that is no measurement.
     pub(super) fn dispatches(&self) -> report::Dispatches {
+        let made = self.counts.intended > 0;
+        let bad = |count: fn(&Judged) -> u64| {
+            self.judged.as_ref().map(count).filter(|count| made || *count > 0)
+        };
         report::Dispatches {
             intended: self.counts.intended,
             ok: self.counts.ok,
             refused: self.counts.refused(),
             rejected: self.counts.rejected,
             unknown: self.counts.unknown,
-            lost: self.judged.map(|judged| judged.lost),
-            duplicated: self.judged.map(|judged| judged.duplicated),
-            rolled_back: self.judged.map(|judged| judged.rolled_back),
+            lost: bad(|judged| judged.lost),
+            duplicated: bad(|judged| judged.duplicated),
+            rolled_back: bad(|judged| judged.rolled_back),
             from_mirrors: self.from_mirrors,
             ordered: self.judged.map(|judged| judged.ordered),
         }
@@ -154,13 +162,14 @@ impl Sums {
     /// How fast the loads were over so many seconds.
     pub(super) fn rate(&self, seconds: f64) -> report::Rate {
         let per_s = |count: u64| (seconds > 0.0).then(|| count as f64 / seconds);
-        let Pace { lag, due, issued, closed, has_closed } = &self.pace;
+        let Pace { lag, due, issued, closed, has_closed, left_out_ns } = &self.pace;
         report::Rate {
             // A closed loop has no rate to keep.
             intended_per_s: per_s(*due).filter(|_| !has_closed && *due > 0),
             issued_per_s: per_s(issued + closed),
             achieved_per_s: self.achieved_per_s,
             schedule_lag_ms_p99: lag.quantile_ns(0.99).map(|ns| ns as f64 / NS_PER_MS),
+            left_out_seconds: (*due > 0).then_some(*left_out_ns as f64 / 1e9),
         }
     }
 

@@ -26,6 +26,8 @@ pub(crate) struct Taken {
     pub(crate) violations: Violations,
     /// The user stopped the run.
     pub(crate) interrupted: bool,
+    /// Why the case was ended early: it could not pass any more.
+    pub(crate) lost_cause: Option<String>,
     /// What went so wrong that the case was not done as planned: nodes that crashed, for one.
     pub(crate) trouble: Vec<String>,
     /// What stores told their `on_error`, a line each.

@@ -169,6 +169,7 @@ fn case_of(plan: &Plan, told: Vec<(NodeId, Told)>, faults: Vec<FaultDone>) -> Ca
         end_ns: START + 1_500 * MS,
         faults,
         interrupted: false,
+        lost_cause: None,
         trouble: Vec::new(),
         errors: Vec::new(),
     };

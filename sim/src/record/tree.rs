@@ -3,15 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::gather::{Dispatching, Gathered, Life, Origin, StoreLife};
+use samestate::replication::Version;
+
+use super::delta::FinalState;
+use super::gather::{Dispatching, Gathered, Life, StoreLife};
 use super::sums::{Judged, Pace, Sums};
-use crate::invariants::{
-    Claims, History, Invariant, Ledger, Violations, agreement, convergence, judge,
-};
+use crate::invariants::{Claims, Invariant, Ledger, Violations, agreement, convergence, judge};
 use crate::load::Samplings;
+use crate::measure::identity::Sameness;
 use crate::measure::latency::Arrivals;
-use crate::measure::{Latencies, Samples, Staleness, StoreSeen, Trace, identity};
-use crate::scenario::{Arrival, Event, NodeId, Observation, PhasePlan, Plan, Tree};
+use crate::measure::{EqualVersion, Latencies, Samples, Staleness, StoreSeen, Trace, identity};
+use crate::scenario::{Arrival, NodeId, Observation, PhasePlan, Plan, Tree};
 
 /// A silent peer is dead after this long: the library's default, which scenarios do not change.
 const DEAD_AFTER: Duration = Duration::from_secs(5);
@@ -50,9 +52,12 @@ pub(super) struct TreeSeen<'a> {
     there: Vec<bool>,
     /// From when on the tree was what it was at the end.
     since_ns: u64,
-    pub(super) ledger: Ledger,
-    pub(super) history: History,
+    ledger: Ledger,
     claims: Claims,
+    /// How the replicas compared at equal versions.
+    equal: EqualVersion,
+    /// When they were at one version.
+    sameness: Sameness,
 }
 
 impl<'a> TreeSeen<'a> {
@@ -73,12 +78,15 @@ impl<'a> TreeSeen<'a> {
             there: Vec::new(),
             since_ns: instants.start_ns,
             ledger: Ledger::of(store),
-            history: History::default(),
             claims: Claims::default(),
+            equal: EqualVersion::default(),
+            sameness: Sameness::default(),
         };
         seen.replicas = tree.members.iter().map(|member| seen.trace(member.node)).collect();
         seen.there = seen.there_at_start();
         seen.since_ns = seen.unchanged_since_ns();
+        seen.equal = identity::at_equal_version(&seen.replicas);
+        seen.sameness = Sameness::of(&seen.replicas, instants.end_ns);
         seen.put_in_order();
         seen.claim();
         seen
@@ -99,7 +107,10 @@ impl<'a> TreeSeen<'a> {
                 timeline.end(life.heard_ns);
             }
             trace.lives.push(timeline);
-            trace.digests.extend(&store.digests);
+            let digests = store.digests.iter();
+            let digests = digests.map(|(&(epoch, seq), digest)| (Version { epoch, seq }, *digest));
+            let last = store.state.as_ref().map(|state| (state.version, state.digest));
+            trace.digests.extend(digests.chain(last));
         }
         trace
     }
@@ -135,9 +146,6 @@ impl<'a> TreeSeen<'a> {
                 if let Some(part) = &store.ledger {
                     self.ledger.absorb(part.clone());
                 }
-                if let Some(part) = store.history.as_ref().filter(|_| node == self.tree.root) {
-                    self.history.absorb(part.clone());
-                }
                 if !life.whole {
                     self.ledger.died();
                 }
@@ -145,49 +153,35 @@ impl<'a> TreeSeen<'a> {
         }
     }
 
-    /// Puts together what the tree's origins were answered.
+    /// Takes what the tree's origins were answered.
     fn claim(&mut self) {
-        for node in &self.plan.nodes {
-            for (life, store) in self.gathered.stores(node.id, self.store) {
-                let mut is_origin = false;
-                for origin in &store.origins {
-                    if self.was_member(node.id, origin) {
-                        self.claims.absorb(origin.log.clone());
-                        is_origin = true;
-                    }
-                }
-                if is_origin && !life.whole {
-                    self.claims.died();
-                }
-            }
+        let root = self.tree.root;
+        let claims = self.gathered.claims.get(&(self.store.to_owned(), root));
+        self.claims = claims.cloned().unwrap_or_default();
+        let lives = self.plan.nodes.iter();
+        let mut lives = lives.flat_map(|node| self.gathered.stores(node.id, self.store));
+        if lives.any(|(life, store)| !life.whole && store.roots.contains(&root)) {
+            self.claims.died();
         }
     }
 
-    /// Whether a node was in this tree when it handed this over.
-    fn was_member(&self, node: NodeId, origin: &Origin) -> bool {
-        let moves = self.plan.events.iter().any(|event| {
-            let Event::CreateClient { client, .. } = event.event;
-            client == node
+    /// The final states of the replicas that can hear the root, with their nodes' names.
+    pub(super) fn final_states(&self) -> Vec<(&'a str, &'a FinalState)> {
+        let states = self.reachable().into_iter().filter_map(|(node, life)| {
+            let state = life.stores.get(self.store)?.state.as_ref()?;
+            Some((self.plan.node(node).name.as_str(), state))
         });
-        let topology = if moves {
-            // It says itself how often it had moved.
-            let mine = self.plan.events.iter().filter(|event| {
-                let Event::CreateClient { client, .. } = event.event;
-                client == node
-            });
-            let last = mine.take(origin.era as usize).last();
-            last.map_or(&self.plan.topology, |event| &event.topology)
-        } else {
-            let at = origin.at_ns.saturating_sub(self.instants.start_ns);
-            self.plan.topology_at(Duration::from_nanos(at))
-        };
-        let tree = topology.replica(self.store, node).map(|found| found.0.root);
-        tree == Some(self.tree.root)
+        states.collect()
+    }
+
+    /// The tree's sequencer.
+    pub(super) fn root(&self) -> NodeId {
+        self.tree.root
     }
 
     /// The members that can hear the root: those all of whose upstreams were there at the end.
-    pub(super) fn reachable(&self) -> Vec<(NodeId, &Life)> {
-        let mut reachable: Vec<(NodeId, &Life)> = Vec::new();
+    fn reachable(&self) -> Vec<(NodeId, &'a Life)> {
+        let mut reachable: Vec<(NodeId, &'a Life)> = Vec::new();
         for member in &self.tree.members {
             let fed = member
                 .upstream
@@ -202,11 +196,10 @@ impl<'a> TreeSeen<'a> {
     /// What was measured of the tree over the whole run.
     pub(super) fn sums(&self) -> Sums {
         let mut sums = self.sums_between(self.instants.start_ns, self.instants.load_ended_ns, None);
-        let nothing = BTreeMap::new();
-        let seen = self.seen(self.since_ns, self.instants.load_ended_ns, &nothing);
-        let (identical, equal) = seen.identical();
-        sums.time_weighted_percent = identical.time_weighted_percent;
-        sums.equal = equal;
+        let (since_ns, ended_ns) = (self.since_ns, self.instants.load_ended_ns);
+        let share = identity::time_weighted(&self.replicas, since_ns, ended_ns);
+        sums.time_weighted_percent = share.percent();
+        sums.equal = self.equal.clone();
         sums.samples = self.sampled();
         sums.converged = self.converged_within_ns().into();
         sums.judged = Some(self.judged().0);
@@ -245,6 +238,7 @@ impl<'a> TreeSeen<'a> {
                 }
             }
         }
+        sums.pace.left_out_ns = self.left_out_ns(streams);
         sums.replica = arrivals.latencies;
         for replica in self.replicas.iter().skip(1) {
             let begun_ns = begun_ns.max(self.since_ns);
@@ -258,6 +252,25 @@ impl<'a> TreeSeen<'a> {
         // What is applied everywhere includes what mirrors dispatched; a rate is of the load alone.
         sums.achieved_per_s = applied_per_s.map(|per_s| per_s * by_load).filter(|_| by_load > 0.0);
         sums
+    }
+
+    /// For how long the open loops of the tree's nodes, or these alone, could not be on time, as the
+    /// plan has it.
+    fn left_out_ns(&self, streams: Option<&BTreeSet<u64>>) -> u64 {
+        let mut total = Duration::ZERO;
+        for phase in &self.plan.phases {
+            let open = phase.load.iter().filter(|load| {
+                load.store == self.store
+                    && !matches!(load.arrival, Arrival::Closed(_))
+                    && streams.is_none_or(|streams| streams.contains(&load.stream))
+                    && self.tree.members.iter().any(|member| member.node == load.at)
+            });
+            for span in open.flat_map(|load| self.plan.standstills(load.at)) {
+                let (from, to) = (span.start.max(phase.start), span.end.min(phase.end()));
+                total += to.saturating_sub(from);
+            }
+        }
+        total.as_nanos() as u64
     }
 
     fn add(&self, sums: &mut Sums, arrivals: &mut Arrivals, at: usize, load: &Dispatching) {
@@ -305,6 +318,7 @@ impl<'a> TreeSeen<'a> {
             load_ended_ns,
             faults_ended_ns: &self.instants.faults_ended_ns,
             watched_until_ns: self.instants.end_ns,
+            sameness: &self.sameness,
         }
     }
 
@@ -340,7 +354,7 @@ impl<'a> TreeSeen<'a> {
 
     /// How soon all were equal after an instant, as seen until another.
     pub(super) fn equal_after(&self, since_ns: u64, until_ns: u64) -> Option<u64> {
-        identity::convergence(&self.replicas, since_ns, until_ns).first_ns
+        self.sameness.convergence(since_ns, until_ns).first_ns
     }
 
     /// What became of the dispatches in the history, and what did not hold.
@@ -372,7 +386,7 @@ impl<'a> TreeSeen<'a> {
                 self.diverged(member.node, store, &mut violations);
             }
         }
-        violations.merge(agreement(&identity::at_equal_version(&self.replicas)));
+        violations.merge(agreement(&self.equal));
         violations.merge(self.judged().1);
         if !self.instants.interrupted {
             self.converges(&mut violations);
@@ -403,7 +417,8 @@ impl<'a> TreeSeen<'a> {
         }
         let faults = self.instants.faults_ended_ns.iter().copied();
         let since_ns = faults.chain([self.instants.load_ended_ns]).max().unwrap_or_default();
-        let found = identity::convergence(&replicas, since_ns, self.instants.end_ns);
+        let end_ns = self.instants.end_ns;
+        let found = Sameness::of(&replicas, end_ns).convergence(since_ns, end_ns);
         let backoff = self.plan.links.iter().filter_map(|link| link.backoff_max).max();
         let deadline = DEAD_AFTER + backoff.unwrap_or(BACKOFF_USUAL) + SNAPSHOT_WITHIN;
         let violation = convergence(self.store, &found, deadline.as_nanos() as u64);
