@@ -75,7 +75,8 @@ impl Seeds {
     ///
     /// # Errors
     ///
-    /// With the first seed found for which something does not hold. Its scenario is shrunk, and
+    /// With the first seed found for which something does not hold, or of which nothing can be
+    /// said, because what the file expects has no sample. Its scenario is shrunk, and
     /// written to a file in the system's folder for temporary files.
     pub fn check(&self) -> Result<(), Box<Failed>> {
         let cases: Vec<_> = self.file.cases.iter().map(|case| case.scenario.clone()).collect();
@@ -88,7 +89,13 @@ impl Seeds {
             twice_every: 0,
         };
         let searched = search.run(&|_| cases.clone(), &|_| true);
-        let Some(failure) = searched.failures.into_iter().next() else { return Ok(()) };
+        let unsure = searched.unsure.and_then(|(seed, why)| {
+            let mut scenario = cases.first()?.clone();
+            scenario.seed = seed;
+            Some(Failure { seed, scenario, why: Why::Inconclusive(why) })
+        });
+        let failed = searched.failures.into_iter().next().or(unsure);
+        let Some(failure) = failed else { return Ok(()) };
         let found = self.shrunk(&failure);
         Err(Box::new(Failed { name: self.file.name.clone(), failure, found }))
     }

@@ -46,9 +46,7 @@ impl Play<'_> {
                 self.stage.cut(link, fault, lasts);
             }
             Fault::Kill { node, restart_after, silent: false } => {
-                let Some(pid) = self.nodes.here(node).map(|life| life.pid) else {
-                    return self.faults.not_injected(fault, "the process was not there");
-                };
+                let Some(pid) = self.target(node, fault) else { return };
                 self.costs.sample();
                 let planned = self.plan.node(node);
                 self.nodes.end_wanted(node);
@@ -67,9 +65,7 @@ impl Play<'_> {
                 }
             }
             Fault::Pause { node, lasts } => {
-                let Some(pid) = self.nodes.here(node).map(|life| life.pid) else {
-                    return self.faults.not_injected(fault, "the process was not there");
-                };
+                let Some(pid) = self.target(node, fault) else { return };
                 if self.wounds.pause_of(pid).is_some() {
                     return self.faults.not_injected(fault, "the process stood still already");
                 }
@@ -89,8 +85,25 @@ impl Play<'_> {
         }
     }
 
-    /// Starts a node again that was killed.
+    /// The process that a fault strikes, unless it is gone or another fault ends it just now.
+    fn target(&mut self, node: NodeId, fault: usize) -> Option<u32> {
+        let (pid, why) = match self.nodes.here(node) {
+            Some(life) if !life.end_wanted => (Some(life.pid), ""),
+            Some(_) => (None, "another fault was killing the process"),
+            None => (None, "the process was not there"),
+        };
+        if pid.is_none() {
+            self.faults.not_injected(fault, why);
+        }
+        pid
+    }
+
+    /// Starts a node again that was killed, unless it was started again already: a worker is
+    /// when its master is.
     pub(super) fn start_again(&mut self, node: NodeId, fault: usize) {
+        if self.nodes.here(node).is_some_and(|life| !life.end_wanted) {
+            return self.faults.more_evidence(fault, "it had been started again already");
+        }
         let planned = self.plan.node(node);
         match planned.worker {
             None => {
@@ -108,9 +121,12 @@ impl Play<'_> {
                     .nodes
                     .iter()
                     .find(|other| other.is_master() && other.cluster == planned.cluster);
-                if let Some(master) = master {
-                    self.nodes.tell(master.id, ToNode::Fork { worker });
-                }
+                let master = master.filter(|master| self.nodes.here(master.id).is_some());
+                let Some(master) = master else {
+                    self.wounds.restarts.remove(&node);
+                    return self.faults.more_evidence(fault, "its master was not there to fork it");
+                };
+                self.nodes.tell(master.id, ToNode::Fork { worker });
             }
         }
         self.faults.more_evidence(

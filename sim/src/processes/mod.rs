@@ -34,4 +34,5 @@ mod stage;
 pub use beyond::beyond_run;
 pub(crate) use guardian::serve as guard;
 pub use progress::Watching;
+pub(crate) use run::logs_kept;
 pub use run::{Ran, RunOptions, run_scenario};

@@ -19,13 +19,14 @@ use super::control::{ToNode, ToRunner, now_ns};
 use super::guardian::Report;
 use super::nodes::{Life, Nodes};
 use super::progress::{Glance, Progress};
+use super::run::RunOptions;
 use super::schedule::{Act, Schedule};
 use super::stage::{Aside, Ears, FromNode, Stage};
 use super::{family, injure};
 use crate::faults::FaultLog;
 use crate::invariants::Violations;
 use crate::measure::CostSampler;
-use crate::record::{Gathered, LifeSeen, Taken};
+use crate::record::{Gathered, LifeSeen, Taken, lost_cause};
 use crate::scenario::{Event, NodeId, Plan};
 
 /// How long all nodes together have to start and to be in sync.
@@ -98,6 +99,10 @@ pub(crate) struct Play<'c> {
     errors: Vec<String>,
     start_ns: Option<u64>,
     stop_ns: u64,
+    /// Whether the case ends as soon as it cannot pass any more.
+    fail_fast: bool,
+    /// Why it cannot.
+    lost_cause: Option<String>,
     no_guardian: bool,
     drawn_ns: u64,
     sampled_ns: u64,
@@ -109,7 +114,7 @@ impl<'c> Play<'c> {
         stage: &'c Stage,
         ears: Ears,
         progress: Progress,
-        interrupt: watch::Receiver<bool>,
+        options: &RunOptions,
     ) -> Self {
         Self {
             plan,
@@ -120,7 +125,7 @@ impl<'c> Play<'c> {
             schedule: Schedule::of(plan),
             costs: CostSampler::default(),
             ears,
-            interrupt,
+            interrupt: options.interrupt.clone(),
             progress,
             gathered: Gathered::of(plan),
             masters: BTreeMap::new(),
@@ -129,6 +134,8 @@ impl<'c> Play<'c> {
             errors: Vec::new(),
             start_ns: None,
             stop_ns: 0,
+            fail_fast: options.fail_fast,
+            lost_cause: None,
             no_guardian: false,
             drawn_ns: 0,
             sampled_ns: 0,
@@ -176,9 +183,10 @@ impl<'c> Play<'c> {
         self.gathered.begins(at_ns);
         self.costs.begin();
         self.nodes.tell_all(&ToNode::Start { at_ns });
-        let load = self.attend(self.plan.duration() + START_AHEAD, |play| play.no_guardian);
-        let mut came = load.await;
+        let over = |play: &mut Self| play.no_guardian || play.lost_cause.is_some();
+        let mut came = self.attend(self.plan.duration() + START_AHEAD, over).await;
         self.stop_ns = now_ns();
+        self.schedule.end();
         self.nodes.tell_all(&ToNode::Stop);
         if came != Attended::Interrupted {
             self.progress.phase("settling");
@@ -267,10 +275,21 @@ impl<'c> Play<'c> {
         if now_ns >= self.sampled_ns + SAMPLE_EVERY_NS {
             self.sampled_ns = now_ns;
             self.costs.sample();
+            self.look_ahead();
         }
         if now_ns >= self.drawn_ns + DRAW_EVERY_NS {
             self.drawn_ns = now_ns;
             self.draw();
+        }
+    }
+
+    /// Notes if the case cannot pass any more.
+    fn look_ahead(&mut self) {
+        let goes_on = self.start_ns.is_some() && self.stop_ns == 0 && self.lost_cause.is_none();
+        if self.fail_fast && goes_on {
+            let at = self.at().as_secs_f64();
+            let why = lost_cause(self.plan, &self.gathered);
+            self.lost_cause = why.map(|why| format!("ended {at:.1} s into the run: {why}"));
         }
     }
 
@@ -485,6 +504,7 @@ impl<'c> Play<'c> {
             faults: self.faults.list().to_vec(),
             violations: Violations::default(),
             interrupted,
+            lost_cause: self.lost_cause,
             trouble,
             errors: self.errors,
             gathered: self.gathered,

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::streams::note;
+
 /// The stretch of time over which the rate is shown.
 const RATE_OVER: Duration = Duration::from_secs(1);
 
@@ -83,7 +85,7 @@ impl Progress {
     pub(crate) fn phase(&mut self, phase: &str) {
         phase.clone_into(&mut self.phase);
         if self.lines {
-            eprintln!("{}: {phase}", self.title);
+            note!("{}: {phase}", self.title);
         }
         if let Some(bar) = &self.bar {
             bar.set_message(format!("{}  {phase}", self.title));

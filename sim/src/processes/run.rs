@@ -24,6 +24,9 @@ pub struct RunOptions {
     pub watching: Watching,
     /// Becomes true when the user wants it to end.
     pub interrupt: watch::Receiver<bool>,
+    /// Ends the run as soon as it cannot pass any more: an invariant is violated, or a count is
+    /// past the most that is expected of it.
+    pub fail_fast: bool,
 }
 
 /// What came of a run.
@@ -42,6 +45,11 @@ enum CaseError {
     Stage(#[from] StageError),
     #[error(transparent)]
     Play(#[from] PlayError),
+}
+
+/// Why a case that was done did not end as it should. What it measured is kept all the same.
+#[derive(Debug, thiserror::Error)]
+enum EndError {
     #[error(transparent)]
     Guardian(#[from] GuardianError),
     #[error("failed to keep the nodes' logs in {path}: {source}")]
@@ -61,14 +69,17 @@ pub async fn run_scenario(file: &ScenarioFile, options: &RunOptions) -> Ran {
             true => format!("{} {}/{}", file.name, index + 1, file.cases.len()),
             false => file.name.clone(),
         };
-        let logs = match several {
-            true => options.logs.join(format!("case-{}", index + 1)),
-            false => options.logs.clone(),
-        };
-        match run_case(case, &title, &logs, options).await {
+        let logs = options.logs.join(folder_of(file, index));
+        let (taken, ended) = run_case(case, &title, &logs, options).await;
+        trouble.extend(ended.iter().map(|error| format!("{title}: {error}")));
+        match taken {
             Ok(taken) => {
                 trouble.extend(taken.trouble.iter().map(|what| format!("{title}: {what}")));
                 cases.push(judged(case, taken));
+                let failed = cases.last().is_some_and(|case| case.verdict == Verdict::Fail);
+                if options.fail_fast && failed {
+                    break;
+                }
             }
             Err(error) => {
                 trouble.push(format!("{title}: {error}"));
@@ -86,8 +97,29 @@ pub async fn run_scenario(file: &ScenarioFile, options: &RunOptions) -> Ran {
     let mut record = Record::new(&file.name, seed, Kind::Processes, cases);
     record.wall_seconds = began.elapsed().as_secs_f64();
     record.started = Some(started);
+    record.file = Some(file.path.display().to_string());
     record.machine = this_machine();
     Ran { record, trouble }
+}
+
+/// The folder of a case's logs, within that of the run's.
+fn folder_of(file: &ScenarioFile, case: usize) -> String {
+    if file.cases.len() > 1 { format!("case-{}", case + 1) } else { String::new() }
+}
+
+/// What stores told their `on_error`, beside the nodes' logs.
+const ERRORS: &str = "errors.log";
+
+/// The logs that a run of the scenario may keep, within [`RunOptions::logs`].
+pub(crate) fn logs_kept(file: &ScenarioFile) -> Vec<PathBuf> {
+    let of_case = |(index, case): (usize, &scenario::Case)| {
+        let folder = PathBuf::from(folder_of(file, index));
+        let nodes = case.plan.nodes.iter().map(|node| format!("{}.log", node.name));
+        let logs: Vec<PathBuf> =
+            nodes.chain([ERRORS.to_owned()]).map(|log| folder.join(log)).collect();
+        logs
+    };
+    file.cases.iter().enumerate().flat_map(of_case).collect()
 }
 
 async fn run_case(
@@ -95,16 +127,20 @@ async fn run_case(
     title: &str,
     logs: &Path,
     options: &RunOptions,
-) -> Result<Taken, CaseError> {
-    let (stage, ears) = Stage::set(&case.plan).await?;
+) -> (Result<Taken, CaseError>, Vec<EndError>) {
+    let (stage, ears) = match Stage::set(&case.plan).await {
+        Ok(set) => set,
+        Err(error) => return (Err(error.into()), Vec::new()),
+    };
     let progress = Progress::new(options.watching, title, case.plan.duration());
-    let play = Play::new(&case.plan, &stage, ears, progress, options.interrupt.clone());
+    let play = Play::new(&case.plan, &stage, ears, progress, options);
     let played = play.run().await;
     let kept = keep_logs(&stage.logs(), logs, played.as_ref().ok());
-    stage.strike().await?;
-    let taken = played?;
-    kept.map_err(|source| CaseError::Logs { path: logs.to_owned(), source })?;
-    Ok(taken)
+    let mut ended = Vec::new();
+    ended.extend(stage.strike().await.err().map(EndError::from));
+    let path = logs.to_owned();
+    ended.extend(kept.err().map(|source| EndError::Logs { path, source }));
+    (played.map_err(CaseError::from), ended)
 }
 
 /// Copies the nodes' logs, and writes what their stores complained of beside them.
@@ -115,11 +151,7 @@ fn keep_logs(from: &Path, to: &Path, taken: Option<&Taken>) -> io::Result<()> {
         fs::copy(entry.path(), to.join(entry.file_name()))?;
     }
     let errors = taken.map(|taken| taken.errors.as_slice()).unwrap_or_default();
-    if errors.is_empty() {
-        Ok(())
-    } else {
-        fs::write(to.join("errors.log"), errors.join("\n") + "\n")
-    }
+    if errors.is_empty() { Ok(()) } else { fs::write(to.join(ERRORS), errors.join("\n") + "\n") }
 }
 
 /// The case as the record shows it.

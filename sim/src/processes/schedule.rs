@@ -58,6 +58,11 @@ impl Schedule {
         self.added += 1;
     }
 
+    /// The load is over: only what puts right what was broken is still done.
+    pub(crate) fn end(&mut self) {
+        self.acts.retain(|_, act| matches!(act, Act::Restart { .. } | Act::Resume { .. }));
+    }
+
     /// Takes out the next thing that is to be done by `now`.
     pub(crate) fn due(&mut self, now: Duration) -> Option<Act> {
         let first = self.acts.first_entry()?;

@@ -41,6 +41,8 @@ pub enum Why {
     Unmet(Vec<String>),
     /// Simulated twice, it came to two histories.
     Undetermined,
+    /// Something that is expected has no sample, so that nothing can be said of it.
+    Inconclusive(String),
     /// It cannot be simulated.
     NotPlayable(String),
 }
@@ -55,7 +57,7 @@ impl std::fmt::Display for Why {
             Why::Undetermined => {
                 f.write_str("simulated twice, it came to two histories: the simulator is at fault")
             }
-            Why::NotPlayable(why) => f.write_str(why),
+            Why::Inconclusive(why) | Why::NotPlayable(why) => f.write_str(why),
         }
     }
 }
@@ -97,24 +99,31 @@ pub struct Searched {
     pub history: u64,
     /// The seeds that failed, in their order.
     pub failures: Vec<Failure>,
+    /// Seeds that neither failed nor hold: something that is expected has no sample in them.
+    pub inconclusive: u64,
+    /// The first of those, and why.
+    pub unsure: Option<(u64, String)>,
 }
 
 impl Search {
     /// Simulates the seeds. `watch` is called now and then, from any thread; once it returns
     /// `false`, no further seed is begun.
     pub fn run(&self, source: &Source<'_>, watch: &(dyn Fn(Glance) -> bool + Sync)) -> Searched {
-        let next = AtomicU64::new(self.seeds.start);
+        // Counted from the first seed and no further than the last, so that no range wraps.
+        let begun = AtomicU64::new(0);
         let stop = AtomicBool::new(false);
         let glance = Mutex::new(Glance::default());
         let count = self.seeds.end.saturating_sub(self.seeds.start);
         let threads = u64::try_from(self.threads).unwrap_or(1).clamp(1, count.max(1));
+        let next = || {
+            let further = |begun| (begun < count).then(|| begun + 1);
+            let begun = begun.fetch_update(Ordering::Relaxed, Ordering::Relaxed, further);
+            Some(self.seeds.start + begun.ok()?)
+        };
         let work = || {
             let mut done = Vec::new();
             while !stop.load(Ordering::Relaxed) {
-                let seed = next.fetch_add(1, Ordering::Relaxed);
-                if seed >= self.seeds.end {
-                    break;
-                }
+                let Some(seed) = next() else { break };
                 let one = self.seed(seed, source);
                 let now = {
                     let Ok(mut glance) = glance.lock() else { break };
@@ -145,6 +154,8 @@ impl Search {
             all.moments.add(&one.moments);
             all.history = all.history.rotate_left(17) ^ one.history;
             all.failures.extend(one.failures);
+            all.inconclusive += one.inconclusive;
+            all.unsure = all.unsure.or(one.unsure);
         }
         all
     }
@@ -163,6 +174,10 @@ impl Search {
                     let same = !twice
                         || self.once(&scenario).is_ok_and(|again| again.history == outcome.history);
                     searched.twice += u64::from(twice);
+                    if let Some(why) = doubt_of(&outcome) {
+                        searched.inconclusive = 1;
+                        searched.unsure.get_or_insert((seed, why));
+                    }
                     if same { why_of(&outcome) } else { Some(Why::Undetermined) }
                 }
             };
@@ -178,6 +193,13 @@ impl Search {
         let options = Options { recorded, ..self.options.clone() };
         simulate(&plan, &options).map_err(|error| Why::NotPlayable(error.to_string()))
     }
+}
+
+/// Why an outcome is neither a failure nor a pass, if it is neither.
+fn doubt_of(outcome: &Outcome) -> Option<String> {
+    let case = outcome.case.as_ref().filter(|case| case.verdict == Verdict::Inconclusive)?;
+    let unmeasured = case.unmeasured_expectations().map(samestate_report::Expectation::in_a_line);
+    Some(unmeasured.chain(case.because.iter().cloned()).collect::<Vec<_>>().join("; "))
 }
 
 /// Why an outcome is a failure, if it is one. A scenario may ask for a violation.

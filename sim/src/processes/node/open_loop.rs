@@ -93,8 +93,9 @@ fn generate<R: Reducer>(
             return;
         }
         if stop.stopped() && now_ns() - intended_ns > LATE_NS_MAX {
-            let late = instants.take_while(|(_, intended_ns)| !stop.before(*intended_ns));
-            store.recorder.missed(source, 1 + late.count() as u64);
+            let late = instants.map(|(_, intended_ns)| intended_ns);
+            let late = late.take_while(|intended_ns| !stop.before(*intended_ns));
+            store.recorder.missed(source, std::iter::once(intended_ns).chain(late));
             return;
         }
         let issued_ns = now_ns();

@@ -286,6 +286,10 @@ impl Node {
             return Ok(());
         }
         let plan = &self.briefing.plan;
+        let ns = |at: Duration| at_ns + at.as_nanos() as u64;
+        let standstills = plan.standstills(self.plan.id).into_iter();
+        let standstills: Vec<_> = standstills.map(|span| ns(span.start)..ns(span.end)).collect();
+        self.stores.values().for_each(|store| store.stands_still(&standstills));
         for phase in &plan.phases {
             for load in phase.load.iter().filter(|load| load.at == self.plan.id) {
                 let (Some(store), Some(of)) =
@@ -293,7 +297,7 @@ impl Node {
                 else {
                     return Err(NodeError::Unplanned(format!("store `{}` here", load.store)));
                 };
-                let begin_ns = at_ns + phase.start.as_nanos() as u64;
+                let begin_ns = ns(phase.start);
                 let params = Params::of(of, load);
                 let (load, length, seed) = (load.clone(), phase.duration, plan.seed);
                 let shift = Shift { load, params, begin_ns, length, seed };
@@ -360,8 +364,11 @@ impl Node {
                 let _ = exits.changed().await;
             }
         };
-        // Where it still runs, the library says so.
-        let _ = tokio::time::timeout(REAPED_WITHIN, reaped).await;
+        if tokio::time::timeout(REAPED_WITHIN, reaped).await.is_err() {
+            // Another fault had it started again: one is enough.
+            (self.tell)(&format!("worker {worker} runs already, and is not forked again"));
+            return Ok(());
+        }
         Ok(self.cluster.fork_as(number)?)
     }
 }

@@ -1,5 +1,6 @@
 //! One open store, whose types nobody else knows.
 
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -38,6 +39,9 @@ pub(super) trait AnyStore: Send + Sync {
 
     /// Begins a load.
     fn load(&self, shift: Shift, stop: &Arc<Stop>) -> std::io::Result<()>;
+
+    /// Says when the plan has the process down or standing still.
+    fn stands_still(&self, spans: &[Range<u64>]);
 
     /// Waits until a dispatch would be taken.
     fn ready(&self) -> Boxed<'_, ()>;
@@ -177,6 +181,10 @@ impl<R: Reducer> AnyStore for Arc<OpenStore<R>> {
             None => open_loop::run(Arc::clone(self), shift, Arc::clone(stop))?,
         }
         Ok(())
+    }
+
+    fn stands_still(&self, spans: &[Range<u64>]) {
+        self.recorder.stands_still(spans.to_vec());
     }
 
     fn synced(&self) -> Boxed<'_, ()> {

@@ -23,6 +23,7 @@ mod shape;
 use std::collections::BTreeMap;
 
 use super::dice::Dice;
+use crate::scenario::outages::without_collisions;
 use crate::scenario::{FORMAT_VERSION, Scenario};
 
 /// The swarm's streams of chance; the simulator's own are smaller numbers.
@@ -61,6 +62,7 @@ pub fn draw(seed: u64) -> Scenario {
     };
     corner::lead(&mut dice(11), &shape.nodes[0].name, duration_us, &mut scenario);
     settings::durable(&mut dice(12), &mut scenario);
+    scenario.faults = without_collisions(scenario.faults);
     scenario
 }
 

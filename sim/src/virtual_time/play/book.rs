@@ -54,6 +54,20 @@ impl Play<'_> {
         for seat in self.world.seats_of(host) {
             book.recorders[*seat] = Recorder::new(&self.plan.nodes[host].name);
         }
+        if let Some(started) = self.started {
+            self.book_standstills(host, started);
+        }
+    }
+
+    /// Says when the plan has a host down or standing still.
+    fn book_standstills(&mut self, host: usize, started: Duration) {
+        let Some(book) = &mut self.book else { return };
+        let ns = |at: Duration| (started + at).as_nanos() as u64;
+        let spans = self.plan.standstills(self.plan.nodes[host].id).into_iter();
+        let spans: Vec<_> = spans.map(|span| ns(span.start)..ns(span.end)).collect();
+        for seat in self.world.seats_of(host) {
+            book.recorders[*seat].stands_still(spans.clone());
+        }
     }
 
     /// The load begins.
@@ -63,6 +77,9 @@ impl Play<'_> {
         let now_ns = self.world.now().as_nanos() as u64;
         if let Some(book) = &mut self.book {
             book.gathered.begins(now_ns);
+        }
+        for host in 0..self.plan.nodes.len() {
+            self.book_standstills(host, self.world.now());
         }
     }
 
@@ -192,6 +209,7 @@ impl Play<'_> {
             faults: self.faults.list().to_vec(),
             violations,
             interrupted: self.interrupted(),
+            lost_cause: None,
             trouble: Vec::new(),
             errors: Vec::new(),
         })

@@ -5,6 +5,7 @@ use std::{fs, io};
 
 use super::Shrunk;
 use crate::scenario::Scenario;
+use crate::scenario::outages::without_collisions;
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +65,9 @@ pub fn found_text(
     let about = format!(
         "Violated {invariant} when it was found ({origin}): {detail} Run it again: {command}"
     );
-    let named = Scenario { about, ..scenario.clone() };
+    // A file does not have faults of which nothing comes.
+    let faults = without_collisions(scenario.faults.clone());
+    let named = Scenario { about, faults, ..scenario.clone() };
     Ok(format!(
         "# The smallest scenario found that violated {invariant}.\n#   {command}\n{}",
         named.to_yaml()?
