@@ -30,7 +30,7 @@ impl Path {
     }
 
     fn server(&self) -> Server {
-        Server::path(self.0.path().join("s")).login("app", "secret").login_rounds(4096)
+        Server::path(self.0.path().join("s")).login("app", "secret")
     }
 
     fn client(&self) -> Client {
@@ -78,10 +78,7 @@ async fn a03_the_same_over_tcp() {
     let server = list().open().await.expect("it opens");
     let port = free_port();
     let address = format!("127.0.0.1:{port}");
-    server
-        .create_server(Server::tcp(&address).login("a", "b").login_rounds(4096))
-        .await
-        .expect("it listens");
+    server.create_server(Server::tcp(&address).login("a", "b")).await.expect("it listens");
     let client = Client::tcp(&address).login("a", "b");
     let client = list().client(client).open().await.expect("it comes in sync");
     let outcomes = client.dispatch_many(0..1000).await;

@@ -1,4 +1,5 @@
 //! Launches clusters from a scenario, breaks them, and measures how identical they stayed.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
 
 pub mod cli;
 mod console;
@@ -9,7 +10,9 @@ pub mod load;
 pub mod measure;
 pub mod processes;
 pub mod record;
+mod results;
 pub mod scenario;
+mod streams;
 pub mod virtual_time;
 
 pub use gate::{Failed, Scenario, Seeds};

@@ -148,3 +148,81 @@ faults:
     assert_eq!((saved.lost, saved.duplicated), (Some(0), Some(0)), "{saved:#?}");
     assert!(saved.rolled_back.is_some_and(|count| count > 50), "{saved:#?}");
 }
+
+#[test]
+fn faults_that_meet_at_one_process_are_refused_with_both_lines() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("collide.yaml");
+    let scenario = r#"
+version: 1
+stores: { tasks: { reducer: counter, mode: action } }
+clusters: { one: { workers: 2 } }
+phases:
+  - name: steady
+    duration: 6s
+    load: [ { at: one.master, store: tasks, arrival: { rate: 50/s } } ]
+faults:
+  - kill: { node: "one.worker[1]", at: 2s, restart_after: 100ms }
+  - kill: { node: "one.worker[1]", at: 2s, restart_after: 200ms }
+"#;
+    std::fs::write(&file, scenario).expect("writable");
+    for verb in ["validate", "run", "simulate"] {
+        let done = Command::new(env!("CARGO_BIN_EXE_samestate"))
+            .args([Path::new(verb), &file])
+            .current_dir(folder.path())
+            .output()
+            .expect("it starts");
+        let told = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.code(), Some(2), "{verb}: {told}");
+        assert!(told.contains("collide.yaml:11:"), "{verb}: {told}");
+        assert!(told.contains("in line 10"), "{verb}: {told}");
+    }
+}
+
+#[test]
+fn drawn_faults_that_meet_at_one_process_have_it_started_again_once() {
+    let (output, record) = run(r#"
+version: 1
+seed: 4
+stores: { tasks: { reducer: counter, mode: action } }
+clusters: { one: { workers: 2 } }
+phases:
+  - name: steady
+    duration: 5s
+    load: [ { at: one.master, store: tasks, arrival: { rate: 50/s } } ]
+faults:
+  - kill: { node: "one.worker[1]", times: 4, restart_after: 600ms }
+  - kill: { node: "one.worker[1]", times: 4, restart_after: 500ms }
+  - pause: { node: "one.worker[1]", times: 4, for: 400ms }
+"#);
+    let case = &record.cases[0];
+    assert!(case.faults.injected < case.faults.planned, "some meet: {:#?}", case.faults);
+    assert!(case.faults.injected > 0 && case.violations.is_empty(), "{case:#?}");
+    assert_eq!(output.status.code(), Some(0), "{:#?}", case.because);
+}
+
+#[test]
+fn a_load_that_stands_still_as_planned_is_not_judged_by_that() {
+    let (output, record) = run(r#"
+version: 1
+stores: { tasks: { reducer: counter, mode: action } }
+clusters: { one: { workers: 0 }, two: { workers: 1 } }
+links:
+  - { store: tasks, server: one.master, unix: tasks.sock, client: two.master, backoff_max: 100ms }
+phases:
+  - name: steady
+    duration: 4s
+    load:
+      - { at: two.master, store: tasks, arrival: { rate: 50/s } }
+      - { at: "two.worker[1]", store: tasks, arrival: { rate: 50/s } }
+faults:
+  - pause: { node: two.master, at: 500ms, for: 700ms }
+  - kill: { node: "two.worker[1]", at: 2s, restart_after: 100ms }
+"#);
+    let case = &record.cases[0];
+    assert_eq!(case.faults.injected, 2, "{:#?}", case.faults);
+    // Each with a second to catch up.
+    assert_eq!(case.rate.left_out_seconds, Some(1.7 + 1.1), "{:#?}", case.rate);
+    assert!(case.latency_us.local.as_ref().is_some_and(|local| local.max > 500_000.0));
+    assert_eq!(output.status.code(), Some(0), "{:#?}", case.because);
+}

@@ -86,7 +86,7 @@ fn what_a_seed_draws_is_a_scenario_file_that_comes_to_the_same() {
     assert!(of_file.status.success() && of_swarm.status.success());
     let history = |done: &Output| {
         let json: serde_json::Value = serde_json::from_slice(&done.stdout).expect("JSON alone");
-        json["history"].as_str().expect("a history").to_owned()
+        json["seeds"]["history"].as_str().expect("a history").to_owned()
     };
     assert_eq!(history(&of_file), history(&of_swarm));
 }

@@ -25,8 +25,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// From the server's logins and passwords, with one derivation each, while the calling thread
-    /// waits.
+    /// From the server's logins and passwords, with one derivation each on the calling thread.
     ///
     /// # Errors
     ///
@@ -34,12 +33,13 @@ impl Gate {
     /// twice.
     pub fn new<'a>(
         secret: &ServerSecret,
-        iterations: Iterations,
         logins: impl IntoIterator<Item = (&'a str, &'a str)>,
         policy: LockOutPolicy,
     ) -> Result<Arc<Self>, CredentialsError> {
-        let mut table = Logins::new(secret, iterations);
-        table.add_all(logins)?;
+        let mut table = Logins::new(secret, Iterations::DEFAULT);
+        for (login, password) in logins {
+            table.add(login, password)?;
+        }
         Ok(Self::with(secret, table, policy))
     }
 

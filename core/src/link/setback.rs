@@ -38,13 +38,11 @@ pub enum Setback {
     #[error("{0}")]
     Unreachable(String),
     /// The upstream refused.
-    #[error("{upstream}: {text}")]
+    #[error("{text}")]
     Refused {
         /// Why.
         reason: RefusalReason,
-        /// Who refused.
-        upstream: String,
-        /// The reason in words.
+        /// The same in words.
         text: String,
     },
     /// A snapshot came that cannot be used.
@@ -58,16 +56,17 @@ pub enum Setback {
 impl Setback {
     /// What a connection that did not come to be means for its stores.
     pub(super) fn of_hello(peer: &str, error: &HelloError) -> Self {
+        let text = format!("{peer}: {error}");
         match reason_of_hello(error) {
-            Some(reason) => Setback::refused(reason, peer, error.to_string()),
-            None => Setback::Unreachable(format!("{peer}: {error}")),
+            Some(reason) => Setback::Refused { reason, text },
+            None => Setback::Unreachable(text),
         }
     }
 
     /// What a fault of one store means for it.
     pub(super) fn of_fault(peer: &str, fault: &LinkFault) -> Self {
         let text = format!("{peer}: {fault}");
-        let refused = |reason| Setback::refused(reason, peer, fault.to_string());
+        let refused = |reason, text| Setback::Refused { reason, text };
         match fault {
             LinkFault::Refused(refusal) => {
                 let reason = match refusal.kind {
@@ -77,9 +76,9 @@ impl Setback {
                     RefusalKind::Codec => RefusalReason::Codec,
                     RefusalKind::Loop => RefusalReason::Loop,
                 };
-                refused(reason)
+                refused(reason, text)
             }
-            LinkFault::Loop(_) => refused(RefusalReason::Loop),
+            LinkFault::Loop(_) => refused(RefusalReason::Loop, text),
             LinkFault::Undecodable(_)
             | LinkFault::SnapshotTooLong { .. }
             | LinkFault::SnapshotChecksum => Setback::Snapshot(text),
@@ -97,12 +96,8 @@ impl Setback {
 
     /// The link to the upstream has ended, and is never made again.
     pub(crate) fn upstream_gone() -> Self {
-        let text = "the link to it has ended, and is never made again".to_owned();
-        Setback::refused(RefusalReason::UpstreamGone, "its upstream", text)
-    }
-
-    fn refused(reason: RefusalReason, upstream: &str, text: String) -> Self {
-        Setback::Refused { reason, upstream: upstream.to_owned(), text }
+        let text = "the link to its upstream has ended, and is never made again".to_owned();
+        Setback::Refused { reason: RefusalReason::UpstreamGone, text }
     }
 
     /// Why it was refused, if it was.

@@ -27,7 +27,6 @@ use super::StoreMetrics;
 use super::text::text;
 use crate::link::{Address, LinkError};
 use crate::store::{Action, State, Store};
-use crate::task::{self, Panicked, guarded};
 use crate::{Error, Result};
 
 const TARGET: &str = "samestate::metrics";
@@ -108,8 +107,7 @@ impl Exporter {
             tracing::warn!(target: TARGET, %address, "open to others");
         }
         let sources = Arc::<Sources>::default();
-        let serving = task::spawn("exporter", tell_of_panic, serve(listener, Arc::clone(&sources)));
-        let serving = Running(serving);
+        let serving = Running(tokio::spawn(serve(listener, Arc::clone(&sources))));
         Ok(Exporter { address, sources, task: Mutex::new(Some(serving)) })
     }
 
@@ -196,10 +194,7 @@ async fn serve(listener: TcpListener, sources: Arc<Sources>) {
         match accepted {
             Ok((stream, _)) => {
                 make_room(&mut oldest);
-                let attended = guarded("scrape", attend(stream, Arc::clone(&sources)));
-                oldest.push_back(connections.spawn(async move {
-                    attended.await.unwrap_or_else(|panic| tell_of_panic(&panic));
-                }));
+                oldest.push_back(connections.spawn(attend(stream, Arc::clone(&sources))));
             }
             // One that is gone already, or the system has none to give: either passes.
             Err(error) => {
@@ -208,10 +203,6 @@ async fn serve(listener: TcpListener, sources: Arc<Sources>) {
             }
         }
     }
-}
-
-fn tell_of_panic(panic: &Panicked) {
-    tracing::error!(target: TARGET, reason = %panic, "a bug");
 }
 
 fn make_room(connections: &mut VecDeque<AbortHandle>) {

@@ -64,12 +64,9 @@ pub enum Error {
     /// The store is a client already.
     #[error(
         "store `{0}` is a client already: a store has one source of truth. To follow another server, \
-         call `detach_client` first"
+         close the store and open it as a client of that one"
     )]
     AlreadyClient(String),
-    /// The store is no client.
-    #[error("store `{0}` is no client, so there is no server to detach it from")]
-    NotAClient(String),
     /// The preloaded state cannot be encoded.
     #[error("the state of store `{store}` cannot be encoded: {why}")]
     Unencodable {

@@ -37,8 +37,7 @@ cluster_test!(
     2,
     async |scene: Scene| {
         let primary = list().preloaded(vec![7]).open().await.expect("it opens");
-        let serving =
-            Server::path(scene.folder.join("s")).login("app", "secret").login_rounds(4096);
+        let serving = Server::path(scene.folder.join("s")).login("app", "secret");
         primary.create_server(serving).await.expect("it listens");
         let store = scene.list().client(client(&scene.folder.join("s"))).open().await;
         let store = store.expect("it comes in sync");
@@ -61,8 +60,7 @@ cluster_test!(
     2,
     async |scene: Scene| {
         let primary = list().preloaded(vec![7]).open().await.expect("it opens");
-        let serving =
-            Server::path(scene.folder.join("s")).login("app", "secret").login_rounds(4096);
+        let serving = Server::path(scene.folder.join("s")).login("app", "secret");
         primary.create_server(serving).await.expect("it listens");
         let store = scene.list().open().await.expect("it opens");
         scene.heard("with the primary", 1).await;

@@ -77,8 +77,7 @@ impl Served {
         let (reports, on_error) = Reports::new();
         let store = list().on_error(on_error).open().await.expect("it opens");
         let port = free_port();
-        let mut server =
-            Server::tcp(format!("127.0.0.1:{port}")).login("app", "secret").login_rounds(4096);
+        let mut server = Server::tcp(format!("127.0.0.1:{port}")).login("app", "secret");
         if let Some(tls) = tls {
             server = server.tls(tls);
         }

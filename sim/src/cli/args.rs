@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::exit::ExitCode;
 use crate::scenario::{Overrides, ScenarioError, ScenarioFile, Setting, Span};
+use crate::streams::note;
 
 /// Scenario files, and what to change in them.
 #[derive(Args, Clone, Debug)]
@@ -76,8 +77,9 @@ impl ScenarioArgs {
 pub(super) fn complain(error: &ScenarioError) {
     match error {
         ScenarioError::Invalid(invalid) => {
-            eprint!("{}", invalid.render(super::terminal::in_colour(&std::io::stderr())));
+            let drawn = invalid.render(super::terminal::in_colour(&std::io::stderr()));
+            note!("{}", drawn.trim_end_matches('\n'));
         }
-        ScenarioError::Read { .. } => eprintln!("error: {error}"),
+        ScenarioError::Read { .. } => note!("error: {error}"),
     }
 }

@@ -7,6 +7,7 @@ use clap::Args;
 use samestate_report::{Record, compare};
 
 use super::exit::ExitCode;
+use super::report::read;
 use super::terminal::{show, style};
 
 const EXAMPLES: &str = "\
@@ -19,11 +20,11 @@ Examples:
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Compare {
-    /// The record to hold against
+    /// The record to hold against, or a folder with one, or with several by scenario
     #[arg(value_name = "BASELINE")]
     baseline: PathBuf,
 
-    /// The record to judge
+    /// The record to judge, or a folder with those of the same scenarios
     #[arg(value_name = "NEW")]
     new: PathBuf,
 
@@ -50,17 +51,31 @@ impl FromStr for Percent {
 
 impl Compare {
     pub(super) fn run(self) -> ExitCode {
-        let (baseline, new) = match (Record::read(&self.baseline), Record::read(&self.new)) {
-            (Ok(baseline), Ok(new)) => (baseline, new),
-            (baseline, new) => {
-                for error in [baseline.err(), new.err()].into_iter().flatten() {
-                    eprintln!("error: {error}");
-                }
-                return ExitCode::Usage;
+        let read = |place: &PathBuf| read(std::slice::from_ref(place));
+        let (baselines, news) = match (read(&self.baseline), read(&self.new)) {
+            (Ok(baselines), Ok(news)) => (baselines, news),
+            (baselines, news) => {
+                return ExitCode::worst([baselines.err(), news.err()].into_iter().flatten());
             }
         };
-        let comparison = compare::compare(&baseline, &new, self.tolerance.0);
-        let code = if comparison.worse() { ExitCode::Regressed } else { ExitCode::Pass };
-        show(&comparison.render(&style(&std::io::stdout())), code)
+        let style = style(&std::io::stdout());
+        let mut texts = Vec::new();
+        let mut code = ExitCode::Pass;
+        for baseline in &baselines {
+            // A single record is held against a single one, whatever their scenarios are called.
+            let same = |new: &&Record| new.scenario == baseline.scenario;
+            let single = baselines.len() == 1 && news.len() == 1;
+            let Some(new) = news.iter().find(|new| single || same(new)) else {
+                code = ExitCode::Regressed;
+                texts.push(format!("{}: gone, the baseline alone has it\n", baseline.scenario));
+                continue;
+            };
+            let comparison = compare::compare(baseline, new, self.tolerance.0);
+            if comparison.worse() {
+                code = ExitCode::Regressed;
+            }
+            texts.push(comparison.render(&style));
+        }
+        show(&texts.join("\n"), code)
     }
 }

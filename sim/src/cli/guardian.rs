@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::exit::ExitCode;
 use crate::processes;
+use crate::streams::note;
 
 /// Guard the processes of a run; standard input is a socket to the runner
 #[derive(Args, Debug)]
@@ -14,7 +15,7 @@ impl Guardian {
         match processes::guard() {
             Ok(()) => ExitCode::Pass,
             Err(error) => {
-                eprintln!("error: the guardian of a run: {error}");
+                note!("error: the guardian of a run: {error}");
                 ExitCode::NotDone
             }
         }

@@ -7,6 +7,7 @@ use clap::Args;
 use super::exit::ExitCode;
 use super::terminal::show;
 use crate::scenario::{Overrides, ScenarioFile, Span};
+use crate::streams::note;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,12 +28,12 @@ impl List {
         let files = match yaml_files(&self.folder) {
             Ok(files) => files,
             Err(error) => {
-                eprintln!("error: failed to list {}: {error}", self.folder.display());
+                note!("error: failed to list {}: {error}", self.folder.display());
                 return ExitCode::Usage;
             }
         };
         if files.is_empty() {
-            eprintln!("there is no .yaml file in {}", self.folder.display());
+            note!("there is no .yaml file in {}", self.folder.display());
             return ExitCode::NothingSelected;
         }
         let mut text = String::new();

@@ -20,7 +20,11 @@ mod simulate;
 mod terminal;
 mod validate;
 
+use std::io::ErrorKind;
+
 use clap::{Parser, Subcommand};
+
+use crate::streams::note;
 
 pub use args::{OutputArgs, ScenarioArgs};
 pub use exit::ExitCode;
@@ -71,7 +75,11 @@ enum Verb {
 
 /// Runs the program as its command line says.
 pub fn main() -> ExitCode {
-    match Cli::parse().verb {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(asked) => return tell(&asked),
+    };
+    match cli.verb {
         Verb::Run(verb) => verb.run(),
         Verb::Simulate(verb) => verb.run(),
         Verb::Report(verb) => verb.run(),
@@ -84,5 +92,17 @@ pub fn main() -> ExitCode {
         Verb::Attach(verb) => verb.run(),
         Verb::Node(verb) => verb.run(),
         Verb::Guardian(verb) => verb.run(),
+    }
+}
+
+/// Prints what clap has to say: the help that was asked for, or what is wrong with the arguments.
+fn tell(asked: &clap::Error) -> ExitCode {
+    let code = if asked.use_stderr() { ExitCode::Usage } else { ExitCode::Pass };
+    match asked.print() {
+        Err(error) if code == ExitCode::Pass && error.kind() != ErrorKind::BrokenPipe => {
+            note!("error: failed to write to standard output: {error}");
+            ExitCode::NotDone
+        }
+        _ => code,
     }
 }

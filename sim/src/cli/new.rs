@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::exit::ExitCode;
 use super::terminal::show;
+use crate::streams::note;
 
 /// The file that `new` writes, and which a test keeps valid.
 const STARTER: &str = include_str!("starter.yaml");
@@ -37,7 +38,7 @@ impl New {
                 show(&told, ExitCode::Pass)
             }
             Err(error) => {
-                eprintln!("error: failed to write {}: {error}", self.file.display());
+                note!("error: failed to write {}: {error}", self.file.display());
                 ExitCode::Usage
             }
         }

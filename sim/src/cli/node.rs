@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::exit::ExitCode;
 use crate::processes::node;
+use crate::streams::note;
 
 /// Be a node process of a run
 #[derive(Args, Debug)]
@@ -24,7 +25,7 @@ impl Node {
         match node::main(&self.run, &self.cluster) {
             Ok(()) => ExitCode::Pass,
             Err(error) => {
-                eprintln!("error: a node of cluster `{}`: {error}", self.cluster);
+                note!("error: a node of cluster `{}`: {error}", self.cluster);
                 ExitCode::NotDone
             }
         }

@@ -3,16 +3,23 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use samestate_report::{Expectation, Outcome, Record, Verdict};
+use samestate_report::{Record, Verdict, terminal};
 
 use super::args::OutputArgs;
+use super::exit::ExitCode;
+use super::terminal::{show, style};
+use crate::results::{FolderError, ResultsFolder};
 use crate::scenario::{Scenario, ScenarioFile};
+use crate::streams::note;
 
 /// The folder that runs go to if none is named.
 const RUNS: &str = "runs";
 
-/// How many runs of one scenario may begin in one second.
-const SAME_SECOND_MAX: u32 = 1_000;
+/// The record's file in a run's folder.
+pub(super) const RECORD: &str = "record.json";
+
+/// The file of the scenario as it was resolved, there.
+const RESOLVED: &str = "scenario.yaml";
 
 impl OutputArgs {
     /// Whether the results of these scenarios have a place each; if not, why.
@@ -29,6 +36,11 @@ impl OutputArgs {
                 path.display(),
                 names.len()
             ));
+        }
+        let parent = self.json.as_ref().filter(|_| !self.json_to_stdout());
+        let parent = parent.and_then(|path| path.ancestors().skip(1).find(|path| path.exists()));
+        if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
+            return Err(format!("--json: {} is a file, and not a folder", parent.display()));
         }
         let mut sorted = names.to_vec();
         sorted.sort_unstable();
@@ -48,102 +60,119 @@ impl OutputArgs {
         self.json.as_ref().is_some_and(|path| path.as_os_str() == "-")
     }
 
-    /// Where a run's results go: the folder asked for, with one inside it for each scenario of
-    /// several, or `runs/<scenario>/<time>`. Makes sure that it can be made, and leaves nothing
-    /// there yet.
+    /// Claims the folder for a run's results: the one asked for, with one inside it for each
+    /// scenario of several, or a new `runs/<scenario>/<time>`. `utc` is when the run begins,
+    /// `more` what it writes there besides the record and the scenario.
     pub(super) fn folder(
         &self,
         scenario: &str,
         one_of_several: bool,
         utc: &str,
-    ) -> Result<PathBuf, String> {
-        let folder = match (&self.out, one_of_several) {
-            (Some(folder), false) => folder.clone(),
-            (Some(folder), true) => folder.join(scenario),
-            (None, _) => {
+        more: impl IntoIterator<Item = PathBuf>,
+    ) -> Result<ResultsFolder, FolderError> {
+        let mut folder = match &self.out {
+            Some(wanted) if one_of_several => self.named(&wanted.join(scenario))?,
+            Some(wanted) => self.named(wanted)?,
+            None => {
                 // No colons: a folder's name should go anywhere, Windows and URLs included.
-                let parent = Path::new(RUNS).join(scenario);
-                let name: String = utc.chars().filter(|c| !matches!(c, '-' | ':')).collect();
-                let names = (2..SAME_SECOND_MAX).map(|count| format!("{name}-{count}"));
-                let mut folders = [name.clone()].into_iter().chain(names).map(|n| parent.join(n));
-                folders.find(|folder| !folder.exists()).unwrap_or_else(|| parent.join(&name))
+                let time: String = utc.chars().filter(|c| !matches!(c, '-' | ':')).collect();
+                ResultsFolder::fresh(&Path::new(RUNS).join(scenario).join(time))?
             }
         };
-        can_be_made(&folder)
-            .map_err(|error| format!("failed to make the folder {}: {error}", folder.display()))?;
+        folder.will_write([RECORD.into(), RESOLVED.into()].into_iter().chain(more))?;
         Ok(folder)
     }
 
-    /// With `--quiet`: says on standard error what failed, and nothing else.
-    pub(super) fn complain_of(&self, record: &Record) {
-        for line in failures(record).iter().filter(|_| self.quiet) {
-            eprintln!("failed: {line}");
+    fn named(&self, wanted: &Path) -> Result<ResultsFolder, FolderError> {
+        let folder = ResultsFolder::named(wanted)?;
+        if folder.path() != wanted && !self.quiet {
+            let (wanted, used) = (wanted.display(), folder.path().display());
+            note!("note: another run is using {wanted}: the results go to {used}");
         }
+        Ok(folder)
     }
 
-    /// Writes `record.json` and `scenario.yaml` into the folder, and the record where `--json`
-    /// says.
-    pub(super) fn write(
+    /// Writes the record to where it was asked for, and shows it. What cannot be written takes
+    /// nothing away from the rest.
+    pub(super) fn hand_out(
         &self,
         record: &Record,
-        scenario: &Scenario,
-        folder: &Path,
-    ) -> Result<(), String> {
-        record.write(folder.join("record.json")).map_err(|error| error.to_string())?;
-        let resolved = folder.join("scenario.yaml");
-        let yaml = scenario.to_yaml().map_err(|error| error.to_string());
-        yaml.and_then(|yaml| fs::write(&resolved, yaml).map_err(|error| error.to_string()))
-            .map_err(|error| format!("failed to write {}: {error}", resolved.display()))?;
-        match &self.json {
-            Some(path) if !self.json_to_stdout() => {
-                record.write(path).map_err(|error| error.to_string())
-            }
-            _ => Ok(()),
+        scenario: Option<&Scenario>,
+        folder: &ResultsFolder,
+    ) -> ExitCode {
+        let kept = folder.path().join(RECORD);
+        let mut complaints = Vec::new();
+        complaints.extend(record.write(&kept).err().map(|error| error.to_string()));
+        let resolved = folder.path().join(RESOLVED);
+        complaints.extend(scenario.and_then(|scenario| write_scenario(scenario, &resolved).err()));
+        if let Some(path) = self.json.as_ref().filter(|_| !self.json_to_stdout()) {
+            complaints.extend(record.write(path).err().map(|error| error.to_string()));
+        }
+        for complaint in &complaints {
+            note!("error: {complaint}");
+        }
+        let code = if complaints.is_empty() { ExitCode::Pass } else { ExitCode::NotDone };
+        self.complain_of(record);
+        let shown = if self.json_to_stdout() {
+            show(&record.to_json(), code)
+        } else if self.quiet {
+            code
+        } else {
+            let summary = terminal::summary(record, &style(&std::io::stdout()));
+            let place = match kept.is_file() {
+                true => format!("  record in {}\n", kept.display()),
+                false => "  the record could not be kept\n".to_owned(),
+            };
+            show(&(summary + &place), code)
+        };
+        ExitCode::worst([code, shown])
+    }
+
+    /// With `--quiet`: says on standard error why the run did not pass, and nothing else.
+    fn complain_of(&self, record: &Record) {
+        for line in findings(record).iter().filter(|_| self.quiet) {
+            note!("{line}");
         }
     }
 }
 
-/// What failed, a line each: expectations, violations, and whatever else stands in the way of a
-/// pass.
-fn failures(record: &Record) -> Vec<String> {
-    let mut lines = Vec::new();
-    for case in record.cases.iter().filter(|case| case.verdict != Verdict::Pass) {
-        let with: Vec<_> =
-            case.with.iter().map(|(path, value)| format!("{path}={value}")).collect();
-        let name = match with.is_empty() {
-            true => record.scenario.clone(),
-            false => format!("{} with {}", record.scenario, with.join(" ")),
-        };
-        let failed = case.expectations.iter().filter(|held| held.outcome == Outcome::Failed);
-        lines.extend(failed.map(|failed| {
-            let Expectation { what, expected, measured, .. } = failed;
-            format!("{name}: {what}: expected {expected}, measured {measured}")
-        }));
-        lines.extend(case.violations.iter().map(|violation| {
-            let samestate_report::Violation { invariant, at, detail, .. } = violation;
-            format!("{name}: {invariant} violated at {at}: {detail}")
-        }));
-        lines.extend(case.because.iter().map(|why| format!("{name}: {why}")));
-    }
-    lines
+/// Writes a scenario into a file.
+pub(super) fn write_scenario(scenario: &Scenario, path: &Path) -> Result<(), String> {
+    let yaml = scenario.to_yaml().map_err(|error| error.to_string());
+    yaml.and_then(|yaml| fs::write(path, yaml).map_err(|error| error.to_string()))
+        .map_err(|error| format!("failed to write {}: {error}", path.display()))
 }
 
-/// Makes a folder and takes away again what was not there before: a run of hours should not fail
-/// at its end over a path, nor one that is killed leave an empty folder.
-fn can_be_made(folder: &Path) -> std::io::Result<()> {
-    let new: Vec<&Path> = folder
-        .ancestors()
-        .take_while(|path| !path.as_os_str().is_empty() && !path.exists())
-        .collect();
-    fs::create_dir_all(folder)?;
-    let probe = folder.join(format!(".samestate-{}", std::process::id()));
-    fs::write(&probe, "")?;
-    fs::remove_file(&probe)?;
-    for made in new {
-        // Not empty any more: somebody else uses it by now.
-        let _ = fs::remove_dir(made);
+/// Why a run did not pass, a line each: expectations, violations, and whatever else stands in the
+/// way of a pass.
+fn findings(record: &Record) -> Vec<String> {
+    let mut lines = Vec::new();
+    for case in record.cases.iter().filter(|case| case.verdict != Verdict::Pass) {
+        let name = match case.name() {
+            with if with.is_empty() => record.scenario.clone(),
+            with => format!("{} with {with}", record.scenario),
+        };
+        for one in case.failed_expectations() {
+            lines.push(format!("failed: {name}: {}", one.in_a_line()));
+        }
+        for one in case.unwanted_violations() {
+            let samestate_report::Violation { invariant, at, .. } = one;
+            lines.push(format!(
+                "failed: {name}: {invariant} violated at {at}: {}",
+                one.detail_text()
+            ));
+        }
+        for one in case.unmeasured_expectations() {
+            lines.push(format!("inconclusive: {name}: {}", one.in_a_line()));
+        }
+        let word = match case.verdict {
+            Verdict::Fail => "failed",
+            Verdict::Pass | Verdict::Inconclusive => "inconclusive",
+            Verdict::Interrupted => "interrupted",
+        };
+        lines.extend(case.because.iter().map(|why| format!("{word}: {name}: {why}")));
     }
-    Ok(())
+    lines
 }
 
 #[cfg(test)]
@@ -154,19 +183,6 @@ mod tests {
 
     fn output(out: Option<PathBuf>, json: Option<&str>) -> OutputArgs {
         OutputArgs { out, json: json.map(PathBuf::from), quiet: true }
-    }
-
-    #[test]
-    fn a_folder_is_tried_before_the_run_and_is_not_there_until_its_end() {
-        let temp = tempfile::tempdir().expect("a temporary folder");
-        let wanted = temp.path().join("a/b");
-        let output = output(Some(wanted.clone()), None);
-        assert_eq!(output.folder("tasks", false, "").as_ref(), Ok(&wanted));
-        assert_eq!(output.folder("tasks", true, ""), Ok(wanted.join("tasks")));
-        assert!(!temp.path().join("a").exists());
-        fs::write(temp.path().join("a"), "in the way").expect("writable");
-        let error = output.folder("tasks", false, "").expect_err("a file is no folder");
-        assert!(error.contains("a/b"), "{error}");
     }
 
     #[test]
@@ -186,13 +202,22 @@ mod tests {
 
     #[test]
     fn a_quiet_run_has_a_line_for_each_failure_and_none_for_success() {
-        let expectation = |held| Expectation::in_words("connected", "true", "false", held);
+        let expectation =
+            |held| samestate_report::Expectation::in_words("connected", "true", "false", held);
         let case = |expectations| Case { expectations, ..Case::default() };
         let good = Record::new("tasks", 1, Kind::Virtual, vec![case(vec![expectation(true)])]);
-        assert_eq!(failures(&good), Vec::<String>::new());
+        assert_eq!(findings(&good), Vec::<String>::new());
         let bad = case(vec![expectation(true), expectation(false)]);
         let bad = Case { verdict: Verdict::Fail, ..bad };
         let bad = Record::new("tasks", 1, Kind::Virtual, vec![bad]);
-        assert_eq!(failures(&bad), ["tasks: connected: expected true, measured false"]);
+        assert_eq!(findings(&bad), ["failed: tasks: connected: expected true, measured false"]);
+        let metric = "latency_us.local.p99";
+        let unmeasured = samestate_report::Expectation::of_metric;
+        let unmeasured = unmeasured(&Case::default(), None, metric, None, Some(1.0));
+        let unsure = case(unmeasured.into_iter().collect());
+        let unsure = Case { verdict: Verdict::Inconclusive, ..unsure };
+        let unsure = Record::new("tasks", 1, Kind::Virtual, vec![unsure]);
+        let told = findings(&unsure);
+        assert!(told[0].starts_with("inconclusive: tasks: latency_us.local.p99: "), "{told:?}");
     }
 }

@@ -1,27 +1,29 @@
-//! `samestate report`: a record, shown again in another form.
+//! `samestate report`: records, shown again in another form.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use samestate_report::{Record, junit, markdown, terminal};
+use samestate_report::{Record, RecordError, junit, markdown, terminal};
 
 use super::exit::ExitCode;
 use super::terminal::{show, style};
+use crate::streams::note;
 
 const EXAMPLES: &str = "\
 Examples:
-  samestate report runs/one-cluster/record.json
-  samestate report record.json --format junit > samestate.xml";
+  samestate report runs/one-cluster/20260102T030405Z
+  samestate report results --format junit > samestate.xml    all records below a folder
+  samestate report one.json other.json --format markdown";
 
-/// Show the record of a run again, or turn it into what another program reads
+/// Show the records of runs again, or turn them into what another program reads
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Report {
-    /// The record of a run
-    #[arg(value_name = "RECORD")]
-    record: PathBuf,
+    /// Records of runs, or folders: of a run, or with several below
+    #[arg(required = true, value_name = "RECORD|DIR")]
+    records: Vec<PathBuf>,
 
-    /// What to turn it into
+    /// What to turn them into
     #[arg(long, value_enum, default_value_t = Format::Terminal)]
     format: Format,
 }
@@ -36,19 +38,34 @@ enum Format {
 
 impl Report {
     pub(super) fn run(self) -> ExitCode {
-        let record = match Record::read(&self.record) {
-            Ok(record) => record,
-            Err(error) => {
-                eprintln!("error: {error}");
-                return ExitCode::Usage;
-            }
+        let records = match read(&self.records) {
+            Ok(records) => records,
+            Err(code) => return code,
+        };
+        let each = |of: &dyn Fn(&Record) -> String| {
+            let texts: Vec<String> = records.iter().map(of).collect();
+            texts.join("\n")
         };
         let text = match self.format {
-            Format::Terminal => terminal::summary(&record, &style(&std::io::stdout())),
-            Format::Markdown => markdown::to_markdown(&record),
-            Format::Junit => junit::to_xml(&record),
-            Format::Json => record.to_json(),
+            Format::Terminal => {
+                let style = style(&std::io::stdout());
+                each(&|record| terminal::summary(record, &style))
+            }
+            Format::Markdown => each(&markdown::to_markdown),
+            Format::Junit => junit::to_xml(&records),
+            Format::Json => Record::to_json_all(&records),
         };
         show(&text, ExitCode::Pass)
     }
+}
+
+/// Reads records from files and folders; says on standard error what is wrong with them.
+pub(super) fn read(places: &[PathBuf]) -> Result<Vec<Record>, ExitCode> {
+    Record::read_all(places).map_err(|error| {
+        note!("error: {error}");
+        match error {
+            RecordError::NoneThere { .. } => ExitCode::NothingSelected,
+            _ => ExitCode::Usage,
+        }
+    })
 }

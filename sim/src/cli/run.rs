@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use clap::Args;
-use samestate_report::{Record, Verdict, terminal};
+use samestate_report::Verdict;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::args::{OutputArgs, ScenarioArgs};
 use super::exit::ExitCode;
-use super::terminal::{show, style};
-use crate::processes::{RunOptions, Watching, beyond_run, run_scenario};
+use crate::processes::{RunOptions, Watching, beyond_run, logs_kept, run_scenario};
 use crate::record::utc;
 use crate::scenario::ScenarioFile;
+use crate::streams::note;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -31,6 +31,11 @@ pub(super) struct Run {
     #[command(flatten)]
     scenarios: ScenarioArgs,
 
+    /// End a run as soon as it cannot pass any more: an invariant is violated, or a count is past
+    /// the most that is expected; no other case or scenario is begun then
+    #[arg(long)]
+    fail_fast: bool,
+
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -42,7 +47,7 @@ impl Run {
             Err(code) => return code,
         };
         if let Err(complaint) = self.output.check(&files) {
-            eprintln!("error: {complaint}");
+            note!("error: {complaint}");
             return ExitCode::Usage;
         }
         // All of them complain, so that all can be mended at once.
@@ -55,7 +60,7 @@ impl Run {
         let runtime = match runtime {
             Ok(runtime) => runtime,
             Err(error) => {
-                eprintln!("error: failed to start the runner's threads: {error}");
+                note!("error: failed to start the runner's threads: {error}");
                 return ExitCode::NotDone;
             }
         };
@@ -66,14 +71,15 @@ impl Run {
         let interrupt = match heed_interruptions() {
             Ok(interrupt) => interrupt,
             Err(error) => {
-                eprintln!("error: failed to listen for signals: {error}");
+                note!("error: failed to listen for signals: {error}");
                 return ExitCode::NotDone;
             }
         };
         let mut codes = Vec::new();
         for file in files {
-            codes.push(self.run_one(file, &interrupt, files.len() > 1).await);
-            if *interrupt.borrow() {
+            let code = self.run_one(file, &interrupt, files.len() > 1).await;
+            codes.push(code);
+            if *interrupt.borrow() || (self.fail_fast && code != ExitCode::Pass) {
                 break;
             }
         }
@@ -86,23 +92,26 @@ impl Run {
         interrupt: &watch::Receiver<bool>,
         one_of_several: bool,
     ) -> ExitCode {
-        let folder = match self.output.folder(&file.name, one_of_several, &utc(SystemTime::now())) {
+        let started = utc(SystemTime::now());
+        let logs = logs_of(file);
+        let folder = match self.output.folder(&file.name, one_of_several, &started, logs) {
             Ok(folder) => folder,
-            Err(complaint) => {
-                eprintln!("error: {complaint}");
+            Err(error) => {
+                note!("error: {error}");
                 return ExitCode::NotDone;
             }
         };
         let options = RunOptions {
-            logs: folder.join("logs"),
+            logs: folder.path().join(LOGS),
             watching: Watching::on_stderr(self.output.quiet),
             interrupt: interrupt.clone(),
+            fail_fast: self.fail_fast,
         };
         let ran = run_scenario(file, &options).await;
         for trouble in &ran.trouble {
-            eprintln!("error: {trouble}");
+            note!("error: {trouble}");
         }
-        let written = self.hand_out(&ran.record, file, &folder);
+        let handed_out = self.output.hand_out(&ran.record, Some(&file.scenario), &folder);
         let judged = if ran.record.verdict == Verdict::Interrupted && *interrupt.borrow() {
             ExitCode::Interrupted
         } else if !ran.trouble.is_empty() {
@@ -110,25 +119,16 @@ impl Run {
         } else {
             ExitCode::of(ran.record.verdict)
         };
-        ExitCode::worst([judged, written])
+        ExitCode::worst([judged, handed_out])
     }
+}
 
-    /// Writes the run's folder, and shows what a person or a script waits for.
-    fn hand_out(&self, record: &Record, file: &ScenarioFile, folder: &Path) -> ExitCode {
-        if let Err(complaint) = self.output.write(record, &file.scenario, folder) {
-            eprintln!("error: {complaint}");
-            return ExitCode::NotDone;
-        }
-        self.output.complain_of(record);
-        if self.output.json_to_stdout() {
-            return show(&record.to_json(), ExitCode::Pass);
-        }
-        if self.output.quiet {
-            return ExitCode::Pass;
-        }
-        let summary = terminal::summary(record, &style(&std::io::stdout()));
-        show(&format!("{summary}  record in {}\n", shown(folder)), ExitCode::Pass)
-    }
+/// The folder of the nodes' logs in a run's folder.
+const LOGS: &str = "logs";
+
+/// The files that a run of the scenario may copy there.
+fn logs_of(file: &ScenarioFile) -> Vec<PathBuf> {
+    logs_kept(file).into_iter().map(|log| Path::new(LOGS).join(log)).collect()
 }
 
 /// Says on standard error what in a file real processes cannot do; whether there is anything.
@@ -137,17 +137,12 @@ fn complain_of_what_is_beyond(file: &ScenarioFile) -> bool {
         file.cases.iter().flat_map(|case| beyond_run(&case.plan)).collect();
     let path = file.path.display();
     for what in &beyond {
-        eprintln!("error: {path}: `run` cannot do this: {what}");
+        note!("error: {path}: `run` cannot do this: {what}");
     }
     if !beyond.is_empty() {
-        eprintln!("help: `samestate simulate {path}` runs all of it, in virtual time");
+        note!("help: `samestate simulate {path}` runs all of it, in virtual time");
     }
     !beyond.is_empty()
-}
-
-fn shown(folder: &Path) -> String {
-    let path: PathBuf = folder.join("record.json");
-    path.display().to_string()
 }
 
 /// Becomes true with the first Ctrl-C (or `SIGTERM`, or the terminal's end); the second ends the

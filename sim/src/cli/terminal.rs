@@ -1,11 +1,12 @@
 //! The terminal that the program writes to.
 
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::IsTerminal;
 use std::os::fd::AsFd;
 
 use samestate_report::terminal::Style;
 
 use super::exit::ExitCode;
+use crate::streams::{self, note};
 
 /// Whether output may be in colour: only to a terminal, and not where `NO_COLOR` is set
 /// (<https://no-color.org>).
@@ -22,12 +23,10 @@ pub(super) fn style(stream: &(impl IsTerminal + AsFd)) -> Style {
 
 /// Writes a result to standard output. A reader that has seen enough (`| head`) is no error.
 pub(super) fn show(text: &str, code: ExitCode) -> ExitCode {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match streams::result(text) {
         Ok(()) => code,
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => code,
         Err(error) => {
-            eprintln!("error: failed to write to standard output: {error}");
+            note!("error: failed to write to standard output: {error}");
             ExitCode::NotDone
         }
     }

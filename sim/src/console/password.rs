@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use thiserror::Error;
 
+use crate::streams::note;
+
 /// The variable of the environment.
 const VARIABLE: &str = "SAMESTATE_PASSWORD";
 
@@ -64,7 +66,7 @@ fn of_file(path: &Path) -> Result<Password, PasswordError> {
     let mode = file.metadata().map_err(fail)?.permissions().mode();
     if mode & 0o077 != 0 {
         let path = path.display();
-        eprintln!("warning: others may read the password file {path}: `chmod 600` it");
+        note!("warning: others may read the password file {path}: `chmod 600` it");
     }
     let mut line = String::new();
     BufReader::new(file.take(FILE_BYTES_MAX)).read_line(&mut line).map_err(fail)?;

@@ -1,7 +1,7 @@
 //! Lines from a terminal: a prompt, a history, completion, and lines that appear above the prompt.
 
 use std::fs::DirBuilder;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::thread::JoinHandle;
 
@@ -20,6 +20,7 @@ use super::command::{HELP, complete};
 use super::history;
 use super::screen::Screen;
 use super::session::{Outcome, Session};
+use crate::streams::{self, note};
 
 const PROMPT: &str = "CLI> ";
 
@@ -56,38 +57,42 @@ impl Prompt {
             // The first session has none.
             let _ = self.editor.load_history(path);
         }
-        println!("attached to store `{}`; `help` lists the commands", session.store().name());
+        say(&format!("attached to store `{}`; `help` lists the commands", session.store().name()))?;
         let link = runtime.spawn(tell_of_link(session.store().clone(), session.screen().clone()));
         let mut interrupted = false;
         let ended = loop {
             let line = match self.editor.readline(PROMPT) {
                 Ok(line) => line,
                 Err(ReadlineError::Interrupted) if !interrupted => {
-                    println!("Ctrl-C again, or Ctrl-D, closes the console");
                     interrupted = true;
-                    continue;
+                    match say("Ctrl-C again, or Ctrl-D, closes the console") {
+                        Ok(()) => continue,
+                        Err(error) => break Err(error),
+                    }
                 }
                 Err(ReadlineError::Interrupted | ReadlineError::Eof) => break Ok(()),
                 Err(error) => break Err(io::Error::other(error)),
             };
             interrupted = false;
-            match runtime.block_on(unless_interrupted(session.obey(&line))) {
-                Outcome::Silent => {}
-                Outcome::Text(text) => println!("{text}"),
-                Outcome::Failed(why) => print!("error: {why}\n{HELP}"),
+            let said = match runtime.block_on(unless_interrupted(session.obey(&line))) {
+                Outcome::Silent => Ok(()),
+                Outcome::Text(text) => say(&text),
+                Outcome::Failed(why) => say(&format!("error: {why}\n{HELP}")),
                 Outcome::Exit => break Ok(()),
+            };
+            if let Err(error) = said {
+                break Err(error);
             }
-            io::stdout().flush()?;
         };
         link.abort();
         if let Some(path) = &kept
             && let Err(error) = self.keep(path)
         {
-            eprintln!("the history is not kept in {}: {error}", path.display());
+            note!("the history is not kept in {}: {error}", path.display());
         }
         runtime.block_on(session.end());
         if ended.is_ok() {
-            println!("The console is closed; the store goes on.");
+            say("The console is closed; the store goes on.")?;
         }
         ended
     }
@@ -99,6 +104,11 @@ impl Prompt {
         }
         self.editor.append_history(path).map_err(io::Error::other)
     }
+}
+
+/// Writes a line below the prompt.
+fn say(text: &str) -> io::Result<()> {
+    streams::result(&format!("{}\n", text.trim_end_matches('\n')))
 }
 
 /// Says above the prompt that the server is back; that it went is among what the store reports.

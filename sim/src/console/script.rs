@@ -6,6 +6,7 @@ use tokio::runtime::Runtime;
 
 use super::command::HELP;
 use super::session::{Outcome, Session};
+use crate::streams::note;
 
 /// Obeys each line of standard input. Whether all went well.
 pub(crate) fn play(mut session: Session, runtime: &Runtime) -> io::Result<bool> {
@@ -26,7 +27,7 @@ pub(crate) fn play(mut session: Session, runtime: &Runtime) -> io::Result<bool> 
             },
             Outcome::Failed(why) => {
                 all_well = false;
-                eprint!("error: {why}\n{HELP}");
+                note!("error: {why}\n{}", HELP.trim_end());
             }
             Outcome::Exit => break,
         }

@@ -12,6 +12,7 @@ use super::command::Command;
 use super::paint::Paint;
 use super::part::Part;
 use super::screen::Screen;
+use crate::streams::note;
 
 /// How long a session that ends waits for the changes that it watches to be shown.
 const SHOWN_WITHIN: Duration = Duration::from_secs(1);
@@ -98,7 +99,7 @@ impl Session {
     /// While the server is away its last state can still be read.
     fn last_known(&self) -> Result<(Version, Arc<Untyped>), String> {
         let known = self.store.newest().ok_or("not connected, and no state has come yet")?;
-        eprintln!("not connected: the last state that came is of {}", known.0);
+        note!("not connected: the last state that came is of {}", known.0);
         Ok(known)
     }
 

@@ -180,10 +180,7 @@ impl UntypedStore {
         };
         // The sender lives in the store, which outlives this borrow.
         let setback = setback.wait_for(refused).await;
-        match setback.as_deref() {
-            Ok(Some(Setback::Refused { text, .. })) => text.clone(),
-            _ => String::new(),
-        }
+        setback.ok().and_then(|why| why.as_ref().map(Setback::to_string)).unwrap_or_default()
     }
 
     /// As [`Store::role`]: a client.

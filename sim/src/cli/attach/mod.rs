@@ -20,6 +20,7 @@ use super::exit::ExitCode;
 use super::terminal::in_colour;
 use crate::console::{Password, Prompt, Screen, Session, play};
 use crate::scenario::Span;
+use crate::streams::note;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -196,7 +197,7 @@ impl Attach {
                 explaining.store(true, Ordering::Relaxed);
                 match &screen {
                     Some(screen) => screen.say(text),
-                    None => eprintln!("{text}"),
+                    None => note!("{text}"),
                 }
             });
         let store = builder.start().map_err(|error| Failure::of_start(&error))?;
@@ -240,6 +241,6 @@ impl Attach {
 }
 
 fn fail(complaint: &str, code: ExitCode) -> ExitCode {
-    eprintln!("error: {complaint}");
+    note!("error: {complaint}");
     code
 }

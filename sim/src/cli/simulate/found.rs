@@ -1,16 +1,24 @@
 //! What is left of a scenario that shows a violation: shrunk, and written as a file of its own.
 
-use std::path::Path;
-
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Wanted;
 use crate::processes::Watching;
+use crate::results::ResultsFolder;
+use crate::streams::note;
 use crate::virtual_time::shrink::{Found, Progress, shrink_failure, write_found};
 use crate::virtual_time::{Failure, Options, Why};
 
+/// The file of what was shrunk, in the results' folder.
+const FOUND: &str = "found.yaml";
+
 /// Shrinks what failed, writes it into the folder, and says how to run it again.
-pub(super) fn shrink_and_write(name: &str, failure: &Failure, folder: &Path, wanted: &Wanted) {
+pub(super) fn shrink_and_write(
+    name: &str,
+    failure: &Failure,
+    folder: &mut ResultsFolder,
+    wanted: &Wanted,
+) {
     let Why::Violation(_, violation) = &failure.why else { return };
     if !wanted.shrinks || wanted.interrupted() {
         return;
@@ -22,7 +30,7 @@ pub(super) fn shrink_and_write(name: &str, failure: &Failure, folder: &Path, wan
         bar.finish_and_clear();
     }
     let Some(shrunk) = shrunk else {
-        eprintln!("error: seed {} does not show it again, so it is not shrunk", failure.seed);
+        note!("error: seed {} does not show it again, so it is not shrunk", failure.seed);
         return;
     };
     let found = Found {
@@ -30,13 +38,16 @@ pub(super) fn shrink_and_write(name: &str, failure: &Failure, folder: &Path, wan
         detail: violation.to_string(),
         origin: format!("seed {} of {name}", failure.seed),
     };
-    let path = folder.join("found.yaml");
-    if let Err(error) = write_found(&path, &shrunk, &found) {
-        eprintln!("error: {error}");
+    let path = folder.path().join(FOUND);
+    let announced = folder.will_write([FOUND.into()]).map_err(|error| error.to_string());
+    let written = announced
+        .and_then(|()| write_found(&path, &shrunk, &found).map_err(|error| error.to_string()));
+    if let Err(error) = written {
+        note!("error: {error}");
         return;
     }
-    eprintln!("shrunk from {} to {} in {} tries", shrunk.before, shrunk.after, shrunk.tries);
-    eprintln!("run it again: samestate simulate {} --trace", path.display());
+    note!("shrunk from {} to {} in {} tries", shrunk.before, shrunk.after, shrunk.tries);
+    note!("run it again: samestate simulate {} --trace", path.display());
 }
 
 fn bar(quiet: bool) -> Option<ProgressBar> {

@@ -1,25 +1,26 @@
 //! Many seeds, of files or of the swarm.
 
-use std::fmt::Write as _;
 use std::ops::Range;
-use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use samestate_report::{Case, Kind, Record, SeedFailure, Seeds, Verdict};
 
 use super::super::exit::ExitCode;
-use super::super::terminal::show;
+use super::super::output::write_scenario;
 use super::{Wanted, found};
 use crate::processes::Watching;
-use crate::record::utc;
+use crate::record::{this_machine, utc};
+use crate::results::ResultsFolder;
 use crate::scenario::{Scenario, ScenarioFile};
-use crate::virtual_time::{Glance, Options, Search, Searched, Source, draw};
+use crate::streams::note;
+use crate::virtual_time::{Failure, Glance, Options, Search, Searched, Source, Why, draw};
 
 /// A swarm of fewer seeds proves nothing by what never happened in it.
 const SEEDS_FOR_ALL_MOMENTS: u64 = 2_000;
 
-/// So many failures are shown of each file.
-const SHOWN_MAX: usize = 10;
+/// So many failures of a search are kept with their scenarios.
+const FAILURES_MAX: usize = 100;
 
 /// How seeds are simulated.
 pub(super) struct Many {
@@ -28,21 +29,26 @@ pub(super) struct Many {
     pub(super) twice_every: u64,
 }
 
+/// What is searched.
+struct Searching<'a> {
+    name: &'a str,
+    /// The file; `None` for the swarm.
+    file: Option<&'a ScenarioFile>,
+    seeds: Range<u64>,
+    source: &'a Source<'a>,
+    /// The results have a folder in that of the results of several files.
+    one_of_several: bool,
+}
+
 impl Many {
     /// Each seed draws a scenario of its own.
     pub(super) fn swarm(&self, seeds: Range<u64>, wanted: &Wanted) -> ExitCode {
-        let wide = seeds.end - seeds.start >= SEEDS_FOR_ALL_MOMENTS;
-        let (code, searched) = self.search("swarm", seeds, &|seed| vec![draw(seed)], wanted, false);
-        let never = searched.moments.never();
-        if !wide || never.is_empty() || !searched.failures.is_empty() || wanted.interrupted() {
-            return code;
-        }
-        eprintln!(
-            "error: in {} seeds it never happened that: {}",
-            searched.seeds,
-            never.join("; ")
-        );
-        ExitCode::worst([code, ExitCode::Failed])
+        let source = |seed| vec![draw(seed)];
+        let (name, file) = ("swarm", None);
+        self.search(
+            &Searching { name, file, seeds, source: &source, one_of_several: false },
+            wanted,
+        )
     }
 
     /// The same seeds of each file.
@@ -56,9 +62,14 @@ impl Many {
         for file in files {
             let cases: Vec<Scenario> =
                 file.cases.iter().map(|case| case.scenario.clone()).collect();
-            let source = |_| cases.clone();
-            let several = files.len() > 1;
-            codes.push(self.search(&file.name, seeds.clone(), &source, wanted, several).0);
+            let searching = Searching {
+                name: &file.name,
+                file: Some(file),
+                seeds: seeds.clone(),
+                source: &|_| cases.clone(),
+                one_of_several: files.len() > 1,
+            };
+            codes.push(self.search(&searching, wanted));
             if wanted.interrupted() {
                 break;
             }
@@ -66,26 +77,21 @@ impl Many {
         ExitCode::worst(codes)
     }
 
-    fn search(
-        &self,
-        name: &str,
-        seeds: Range<u64>,
-        source: &Source<'_>,
-        wanted: &Wanted,
-        several: bool,
-    ) -> (ExitCode, Searched) {
-        let folder = match wanted.output.folder(name, several, &utc(SystemTime::now())) {
+    fn search(&self, searching: &Searching<'_>, wanted: &Wanted) -> ExitCode {
+        let Searching { name, file, seeds, source, one_of_several } = searching;
+        let started = utc(SystemTime::now());
+        let mut folder = match wanted.output.folder(name, *one_of_several, &started, []) {
             Ok(folder) => folder,
-            Err(complaint) => {
-                eprintln!("error: {complaint}");
-                return (ExitCode::NotDone, Searched::default());
+            Err(error) => {
+                note!("error: {error}");
+                return ExitCode::NotDone;
             }
         };
         let began = Instant::now();
-        let bar = bar(name, &seeds, wanted.output.quiet);
+        let bar = bar(name, seeds, wanted.output.quiet);
         let search = Search {
-            name: name.to_owned(),
-            seeds,
+            name: (*name).to_owned(),
+            seeds: seeds.clone(),
             options: Options { interrupt: Some(wanted.interrupt.clone()), ..Options::default() },
             threads: self.threads,
             all: self.all,
@@ -99,83 +105,107 @@ impl Many {
         if let Some(bar) = bar {
             bar.finish_and_clear();
         }
-        let mut code = match searched.failures.is_empty() {
-            true => ExitCode::Pass,
-            false => ExitCode::Failed,
-        };
-        if wanted.interrupted() {
-            code = ExitCode::Interrupted;
-        }
-        if !wanted.output.quiet {
-            let words = in_words(name, &searched, began.elapsed());
-            code = ExitCode::worst([code, show(&words, ExitCode::Pass)]);
-        }
-        if let Err(complaint) = self.write(&searched, wanted) {
-            eprintln!("error: {complaint}");
-            code = ExitCode::worst([code, ExitCode::NotDone]);
-        }
+        let case = judge(&searched, file.is_none().then_some(seeds), wanted.interrupted());
+        let mut record = Record::new(*name, seeds.start, Kind::Virtual, vec![case]);
+        record.file = file.map(|file| file.path.display().to_string());
+        record.wall_seconds = began.elapsed().as_secs_f64();
+        record.virtual_seconds = Some(searched.virtual_time.as_secs_f64());
+        record.started = Some(started);
+        record.machine = this_machine();
+        record.seeds = Some(summed(seeds, &searched, &mut folder));
+        let scenario = file.map(|file| &file.scenario);
+        let handed_out = wanted.output.hand_out(&record, scenario, &folder);
         if let Some(first) = searched.failures.first() {
-            found::shrink_and_write(name, first, &folder, wanted);
+            found::shrink_and_write(name, first, &mut folder, wanted);
         }
-        (code, searched)
-    }
-
-    /// Writes what the search came to as JSON, where that was asked for.
-    fn write(&self, searched: &Searched, wanted: &Wanted) -> Result<(), String> {
-        let Some(path) = &wanted.output.json else { return Ok(()) };
-        let failures: Vec<_> = searched
-            .failures
-            .iter()
-            .map(|one| serde_json::json!({ "seed": one.seed, "why": one.why.to_string() }))
-            .collect();
-        let moments: serde_json::Map<_, _> = (searched.moments.named().into_iter())
-            .map(|(name, times)| (name.to_owned(), times.into()))
-            .collect();
-        let json = serde_json::json!({
-            "seeds": searched.seeds,
-            "twice": searched.twice,
-            "virtual_seconds": searched.virtual_time.as_secs_f64(),
-            "history": format!("{:016x}", searched.history),
-            "moments": moments,
-            "failures": failures,
-        });
-        let text = format!("{json:#}\n");
-        if wanted.output.json_to_stdout() {
-            print!("{text}");
-            return Ok(());
-        }
-        let unwritable = |error| format!("failed to write {}: {error}", Path::display(path));
-        std::fs::write(path, text).map_err(unwritable)
+        ExitCode::worst([ExitCode::of(record.verdict), handed_out])
     }
 }
 
-fn in_words(name: &str, searched: &Searched, wall: Duration) -> String {
-    let mut text = String::new();
-    let hours = searched.virtual_time.as_secs_f64() / 3600.0;
-    let _ = writeln!(
-        text,
-        "{name}: {} seeds, {hours:.2} virtual hours in {:.1} s; {} of them twice, with the same \
-         histories (all: {:016x})",
-        searched.seeds,
-        wall.as_secs_f64(),
-        searched.twice,
-        searched.history,
-    );
-    let named = searched.moments.named();
-    let width = named.iter().map(|moment| moment.0.len()).max().unwrap_or(0);
-    for (moment, times) in named {
-        let _ = writeln!(text, "  {moment:<width$}  {times:>10}");
-    }
-    match searched.failures.len() {
-        0 => text.push_str("no violation\n"),
-        count => {
-            let _ = writeln!(text, "{count} failed:");
-            for failure in searched.failures.iter().take(SHOWN_MAX) {
-                let _ = writeln!(text, "  seed {}: {}", failure.seed, failure.why);
+/// The verdict over all seeds, and what did not hold. A `swarm` that is wide enough has to show
+/// all that it draws.
+fn judge(searched: &Searched, swarm: Option<&Range<u64>>, interrupted: bool) -> Case {
+    let mut case = Case::default();
+    for failure in searched.failures.iter().take(FAILURES_MAX) {
+        match &failure.why {
+            Why::Violation(at, violation) => {
+                let mut violation = samestate_report::Violation::from(violation.clone());
+                let detail = format!("seed {}: {}", failure.seed, violation.detail_text());
+                violation.detail = detail.into();
+                violation.after_seconds = Some(at.as_secs_f64());
+                case.violations.push(violation);
             }
+            why => case.because.push(format!("seed {}: {why}", failure.seed)),
         }
     }
-    text
+    let mut failed = !searched.failures.is_empty();
+    if let Some(seeds) = swarm.filter(|_| !failed && !interrupted) {
+        let never = searched.moments.never();
+        if seeds.end - seeds.start >= SEEDS_FOR_ALL_MOMENTS && !never.is_empty() {
+            failed = true;
+            let never = never.join("; ");
+            case.because
+                .push(format!("in {} seeds it never happened that: {never}", searched.seeds));
+        }
+    }
+    if let Some((seed, why)) = &searched.unsure {
+        case.because.push(format!(
+            "{} seeds came to no verdict, the first of them {seed}: {why}",
+            searched.inconclusive
+        ));
+    }
+    case.seconds = Some(searched.virtual_time.as_secs_f64());
+    case.verdict = if interrupted {
+        Verdict::Interrupted
+    } else if failed {
+        Verdict::Fail
+    } else if searched.inconclusive > 0 {
+        Verdict::Inconclusive
+    } else {
+        Verdict::Pass
+    };
+    case
+}
+
+/// What the search came to, for the record; writes the scenarios of the seeds that failed.
+fn summed(seeds: &Range<u64>, searched: &Searched, folder: &mut ResultsFolder) -> Seeds {
+    let mut failures = Vec::new();
+    for failure in &searched.failures {
+        let (seed, why) = (failure.seed, failure.why.to_string());
+        let before = failures.iter().filter(|one: &&SeedFailure| one.seed == seed).count();
+        let scenario = (failures.len() < FAILURES_MAX)
+            .then(|| keep_scenario(failure, before, folder))
+            .flatten();
+        failures.push(SeedFailure { seed, why, scenario });
+    }
+    let named = searched.moments.named().into_iter();
+    Seeds {
+        first: seeds.start,
+        end: seeds.end,
+        simulated: searched.seeds,
+        twice: searched.twice,
+        inconclusive: searched.inconclusive,
+        history: format!("{:016x}", searched.history),
+        moments: named.map(|(name, times)| (name.to_owned(), times)).collect(),
+        failures,
+    }
+}
+
+/// Writes the scenario of a seed that failed; several cases of one seed may. Returns its name.
+fn keep_scenario(failure: &Failure, before: usize, folder: &mut ResultsFolder) -> Option<String> {
+    let name = match before {
+        0 => format!("seed-{}.yaml", failure.seed),
+        _ => format!("seed-{}-{}.yaml", failure.seed, before + 1),
+    };
+    let announced = folder.will_write([name.clone().into()]).map_err(|error| error.to_string());
+    let path = folder.path().join(&name);
+    match announced.and_then(|()| write_scenario(&failure.scenario, &path)) {
+        Ok(()) => Some(name),
+        Err(error) => {
+            note!("error: {error}");
+            None
+        }
+    }
 }
 
 fn bar(name: &str, seeds: &Range<u64>, quiet: bool) -> Option<ProgressBar> {

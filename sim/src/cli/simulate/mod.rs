@@ -23,6 +23,7 @@ use super::exit::ExitCode;
 use super::run::heed_interruptions;
 use super::terminal::show;
 use crate::scenario::{ScenarioFile, Setting, Span};
+use crate::streams::note;
 use crate::virtual_time::draw;
 
 const EXAMPLES: &str = "\
@@ -131,16 +132,16 @@ impl Simulate {
             Err(code) => return code,
         };
         if let Err(complaint) = self.output.check(&files) {
-            eprintln!("error: {complaint}");
+            note!("error: {complaint}");
             return ExitCode::Usage;
         }
         if self.seeds.is_some() && (self.trace.is_some() || self.trace_html.is_some()) {
-            eprintln!("error: a trace is of one seed: name it with --seed, without --seeds");
+            note!("error: a trace is of one seed: name it with --seed, without --seeds");
             return ExitCode::Usage;
         }
         if !self.output.quiet {
             files.iter().filter(|file| speaks_tls(file)).for_each(|file| {
-                eprintln!(
+                note!(
                     "note: {}: no TLS in virtual time: its links carry what they would carry inside \
                      TLS; `samestate run` speaks it",
                     file.name
@@ -155,7 +156,7 @@ impl Simulate {
             match runtime.and_then(|runtime| listen(&runtime, &interrupt).map(|()| runtime)) {
                 Ok(runtime) => runtime,
                 Err(error) => {
-                    eprintln!("error: failed to listen for signals: {error}");
+                    note!("error: failed to listen for signals: {error}");
                     return ExitCode::NotDone;
                 }
             };
@@ -204,7 +205,7 @@ fn print_scenario(seed: u64) -> ExitCode {
     match draw(seed).to_yaml() {
         Ok(yaml) => show(&yaml, ExitCode::Pass),
         Err(error) => {
-            eprintln!("error: what seed {seed} draws cannot be written down: {error}");
+            note!("error: what seed {seed} draws cannot be written down: {error}");
             ExitCode::NotDone
         }
     }

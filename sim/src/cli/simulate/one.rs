@@ -2,13 +2,13 @@
 
 use std::time::{Instant, SystemTime};
 
-use samestate_report::{Case, Kind, Record, Verdict, terminal};
+use samestate_report::{Case, Kind, Record};
 
 use super::super::exit::ExitCode;
-use super::super::terminal::{show, style};
 use super::{Wanted, found, trace};
 use crate::record::{this_machine, utc};
 use crate::scenario::{self, ScenarioFile};
+use crate::streams::note;
 use crate::virtual_time::{Failure, Options, Outcome, simulate, why_of};
 
 /// Simulates each file.
@@ -25,10 +25,10 @@ pub(super) fn each(files: &[ScenarioFile], wanted: &Wanted) -> ExitCode {
 
 fn one(file: &ScenarioFile, wanted: &Wanted, one_of_several: bool) -> ExitCode {
     let started = utc(SystemTime::now());
-    let folder = match wanted.output.folder(&file.name, one_of_several, &started) {
+    let mut folder = match wanted.output.folder(&file.name, one_of_several, &started, []) {
         Ok(folder) => folder,
-        Err(complaint) => {
-            eprintln!("error: {complaint}");
+        Err(error) => {
+            note!("error: {error}");
             return ExitCode::NotDone;
         }
     };
@@ -40,13 +40,13 @@ fn one(file: &ScenarioFile, wanted: &Wanted, one_of_several: bool) -> ExitCode {
         let outcome = match simulated(case, wanted) {
             Ok(outcome) => outcome,
             Err(error) => {
-                eprintln!("error: {}: {error}", file.name);
+                note!("error: {}: {error}", file.name);
                 return ExitCode::Usage;
             }
         };
         virtual_seconds += outcome.virtual_time.as_secs_f64();
         if let Err(complaint) = trace::hand_out(&outcome, &file.name, wanted) {
-            eprintln!("error: {complaint}");
+            note!("error: {complaint}");
             return ExitCode::NotDone;
         }
         failed.extend(why_of(&outcome).map(|why| {
@@ -64,29 +64,14 @@ fn one(file: &ScenarioFile, wanted: &Wanted, one_of_several: bool) -> ExitCode {
     record.wall_seconds = began.elapsed().as_secs_f64();
     record.virtual_seconds = Some(virtual_seconds);
     record.started = Some(started);
+    record.file = Some(file.path.display().to_string());
     record.machine = this_machine();
-    if let Err(complaint) = wanted.output.write(&record, &file.scenario, &folder) {
-        eprintln!("error: {complaint}");
-        return ExitCode::NotDone;
-    }
-    wanted.output.complain_of(&record);
-    let code = match record.verdict {
-        Verdict::Interrupted => ExitCode::Interrupted,
-        verdict => ExitCode::of(verdict),
-    };
-    let shown = if wanted.output.json_to_stdout() {
-        show(&record.to_json(), ExitCode::Pass)
-    } else if wanted.output.quiet {
-        ExitCode::Pass
-    } else {
-        let summary = terminal::summary(&record, &style(&std::io::stdout()));
-        let path = folder.join("record.json");
-        show(&format!("{summary}  record in {}\n", path.display()), ExitCode::Pass)
-    };
+    let handed_out = wanted.output.hand_out(&record, Some(&file.scenario), &folder);
+    let code = ExitCode::worst([ExitCode::of(record.verdict), handed_out]);
     if let Some(first) = failed.first() {
-        found::shrink_and_write(&file.name, first, &folder, wanted);
+        found::shrink_and_write(&file.name, first, &mut folder, wanted);
     }
-    ExitCode::worst([code, shown])
+    code
 }
 
 fn simulated(

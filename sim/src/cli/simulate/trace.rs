@@ -6,6 +6,7 @@ use samestate_report::spacetime::{
 
 use super::super::exit::ExitCode;
 use super::{Wanted, show};
+use crate::streams::note;
 use crate::virtual_time::{Flight, Outcome, Trace, What};
 
 /// Prints the trace, and draws it, where that was asked for.
@@ -20,7 +21,7 @@ pub(super) fn hand_out(outcome: &Outcome, name: &str, wanted: &Wanted) -> Result
         let html = spacetime::html(&diagram(outcome, trace, name));
         std::fs::write(path, html)
             .map_err(|error| format!("failed to write {}: {error}", path.display()))?;
-        eprintln!("drawn in {}", path.display());
+        note!("drawn in {}", path.display());
     }
     Ok(())
 }

@@ -1,0 +1,330 @@
+//! What a run leaves, and that nothing takes it away: folders, streams, records and exit codes.
+#![cfg(target_os = "linux")]
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use samestate_report::{Record, Verdict};
+
+/// Two processes for a moment.
+const SHORT: &str = r#"
+version: 1
+seed: 5
+stores: { tasks: { reducer: ring, mode: action } }
+clusters: { main: { workers: 1 } }
+phases:
+  - name: busy
+    duration: 300ms
+    load: [ { at: main.master, store: tasks, arrival: { every: 20ms } } ]
+expect:
+  - { metric: dispatches.lost, max: 0 }
+"#;
+
+struct Desk {
+    temp: tempfile::TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        Desk { temp: tempfile::tempdir().expect("a temporary folder") }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.temp.path().join(name)
+    }
+
+    fn file(&self, name: &str, text: &str) -> String {
+        fs::write(self.path(name), text).expect("writable");
+        name.to_owned()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_samestate"));
+        command.args(args).current_dir(self.temp.path());
+        command
+    }
+
+    fn samestate(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("it starts")
+    }
+
+    fn record(&self, folder: &str) -> Record {
+        Record::read(self.path(folder).join("record.json")).unwrap_or_else(|e| panic!("{e}"))
+    }
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", text(&output.stdout), text(&output.stderr))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned())
+        .filter(|name| !name.starts_with('.'))
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn runs_that_begin_together_keep_their_results_apart() {
+    let desk = Desk::new();
+    let file = desk.file("short.yaml", SHORT);
+    for out in [&[][..], &["--out", "same"]] {
+        let runs: Vec<_> = (1..=4u64)
+            .map(|seed| {
+                let seed = seed.to_string();
+                let args = [&["run", &*file, "--seed", &seed, "-q"][..], out].concat();
+                desk.command(&args).stderr(Stdio::piped()).spawn().expect("it starts")
+            })
+            .collect();
+        for run in runs {
+            let done = run.wait_with_output().expect("it ends");
+            assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+        }
+    }
+    let seeds = |folders: Vec<String>| {
+        let mut seeds: Vec<u64> = folders.iter().map(|folder| desk.record(folder).seed).collect();
+        seeds.sort_unstable();
+        seeds
+    };
+    let runs = names(&desk.path("runs/short")).into_iter();
+    assert_eq!(seeds(runs.map(|name| format!("runs/short/{name}")).collect()), [1, 2, 3, 4]);
+    let same = names(desk.temp.path()).into_iter().filter(|name| name.starts_with("same"));
+    assert_eq!(seeds(same.collect()), [1, 2, 3, 4]);
+}
+
+#[test]
+fn a_folder_that_is_used_again_holds_the_newest_run_alone() {
+    let desk = Desk::new();
+    let first = desk.file("first.yaml", &SHORT.replace("main", "other"));
+    let second = desk.file("second.yaml", SHORT);
+    assert!(desk.samestate(&["run", &first, "-q", "--out", "same"]).status.success());
+    fs::write(desk.path("same/notes.txt"), "the user's own").expect("writable");
+    let done = desk.samestate(&["run", &second, "-q", "--out", "same"]);
+    assert!(done.status.success(), "{}", said(&done));
+    assert_eq!(names(&desk.path("same/logs")), ["main.master.log", "main.worker[1].log"]);
+    let kept = ["logs", "notes.txt", "record.json", "scenario.yaml"];
+    assert_eq!(names(&desk.path("same")), kept);
+    // What no run wrote is neither removed nor overwritten.
+    fs::create_dir(desk.path("mine")).expect("it can be made");
+    fs::write(desk.path("mine/record.json"), "the user's own").expect("writable");
+    let refused = desk.samestate(&["run", &second, "-q", "--out", "mine"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert!(said(&refused).contains("mine/record.json is in the way"), "{}", said(&refused));
+    assert_eq!(names(&desk.path("mine")), ["record.json"]);
+}
+
+/// A stream that takes nothing.
+fn full() -> Stdio {
+    File::options().write(true).open("/dev/full").expect("Linux has one").into()
+}
+
+/// A stream whose reader is gone.
+fn unread() -> Stdio {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    writer.into()
+}
+
+#[test]
+fn a_stream_that_takes_nothing_costs_no_result() {
+    let desk = Desk::new();
+    let file = desk.file("short.yaml", SHORT);
+    let bad = desk.file("bad.yaml", "version: 1\nstores: 7\n");
+    let streams: [fn() -> Stdio; 2] = [full, unread];
+    for (at, stream) in streams.into_iter().enumerate() {
+        for verb in ["run", "simulate"] {
+            let out = format!("{verb}-{at}");
+            let mut command = desk.command(&[verb, &file, "--out", &out]);
+            let status = command.stdout(Stdio::null()).stderr(stream()).status();
+            let status = status.expect("it starts");
+            assert_eq!(status.code(), Some(0), "{verb}: standard error is no part of the result");
+            assert_eq!(desk.record(&out).verdict, Verdict::Pass);
+        }
+        for args in [&["validate", &bad][..], &["report", "no.json"], &["run", &bad], &["rnu"]] {
+            let status = desk.command(args).stdout(stream()).stderr(stream()).status();
+            assert_eq!(status.expect("it starts").code(), Some(2), "{args:?}");
+        }
+    }
+    // A result that did not get through is told by the exit code, and the record is kept.
+    let args = ["run", &*file, "--json", "-", "--out", "unsaid"];
+    let done = desk.command(&args).stdout(full()).stderr(Stdio::piped()).output();
+    let done = done.expect("it starts");
+    assert_eq!(done.status.code(), Some(1), "{}", said(&done));
+    assert!(said(&done).contains("failed to write to standard output"), "{}", said(&done));
+    assert_eq!(desk.record("unsaid").verdict, Verdict::Pass);
+    // A reader that has seen enough is no failure.
+    for args in [&["run", &*file, "--out", "seen"][..], &["explain", &file], &["--help"]] {
+        let status = desk.command(args).stdout(unread()).status().expect("it starts");
+        assert_eq!(status.code(), Some(0), "{args:?}");
+    }
+}
+
+#[test]
+fn a_record_that_cannot_be_kept_is_still_shown() {
+    let desk = Desk::new();
+    let file = desk.file("short.yaml", SHORT);
+    // A folder stands where the file should go, as good as a full disk.
+    let args = ["simulate", &*file, "--out", "out", "--json", "there"];
+    fs::create_dir(desk.path("there")).expect("it can be made");
+    let done = desk.samestate(&args);
+    assert_eq!(done.status.code(), Some(1), "{}", said(&done));
+    assert!(text(&done.stdout).contains("PASS  short"), "{}", said(&done));
+    assert!(text(&done.stderr).contains("cannot write the record there"), "{}", said(&done));
+    assert_eq!(desk.record("out").verdict, Verdict::Pass);
+}
+
+/// A phase without a load, in which nothing can be measured.
+const SILENT: &str = r#"
+version: 1
+stores: { tasks: { reducer: ring, mode: action } }
+clusters: { main: { workers: 1 } }
+phases:
+  - { name: rest, duration: 200ms }
+  - name: busy
+    duration: 300ms
+    load: [ { at: main.master, store: tasks, arrival: { every: 20ms } } ]
+expect:
+  - { metric: latency_us.local.p99, phase: rest, max: 1000000 }
+  - { metric: dispatches.lost, max: 0 }
+"#;
+
+#[test]
+fn an_expectation_without_a_sample_is_inconclusive_unless_it_is_optional() {
+    let desk = Desk::new();
+    let file = desk.file("silent.yaml", SILENT);
+    let optional = SILENT.replace("max: 1000000 }", "max: 1000000, optional: true }");
+    let optional = desk.file("optional.yaml", &optional);
+    for verb in ["run", "simulate"] {
+        let done = desk.samestate(&[verb, &file, "-q", "--out", "out"]);
+        assert_eq!(done.status.code(), Some(6), "{verb}: {}", said(&done));
+        let told = text(&done.stderr);
+        let named = "inconclusive: silent: latency_us.local.p99 in phase rest: expected at most";
+        assert!(told.contains(named) && told.contains("no sample"), "{verb}: {told}");
+        let record = desk.record("out");
+        assert_eq!(record.verdict, Verdict::Inconclusive);
+        let done = desk.samestate(&[verb, &optional, "-q", "--out", "out"]);
+        assert_eq!((done.status.code(), &*said(&done)), (Some(0), ""), "{verb}");
+    }
+    let done = desk.samestate(&["simulate", &file, "--seeds", "0..3", "--out", "seeds"]);
+    assert_eq!(done.status.code(), Some(6), "{}", said(&done));
+    desk.samestate(&["simulate", &file, "-q", "--out", "out"]);
+    let junit = said(&desk.samestate(&["report", "out", "--format", "junit"]));
+    assert_eq!(junit.matches("<error").count(), 1, "{junit}");
+    let markdown = said(&desk.samestate(&["report", "out", "--format", "markdown"]));
+    assert!(markdown.contains("**no sample**"), "{markdown}");
+    desk.samestate(&["simulate", &optional, "-q", "--out", "out"]);
+    let junit = said(&desk.samestate(&["report", "out", "--format", "junit"]));
+    assert!(junit.contains("<skipped") && !junit.contains("<error"), "{junit}");
+}
+
+#[test]
+fn nothing_dispatched_is_no_proof_that_nothing_is_lost() {
+    let desk = Desk::new();
+    let text = SHORT
+        .replace("    load: [ { at: main.master, store: tasks, arrival: { every: 20ms } } ]\n", "");
+    let file = desk.file("idle.yaml", &text);
+    let done = desk.samestate(&["simulate", &file, "-q", "--out", "out"]);
+    assert_eq!(done.status.code(), Some(6), "{}", said(&done));
+    assert!(said(&done).contains("dispatches.lost"), "{}", said(&done));
+}
+
+#[test]
+fn one_failed_expectation_is_one_failure_with_its_file_and_line() {
+    let desk = Desk::new();
+    let file = desk.file("strict.yaml", &SHORT.replace("lost, max: 0", "ok, max: 0"));
+    let done = desk.samestate(&["simulate", &file, "-q", "--out", "out"]);
+    assert_eq!(done.status.code(), Some(3), "{}", said(&done));
+    let junit = said(&desk.samestate(&["report", "out", "--format", "junit"]));
+    assert_eq!(junit.matches("<failure").count(), 1, "{junit}");
+    assert!(junit.contains("failures=\"1\" errors=\"0\""), "{junit}");
+    assert!(junit.contains("file=\"strict.yaml\" line=\"11\""), "{junit}");
+}
+
+#[test]
+fn the_record_of_many_seeds_is_shown_like_any_other() {
+    let desk = Desk::new();
+    let file = desk.file("strict.yaml", &SHORT.replace("lost, max: 0", "ok, max: 0"));
+    let args = ["simulate", &*file, "--seeds", "3..6", "--all", "--json", "-", "--out", "out"];
+    let done = desk.samestate(&args);
+    assert_eq!(done.status.code(), Some(3), "{}", said(&done));
+    fs::write(desk.path("said.json"), &done.stdout).expect("writable");
+    for place in ["out", "said.json"] {
+        for format in ["terminal", "markdown", "junit", "json"] {
+            let shown = desk.samestate(&["report", place, "--format", format]);
+            assert_eq!(shown.status.code(), Some(0), "{format}: {}", said(&shown));
+            assert!(text(&shown.stdout).contains("seed 4") || format == "markdown");
+        }
+    }
+    let seeds = desk.record("out").seeds.expect("what the search came to");
+    assert_eq!((seeds.first, seeds.end, seeds.simulated), (3, 6, 3));
+    assert_eq!(seeds.failures.len(), 3);
+    // Each has its scenario beside the record, and that fails again.
+    let scenario = seeds.failures[1].scenario.as_deref().expect("it was written");
+    let again = desk.samestate(&["simulate", &format!("out/{scenario}"), "-q", "--out", "again"]);
+    assert_eq!((again.status.code(), desk.record("again").seed), (Some(3), 4), "{}", said(&again));
+    // A swarm leaves a record, too.
+    let done = desk.samestate(&["simulate", "--swarm", "--seeds", "0..3", "-q", "--out", "swarm"]);
+    assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+    assert_eq!(desk.record("swarm").seeds.map(|seeds| seeds.simulated), Some(3));
+}
+
+#[test]
+fn reports_are_made_of_folders_and_of_several_records() {
+    let desk = Desk::new();
+    let one = desk.file("one.yaml", SHORT);
+    let two = desk.file("two.yaml", SHORT);
+    let done = desk.samestate(&["simulate", &one, &two, "-q", "--out", "results"]);
+    assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+    let shown = said(&desk.samestate(&["report", "results"]));
+    assert!(shown.contains("PASS  one") && shown.contains("PASS  two"), "{shown}");
+    let junit = said(&desk.samestate(&["report", "results", "--format", "junit"]));
+    assert_eq!(junit.matches("<testsuite ").count(), 2, "{junit}");
+    let both = ["report", "results/one", "results/two/record.json", "--format", "json"];
+    let json: serde_json::Value =
+        serde_json::from_slice(&desk.samestate(&both).stdout).expect("one list");
+    assert_eq!(json.as_array().map(Vec::len), Some(2));
+    let compared = desk.samestate(&["compare", "results", "results"]);
+    assert_eq!(compared.status.code(), Some(0), "{}", said(&compared));
+    let gone = desk.samestate(&["compare", "results", "results/one"]);
+    assert_eq!(gone.status.code(), Some(5), "{}", said(&gone));
+    fs::create_dir(desk.path("empty")).expect("it can be made");
+    let nothing = desk.samestate(&["report", "empty"]);
+    assert_eq!(nothing.status.code(), Some(4), "{}", said(&nothing));
+}
+
+#[test]
+fn a_run_that_cannot_pass_any_more_ends_where_that_is_asked_for() {
+    let desk = Desk::new();
+    let long = SHORT.replace("300ms", "30s").replace("lost, max: 0", "ok, max: 3");
+    let (first, second) = (desk.file("first.yaml", &long), desk.file("second.yaml", SHORT));
+    let args = ["run", &*first, &second, "-q", "--fail-fast", "--out", "out"];
+    let done = desk.samestate(&args);
+    assert_eq!(done.status.code(), Some(3), "{}", said(&done));
+    assert!(said(&done).contains("dispatches.ok may be 3 at most"), "{}", said(&done));
+    let record = desk.record("out/first");
+    assert!(record.wall_seconds < 20.0, "{} s", record.wall_seconds);
+    assert!(!desk.path("out/second").exists(), "no other scenario is begun");
+}
+
+#[test]
+fn seeds_at_the_end_of_all_numbers_are_simulated_once_each() {
+    let desk = Desk::new();
+    let file = desk.file("short.yaml", SHORT);
+    let end = u64::MAX;
+    let range = format!("{}..{end}", end - 5);
+    for threads in ["1", "2", "7"] {
+        let args = ["simulate", &*file, "--seeds", &range, "--threads", threads, "--out", "out"];
+        let done = desk.samestate(&args);
+        assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+        let seeds = desk.record("out").seeds.expect("what the search came to");
+        assert_eq!((seeds.first, seeds.end, seeds.simulated), (end - 5, end, 5));
+    }
+}
