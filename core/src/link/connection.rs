@@ -3,8 +3,9 @@
 //! The reader calls stores directly, so that one that is slow to apply slows its peer down. The
 //! writer is a task of its own. It sleeps until a store wakes it, asks every store that did for its
 //! share of a round, sends the round in one write, and goes on until no store has more; so entries
-//! gather by themselves while the socket is busy, and none waits while it is idle. A write
-//! that does not move for a while ends the connection, and with it whatever it held up.
+//! gather by themselves while the socket is busy, and none waits while it is idle. A write fails when
+//! the peer takes no bytes for a while (see `progress`); that ends the connection. On a slow link a
+//! round is small, so that answers do not wait behind it for long.
 
 use std::io;
 use std::sync::Arc;
@@ -31,8 +32,11 @@ const HEARD_EVERY: Duration = Duration::from_millis(100);
 /// small frames.
 const LONG_READ_BYTES: usize = 64 << 10;
 
-/// A write sends about this many bytes, over all stores.
-const WRITE_BYTES: usize = 256 << 10;
+/// A round sends about this many bytes, over all stores; it begins with the smaller number.
+const WRITE_BYTES: std::ops::RangeInclusive<usize> = (16 << 10)..=(256 << 10);
+
+/// A full round that took longer than this is followed by a smaller one, any other by a larger one.
+const ROUND_TIME: Duration = Duration::from_millis(100);
 
 /// Each store with something to send gets at least this much of a round.
 const SHARE_BYTES_MIN: usize = 16 << 10;
@@ -50,19 +54,12 @@ pub(super) async fn stopped(stop: &mut Stop) {
 
 /// Runs a connection that is logged in, until it ends. Every store that was told of it is told of
 /// its end, also when this future is dropped.
-pub(super) async fn run(
-    socket: Socket,
-    shared: Arc<Shared>,
-    stall_after: Duration,
-    mut stop: Stop,
-) -> Ending {
+pub(super) async fn run(socket: Socket, shared: Arc<Shared>, mut stop: Stop) -> Ending {
     let joined = Joined::new(shared);
     let shared = &joined.0;
     let Socket { reader, writer, buffer } = socket;
-    let mut writing = Writing(tokio::spawn(guarded(
-        "writer of a link",
-        write(shared.clone(), writer, stall_after, stop.clone()),
-    )));
+    let writing = write(shared.clone(), writer, stop.clone());
+    let mut writing = Writing(tokio::spawn(guarded("writer of a link", writing)));
     let ending = tokio::select! {
         ending = guarded("reader of a link", read(shared, reader, buffer)) => {
             ending.unwrap_or_else(Ending::Panicked)
@@ -164,27 +161,25 @@ async fn read(shared: &Arc<Shared>, mut reader: Reader, mut buffer: BytesMut) ->
     }
 }
 
-async fn write(
-    shared: Arc<Shared>,
-    mut writer: Writer,
-    stall_after: Duration,
-    mut stop: Stop,
-) -> Ending {
+async fn write(shared: Arc<Shared>, mut writer: Writer, mut stop: Stop) -> Ending {
     let mut out = Vec::new();
     let mut round = Round::default();
+    let mut room = *WRITE_BYTES.start();
     let mut closing = false;
     loop {
         shared.begin_round(&mut round, &mut out);
-        let share = (WRITE_BYTES / round.attached.len().max(1)).max(SHARE_BYTES_MIN);
+        let share = (room / round.attached.len().max(1)).max(SHARE_BYTES_MIN);
         for attached in &round.attached {
             attached.fill(&mut out, share);
         }
         if !out.is_empty() {
-            if let Err(ending) = write_all(&mut writer, &out, stall_after).await {
-                return ending;
+            let began = Instant::now();
+            if let Err(error) = send(&mut writer, &out).await {
+                return Ending::of_write(error);
             }
+            room = next_room(room, out.len(), began.elapsed());
             out.clear();
-            out.shrink_to(2 * WRITE_BYTES);
+            out.shrink_to(2 * WRITE_BYTES.end());
             // Whoever is making entries on this thread goes first, so that more of them gather.
             tokio::task::yield_now().await;
         } else if closing {
@@ -199,22 +194,37 @@ async fn write(
     }
 }
 
-async fn write_all(
-    writer: &mut Writer,
-    mut bytes: &[u8],
-    stall_after: Duration,
-) -> Result<(), Ending> {
-    while !bytes.is_empty() {
-        match tokio::time::timeout(stall_after, writer.write(bytes)).await {
-            Err(_) => return Err(Ending::Stalled(stall_after)),
-            Ok(Ok(0)) => return Err(Ending::Closed),
-            Ok(Ok(written)) => bytes = &bytes[written..],
-            Ok(Err(error)) => return Err(Ending::of_write(error)),
-        }
+/// Sends a round, to its last byte: TLS keeps up to 64 KiB that a full socket did not take.
+async fn send(writer: &mut Writer, bytes: &[u8]) -> io::Result<()> {
+    writer.write_all(bytes).await?;
+    writer.flush().await
+}
+
+/// The size of the next round, after one that sent `bytes`.
+fn next_room(room: usize, bytes: usize, took: Duration) -> usize {
+    match took > ROUND_TIME {
+        true => (room / 2).max(*WRITE_BYTES.start()),
+        false if bytes >= room => (room * 2).min(*WRITE_BYTES.end()),
+        false => room,
     }
-    // Nothing, but for TLS, which has up to 64 KiB left where the socket was full.
-    match tokio::time::timeout(stall_after, writer.flush()).await {
-        Err(_) => Err(Ending::Stalled(stall_after)),
-        Ok(flushed) => flushed.map_err(Ending::of_write),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_grow_while_the_socket_takes_them_at_once_and_shrink_when_it_does_not() {
+        let (fast, slow) = (Duration::from_millis(1), Duration::from_secs(1));
+        let mut room = *WRITE_BYTES.start();
+        assert_eq!(next_room(room, room - 1, fast), room, "it was not full");
+        for _ in 0..10 {
+            room = next_room(room, room, fast);
+        }
+        assert_eq!(room, *WRITE_BYTES.end());
+        for _ in 0..10 {
+            room = next_room(room, room, slow);
+        }
+        assert_eq!(room, *WRITE_BYTES.start());
     }
 }

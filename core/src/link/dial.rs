@@ -202,13 +202,13 @@ impl Dialing {
         #[cfg(feature = "tls")]
         let stream = match (&self.tls, stream) {
             (Some(tls), Stream::Tcp(stream)) => {
-                let mut socket = tls.connect(stream, &self.stats).await?;
+                let mut socket = tls.connect(stream, &self.stats, self.options.stall_after).await?;
                 let greeted = hello::greet(&mut socket, &mut self.identity).await;
                 return greeted.map(|()| socket).map_err(|error| tls.explain(error));
             }
             (_, stream) => stream,
         };
-        let mut socket = stream.plain(self.stats.clone());
+        let mut socket = stream.plain(self.stats.clone(), self.options.stall_after);
         hello::greet(&mut socket, &mut self.identity).await?;
         Ok(socket)
     }
@@ -249,8 +249,7 @@ impl Dialing {
         let on_fault = OnFault::Part { ask_again_after: self.options.retry_refused_after };
         let shared = Shared::new(peer, Side::Upstream, on_fault, ports, span, Arc::default());
         let began = Instant::now();
-        let stall_after = self.options.stall_after;
-        let ending = connection::run(socket, shared, stall_after, self.stop.clone()).await;
+        let ending = connection::run(socket, shared, self.stop.clone()).await;
         trace::lost(&self.span, &ending);
         if matches!(ending, Ending::ClosedHere) {
             return None;

@@ -26,8 +26,8 @@ pub enum Ending {
     #[error("the connection broke: {0}")]
     Io(#[from] io::Error),
     /// The peer takes nothing any more.
-    #[error("the peer took no bytes for {0:?}")]
-    Stalled(Duration),
+    #[error("{0}")]
+    Stalled(io::Error),
     /// Bytes that are no frames.
     #[error("the peer sent garbage: {0}")]
     Garbage(WireError),
@@ -78,6 +78,8 @@ impl Ending {
     pub(super) fn of_write(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Self::Closed,
+            // One of the system has a number.
+            io::ErrorKind::TimedOut if error.raw_os_error().is_none() => Self::Stalled(error),
             _ => Self::Io(error),
         }
     }

@@ -359,9 +359,9 @@ impl Inner {
         let (ports, logged) = (self.ports.clone(), span.clone());
         let refusals = self.refusals.clone();
         let shared = Shared::new(name, Side::Downstream, OnFault::End, ports, logged, refusals);
-        let (idle_after, stall_after) = (self.options.hello_within, self.options.stall_after);
+        let idle_after = self.options.hello_within;
         let ending = tokio::select! {
-            ending = connection::run(socket, shared.clone(), stall_after, stop) => ending,
+            ending = connection::run(socket, shared.clone(), stop) => ending,
             ending = shared.idle(idle_after) => ending,
         };
         match ending {
@@ -380,7 +380,7 @@ impl Inner {
             (Some(tls), Stream::Tcp(stream)) => return self.shake_hands(tls, stream).await,
             (_, stream) => stream,
         };
-        Ok(stream.plain(self.stats.clone()))
+        Ok(stream.plain(self.stats.clone(), self.options.stall_after))
     }
 
     #[cfg(feature = "tls")]
@@ -392,7 +392,7 @@ impl Inner {
                 .ports
                 .report(&format!("{error}; the server goes on with the certificates it has")),
         }
-        tls.accept(stream, &self.stats).await
+        tls.accept(stream, &self.stats, self.options.stall_after).await
     }
 
     /// Says why, as far as that goes without a wait.
@@ -402,7 +402,7 @@ impl Inner {
             true => NO_ROOM_ALERT.to_vec(),
             false => hello::busy("too many connections at once; try again later"),
         };
-        let mut socket = accepted.stream.plain(self.stats.clone());
+        let mut socket = accepted.stream.plain(self.stats.clone(), self.options.stall_after);
         let ports = self.ports.clone();
         let panicked = move |panic: &Panicked| ports.report(&format!("a bug: {panic}"));
         task::spawn("refusal", panicked, async move {

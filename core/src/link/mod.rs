@@ -19,6 +19,7 @@
 //! | [`Setback`] | why a store is not attached to its upstream |
 //! | `tls` | TLS for TCP, from certificate files to a secure stream (feature `tls`) |
 //! | `bind`, `socket` | listening sockets, and connected ones |
+//! | `progress` | whether the peer of a socket still takes bytes |
 //! | `local` | those that do not leave this machine: socket files, named pipes |
 //! | `backoff`, `complaints` | how long to wait, and how much to say |
 //! | [`Meter`], `trace` | one store's part of a connection, as it is watched; what is logged |
@@ -49,6 +50,7 @@ mod port;
 mod setback;
 mod socket;
 mod stats;
+mod progress;
 #[cfg(feature = "tls")]
 mod tls;
 mod trace;

@@ -9,6 +9,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::progress::{Outgoing, Progress};
 use super::stats::Counted;
 use super::{LinkStats, local};
 
@@ -24,31 +25,42 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    /// As it is, without TLS.
-    pub(super) fn plain(self, stats: Arc<LinkStats>) -> Socket {
+    /// As it is, without TLS. Writes fail when the peer takes no bytes for `stall_after`.
+    pub(super) fn plain(self, stats: Arc<LinkStats>, stall_after: Duration) -> Socket {
         match self {
             Stream::Tcp(stream) => {
                 let (reader, writer) = stream.into_split();
-                Socket::counted(reader, writer, stats)
+                Socket::counted(reader, writer, stats, Some(stall_after))
             }
-            Stream::Local(stream) => Socket::local(stream, stats),
+            Stream::Local(stream) => Socket::local(stream, stats, Some(stall_after)),
         }
     }
 }
 
-/// Sets a TCP stream up: it sends at once (no Nagle), and notices a peer that vanished: what it
-/// does not acknowledge for `stall_after` ends the link.
+/// Sets a TCP stream up: it sends at once (no Nagle), it takes few bytes ahead of those that are on
+/// their way, and it notices a peer that vanished: what the peer does not acknowledge for
+/// `stall_after` ends the link.
 pub(super) fn tune(stream: &TcpStream, stall_after: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
     socket.set_tcp_keepalive(&keepalive)?;
     #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(stall_after))?;
+    {
+        socket.set_tcp_user_timeout(Some(stall_after))?;
+        socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
+    }
     #[cfg(not(target_os = "linux"))]
-    let _ = stall_after;
+    {
+        let _ = stall_after;
+        socket.set_send_buffer_size(UNSENT_BYTES_MAX as usize)?;
+    }
     Ok(())
 }
+
+/// A socket takes about this many bytes that it cannot send yet. On a slow link all that is said
+/// later, heartbeats and answers included, waits behind them.
+const UNSENT_BYTES_MAX: u32 = 128 << 10;
 
 /// Both directions, and what was read but not yet looked at.
 pub(super) struct Socket {
@@ -63,9 +75,13 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(1);
 
 impl Socket {
     /// From a socket file, or a named pipe.
-    pub(super) fn local(stream: local::Stream, stats: Arc<LinkStats>) -> Self {
+    pub(super) fn local(
+        stream: local::Stream,
+        stats: Arc<LinkStats>,
+        stall_after: Option<Duration>,
+    ) -> Self {
         let (reader, writer) = local::split(stream);
-        Self::counted(reader, writer, stats)
+        Self::counted(reader, writer, stats, stall_after)
     }
 
     /// From a TLS stream, which counts beneath its encryption.
@@ -77,10 +93,12 @@ impl Socket {
 
     fn counted(
         reader: impl AsyncRead + Send + Unpin + 'static,
-        writer: impl AsyncWrite + Send + Unpin + 'static,
+        writer: impl AsyncWrite + Outgoing + Send + Unpin + 'static,
         stats: Arc<LinkStats>,
+        stall_after: Option<Duration>,
     ) -> Self {
         let reader = Counted::new(reader, stats.clone());
+        let writer = Progress::new(writer, stall_after);
         Self::new(Box::new(reader), Box::new(Counted::new(writer, stats)))
     }
 

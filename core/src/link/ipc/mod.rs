@@ -53,7 +53,7 @@ static WORKER: AtomicU32 = AtomicU32::new(0);
 
 /// A peer that takes no bytes is waited for: it may have been stopped for a while, this link cannot
 /// be made again, and its end shows by itself. What waits for it is one round of writing.
-const STALL_AFTER: Duration = Duration::MAX;
+const STALL_AFTER: Option<Duration> = None;
 
 /// Starts `command` as worker `number` of this process, and hands back the child and this end of
 /// the link. The child is not killed when its handle is dropped: it ends when the link does.
@@ -202,8 +202,8 @@ async fn run(end: End, shared: Arc<Shared>, mut stop: Stop) -> Ending {
     match opened {
         Ok(stream) => {
             trace::connected(&shared.span);
-            let socket = Socket::local(stream, Arc::default());
-            connection::run(socket, shared, STALL_AFTER, stop).await
+            let socket = Socket::local(stream, Arc::default(), STALL_AFTER);
+            connection::run(socket, shared, stop).await
         }
         Err(error) => Ending::Io(error),
     }

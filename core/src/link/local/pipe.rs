@@ -6,13 +6,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, WriteHalf};
 use tokio::net::windows::named_pipe::{
     ClientOptions, NamedPipeClient, NamedPipeServer, ServerOptions,
 };
 use tokio::sync::Mutex;
 
 use super::super::address::PIPES;
+use super::super::progress::Outgoing;
 use super::super::{Address, LinkError};
 use super::Visitor;
 use crate::auth::PeerAddress;
@@ -110,8 +111,16 @@ pub(in crate::link) async fn connect(address: &Address) -> io::Result<Stream> {
 /// Both directions.
 pub(in crate::link) fn split(
     stream: Stream,
-) -> (impl AsyncRead + Send + Unpin + 'static, impl AsyncWrite + Send + Unpin + 'static) {
+) -> (impl AsyncRead + Send + Unpin + 'static, impl AsyncWrite + Outgoing + Send + Unpin + 'static)
+{
     tokio::io::split(stream)
+}
+
+/// The system does not say how much of a pipe is unread.
+impl Outgoing for WriteHalf<Stream> {
+    fn unacknowledged(&self) -> Option<usize> {
+        None
+    }
 }
 
 macro_rules! either_end {

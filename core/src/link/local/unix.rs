@@ -10,6 +10,7 @@ use socket2::{Domain, SockAddr, Socket as Socket2, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
 
+use super::super::progress::Outgoing;
 use super::super::bind::BACKLOG;
 use super::super::{Address, LinkError};
 use super::Visitor;
@@ -64,7 +65,8 @@ pub(in crate::link) async fn connect(address: &Address) -> io::Result<Stream> {
 /// Both directions.
 pub(in crate::link) fn split(
     stream: Stream,
-) -> (impl AsyncRead + Send + Unpin + 'static, impl AsyncWrite + Send + Unpin + 'static) {
+) -> (impl AsyncRead + Send + Unpin + 'static, impl AsyncWrite + Outgoing + Send + Unpin + 'static)
+{
     stream.into_split()
 }
 

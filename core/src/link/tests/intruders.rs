@@ -227,7 +227,7 @@ async fn sockets_opened_beforehand_give_no_sixth_guess() {
     let mut sockets = Vec::new();
     for _ in 0..6 {
         let stream = connect(&listener).await;
-        sockets.push(Stream::Tcp(stream).plain(Arc::default()));
+        sockets.push(Stream::Tcp(stream).plain(Arc::default(), DEADLINE));
     }
     for socket in &mut sockets[..5] {
         let error = try_login("guess", socket).await.to_string();
@@ -327,4 +327,30 @@ async fn a_guest_who_asks_for_what_is_not_here_again_and_again_is_not_heard_each
     }
     let told = at_server.reports_so_far("is not served here");
     assert!((1..=60).contains(&told), "{told} reports of 100");
+}
+
+/// Reads so many bytes in all, a little at a time.
+async fn read_slowly(stream: &mut TcpStream, bytes: usize) {
+    let (mut part, mut read) = ([0; 8 << 10], 0);
+    while read < bytes {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let now = within("bytes", stream.read(&mut part)).await.expect("reads");
+        assert_ne!(now, 0, "it is cut after {read} bytes");
+        read += now;
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_reads_slowly_is_not_cut_though_the_socket_is_full_for_many_deadlines() {
+    let (server, mut at_server) = FakePort::new("tasks");
+    let options = ServerOptions { stall_after: Duration::from_millis(400), ..short() };
+    let listener = serve(any_port(), options, server.clone()).await;
+    let mut slow = guest(&listener).await;
+    slow.write_all(&attach("tasks")).await.expect("is taken");
+    let (link, _) = at_server.heard().await;
+    server.endless.store(true, Ordering::Relaxed);
+    server.say(link, &Message::Heartbeat { seq: 0 });
+    read_slowly(&mut slow, 2 << 20).await;
+    assert_eq!(at_server.ends_so_far(), 0);
+    at_server.report("the peer took no bytes for 400ms").await;
 }

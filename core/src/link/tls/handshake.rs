@@ -15,6 +15,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use super::files::{client_config, server_config};
 use super::{ClientTls, ServerTls, TlsError, TlsSetupError};
 use crate::link::hello::{self, HelloError};
+use crate::link::progress::Progress;
 use crate::link::socket::Socket;
 use crate::link::stats::Counted;
 use crate::link::{Address, LinkStats};
@@ -72,8 +73,9 @@ impl Acceptor {
         &self,
         stream: TcpStream,
         stats: &Arc<LinkStats>,
+        stall_after: Duration,
     ) -> Result<Socket, HelloError> {
-        let mut stream = counted(stream, stats);
+        let mut stream = counted(stream, stats, stall_after);
         match stream.fill_buf().await?.first() {
             None => return Err(HelloError::Wordless),
             Some(&HANDSHAKE_RECORD) => {}
@@ -129,7 +131,8 @@ impl Connector {
         stats: &Arc<LinkStats>,
     ) -> Result<Socket, HelloError> {
         let config = Arc::new(client_config(&self.tls)?);
-        let stream = counted(stream, stats);
+        stall_after: Duration,
+        let stream = counted(stream, stats, stall_after);
         let connecting = TlsConnector::from(config).connect(self.name.clone(), stream);
         let connected = connecting.await;
         connected
@@ -147,8 +150,14 @@ impl Connector {
     }
 }
 
-/// What is counted is what is on the wire: handshakes and records.
-fn counted(stream: TcpStream, stats: &Arc<LinkStats>) -> BufReader<Counted<TcpStream>> {
+/// What is counted, and watched for a peer that takes nothing, is what is on the wire: handshakes and
+/// records.
+fn counted(
+    stream: TcpStream,
+    stats: &Arc<LinkStats>,
+    stall_after: Duration,
+) -> BufReader<Counted<Progress<TcpStream>>> {
+    let stream = Progress::new(stream, Some(stall_after));
     BufReader::with_capacity(READ_BYTES, Counted::new(stream, Arc::clone(stats)))
 }
 
