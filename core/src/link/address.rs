@@ -1,8 +1,10 @@
 //! Where a server listens and a client connects (article, A4 and A7).
 
+mod parse;
+
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::LinkError;
@@ -26,8 +28,9 @@ pub enum Address {
 
 /// Where Windows keeps its named pipes.
 pub(super) const PIPES: &str = r"\\.\pipe\";
-/// The longest name of a pipe, in characters, with the place where they are kept (`CreateNamedPipe`).
-const PIPE_LENGTH_MAX: usize = 256;
+/// The longest path of a socket file, in bytes (`sun_path` of `sockaddr_un`, without the end).
+const SOCKET_PATH_BYTES_MAX: usize =
+    if cfg!(any(target_os = "linux", target_os = "android")) { 107 } else { 103 };
 
 impl Address {
     /// The port unless another is given.
@@ -79,17 +82,42 @@ impl Address {
         match self {
             Address::Unix(_) | Address::Pipe(_) => true,
             Address::Tcp { host, .. } => {
-                host == Self::LOCALHOST
+                is_localhost(host)
                     || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
             }
         }
     }
 
-    /// Whether this system has sockets of this kind; an error says what it has instead.
+    /// Reads an address, with this port unless it has one.
+    pub(crate) fn read(text: &str, port: u16) -> Result<Self, LinkError> {
+        parse::parse(text, port).map_err(|why| LinkError::BadAddress { text: text.to_owned(), why })
+    }
+
+    /// Where a client connects that was told this address: all interfaces are, to a client, this
+    /// machine.
+    pub(crate) fn for_client(self) -> Result<Self, LinkError> {
+        match self {
+            Address::Tcp { port: 0, .. } => {
+                let why =
+                    "port 0 lets the system choose a server's; give a client the one it chose";
+                Err(LinkError::BadAddress { text: self.to_string(), why: why.to_owned() })
+            }
+            Address::Tcp { host, port } if is_unspecified(&host) => {
+                Ok(Address::tcp(Self::LOCALHOST, port))
+            }
+            address => Ok(address),
+        }
+    }
+
+    /// Whether this system has sockets of this kind, and can make one there.
     pub(crate) fn check_here(&self) -> Result<(), LinkError> {
         match self {
             Address::Unix(_) if !cfg!(unix) => Err(self.is_not_here()),
             Address::Pipe(_) if !cfg!(windows) => Err(self.is_not_here()),
+            Address::Unix(path) => match what_is_wrong_with(path) {
+                Some(why) => Err(LinkError::BadSocketPath { path: path.clone(), why }),
+                None => Ok(()),
+            },
             _ => Ok(()),
         }
     }
@@ -97,6 +125,37 @@ impl Address {
     pub(super) fn is_not_here(&self) -> LinkError {
         LinkError::NotHere { address: self.clone() }
     }
+}
+
+/// Whether this name is that of this machine (RFC 6761, section 6.3).
+pub(super) fn is_localhost(host: &str) -> bool {
+    host.strip_suffix('.').unwrap_or(host).eq_ignore_ascii_case(Address::LOCALHOST)
+}
+
+fn is_unspecified(host: &str) -> bool {
+    host == Address::ALL_INTERFACES || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified())
+}
+
+/// Why there can be no socket file at this path.
+fn what_is_wrong_with(path: &Path) -> Option<String> {
+    let path = path.as_os_str().as_encoded_bytes();
+    if path.is_empty() {
+        return Some("it is empty".to_owned());
+    }
+    if path.starts_with(b"@") || path.starts_with(b"\0") {
+        let why = "abstract sockets have no permissions and are not supported; write `./@name` for a \
+                   file with such a name";
+        return Some(why.to_owned());
+    }
+    if path.contains(&0) {
+        return Some("a path has no zero byte".to_owned());
+    }
+    let (len, max) = (path.len(), SOCKET_PATH_BYTES_MAX);
+    (len > max).then(|| {
+        format!(
+            "it has {len} bytes, and the path of a socket has at most {max}; choose a shorter one"
+        )
+    })
 }
 
 /// The name of the pipe that stands for a socket file at this path.
@@ -107,37 +166,11 @@ fn pipe_at(path: &str) -> String {
 impl FromStr for Address {
     type Err = LinkError;
 
-    /// Reads `host:port`, `[ipv6]:port`, `*:port`, `:port` (all interfaces), `unix:path`, or
-    /// `pipe:name`, which may be written as `\\.\pipe\name` too.
+    /// Reads `host:port`, `[ipv6]:port`, `*:port` or `:port` (all interfaces; to a client, this
+    /// machine), with or without `tcp://` before it; `unix:path`; or `pipe:name`, which may be written
+    /// as `\\.\pipe\name` too. Without a port it is [`Address::PORT`].
     fn from_str(text: &str) -> Result<Self, LinkError> {
-        let bad = |why| LinkError::BadAddress { text: text.to_owned(), why };
-        if let Some(path) = text.strip_prefix("unix:") {
-            return match path {
-                "" => Err(bad("a path follows `unix:`")),
-                path => Ok(Address::unix(path)),
-            };
-        }
-        if let Some(name) = text.strip_prefix("pipe:").or(text.strip_prefix(PIPES)) {
-            return match name {
-                "" => Err(bad("a name follows `pipe:`")),
-                name if name.contains('\\') => Err(bad("a pipe's name has no backslash")),
-                name if PIPES.len() + name.chars().count() > PIPE_LENGTH_MAX => {
-                    Err(bad("a pipe's name has at most 247 characters"))
-                }
-                name => Ok(Address::pipe(name)),
-            };
-        }
-        let (host, port) =
-            text.rsplit_once(':').ok_or(bad("write `host:port`, `unix:path` or `pipe:name`"))?;
-        let port = port.parse().map_err(|_| bad("a port is a number from 0 to 65535"))?;
-        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let host = match bracketed {
-            Some(host) => host,
-            None if host.contains(':') => return Err(bad("write an IPv6 address in brackets")),
-            None if host.is_empty() => Self::ALL_INTERFACES,
-            None => host,
-        };
-        Ok(Address::tcp(host, port))
+        Address::read(text, Self::PORT)
     }
 }
 
@@ -157,16 +190,50 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_read_as_they_are_written() {
+    fn an_address_is_shown_as_it_can_be_read_again() {
         for text in
             ["localhost:10001", "*:8888", "[::1]:1", "10.0.0.1:0", "unix:/tmp/a.sock", "pipe:a b"]
         {
             let address: Address = text.parse().expect(text);
             assert_eq!(address.to_string(), text);
         }
-        assert_eq!(":80".parse::<Address>().expect("a port"), Address::tcp("*", 80));
-        let as_windows_writes_it: Address = r"\\.\pipe\tasks".parse().expect("a pipe");
-        assert_eq!(as_windows_writes_it, Address::pipe("tasks"));
+    }
+
+    #[test]
+    fn what_is_no_address_is_named_first() {
+        let error = "localhost:x".parse::<Address>().expect_err("no port").to_string();
+        assert!(error.starts_with("invalid address \"localhost:x\": a port is"), "{error}");
+    }
+
+    #[test]
+    fn all_interfaces_are_this_machine_to_a_client() {
+        for text in [":1", "*:1", "0.0.0.0:1", "[::]:1"] {
+            let address: Address = text.parse().expect(text);
+            assert_eq!(address.for_client().expect(text), Address::tcp("localhost", 1), "{text}");
+        }
+        let elsewhere = Address::tcp("example.org", 1);
+        assert_eq!(elsewhere.clone().for_client().expect("it stays"), elsewhere);
+        let error = Address::tcp("localhost", 0).for_client().expect_err("no port").to_string();
+        assert!(error.contains("give a client the one it chose"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_that_no_socket_can_have_is_refused_with_the_reason() {
+        let long = "l".repeat(SOCKET_PATH_BYTES_MAX + 1);
+        for (path, words) in [
+            ("", "empty"),
+            ("@tasks", "`./@name`"),
+            ("\0tasks", "abstract"),
+            ("a\0b", "zero byte"),
+            (&long, "choose a shorter one"),
+        ] {
+            let error = Address::unix(path).check_here().expect_err(words).to_string();
+            assert!(error.starts_with("invalid socket path ") && error.contains(words), "{error}");
+        }
+        for path in [&long[1..], "./@tasks", " ", "größe"] {
+            Address::unix(path).check_here().expect(path);
+        }
     }
 
     #[test]
@@ -179,21 +246,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_says_what_one_is() {
-        let long = format!("pipe:{}", "p".repeat(248));
-        for text in
-            ["", "localhost", "a:b", "a:70000", "::1:80", "unix:", "pipe:", r"pipe:a\b", &long]
-        {
-            let error = text.parse::<Address>().expect_err(text);
-            assert!(error.to_string().starts_with(&format!("{text:?} is no address: ")), "{error}");
-        }
-    }
-
-    #[test]
     fn only_what_stays_on_this_machine_is_local() {
-        for local in
-            ["localhost:1", "127.0.0.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "unix:/x", "pipe:x"]
-        {
+        for local in [
+            "localhost:1",
+            "LOCALHOST.:1",
+            "127.0.0.9:1",
+            "[::ffff:127.0.0.1]:1",
+            "unix:/x",
+            "pipe:x",
+        ] {
             assert!(local.parse::<Address>().expect(local).is_local(), "{local}");
         }
         for open in ["*:1", "0.0.0.0:1", "[::]:1", "example.org:1", "10.0.0.1:1"] {

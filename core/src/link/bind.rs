@@ -1,12 +1,16 @@
-//! The socket that a server listens on.
+//! The sockets that a server listens on.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use socket2::{Domain, Socket as Socket2, Type};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
+use super::resolve::resolve;
 use super::socket::{Stream, tune};
 use super::{Address, LinkError, local};
 use crate::auth::PeerAddress;
@@ -14,9 +18,16 @@ use crate::auth::PeerAddress;
 /// How many connections the system may hold for us until they are accepted.
 pub(super) const BACKLOG: i32 = 1024;
 
-/// A socket that listens.
+/// How often the system is asked for a port that is free at all addresses of a host.
+const PORT_TRIES: u32 = 16;
+
+/// What listens at a server's address.
 pub(super) enum Bound {
-    Tcp(TcpListener),
+    Tcp {
+        listeners: TcpListeners,
+        /// As it was given.
+        host: String,
+    },
     Local(local::Listener),
 }
 
@@ -35,7 +46,8 @@ impl Bound {
         let failed = |source| LinkError::Bind { address: address.clone(), source };
         match address {
             Address::Tcp { host, port } => {
-                bind_tcp(host, *port).await.map(Bound::Tcp).map_err(failed)
+                let listeners = TcpListeners::bind(host, *port).await.map_err(failed)?;
+                Ok(Bound::Tcp { listeners, host: host.clone() })
             }
             Address::Unix(_) | Address::Pipe(_) => {
                 local::Listener::bind(address, unix_mode).map(Bound::Local)
@@ -46,9 +58,13 @@ impl Bound {
     /// Where it listens, with the port that the system chose.
     pub(super) fn address(&self) -> io::Result<Address> {
         match self {
-            Bound::Tcp(listener) => {
-                let local = listener.local_addr()?;
-                Ok(Address::tcp(local.ip().to_string(), local.port()))
+            Bound::Tcp { listeners, host } => {
+                let local = listeners.local_addr()?;
+                let host = match host == Address::ALL_INTERFACES {
+                    true => local.ip().to_string(),
+                    false => host.clone(),
+                };
+                Ok(Address::tcp(host, local.port()))
             }
             Bound::Local(listener) => Ok(listener.address()),
         }
@@ -57,8 +73,8 @@ impl Bound {
     /// The next connection; `None` if it was gone before it could be looked at.
     pub(super) async fn accept(&self, stall_after: Duration) -> io::Result<Option<Accepted>> {
         match self {
-            Bound::Tcp(listener) => {
-                let (stream, peer) = listener.accept().await?;
+            Bound::Tcp { listeners, .. } => {
+                let (stream, peer) = listeners.accept().await?;
                 if tune(&stream, stall_after).is_err() {
                     return Ok(None);
                 }
@@ -76,29 +92,95 @@ impl Bound {
     /// Whether clients still find it: somebody may have removed its file.
     pub(super) fn is_reachable(&self) -> bool {
         match self {
-            Bound::Tcp(_) => true,
+            Bound::Tcp { .. } => true,
             Bound::Local(listener) => listener.is_reachable(),
         }
     }
 }
 
-pub(crate) async fn bind_tcp(host: &str, port: u16) -> io::Result<TcpListener> {
-    if host == Address::ALL_INTERFACES {
-        let v6 = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port);
-        return listen_tcp(v6).or_else(|error| match error.kind() {
-            io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied => Err(error),
-            // A machine without IPv6.
-            _ => listen_tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)),
-        });
+/// The sockets that listen on the addresses of a host, all at one port.
+pub(crate) struct TcpListeners {
+    listeners: Vec<TcpListener>,
+    /// The one that is asked first, in turn.
+    turn: AtomicUsize,
+}
+
+impl TcpListeners {
+    /// Listens on every address of the host that this machine has.
+    pub(crate) async fn bind(host: &str, port: u16) -> io::Result<Self> {
+        let listeners = match host == Address::ALL_INTERFACES {
+            true => vec![listen_everywhere(port)?],
+            false => listen_on_all(&resolve(host, port).await?)?,
+        };
+        Ok(TcpListeners { listeners, turn: AtomicUsize::new(0) })
     }
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-    for address in tokio::net::lookup_host((host, port)).await? {
-        match listen_tcp(address) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => failure = error,
+
+    /// The address of the first, with the port of all.
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listeners[0].local_addr()
+    }
+
+    /// The next connection to any of them. Dropped while it waits, it loses none.
+    pub(crate) async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let first = self.turn.fetch_add(1, Ordering::Relaxed) % self.listeners.len();
+        let (late, early) = self.listeners.split_at(first);
+        poll_fn(|cx| {
+            let mut listeners = early.iter().chain(late);
+            let accepted = listeners.find_map(|listener| match listener.poll_accept(cx) {
+                Poll::Ready(accepted) => Some(accepted),
+                Poll::Pending => None,
+            });
+            accepted.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
+}
+
+fn listen_everywhere(port: u16) -> io::Result<TcpListener> {
+    let v6 = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port);
+    listen_tcp(v6).or_else(|error| match error.kind() {
+        io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied => Err(error),
+        // A machine without IPv6.
+        _ => listen_tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)),
+    })
+}
+
+/// Where the system chooses the port, it may choose one that is taken at another address.
+fn listen_on_all(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
+    let mut tries = PORT_TRIES;
+    loop {
+        tries -= 1;
+        match listen_on_each(addresses) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries > 0 => {
+                if addresses.iter().any(|address| address.port() != 0) {
+                    return Err(error);
+                }
+            }
+            listening => return listening,
         }
     }
-    Err(failure)
+}
+
+/// Passes over the addresses that this machine does not have; one it has to have.
+fn listen_on_each(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::<TcpListener>::new();
+    let mut missing = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for mut address in addresses.iter().copied() {
+        if let Some(first) = listeners.first() {
+            address.set_port(first.local_addr()?.port());
+        }
+        match listen_tcp(address) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) => match error.kind() {
+                io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied => return Err(error),
+                _ => missing = error,
+            },
+        }
+    }
+    match listeners.is_empty() {
+        true => Err(missing),
+        false => Ok(listeners),
+    }
 }
 
 fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {

@@ -17,6 +17,7 @@ use super::channels::Shared;
 use super::connection::{self, Stop, stopped};
 use super::ending::Ending;
 use super::hello::{self, HelloError, Identity};
+use super::resolve::resolve;
 use super::socket::{Socket, Stream, tune};
 #[cfg(feature = "tls")]
 use super::tls::Connector;
@@ -53,6 +54,7 @@ impl Dialer {
 
     /// All that can fail before the first try.
     pub(crate) fn prepare(address: Address, options: ClientOptions) -> Result<Prepared, LinkError> {
+        let address = address.for_client()?;
         address.check_here()?;
         let client = getrandom::u64().map_err(LinkError::Random)?;
         let identity = Identity { client, credentials: options.credentials.clone(), ticket: None };
@@ -223,19 +225,19 @@ impl Dialing {
                 stream.map_err(|_| late())?.map(Stream::Local)
             }
             Address::Tcp { host, port } => {
-                let mut failure =
-                    io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-                for address in tokio::net::lookup_host((host.as_str(), *port)).await? {
+                // The first is the one that the system prefers.
+                let mut failure = None;
+                for address in resolve(host, *port).await? {
                     match tokio::time::timeout(within, TcpStream::connect(address)).await {
                         Ok(Ok(stream)) => {
                             tune(&stream, self.options.stall_after)?;
                             return Ok(Stream::Tcp(stream));
                         }
-                        Ok(Err(error)) => failure = error,
-                        Err(_) => failure = late(),
-                    }
+                        Ok(Err(error)) => failure.get_or_insert(error),
+                        Err(_) => failure.get_or_insert_with(late),
+                    };
                 }
-                Err(failure)
+                Err(failure.unwrap_or_else(late))
             }
         }
     }

@@ -12,12 +12,20 @@ use crate::auth::CredentialsError;
 #[derive(Debug, Error)]
 pub enum LinkError {
     /// Text that is no address.
-    #[error("{text:?} is no address: {why}")]
+    #[error("invalid address {text:?}: {why}")]
     BadAddress {
         /// As it was given.
         text: String,
-        /// What is wrong, and what is allowed.
-        why: &'static str,
+        /// What is wrong, and what to write.
+        why: String,
+    },
+    /// A path at which there can be no socket file.
+    #[error("invalid socket path {path:?}: {why}")]
+    BadSocketPath {
+        /// As it was given.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        why: String,
     },
     /// The server's address cannot be had.
     #[error("failed to listen on {address}: {source}{}", advice(.source))]
@@ -116,7 +124,6 @@ fn advice(error: &io::Error) -> &'static str {
         io::ErrorKind::AddrInUse => "; stop the process that has it, or choose another port",
         io::ErrorKind::PermissionDenied => "; choose a port above 1023, or a path you may write",
         io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
-        io::ErrorKind::InvalidInput => "; a socket's path has at most about 100 bytes",
         io::ErrorKind::NotFound => "; make the directory first",
         _ => "",
     }

@@ -20,6 +20,7 @@
 //! | `tls` | TLS for TCP, from certificate files to a secure stream (feature `tls`) |
 //! | `bind`, `socket` | listening sockets, and connected ones |
 //! | `progress` | whether the peer of a socket still takes bytes |
+//! | `resolve` | from the name of a host to its addresses |
 //! | `local` | those that do not leave this machine: socket files, named pipes |
 //! | `backoff`, `complaints` | how long to wait, and how much to say |
 //! | [`Meter`], `trace` | one store's part of a connection, as it is watched; what is logged |
@@ -48,9 +49,10 @@ mod meter;
 mod options;
 mod port;
 mod setback;
+mod progress;
+mod resolve;
 mod socket;
 mod stats;
-mod progress;
 #[cfg(feature = "tls")]
 mod tls;
 mod trace;
@@ -62,7 +64,7 @@ pub use crate::task::Panicked;
 pub use address::Address;
 pub use backoff::Backoff;
 #[cfg(feature = "prometheus")]
-pub(crate) use bind::bind_tcp;
+pub(crate) use bind::TcpListeners;
 pub use dial::Dialer;
 pub(crate) use dial::Prepared;
 pub use ending::Ending;

@@ -20,12 +20,12 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 use super::StoreMetrics;
 use super::text::text;
-use crate::link::{Address, LinkError};
+use crate::link::{Address, LinkError, TcpListeners};
 use crate::store::{Action, State, Store};
 use crate::{Error, Result};
 
@@ -83,6 +83,9 @@ impl Exporter {
     /// On this machine alone, at a port that Prometheus' list of exporters leaves to such.
     pub const LOCAL: &'static str = "127.0.0.1:9464";
 
+    /// The port unless another is given.
+    pub const PORT: u16 = 9464;
+
     /// Serves at `host:port`; without a host, on this machine alone; `*`: on all interfaces, where
     /// anyone who gets through may read names and numbers (no states, and no secrets). Port 0 lets
     /// the system choose. Needs a tokio runtime.
@@ -92,22 +95,22 @@ impl Exporter {
     /// [`Error::Link`] where the address is none, or cannot be had.
     pub async fn bind(address: &str) -> Result<Exporter> {
         let wanted = match address.strip_prefix(':') {
-            Some(port) => format!("127.0.0.1:{port}").parse()?,
-            None => address.parse::<Address>()?,
+            Some(port) => Address::read(&format!("127.0.0.1:{port}"), Self::PORT)?,
+            None => Address::read(address, Self::PORT)?,
         };
         let Address::Tcp { host, port } = &wanted else {
-            let why = "metrics are served over TCP; write `host:port`";
+            let why = "metrics are served over TCP; write `host:port`".to_owned();
             return Err(LinkError::BadAddress { text: address.to_owned(), why }.into());
         };
         let failed = |source| Error::Link(LinkError::Bind { address: wanted.clone(), source });
-        let listener = crate::link::bind_tcp(host, *port).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let listeners = TcpListeners::bind(host, *port).await.map_err(failed)?;
+        let address = listeners.local_addr().map_err(failed)?;
         tracing::info!(target: TARGET, %address, "started");
         if !wanted.is_local() {
             tracing::warn!(target: TARGET, %address, "open to others");
         }
         let sources = Arc::<Sources>::default();
-        let serving = Running(tokio::spawn(serve(listener, Arc::clone(&sources))));
+        let serving = Running(tokio::spawn(serve(listeners, Arc::clone(&sources))));
         Ok(Exporter { address, sources, task: Mutex::new(Some(serving)) })
     }
 
@@ -183,12 +186,12 @@ impl Sources {
     }
 }
 
-async fn serve(listener: TcpListener, sources: Arc<Sources>) {
+async fn serve(listeners: TcpListeners, sources: Arc<Sources>) {
     let mut connections = JoinSet::new();
     let mut oldest = VecDeque::new();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = listeners.accept() => accepted,
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
         };
         match accepted {

@@ -32,7 +32,7 @@ impl Client {
     /// Reads what the user gave.
     pub(super) fn prepare(self) -> Result<Prepared> {
         bounds::of_client(&self)?;
-        let address: Address = self.address.parse()?;
+        let address: Address = self.place.address()?;
         let mut options = ClientOptions { backoff_max: self.backoff_max, ..Default::default() };
         if let Some((login, password)) = &self.login {
             options = options.login(login, password)?;

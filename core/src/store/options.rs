@@ -3,15 +3,34 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::Result;
+
 use crate::link::Address;
 #[cfg(feature = "tls")]
 use crate::link::{ClientTls, ServerTls};
+
+/// An address as the user gave it: a text is read when it is used, so that building options does not
+/// fail. A path is no text, and need not be UTF-8.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Text(String),
+    Address(Address),
+}
+
+impl Place {
+    pub(super) fn address(&self) -> Result<Address> {
+        match self {
+            Place::Text(text) => Ok(text.parse()?),
+            Place::Address(address) => Ok(address.clone()),
+        }
+    }
+}
 
 /// How a store is served. Anyone may link to a server without logins: give it some.
 #[derive(Clone, Debug)]
 #[must_use = "hand it to `create_server`"]
 pub struct Server {
-    pub(super) address: String,
+    pub(super) place: Place,
     pub(super) logins: Vec<(String, String)>,
     pub(super) login_within: Duration,
     #[cfg(feature = "tls")]
@@ -35,16 +54,26 @@ pub struct Server {
 /// ```
 impl Default for Server {
     fn default() -> Self {
-        Server::tcp(Address::server_default().to_string())
+        Server::at(Address::server_default())
     }
 }
 
 impl Server {
-    /// On TCP, at `host:port`. `*` or no host: all interfaces; the article's port is 10001.
+    /// On TCP, at `host:port`. `*` or no host: all interfaces; no port: 10001, the article's. A name is
+    /// listened on at all addresses of this machine that it has: `localhost` at 127.0.0.1 and `::1`.
     pub fn tcp(address: impl Into<String>) -> Self {
+        Server::new(Place::Text(address.into()))
+    }
+
+    /// At this address.
+    pub fn at(address: Address) -> Self {
+        Server::new(Place::Address(address))
+    }
+
+    fn new(place: Place) -> Self {
         let login_within = Duration::from_secs(10);
         Server {
-            address: address.into(),
+            place,
             logins: Vec::new(),
             login_within,
             #[cfg(feature = "tls")]
@@ -54,12 +83,13 @@ impl Server {
 
     /// At this path (A4): a Unix socket, or on Windows a named pipe; see [`Address::path`].
     pub fn path(path: impl Into<PathBuf>) -> Self {
-        Server::tcp(Address::path(path).to_string())
+        Server::at(Address::path(path))
     }
 
-    /// On a Unix socket at this path. A stale socket file there is replaced.
+    /// On a Unix socket at this path, which has at most 107 bytes (103 where the system is not Linux). A
+    /// stale socket file there is replaced.
     pub fn unix(path: impl Into<PathBuf>) -> Self {
-        Server::tcp(format!("unix:{}", path.into().display()))
+        Server::at(Address::unix(path))
     }
 
     /// On a named pipe of Windows, `\\.\pipe\` before its name. Only the master of a cluster may (A4), and
@@ -95,7 +125,7 @@ impl Server {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "hand it to `create_client`"]
 pub struct Client {
-    pub(super) address: String,
+    pub(super) place: Place,
     pub(super) login: Option<(String, String)>,
     pub(super) backoff_max: Duration,
     #[cfg(feature = "tls")]
@@ -105,15 +135,25 @@ pub struct Client {
 /// Where a client goes that was told nothing (A7): to `localhost`, at port 10001.
 impl Default for Client {
     fn default() -> Self {
-        Client::tcp(Address::client_default().to_string())
+        Client::at(Address::client_default())
     }
 }
 
 impl Client {
-    /// Over TCP, at `host:port`.
+    /// Over TCP, at `host:port`. No host: this machine; no port: 10001. All addresses that a name has
+    /// are tried.
     pub fn tcp(address: impl Into<String>) -> Self {
+        Client::new(Place::Text(address.into()))
+    }
+
+    /// At this address.
+    pub fn at(address: Address) -> Self {
+        Client::new(Place::Address(address))
+    }
+
+    fn new(place: Place) -> Self {
         Client {
-            address: address.into(),
+            place,
             login: None,
             backoff_max: Duration::from_secs(5),
             #[cfg(feature = "tls")]
@@ -123,12 +163,12 @@ impl Client {
 
     /// At this path (A7): over a Unix socket, or on Windows a named pipe; see [`Address::path`].
     pub fn path(path: impl Into<PathBuf>) -> Self {
-        Client::tcp(Address::path(path).to_string())
+        Client::at(Address::path(path))
     }
 
     /// Over the Unix socket at this path.
     pub fn unix(path: impl Into<PathBuf>) -> Self {
-        Client::tcp(format!("unix:{}", path.into().display()))
+        Client::at(Address::unix(path))
     }
 
     /// Over the named pipe of Windows of this name.

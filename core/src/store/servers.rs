@@ -31,7 +31,7 @@ pub(super) struct Shared {
 impl Shared {
     async fn start(server: Server, ports: Arc<Ports>, of_cluster: bool) -> Result<Arc<Self>> {
         bounds::of_server(&server)?;
-        let address: Address = server.address.parse()?;
+        let address: Address = server.place.address()?;
         let options = server
             .logins
             .iter()
@@ -56,7 +56,7 @@ impl Shared {
 
     /// A server of all stores of a cluster, those to come included.
     pub(super) async fn of_cluster(server: Server, ports: Arc<Ports>) -> Result<Arc<Self>> {
-        let address: Address = server.address.parse()?;
+        let address: Address = server.place.address()?;
         let mut servers = SERVERS.lock().await;
         if running(&mut servers, &address).is_some() {
             return Err(Error::AlreadyServed(address.to_string()));
@@ -99,7 +99,7 @@ pub(super) struct Served {
 impl Served {
     /// Serves a store at an address: with the server that this process has there, or a new one.
     pub(super) async fn begin(server: Server, port: Arc<dyn Port>) -> Result<Self> {
-        let address: Address = server.address.parse()?;
+        let address: Address = server.place.address()?;
         let channel = port.channel();
         let mut servers = SERVERS.lock().await;
         if let Some(shared) = running(&mut servers, &address) {

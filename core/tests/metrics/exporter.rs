@@ -137,9 +137,9 @@ async fn a_port_in_use_is_an_error_and_a_closed_exporter_gives_its_port_back() {
     assert!(rest.is_empty());
     let second = Exporter::bind(&address).await.expect("the port is free");
     drop(second);
-    for wrong in ["unix:/tmp/metrics", "nowhere", "127.0.0.1:99999"] {
+    for wrong in ["unix:/tmp/metrics", "::1", "127.0.0.1:99999"] {
         let error = Exporter::bind(wrong).await.expect_err("it is no address").to_string();
-        assert!(error.contains("is no address"), "{error}");
+        assert!(error.contains("invalid address"), "{error}");
     }
     let alone = Exporter::bind(":0").await.expect("it listens");
     assert!(alone.address().ip().is_loopback(), "without a host, on this machine alone");

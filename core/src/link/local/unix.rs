@@ -3,15 +3,14 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket as Socket2, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
 
-use super::super::progress::Outgoing;
 use super::super::bind::BACKLOG;
+use super::super::progress::Outgoing;
 use super::super::{Address, LinkError};
 use super::Visitor;
 use crate::auth::PeerAddress;
@@ -93,17 +92,25 @@ fn clear_the_way(path: &Path) -> Result<(), LinkError> {
     if !metadata.file_type().is_socket() {
         return Err(LinkError::NotASocket { path: path.to_owned() });
     }
-    match StdUnixStream::connect(path) {
+    match try_connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             fs::remove_file(path).map_err(failed)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Ok(_) => Err(LinkError::SocketInUse { path: path.to_owned() }),
+        // Its owner does not accept at the moment, and has as many connections waiting as it may.
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             Err(LinkError::SocketInUse { path: path.to_owned() })
         }
+        Ok(()) => Err(LinkError::SocketInUse { path: path.to_owned() }),
         Err(error) => Err(failed(error)),
     }
+}
+
+/// Whether somebody listens there; never waits for an answer.
+fn try_connect(path: &Path) -> io::Result<()> {
+    let socket = Socket2::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(path)?)
 }
 
 /// A socket file, removed when dropped unless another took its place.

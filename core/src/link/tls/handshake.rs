@@ -118,7 +118,9 @@ impl Connector {
         let Address::Tcp { host, .. } = address else {
             return Err(TlsSetupError::NotTcp(address.clone()));
         };
-        let name = tls.name.as_ref().unwrap_or(host).clone();
+        let name = tls.name.as_ref().unwrap_or(host);
+        // Certificates name hosts without the dot that ends a full name.
+        let name = name.strip_suffix('.').unwrap_or(name).to_owned();
         let name = ServerName::try_from(name.clone()).map_err(|_| TlsSetupError::BadName(name))?;
         client_config(&tls)?;
         Ok(Connector { tls, name })
@@ -129,9 +131,9 @@ impl Connector {
         &self,
         stream: TcpStream,
         stats: &Arc<LinkStats>,
+        stall_after: Duration,
     ) -> Result<Socket, HelloError> {
         let config = Arc::new(client_config(&self.tls)?);
-        stall_after: Duration,
         let stream = counted(stream, stats, stall_after);
         let connecting = TlsConnector::from(config).connect(self.name.clone(), stream);
         let connected = connecting.await;
