@@ -1,5 +1,6 @@
 //! Reports about strangers, few enough to be read.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -9,11 +10,18 @@ const SAID_MAX: u32 = 20;
 /// ... each span of this length.
 const SPAN: Duration = Duration::from_secs(10);
 
+/// What was said of one subject is not said again for so long ...
+const REMEMBERED_FOR: Duration = Duration::from_secs(3600);
+/// ... unless so many others came meanwhile.
+const REMEMBERED_MAX: usize = 1024;
+
 /// Lets the first reports of each span through, and counts the others: whoever can connect can
 /// make a server complain, as often as it likes.
 #[derive(Debug)]
 pub(super) struct Complaints {
     started: Instant,
+    said_max: u32,
+    span: Duration,
     quota: Mutex<Quota>,
 }
 
@@ -26,32 +34,70 @@ struct Quota {
 
 impl Default for Complaints {
     fn default() -> Self {
-        Complaints { started: Instant::now(), quota: Mutex::default() }
+        Complaints::new(SAID_MAX, SPAN)
     }
 }
 
 impl Complaints {
+    /// Lets so many through in each span of this length.
+    pub(super) fn new(said_max: u32, span: Duration) -> Self {
+        Complaints { started: Instant::now(), said_max, span, quota: Mutex::default() }
+    }
+
     /// What is to be said of `text`, if anything.
     pub(super) fn weigh(&self, text: String) -> Option<String> {
-        self.quota.lock().weigh(text, self.started.elapsed())
+        self.weigh_at(text, self.started.elapsed())
     }
-}
 
-impl Quota {
-    fn weigh(&mut self, text: String, now: Duration) -> Option<String> {
-        if now.saturating_sub(self.began) >= SPAN {
-            self.began = now;
-            self.said = 0;
+    fn weigh_at(&self, text: String, now: Duration) -> Option<String> {
+        let mut quota = self.quota.lock();
+        if now.saturating_sub(quota.began) >= self.span {
+            quota.began = now;
+            quota.said = 0;
         }
-        if self.said >= SAID_MAX {
-            self.unsaid += 1;
+        if quota.said >= self.said_max {
+            quota.unsaid += 1;
             return None;
         }
-        self.said += 1;
-        match std::mem::take(&mut self.unsaid) {
+        quota.said += 1;
+        match std::mem::take(&mut quota.unsaid) {
             0 => Some(text),
             unsaid => Some(format!("{text} (and {unsaid} more reports, not shown)")),
         }
+    }
+}
+
+/// The subjects of which something was said lately.
+#[derive(Debug)]
+pub(super) struct Once<K> {
+    started: Instant,
+    said: Mutex<BTreeMap<K, Duration>>,
+}
+
+impl<K> Default for Once<K> {
+    fn default() -> Self {
+        Once { started: Instant::now(), said: Mutex::new(BTreeMap::new()) }
+    }
+}
+
+impl<K: Ord + Copy> Once<K> {
+    /// Whether nothing was said of this subject lately; from now on something was.
+    pub(super) fn is_new(&self, subject: K) -> bool {
+        self.is_new_at(subject, self.started.elapsed())
+    }
+
+    fn is_new_at(&self, subject: K, now: Duration) -> bool {
+        let mut said = self.said.lock();
+        said.retain(|_, at| now.saturating_sub(*at) < REMEMBERED_FOR);
+        if said.contains_key(&subject) {
+            return false;
+        }
+        if said.len() >= REMEMBERED_MAX {
+            let oldest = said.iter().min_by_key(|(_, at)| **at).map(|(subject, _)| *subject);
+            oldest.map(|oldest| said.remove(&oldest));
+        }
+        said.insert(subject, now);
+        true
     }
 }
 
@@ -61,12 +107,24 @@ mod tests {
 
     #[test]
     fn a_flood_of_reports_is_counted_and_not_shown() {
-        let mut quota = Quota::default();
-        let mut weigh = |seconds| quota.weigh("no".into(), Duration::from_secs(seconds));
+        let complaints = Complaints::default();
+        let weigh = |seconds| complaints.weigh_at("no".into(), Duration::from_secs(seconds));
         let shown = (0..100).filter_map(|_| weigh(3)).count();
         assert_eq!(shown, SAID_MAX as usize);
         let next = weigh(13).expect("another span");
         assert_eq!(next, "no (and 80 more reports, not shown)");
         assert_eq!(weigh(13).as_deref(), Some("no"));
+    }
+
+    #[test]
+    fn of_each_subject_something_is_said_once_in_a_while_and_memory_is_bounded() {
+        let once = Once::default();
+        assert!(once.is_new_at(1, Duration::ZERO) && once.is_new_at(2, Duration::ZERO));
+        assert!(!once.is_new_at(1, REMEMBERED_FOR - Duration::from_nanos(1)));
+        assert!(once.is_new_at(1, REMEMBERED_FOR));
+        for subject in 0..10 * REMEMBERED_MAX {
+            once.is_new_at(subject, REMEMBERED_FOR * 3);
+        }
+        assert_eq!(once.said.lock().len(), REMEMBERED_MAX);
     }
 }

@@ -13,7 +13,7 @@ use tracing::Span;
 
 use super::attached::OnFault;
 use super::backoff::Backoff;
-use super::channels::Shared;
+use super::channels::{Refusals, Shared};
 use super::connection::{self, Stop, stopped};
 use super::ending::Ending;
 use super::hello::{self, HelloError, Identity};
@@ -245,11 +245,10 @@ impl Dialing {
     /// Logged in: runs the connection to its end. Says how long to wait then; `None`: it was
     /// closed from here.
     async fn run(&mut self, socket: Socket) -> Option<Duration> {
-        self.reported = None;
         let peer = format!("the server {}", self.address);
         let (ports, span) = (self.ports.clone(), self.span.clone());
         let on_fault = OnFault::Part { ask_again_after: self.options.retry_refused_after };
-        let shared = Shared::new(peer, Side::Upstream, on_fault, ports, span, Arc::default());
+        let shared = Shared::new(peer, Side::Upstream, on_fault, ports, span, Refusals::default());
         let began = Instant::now();
         let ending = connection::run(socket, shared, self.stop.clone()).await;
         trace::lost(&self.span, &ending);
@@ -258,6 +257,10 @@ impl Dialing {
         }
         if !ending.is_fault() || began.elapsed() > SHORT_LIVED {
             self.backoff.reset();
+        }
+        // A server that refuses does so at each try.
+        if !ending.is_refused() {
+            self.reported = None;
         }
         let peer = self.address.to_string();
         self.set_back(|store| Setback::of_ending(&peer, &ending, store));

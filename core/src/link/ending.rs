@@ -68,6 +68,11 @@ impl Ending {
         !matches!(self, Self::Closed | Self::ClosedHere | Self::Io(_))
     }
 
+    /// Whether the upstream refused a store.
+    pub(super) fn is_refused(&self) -> bool {
+        matches!(self, Self::Fault { fault: LinkFault::Refused(_), .. })
+    }
+
     /// Whether trying again at once would come to the same. A store that is not served yet may be
     /// in a moment.
     pub fn is_refusal(&self) -> bool {

@@ -77,10 +77,8 @@ pub enum LinkError {
     #[cfg(feature = "tls")]
     #[error(transparent)]
     Tls(#[from] super::TlsSetupError),
-    /// Two stores whose names hash to one channel.
-    #[error(
-        "stores {name:?} and {other:?} cannot share this process: their names hash to one channel; rename one"
-    )]
+    /// Two stores of one name, or whose names hash to one channel.
+    #[error("stores {name:?} and {other:?} cannot share this process: {}", taken(.name, .other))]
     ChannelTaken {
         /// The newcomer.
         name: String,
@@ -110,6 +108,13 @@ pub enum LinkError {
         /// The master's process id.
         master: u32,
     },
+}
+
+fn taken(name: &str, other: &str) -> &'static str {
+    match name == other {
+        true => "both have one name; use a clone of the first one's handle, or rename one",
+        false => "their names hash to one channel; rename one",
+    }
 }
 
 fn instead(address: &Address) -> &'static str {

@@ -232,6 +232,8 @@ async fn log_in(line: &mut Line<'_>, credentials: Credentials) -> Result<Ticket,
 /// Who came in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Guest {
+    /// Which client it says it is, over all of its connections.
+    pub(super) client: u64,
     /// With which login, where the server asks for one.
     pub(super) login: Option<String>,
 }
@@ -265,7 +267,7 @@ pub(super) async fn welcome(socket: &mut Socket, door: Door<'_>) -> Result<Guest
         line.say(kind::HELLO, &ours.body()).await?;
     }
     let hello = hello?;
-    let Some(gate) = door.gate else { return Ok(Guest { login: None }) };
+    let Some(gate) = door.gate else { return Ok(Guest { client: hello.client, login: None }) };
     let mut visit = gate.visit(door.address, hello.client, hello.ticket, nonce()?);
     loop {
         let message = line.hear(kind::LOGIN, "a step of the login").await?;
@@ -274,7 +276,7 @@ pub(super) async fn welcome(socket: &mut Socket, door: Door<'_>) -> Result<Guest
             Ok(VisitStep::Accepted { login, reply, ticket }) => {
                 line.say(kind::LOGIN, &reply).await?;
                 line.say(kind::TICKET, &ticket.to_bytes()).await?;
-                return Ok(Guest { login: Some(login) });
+                return Ok(Guest { client: hello.client, login: Some(login) });
             }
             Err(refused) => {
                 line.say(kind::LOGIN, &refused.reply()).await?;

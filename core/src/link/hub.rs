@@ -13,6 +13,9 @@ use parking_lot::{Mutex, MutexGuard};
 use super::channels::Shared;
 use super::{LinkError, Port};
 
+/// So many stores are named to a peer that asks for another.
+const NAMED_MAX: usize = 8;
+
 /// A registry of stores, shared by any number of connections and servers.
 pub struct Ports {
     registry: Mutex<Registry>,
@@ -77,6 +80,11 @@ impl Ports {
         stores.iter().for_each(|port| port.lost());
     }
 
+    /// Whether a store of this name is here.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.registry.lock().ports.values().any(|port| port.name() == name)
+    }
+
     /// Takes a store off all connections, which go on with the others. Its peers are told.
     /// Says whether it was there.
     pub fn unregister(&self, channel: u32) -> bool {
@@ -101,10 +109,22 @@ impl Ports {
     }
 
     /// Their names.
-    pub(super) fn names(&self) -> String {
+    pub(crate) fn names(&self) -> String {
         let stores = self.stores();
         let names: Vec<_> = stores.iter().map(|port| port.name()).collect();
         names.join(", ")
+    }
+
+    /// What is served, for a peer that asks for something else.
+    pub(super) fn served(&self) -> String {
+        let stores = self.stores();
+        let names: Vec<_> =
+            stores.iter().take(NAMED_MAX).map(|port| format!("`{}`", port.name())).collect();
+        match (names.is_empty(), stores.len().saturating_sub(NAMED_MAX)) {
+            (true, _) => "nor is any other now".to_owned(),
+            (false, 0) => format!("only {}", names.join(", ")),
+            (false, more) => format!("only {} and {more} more", names.join(", ")),
+        }
     }
 
     /// Whether no other store will ever be here.

@@ -17,9 +17,10 @@ use tracing::Span;
 use super::attached::OnFault;
 use super::backoff::Backoff;
 use super::bind::{Accepted, Bound};
-use super::channels::Shared;
-use super::complaints::Complaints;
+use super::channels::{Refusals, Shared};
+use super::complaints::{Complaints, Once};
 use super::connection::{self, Stop, stopped};
+use super::descriptors::{self, is_exhaustion};
 use super::ending::Ending;
 use super::half_open::{Limits, Place, Places};
 use super::hello::{self, Door, HelloError};
@@ -39,6 +40,9 @@ const NO_ROOM_ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
 
 /// How long a server waits after the system could not give it another connection.
 const EXHAUSTED_FOR: Duration = Duration::from_millis(100);
+
+/// ... which is said this often, while it lasts.
+const EXHAUSTED_SAID_EVERY: Duration = Duration::from_secs(60);
 
 /// A server. Dropped, it closes too, and nobody waits for it.
 pub struct Listener {
@@ -60,8 +64,13 @@ struct Inner {
     complaints: Complaints,
     /// Of stores that are not here: they hide no other complaint.
     refusals: Arc<Complaints>,
+    /// The clients that were refused a store, and which.
+    refused: Arc<Once<(u64, u32)>>,
     /// Lock-outs are told however many complain.
     lock_outs: Complaints,
+    /// That the system gives no more connections.
+    exhaustions: Complaints,
+    connections_max: usize,
 }
 
 impl Listener {
@@ -94,13 +103,10 @@ impl Listener {
             .address()
             .map_err(|source| LinkError::Bind { address: address.clone(), source })?;
         trace::server_started(&actual, options.logins.len());
-        if !address.is_local() && !options.speaks_tls() {
-            trace::server_in_plaintext(&actual);
-            ports.report(&format!(
-                "listening on {actual} in plaintext: anyone on the way can read what is sent; \
-                 give it TLS, or keep it behind a firewall or a VPN"
-            ));
+        if !address.is_local() {
+            warn_of_others(&actual, &options, &ports);
         }
+        let connections_max = room_for_connections(&options, &ports);
         let limits = Limits {
             places: options.half_open_max,
             per_address: options.half_open_per_address_max,
@@ -116,7 +122,10 @@ impl Listener {
             places: Places::new(limits),
             complaints: Complaints::default(),
             refusals: Arc::default(),
+            refused: Arc::default(),
             lock_outs: Complaints::default(),
+            exhaustions: Complaints::new(1, EXHAUSTED_SAID_EVERY),
+            connections_max,
         });
         let (stop, stopping) = watch::channel(false);
         let serving = serve(inner.clone(), actual.clone(), bound, stopping);
@@ -175,6 +184,39 @@ fn may_listen(address: &Address, worker: Option<u32>) -> Result<(), LinkError> {
         }
         _ => address.check_here(),
     }
+}
+
+/// Says who else may read and dispatch at a server that others can reach.
+fn warn_of_others(actual: &Address, options: &ServerOptions, ports: &Ports) {
+    if !options.speaks_tls() {
+        trace::server_in_plaintext(actual);
+        ports.report(&format!(
+            "listening on {actual} in plaintext: anyone on the way can read what is sent; \
+             give it TLS, or keep it behind a firewall or a VPN"
+        ));
+    }
+    if options.lets_anyone_in() {
+        trace::server_without_logins(actual);
+        ports.report(&format!(
+            "listening on {actual} without logins: any client that reaches this address may read \
+             {} and dispatch to it; give the server logins, or keep it behind a firewall or a VPN",
+            ports.names()
+        ));
+    }
+}
+
+/// How many connections this process may hold at the server; says so if they are fewer than they
+/// should be.
+fn room_for_connections(options: &ServerOptions, ports: &Ports) -> usize {
+    let room = descriptors::make_room(options.connections_max);
+    if let Some(files) = room.files_max {
+        let (room, wanted) = (room.connections_max, options.connections_max);
+        ports.report(&format!(
+            "the server takes {room} connections at most, not {wanted}: this process may have {files} \
+             files open; raise the hard limit (`ulimit -Hn`)"
+        ));
+    }
+    room.connections_max
 }
 
 async fn make_gate(options: ServerOptions) -> Result<Arc<Gate>, LinkError> {
@@ -240,7 +282,6 @@ async fn accept_all(
     stop: &mut Stop,
 ) -> Option<io::Error> {
     let mut look = tokio::time::interval(LOOK_EVERY);
-    let mut exhausted = false;
     loop {
         let accepted = tokio::select! {
             accepted = bound.accept(inner.options.stall_after) => accepted,
@@ -253,17 +294,17 @@ async fn accept_all(
         };
         match accepted {
             Ok(accepted) => {
-                exhausted = false;
                 if let Some(accepted) = accepted {
                     inner.admit(accepted, connections, stop);
                 }
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) if is_exhaustion(&error) => {
-                if !exhausted {
-                    exhausted = true;
+                let advice = descriptors::advice(&error);
+                let text = format!("failed to accept a connection: {error}{advice}");
+                if let Some(text) = inner.exhaustions.weigh(text) {
                     trace::server_exhausted(&error);
-                    inner.ports.report(&format!("failed to accept a connection: {error}"));
+                    inner.ports.report(&text);
                 }
                 tokio::select! {
                     () = tokio::time::sleep(EXHAUSTED_FOR) => {}
@@ -291,23 +332,10 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Out of descriptors or memory: it passes.
-fn is_exhaustion(error: &io::Error) -> bool {
-    #[cfg(unix)]
-    let exhausted = {
-        use rustix::io::Errno;
-        [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].map(Errno::raw_os_error)
-    };
-    // ERROR_NOT_ENOUGH_MEMORY, ERROR_NO_SYSTEM_RESOURCES, WSAEMFILE, WSAENOBUFS.
-    #[cfg(windows)]
-    let exhausted = [8, 1450, 10024, 10055];
-    error.raw_os_error().is_some_and(|code| exhausted.contains(&code))
-}
-
 impl Inner {
     /// Takes a connection on, if there is room; one that is turned away costs nothing more.
     fn admit(self: &Arc<Self>, accepted: Accepted, connections: &mut JoinSet<()>, stop: &Stop) {
-        let crowded = connections.len() >= self.options.connections_max;
+        let crowded = connections.len() >= self.connections_max;
         let place = self.places.take(accepted.address, self.started.elapsed(), crowded);
         let inner = self.clone();
         let stop = stop.clone();
@@ -340,13 +368,13 @@ impl Inner {
             () = stopped(&mut stop) => return,
         };
         drop(place);
-        let socket = match entered {
+        let (socket, client) = match entered {
             Ok((socket, guest)) => {
                 trace::let_in(&span, guest.login.as_deref());
                 if let Some(login) = guest.login {
                     name = format!("{name} (login {login})");
                 }
-                socket
+                (socket, guest.client)
             }
             Err(HelloError::Wordless) => return,
             Err(error) => {
@@ -357,7 +385,8 @@ impl Inner {
             }
         };
         let (ports, logged) = (self.ports.clone(), span.clone());
-        let refusals = self.refusals.clone();
+        let refusals =
+            Refusals { client, said: self.refused.clone(), complaints: self.refusals.clone() };
         let shared = Shared::new(name, Side::Downstream, OnFault::End, ports, logged, refusals);
         let idle_after = self.options.hello_within;
         let ending = tokio::select! {

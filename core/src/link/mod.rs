@@ -23,6 +23,7 @@
 //! | `resolve` | from the name of a host to its addresses |
 //! | `local` | those that do not leave this machine: socket files, named pipes |
 //! | `backoff`, `complaints` | how long to wait, and how much to say |
+//! | `descriptors` | how many connections this process may hold |
 //! | [`Meter`], `trace` | one store's part of a connection, as it is watched; what is logged |
 //! | [`LinkStats`] | bytes and system calls, counted at the socket |
 
@@ -33,6 +34,7 @@ mod bind;
 mod channels;
 mod complaints;
 mod connection;
+mod descriptors;
 mod dial;
 mod ending;
 mod error;
@@ -48,9 +50,9 @@ mod local;
 mod meter;
 mod options;
 mod port;
-mod setback;
 mod progress;
 mod resolve;
+mod setback;
 mod socket;
 mod stats;
 #[cfg(feature = "tls")]

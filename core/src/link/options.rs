@@ -63,6 +63,15 @@ impl ServerOptions {
         self
     }
 
+    /// Whether a client needs neither a password nor a certificate.
+    pub(super) fn lets_anyone_in(&self) -> bool {
+        #[cfg(feature = "tls")]
+        let asks_for_certificates = self.tls.as_ref().is_some_and(ServerTls::asks_clients);
+        #[cfg(not(feature = "tls"))]
+        let asks_for_certificates = false;
+        self.logins.is_empty() && !asks_for_certificates
+    }
+
     pub(super) fn speaks_tls(&self) -> bool {
         #[cfg(feature = "tls")]
         let tls = self.tls.is_some();

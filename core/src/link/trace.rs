@@ -141,6 +141,10 @@ pub(super) fn server_in_plaintext(address: &Address) {
     warn!(target: SERVER, parent: None, %address, "in plaintext");
 }
 
+pub(super) fn server_without_logins(address: &Address) {
+    warn!(target: SERVER, parent: None, %address, "without logins");
+}
+
 pub(super) fn server_fell_over(address: &Address, why: &io::Error) {
     warn!(target: SERVER, parent: None, %address, reason = %why, "fell over");
 }

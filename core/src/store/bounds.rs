@@ -7,8 +7,10 @@ use std::time::Duration;
 use super::{Client, Error, Result, Server};
 use crate::replication::Config;
 
-/// The name of a store has at most this many bytes.
-pub(super) const NAME_BYTES_MAX: usize = 1024;
+/// The name of a store has at most this many bytes, as that of a file: users name backups by it.
+const NAME_BYTES_MAX: usize = 255;
+/// An error shows this much of a name.
+const NAME_CHARS_SHOWN: usize = 64;
 
 /// Shorter spans are below what a timer can do.
 const SPAN_MIN: Duration = Duration::from_millis(1);
@@ -29,13 +31,7 @@ fn check(name: &'static str, value: impl fmt::Debug, fits: bool, allowed: &str) 
 }
 
 pub(super) fn of_store(config: &Config) -> Result<()> {
-    let name = config.store.len();
-    check(
-        "name of the store",
-        Bytes(name),
-        (1..=NAME_BYTES_MAX).contains(&name),
-        &format!("1 to {NAME_BYTES_MAX} bytes"),
-    )?;
+    of_name(&config.store)?;
     let heartbeat = config.heartbeat;
     check("liveness (heartbeat)", heartbeat, heartbeat >= SPAN_MIN, "1 ms or more")?;
     let dead_after = config.dead_after;
@@ -54,6 +50,16 @@ pub(super) fn of_store(config: &Config) -> Result<()> {
     let fits = |size: usize| (1..=BYTES_MAX).contains(&size);
     let action = config.action_bytes_max;
     check("action_bytes_max", Bytes(action), fits(action), &bytes)
+}
+
+/// A name goes over links, into logs and metrics, and has to be found again by other processes.
+fn of_name(name: &str) -> Result<()> {
+    let is_name = name.len() <= NAME_BYTES_MAX
+        && !name.trim().is_empty()
+        && !name.chars().any(char::is_control);
+    let shown: String = name.chars().take(NAME_CHARS_SHOWN).collect();
+    let allowed = format!("1 to {NAME_BYTES_MAX} bytes, not blank, without control characters");
+    check("name of the store", (shown, Bytes(name.len())), is_name, &allowed)
 }
 
 pub(super) fn of_server(server: &Server) -> Result<()> {
@@ -89,5 +95,24 @@ struct Bytes(usize);
 impl fmt::Debug for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_can_be_printed_and_is_short() {
+        let longest = "n".repeat(NAME_BYTES_MAX);
+        for name in ["tasks", "größe", "a b", "a\"b\\c", "a{b}", "../x", &longest] {
+            of_name(name).expect(name);
+        }
+        let too_long = "ö".repeat(NAME_BYTES_MAX / 2 + 1);
+        for name in ["", " \u{a0}", "a\nb", "\0", "a\u{9b}31m", &too_long] {
+            let error = of_name(name).expect_err("no name").to_string();
+            assert!(error.starts_with("invalid option `name of the store`: "), "{error}");
+            assert!(!error.contains('\n') && error.len() < 400, "{error}");
+        }
     }
 }

@@ -300,7 +300,9 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     ///
     /// # Errors
     ///
-    /// [`Error::Options`] if an option has a value that is of no use, [`Error::Backup`] if its backup cannot be read or written, [`Error::DurableWithoutBackup`],
+    /// [`Error::Options`] if an option, or the name, has a value that is of no use (a name has 255 bytes at
+    /// most, is not blank and has no control characters), [`Error::Backup`] if its backup cannot be read or
+    /// written, [`Error::DurableWithoutBackup`],
     /// [`Error::Unencodable`] if the codec cannot express the state, and [`Error::Link`] if the name is taken in
     /// this process, or the server's address or options make no sense.
     pub fn start(self) -> Result<Store<S, A>> {

@@ -77,10 +77,25 @@ pub enum Error {
     },
     /// A server of this process at that address asks for other logins.
     #[error(
-        "this process serves other stores at {0}, with other logins: give the same, or choose \
-         another address"
+        "this process has a server at {address} already, for {stores}, {conflict}: give both the same \
+         logins, or choose another address"
     )]
-    OtherLogins(String),
+    OtherLogins {
+        /// Where it listens.
+        address: String,
+        /// The stores that are served there.
+        stores: String,
+        /// How its logins differ from those that were given.
+        conflict: String,
+    },
+    /// A server of this process serves the store at that address.
+    #[error("store `{store}` is served at {address} already; another server needs another address")]
+    ServedTwice {
+        /// Which store.
+        store: String,
+        /// Where.
+        address: String,
+    },
     /// The system gave no random bytes for the tokens of sessions.
     #[error("the system gives no random bytes: {0}")]
     Random(#[from] getrandom::Error),

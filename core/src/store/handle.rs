@@ -268,7 +268,7 @@ impl<S: State, A: Action> Store<S, A> {
     ///
     /// # Errors
     ///
-    /// [`Error::Link`] if it cannot listen there; [`Error::OtherLogins`], [`Error::OtherTls`] or
+    /// [`Error::Link`] if it cannot listen there; [`Error::OtherLogins`], [`Error::OtherTls`], [`Error::ServedTwice`] or
     /// [`Error::AlreadyServed`] if this process serves there already, and otherwise.
     pub async fn create_server(&self, server: Server) -> Result<Serving> {
         let port: Arc<dyn Port> = Arc::clone(&self.shared) as Arc<dyn Port>;

@@ -1,7 +1,7 @@
 //! The servers of this process, by address. Stores that are served at the same one share it; a
 //! cluster's server has all of its stores.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -66,6 +66,19 @@ impl Shared {
         Ok(shared)
     }
 
+    /// Whether a server that is to be like `server` can be this one.
+    fn may_share(&self, server: &Server, address: &Address) -> Result<()> {
+        if let Some(conflict) = conflict(&self.logins, &server.logins) {
+            let (address, stores) = (address.to_string(), self.ports.names());
+            return Err(Error::OtherLogins { address, stores, conflict });
+        }
+        #[cfg(feature = "tls")]
+        if self.tls != server.tls {
+            return Err(Error::OtherTls(address.to_string()));
+        }
+        Ok(())
+    }
+
     pub(super) async fn close(&self) {
         let _servers = SERVERS.lock().await;
         self.closed.store(true, Ordering::Relaxed);
@@ -75,6 +88,28 @@ impl Shared {
     pub(super) fn is_open(&self) -> bool {
         !self.closed.load(Ordering::Relaxed)
     }
+}
+
+/// How the logins of the server that is there differ from those that are asked for.
+fn conflict(there: &[(String, String)], here: &[(String, String)]) -> Option<String> {
+    let sets = [there, here].map(|logins| logins.iter().collect::<BTreeSet<_>>());
+    if sets[0] == sets[1] {
+        return None;
+    }
+    let names = [there, here].map(|logins| logins.iter().map(|login| &login.0).collect());
+    let [there, here]: [BTreeSet<&String>; 2] = names;
+    let conflict = match (here.difference(&there).next(), there.difference(&here).next()) {
+        _ if there.is_empty() => "without logins".to_owned(),
+        _ if here.is_empty() => "which asks for a login".to_owned(),
+        (Some(login), _) => format!("which has no login {login:?}"),
+        (None, Some(login)) => format!("which has one more login, {login:?}"),
+        (None, None) => {
+            let changed = sets[1].difference(&sets[0]).chain(sets[0].difference(&sets[1])).next();
+            let login = changed.map_or("", |login| login.0.as_str());
+            format!("which has another password for login {login:?}")
+        }
+    };
+    Some(conflict)
 }
 
 type Servers = BTreeMap<Address, Weak<Shared>>;
@@ -106,12 +141,10 @@ impl Served {
             if shared.of_cluster {
                 return Err(Error::AlreadyServed(address.to_string()));
             }
-            if shared.logins != server.logins {
-                return Err(Error::OtherLogins(address.to_string()));
-            }
-            #[cfg(feature = "tls")]
-            if shared.tls != server.tls {
-                return Err(Error::OtherTls(address.to_string()));
+            shared.may_share(&server, &address)?;
+            if shared.ports.has(port.name()) {
+                let (store, address) = (port.name().to_owned(), address.to_string());
+                return Err(Error::ServedTwice { store, address });
             }
             shared.ports.register(port)?;
             return Ok(Served { server: shared, channel });
@@ -196,5 +229,31 @@ impl Serving {
 impl fmt::Debug for Serving {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Serving").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn logins(logins: &[(&str, &str)]) -> Vec<(String, String)> {
+        logins.iter().map(|(login, password)| ((*login).into(), (*password).into())).collect()
+    }
+
+    #[test]
+    fn servers_that_ask_for_other_logins_are_told_apart_by_what_differs() {
+        let there = logins(&[("app", "secret"), ("admin", "other")]);
+        let same = logins(&[("admin", "other"), ("app", "secret")]);
+        assert_eq!(conflict(&there, &same), None);
+        for (here, words) in [
+            (logins(&[]), "which asks for a login"),
+            (logins(&[("app", "secret"), ("guest", "x")]), "which has no login \"guest\""),
+            (logins(&[("app", "secret")]), "which has one more login, \"admin\""),
+            (logins(&[("app", "guess"), ("admin", "other")]), "another password for login \"app\""),
+        ] {
+            let conflict = conflict(&there, &here).expect(words);
+            assert!(conflict.contains(words), "{conflict}");
+        }
+        assert_eq!(conflict(&[], &there).as_deref(), Some("without logins"));
     }
 }

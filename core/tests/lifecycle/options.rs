@@ -118,11 +118,11 @@ fn refused(error: &Error, option: &str) {
 
 #[tokio::test]
 async fn names_of_stores_have_bounds() {
-    let long = "n".repeat(1024);
-    for name in [&long, "größe", " ", "a\"b\\c\nd"] {
+    let long = "n".repeat(255);
+    for name in [&long, "größe", "a b", "a\"b\\c{d}"] {
         samestate::create_store(name, add).open().await.expect("it opens");
     }
-    for name in ["", &"n".repeat(1025), &"n".repeat(65_000)] {
+    for name in ["", " ", "a\nb", "\0", &"n".repeat(256), &"n".repeat(65_000)] {
         let error = samestate::create_store(name, add).open().await.expect_err("it is refused");
         refused(&error, "name of the store");
     }

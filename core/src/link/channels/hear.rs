@@ -14,6 +14,9 @@ use super::table::{Channel, DETACHED, ENDING, GONE, Then};
 use super::{REST, Shared};
 use crate::wire::{Frame, Message, Reader, Refusal, RefusalKind, WireError};
 
+/// A store's name in a report is cut after this.
+const NAME_CHARS_SHOWN: usize = 64;
+
 /// A peer may wait for, or be refused, at most this many stores that are not here.
 const MISSING_MAX: usize = 64;
 
@@ -143,7 +146,7 @@ impl Shared {
     }
 
     fn refuse(&self, channel: u32, store: &str) -> Result<(), Ending> {
-        let text = format!("store `{store}` is not served here");
+        let text = format!("store {} is not served here, {}", quoted(store), self.ports.served());
         let mut channels = self.channels.lock();
         let asks_again = !channels.refused.insert(channel);
         if channels.refused.len() > MISSING_MAX {
@@ -153,13 +156,21 @@ impl Shared {
         Message::Refused(refusal).write(&mut channels.control, channel);
         drop(channels);
         self.say();
-        let complaint = (!asks_again).then(|| format!("{} is refused: {text}", self.peer));
-        if let Some(complaint) = complaint.and_then(|text| self.refusals.weigh(text)) {
+        let is_new = !asks_again && self.refusals.said.is_new((self.refusals.client, channel));
+        let complaint = is_new.then(|| format!("{} is refused: {text}", self.peer));
+        if let Some(complaint) = complaint.and_then(|text| self.refusals.complaints.weigh(text)) {
             trace::store_refused(&self.span, store);
             self.ports.report(&complaint);
         }
         Ok(())
     }
+}
+
+/// A name that a peer gave, fit to be shown.
+fn quoted(store: &str) -> String {
+    let shown: String = store.chars().take(NAME_CHARS_SHOWN).collect();
+    let rest = if shown.len() < store.len() { "..." } else { "" };
+    format!("`{}{rest}`", shown.escape_debug())
 }
 
 fn is_detach(frame: &Frame) -> bool {

@@ -29,7 +29,7 @@ use parking_lot::Mutex;
 use tracing::Span;
 
 use super::attached::{Attached, OnFault, Signals};
-use super::complaints::Complaints;
+use super::complaints::{Complaints, Once};
 use super::ending::Ending;
 use super::hello::HELLO_BYTES_MAX;
 use super::{Ports, Side};
@@ -45,6 +45,16 @@ const SILENT_SPANS: u32 = 6;
 /// A store that was taken off by a fault, or by its upstream, attaches again after this.
 const REST: Duration = Duration::from_millis(250);
 
+/// How it is said that a client was refused a store.
+#[derive(Default)]
+pub(super) struct Refusals {
+    /// Which client, over all of its connections.
+    pub(super) client: u64,
+    /// What was said of which client and channel.
+    pub(super) said: Arc<Once<(u64, u32)>>,
+    pub(super) complaints: Arc<Complaints>,
+}
+
 /// The stores that a writer asks, as of some moment.
 #[derive(Default)]
 pub(super) struct Round {
@@ -58,7 +68,7 @@ pub(super) struct Shared {
     pub(super) signals: Arc<Signals>,
     pub(super) ports: Arc<Ports>,
     pub(super) span: Span,
-    refusals: Arc<Complaints>,
+    refusals: Refusals,
     side: Side,
     on_fault: OnFault,
     channels: Mutex<Channels>,
@@ -72,7 +82,7 @@ impl Shared {
         on_fault: OnFault,
         ports: Arc<Ports>,
         span: Span,
-        refusals: Arc<Complaints>,
+        refusals: Refusals,
     ) -> Arc<Self> {
         Arc::new(Shared {
             peer,

@@ -33,7 +33,7 @@ use unix as system;
 use windows as system;
 
 use super::attached::OnFault;
-use super::channels::Shared;
+use super::channels::{Refusals, Shared};
 use super::connection::{self, Stop, stopped};
 use super::ending::Ending;
 use super::socket::Socket;
@@ -133,7 +133,7 @@ impl IpcLink {
         let (stop, stopping) = watch::channel(false);
         let (ended_sender, ended) = watch::channel(false);
         let span = trace::to_relative(side, &peer);
-        let shared = Shared::new(peer, side, OnFault::GoOn, ports, span, Arc::default());
+        let shared = Shared::new(peer, side, OnFault::GoOn, ports, span, Refusals::default());
         let link = Arc::clone(&shared);
         let task = tokio::spawn(async move {
             let ended = guarded("link", run(end, Arc::clone(&link), stopping)).await;

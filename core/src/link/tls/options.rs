@@ -38,6 +38,11 @@ impl ServerTls {
         self
     }
 
+    /// Whether clients have to show a certificate.
+    pub(in crate::link) fn asks_clients(&self) -> bool {
+        self.client_ca.is_some()
+    }
+
     pub(super) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
         [&self.certificate, &self.key].into_iter().chain(&self.client_ca)
     }

@@ -1,6 +1,11 @@
 //! Stores linked over real sockets: servers, clients, relays, roles, reconnects.
 
+mod addresses;
+#[path = "../ports/mod.rs"]
 mod ports;
+mod slow;
+#[path = "../wire/mod.rs"]
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +15,8 @@ use samestate::{
 };
 
 use ports::free_port;
+use samestate::link::Address;
+use wire::Wire;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -225,5 +232,78 @@ async fn two_stores_of_one_process_share_a_server_at_one_address() {
     early.dispatch(2).await.expect("the other store is served on");
     let third = list().open().await.expect("it opens");
     let refused = third.create_server(path.server().login("x", "y"));
-    assert!(matches!(refused.await, Err(Error::OtherLogins(_))));
+    assert!(matches!(refused.await, Err(Error::OtherLogins { .. })));
+}
+
+#[tokio::test]
+async fn a_second_server_at_one_address_is_refused_with_what_differs() {
+    let path = Path::new();
+    let store = list().open().await.expect("it opens");
+    store.create_server(path.server()).await.expect("it listens");
+    let other = create_store("other", push).on_error(|_| {}).open().await.expect("it opens");
+    let server = Server::path(path.0.path().join("s")).login("app", "guess");
+    let error = other.create_server(server).await.expect_err("another password").to_string();
+    let words = "for list, which has another password for login \"app\": give both the same logins";
+    assert!(error.contains(words), "{error}");
+    let error = store.create_server(path.server()).await.expect_err("twice").to_string();
+    assert!(error.starts_with("store `list` is served at "), "{error}");
+    let twin = list().open().await.expect("it opens");
+    let error = twin.create_server(path.server()).await.expect_err("twice").to_string();
+    assert!(error.starts_with("store `list` is served at "), "{error}");
+}
+
+/// What a store reports.
+type Said = tokio::sync::mpsc::UnboundedReceiver<String>;
+
+fn heard(store: StoreBuilder<Vec<u32>, u32>) -> (StoreBuilder<Vec<u32>, u32>, Said) {
+    let (told, said) = tokio::sync::mpsc::unbounded_channel();
+    (store.on_error(move |text| drop(told.send(text.to_owned()))), said)
+}
+
+async fn says(said: &mut Said, words: &str) -> String {
+    within(async {
+        loop {
+            let text = said.recv().await.expect("the store lives");
+            if text.contains(words) {
+                return text;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_store_that_is_not_served_is_reported_once_on_both_sides_with_those_that_are() {
+    let (server, mut at_server) = heard(list());
+    let server = server.open().await.expect("it opens");
+    let serving = server.create_server(Server::tcp("127.0.0.1:0")).await.expect("it listens");
+    let Address::Tcp { port, .. } = *serving.address() else { panic!("it listens on TCP") };
+    let wire = Wire::to(port, 1_000_000).await;
+    let client = Client::tcp(wire.address()).backoff_max(Duration::from_millis(20));
+    let (wrong, mut at_client) = heard(create_store("lisp", push));
+    let wrong = wrong.client(client).start().expect("it starts");
+    let refused = "store `lisp` is not served here, only `list`";
+    says(&mut at_server, refused).await;
+    says(&mut at_client, refused).await;
+    within(wire.has_carried(8)).await;
+    let (other, mut at_other) = heard(create_store("lost", push));
+    let client = Client::tcp(serving.address().to_string());
+    let other = other.client(client).start().expect("it starts");
+    says(&mut at_other, "store `lost` is not served here").await;
+    says(&mut at_server, "store `lost` is not served here").await;
+    assert!(at_server.try_recv().is_err() && at_client.try_recv().is_err());
+    assert!(!wrong.connected() && !other.connected());
+}
+
+#[tokio::test]
+async fn a_server_that_others_reach_says_who_may_dispatch() {
+    let (server, mut said) = heard(list());
+    let server = server.open().await.expect("it opens");
+    server.create_server(Server::tcp("*:0")).await.expect("it listens");
+    let report = says(&mut said, "without logins").await;
+    assert!(report.contains("any client that reaches this address may read list and dispatch"));
+    server.create_server(Server::tcp("127.0.0.1:0")).await.expect("it listens");
+    server.create_server(Server::tcp("*:0").login("app", "secret")).await.expect("it listens");
+    says(&mut said, "in plaintext").await;
+    assert!(said.try_recv().is_err(), "neither the one on this machine nor the one with logins");
 }
