@@ -1,8 +1,10 @@
 //! The files of one store's backup, held by one process: opened, read, and begun anew.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::files::{self, Files, Lock};
+use super::file_system::Lock;
+use super::files::Files;
 use super::journal::{self, Journal};
 use super::seal::{Recipe, Seal};
 use super::whole::{self, About, Draft, Id, Whole};
@@ -15,9 +17,8 @@ pub(crate) struct Desk {
     pub(super) about: About,
     pub(super) seal: Seal,
     pub(super) recipe: Recipe,
-    /// The journal on disk goes on from this whole backup; zeros if there is none.
-    pub(super) beside: Id,
-    _lock: Lock,
+    /// Shared with the thread that writes a whole backup, so that nobody else writes beside it.
+    lock: Arc<Lock>,
 }
 
 /// What an earlier life left.
@@ -39,19 +40,21 @@ impl Desk {
         backup: &Backup,
         about: About,
     ) -> Result<(Desk, Option<Restored>), BackupError> {
-        let files = Files::of(&backup.path);
-        let lock = files.lock()?;
+        let files = Files::find(&backup.system, &backup.path)?;
+        let lock = Arc::new(files.lock()?);
         let passphrase = backup.passphrase();
-        let journal = files::read(&files.journal)?;
-        let Some(bytes) = files::read(&files.whole)? else {
-            if journal.is_some() {
+        let path = &files.whole;
+        let Some(start) = files.read(path, whole::HEADER_BYTES as u64)? else {
+            if files.read(&files.journal, 0)?.is_some() {
                 return Err(BackupError::JournalAlone(files.journal));
             }
-            let (seal, recipe) = Seal::begin(passphrase, &files.whole)?;
-            let desk = Desk { files, about, seal, recipe, beside: Id::default(), _lock: lock };
-            return Ok((desk, None));
+            let (seal, recipe) = Seal::begin(passphrase, path)?;
+            return Ok((Desk { files, about, seal, recipe, lock }, None));
         };
-        let path = &files.whole;
+        whole::check(&start, path)?;
+        // What is no backup may be longer than the memory. One byte more shows that there is more.
+        let bytes_max = whole::begun(&start).map_or(0, |(_, bytes)| bytes.saturating_add(1));
+        let bytes = files.read(path, bytes_max.max(start.len() as u64))?.unwrap_or_default();
         let (whole, seal) = whole::read(bytes, path, &about, |recipe| {
             let plain = passphrase.is_some() && !recipe.is_keyed();
             match plain && !backup.accept_plaintext {
@@ -59,31 +62,49 @@ impl Desk {
                 false => Seal::resume(passphrase, recipe, path),
             }
         })?;
-        let (beside, restored) = restored(&files, &seal, whole, journal)?;
-        let Restoring { recipe, restored } = restored;
-        let (seal, recipe) = match passphrase.is_some() && !recipe.is_keyed() {
-            true => Seal::begin(passphrase, &files.whole)?,
-            false => (seal, recipe),
-        };
-        Ok((Desk { files, about, seal, recipe, beside, _lock: lock }, Some(restored)))
+        let mut desk = Desk { files, about, recipe: whole.recipe, seal, lock };
+        desk.finish_replacement()?;
+        let journal = desk.read_journal()?;
+        if journal.is_none() && !whole.closed && !backup.accept_missing_journal {
+            return Err(BackupError::JournalMissing(desk.files.journal));
+        }
+        let restored = restored(&desk.files, &desk.seal, whole, journal)?;
+        if passphrase.is_some() && !desk.recipe.is_keyed() {
+            (desk.seal, desk.recipe) = Seal::begin(passphrase, &desk.files.whole)?;
+        }
+        Ok((desk, Some(restored)))
+    }
+
+    fn read_journal(&self) -> Result<Option<Vec<u8>>, BackupError> {
+        let path = &self.files.journal;
+        let start = self.files.read(path, journal::HEADER_BYTES as u64)?;
+        start.map_or(Ok(()), |start| journal::base_of(&start, path).map(drop))?;
+        self.files.read(path, u64::MAX)
     }
 
     /// Makes a whole backup and an empty journal behind it, in the place of what is there. Returns
-    /// the journal, and the length of the whole backup in bytes.
+    /// the journal, and the length of the whole backup in bytes. `closed`: nothing follows.
     pub(super) fn begin(
         &mut self,
         image: &Image,
         state: &[u8],
+        closed: bool,
     ) -> Result<(Journal, u64), BackupError> {
-        let id = self.new_id()?;
-        let draft = self.drafting(id);
-        let bytes = draft.write(image, state)?;
-        let journal = Journal::create(&self.files.journal_new, id)?;
+        self.finish_replacement()?;
+        let journal = self.next_journal()?;
+        let drafted = self.drafting(journal.base()).write(image, state, closed);
+        let bytes = drafted.inspect_err(|_| self.discard())?;
         Ok((self.put_in_place(journal)?, bytes))
     }
 
-    /// An id for the next whole backup.
-    pub(super) fn new_id(&self) -> Result<Id, BackupError> {
+    /// Creates the journal behind the next whole backup, beside the one that is there.
+    pub(super) fn next_journal(&self) -> Result<Journal, BackupError> {
+        let path = &self.files.journal_new;
+        let created = Journal::create(&self.files, path, self.new_id()?);
+        created.inspect_err(|_| self.files.discard(path))
+    }
+
+    fn new_id(&self) -> Result<Id, BackupError> {
         let mut id = Id::default();
         let filled = getrandom::fill(&mut id);
         let failed = |error: getrandom::Error| BackupError::Key {
@@ -97,83 +118,97 @@ impl Desk {
     pub(super) fn drafting(&self, id: Id) -> Drafting {
         Drafting {
             id,
-            previous: self.beside,
             about: self.about.clone(),
             seal: self.seal.clone(),
             recipe: self.recipe,
             files: self.files.clone(),
+            _lock: Arc::clone(&self.lock),
         }
     }
 
     /// Puts the whole backup that was written, and the journal that goes on from it, in their
-    /// places. In between, the old journal still serves the new backup.
-    pub(super) fn put_in_place(&mut self, mut journal: Journal) -> Result<Journal, BackupError> {
-        self.files.replace(&self.files.whole_new, &self.files.whole)?;
-        self.files.replace(&self.files.journal_new, &self.files.journal)?;
-        self.beside = journal.base();
-        journal.moved(&self.files.journal);
+    /// places. Where it ends in between, [`Desk::finish_replacement`] does the rest.
+    pub(super) fn put_in_place(&self, mut journal: Journal) -> Result<Journal, BackupError> {
+        let files = &self.files;
+        // A disk may keep renames in any order: both files are there before one takes its place.
+        let whole =
+            files.sync_folder().and_then(|()| files.replace(&files.whole_new, &files.whole));
+        // The journal stays where it is: the rename may have happened in spite of an error.
+        whole.inspect_err(|_| files.discard(&files.whole_new))?;
+        files.replace(&files.journal_new, &files.journal)?;
+        journal.moved(&files.journal);
         Ok(journal)
+    }
+
+    /// Puts the journal of the whole backup in its place, if only the whole backup has got there.
+    pub(super) fn finish_replacement(&self) -> Result<(), BackupError> {
+        let files = &self.files;
+        let whole = files.read(&files.whole, whole::HEADER_BYTES as u64)?;
+        let whole = whole.and_then(|start| whole::begun(&start)).map(|(id, _)| id);
+        let next = files.read(&files.journal_new, journal::HEADER_BYTES as u64)?;
+        let next = next.and_then(|start| journal::base_of(&start, &files.journal_new).ok());
+        match whole.is_some() && whole == next {
+            true => {
+                files.sync_folder().and_then(|()| files.replace(&files.journal_new, &files.journal))
+            }
+            false => Ok(()),
+        }
     }
 
     /// Takes away what was to be put in place and came to nothing, so that it takes no room.
     pub(super) fn discard(&self) {
-        for path in [&self.files.whole_new, &self.files.journal_new] {
-            // They are no part of the backup, and are overwritten by the next.
-            let _ = std::fs::remove_file(path);
-        }
+        self.files.discard(&self.files.whole_new);
+        self.files.discard(&self.files.journal_new);
     }
 }
 
 /// Writes a whole backup beside the old one, in any thread.
 pub(super) struct Drafting {
     id: Id,
-    previous: Id,
     about: About,
     seal: Seal,
     recipe: Recipe,
     files: Files,
+    _lock: Arc<Lock>,
 }
 
 impl Drafting {
     /// Returns its length in bytes, once it is on disk.
-    pub(super) fn write(self, image: &Image, state: &[u8]) -> Result<u64, BackupError> {
-        let Drafting { id, previous, about, .. } = &self;
-        let draft = Draft { about, id: *id, previous: *previous, image, state };
+    pub(super) fn write(
+        self,
+        image: &Image,
+        state: &[u8],
+        closed: bool,
+    ) -> Result<u64, BackupError> {
+        let draft = Draft { about: &self.about, id: self.id, closed, image, state };
         let unencodable = |why| BackupError::Unencodable { path: self.files.whole.clone(), why };
         let bytes = draft.bytes(&self.seal, &self.recipe).map_err(unencodable)?;
-        files::write(&self.files.whole_new, &bytes)?;
+        self.files.write(&self.files.whole_new, &bytes)?;
         Ok(bytes.len() as u64)
     }
 }
 
-struct Restoring {
-    recipe: Recipe,
-    restored: Restored,
-}
-
-/// Puts together the whole backup and its journal. Returns the id that the journal bears, too.
+/// Puts together the whole backup and its journal.
 fn restored(
     files: &Files,
     seal: &Seal,
     whole: Whole,
     journal: Option<Vec<u8>>,
-) -> Result<(Id, Restoring), BackupError> {
-    let Whole { id, previous, image, state, recipe } = whole;
+) -> Result<Restored, BackupError> {
+    let Whole { id, image, state, .. } = whole;
     let path = &files.journal;
-    let (beside, blocks, torn) = match journal {
-        None => (Id::default(), Vec::new(), 0),
+    let (blocks, torn) = match journal {
+        None => (Vec::new(), 0),
         Some(bytes) => {
-            let base = journal::base_of(&bytes, path)?;
-            if base != id && base != previous {
+            if journal::base_of(&bytes, path)? != id {
                 return Err(BackupError::JournalOfAnother(path.clone()));
             }
             let read = journal::read(bytes, path, seal)?;
-            (base, read.blocks, read.torn)
+            (read.blocks, read.torn)
         }
     };
     let (whole, journal) = (files.whole.clone(), path.clone());
-    let restored = Restored { image, state, torn, whole, journal, blocks };
-    Ok((beside, Restoring { recipe, restored }))
+    Ok(Restored { image, state, torn, whole, journal, blocks })
 }
 
 impl Restored {

@@ -11,13 +11,21 @@ use crate::wire::Codec;
 /// Why a backup cannot be read or written. What was on disk before is still there.
 #[derive(Debug, Error)]
 pub enum BackupError {
+    /// No backup can lie at this path.
+    #[error("invalid backup path `{}`: {why}", path.display())]
+    InvalidPath {
+        /// The path.
+        path: PathBuf,
+        /// The reason, and what to do.
+        why: String,
+    },
     /// Its folder is not there.
     #[error("the folder of backup `{}` does not exist: create it first", .0.display())]
     MissingFolder(PathBuf),
     /// The system does not let this process write there.
     #[error(
-        "backup `{}` cannot be written here ({source}): its folder must be writable by this \
-         process, since a backup is written beside and then renamed",
+        "backup `{}` cannot be written here ({source}): its folder must be readable and writable \
+         by this process, since a backup is written beside and then renamed",
         path.display()
     )]
     NotWritable {
@@ -181,6 +189,14 @@ pub enum BackupError {
         .0.display()
     )]
     JournalOfAnother(PathBuf),
+    /// The journal of a backup that was not closed is missing.
+    #[error(
+        "journal `{}` is missing, and its store was not closed: what was written since the whole \
+         backup, acknowledged actions included, is in that journal alone. Put it back; to go on \
+         without, say `Backup::accept_missing_journal` once",
+        .0.display()
+    )]
+    JournalMissing(PathBuf),
     /// The state is no state of this store's type.
     #[error("the state in backup `{}` cannot be decoded: {why}", path.display())]
     Undecodable {
@@ -222,9 +238,6 @@ impl BackupError {
         use io::ErrorKind as Kind;
         let path = path.to_path_buf();
         match source.kind() {
-            Kind::NotFound if parent(&path).is_some_and(|folder| !folder.exists()) => {
-                BackupError::MissingFolder(path)
-            }
             Kind::PermissionDenied | Kind::ReadOnlyFilesystem => {
                 BackupError::NotWritable { path, source }
             }
@@ -237,9 +250,9 @@ impl BackupError {
 }
 
 /// The folder of a file.
-pub(super) fn parent(path: &Path) -> Option<&Path> {
-    path.parent().map(|folder| match folder.as_os_str().is_empty() {
-        true => Path::new("."),
-        false => folder,
-    })
+pub(super) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
 }

@@ -1,8 +1,11 @@
 //! A backup's files, for fuzzers: read, restored, and written again.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::file_system::{FileSystem, System};
+use super::files::Files;
 use super::seal::{Recipe, Seal};
 use super::whole::{About, Draft};
 use super::{journal, whole};
@@ -79,7 +82,7 @@ fn restore(mut image: Image, state: &[u8], blocks: &[(u64, Vec<u8>)]) {
     let (config, key) = (replicas::config(), replicas::key());
     let mut replica = Replica::restored(config, NodeId(1), machine, &image, epoch, key, now);
     let before = replica.version().seq;
-    let taken = replica.dispatch(1, std::sync::Arc::new(replicas::Put::Nothing), now);
+    let taken = replica.dispatch(1, Arc::new(replicas::Put::Nothing), now);
     assert!(taken.is_ok() && replica.version().seq == before + 1, "it does not go on");
     let (image, frozen) = replica.hold().expect("a sequencer");
     let state = crate::replication::Frozen::encode(&frozen).expect("it encodes");
@@ -91,7 +94,7 @@ fn restore(mut image: Image, state: &[u8], blocks: &[(u64, Vec<u8>)]) {
 
 fn draft(image: &Image, state: &[u8]) -> Vec<u8> {
     let about = about();
-    let draft = Draft { about: &about, id: ID, previous: [0; 16], image, state };
+    let draft = Draft { about: &about, id: ID, closed: false, image, state };
     draft.bytes(&Seal::Plain, &Recipe::default()).expect("it can be written")
 }
 
@@ -126,7 +129,7 @@ pub(crate) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let state =
         crate::replication::Frozen::encode(&replica.machine().freeze()).expect("it encodes");
     for (ticket, action) in (1..).zip(replicas::puts()) {
-        let _ = replica.dispatch(ticket, std::sync::Arc::new(action), now);
+        let _ = replica.dispatch(ticket, Arc::new(action), now);
     }
     let mut records = Vec::new();
     replica.take_records(&mut records);
@@ -163,7 +166,9 @@ pub(crate) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
 /// The file of a journal with one block.
 fn journal_bytes(records: &[u8]) -> Vec<u8> {
     let folder = std::env::temp_dir().join(format!("samestate-seeds-{}", std::process::id()));
-    let written = journal::Journal::create(&folder, ID).and_then(|mut journal| {
+    let system: Arc<dyn FileSystem> = Arc::new(System);
+    let files = Files::of(&system, &folder);
+    let written = journal::Journal::create(&files, &folder, ID).and_then(|mut journal| {
         journal.append(&Seal::Plain, 0, records)?;
         journal.sync()
     });

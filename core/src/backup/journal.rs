@@ -20,22 +20,22 @@
 //! is the last block, and is dropped; a block that is wrong with another anywhere behind it was
 //! changed.
 
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::BackupError;
+use super::file_system::NewFile;
+use super::files::Files;
 use super::seal::Seal;
 use super::whole::{FORMAT, Id, check_kind, part};
-use super::{BackupError, files};
 
 const MAGIC: &[u8; 8] = b"SAMESTJL";
-const HEADER_BYTES: usize = 32;
+pub(super) const HEADER_BYTES: usize = 32;
 const BLOCK_MAGIC: [u8; 4] = *b"blk\x01";
 const BLOCK_HEADER_BYTES: usize = 20;
 
 /// A journal that is being written.
 pub(super) struct Journal {
-    file: File,
+    file: Box<dyn NewFile>,
     path: PathBuf,
     base: Id,
     number: u64,
@@ -45,15 +45,15 @@ pub(super) struct Journal {
 
 impl Journal {
     /// A journal without blocks, on disk when this returns.
-    pub(super) fn create(path: &Path, base: Id) -> Result<Self, BackupError> {
+    pub(super) fn create(files: &Files, path: &Path, base: Id) -> Result<Self, BackupError> {
         let mut header = Vec::with_capacity(HEADER_BYTES);
         header.extend_from_slice(MAGIC);
         header.extend_from_slice(&FORMAT.to_le_bytes());
         header.extend_from_slice(&[0; 2]);
         header.extend_from_slice(&base);
         header.extend_from_slice(&crc32fast::hash(&header).to_le_bytes());
-        let mut file = files::create(path)?;
-        let written = file.write_all(&header).and_then(|()| file.sync_all());
+        let mut file = files.create(path)?;
+        let written = file.write_all(&header).and_then(|()| file.sync());
         written.map_err(|source| BackupError::from_io("write", path, source))?;
         let (path, bytes) = (path.to_path_buf(), HEADER_BYTES as u64);
         Ok(Journal { file, path, base, number: 0, bytes, block: Vec::new() })
@@ -88,8 +88,8 @@ impl Journal {
     }
 
     /// All blocks are on disk when this returns.
-    pub(super) fn sync(&self) -> Result<(), BackupError> {
-        let synced = self.file.sync_data();
+    pub(super) fn sync(&mut self) -> Result<(), BackupError> {
+        let synced = self.file.sync();
         synced.map_err(|source| BackupError::from_io("sync", &self.path, source))
     }
 
@@ -105,10 +105,6 @@ impl Journal {
     /// Its length on disk.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.number == 0
     }
 }
 

@@ -5,9 +5,10 @@
 //! backup of it, while records go on into the old journal and into the next one; then both files
 //! are replaced.
 //!
-//! When the disk takes nothing, the end of the journal is not known any more, so nothing is
-//! appended to it: the way back is a whole backup and a new journal, tried again until there is
-//! room. What the store ordered meanwhile is in its state, and so in that backup.
+//! When a call to the disk fails, whichever it is, the end of the journal or its place is not known
+//! any more, so nothing is appended to it: the way back is a whole backup and a new journal, tried
+//! again until both are in place. What the store ordered meanwhile is in its state, and so in that
+//! backup. Only where the files for a next whole backup cannot be written does the journal go on.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -18,8 +19,7 @@ use super::{Backup, BackupError, Desk};
 use crate::replication::{Image, Span};
 use crate::task::{self, Panicked};
 
-/// How soon a backup that failed is tried again, first and at most.
-const RETRY: Duration = Duration::from_millis(250);
+/// A backup that failed is tried again at least this often.
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
 /// How long a store that closes waits for a whole backup that is being written.
@@ -61,14 +61,19 @@ pub(crate) struct Keeper {
     whole_bytes: u64,
     journal_bytes_min: u64,
     draft: Option<Draft>,
+    retry: Duration,
     retry_at: Option<Instant>,
     failures: u32,
+    /// Why nothing can be appended, since the operator was told so.
+    stalled: Option<BackupError>,
+    /// The operator was told of something that has not been put right yet.
+    told: bool,
 }
 
 /// A whole backup that is being written elsewhere.
 struct Draft {
-    /// The journal behind it; `None` if it came to nothing.
-    next: Option<Journal>,
+    /// The journal behind it, unless that came to nothing.
+    next: Result<Journal, BackupError>,
     /// All up to here is in the two.
     seq: u64,
 }
@@ -82,9 +87,9 @@ impl Keeper {
         image: &Image,
         state: &[u8],
     ) -> Result<Beginning, BackupError> {
-        let (journal, whole_bytes) = desk.begin(image, state)?;
-        let journal_bytes_min = backup.journal_bytes_min;
-        Ok(Beginning { desk, journal, whole_bytes, journal_bytes_min })
+        let (journal, whole_bytes) = desk.begin(image, state, false)?;
+        let (journal_bytes_min, retry) = (backup.journal_bytes_min, backup.retry);
+        Ok(Beginning { desk, journal, whole_bytes, journal_bytes_min, retry })
     }
 
     fn run(mut self) {
@@ -112,13 +117,13 @@ impl Keeper {
 
     fn append(&mut self, records: &[u8], span: Span) {
         if let Some(draft) = &mut self.draft
-            && let Some(next) = &mut draft.next
+            && let Ok(next) = &mut draft.next
         {
             // One block is synced before the next is begun: see `journal`.
             let written = next.append(&self.desk.seal, span.before, records);
             match written.and_then(|()| next.sync()) {
                 Ok(()) => draft.seq = span.last,
-                Err(_) => draft.next = None,
+                Err(error) => draft.next = Err(error),
             }
         }
         let mut committed = 0;
@@ -126,25 +131,27 @@ impl Keeper {
             let written = journal.append(&self.desk.seal, span.before, records);
             match written.and_then(|()| journal.sync()) {
                 Ok(()) => committed = span.last,
-                Err(error) => self.fail(&error),
+                Err(error) => self.fail(error),
             }
         }
         self.tell(|source| source.committed(committed, records.len()));
     }
 
-    /// The disk takes nothing: says so once.
-    fn fail(&mut self, error: &BackupError) {
-        if self.journal.take().is_some() {
+    /// Nothing can be appended any more: says so once, and begins anew later.
+    fn fail(&mut self, error: BackupError) {
+        self.journal = None;
+        if self.stalled.is_none() {
             self.tell(|source| {
                 source.report(&format!("{error}. It is tried again until it can be written"));
                 source.stalled(true);
             });
         }
+        (self.stalled, self.told) = (Some(error), true);
         self.postpone();
     }
 
     fn postpone(&mut self) {
-        let wait = RETRY.saturating_mul(1 << self.failures.min(16)).min(RETRY_MAX);
+        let wait = self.retry.saturating_mul(1 << self.failures.min(16)).min(RETRY_MAX);
         self.failures = self.failures.saturating_add(1);
         self.retry_at = Some(Instant::now() + wait);
     }
@@ -158,19 +165,25 @@ impl Keeper {
     }
 
     fn begin_draft(&mut self) {
-        if let Err(error) = self.try_begin_draft() {
-            self.draft_failed(&error);
+        match self.desk.finish_replacement() {
+            // The files are not those that were written here.
+            Err(error) => self.fail(error),
+            Ok(()) => {
+                if let Err(error) = self.try_begin_draft() {
+                    self.draft_failed(error);
+                }
+            }
         }
     }
 
     fn try_begin_draft(&mut self) -> Result<(), BackupError> {
-        let id = self.desk.new_id()?;
-        let next = Journal::create(&self.desk.files.journal_new, id)?;
+        let next = self.desk.next_journal()?;
         let Some(held) = self.source.upgrade().and_then(|source| source.hold()) else {
+            self.desk.discard();
             self.postpone();
             return Ok(());
         };
-        let drafting = self.desk.drafting(id);
+        let drafting = self.desk.drafting(next.base());
         let (inbox, path) = (Arc::clone(&self.inbox), self.desk.files.whole.clone());
         let Held { image, encode } = held;
         let seq = image.version.seq;
@@ -183,57 +196,60 @@ impl Keeper {
         };
         let spawned = task::thread("samestate-backup", panicked, move || {
             let encoded = encode().map_err(|why| BackupError::Unencodable { path, why });
-            inbox.drafted(encoded.and_then(|state| drafting.write(&image, &state)));
+            inbox.drafted(encoded.and_then(|state| drafting.write(&image, &state, false)));
         });
         let path = self.desk.files.whole.clone();
         spawned.map_err(|source| BackupError::Io { what: "start a writer for", path, source })?;
-        self.draft = Some(Draft { next: Some(next), seq });
+        self.draft = Some(Draft { next: Ok(next), seq });
         Ok(())
     }
 
     fn finish_draft(&mut self, outcome: Result<u64, BackupError>) {
         let Some(Draft { next, seq }) = self.draft.take() else { return };
-        let Some(next) = next else {
-            self.desk.discard();
-            return self.postpone();
+        let (next, bytes) = match next.and_then(|next| outcome.map(|bytes| (next, bytes))) {
+            Ok(drafted) => drafted,
+            Err(error) => return self.draft_failed(error),
         };
-        let recovered = self.journal.is_none();
-        let placed = outcome.and_then(|bytes| {
-            // Not every system puts a file in the place of one that is open.
-            self.journal = None;
-            let journal = self.desk.put_in_place(next);
-            journal.map(|journal| (journal, bytes)).inspect_err(|error| {
-                // What lies there is a whole backup and a journal that do not fail a restore, but
-                // nothing may be appended to either.
-                self.fail(error);
-            })
-        });
-        match placed {
-            Ok((journal, bytes)) => {
+        // Not every system puts a file in the place of one that is open.
+        self.journal = None;
+        match self.desk.put_in_place(next) {
+            Ok(journal) => {
                 self.journal = Some(journal);
                 (self.whole_bytes, self.retry_at, self.failures) = (bytes, None, 0);
-                self.tell(|source| {
-                    source.committed(seq, 0);
-                    if recovered {
-                        source.stalled(false);
-                        source.report("the backup can be written again, and is whole");
-                    }
-                });
+                self.recovered(seq);
             }
-            Err(error) => self.draft_failed(&error),
+            // What lies there is restored in full, but nothing may be appended to it.
+            Err(error) => self.fail(error),
         }
+    }
+
+    /// The files are whole again, and all up to `seq` is in them.
+    fn recovered(&mut self, seq: u64) {
+        let (stalled, told) = (self.stalled.take().is_some(), std::mem::take(&mut self.told));
+        self.tell(|source| {
+            source.committed(seq, 0);
+            if stalled {
+                source.stalled(false);
+            }
+            if told {
+                source.report("the backup can be written again, and is whole");
+            }
+        });
     }
 
     /// A whole backup came to nothing. The one before it and its journal go on, if they can.
-    fn draft_failed(&mut self, error: &BackupError) {
-        if self.journal.is_some() && self.failures == 0 {
+    fn draft_failed(&mut self, error: BackupError) {
+        self.desk.discard();
+        if self.journal.is_none() {
+            return self.fail(error);
+        }
+        if !std::mem::replace(&mut self.told, true) {
             self.tell(|source| source.report(&format!("{error}. The journal goes on meanwhile")));
         }
-        self.desk.discard();
         self.postpone();
     }
 
-    /// Writes the rest, and a whole backup if there is a journal: the next life need not replay it.
+    /// Writes the rest, and a whole backup: the next life need not replay a journal.
     fn close(&mut self, records: Option<(Vec<u8>, Span)>) -> Result<(), BackupError> {
         if let Some((records, span)) = records {
             self.append(&records, span);
@@ -243,16 +259,18 @@ impl Keeper {
         {
             self.finish_draft(outcome);
         }
-        if self.draft.is_some() && self.journal.is_none() {
-            return Err(BackupError::WriterGone);
-        }
-        let stale = self.journal.as_ref().is_none_or(|journal| !journal.is_empty());
-        let held = self.source.upgrade().filter(|_| stale && self.draft.is_none());
-        let Some(held) = held.and_then(|source| source.hold()) else { return Ok(()) };
+        let source = self.source.upgrade().filter(|_| self.draft.is_none());
+        let Some(held) = source.and_then(|source| source.hold()) else {
+            // All that may be written is in the journal, if there is one.
+            return match self.journal {
+                Some(_) => Ok(()),
+                None => Err(self.stalled.take().unwrap_or(BackupError::WriterGone)),
+            };
+        };
         let path = self.desk.files.whole.clone();
         let state = (held.encode)().map_err(|why| BackupError::Unencodable { path, why })?;
         self.journal = None;
-        self.desk.begin(&held.image, &state).map(drop)
+        self.desk.begin(&held.image, &state, true).map(drop)
     }
 
     fn end(self, outcome: Result<(), BackupError>, closing: Option<Closing>) {
@@ -271,6 +289,7 @@ pub(crate) struct Beginning {
     journal: Journal,
     whole_bytes: u64,
     journal_bytes_min: u64,
+    retry: Duration,
 }
 
 impl Beginning {
@@ -289,8 +308,11 @@ impl Beginning {
             whole_bytes: self.whole_bytes,
             journal_bytes_min: self.journal_bytes_min,
             draft: None,
+            retry: self.retry,
             retry_at: None,
             failures: 0,
+            stalled: None,
+            told: false,
         };
         let (inbox, source) = (Arc::clone(&keeper.inbox), keeper.source.clone());
         let panicked = move |panic: &Panicked| {

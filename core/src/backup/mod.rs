@@ -14,7 +14,8 @@
 //! until the next is whole, and a restore gives what was written or an error, never something else.
 //!
 //! - `options`: what a user says
-//! - `files`: names, the lock, replacing a file as one
+//! - `file_system`: the calls to the system, so that a test can let each fail
+//! - `files`: where the files lie, the lock, replacing a file as one
 //! - `seal`: encryption, or a checksum
 //! - `whole`: the file of a whole state
 //! - `journal`: the file of what came since
@@ -24,6 +25,7 @@
 
 mod desk;
 mod error;
+mod file_system;
 mod files;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzed;
@@ -32,6 +34,8 @@ mod journal;
 mod keeper;
 mod options;
 mod seal;
+#[cfg(test)]
+mod tests;
 mod whole;
 
 pub(crate) use desk::Desk;

@@ -2,10 +2,13 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(feature = "encryption")]
 use zeroize::Zeroizing;
+
+use super::file_system::{FileSystem, System};
 
 /// Without a pace, this many seconds of changes may be lost.
 const SECONDS_USUAL: f64 = 1.0;
@@ -15,6 +18,9 @@ const SECONDS_MAX: f64 = 365.0 * 86_400.0;
 
 /// A journal shorter than this is never a reason for a whole backup.
 const JOURNAL_BYTES_MIN: u64 = 1 << 20;
+
+/// How soon a backup that failed is tried again, at first.
+const RETRY: Duration = Duration::from_millis(250);
 
 /// Where a store is backed up, and how much of it may be lost (A15).
 ///
@@ -31,9 +37,12 @@ pub struct Backup {
     #[cfg(feature = "encryption")]
     pub(super) key: Option<Zeroizing<String>>,
     pub(super) accept_plaintext: bool,
+    pub(super) accept_missing_journal: bool,
     seconds: Option<f64>,
     actions: Option<u64>,
     pub(super) journal_bytes_min: u64,
+    pub(super) retry: Duration,
+    pub(super) system: Arc<dyn FileSystem>,
 }
 
 /// When records are due on disk.
@@ -46,16 +55,23 @@ pub(crate) enum Pace {
 }
 
 impl Backup {
-    /// At this path, in a folder that exists. Beside it lie `<path>.journal` and `<path>.lock`.
+    /// A backup at this path, in a folder that exists. Beside it lie `<path>.journal` and
+    /// `<path>.lock`, and for a while `<path>.new` and `<path>.journal.new`.
+    ///
+    /// Symbolic links are followed when the store opens, and all files lie beside the file that
+    /// they lead to. A path where no such files can lie is refused then, before any is created.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Backup {
             path: path.into(),
             #[cfg(feature = "encryption")]
             key: None,
             accept_plaintext: false,
+            accept_missing_journal: false,
             seconds: None,
             actions: None,
             journal_bytes_min: JOURNAL_BYTES_MIN,
+            retry: RETRY,
+            system: Arc::new(System),
         }
     }
 
@@ -73,6 +89,13 @@ impl Backup {
     #[cfg(feature = "encryption")]
     pub fn accept_plaintext(mut self) -> Self {
         self.accept_plaintext = true;
+        self
+    }
+
+    /// Goes on from a whole backup whose journal is missing though its store was not closed. Without,
+    /// that is an error: all that was written since the whole backup is lost with the journal.
+    pub fn accept_missing_journal(mut self) -> Self {
+        self.accept_missing_journal = true;
         self
     }
 
@@ -95,6 +118,13 @@ impl Backup {
     #[doc(hidden)]
     pub fn journal_bytes_min(mut self, bytes: u64) -> Self {
         self.journal_bytes_min = bytes;
+        self
+    }
+
+    /// Lies on this file system, and tries again so soon what failed.
+    #[cfg(test)]
+    pub(super) fn on(mut self, system: Arc<dyn FileSystem>, retry: Duration) -> Self {
+        (self.system, self.retry) = (system, retry);
         self
     }
 

@@ -24,7 +24,7 @@ use crate::wire::{COUNT_MAX, Codec};
 pub(super) const FORMAT: u16 = 1;
 
 const MAGIC: &[u8; 8] = b"SAMESTBK";
-const HEADER_BYTES: usize = 84;
+pub(super) const HEADER_BYTES: usize = 84;
 const CRC_AT: usize = HEADER_BYTES - 4;
 
 /// Tells one whole backup from another.
@@ -44,15 +44,16 @@ struct Head {
     store: String,
     schema_version: u32,
     json: bool,
-    /// The journal that lay beside when this was made: it may still, with what came since.
-    previous: Id,
+    /// Its store was closed: there is nothing that this does not hold.
+    #[serde(default)]
+    closed: bool,
     image: Image,
 }
 
 /// A whole backup that was read.
 pub(super) struct Whole {
     pub(super) id: Id,
-    pub(super) previous: Id,
+    pub(super) closed: bool,
     pub(super) image: Image,
     pub(super) state: Vec<u8>,
     pub(super) recipe: Recipe,
@@ -62,7 +63,7 @@ pub(super) struct Whole {
 pub(super) struct Draft<'a> {
     pub(super) about: &'a About,
     pub(super) id: Id,
-    pub(super) previous: Id,
+    pub(super) closed: bool,
     pub(super) image: &'a Image,
     pub(super) state: &'a [u8],
 }
@@ -74,7 +75,7 @@ impl Draft<'_> {
             store: self.about.store.clone(),
             schema_version: self.about.schema_version,
             json: self.about.codec == Codec::Json,
-            previous: self.previous,
+            closed: self.closed,
             image: self.image.clone(),
         };
         let head = rmp_serde::to_vec_named(&head).map_err(|error| error.to_string())?;
@@ -100,6 +101,14 @@ impl Draft<'_> {
     }
 }
 
+/// The id and the length of the file that begins so; `None` if that is no whole backup.
+pub(super) fn begun(start: &[u8]) -> Option<(Id, u64)> {
+    let header = start.get(..HEADER_BYTES).filter(|header| header.starts_with(MAGIC))?;
+    let intact = crc32fast::hash(&header[..CRC_AT]).to_le_bytes() == header[CRC_AT..];
+    let sealed = u64::from_le_bytes(part(header, 72));
+    intact.then(|| (part(header, 56), sealed.saturating_add(HEADER_BYTES as u64)))
+}
+
 /// Reads the bytes of a file. `seal` makes what opens it of its recipe.
 pub(super) fn read(
     mut bytes: Vec<u8>,
@@ -110,7 +119,7 @@ pub(super) fn read(
     let (have, owned) = (bytes.len() as u64, || path.to_path_buf());
     let damaged = |part| BackupError::Damaged { path: owned(), part };
     let short = |want: u64| BackupError::Truncated { path: owned(), have, want };
-    check_kind(&bytes, MAGIC, path, HEADER_BYTES as u64)?;
+    check(&bytes, path)?;
     let (header, sealed) =
         bytes.split_at_mut_checked(HEADER_BYTES).ok_or_else(|| short(HEADER_BYTES as u64))?;
     if crc32fast::hash(&header[..CRC_AT]).to_le_bytes() != header[CRC_AT..] {
@@ -134,12 +143,12 @@ pub(super) fn read(
     let head_len = u32::from_le_bytes(*head_len) as usize;
     let (head, state) = rest.split_at_checked(head_len).ok_or_else(|| damaged("its head"))?;
     let head: Head = rmp_serde::from_slice(head).map_err(|_| damaged("its head"))?;
-    let Head { previous, image, .. } = head.checked(path, about)?;
+    let Head { closed, image, .. } = head.checked(path, about)?;
     // What a checksum cannot say: whether who wrote it meant well.
     if image.version.seq > COUNT_MAX || !image.lineage.contains(image.version) {
         return Err(damaged("its head"));
     }
-    Ok((Whole { id, previous, image, state: state.to_vec(), recipe }, seal))
+    Ok((Whole { id, closed, image, state: state.to_vec(), recipe }, seal))
 }
 
 impl Head {
@@ -159,6 +168,11 @@ impl Head {
         }
         Ok(self)
     }
+}
+
+/// Whether these are the first bytes of a whole backup, in a format that is known here.
+pub(super) fn check(bytes: &[u8], path: &Path) -> Result<(), BackupError> {
+    check_kind(bytes, MAGIC, path, HEADER_BYTES as u64)
 }
 
 /// Whether these are the bytes of such a file, in a format that is known here.

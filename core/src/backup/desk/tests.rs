@@ -7,6 +7,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::backup::file_system::{FileSystem, System};
 use crate::replication::{Epoch, Frozen, Lineage, Version};
 use crate::store::Reduced;
 use crate::wire::{Codec, Entry};
@@ -26,6 +27,10 @@ fn list() -> List {
         Codec::MessagePack,
         false,
     )
+}
+
+fn system() -> Arc<dyn FileSystem> {
+    Arc::new(System)
 }
 
 fn about() -> About {
@@ -50,7 +55,7 @@ type Outcome = Result<(Vec<u64>, usize), BackupError>;
 impl Scene {
     fn new(passphrase: Option<&[u8]>) -> Self {
         let folder = tempfile::tempdir().expect("there is room");
-        let files = Files::of(&folder.path().join("list.backup"));
+        let files = Files::of(&system(), &folder.path().join("list.backup"));
         let (seal, recipe) = Seal::begin(passphrase, &files.whole).expect("a key is derived");
         let epoch = Epoch { number: 1, id: 7 };
         let version = Version { epoch, seq: 2 };
@@ -60,9 +65,9 @@ impl Scene {
         machine.install(vec![1, 2]);
         let state = machine.freeze().encode().expect("encodes");
         let id = [9; 16];
-        let draft = Draft { about: &about(), id, previous: [8; 16], image: &image, state: &state };
+        let draft = Draft { about: &about(), id, closed: false, image: &image, state: &state };
         let whole = draft.bytes(&seal, &recipe).expect("encodes");
-        let mut journal = Journal::create(&files.journal, id).expect("there is room");
+        let mut journal = Journal::create(&files, &files.journal, id).expect("there is room");
         let mut ends = vec![JOURNAL_HEADER];
         for (before, items) in [(2, &[3][..]), (3, &[4, 5]), (5, &[6])] {
             journal.append(&seal, before, &records(items)).expect("there is room");
@@ -78,8 +83,7 @@ impl Scene {
             false => Err(BackupError::WrongKey(self.files.whole.clone())),
         };
         let (whole, seal) = whole::read(whole.to_vec(), &self.files.whole, &about(), opens)?;
-        let (_, Restoring { mut restored, .. }) =
-            restored(&self.files, &seal, whole, Some(journal.to_vec()))?;
+        let mut restored = restored(&self.files, &seal, whole, Some(journal.to_vec()))?;
         let mut machine = list();
         machine.install(restored.decode::<List>()?);
         let torn = restored.torn;
@@ -243,7 +247,8 @@ fn blocks_that_are_dropped_swapped_repeated_or_from_elsewhere_are_an_error() {
             let error = scene.restore(&scene.whole, &journal).expect_err("not in order");
             assert!(matches!(error, BackupError::Damaged { .. }), "{error}");
         }
-        let mut other = Journal::create(&scene.files.journal_new, [7; 16]).expect("room");
+        let mut other =
+            Journal::create(&scene.files, &scene.files.journal_new, [7; 16]).expect("room");
         other.append(&scene.seal, 2, &records(&[66])).expect("room");
         let other = std::fs::read(&scene.files.journal_new).expect("it is there");
         let foreign = [header, &other[JOURNAL_HEADER..], two, three].concat();
@@ -296,7 +301,7 @@ proptest! {
         records in prop::collection::vec(any::<u8>(), 0..200), kind in 0_u8..6, before in 0_u64..8
     ) {
         let scene = Scene::new(None);
-        let mut journal = Journal::create(&scene.files.journal_new, [9; 16]).expect("room");
+        let mut journal = Journal::create(&scene.files, &scene.files.journal_new, [9; 16]).expect("room");
         let records = [&[kind], &records[..]].concat();
         journal.append(&scene.seal, before, &records).expect("room");
         let journal = std::fs::read(&scene.files.journal_new).expect("it is there");

@@ -1,0 +1,13 @@
+//! A store's life on a disk of which each call fails in turn, in each way, and what
+//! `docs/backup.md` promises of that.
+//!
+//! - `simulated`: a file system in memory that fails on command, and that can lose what was not
+//!   synced
+//! - `life`: what a store does in these tests, and what is held against what
+//! - `failing`: calls that fail while the process goes on
+//! - `crashes`: the process, or the machine, ends at a call
+
+mod crashes;
+mod failing;
+mod life;
+mod simulated;
