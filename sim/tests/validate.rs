@@ -116,6 +116,7 @@ version: 1
 about: Each kind of fault, and each setting of virtual time.
 stores:
   tasks: { reducer: probe, size: 2KB, mode: action, resync: { verify: 7 }, backup: { every_actions: 100 } }
+  kept: { reducer: probe, mode: action, backup: { durable: true } }
 clusters: { a: { workers: 1 }, b: {}, c: {} }
 links:
   - { name: ab, store: tasks, server: a.master, tcp: 1, client: b.master }
@@ -136,6 +137,7 @@ faults:
   - corrupt: { link: ab, at: 400ms, direction: down }
   - slip: { node: b.master, store: tasks, at: 500ms }
   - fail: { node: a.master, store: tasks, at: 600ms }
+  - disk: { node: a.master, at: 800ms, for: 30ms, hangs: true }
 events:
   - { at: 700ms, create_client: { client: c.master, link: bc } }
   - { at: 900ms, create_client: { client: "a.worker[1]", link: cb } }
@@ -174,6 +176,7 @@ fn each_kind_of_fault_and_each_setting_is_read_resolved_and_written_back() {
     assert_eq!(at(300), &Fault::HalfOpen { link: 0 });
     assert_eq!(at(400), &Fault::Corrupt { link: 0, up: false });
     assert_eq!(at(600), &Fault::Fail { node, store: store.clone() });
+    assert_eq!(at(800), &Fault::Disk { node, lasts: ms(30), hangs: true });
     assert_eq!(at(1_000), &Fault::Pause { node: id("b.master"), lasts: ms(20) });
     assert!(
         plan.faults.contains(&TimedFault {
@@ -207,6 +210,7 @@ fn each_kind_of_fault_and_each_setting_is_read_resolved_and_written_back() {
         "kill a.master silently, start it after 10ms",
         "nothing arrives over",
         "b.master applies an action to tasks twice",
+        "the disk of a.master hangs for 30ms",
         "at 0.700s c.master becomes a client of bc",
         "window_bytes 500B",
     ] {
@@ -284,6 +288,13 @@ fn explicit_instants_move_with_their_phase() {
 }
 
 #[test]
+fn a_disk_that_fails_where_no_store_is_durable_is_refused() {
+    let text = WIDE.replace("backup: { durable: true }", "backup: { every_actions: 1 }");
+    let says = ["no store is durable", "add `backup: { durable: true }`"];
+    refused(&text, (27, 11), &says);
+}
+
+#[test]
 fn run_refuses_what_real_processes_cannot_do_before_it_starts_any() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("wide.yaml");
@@ -299,6 +310,7 @@ fn run_refuses_what_real_processes_cannot_do_before_it_starts_any() {
         "fault `corrupt`",
         "fault `slip`",
         "fault `fail`",
+        "fault `disk` needs a disk that fails on command",
         "moves `c.master` from one server of the store `tasks`",
         "help: `samestate simulate ",
     ] {

@@ -23,7 +23,7 @@ impl FaultLog {
                 | Fault::Blackhole { link, .. }
                 | Fault::HalfOpen { link }
                 | Fault::Corrupt { link, .. } => plan.links[*link].name.clone(),
-                Fault::Kill { node, .. } | Fault::Pause { node, .. } => {
+                Fault::Kill { node, .. } | Fault::Pause { node, .. } | Fault::Disk { node, .. } => {
                     plan.node(*node).name.clone()
                 }
                 Fault::Slip { node, store } | Fault::Fail { node, store } => {

@@ -42,6 +42,7 @@ fn why_not(fault: &Fault) -> Option<&'static str> {
             Some("needs a network that loses bytes, and TCP mends what is lost")
         }
         Fault::Slip { .. } | Fault::Fail { .. } => Some("needs a reducer that is tampered with"),
+        Fault::Disk { .. } => Some("needs a disk that fails on command"),
     }
 }
 

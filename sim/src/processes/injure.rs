@@ -79,7 +79,8 @@ impl Play<'_> {
             | Fault::HalfOpen { .. }
             | Fault::Corrupt { .. }
             | Fault::Slip { .. }
-            | Fault::Fail { .. } => {
+            | Fault::Fail { .. }
+            | Fault::Disk { .. } => {
                 self.faults.not_injected(fault, "only `samestate simulate` does that");
             }
         }

@@ -244,6 +244,10 @@ fn fault_line(plan: &Plan, fault: &Fault) -> String {
         Fault::Fail { node: at, store } => {
             format!("the reducer of {store} panics at {} alone", node(at))
         }
+        Fault::Disk { node: at, lasts, hangs } => {
+            let does = if *hangs { "hangs" } else { "fails" };
+            format!("the disk of {} {does} for {}", node(at), Span(*lasts))
+        }
     }
 }
 

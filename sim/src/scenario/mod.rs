@@ -34,9 +34,9 @@ pub use error::{Invalid, Place, Problem, ScenarioError};
 pub use explain::explain;
 pub use model::{
     Arrival, BackupSpec, BlackholeSpec, Burst, Closed, ClusterSpec, CorruptSpec, CreateClientSpec,
-    CutSpec, Direction, EventSpec, ExpectSpec, FORMAT_VERSION, FailSpec, FaultSpec, HalfOpenSpec,
-    KillSpec, LinkSpec, LoadSpec, MirrorSpec, Mode, ObserveSpec, OneWay, PauseSpec, PhaseSpec,
-    PoisonSpec, Ramp, Resync, Role, Scenario, SlipSpec, StoreSpec, VirtualTimeSpec,
+    CutSpec, Direction, DiskSpec, EventSpec, ExpectSpec, FORMAT_VERSION, FailSpec, FaultSpec,
+    HalfOpenSpec, KillSpec, LinkSpec, LoadSpec, MirrorSpec, Mode, ObserveSpec, OneWay, PauseSpec,
+    PhaseSpec, PoisonSpec, Ramp, Resync, Role, Scenario, SlipSpec, StoreSpec, VirtualTimeSpec,
 };
 pub use plan::{
     Address, Event, Expectation, Expected, Fault, LinkPlan, LoadPlan, Login, MetricBound,

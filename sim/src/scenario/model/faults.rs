@@ -32,6 +32,8 @@ pub enum FaultSpec {
     Slip(SlipSpec),
     /// The reducer panics at the next action, at one replica only.
     Fail(FailSpec),
+    /// The disk of a process fails for a while, or its calls do not return.
+    Disk(DiskSpec),
 }
 
 /// When a fault strikes, as written.
@@ -54,6 +56,7 @@ macro_rules! of_each {
             FaultSpec::Corrupt($spec) => $value,
             FaultSpec::Slip($spec) => $value,
             FaultSpec::Fail($spec) => $value,
+            FaultSpec::Disk($spec) => $value,
         }
     };
 }
@@ -70,6 +73,7 @@ impl FaultSpec {
             Self::Corrupt(_) => "corrupt",
             Self::Slip(_) => "slip",
             Self::Fail(_) => "fail",
+            Self::Disk(_) => "disk",
         }
     }
 
@@ -91,6 +95,7 @@ impl FaultSpec {
             Self::Corrupt(corrupt) => (corrupt.at.as_mut(), None),
             Self::Slip(slip) => (slip.at.as_mut(), None),
             Self::Fail(fail) => (fail.at.as_mut(), None),
+            Self::Disk(disk) => (disk.at.as_mut(), Some(&mut disk.lasts)),
         }
     }
 
@@ -294,4 +299,27 @@ pub struct FailSpec {
     /// How often in all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<NonZeroU32>,
+}
+
+/// The disk of a process fails for a while: of each durable store that the process orders.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DiskSpec {
+    /// The node.
+    pub node: String,
+    /// When, from the run's start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Span>,
+    /// The time from one to the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Span>,
+    /// How often in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<NonZeroU32>,
+    /// How long.
+    #[serde(rename = "for")]
+    pub lasts: Span,
+    /// Its calls do not return meanwhile; otherwise they fail.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub hangs: bool,
 }

@@ -16,8 +16,8 @@ mod virtual_time;
 
 pub(super) use faults::When;
 pub use faults::{
-    BlackholeSpec, CorruptSpec, CutSpec, Direction, FailSpec, FaultSpec, HalfOpenSpec, KillSpec,
-    OneWay, PauseSpec, SlipSpec,
+    BlackholeSpec, CorruptSpec, CutSpec, Direction, DiskSpec, FailSpec, FaultSpec, HalfOpenSpec,
+    KillSpec, OneWay, PauseSpec, SlipSpec,
 };
 pub use load::{Arrival, Burst, Closed, LoadSpec, PhaseSpec, PoisonSpec, Ramp};
 pub use sections::{

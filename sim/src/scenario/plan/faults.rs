@@ -80,6 +80,15 @@ pub enum Fault {
         /// The store.
         store: String,
     },
+    /// The disk of a process fails for a while.
+    Disk {
+        /// The node.
+        node: NodeId,
+        /// How long.
+        lasts: Duration,
+        /// Its calls do not return meanwhile; otherwise they fail.
+        hangs: bool,
+    },
 }
 
 /// How long a load has to make up for what it could not do while its process stood still.
@@ -127,6 +136,7 @@ impl Fault {
             Self::Corrupt { .. } => "corrupt",
             Self::Slip { .. } => "slip",
             Self::Fail { .. } => "fail",
+            Self::Disk { .. } => "disk",
         }
     }
 }

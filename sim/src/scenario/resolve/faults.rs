@@ -153,6 +153,12 @@ impl Resolver<'_> {
                 let fault = |node| Fault::Fail { node, store: fail.store.clone() };
                 self.of_node(strikes, &fail.node, Some(&fail.store), end, fault)
             }
+            FaultSpec::Disk(disk) => {
+                let lasts = self.lasting(strikes, disk.lasts);
+                self.some_store_is_durable(&strikes.path);
+                let fault = |node| Fault::Disk { node, lasts, hangs: disk.hangs };
+                self.of_node(strikes, &disk.node, None, end, fault)
+            }
         }
     }
 
@@ -161,6 +167,15 @@ impl Resolver<'_> {
         self.above_zero(&format!("{}.for", strikes.path), lasts);
         strikes.lasts = lasts.get();
         strikes.lasts
+    }
+
+    /// Complains if there is no store that a disk that fails would change anything for.
+    fn some_store_is_durable(&mut self, path: &str) {
+        let mut stores = self.scenario.stores.values();
+        if !stores.any(|store| store.backup.is_some_and(|backup| backup.durable)) {
+            let message = "no store is durable, so nothing waits for a disk";
+            self.complain(path, message, "add `backup: { durable: true }` to a store");
+        }
     }
 
     /// The strikes of a fault of a node, or of a store there.

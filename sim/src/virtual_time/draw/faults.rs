@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::shape::{NamedStore, Shape};
 use crate::scenario::{
-    BlackholeSpec, CorruptSpec, CutSpec, Direction, FailSpec, FaultSpec, HalfOpenSpec, KillSpec,
-    LinkRef, OneWay, PauseSpec, Resync, SlipSpec, Span,
+    BlackholeSpec, CorruptSpec, CutSpec, Direction, DiskSpec, FailSpec, FaultSpec, HalfOpenSpec,
+    KillSpec, LinkRef, OneWay, PauseSpec, Resync, Scenario, SlipSpec, Span, StoreSpec,
 };
 use crate::virtual_time::dice::Dice;
 
@@ -83,6 +83,22 @@ pub(super) fn draw(
         plague.strikes.iter().filter_map(|kind| drawer.fault(*kind)).collect();
     faults.sort_by_key(FaultSpec::first_at);
     faults
+}
+
+/// Disks that fail, where a store is durable: of any node, of which most order nothing.
+pub(super) fn of_disks(dice: &mut Dice, shape: &Shape, duration_us: u64, scenario: &mut Scenario) {
+    let durable = |store: &StoreSpec| store.backup.is_some_and(|backup| backup.durable);
+    if !scenario.stores.values().any(durable) {
+        return;
+    }
+    for _ in 0..dice.below(5) {
+        let node = shape.nodes[dice.pick(shape.nodes.len().min(2))].name.clone();
+        let at = Some(span_us(dice.below(duration_us)));
+        let (every, times) = (None, None);
+        let (lasts, hangs) = (span_us(dice.within(1_000, 700_000)), dice.percent(30));
+        scenario.faults.push(FaultSpec::Disk(DiskSpec { node, at, every, times, lasts, hangs }));
+    }
+    scenario.faults.sort_by_key(FaultSpec::first_at);
 }
 
 /// When a fault strikes.

@@ -63,6 +63,7 @@ pub fn draw(seed: u64) -> Scenario {
     corner::lead(&mut dice(11), &shape.nodes[0].name, duration_us, &mut scenario);
     settings::durable(&mut dice(12), &mut scenario);
     scenario.faults = without_collisions(scenario.faults);
+    faults::of_disks(&mut dice(13), &shape, duration_us, &mut scenario);
     scenario
 }
 
@@ -172,6 +173,6 @@ mod tests {
         }
         let rare: Vec<_> = seen.iter().filter(|(_, count)| **count < 20).collect();
         assert!(rare.is_empty(), "hardly ever drawn: {rare:?} of {seen:#?}");
-        assert_eq!(seen.len(), 27, "{seen:#?}");
+        assert_eq!(seen.len(), 28, "{seen:#?}");
     }
 }

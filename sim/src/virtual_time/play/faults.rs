@@ -53,6 +53,11 @@ impl Play<'_> {
                 self.slipped.extend(done.is_some().then(|| store.clone()));
                 (done, Some(Duration::ZERO))
             }
+            Fault::Disk { node, lasts, hangs } => {
+                let (host, lasts, hangs) = (node.index(), *lasts, *hangs);
+                let done = self.world.inject(Injury::Disk { host, lasts, hangs });
+                (counted(done.into(), "disk"), Some(lasts))
+            }
             Fault::Fail { node, store } => {
                 let done = self.injure_seat(*node, store, |seat| Injury::Fail { seat });
                 (done, Some(Duration::ZERO))

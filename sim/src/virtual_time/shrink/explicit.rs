@@ -3,7 +3,7 @@
 
 use crate::load::Arrivals;
 use crate::scenario::{
-    Arrival, BlackholeSpec, CorruptSpec, CutSpec, Direction, FailSpec, Fault, FaultSpec,
+    Arrival, BlackholeSpec, CorruptSpec, CutSpec, Direction, DiskSpec, FailSpec, Fault, FaultSpec,
     HalfOpenSpec, KillSpec, LinkRef, OneWay, PauseSpec, Plan, Scenario, SlipSpec, Span,
 };
 
@@ -106,5 +106,13 @@ fn fault(plan: &Plan, at: Span, fault: &Fault) -> FaultSpec {
         Fault::Fail { node, store } => {
             FaultSpec::Fail(FailSpec { node: name(*node), store: store.clone(), at, every, times })
         }
+        Fault::Disk { node, lasts, hangs } => FaultSpec::Disk(DiskSpec {
+            node: name(*node),
+            at,
+            every,
+            times,
+            lasts: Span(*lasts),
+            hangs: *hangs,
+        }),
     }
 }

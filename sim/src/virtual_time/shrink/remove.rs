@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::scenario::{FaultSpec, LinkRef, NodeId, OneOrMany, Plan, Scenario, Upstream};
+use crate::scenario::{FaultSpec, LinkRef, NodeId, OneOrMany, Plan, Scenario, StoreSpec, Upstream};
 
 /// What becomes of the loads and faults of what is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,7 @@ pub(super) fn nodes(
         FaultSpec::Pause(pause) => removal.keep(&mut pause.node, None, orphans),
         FaultSpec::Slip(slip) => removal.keep(&mut slip.node, Some(&slip.store), orphans),
         FaultSpec::Fail(fail) => removal.keep(&mut fail.node, Some(&fail.store), orphans),
+        FaultSpec::Disk(disk) => removal.keep(&mut disk.node, None, orphans),
         FaultSpec::Cut(_)
         | FaultSpec::Blackhole(_)
         | FaultSpec::HalfOpen(_)
@@ -181,7 +182,11 @@ fn link_of(fault: &FaultSpec) -> Option<&LinkRef> {
         FaultSpec::Blackhole(hole) => hole.link.as_ref(),
         FaultSpec::HalfOpen(half) => half.link.as_ref(),
         FaultSpec::Corrupt(corrupt) => corrupt.link.as_ref(),
-        FaultSpec::Kill(_) | FaultSpec::Pause(_) | FaultSpec::Slip(_) | FaultSpec::Fail(_) => None,
+        FaultSpec::Kill(_)
+        | FaultSpec::Pause(_)
+        | FaultSpec::Slip(_)
+        | FaultSpec::Fail(_)
+        | FaultSpec::Disk(_) => None,
     }
 }
 
@@ -221,7 +226,10 @@ pub(super) fn stores(scenario: &Scenario, gone: &BTreeSet<String>, orphans: Orph
     for phase in &mut rest.phases {
         phase.load.retain(|load| !gone.contains(&load.store));
     }
+    let durable = |store: &StoreSpec| store.backup.is_some_and(|backup| backup.durable);
+    let any_durable = rest.stores.values().any(durable);
     rest.faults.retain(|fault| match fault {
+        FaultSpec::Disk(_) => any_durable,
         FaultSpec::Slip(slip) => !gone.contains(&slip.store),
         FaultSpec::Fail(fail) => !gone.contains(&fail.store),
         _ => true,

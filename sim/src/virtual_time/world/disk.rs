@@ -1,8 +1,14 @@
 //! The disk of a durable sequencer: its records are written one block after another, each takes a
 //! while, and what is not written when the process is killed is lost.
 //!
+//! A disk may fail for a while, or hang. Of a write that failed nobody knows whether it is there. So
+//! nothing is appended any more, and the sequencer stalls until a whole backup can be made, as the
+//! writer of the library does.
+//!
 //! The records are those that ship, and so is what replays them; files and their format are not
 //! here (the library's own tests cut those at every byte).
+
+use std::time::Duration;
 
 use samestate::replication::{Image, ReplayFault, Replica};
 
@@ -17,12 +23,24 @@ const BLOCKS_MAX: usize = 16;
 /// How long a write and its sync take, in microseconds: a fast disk, and one that is busy.
 const WRITE_US: (u64, u64) = (50, 8_000);
 
+/// How long it takes until a disk that failed is tried again, in microseconds.
+const RETRY_US: (u64, u64) = (2_000, 50_000);
+
 /// What is on disk, and what is on its way there.
 #[derive(Debug)]
 pub(super) struct Disk {
     whole: (Image, Still),
     blocks: Vec<Block>,
     writing: Option<Block>,
+    /// The block of which it is not known whether it is there, since its write failed.
+    failed: Option<Block>,
+}
+
+/// Until when calls to a disk fail, or do not return.
+#[derive(Debug, Default)]
+pub(super) struct DiskTrouble {
+    fails_until: Duration,
+    hangs_until: Duration,
 }
 
 /// Records that are written together.
@@ -36,7 +54,7 @@ struct Block {
 impl Disk {
     fn begun(replica: &Replica<Subject>) -> Self {
         let whole = (replica.image(), replica.machine().still());
-        Disk { whole, blocks: Vec::new(), writing: None }
+        Disk { whole, blocks: Vec::new(), writing: None, failed: None }
     }
 
     /// All actions up to here are on it.
@@ -55,11 +73,18 @@ impl Disk {
     }
 }
 
+impl DiskTrouble {
+    fn until(&self) -> Duration {
+        self.fails_until.max(self.hangs_until)
+    }
+}
+
 impl Seat {
     /// Whether a durable sequencer has ordered what is not on its disk.
     pub(super) fn is_writing(&self) -> bool {
         let records = self.running.as_ref().is_some_and(|running| running.replica.has_records());
-        self.disk.as_ref().is_some_and(|disk| disk.writing.is_some() || records)
+        let writes = |disk: &Disk| disk.writing.is_some() || disk.failed.is_some() || records;
+        self.disk.as_ref().is_some_and(writes)
     }
 }
 
@@ -80,6 +105,11 @@ impl World {
         }
         let mut records = Vec::new();
         let Some(span) = running.replica.take_records(&mut records) else { return };
+        if disk.failed.is_some() {
+            // They are in the state, and so in the whole backup that comes next.
+            self.step(seat, |replica, now| replica.committed(0, records.len(), now));
+            return;
+        }
         disk.writing = Some(Block { before: span.before, last: span.last, records });
         let takes = self.dice.micros(WRITE_US.0, WRITE_US.1);
         self.heap.push(self.now + takes, Event::Written { seat, life });
@@ -87,9 +117,17 @@ impl World {
 
     /// What was on its way to the disk is there.
     pub(super) fn written(&mut self, seat: usize) {
+        let life = self.hosts[self.seats[seat].spec.host].life;
         let place = &mut self.seats[seat];
         let Some(disk) = &mut place.disk else { return };
+        if place.disk_trouble.hangs_until > self.now {
+            self.heap.push(place.disk_trouble.hangs_until, Event::Written { seat, life });
+            return;
+        }
         let Some(block) = disk.writing.take() else { return };
+        if place.disk_trouble.fails_until > self.now {
+            return self.write_failed(seat, block);
+        }
         let (last, bytes) = (block.last, block.records.len());
         disk.blocks.push(block);
         if let Some(running) = &place.running
@@ -106,6 +144,65 @@ impl World {
         }
     }
 
+    /// A write failed: the sequencer stalls.
+    fn write_failed(&mut self, seat: usize, block: Block) {
+        let life = self.hosts[self.seats[seat].spec.host].life;
+        let bytes = block.records.len();
+        if let Some(disk) = &mut self.seats[seat].disk {
+            disk.failed = Some(block);
+        }
+        self.say(seat, || Moment::new(What::Fault, format!("{bytes} bytes cannot be written")));
+        let wait = self.dice.micros(RETRY_US.0, RETRY_US.1);
+        self.heap.push(self.now + wait, Event::Rewrite { seat, life });
+        self.step(seat, |replica, now| replica.set_stalled(true, now));
+        self.step(seat, |replica, now| replica.committed(0, bytes, now));
+    }
+
+    /// Makes a whole backup after the disk failed, or tries again later.
+    pub(super) fn rewrite(&mut self, seat: usize) {
+        let life = self.hosts[self.seats[seat].spec.host].life;
+        let place = &mut self.seats[seat];
+        let (Some(disk), Some(running)) = (&mut place.disk, &mut place.running) else { return };
+        if place.disk_trouble.until() > self.now {
+            let wait = self.dice.micros(RETRY_US.0, RETRY_US.1);
+            self.heap.push(self.now + wait, Event::Rewrite { seat, life });
+            return;
+        }
+        let mut records = Vec::new();
+        running.replica.take_records(&mut records);
+        *disk = Disk::begun(&running.replica);
+        let (seq, bytes) = (disk.last(), records.len());
+        self.moments.disks_recovered += 1;
+        self.say(seat, || Moment::new(What::Applied, "a whole backup is on disk"));
+        self.step(seat, |replica, now| replica.committed(seq, bytes, now));
+        self.step(seat, |replica, now| replica.set_stalled(false, now));
+        if !self.seats[seat].spec.slow_subscriber {
+            self.tell(seat);
+        }
+    }
+
+    /// The disks of the durable sequencers at a host fail, or hang. Whether there was one.
+    pub(super) fn break_disk(&mut self, host: usize, lasts: Duration, hangs: bool) -> bool {
+        let until = self.now + lasts;
+        let mut found = false;
+        for seat in self.hosts[host].seats.clone() {
+            let place = &mut self.seats[seat];
+            let trouble = &mut place.disk_trouble;
+            let ends = if hangs { &mut trouble.hangs_until } else { &mut trouble.fails_until };
+            *ends = (*ends).max(until);
+            found |= place.disk.is_some();
+        }
+        found
+    }
+
+    /// When a process can begin to live at a host again, if not now: its disks fail.
+    pub(super) fn disk_works_at(&self, host: usize) -> Option<Duration> {
+        let seats = self.hosts[host].seats.iter().map(|seat| &self.seats[*seat]);
+        let troubles = seats.filter(|place| place.disk.is_some());
+        let until = troubles.map(|place| place.disk_trouble.until()).max();
+        until.filter(|until| *until > self.now)
+    }
+
     /// The last block that was written is not there after all. Whether there was one.
     pub(super) fn forget(&mut self, seat: usize) -> bool {
         let disk = self.seats[seat].disk.as_mut();
@@ -115,10 +212,8 @@ impl World {
     /// The process at a seat was killed. What it was writing may have come to the disk, though it
     /// never heard of that, or may not.
     pub(super) fn lose_writes(&mut self, seat: usize) {
-        let Some(block) = self.seats[seat].disk.as_mut().and_then(|disk| disk.writing.take())
-        else {
-            return;
-        };
+        let of = |disk: &mut Disk| disk.writing.take().or_else(|| disk.failed.take());
+        let Some(block) = self.seats[seat].disk.as_mut().and_then(of) else { return };
         if self.dice.percent(50)
             && let Some(disk) = &mut self.seats[seat].disk
         {

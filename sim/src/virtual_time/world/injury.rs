@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::disk::DiskTrouble;
 use super::links::{CLIENT, SERVER};
 use super::{Event, World};
 use crate::invariants::{Invariant, Violation};
@@ -69,6 +70,15 @@ pub enum Injury {
         /// The seat.
         seat: usize,
     },
+    /// The disk of a host fails for a while: of each durable sequencer there.
+    Disk {
+        /// The host.
+        host: usize,
+        /// For how long.
+        lasts: Duration,
+        /// Its calls do not return meanwhile; otherwise they fail.
+        hangs: bool,
+    },
     /// The disk of a durable sequencer forgets the last block that it said it had: no disk may do
     /// that, and the checker has to see it.
     Forget {
@@ -126,6 +136,7 @@ impl World {
                 self.back_up(seat);
                 self.seats[seat].backup.is_some()
             }
+            Injury::Disk { host, lasts, hangs } => self.break_disk(host, lasts, hangs),
             Injury::Forget { seat } => self.forget(seat),
             Injury::Slip { seat } => self.mishap(seat, Mishap::SLIP),
             Injury::Fail { seat } => self.mishap(seat, Mishap::FAIL),
@@ -208,6 +219,7 @@ impl World {
         }
         for seat in &mut self.seats {
             seat.blocked_until = Duration::ZERO;
+            seat.disk_trouble = DiskTrouble::default();
         }
         for host in 0..self.hosts.len() {
             self.resume(host);

@@ -41,18 +41,45 @@ pub use seat::{HostSpec, SeatSpec, Upstream};
 /// Something that happens.
 #[derive(Debug)]
 enum Event {
-    Tick { host: usize, life: u32 },
-    Connect { seat: usize, life: u32 },
+    Tick {
+        host: usize,
+        life: u32,
+    },
+    Connect {
+        seat: usize,
+        life: u32,
+    },
     Up(EndId),
     Pump(EndId),
     Arrive(EndId),
     Read(EndId),
     Closed(EndId),
-    Finish { seat: usize, life: u32, done: Box<Done> },
-    Install { end: EndId, decode: Box<Decode> },
-    Resume { host: usize, life: u32 },
-    Restart { host: usize, life: u32 },
-    Written { seat: usize, life: u32 },
+    Finish {
+        seat: usize,
+        life: u32,
+        done: Box<Done>,
+    },
+    Install {
+        end: EndId,
+        decode: Box<Decode>,
+    },
+    Resume {
+        host: usize,
+        life: u32,
+    },
+    Restart {
+        host: usize,
+        life: u32,
+    },
+    Written {
+        seat: usize,
+        life: u32,
+    },
+    /// A durable sequencer whose disk failed tries to make a whole backup.
+    Rewrite {
+        seat: usize,
+        life: u32,
+    },
 }
 
 /// A job that has been done, and what it cost.
@@ -384,8 +411,13 @@ impl World {
             }
             Event::Install { end, decode } => self.install(end, *decode),
             Event::Resume { host, .. } => self.resume(host),
-            Event::Restart { host, .. } => self.start(host),
+            Event::Restart { host, life } => match self.disk_works_at(host) {
+                // A life begins with a whole backup: where none can be made, it ends at once.
+                Some(then) => self.heap.push(then, Event::Restart { host, life }),
+                None => self.start(host),
+            },
             Event::Written { seat, .. } => self.written(seat),
+            Event::Rewrite { seat, .. } => self.rewrite(seat),
         }
     }
 
@@ -398,7 +430,8 @@ impl World {
             Event::Tick { host, life } => (*host, *life),
             Event::Connect { seat, life }
             | Event::Finish { seat, life, .. }
-            | Event::Written { seat, life } => (self.seats[*seat].spec.host, *life),
+            | Event::Written { seat, life }
+            | Event::Rewrite { seat, life } => (self.seats[*seat].spec.host, *life),
             Event::Arrive(_) => return Some(event),
             Event::Up(end) | Event::Pump(end) | Event::Read(end) | Event::Closed(end) => {
                 let found = self.connections.get(end.connection)?.end(end.side);

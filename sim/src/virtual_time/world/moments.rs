@@ -31,6 +31,8 @@ pub struct Moments {
     pub restores: u64,
     /// Durable sequencers that died with records that were not on disk yet.
     pub writes_lost: u64,
+    /// Durable sequencers whose disk failed, and that went on once it worked again.
+    pub disks_recovered: u64,
     /// Actions that failed at one copy only.
     pub failed_here: u64,
     /// Copies that were given up.
@@ -57,6 +59,7 @@ impl Moments {
             (&mut self.kills, other.kills),
             (&mut self.restores, other.restores),
             (&mut self.writes_lost, other.writes_lost),
+            (&mut self.disks_recovered, other.disks_recovered),
             (&mut self.failed_here, other.failed_here),
             (&mut self.non_deterministic, other.non_deterministic),
             (&mut self.fed_by_snapshots, other.fed_by_snapshots),
@@ -91,6 +94,7 @@ impl Moments {
             ("a replica moved to another upstream", self.moves),
             ("a sequencer was restored", self.restores),
             ("a durable sequencer died while it wrote", self.writes_lost),
+            ("a durable sequencer went on after its disk had failed", self.disks_recovered),
             ("a dispatch was rejected", dispatches.rejected),
             ("a dispatch was refused", dispatches.refused),
             ("an outcome was unknown", dispatches.unknown),

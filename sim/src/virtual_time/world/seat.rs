@@ -6,7 +6,7 @@ use std::time::Duration;
 use samestate::replication::{Config, Image, Replica};
 
 use super::Event;
-use super::disk::Disk;
+use super::disk::{Disk, DiskTrouble};
 use crate::invariants::Witness;
 use crate::virtual_time::check::Tap;
 use crate::virtual_time::subject::{Kind, Mishap, Still, Subject};
@@ -153,6 +153,7 @@ pub(super) struct Seat {
     pub(super) backup: Option<(Image, Still)>,
     /// Where it is durable: what its next life begins with.
     pub(super) disk: Option<Disk>,
+    pub(super) disk_trouble: DiskTrouble,
     /// It cannot connect before then.
     pub(super) blocked_until: Duration,
     /// What records what its replica does, where the case has a record.
@@ -166,6 +167,7 @@ impl Seat {
             running: None,
             backup: None,
             disk: None,
+            disk_trouble: DiskTrouble::default(),
             blocked_until: Duration::ZERO,
             witness: None,
         }
