@@ -21,11 +21,13 @@ pub mod compare;
 pub mod junit;
 pub mod markdown;
 mod overview;
+mod printable;
 mod record;
 pub mod spacetime;
 pub mod terminal;
 mod units;
 
+pub use printable::{printable, printable_json, printable_line};
 pub use record::{
     Better, Case, Cost, Dispatches, Expectation, FaultDone, Faults, Identical, Kind, Latency,
     Machine, Metric, Observation, Outcome, Process, Quantiles, Rate, Record, RecordError, SCHEMA,

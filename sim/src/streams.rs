@@ -8,6 +8,8 @@
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
 
+use samestate_report::printable;
+
 /// Writes a result to standard output. A reader that has seen enough (`| head`) is no error.
 ///
 /// # Errors
@@ -22,10 +24,12 @@ pub(crate) fn result(text: &str) -> io::Result<()> {
 }
 
 /// Writes a line to standard error. A stream that is full or closed loses the line, and nothing
-/// else: the exit code and the record say the same.
+/// else: the exit code and the record say the same. Control codes are not written: lines quote files
+/// and other machines.
 pub(crate) fn line(line: fmt::Arguments<'_>) {
+    let line = line.to_string() + "\n";
     // One write, so that the lines of several processes do not mix.
-    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+    let _ = io::stderr().write_all(printable(&line).as_bytes());
 }
 
 /// Writes a line to standard error, as `note!` does, and never panics.

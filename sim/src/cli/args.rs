@@ -11,7 +11,7 @@ use crate::streams::note;
 /// Scenario files, and what to change in them.
 #[derive(Args, Clone, Debug)]
 pub struct ScenarioArgs {
-    /// Scenario files
+    /// Scenario files; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
@@ -57,6 +57,7 @@ impl ScenarioArgs {
     ///
     /// [`ExitCode::Usage`] if there is something wrong with one.
     pub fn load(&self) -> Result<Vec<ScenarioFile>, ExitCode> {
+        self.check_stdin()?;
         let overrides = self.overrides();
         let mut loaded = Vec::new();
         let mut all_good = true;
@@ -70,6 +71,21 @@ impl ScenarioArgs {
             }
         }
         if all_good { Ok(loaded) } else { Err(ExitCode::Usage) }
+    }
+}
+
+impl ScenarioArgs {
+    /// Standard input can be read once.
+    ///
+    /// # Errors
+    ///
+    /// [`ExitCode::Usage`] if it is named twice, which is said on standard error.
+    pub(super) fn check_stdin(&self) -> Result<(), ExitCode> {
+        if self.files.iter().filter(|path| path.as_os_str() == "-").count() > 1 {
+            eprintln!("error: `-` is given twice: standard input can be read once");
+            return Err(ExitCode::Usage);
+        }
+        Ok(())
     }
 }
 

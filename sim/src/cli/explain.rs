@@ -1,6 +1,7 @@
 //! `samestate explain`: what will a file do?
 
 use clap::Args;
+use samestate_report::printable;
 
 use super::args::ScenarioArgs;
 use super::exit::ExitCode;
@@ -11,6 +12,7 @@ const EXAMPLES: &str = "\
 Examples:
   samestate explain two-clusters.yaml
   samestate explain big-store.yaml --set stores.document.size=1MB
+  samestate explain - < two-clusters.yaml
   samestate explain --metrics
   samestate explain --reducers";
 
@@ -43,7 +45,7 @@ impl Explain {
             Err(code) => return code,
         };
         let drawn: Vec<String> = files.iter().map(explain).collect();
-        show(&drawn.join("\n"), ExitCode::Pass)
+        show(&printable(&drawn.join("\n")), ExitCode::Pass)
     }
 }
 

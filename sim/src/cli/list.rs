@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use samestate_report::printable;
 
 use super::exit::ExitCode;
 use super::terminal::show;
@@ -53,7 +54,7 @@ impl List {
                 }
             }
         }
-        show(&text, ExitCode::Pass)
+        show(&printable(&text), ExitCode::Pass)
     }
 }
 

@@ -138,7 +138,7 @@ impl OutputArgs {
 
 /// Writes a scenario into a file.
 pub(super) fn write_scenario(scenario: &Scenario, path: &Path) -> Result<(), String> {
-    let yaml = scenario.to_yaml().map_err(|error| error.to_string());
+    let yaml = scenario.without_passwords().to_yaml().map_err(|error| error.to_string());
     yaml.and_then(|yaml| fs::write(path, yaml).map_err(|error| error.to_string()))
         .map_err(|error| format!("failed to write {}: {error}", path.display()))
 }

@@ -21,6 +21,7 @@ Examples:
   samestate run scenarios/one-cluster.yaml
   samestate run scenarios/*.yaml --duration 5s --out results
   samestate run big-store.yaml --set stores.document.size=1MB --json -
+  generate | samestate run - --out results
 
 Each run leaves a folder: record.json, scenario.yaml as resolved, and the logs of all processes.";
 

@@ -1,6 +1,7 @@
 //! `samestate validate`: are these files right?
 
 use clap::Args;
+use samestate_report::printable;
 
 use super::args::{ScenarioArgs, complain};
 use super::exit::ExitCode;
@@ -10,6 +11,7 @@ use crate::scenario::{ScenarioFile, Span};
 const EXAMPLES: &str = "\
 Examples:
   samestate validate scenarios/*.yaml
+  generate | samestate validate -          check what another program writes
   samestate validate two-clusters.yaml --set stores.tasks.mode=snapshot --duration 5s";
 
 /// Check scenario files without starting anything
@@ -22,6 +24,9 @@ pub(super) struct Validate {
 
 impl Validate {
     pub(super) fn run(self) -> ExitCode {
+        if let Err(code) = self.scenarios.check_stdin() {
+            return code;
+        }
         let overrides = self.scenarios.overrides();
         let mut code = ExitCode::Pass;
         let mut good = String::new();
@@ -34,7 +39,7 @@ impl Validate {
                 }
             }
         }
-        show(&good, code)
+        show(&printable(&good), code)
     }
 }
 

@@ -14,26 +14,50 @@ use serde::{Deserialize, forward_to_deserialize_any};
 
 use super::error::{Place, Problem};
 use super::near::{quoted, suggest};
-use super::tree::{Entry, Node, Value};
+use super::tree::{Entry, Node, Value, excerpt};
 
 /// Reads a `T` from a tree.
 pub(super) fn decode<'de, T: Deserialize<'de>>(node: &'de Node) -> Result<T, Problem> {
-    T::deserialize(NodeDeserializer { node }).map_err(|error| error.0)
+    T::deserialize(NodeDeserializer { node }).map_err(|error| error.found(node).problem)
 }
 
 /// A problem on its way through serde.
 #[derive(Debug)]
-struct DecodeError(Problem);
+struct DecodeError {
+    problem: Problem,
+    /// What a value should have been, until the value is known.
+    expected: Option<String>,
+}
 
 impl DecodeError {
-    fn at(self, place: Option<Place>) -> Self {
-        Self(self.0.at(place))
+    fn new(message: impl Into<String>) -> Self {
+        Self::from(Problem::new(message))
+    }
+
+    fn at(mut self, place: Option<Place>) -> Self {
+        self.problem = self.problem.at(place);
+        self
+    }
+
+    /// Says what was found where something else was expected, and where that stands.
+    fn found(mut self, node: &Node) -> Self {
+        if let Some(expected) = self.expected.take() {
+            self.problem.message = format!("expected {expected}, found {}", node.shown());
+            self.problem.help = hint(&expected, node);
+        }
+        self.at(node.place)
+    }
+}
+
+impl From<Problem> for DecodeError {
+    fn from(problem: Problem) -> Self {
+        Self { problem, expected: None }
     }
 }
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)
+        f.write_str(&self.problem.message)
     }
 }
 
@@ -41,72 +65,97 @@ impl std::error::Error for DecodeError {}
 
 impl de::Error for DecodeError {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self(Problem::new(message.to_string()))
+        Self::new(message.to_string())
     }
 
-    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        let is_number =
-            matches!(found, Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_));
+    fn invalid_type(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
         let expected = in_words(expected);
-        let problem = Problem::new(format!("expected {expected}, found {}", shown(found)));
-        let wants_text = expected == TEXT;
-        Self(if is_number && wants_text {
-            problem.help("put it in quotes: a bare number is not a text")
-        } else {
-            problem
-        })
+        let problem = Problem::new(format!("expected {expected}"));
+        Self { problem, expected: Some(expected) }
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self(Problem::new(format!("expected {}, found {}", in_words(expected), shown(found))))
+        Self::invalid_type(found, expected)
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        Self(
-            Problem::new(format!("`{variant}` is not known here")).help(suggest(variant, expected)),
-        )
+        Problem::new(format!("`{}` is not known here", excerpt(variant)))
+            .help(suggest(variant, expected))
+            .into()
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        Self(Problem::new(format!("unknown key `{field}`")).help(suggest(field, expected)))
+        Problem::new(format!("unknown key `{}`", excerpt(field)))
+            .help(suggest(field, expected))
+            .into()
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Self(Problem::new(format!("the key `{field}` is missing")))
+        Self::new(format!("the key `{field}` is missing"))
+    }
+
+    fn duplicate_field(field: &'static str) -> Self {
+        Self::new(format!("the key `{field}` stands here twice"))
     }
 }
 
-/// What [`in_words`] calls a string.
-const TEXT: &str = "a text";
+/// What [`in_words`] calls a boolean.
+const BOOLEAN: &str = "`true` or `false`";
+
+/// What [`in_words`] calls a number that need not be whole.
+const NUMBER: &str = "a number";
+
+/// What [`in_words`] calls a value with keys.
+const KEYS: &str = "a group of keys, as in `{ key: value }`";
 
 /// What was expected, in words of the file's and not of the program's.
 fn in_words(expected: &dyn Expected) -> String {
     let expected = expected.to_string();
-    let whole = |max: u64| format!("a whole number from 0 to {max}");
+    let whole = |min: u64, max: u64| format!("a whole number from {min} to {max}");
     match expected.as_str() {
-        "u8" => whole(u8::MAX.into()),
-        "u16" => whole(u16::MAX.into()),
-        "u32" => whole(u32::MAX.into()),
-        "u64" | "usize" => whole(u64::MAX),
-        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number".to_owned(),
-        "f32" | "f64" => "a number".to_owned(),
-        "a boolean" => "`true` or `false`".to_owned(),
-        "a string" => TEXT.to_owned(),
+        "u8" => whole(0, u8::MAX.into()),
+        "u16" => whole(0, u16::MAX.into()),
+        "u32" => whole(0, u32::MAX.into()),
+        "u64" | "usize" => whole(0, u64::MAX),
+        "a nonzero u32" => whole(1, u32::MAX.into()),
+        "a nonzero u64" => whole(1, u64::MAX),
+        "f32" | "f64" => NUMBER.to_owned(),
+        "a boolean" => BOOLEAN.to_owned(),
+        "a string" => "a text".to_owned(),
+        "path string" => "a path".to_owned(),
+        "a sequence" => "a list, as in `[one, other]`".to_owned(),
+        "a map" => KEYS.to_owned(),
+        named if named.starts_with("struct ") => KEYS.to_owned(),
         _ => expected,
     }
 }
 
-fn shown(found: Unexpected<'_>) -> String {
-    match found {
-        Unexpected::Unit => "nothing".to_owned(),
-        Unexpected::Str(text) => format!("the text `{text}`"),
-        Unexpected::Unsigned(number) => format!("the number `{number}`"),
-        Unexpected::Signed(number) => format!("the number `{number}`"),
-        Unexpected::Float(number) => format!("the number `{number}`"),
-        Unexpected::Seq => "a list".to_owned(),
-        Unexpected::Map => "a map of keys".to_owned(),
-        other => other.to_string(),
+/// What to write in place of a text that only looks like what was expected.
+fn hint(expected: &str, node: &Node) -> Option<String> {
+    let Value::Text(text) = &node.value else { return None };
+    let text = text.trim();
+    if expected == BOOLEAN {
+        let no = ["no", "n", "off", "0"].iter().any(|no| text.eq_ignore_ascii_case(no));
+        let yes = ["yes", "y", "on", "1"].iter().any(|yes| text.eq_ignore_ascii_case(yes));
+        return (no || yes).then(|| format!("write `{yes}`"));
     }
+    if expected == NUMBER && text.ends_with('%') {
+        return Some("write it without `%`".to_owned());
+    }
+    let digits = text.replace('_', "");
+    let is_number = !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit());
+    if !expected.contains("number") || !is_number {
+        return None;
+    }
+    let plain = digits.trim_start_matches('0');
+    let plain = if plain.is_empty() { "0" } else { plain };
+    Some(match (text == plain, digits.len() > plain.len()) {
+        (true, _) => "write it without quotes".to_owned(),
+        (false, true) if plain.chars().all(|c| c < '8') => {
+            format!("a number has no leading zero: write `{plain}`, or `0o{plain}` for octal")
+        }
+        _ => format!("write `{plain}`"),
+    })
 }
 
 #[derive(Clone, Copy)]
@@ -130,7 +179,7 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'de> {
                 visitor.visit_map(Entries { entries: entries.iter(), next: None })
             }
         };
-        value.map_err(|error| error.at(self.node.place))
+        value.map_err(|error: DecodeError| error.found(self.node))
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
@@ -138,6 +187,37 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'de> {
             Value::Null => visitor.visit_none(),
             _ => visitor.visit_some(self),
         }
+    }
+
+    /// A number or a boolean is a text where a text is asked for, as it was written.
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        match (&self.node.value, &self.node.written) {
+            (Value::Null | Value::List(_) | Value::Map(_), _) | (_, None) => {
+                self.deserialize_any(visitor)
+            }
+            (_, Some(written)) => visitor
+                .visit_borrowed_str(written)
+                .map_err(|error: DecodeError| error.found(self.node)),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        self.deserialize_str(visitor)
+    }
+
+    /// Keys alone, or nothing for no keys; a list in the order of the keys would be a riddle.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        let read = match &self.node.value {
+            Value::Map(_) => return self.deserialize_any(visitor),
+            Value::Null => visitor.visit_map(Entries { entries: [].iter(), next: None }),
+            _ => Err(de::Error::invalid_type(Unexpected::Other(""), &visitor)),
+        };
+        read.map_err(|error: DecodeError| error.found(self.node))
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -165,20 +245,28 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'de> {
                     name_place: entry.key_place,
                     content: Some(&entry.node),
                 }),
-                several => Err(DecodeError(Problem::new(format!(
-                    "expected exactly one of {}, found {} keys",
-                    quoted(variants),
-                    several.len()
-                )))),
+                several => {
+                    let keys: Vec<_> = several.iter().map(|entry| entry.key.as_str()).collect();
+                    Err(DecodeError::new(format!(
+                        "expected exactly one of {}, found {} keys: {}",
+                        quoted(variants),
+                        several.len(),
+                        excerpt(&quoted(&keys))
+                    )))
+                }
             },
-            _ => Err(DecodeError(Problem::new(format!("expected one of {}", quoted(variants))))),
+            _ => Err(DecodeError::new(format!(
+                "expected one of {}, found {}",
+                quoted(variants),
+                self.node.shown()
+            ))),
         };
         result.map_err(|error| error.at(self.node.place))
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
-        unit_struct seq tuple tuple_struct map struct identifier ignored_any
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit
+        unit_struct seq tuple tuple_struct map identifier ignored_any
     }
 }
 
@@ -249,7 +337,7 @@ impl<'de> EnumAccess<'de> for Variant<'de> {
 impl<'de> Variant<'de> {
     fn needs_a_value(&self) -> DecodeError {
         let problem = Problem::new(format!("`{}` needs a value", self.name));
-        DecodeError(problem.at(self.name_place).help(format!("write `{}: …`", self.name)))
+        problem.at(self.name_place).help(format!("write `{}: …`", self.name)).into()
     }
 }
 
@@ -261,7 +349,7 @@ impl<'de> VariantAccess<'de> for Variant<'de> {
             None => Ok(()),
             Some(_) => {
                 let problem = Problem::new(format!("`{}` takes no value", self.name));
-                Err(DecodeError(problem.at(self.name_place)))
+                Err(problem.at(self.name_place).into())
             }
         }
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode,
 };
+use samestate_report::{printable, printable_line};
 use thiserror::Error;
 
 /// The longest line that is shown around a problem.
@@ -99,16 +100,42 @@ impl Problem {
                     .at(place)
                     .help("keep one of the two")
             }
+            Yaml::UnknownAnchor { .. } => Self::new("there is no anchor of this name before here")
+                .at(place)
+                .help("`&name` before a value makes an anchor, which `*name` repeats"),
+            Yaml::MultipleDocuments { .. } => Self::new("a second document begins here")
+                .at(place)
+                .help("a scenario is one document: remove the `---` and what follows it"),
+            Yaml::NullIntoString { .. } | Yaml::Unexpected { expected: "string scalar", .. } => {
+                Self::new("a key is a text").at(place).help("put a key that is no word in quotes")
+            }
+            Yaml::MergeValueNotMapOrSeqOfMaps { .. } => {
+                Self::new("`<<` takes a group of keys, or a list of such")
+                    .at(place)
+                    .help("write for example `<<: *name`, where `&name` stands before keys")
+            }
+            Yaml::RecursiveReferencesRequireWeakTypes { .. } => {
+                Self::new("the alias stands within what it repeats").at(place)
+            }
+            Yaml::InvalidScalar { .. }
+            | Yaml::InvalidBooleanStrict { .. }
+            | Yaml::TaggedScalarCannotDeserializeIntoString { .. }
+            | Yaml::InvalidBinaryBase64 { .. }
+            | Yaml::BinaryNotUtf8 { .. } => {
+                Self::new("the value is not what its tag says").at(place).help("remove the tag")
+            }
             other => {
-                let text = other.to_string();
+                let text = other.render_with_formatter(&serde_saphyr::UserMessageFormatter);
                 // The reader ends its messages with the place, which is shown apart.
                 let message = text.split(" at line ").next().unwrap_or(&text);
                 // An alias that expands too far comes wrapped in an error of its own.
-                if message.contains("budget breached") || message.contains("alias replay") {
+                if message.contains("too large or too complex") || message.contains("alias replay")
+                {
                     return Self::new("the file is too large to be a scenario, aliases expanded")
                         .at(place);
                 }
-                Self::new(format!("not readable as YAML: {message}")).at(place)
+                let problem = Self::new(format!("not readable as YAML: {message}")).at(place);
+                if message.contains("tabs") { problem.help("indent with spaces") } else { problem }
             }
         }
     }
@@ -118,7 +145,7 @@ impl Problem {
 #[derive(Debug, Error)]
 pub enum ScenarioError {
     /// The file could not be read.
-    #[error("failed to read {}: {source}", path.display())]
+    #[error("failed to read {}: {source}", printable_line(&path.display().to_string()))]
     Read {
         /// The file.
         path: PathBuf,
@@ -148,9 +175,12 @@ impl Invalid {
         });
         problems.dedup();
         // What is shown of a file must not steer the terminal that it is shown on.
-        let harmless = |c: char| if c.is_control() && c != '\n' { ' ' } else { c };
-        let text = text.chars().map(harmless).collect::<String>();
-        Self { file: file.to_owned(), text: Arc::from(text), problems }
+        for problem in &mut problems {
+            problem.message = printable_line(&problem.message).into_owned();
+            problem.help = problem.help.take().map(|help| printable_line(&help).into_owned());
+        }
+        let file = printable_line(file).into_owned();
+        Self { file, text: Arc::from(printable(text)), problems }
     }
 
     /// Each problem with its snippet, drawn for a terminal; in colour if asked.

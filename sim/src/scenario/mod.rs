@@ -13,6 +13,7 @@
 
 mod decode;
 pub(crate) mod draws;
+mod environment;
 mod error;
 mod explain;
 pub mod metrics;
@@ -29,6 +30,7 @@ mod schema;
 mod spellings;
 mod topology;
 mod tree;
+mod units;
 
 pub use error::{Invalid, Place, Problem, ScenarioError};
 pub use explain::explain;

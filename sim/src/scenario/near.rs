@@ -1,5 +1,7 @@
 //! Near misses: what somebody who wrote one name may have meant.
 
+use super::tree::IGNORED;
+
 /// How alike two names must be for one to be offered in place of the other.
 const LIKENESS_MIN: f64 = 0.75;
 
@@ -24,6 +26,11 @@ pub(super) fn suggest(name: &str, candidates: &[&str]) -> String {
     } else {
         format!("known: {}", quoted(candidates))
     };
+    if name.starts_with(IGNORED) {
+        return format!(
+            "keys that begin with `{IGNORED}` are ignored: give it another name; {known}"
+        );
+    }
     match nearest(name, candidates.iter().copied()) {
         Some(near) => format!("did you mean `{near}`? {known}"),
         None => known,

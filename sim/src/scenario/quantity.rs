@@ -1,8 +1,9 @@
 //! Quantities that carry their unit: `55ms`, `10MB`, `200/s`.
 //!
-//! What comes in is a scalar of a scenario file or of `--set`; what goes out is a value whose
-//! type says its unit. A bare number is refused: nobody should have to guess whether `55`
-//! meant milliseconds. Each quantity prints in a form that parses back to the same value.
+//! The input is a scalar of a scenario file or of `--set`, in any of the forms of `units`; the
+//! output is a value whose type says its unit. A bare number is refused: a reader could not tell
+//! whether `55` means milliseconds. Each quantity prints in a form that parses back to the same
+//! value.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,6 +13,10 @@ use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 
+use super::units::{
+    self, RATE_EXAMPLES, SIZE_EXAMPLES, SPAN_EXAMPLES, bytes, nanoseconds, per_second,
+};
+
 /// A length of time, to the nanosecond: `55ms`, `1.5s`, `2m`, `8h`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span(pub Duration);
@@ -19,6 +24,9 @@ pub struct Span(pub Duration);
 /// A number of bytes: `100B`, `64KiB`, `10MB`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Size(pub u64);
+
+/// The largest size: what a double, and so any JSON reader, holds exactly.
+const SIZE_MAX: u64 = 1 << 53;
 
 /// How often, in events per second: `200/s`, `30/m`. Always finite and above zero.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
@@ -28,20 +36,27 @@ pub struct Rate(f64);
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum QuantityError {
     /// A number stands alone.
-    #[error("`{text}` has no unit: write {expected}")]
+    #[error("{} has no unit: write {expected}", unless_whole(number, text))]
     NoUnit {
         /// What was written.
         text: String,
+        /// The number in it.
+        number: String,
         /// What a quantity of this kind looks like.
         expected: &'static str,
     },
     /// The unit is not one of this kind of quantity.
-    #[error("`{unit}` in `{text}` is not a unit that is known here: write {expected}")]
+    #[error(
+        "`{unit}` in `{text}` is not a unit that is known here: {}write {expected}",
+        meant(near)
+    )]
     UnknownUnit {
         /// What was written.
         text: String,
         /// The part of it that should have been a unit.
         unit: String,
+        /// A unit that differs from it in its letters' case alone.
+        near: Option<String>,
         /// What a quantity of this kind looks like.
         expected: &'static str,
     },
@@ -53,9 +68,27 @@ pub enum QuantityError {
         /// What a quantity of this kind looks like.
         expected: &'static str,
     },
+    /// A number has a comma in it.
+    #[error("`{text}` has a comma: write a fraction as in `1.5`, and thousands as in `1_000`")]
+    Comma {
+        /// What was written.
+        text: String,
+    },
+    /// A duration has a unit twice, or a larger one after a smaller one.
+    #[error("`{text}` is out of order: write each unit once and the largest first, as in `1h30m`")]
+    OutOfOrder {
+        /// What was written.
+        text: String,
+    },
     /// The number is below zero, or is zero where that has no meaning.
     #[error("`{text}` must be above zero")]
     NotPositive {
+        /// What was written.
+        text: String,
+    },
+    /// The number is not zero, and less than the smallest that there is.
+    #[error("`{text}` is too small: the shortest duration is `1ns`, and the smallest size `1B`")]
+    TooSmall {
         /// What was written.
         text: String,
     },
@@ -67,30 +100,14 @@ pub enum QuantityError {
     },
 }
 
-const SPAN_EXAMPLES: &str = "a duration such as `55ms`, `1.5s`, `2m` or `8h`";
-const SIZE_EXAMPLES: &str = "a size such as `100B`, `64KiB` or `10MB`";
-const RATE_EXAMPLES: &str = "a rate such as `200/s` or `30/m`";
+/// A number of a text, with the text where there is more in it.
+fn unless_whole(number: &str, text: &str) -> String {
+    if number == text { format!("`{text}`") } else { format!("`{number}` in `{text}`") }
+}
 
-const SPAN_UNITS: &[(&str, f64)] = &[
-    ("ns", 1.0),
-    ("us", 1e3),
-    ("ms", 1e6),
-    ("s", 1e9),
-    ("m", 60e9),
-    ("h", 3_600e9),
-    ("d", 86_400e9),
-];
-const SIZE_UNITS: &[(&str, f64)] = &[
-    ("B", 1.0),
-    ("KB", 1e3),
-    ("MB", 1e6),
-    ("GB", 1e9),
-    ("KiB", 1024.0),
-    ("MiB", 1_048_576.0),
-    ("GiB", 1_073_741_824.0),
-];
-const RATE_UNITS: &[(&str, f64)] =
-    &[("/s", 1.0), ("/m", 1.0 / 60.0), ("/h", 1.0 / 3_600.0), ("/ms", 1e3)];
+fn meant(near: &Option<String>) -> String {
+    near.as_ref().map(|near| format!("did you mean `{near}`? ")).unwrap_or_default()
+}
 
 impl Span {
     /// A span of whole milliseconds.
@@ -128,11 +145,10 @@ impl FromStr for Span {
     type Err = QuantityError;
 
     fn from_str(text: &str) -> Result<Self, QuantityError> {
-        let nanos = parse(text, SPAN_UNITS, SPAN_EXAMPLES)?;
-        if nanos > u64::MAX as f64 {
-            return Err(QuantityError::TooLarge { text: text.to_owned() });
+        match u64::try_from(nanoseconds(text)?) {
+            Ok(nanos) => Ok(Self(Duration::from_nanos(nanos))),
+            Err(_) => Err(QuantityError::TooLarge { text: text.to_owned() }),
         }
-        Ok(Self(Duration::from_nanos(nanos.round() as u64)))
     }
 }
 
@@ -140,11 +156,10 @@ impl FromStr for Size {
     type Err = QuantityError;
 
     fn from_str(text: &str) -> Result<Self, QuantityError> {
-        let bytes = parse(text, SIZE_UNITS, SIZE_EXAMPLES)?;
-        if bytes > (1u64 << 53) as f64 {
-            return Err(QuantityError::TooLarge { text: text.to_owned() });
+        match u64::try_from(bytes(text)?) {
+            Ok(bytes) if bytes <= SIZE_MAX => Ok(Self(bytes)),
+            _ => Err(QuantityError::TooLarge { text: text.to_owned() }),
         }
-        Ok(Self(bytes.round() as u64))
     }
 }
 
@@ -152,35 +167,12 @@ impl FromStr for Rate {
     type Err = QuantityError;
 
     fn from_str(text: &str) -> Result<Self, QuantityError> {
-        let per_second = parse(text, RATE_UNITS, RATE_EXAMPLES)?;
-        Self::per_second(per_second)
-            .ok_or_else(|| QuantityError::NotPositive { text: text.to_owned() })
+        let per_second = per_second(text)?;
+        Self::per_second(per_second).ok_or_else(|| match per_second > 0.0 {
+            true => QuantityError::TooLarge { text: text.to_owned() },
+            false => QuantityError::NotPositive { text: text.to_owned() },
+        })
     }
-}
-
-/// Reads `text` as a non-negative number times one of `units`.
-fn parse(text: &str, units: &[(&str, f64)], expected: &'static str) -> Result<f64, QuantityError> {
-    let trimmed = text.trim();
-    let owned = || trimmed.to_owned();
-    let digits_end = trimmed
-        .find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '_' || c == '-' || c == '+'))
-        .unwrap_or(trimmed.len());
-    let (number, unit) = trimmed.split_at(digits_end);
-    let unit = unit.trim();
-    let number: f64 = number
-        .replace('_', "")
-        .parse()
-        .map_err(|_| QuantityError::NoNumber { text: owned(), expected })?;
-    if unit.is_empty() {
-        return Err(QuantityError::NoUnit { text: owned(), expected });
-    }
-    let Some((_, factor)) = units.iter().find(|(name, _)| *name == unit) else {
-        return Err(QuantityError::UnknownUnit { text: owned(), unit: unit.to_owned(), expected });
-    };
-    if number < 0.0 {
-        return Err(QuantityError::NotPositive { text: owned() });
-    }
-    Ok(number * factor)
 }
 
 impl fmt::Display for Span {
@@ -242,25 +234,13 @@ impl<T: FromStr<Err = QuantityError>> Visitor<'_> for QuantityVisitor<T> {
     fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
         text.parse().map_err(E::custom)
     }
-
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
-        self.visit_str(&number.to_string())
-    }
-
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
-        self.visit_str(&number.to_string())
-    }
-
-    fn visit_f64<E: de::Error>(self, number: f64) -> Result<T, E> {
-        self.visit_str(&number.to_string())
-    }
 }
 
 macro_rules! quantity_in_files {
-    ($type:ident, $examples:ident, $about:literal, $pattern:literal) => {
+    ($type:ident, $examples:ident, $about:literal, $pattern:expr) => {
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_any(QuantityVisitor::<Self> {
+                deserializer.deserialize_str(QuantityVisitor::<Self> {
                     expected: $examples,
                     kind: std::marker::PhantomData,
                 })
@@ -292,53 +272,149 @@ macro_rules! quantity_in_files {
 quantity_in_files!(
     Span,
     SPAN_EXAMPLES,
-    "A duration with its unit: 55ms, 1.5s, 2m, 8h.",
-    "^[0-9][0-9_.]* ?(ns|us|ms|s|m|h|d)$"
+    "A duration with its unit: 55ms, 1.5s, 2min, 1h30m, 8h.",
+    units::span_pattern()
 );
 quantity_in_files!(
     Size,
     SIZE_EXAMPLES,
     "A number of bytes with its unit: 100B, 64KiB, 10MB.",
-    "^[0-9][0-9_.]* ?(B|KB|MB|GB|KiB|MiB|GiB)$"
+    units::size_pattern()
 );
 quantity_in_files!(
     Rate,
     RATE_EXAMPLES,
-    "Events per unit of time: 200/s, 30/m.",
-    "^[0-9][0-9_.]* ?/(ms|s|m|h)$"
+    "Events per unit of time: 200/s, 1k/s, 30/min, 50Hz.",
+    units::rate_pattern()
 );
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_quantity_reads_with_each_of_its_units() {
-        assert_eq!("1.5s".parse(), Ok(Span::from_millis(1_500)));
-        assert_eq!("55 ms".parse(), Ok(Span::from_millis(55)));
-        assert_eq!("8h".parse(), Ok(Span::from_secs(28_800)));
-        assert_eq!("250us".parse(), Ok(Span(Duration::from_micros(250))));
-        assert_eq!("10MB".parse(), Ok(Size(10_000_000)));
-        assert_eq!("64KiB".parse(), Ok(Size(65_536)));
-        assert_eq!("30/m".parse::<Rate>().map(Rate::get), Ok(0.5));
+    fn span(text: &str) -> Span {
+        text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
     }
 
     #[test]
-    fn a_number_without_a_unit_is_refused_with_examples() {
-        let error = "55".parse::<Span>().unwrap_err().to_string();
-        assert!(error.contains("`55` has no unit") && error.contains("55ms"), "{error}");
+    fn durations_are_read_in_the_forms_that_people_write() {
+        for (text, micros) in [
+            ("1.5s", 1_500_000),
+            ("55 ms", 55_000),
+            ("\t.5s ", 500_000),
+            ("2.s", 2_000_000),
+            ("+2s", 2_000_000),
+            ("250us", 250),
+            ("2µs", 2),
+            ("2μs", 2),
+            ("1e3ms", 1_000_000),
+            ("1.5E-1 s", 150_000),
+            ("1_000ms", 1_000_000),
+            ("90sec", 90_000_000),
+            ("2min", 120_000_000),
+            ("5 minutes", 300_000_000),
+            ("1h30m", 5_400_000_000),
+            ("1h 30min 5s", 5_405_000_000),
+            ("500ms250us", 500_250),
+            ("1 hour 0.5 minutes", 3_630_000_000),
+            ("8h", 28_800_000_000),
+            ("1w", 604_800_000_000),
+            ("0s", 0),
+            ("-0s", 0),
+        ] {
+            assert_eq!(span(text), Span(Duration::from_micros(micros)), "{text}");
+        }
+        assert_eq!(span("9007199254740993ns").get().as_nanos(), 9_007_199_254_740_993);
     }
 
     #[test]
-    fn a_rate_of_zero_or_less_is_refused() {
-        assert!(matches!("0/s".parse::<Rate>(), Err(QuantityError::NotPositive { .. })));
-        assert!(matches!("-5/s".parse::<Rate>(), Err(QuantityError::NotPositive { .. })));
-        assert!(matches!("-5ms".parse::<Span>(), Err(QuantityError::NotPositive { .. })));
+    fn sizes_and_rates_are_read_in_the_forms_that_people_write() {
+        for (text, bytes) in [
+            ("10MB", 10_000_000),
+            ("64KiB", 65_536),
+            ("5 MiB", 5 << 20),
+            ("1e6B", 1_000_000),
+            ("1.5kB", 1_500),
+            ("12 bytes", 12),
+            ("1_024 B", 1_024),
+        ] {
+            assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
+        }
+        for (text, per_second) in [
+            ("200/s", 200.0),
+            ("1_000/s", 1e3),
+            ("1e3/s", 1e3),
+            ("1k/s", 1e3),
+            ("2.5 k/s", 2_500.0),
+            ("1 MHz", 1e6),
+            ("50Hz", 50.0),
+            ("50rps", 50.0),
+            ("1krps", 1e3),
+            ("50/sec", 50.0),
+            ("50 / second", 50.0),
+            ("50 per second", 50.0),
+            ("30/m", 0.5),
+            ("30/min", 0.5),
+            ("3600/hour", 1.0),
+            ("86400/d", 1.0),
+            ("1/ms", 1e3),
+            ("5/us", 5e6),
+        ] {
+            assert_eq!(text.parse::<Rate>().map(Rate::get), Ok(per_second), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_no_quantity_says_what_to_write() {
+        for (text, says) in [
+            ("55", "`55` has no unit: write a duration such as `55ms`"),
+            ("1h30", "`30` in `1h30` has no unit"),
+            ("2S", "did you mean `s`?"),
+            ("5 parsecs", "`parsecs` in `5 parsecs` is not a unit"),
+            ("60 secs later", "`later` in `60 secs later` is not a unit"),
+            ("00:00:02", "`:` in `00:00:02` is not a unit"),
+            ("PT2S", "does not begin with a number: write a duration"),
+            ("1,5s", "has a comma: write a fraction as in `1.5`"),
+            ("30m1h", "the largest first, as in `1h30m`"),
+            ("1s1s", "write each unit once"),
+            ("-5ms", "must be above zero"),
+            ("1h-30m", "must be above zero"),
+            ("0.1ns", "too small: the shortest duration is `1ns`"),
+            ("99999999999999999999h", "too large"),
+            ("1e400s", "too large"),
+            (".inf", "does not begin with a number"),
+        ] {
+            let error = text.parse::<Span>().expect_err(text).to_string();
+            assert!(error.contains(says), "{text}: {error}");
+        }
+        for (text, says) in [
+            ("50", "`50` has no unit: write a rate such as `200/s`, `1k/s`"),
+            ("50/S", "did you mean `/s`?"),
+            ("50/fortnight", "`/fortnight` in `50/fortnight` is not a unit"),
+            ("1,000/s", "thousands as in `1_000`"),
+            ("0/s", "must be above zero"),
+            ("-5/s", "must be above zero"),
+            ("1e400/s", "too large"),
+        ] {
+            let error = text.parse::<Rate>().expect_err(text).to_string();
+            assert!(error.contains(says), "{text}: {error}");
+        }
+        for (text, says) in [
+            ("5mb", "did you mean `MB`?"),
+            ("5M", "`M` in `5M`"),
+            ("10PB", "`PB`"),
+            ("1e300B", "large"),
+        ] {
+            let error = text.parse::<Size>().expect_err(text).to_string();
+            assert!(error.contains(says), "{text}: {error}");
+        }
     }
 
     #[test]
     fn nonsense_is_refused_without_a_panic() {
-        for text in ["", "ms", "1.2.3s", "5 parsecs", "99999999999999999999h", "--5ms", "é5ms"] {
+        for text in
+            ["", " ", "ms", "1.2.3s", "--5ms", "é5ms", "+", "-", ".", "_s", "e5s", "5e", "µ"]
+        {
             assert!(text.parse::<Span>().is_err(), "{text}");
             assert!(text.parse::<Size>().is_err(), "{text}");
             assert!(text.parse::<Rate>().is_err(), "{text}");
@@ -347,7 +423,7 @@ mod tests {
 
     #[test]
     fn what_is_printed_parses_back_to_the_same() {
-        for nanos in [0, 1, 999, 1_500_000, 55_000_000, 3_600_000_000_000, 90_000_000_001] {
+        for nanos in [0, 1, 999, 1_500_000, 3_600_000_000_000, 90_000_000_001, u64::MAX] {
             let span = Span(Duration::from_nanos(nanos));
             assert_eq!(span.to_string().parse(), Ok(span));
         }

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use super::decode::decode;
+use super::environment;
 use super::error::{Invalid, Problem, ScenarioError};
 use super::model::{
     ClusterSpec, EventSpec, ExpectSpec, FORMAT_VERSION, FaultSpec, LinkSpec, LoadSpec, MirrorSpec,
@@ -17,7 +18,7 @@ use super::model::{
 use super::plan::Plan;
 use super::quantity::Span;
 use super::resolve::resolve;
-use super::tree::{FILE_BYTES_MAX, Node, Value};
+use super::tree::{FILE_BYTES_MAX, Node, Value, segments};
 
 /// The most cases that a matrix may have.
 const CASES_MAX: usize = 256;
@@ -80,25 +81,24 @@ pub struct Case {
 }
 
 impl ScenarioFile {
-    /// Reads and checks a file.
+    /// Reads and checks a file; `-` is standard input.
     ///
     /// # Errors
     ///
     /// If the file cannot be read, or with everything that is wrong in it.
     pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, ScenarioError> {
-        let file = path.display().to_string();
-        // No more than that is read, whatever the file is: it may be a device or a pipe.
-        let limit = FILE_BYTES_MAX as u64 + 1;
-        let mut bytes = Vec::new();
-        File::open(path)
-            .and_then(|opened| opened.take(limit).read_to_end(&mut bytes))
-            .map_err(|source| ScenarioError::Read { path: path.to_owned(), source })?;
-        let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let at = error.utf8_error().valid_up_to();
-            let problem = Problem::new(format!("the file is not text: byte {at} is not UTF-8"));
-            Invalid::new(&file, "", vec![problem])
+        let (name, file) = match path.as_os_str() == STDIN {
+            true => ("stdin".into(), "<stdin>".to_owned()),
+            false => {
+                let stem = path.file_stem().unwrap_or(path.as_os_str());
+                (stem.to_string_lossy(), path.display().to_string())
+            }
+        };
+        let bytes = read(path).map_err(|source| match path.as_os_str() == STDIN {
+            true => ScenarioError::Read { path: PathBuf::from("standard input"), source },
+            false => ScenarioError::Read { path: path.to_owned(), source },
         })?;
+        let text = text_of(bytes).map_err(|problem| Invalid::new(&file, "", vec![problem]))?;
         let mut loaded = Self::parse(&name, &file, &text, overrides)?;
         path.clone_into(&mut loaded.path);
         Ok(loaded)
@@ -115,8 +115,11 @@ impl ScenarioFile {
         text: &str,
         overrides: &Overrides,
     ) -> Result<Self, Invalid> {
+        // Editors of some systems put this mark before a text.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let invalid = |problems| Invalid::new(file, text, problems);
-        let tree = Node::parse(text).and_then(checked_version).map_err(|p| invalid(vec![p]))?;
+        let tree = Node::parse(text).map_err(invalid)?;
+        checked_version(&tree).map_err(|problem| invalid(vec![problem]))?;
         let result = Self::build(name, tree.clone(), overrides);
         let (scenario, cases) = result.map_err(|mut problems| {
             // Where the file alone is right, what was put into it is to blame.
@@ -136,7 +139,7 @@ impl ScenarioFile {
         mut tree: Node,
         overrides: &Overrides,
     ) -> Result<(Scenario, Vec<Case>), Vec<Problem>> {
-        overrides.apply(&mut tree).map_err(|problem| vec![problem])?;
+        overrides.apply(&mut tree)?;
         let mut scenario = decode_scenario(&tree)?;
         if let Some(duration) = overrides.duration {
             scenario.rescale(duration).map_err(|problem| vec![problem])?;
@@ -155,13 +158,13 @@ impl ScenarioFile {
 }
 
 impl Overrides {
-    fn apply(&self, tree: &mut Node) -> Result<(), Problem> {
+    fn apply(&self, tree: &mut Node) -> Result<(), Vec<Problem>> {
         for setting in &self.settings {
             let value = Node::parse_override(&setting.value)?;
-            tree.set(&setting.path, value)?;
+            tree.set(&setting.path, value).map_err(|problem| vec![problem])?;
         }
         if let Some(seed) = self.seed {
-            tree.set("seed", Node { value: Value::Unsigned(seed), place: None })?;
+            tree.set("seed", Node::new(Value::Unsigned(seed))).map_err(|problem| vec![problem])?;
         }
         Ok(())
     }
@@ -192,24 +195,70 @@ impl Scenario {
     ///
     /// If a value of the matrix has no form in YAML.
     pub fn to_yaml(&self) -> Result<String, serde_saphyr::SerializeError> {
-        serde_saphyr::to_string(self)
+        // A `${` stands in values alone, and means itself by now.
+        serde_saphyr::to_string(self).map(|yaml| environment::escaped(&yaml))
+    }
+
+    /// The scenario without its passwords, to be kept with a run.
+    ///
+    /// A run takes its passwords from its file alone, so any other ones give the same run.
+    #[must_use]
+    pub fn without_passwords(&self) -> Self {
+        let mut scenario = self.clone();
+        for password in scenario.logins.values_mut() {
+            REDACTED.clone_into(password);
+        }
+        for (path, values) in &mut scenario.matrix {
+            if is_password(path) {
+                values.fill(REDACTED.into());
+            }
+        }
+        scenario
     }
 }
 
+/// The path that stands for standard input.
+const STDIN: &str = "-";
+
+/// The bytes of a file or of standard input: no more than a scenario may have and one, whatever
+/// the file is, because it may be a device or a pipe.
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let limit = FILE_BYTES_MAX as u64 + 1;
+    let mut bytes = Vec::new();
+    if path.as_os_str() == STDIN {
+        std::io::stdin().lock().take(limit).read_to_end(&mut bytes)?;
+    } else {
+        File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+fn text_of(bytes: Vec<u8>) -> Result<String, Problem> {
+    let is_utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let problem = match is_utf16 {
+            true => Problem::new("the file is UTF-16"),
+            false => Problem::new(format!("the file is not text: byte {at} is not UTF-8")),
+        };
+        problem.help("save it as UTF-8")
+    })
+}
+
 /// Lets a file of this program's version pass; any other is not looked at further.
-fn checked_version(tree: Node) -> Result<Node, Problem> {
+fn checked_version(tree: &Node) -> Result<(), Problem> {
     let Value::Map(_) = tree.value else {
         return Err(match tree.value {
             Value::Null => Problem::new("the file is empty")
                 .help("`samestate new FILE` writes one to start from"),
-            _ => Problem::new("a scenario is a map of keys: `version`, `stores`, `clusters`, …")
+            _ => Problem::new("a scenario has keys: `version`, `stores`, `clusters`, …")
                 .at(tree.place)
                 .help("`samestate new FILE` writes one to start from"),
         });
     };
     let place = tree.place_of("version");
     match tree.child("version").map(|node| &node.value) {
-        Some(Value::Unsigned(version)) if *version == u64::from(FORMAT_VERSION) => Ok(tree),
+        Some(Value::Unsigned(version)) if *version == u64::from(FORMAT_VERSION) => Ok(()),
         Some(Value::Unsigned(version)) if *version > u64::from(FORMAT_VERSION) => {
             Err(Problem::new(format!(
                 "the file is of version {version}, and this program reads {FORMAT_VERSION}"
@@ -313,7 +362,7 @@ fn case(
     let mut with = BTreeMap::new();
     for (path, value) in combination {
         tree.set(path, value.clone()).map_err(|problem| vec![problem.at(value.place)])?;
-        with.insert(path.to_owned(), json(value));
+        with.insert(path.to_owned(), if is_password(path) { REDACTED.into() } else { json(value) });
     }
     let mut scenario = decode_scenario(&tree)?;
     if let Some(duration) = duration {
@@ -321,6 +370,14 @@ fn case(
     }
     let plan = resolve(&scenario, name, Some(&tree))?;
     Ok(Case { with, scenario, plan })
+}
+
+/// What stands in place of a password that is not to be kept.
+const REDACTED: &str = "redacted";
+
+/// Whether a path of the matrix leads to passwords.
+fn is_password(path: &str) -> bool {
+    segments(path).next() == Some("logins")
 }
 
 fn json(node: &Node) -> serde_json::Value {

@@ -52,7 +52,7 @@ impl<'de> Deserialize<'de> for OneOrMany {
             }
         }
 
-        deserializer.deserialize_any(NamesVisitor)
+        deserializer.deserialize_string(NamesVisitor)
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! What comes in is YAML text of any kind, hostile too: its size, depth and aliases are bounded,
 //! and duplicate keys are refused. What goes out knows where every key and value stands, so that
-//! a complaint about any of them can show it. `--set` and `matrix` change values in the tree by
-//! path; what they put in has no place.
+//! a complaint about any of them can show it. Environment variables have their values in it, and
+//! keys that begin with `x-` are gone. `--set` and `matrix` change values in the tree by path; what
+//! they put in has no place.
 
 use std::fmt;
 
@@ -11,6 +12,7 @@ use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_saphyr::Spanned;
 
+use super::environment::{self, Lookup};
 use super::error::{Place, Problem};
 
 /// The largest file that is read.
@@ -19,11 +21,18 @@ const DEPTH_MAX: usize = 32;
 const NODES_MAX: usize = 100_000;
 const ALIASES_MAX: usize = 1_000;
 
+/// Keys that begin with this are ignored: they hold notes, and values with anchors.
+pub(super) const IGNORED: &str = "x-";
+
 /// A value and where it stands.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Node {
     pub(super) value: Value,
     pub(super) place: Option<Place>,
+    /// A number, a boolean or nothing as it was written: `0x10`.
+    pub(super) written: Option<String>,
+    /// The bytes of the text that define it.
+    source: Option<(usize, usize)>,
 }
 
 /// What YAML can hold.
@@ -49,8 +58,28 @@ pub(super) struct Entry {
 }
 
 impl Node {
+    /// A value that does not stand in a file.
+    pub(super) fn new(value: Value) -> Self {
+        Self { value, place: None, written: None, source: None }
+    }
+
     /// Reads a file's text.
-    pub(super) fn parse(text: &str) -> Result<Self, Problem> {
+    pub(super) fn parse(text: &str) -> Result<Self, Vec<Problem>> {
+        Self::parse_with(text, &|name| std::env::var_os(name))
+    }
+
+    fn parse_with(text: &str, lookup: Lookup<'_>) -> Result<Self, Vec<Problem>> {
+        let shielded = environment::shielded(text);
+        let mut node = Self::parse_yaml(&shielded).map_err(|mut problem| {
+            problem.message = environment::unshielded(&problem.message).into_owned();
+            vec![problem]
+        })?;
+        let mut problems = Vec::new();
+        node.finish(&shielded, lookup, &mut problems);
+        if problems.is_empty() { Ok(node) } else { Err(problems) }
+    }
+
+    fn parse_yaml(text: &str) -> Result<Self, Problem> {
         if text.len() > FILE_BYTES_MAX {
             return Err(Problem::new(format!(
                 "the file is too large: a scenario has {FILE_BYTES_MAX} bytes at most"
@@ -64,28 +93,89 @@ impl Node {
                 max_aliases: ALIASES_MAX,
             },
             strict_booleans: true,
+            leading_zero_numbers_as_strings: true,
+            underscored_numbers_as_strings: true,
+            non_finite_float_policy: serde_saphyr::NonFiniteFloatPolicy::PassThrough,
             with_snippet: false,
         };
         match serde_saphyr::from_str_with_options::<Spanned<Self>>(text, options) {
-            Ok(spanned) => Ok(spanned.value.placed(spanned.referenced)),
+            Ok(spanned) => Ok(Self::placed(spanned)),
             Err(error) => Err(Problem::from_yaml(&error)),
         }
     }
 
     /// Reads the value of a `--set`: the scalar or the flow collection that the text stands for.
-    pub(super) fn parse_override(text: &str) -> Result<Self, Problem> {
+    pub(super) fn parse_override(text: &str) -> Result<Self, Vec<Problem>> {
         if text.trim().is_empty() {
-            return Ok(Self { value: Value::Text(String::new()), place: None });
+            return Ok(Self::new(Value::Text(String::new())));
         }
         match Self::parse(text) {
             Ok(node) => Ok(node.without_places()),
-            Err(problem) => Err(Problem { place: None, ..problem }),
+            Err(mut problems) => {
+                problems.iter_mut().for_each(|problem| problem.place = None);
+                Err(problems)
+            }
         }
     }
 
-    fn placed(mut self, location: serde_saphyr::Location) -> Self {
-        self.place = Place::from_yaml(location, !self.is_collection());
-        self
+    fn placed(spanned: Spanned<Self>) -> Self {
+        let mut node = spanned.value;
+        node.place = Place::from_yaml(spanned.referenced, !node.is_collection());
+        let span = spanned.defined.span();
+        node.source = span.byte_offset().zip(span.byte_len()).map(|(start, length)| {
+            let start = start as usize;
+            (start, start + length as usize)
+        });
+        node
+    }
+
+    /// Drops ignored keys, notes how scalars are written, and puts in the values of variables.
+    fn finish(&mut self, text: &str, lookup: Lookup<'_>, problems: &mut Vec<Problem>) {
+        if let Value::Text(text) = &mut self.value {
+            *text = environment::unshielded(text).into_owned();
+        }
+        let source = self.source.and_then(|(start, end)| text.get(start..end)).unwrap_or_default();
+        match &mut self.value {
+            Value::List(items) => {
+                items.iter_mut().for_each(|item| item.finish(text, lookup, problems));
+            }
+            Value::Map(entries) => {
+                entries.retain(|entry| !entry.key.starts_with(IGNORED));
+                for entry in entries {
+                    entry.key = environment::unshielded(&entry.key).into_owned();
+                    if entry.key.contains(environment::OPENING) {
+                        let message = format!("the key `{}` has a variable in it", entry.key);
+                        let help = "variables stand in values alone: write the key out";
+                        problems.push(Problem::new(message).at(entry.key_place).help(help));
+                    }
+                    entry.node.finish(text, lookup, problems);
+                }
+            }
+            Value::Text(written) if written.contains(environment::OPENING) => {
+                let is_plain = !source.starts_with(['"', '\'', '|', '>']);
+                match environment::substituted(written, lookup) {
+                    Ok(value) if is_plain => self.become_plain(value),
+                    Ok(value) => self.value = Value::Text(value),
+                    Err(problem) => problems.push(problem.at(self.place)),
+                }
+            }
+            Value::Text(_) => {}
+            _ => self.written = Some(source.to_owned()),
+        }
+    }
+
+    /// Takes a text that stands without quotes: a number, a boolean or nothing, if it looks so.
+    fn become_plain(&mut self, text: String) {
+        match Self::parse_yaml(&text).map(|node| node.value) {
+            Ok(
+                value @ (Value::Bool(_) | Value::Unsigned(_) | Value::Signed(_) | Value::Float(_)),
+            ) => {
+                self.value = value;
+                self.written = Some(text);
+            }
+            _ if text.trim().is_empty() => self.value = Value::Null,
+            _ => self.value = Value::Text(text),
+        }
     }
 
     fn without_places(mut self) -> Self {
@@ -111,6 +201,22 @@ impl Node {
 
     fn is_collection(&self) -> bool {
         matches!(self.value, Value::List(_) | Value::Map(_))
+    }
+
+    /// The value in the words of an error.
+    pub(super) fn shown(&self) -> String {
+        let written = self.written.as_deref().map(str::trim).filter(|text| !text.is_empty());
+        let or_written = |value: String| written.map_or(value, str::to_owned);
+        match &self.value {
+            Value::Null => "nothing".to_owned(),
+            Value::Bool(value) => format!("`{}`", or_written(value.to_string())),
+            Value::Unsigned(value) => format!("the number `{}`", or_written(value.to_string())),
+            Value::Signed(value) => format!("the number `{}`", or_written(value.to_string())),
+            Value::Float(value) => format!("the number `{}`", or_written(value.to_string())),
+            Value::Text(text) => format!("the text `{}`", excerpt(text)),
+            Value::List(_) => "a list".to_owned(),
+            Value::Map(_) => "a group of keys".to_owned(),
+        }
     }
 
     /// The child that one segment of a path names.
@@ -169,7 +275,7 @@ impl Node {
                 Value::Map(entries) => {
                     let position = entries.iter().position(|entry| entry.key == segment);
                     let position = position.unwrap_or_else(|| {
-                        let node = Self { value: Value::Null, place: None };
+                        let node = Self::new(Value::Null);
                         let key = segment.to_owned();
                         entries.push(Entry { key, key_place: value.place, node });
                         entries.len() - 1
@@ -207,6 +313,15 @@ impl Node {
     }
 }
 
+/// The beginning of a text, for an error.
+pub(super) fn excerpt(text: &str) -> String {
+    const CHARS_MAX: usize = 80;
+    match text.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// The segments of a path: `phases.0.duration`.
 pub(super) fn segments(path: &str) -> impl Iterator<Item = &str> {
     path.split('.').filter(|segment| !segment.is_empty())
@@ -215,7 +330,7 @@ pub(super) fn segments(path: &str) -> impl Iterator<Item = &str> {
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = deserializer.deserialize_any(ValueVisitor)?;
-        Ok(Self { value, place: None })
+        Ok(Self::new(value))
     }
 }
 
@@ -255,7 +370,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
         while let Some(item) = items.next_element::<Spanned<Node>>()? {
-            list.push(item.value.placed(item.referenced));
+            list.push(Node::placed(item));
         }
         Ok(Value::List(list))
     }
@@ -267,7 +382,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
             entries.push(Entry {
                 key: key.value,
                 key_place: Place::from_yaml(key.referenced, true),
-                node: item.value.placed(item.referenced),
+                node: Node::placed(item),
             });
         }
         Ok(Value::Map(entries))

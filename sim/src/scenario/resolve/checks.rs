@@ -1,6 +1,6 @@
 //! What is watched while a scenario runs, and what is expected of it.
 
-use samestate_report::Unit;
+use std::time::Duration;
 
 use super::Resolver;
 use crate::scenario::metrics;
@@ -12,12 +12,12 @@ use crate::scenario::plan::{Expectation, Expected, MetricBound, Observation};
 const INVARIANTS: &[&str] = &["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10"];
 
 impl Resolver<'_> {
-    pub(super) fn observations(&mut self) -> Vec<Observation> {
+    pub(super) fn observations(&mut self, end: Duration) -> Vec<Observation> {
         let scenario = self.scenario;
         let mut observations = Vec::new();
         for (index, spec) in scenario.observe.iter().enumerate() {
             let path = format!("observe.{index}");
-            self.above_zero(&format!("{path}.every"), spec.every);
+            self.samples(&format!("{path}.every"), spec.every, end);
             let every = spec.every.get();
             match (&spec.at, &spec.compare, &spec.store) {
                 (Some(at), Some(compare), None) => {
@@ -96,12 +96,9 @@ impl Resolver<'_> {
                 let message = "the expectation has no bound";
                 self.complain(path, message, "add `min`, `max` or `equals`");
             }
-            (min, max, equals) if ![min, max, equals].into_iter().flatten().all(f64::is_finite) => {
-                self.complain(path, "a bound is a finite number", "write it as a number");
-            }
             (Some(min), Some(max), _) if min > max => {
                 let message = format!("nothing is at least {min} and at most {max}");
-                self.complain(&format!("{path}.min"), message, "");
+                self.complain(&format!("{path}.min"), message, "swap the two");
             }
             (min, max, Some(_)) if min.is_some() || max.is_some() => {
                 let message = "`equals` leaves nothing for `min` and `max` to say";
@@ -109,11 +106,8 @@ impl Resolver<'_> {
             }
             _ => {}
         }
-        for (key, bound) in [("min", spec.min), ("max", spec.max), ("equals", spec.equals)] {
-            if let (Some(bound), Some(metric)) = (bound, metric) {
-                self.within_reach(&format!("{path}.{key}"), key, bound, metric.name);
-            }
-        }
+        let bounds = [("min", spec.min), ("max", spec.max), ("equals", spec.equals)];
+        self.possible(path, name, bounds);
         if let Some(metric) = metric {
             for (key, narrowed, possible) in [
                 ("store", spec.store.is_some(), metric.per_store),
@@ -141,21 +135,6 @@ impl Resolver<'_> {
             node: node.flatten(),
             phase: phase.flatten(),
         }))
-    }
-
-    /// Complains of a bound that no value of the metric can keep.
-    fn within_reach(&mut self, path: &str, key: &str, bound: f64, metric: &str) {
-        let Some(known) = samestate_report::Metric::named(metric) else { return };
-        let why = if key != "min" && bound < 0.0 {
-            format!("`{metric}` is never below 0")
-        } else if key != "max" && bound > 100.0 && known.unit() == Unit::Percent {
-            format!("`{metric}` is never above 100")
-        } else if key == "equals" && bound.fract() != 0.0 && known.unit() == Unit::Count {
-            format!("`{metric}` is a whole number")
-        } else {
-            return;
-        };
-        self.complain(path, format!("{why}: {bound} cannot hold"), "write a bound that can hold");
     }
 
     fn metric(&mut self, path: &str, name: &str) -> Option<&'static metrics::Metric> {

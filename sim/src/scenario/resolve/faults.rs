@@ -266,7 +266,7 @@ impl Resolver<'_> {
             && times.get() > TIMES_MAX
         {
             let message = format!("a fault strikes {TIMES_MAX} times at most");
-            self.complain(&format!("{path}.times"), message, "");
+            self.complain(&format!("{path}.times"), message, format!("write at most {TIMES_MAX}"));
             return Vec::new();
         }
         if let Some(at) = when.at {

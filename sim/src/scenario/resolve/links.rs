@@ -1,12 +1,19 @@
 //! Links and mirrors: who feeds whom, and that it can be so.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::Resolver;
 use crate::scenario::model::LinkSpec;
 use crate::scenario::near::suggest;
 use crate::scenario::plan::{Address, LinkPlan, Login, MirrorPlan, NodeId};
 use crate::scenario::topology::{looped, upstreams};
+
+/// The longest path of a Unix socket (`sun_path`, without the byte that ends it).
+const SOCKET_BYTES_MAX: usize = 107;
+
+/// The same in the folder of a run, whose own path is before it.
+const SOCKET_IN_RUN_BYTES_MAX: usize = 64;
 
 impl Resolver<'_> {
     /// The links that are right in themselves, each at its position in the file.
@@ -22,6 +29,12 @@ impl Resolver<'_> {
         let mut links = Vec::new();
         for (index, spec) in scenario.links.iter().enumerate() {
             let path = format!("links.{index}");
+            if let Some(name) = &spec.name {
+                self.good_label(&format!("{path}.name"), name);
+            }
+            if let Some(span) = spec.backoff_max {
+                self.timer(&format!("{path}.backoff_max"), span);
+            }
             let address = self.address(&path, spec);
             if let Some(address) = &address
                 && let Some(first) = listeners.insert(address.clone(), index)
@@ -69,15 +82,15 @@ impl Resolver<'_> {
     fn address(&mut self, path: &str, spec: &LinkSpec) -> Option<Address> {
         match (spec.tcp, &spec.unix) {
             (Some(0), None) => {
-                self.complain(&format!("{path}.tcp"), "a port is a number from 1 to 65535", "");
+                self.complain(
+                    &format!("{path}.tcp"),
+                    "a port is a number from 1 to 65535",
+                    "write one above 1024",
+                );
                 None
             }
             (Some(port), None) => Some(Address::Tcp(port)),
-            (None, Some(socket)) if socket.as_os_str().is_empty() => {
-                self.complain(&format!("{path}.unix"), "the socket has no path", "");
-                None
-            }
-            (None, Some(socket)) => Some(Address::Unix(socket.clone())),
+            (None, Some(socket)) => self.socket(&format!("{path}.unix"), socket),
             (None, None) => {
                 let help = "write `tcp: PORT` or `unix: PATH`";
                 self.complain(path, "the link does not say where its server listens", help);
@@ -89,6 +102,29 @@ impl Resolver<'_> {
                 None
             }
         }
+    }
+
+    /// The address of a Unix socket, if a socket can be there.
+    fn socket(&mut self, path: &str, socket: &Path) -> Option<Address> {
+        let text = socket.to_string_lossy();
+        let most = if socket.is_absolute() { SOCKET_BYTES_MAX } else { SOCKET_IN_RUN_BYTES_MAX };
+        let message = if text.is_empty() {
+            "the socket has no path".to_owned()
+        } else if text.len() > most {
+            format!("a path of {} bytes is too long for a socket", text.len())
+        } else if text.contains(char::is_control) {
+            "the socket's path has a control character".to_owned()
+        } else if text.ends_with('/') || socket.file_name().is_none() {
+            format!("`{text}` is a folder's path")
+        } else {
+            return Some(Address::Unix(socket.to_owned()));
+        };
+        self.complain(
+            path,
+            message,
+            format!("write a path such as `a.sock`, of {most} bytes at most"),
+        );
+        None
     }
 
     /// The server's node and the clients'; `None` if one of them is wrong.
@@ -103,7 +139,11 @@ impl Resolver<'_> {
             let store_path =
                 if several { format!("{path}.store.{index}") } else { format!("{path}.store") };
             if spec.store.0[..index].contains(store) {
-                self.complain(&store_path, format!("the link carries `{store}` twice"), "");
+                self.complain(
+                    &store_path,
+                    format!("the link carries `{store}` twice"),
+                    "name it once",
+                );
             }
             self.store_at(&store_path, store, server);
         }
@@ -224,8 +264,11 @@ impl Resolver<'_> {
                 let message = format!("the store `{}` cannot take a mirror's states", spec.to);
                 self.complain(&to_path, message, "its reducer has to be `replace`");
             }
+            if let Some(size) = scenario.stores.get(&spec.from).and_then(|from| from.size) {
+                self.payload(&format!("stores.{}.size", spec.from), size);
+            }
             if spec.from == spec.to {
-                self.complain(&to_path, "a store cannot mirror itself", "");
+                self.complain(&to_path, "a store cannot mirror itself", "name another store");
             }
             if let Some(at) = at {
                 mirrors.push(MirrorPlan { at, from: spec.from.clone(), to: spec.to.clone() });

@@ -2,9 +2,11 @@
 //!
 //! Each file takes one part of a scenario: `nodes` the stores and clusters, `links` who feeds
 //! whom, `timeline` phases and events, `faults` what breaks, `checks` what is watched and
-//! expected, `virtual_time` the settings of a run in virtual time. All of them complain through one [`Resolver`], which knows where in the file a path
+//! expected, `virtual_time` the settings of a run in virtual time, and `bounds` the extremes of
+//! them all. All of them complain through one [`Resolver`], which knows where in the file a path
 //! stands, and go on, so that everything that is wrong comes out at once.
 
+mod bounds;
 mod checks;
 mod faults;
 mod links;
@@ -15,7 +17,7 @@ mod virtual_time;
 use std::collections::BTreeMap;
 
 use super::error::Problem;
-use super::model::Scenario;
+use super::model::{FORMAT_VERSION, Scenario};
 use super::near::suggest;
 use super::plan::{LinkPlan, NodeId, NodePlan, PhasePlan, Plan};
 use super::topology::Topology;
@@ -28,8 +30,11 @@ pub(super) fn resolve(
     tree: Option<&Node>,
 ) -> Result<Plan, Vec<Problem>> {
     let mut resolver = Resolver { scenario, tree, nodes: Vec::new(), problems: Vec::new() };
+    resolver.version();
     let stores = resolver.stores();
-    resolver.nodes();
+    if resolver.nodes().is_none() {
+        return Err(resolver.problems);
+    }
     let links = resolver.links();
     let attached = resolver.attached(&links);
     let topology = Topology::build(&resolver.nodes, &links, &attached);
@@ -38,7 +43,7 @@ pub(super) fn resolve(
     let end = phases.last().map(PhasePlan::end).unwrap_or_default();
     let events = resolver.events(&links, attached, end);
     let faults = resolver.faults(&links, &topology, &events, end);
-    let observe = resolver.observations();
+    let observe = resolver.observations(end);
     let expect = resolver.expectations();
     let virtual_time = resolver.virtual_time();
     if !resolver.problems.is_empty() {
@@ -70,6 +75,14 @@ struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
+    /// Complains of a version that `--set` or the matrix put there.
+    fn version(&mut self) {
+        if self.scenario.version != FORMAT_VERSION {
+            let message = format!("the only version there is is {FORMAT_VERSION}");
+            self.complain("version", message, format!("write `version: {FORMAT_VERSION}`"));
+        }
+    }
+
     /// Notes a problem with the value at `path`.
     fn complain(&mut self, path: &str, message: impl Into<String>, help: impl Into<String>) {
         let place = self.tree.and_then(|tree| tree.place_of(path));
@@ -164,24 +177,16 @@ impl Resolver<'_> {
         found.filter(|index| links.iter().any(|link| link.index == *index))
     }
 
-    /// Whether a name that the file gives to something can be used in paths and node names.
-    fn good_name(&mut self, path: &str, name: &str) {
-        let good = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
-        if name.is_empty() || !name.chars().all(good) {
-            self.complain_of_key(
-                path,
-                format!("`{name}` cannot be a name"),
-                "a name is made of letters, digits, `-` and `_`",
-            );
-        }
-    }
-
     /// The first of several things with one name, by position; notes the others.
     fn distinct<'n>(&mut self, names: impl Iterator<Item = (String, &'n str)>, what: &str) {
         let mut seen = BTreeMap::new();
         for (path, name) in names {
             if let Some(first) = seen.insert(name, path.clone()) {
-                self.complain(&path, format!("two {what} are called `{name}`: also `{first}`"), "");
+                self.complain(
+                    &path,
+                    format!("two {what} are called `{name}`: also `{first}`"),
+                    "rename one",
+                );
             }
         }
     }

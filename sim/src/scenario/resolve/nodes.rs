@@ -21,13 +21,16 @@ impl Resolver<'_> {
         for (name, spec) in &scenario.stores {
             let path = format!("stores.{name}");
             self.good_name(&path, name);
+            if let Some(size) = spec.size {
+                self.state_size(&format!("{path}.size"), size);
+            }
             match reducers::find(&spec.reducer) {
                 Some(reducer) => {
                     if spec.size.is_some() && !reducer.sized {
                         self.complain(
                             &format!("{path}.size"),
                             format!("the reducer `{}` takes no `size`", reducer.name),
-                            "",
+                            "remove it, or use `document`, `map` or `probe`",
                         );
                     }
                 }
@@ -63,7 +66,8 @@ impl Resolver<'_> {
         stores
     }
 
-    pub(super) fn nodes(&mut self) {
+    /// Makes the nodes; `None` if they are too many to be made.
+    pub(super) fn nodes(&mut self) -> Option<()> {
         let scenario = self.scenario;
         if scenario.clusters.is_empty() {
             self.complain("clusters", "the scenario has no cluster", "name at least one");
@@ -77,9 +81,9 @@ impl Resolver<'_> {
                 self.complain(
                     &format!("{path}.workers"),
                     format!("the scenario has more than {NODES_MAX} processes"),
-                    "",
+                    "write fewer workers: a cluster is one process and its workers",
                 );
-                return;
+                return None;
             }
             let stores = self.stores_of(&path, spec);
             let workers = (1..=spec.workers).map(Some);
@@ -97,6 +101,7 @@ impl Resolver<'_> {
                 });
             }
         }
+        Some(())
     }
 
     /// The stores that a cluster's nodes open, each with the mode in which they feed others.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Resolver;
+use super::bounds::Demand;
 use crate::scenario::model::{Arrival, LoadSpec};
 use crate::scenario::plan::{Event, LinkPlan, LoadPlan, NodeId, PhasePlan, TimedEvent};
 use crate::scenario::quantity::Span;
@@ -11,7 +12,7 @@ use crate::scenario::reducers;
 use crate::scenario::topology::{Topology, Upstream, upstreams};
 
 /// The longest that a scenario runs: long enough for any soak, short enough to add up.
-const RUN_MAX: Duration = Duration::from_secs(366 * 86_400);
+pub(in crate::scenario) const RUN_MAX: Duration = Duration::from_secs(366 * 86_400);
 
 impl Resolver<'_> {
     pub(super) fn phases(&mut self) -> Vec<PhasePlan> {
@@ -27,21 +28,27 @@ impl Resolver<'_> {
                 .map(|(index, phase)| (format!("phases.{index}.name"), phase.name.as_str())),
             "phases",
         );
+        let mut demand = Demand::default();
         let mut start = Duration::ZERO;
         let mut stream = 0;
         let mut phases = Vec::new();
         for (index, spec) in scenario.phases.iter().enumerate() {
             let path = format!("phases.{index}");
+            self.good_label(&format!("{path}.name"), &spec.name);
             let duration_path = format!("{path}.duration");
             self.above_zero(&duration_path, spec.duration);
             let duration = spec.duration.get();
             if start + duration > RUN_MAX {
-                self.complain(&duration_path, "the run would last more than a year", "");
+                let help = format!("write at most `{}` for all phases together", Span(RUN_MAX));
+                self.complain(&duration_path, "the run would last more than a year", help);
                 return phases;
             }
             let mut load = Vec::new();
+            demand.next_phase();
             for (index, spec) in spec.load.iter().enumerate() {
-                load.extend(self.load(&format!("{path}.load.{index}"), spec, stream, duration));
+                let path = format!("{path}.load.{index}");
+                self.demand(&path, spec, duration, &mut demand);
+                load.extend(self.load(&path, spec, stream, duration));
                 stream += 1;
             }
             phases.push(PhasePlan { name: spec.name.clone(), start, duration, load });
@@ -72,13 +79,8 @@ impl Resolver<'_> {
                 self.complain(&format!("{path}.poison"), message, help);
             }
         }
-        match &spec.arrival {
-            Arrival::Every(every) => self.above_zero(&format!("{path}.arrival.every"), *every),
-            Arrival::Burst(burst) => {
-                self.above_zero(&format!("{path}.arrival.burst.every"), burst.every);
-            }
-            Arrival::At(instants) => self.instants_in_order(path, instants, length),
-            Arrival::Rate(_) | Arrival::Poisson(_) | Arrival::Ramp(_) | Arrival::Closed(_) => {}
+        if let Arrival::At(instants) = &spec.arrival {
+            self.instants_in_order(path, instants, length);
         }
         Some(LoadPlan {
             stream,

@@ -55,18 +55,22 @@ impl Resolver<'_> {
         if let Some(ppm) = spec.clock_drift_ppm {
             if ppm > DRIFT_PPM_MAX {
                 let message = format!("a clock runs fast or slow by at most {DRIFT_PPM_MAX} ppm");
-                self.complain("virtual_time.clock_drift_ppm", message, "");
+                let help = format!("write at most {DRIFT_PPM_MAX}");
+                self.complain("virtual_time.clock_drift_ppm", message, help);
             }
             plan.clock_drift_ppm = ppm;
         }
-        for (key, span, into) in [
-            ("heartbeat", spec.heartbeat, &mut plan.heartbeat),
-            ("dead_after", spec.dead_after, &mut plan.dead_after),
-            ("stall_grace", spec.stall_grace, &mut plan.stall_grace),
-            ("dispatch_deadline", spec.dispatch_deadline, &mut plan.dispatch_deadline),
+        for (key, span, is_timer, into) in [
+            ("heartbeat", spec.heartbeat, true, &mut plan.heartbeat),
+            ("dead_after", spec.dead_after, true, &mut plan.dead_after),
+            ("stall_grace", spec.stall_grace, false, &mut plan.stall_grace),
+            ("dispatch_deadline", spec.dispatch_deadline, false, &mut plan.dispatch_deadline),
         ] {
-            if let Some(span) = span {
-                self.above_zero(&format!("virtual_time.{key}"), span);
+            let path = format!("virtual_time.{key}");
+            match span {
+                Some(span) if is_timer => self.timer(&path, span),
+                Some(span) => self.above_zero(&path, span),
+                None => {}
             }
             *into = span.map(Span::get);
         }
