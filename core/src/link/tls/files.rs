@@ -175,6 +175,9 @@ fn certificates(
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsSetupError> {
     let text = read(KEY, path)?;
+    if holds(&text, ENCRYPTED) {
+        return Err(missing(KEY, path, hint(&text)));
+    }
     PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
         pem::Error::NoItemsFound => missing(KEY, path, hint(&text)),
         error => damaged(KEY, path, said(&error)),
@@ -182,23 +185,47 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsSetupError> {
 }
 
 fn read(what: &'static str, path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsSetupError> {
-    let read = std::fs::read(path);
-    read.map(Zeroizing::new).map_err(|source| TlsSetupError::Read {
-        what,
-        path: path.to_owned(),
-        source,
-    })
+    let read = std::fs::read(path).map(Zeroizing::new);
+    let bytes =
+        read.map_err(|source| TlsSetupError::Read { what, path: path.to_owned(), source })?;
+    Ok(without_margins(&bytes))
+}
+
+/// A PEM file without what editors add to it: a byte order mark, and space around its lines.
+fn without_margins(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut text = Zeroizing::new(Vec::with_capacity(bytes.len() + 1));
+    for line in bytes.split(|byte| *byte == b'\n') {
+        text.extend_from_slice(line.trim_ascii());
+        text.push(b'\n');
+    }
+    text
+}
+
+/// How a private key that is encrypted in OpenSSL's old form says so (RFC 1421, section 4.6.1.1).
+const ENCRYPTED: &str = "Proc-Type: 4,ENCRYPTED";
+
+fn holds(text: &[u8], words: &str) -> bool {
+    text.windows(words.len()).any(|window| window == words.as_bytes())
 }
 
 /// What is in a file instead of what was looked for.
 fn hint(text: &[u8]) -> &'static str {
-    let holds = |words: &str| text.windows(words.len()).any(|window| window == words.as_bytes());
-    if holds("ENCRYPTED PRIVATE KEY") {
+    let holds = |words: &str| holds(text, words);
+    if holds("ENCRYPTED PRIVATE KEY") || holds(ENCRYPTED) {
         "; its private key is encrypted: `openssl pkey -in FILE -out NEW` decrypts it"
+    } else if holds("BEGIN OPENSSH PRIVATE KEY") {
+        "; it holds a key of SSH, which is no key for TLS"
+    } else if holds("BEGIN TRUSTED CERTIFICATE") {
+        "; it holds OpenSSL's own form of one: `openssl x509 -in FILE -out NEW` turns it into PEM"
+    } else if holds("CERTIFICATE REQUEST-----") {
+        "; it holds a request for a certificate, which a CA has yet to sign"
     } else if holds("PRIVATE KEY-----") {
         "; it holds a private key: are two files mixed up?"
     } else if holds("BEGIN CERTIFICATE-----") {
         "; it holds a certificate: are two files mixed up?"
+    } else if text.starts_with(&[0xff, 0xfe]) || text.starts_with(&[0xfe, 0xff]) {
+        "; it is UTF-16: save it as UTF-8"
     } else if text.first() == Some(&0x30) {
         "; it looks like DER: `openssl x509 -inform DER -in FILE -out NEW` (or `openssl pkey`) \
          turns it into PEM"
