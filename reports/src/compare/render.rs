@@ -1,6 +1,7 @@
 //! A comparison on a terminal.
 
 use super::{CaseComparison, Change, Comparison, Line};
+use crate::printable;
 use crate::terminal::{Column, Grid, Style, Text, Tone};
 use crate::units;
 
@@ -17,13 +18,15 @@ impl Comparison {
         let warnings: String = self
             .doubts
             .iter()
-            .map(|doubt| format!("  {} {doubt}\n", style.paint("doubtful:", Tone::Careful)))
-            .chain(
-                self.gone
-                    .iter()
-                    .map(|name| format!("  {} the case {name}\n", style.paint("gone:", Tone::Bad))),
-            )
-            .chain(self.added.iter().map(|name| format!("  new: the case {name}\n")))
+            .map(|doubt| {
+                let title = style.paint("doubtful:", Tone::Careful);
+                format!("  {title} {}\n", printable(doubt))
+            })
+            .chain(self.gone.iter().map(|name| {
+                let title = style.paint("gone:", Tone::Bad);
+                format!("  {title} the case {}\n", printable(name))
+            }))
+            .chain(self.added.iter().map(|name| format!("  new: the case {}\n", printable(name))))
             .collect();
         parts.push(warnings);
         parts.extend(self.cases.iter().map(|case| render_case(case, style)));

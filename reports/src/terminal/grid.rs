@@ -3,6 +3,7 @@
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
 
 use super::style::{Style, Tone};
+use crate::printable;
 
 /// A table: columns with a title, and rows of as many texts.
 pub(crate) struct Grid {
@@ -24,12 +25,12 @@ pub(crate) struct Column {
 impl Column {
     /// A column of words.
     pub(crate) fn words(title: impl Into<String>, rank: u8) -> Self {
-        Self { title: title.into(), right: false, rank }
+        Self { title: printable(&title.into()).into_owned(), right: false, rank }
     }
 
     /// A column of numbers.
     pub(crate) fn numbers(title: impl Into<String>, rank: u8) -> Self {
-        Self { title: title.into(), right: true, rank }
+        Self { title: printable(&title.into()).into_owned(), right: true, rank }
     }
 }
 
@@ -45,7 +46,7 @@ pub(crate) struct Text {
 impl Text {
     /// Text in a tone.
     pub(crate) fn toned(text: impl Into<String>, tone: Tone) -> Self {
-        Self { text: text.into(), tone }
+        Self { text: printable(&text.into()).into_owned(), tone }
     }
 
     /// The widest of its lines, in characters.

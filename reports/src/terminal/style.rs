@@ -1,5 +1,7 @@
 //! How text may look: decided by the caller, who knows the terminal.
 
+use crate::printable;
+
 /// What the terminal can show. Whoever asks for a summary decides: colour is for terminals, and
 /// not where `NO_COLOR` is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,9 +26,10 @@ impl Style {
 
     /// `text` in a tone.
     pub(crate) fn paint(&self, text: &str, tone: Tone) -> String {
+        let text = printable(text);
         match tone.code().filter(|_| self.colour) {
             Some(code) => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
-            None => text.to_owned(),
+            None => text.into_owned(),
         }
     }
 }
@@ -68,7 +71,7 @@ impl Tone {
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;
-    for word in unbroken(text) {
+    for word in unbroken(&printable(text)) {
         let length = word.chars().count();
         let last = lines.len() - 1;
         if used == 0 {
