@@ -1,5 +1,6 @@
 //! What a line says.
 
+use samestate_report::printable_line;
 use serde_json::Value;
 use thiserror::Error;
 
@@ -10,6 +11,7 @@ pub(super) const HELP: &str = "\
 Commands:
   P                   print the state of the store
   P .path.to.part     print a part of it: keys, and numbers for the items of a list
+  P .[\"any key\"].0    the same, for a key with a space, a dot or nothing in it
   {\"type\": ...}       any JSON value: dispatch it as an action, and print what came of it
   watch [on|off]      print each action as it is applied
   status              store, server, role, connection and version
@@ -38,7 +40,7 @@ pub(super) enum Command {
 pub(super) enum LineError {
     #[error("`{0}` is no command, and no JSON value to dispatch: {1}")]
     Unknown(String, serde_json::Error),
-    #[error("`P` takes one path, as in `P .path.to.part`, and not `{0}`")]
+    #[error("`P` takes one path, as in `P .path.to.part` or `P .[\"any key\"]`, and not `{0}`")]
     Part(String),
     #[error("`watch` is on or off, and not `{0}`")]
     Watch(String),
@@ -53,17 +55,17 @@ impl Command {
         let rest = rest.trim();
         let alone = |command| match rest {
             "" => Ok(command),
-            _ => Err(LineError::Trailing(word.to_owned())),
+            _ => Err(LineError::Trailing(shortened(word))),
         };
         match word {
             "" => Ok(Command::Nothing),
             "P" | "p" => {
-                Part::parse(rest).map(Command::Print).ok_or(LineError::Part(rest.to_owned()))
+                Part::parse(rest).map(Command::Print).ok_or(LineError::Part(shortened(rest)))
             }
             "watch" => match rest {
                 "" | "on" => Ok(Command::Watch(true)),
                 "off" => Ok(Command::Watch(false)),
-                other => Err(LineError::Watch(other.to_owned())),
+                other => Err(LineError::Watch(shortened(other))),
             },
             "status" => alone(Command::Status),
             "help" | "--help" | "-h" | "?" => alone(Command::Help),
@@ -78,9 +80,10 @@ impl Command {
 /// An excerpt for a message.
 fn shortened(line: &str) -> String {
     const LENGTH_MAX: usize = 60;
+    let line = printable_line(line);
     match line.char_indices().nth(LENGTH_MAX) {
         Some((end, _)) => format!("{}...", &line[..end]),
-        None => line.to_owned(),
+        None => line.into_owned(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use samestate::store::Untyped;
 use samestate::{Change, Jump, Version};
+use samestate_report::{printable_json, printable_line};
 use serde_json::Value;
 
 /// A state that is told of in place of the actions is shown if its JSON is no longer than this.
@@ -48,13 +49,13 @@ impl Paint {
         let text = |key| value.get(key).and_then(Value::as_str);
         match (value, text("type"), text("text")) {
             (Value::Object(map), Some(kind), Some(text)) if map.len() == 2 => {
-                let (kind, text) = (printable(kind), printable(text));
+                let (kind, text) = (printable_line(kind), printable_line(text));
                 match colour_of(&kind).filter(|_| self.colours) {
                     Some(colour) => format!("\x1b[{colour}m{kind:<5}\x1b[0m {text}"),
                     None => format!("{kind:<5} {text}"),
                 }
             }
-            _ => value.to_string(),
+            _ => printable_json(&value.to_string()).into_owned(),
         }
     }
 
@@ -64,12 +65,6 @@ impl Paint {
             false => text.to_owned(),
         }
     }
-}
-
-/// A text as it stands, but on one line and without what would steer the terminal: whoever logs
-/// may be a stranger to whoever looks.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// The colours of the types of records.
@@ -115,7 +110,10 @@ mod tests {
     fn a_record_steers_no_terminal() {
         let record = json!({"type": "LOG", "text": "a\x1b[2Jb\nc"});
         let line = Paint { colours: false }.change(&applied(record), || None);
-        assert_eq!(line, "e1:3 LOG   a\u{fffd}[2Jb\u{fffd}c");
+        assert_eq!(line, "e1:3 LOG   a␛[2Jb␊c");
+        let action = json!({"text": "\u{9b}2J\u{202e}"});
+        let line = Paint { colours: false }.change(&applied(action), || None);
+        assert_eq!(line, r#"e1:3 {"text":"\u009b2J\u202e"}"#);
     }
 
     #[test]

@@ -70,7 +70,8 @@ fn of_file(path: &Path) -> Result<Password, PasswordError> {
     }
     let mut line = String::new();
     BufReader::new(file.take(FILE_BYTES_MAX)).read_line(&mut line).map_err(fail)?;
-    let password = line.trim_end_matches(['\n', '\r']);
+    // Editors of some systems put a mark before a text.
+    let password = line.trim_start_matches('\u{feff}').trim_end_matches(['\n', '\r']);
     match password {
         "" => Err(PasswordError::Empty(path.to_owned())),
         password => Ok(Password(password.to_owned())),

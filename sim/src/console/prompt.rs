@@ -13,6 +13,7 @@ use rustyline::history::FileHistory;
 use rustyline::validate::Validator;
 use rustyline::{CompletionType, Config, Context, Editor, ExternalPrinter, Helper};
 use samestate::UntypedStore;
+use samestate_report::printable_line;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -57,7 +58,8 @@ impl Prompt {
             // The first session has none.
             let _ = self.editor.load_history(path);
         }
-        say(&format!("attached to store `{}`; `help` lists the commands", session.store().name()))?;
+        let name = printable_line(session.store().name()).into_owned();
+        say(&format!("attached to store `{name}`; `help` lists the commands"))?;
         let link = runtime.spawn(tell_of_link(session.store().clone(), session.screen().clone()));
         let mut interrupted = false;
         let ended = loop {
@@ -77,7 +79,8 @@ impl Prompt {
             let said = match runtime.block_on(unless_interrupted(session.obey(&line))) {
                 Outcome::Silent => Ok(()),
                 Outcome::Text(text) => say(&text),
-                Outcome::Failed(why) => say(&format!("error: {why}\n{HELP}")),
+                Outcome::Failed(why) => say(&format!("error: {why}")),
+                Outcome::Unknown(why) => say(&format!("error: {why}\n{HELP}")),
                 Outcome::Exit => break Ok(()),
             };
             if let Err(error) = said {

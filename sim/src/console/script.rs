@@ -11,8 +11,12 @@ use crate::streams::note;
 /// Obeys each line of standard input. Whether all went well.
 pub(crate) fn play(mut session: Session, runtime: &Runtime) -> io::Result<bool> {
     let mut all_well = true;
-    for line in io::stdin().lock().lines() {
+    for (number, line) in io::stdin().lock().lines().enumerate() {
         let outcome = match line {
+            // Editors of some systems put a mark before a text.
+            Ok(line) if number == 0 => {
+                runtime.block_on(session.obey(line.trim_start_matches('\u{feff}')))
+            }
             Ok(line) => runtime.block_on(session.obey(&line)),
             Err(error) if error.kind() == ErrorKind::InvalidData => {
                 Outcome::Failed("a line is no text in UTF-8".into())
@@ -26,6 +30,10 @@ pub(crate) fn play(mut session: Session, runtime: &Runtime) -> io::Result<bool> 
                 written => written?,
             },
             Outcome::Failed(why) => {
+                all_well = false;
+                note!("error: {why}");
+            }
+            Outcome::Unknown(why) => {
                 all_well = false;
                 note!("error: {why}\n{}", HELP.trim_end());
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use samestate::store::Untyped;
 use samestate::{DispatchError, Subscription, UntypedStore, Version};
+use samestate_report::{printable_json, printable_line};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -38,8 +39,10 @@ struct Watching {
 pub(super) enum Outcome {
     Silent,
     Text(String),
-    /// What it should have been; the help follows.
+    /// The line was understood, and came to nothing.
     Failed(String),
+    /// The line means nothing; the help follows.
+    Unknown(String),
     Exit,
 }
 
@@ -75,7 +78,7 @@ impl Session {
             Ok(Command::Watch(on)) => self.watch(on),
             Ok(Command::Status) => Outcome::Text(self.status()),
             Ok(Command::Exit) => Outcome::Exit,
-            Err(error) => Outcome::Failed(error.to_string()),
+            Err(error) => Outcome::Unknown(error.to_string()),
         }
     }
 
@@ -104,16 +107,18 @@ impl Session {
     }
 
     fn json(&self, value: &Value) -> String {
-        match self.pretty {
-            true => format!("{value:#}"),
-            false => value.to_string(),
-        }
+        let json = if self.pretty { format!("{value:#}") } else { value.to_string() };
+        printable_json(&json).into_owned()
     }
 
     async fn dispatch(&self, action: Value) -> Outcome {
         match self.store.dispatch(action).await {
             Ok(version) => Outcome::Text(format!("applied at {version}")),
-            Err(error) => Outcome::Failed(format!("{error}{}", self.advice(&error))),
+            Err(error) => {
+                let error_text = error.to_string();
+                let (why, advice) = (printable_line(&error_text), self.advice(&error));
+                Outcome::Failed(format!("{why}{advice}"))
+            }
         }
     }
 
@@ -155,8 +160,8 @@ impl Session {
         format!(
             "store      {}\nserver     {}\nrole       {}\nconnected  {connected}\nversion    {}\n\
              state      {state}",
-            store.name(),
-            self.address,
+            printable_line(store.name()),
+            printable_line(&self.address),
             roles.join(", "),
             store.version(),
         )

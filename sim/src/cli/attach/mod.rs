@@ -5,14 +5,16 @@
 mod tls;
 
 use std::io::IsTerminal;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use samestate::link::LinkError;
+use samestate::link::{Address, LinkError};
 use samestate::{Client, Codec, UntypedStore};
+use samestate_report::printable;
 use tokio::runtime::Runtime;
 
 use self::tls::{TlsArgs, in_options};
@@ -24,7 +26,7 @@ use crate::streams::note;
 
 const EXAMPLES: &str = "\
 Examples:
-  samestate attach 127.0.0.1:10001 --store log --login admin
+  samestate attach 127.0.0.1 --store log --login admin        at port 10001
   samestate attach unix:/run/app.sock --store tasks --login ops --password-file ~/.ops
   samestate attach alpha.example:10001 --store log --login admin --tls-ca ca.pem
   echo P | samestate attach :10001 --store tasks        a script: the state as one line of JSON
@@ -45,7 +47,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Attach {
-    /// Where the store is served: host:port, :port on this machine, or unix:PATH
+    /// Where the store is served: host:port, host for port 10001, :port on this machine, or
+    /// unix:PATH
     address: String,
 
     /// The name of the store
@@ -126,7 +129,7 @@ impl Attach {
 
     /// How to get there.
     fn client(&self) -> Result<Client, String> {
-        let mut client = Client::tcp(self.address());
+        let mut client = Client::tcp(completed(&self.address));
         if let Some(tls) = self.tls.client() {
             client = client.tls(tls);
         }
@@ -134,12 +137,6 @@ impl Attach {
         let password = Password::find(self.password_file.as_deref(), login);
         let password = password.map_err(|error| error.to_string())?;
         Ok(client.login(login, password.reveal()))
-    }
-
-    /// The library's addresses are those of servers: for a client, no host is this machine.
-    fn address(&self) -> String {
-        let port = self.address.strip_prefix("*:").or(self.address.strip_prefix(':'));
-        port.map_or_else(|| self.address.clone(), |port| format!("localhost:{port}"))
     }
 
     fn converse(&self, client: Client, runtime: &Runtime) -> Result<ExitCode, Failure> {
@@ -196,7 +193,7 @@ impl Attach {
                 let text = in_options(text);
                 explaining.store(true, Ordering::Relaxed);
                 match &screen {
-                    Some(screen) => screen.say(text),
+                    Some(screen) => screen.say(printable(&text).into_owned()),
                     None => note!("{text}"),
                 }
             });
@@ -240,7 +237,50 @@ impl Attach {
     }
 }
 
+/// An address with what it leaves out. The library's addresses are those of servers: for a client,
+/// no host is this machine.
+fn completed(address: &str) -> String {
+    if let Some(port) = address.strip_prefix("*:").or(address.strip_prefix(':')) {
+        return format!("{}:{port}", Address::LOCALHOST);
+    }
+    match address.parse::<IpAddr>() {
+        Ok(IpAddr::V6(ip)) => format!("[{ip}]:{}", Address::PORT),
+        _ if !address.is_empty() && address.chars().all(|c| c.is_ascii_digit()) => {
+            format!("{}:{address}", Address::LOCALHOST)
+        }
+        _ if address.ends_with(']') || !(address.is_empty() || address.contains([':', '\\'])) => {
+            format!("{address}:{}", Address::PORT)
+        }
+        _ => address.to_owned(),
+    }
+}
+
 fn fail(complaint: &str, code: ExitCode) -> ExitCode {
     note!("error: {complaint}");
     code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_address_leaves_out_is_this_machine_and_the_default_port() {
+        for (given, meant) in [
+            ("127.0.0.1", "127.0.0.1:10001"),
+            ("alpha.example", "alpha.example:10001"),
+            ("::1", "[::1]:10001"),
+            ("[::1]", "[::1]:10001"),
+            (":22402", "localhost:22402"),
+            ("*:22402", "localhost:22402"),
+            ("22402", "localhost:22402"),
+            ("alpha:1", "alpha:1"),
+            ("[::1]:1", "[::1]:1"),
+            ("unix:/run/a.sock", "unix:/run/a.sock"),
+            (r"\\.\pipe\a", r"\\.\pipe\a"),
+            ("", ""),
+        ] {
+            assert_eq!(completed(given), meant, "{given}");
+        }
+    }
 }
