@@ -46,6 +46,15 @@ async fn each_bad_file_of_a_server_is_named_with_what_to_do() {
     let locked =
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
     let locked = written(&ca, "locked.key", locked);
+    let old_form = "  -----BEGIN EC PRIVATE KEY-----\r\n  Proc-Type: 4,ENCRYPTED\r\n  \
+                    DEK-Info: AES-256-CBC,00\r\n\r\n  AAAA\r\n  -----END EC PRIVATE KEY-----\r\n";
+    let old_form = written(&ca, "old-form.key", old_form);
+    let pem = |kind| format!("-----BEGIN {kind}-----\nAAAA\n-----END {kind}-----\n");
+    let ssh = written(&ca, "ssh.key", pem("OPENSSH PRIVATE KEY"));
+    let trusted = written(&ca, "trusted.pem", pem("TRUSTED CERTIFICATE"));
+    let request = written(&ca, "request.pem", pem("CERTIFICATE REQUEST"));
+    let utf16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let utf16 = written(&ca, "utf16.pem", [&[0xff, 0xfe], &utf16[..]].concat());
     let own = ca.own();
     let cases = [
         (Tls::server(ca.path("no.pem"), &key), "no.pem: No such file", "certificate"),
@@ -55,6 +64,11 @@ async fn each_bad_file_of_a_server_is_named_with_what_to_do() {
         (Tls::server(&key, &certificate), "server.key", "are two files mixed up?"),
         (Tls::server(&der, &key), "der.pem", "openssl x509 -inform DER"),
         (Tls::server(&certificate, &locked), "locked.key", "openssl pkey"),
+        (Tls::server(&certificate, &old_form), "old-form.key", "openssl pkey -in FILE -out NEW"),
+        (Tls::server(&certificate, &ssh), "ssh.key", "a key of SSH"),
+        (Tls::server(&trusted, &key), "trusted.pem", "openssl x509 -in FILE"),
+        (Tls::server(&request, &key), "request.pem", "a CA has yet to sign"),
+        (Tls::server(&utf16, &key), "utf16.pem", "save it as UTF-8"),
         (Tls::server(&half, &key), "half.pem is damaged", "-----END"),
         (Tls::server(&flipped, &key), "flipped.pem is damaged", "copy or make it anew"),
         (Tls::server(&certificate, &other.key), "other.key does not belong", "server.pem"),
@@ -72,6 +86,21 @@ async fn each_bad_file_of_a_server_is_named_with_what_to_do() {
         let said = server_says(tls.clone()).await;
         assert!(said.contains(words) && said.contains(more), "{tls:?}: {said}");
     }
+}
+
+#[tokio::test]
+async fn files_may_have_what_editors_add_to_them() {
+    let ca = Ca::new();
+    let Pair { certificate, key } = ca.issue("server", &["localhost"]);
+    let edited = |name: &str, path: &PathBuf| {
+        let text = std::fs::read_to_string(path).expect("it is read");
+        let indented = text.lines().map(|line| format!(" \t{line} \r\n")).collect::<String>();
+        written(&ca, name, format!("\u{feff}{indented}"))
+    };
+    let (certificate, key) = (edited("edited.pem", &certificate), edited("edited.key", &key));
+    let trusted = edited("edited-ca.pem", &ca.path("ca.pem"));
+    let served = Served::new(Some(Tls::server(certificate, key))).await;
+    served.is_served(Tls::client(trusted)).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Odd scenario files: each either works as its writer expects, or is refused with what is wrong,
 //! where, and what to write.
 
+use assert_cmd::Command;
 use samestate_sim::scenario::{Plan, ScenarioFile};
 
 use super::{parse, setting};
@@ -357,4 +358,56 @@ fn passwords_are_not_kept_with_a_run() {
     let with: Vec<_> = file.cases.iter().map(|case| case.with["logins.app"].clone()).collect();
     assert_eq!(with, ["redacted", "redacted"]);
     assert_eq!(file.cases[1].scenario.logins["app"], "secret-3");
+}
+
+/// The program's exit code, output and complaints, with a text on standard input.
+fn samestate(args: &[&str], stdin: &str) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_samestate"));
+    command.args(args).env("SAMESTATE_TEST_MODE", "snapshot").write_stdin(stdin);
+    let output = command.output().expect("it ends");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn a_scenario_is_read_from_standard_input() {
+    let (code, out, err) = samestate(&["validate", "-"], &format!("\u{feff}{BASE}"));
+    assert_eq!(
+        (code, out.as_str(), err.as_str()),
+        (Some(0), "ok  -: 2 processes, 1 store, 0 links, 2s\n", "")
+    );
+    let (code, out, _) = samestate(&["explain", "-"], BASE);
+    assert!(code == Some(0) && out.starts_with("stdin\n"), "{out}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("out");
+    let to = out.to_str().expect("a plain path");
+    let mode = changed("mode: action", "mode: ${SAMESTATE_TEST_MODE}");
+    let mode = mode.replace("version: 1", "version: 1\nlogins: { app: secret }");
+    let (code, _, err) = samestate(&["simulate", "-", "--out", to], &mode);
+    assert_eq!(code, Some(0), "{err}");
+    let kept = std::fs::read_to_string(out.join("scenario.yaml")).expect("it is kept");
+    assert!(kept.contains("mode: snapshot") && !kept.contains("secret"), "{kept}");
+    let (code, _, err) = samestate(&["validate", "-"], "version: 1\nseed: 010\n");
+    assert!(code == Some(2) && err.contains("<stdin>:2:7"), "{err}");
+    let (code, _, err) = samestate(&["validate", "-", "-"], BASE);
+    assert!(code == Some(2) && err.contains("given twice"), "{err}");
+}
+
+#[test]
+fn no_text_of_a_file_steers_the_terminal() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("odd\u{1b}[31m.yaml");
+    let about = "version: 1\nabout: \"one\\n\\e[31m two \\u0001 \\x9b2J \\u202e\"";
+    std::fs::write(&path, changed("version: 1", about)).expect("a file");
+    let path = path.to_str().expect("a plain path");
+    let folder = folder.path().to_str().expect("a plain path");
+    let clean = |text: &str| !text.contains(|c: char| c.is_control() && c != '\n');
+    for args in [&["list", folder][..], &["explain", path], &["validate", path]] {
+        let (code, out, err) = samestate(args, "");
+        assert!(code == Some(0) && clean(&out) && clean(&err), "{args:?}: {out:?} {err:?}");
+        assert!(!out.contains('\u{202e}'), "{out:?}");
+    }
+    std::fs::write(path, changed("2s", "\"2\\e[31m\"")).expect("a file");
+    let (code, out, err) = samestate(&["validate", path], "");
+    assert!(code == Some(2) && clean(&out) && clean(&err), "{out:?} {err:?}");
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
 use super::error::AuthError;
@@ -111,12 +112,27 @@ pub(super) fn check(login: &str, password: &str) -> Result<(), CredentialsError>
 pub(super) fn salted_password(password: &str, salt: &[u8], iterations: Iterations) -> Key {
     let mut salted = Key::new([0; KEY_BYTES]);
     pbkdf2::pbkdf2_hmac::<sha2::Sha256>(
-        password.as_bytes(),
+        prepared(password).as_bytes(),
         salt,
         iterations.0,
         salted.bytes_mut(),
     );
     salted
+}
+
+/// A password in the one form that stands for all of its Unicode forms: the profile `OpaqueString`
+/// of RFC 8265, which maps every space to U+0020 and composes (NFC). It refuses nothing.
+fn prepared(password: &str) -> Zeroizing<String> {
+    let spaces = |c| match c {
+        '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => {
+            ' '
+        }
+        c => c,
+    };
+    // Large enough for any composed form, so that no copy is left behind by a reallocation.
+    let mut prepared = Zeroizing::new(String::with_capacity(3 * password.len()));
+    prepared.extend(password.chars().map(spaces).nfc());
+    prepared
 }
 
 /// What a client logs in with, kept for as long as it may reconnect. Clones share what was derived,
@@ -186,6 +202,16 @@ impl fmt::Debug for Credentials {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_unicode_forms_of_a_password_are_one_password() {
+        let composed = prepared("caf\u{e9} \u{1e69}");
+        assert_eq!(*composed, *prepared("cafe\u{301}\u{a0}s\u{307}\u{323}"));
+        assert_ne!(*composed, *prepared("cafe \u{1e69}"));
+        assert_eq!(*prepared("plain, \t as it is "), "plain, \t as it is ");
+        // A compatibility form is another password (RFC 8265, section 4.2.1).
+        assert_ne!(*prepared("\u{fb01}"), "fi");
+    }
 
     #[test]
     fn debug_shows_no_password() {

@@ -10,8 +10,9 @@
 //! ClientHandshake::step    checks the signature
 //! ```
 //!
-//! - Logins and passwords are used as the UTF-8 bytes they are, **without SASLprep**: two spellings
-//!   that Unicode calls equivalent are two passwords. A login's `,` and `=` travel as `=2C`, `=3D`.
+//! - A password is prepared as RFC 8265 has it (`OpaqueString`, without its refusals): its Unicode
+//!   forms are one password. A login is used as the UTF-8 bytes that it is; its `,` and `=` travel
+//!   as `=2C`, `=3D`.
 //! - No channel binding and no authorization id: the header is `n,,` and nothing else.
 //! - Messages are read strictly: the fields of the grammar, in its order, each once, no extension.
 //! - A server answers an unknown login as it does a known one, with a salt made from its secret, and
