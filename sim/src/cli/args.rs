@@ -72,9 +72,7 @@ impl ScenarioArgs {
         }
         if all_good { Ok(loaded) } else { Err(ExitCode::Usage) }
     }
-}
 
-impl ScenarioArgs {
     /// Standard input can be read once.
     ///
     /// # Errors

@@ -25,7 +25,8 @@ pub struct Scenario {
     /// What every random choice is drawn from; `--seed` replaces it.
     #[serde(default)]
     pub seed: u64,
-    /// Logins and their passwords, for the links that name one.
+    /// Logins and their passwords, for the links that name one. The file that is kept with a run
+    /// does not show the passwords.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub logins: BTreeMap<String, String>,
     /// The stores, by name.

@@ -70,7 +70,7 @@ pub fn found_text(
     let named = Scenario { about, faults, ..scenario.clone() };
     Ok(format!(
         "# The smallest scenario found that violated {invariant}.\n#   {command}\n{}",
-        named.to_yaml()?
+        named.without_passwords().to_yaml()?
     ))
 }
 
