@@ -134,11 +134,45 @@ impl Problem {
                     return Self::new("the file is too large to be a scenario, aliases expanded")
                         .at(place);
                 }
+                let message = in_plain_words(message);
                 let problem = Self::new(format!("not readable as YAML: {message}")).at(place);
                 if message.contains("tabs") { problem.help("indent with spaces") } else { problem }
             }
         }
     }
+}
+
+/// The terms of the YAML specification that its reader uses, and what they look like in a file. The
+/// longer ones come first.
+const TERMS: &[(&str, &str)] = &[
+    (
+        "mapping values are not allowed in this context",
+        "no `key:` can stand here; a text with `: ` in it stands in quotes",
+    ),
+    ("mapping keys are not allowed in this context", "no `? key` can stand here"),
+    ("block sequence entries are not allowed in this context", "no item `- ` can stand here"),
+    ("simple key expected ':'", "a key has no `:` after it"),
+    ("an implicit flow mapping", "`key: value` within `[ ]`"),
+    ("a flow mapping", "`{ }`"),
+    ("flow mapping", "`{ }`"),
+    ("a block mapping", "a group of keys"),
+    ("block mapping", "a group of keys"),
+    ("mapping", "group of keys"),
+    ("a block collection", "a list or a group of keys"),
+    ("a flow sequence", "`[ ]`"),
+    ("flow sequence", "`[ ]`"),
+    ("a block sequence", "a list"),
+    ("sequence", "list"),
+    ("a block scalar", "the text after `|` or `>`"),
+    ("double-quoted scalar", "a text in double quotes"),
+    ("single-quoted scalar", "a text in single quotes"),
+    ("scalar", "value"),
+    ("EOF", "end of the file"),
+];
+
+fn in_plain_words(message: &str) -> String {
+    let replaced = |message: String, (term, words): &(&str, &str)| message.replace(term, words);
+    TERMS.iter().fold(message.to_owned(), replaced)
 }
 
 /// Why a scenario could not be used.
