@@ -27,9 +27,13 @@ pub(crate) fn result(text: &str) -> io::Result<()> {
 /// else: the exit code and the record say the same. Control codes are not written: lines quote files
 /// and other machines.
 pub(crate) fn line(line: fmt::Arguments<'_>) {
-    let line = line.to_string() + "\n";
+    drawn(printable(&format!("{line}\n")).as_ref());
+}
+
+/// Writes to standard error what was drawn for a terminal, its colours included.
+pub(crate) fn drawn(text: &str) {
     // One write, so that the lines of several processes do not mix.
-    let _ = io::stderr().write_all(printable(&line).as_bytes());
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Writes a line to standard error, as `note!` does, and never panics.

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::exit::ExitCode;
 use crate::scenario::{Overrides, ScenarioError, ScenarioFile, Setting, Span};
-use crate::streams::note;
+use crate::streams::{self, note};
 
 /// Scenario files, and what to change in them.
 #[derive(Args, Clone, Debug)]
@@ -80,7 +80,7 @@ impl ScenarioArgs {
     /// [`ExitCode::Usage`] if it is named twice, which is said on standard error.
     pub(super) fn check_stdin(&self) -> Result<(), ExitCode> {
         if self.files.iter().filter(|path| path.as_os_str() == "-").count() > 1 {
-            eprintln!("error: `-` is given twice: standard input can be read once");
+            note!("error: `-` is given twice: standard input can be read once");
             return Err(ExitCode::Usage);
         }
         Ok(())
@@ -92,7 +92,7 @@ pub(super) fn complain(error: &ScenarioError) {
     match error {
         ScenarioError::Invalid(invalid) => {
             let drawn = invalid.render(super::terminal::in_colour(&std::io::stderr()));
-            note!("{}", drawn.trim_end_matches('\n'));
+            streams::drawn(&drawn);
         }
         ScenarioError::Read { .. } => note!("error: {error}"),
     }
