@@ -24,6 +24,8 @@ pub enum Outcome {
     NotConnected,
     /// Refused by the origin: its window was full. Never applies.
     Busy,
+    /// Refused by the origin: the action is too large, or has no encoded form. Never applies.
+    Invalid,
     /// Refused by the reducer. Never applies.
     Rejected,
     /// Not known, or not yet.
@@ -53,12 +55,10 @@ impl From<&Result<Version, DispatchError>> for Outcome {
             Ok(version) => Outcome::Ok(*version),
             Err(DispatchError::NotConnected | DispatchError::Stalled) => Outcome::NotConnected,
             Err(DispatchError::Busy(_)) => Outcome::Busy,
+            Err(DispatchError::Invalid(_)) => Outcome::Invalid,
             Err(DispatchError::OutcomeUnknown) => Outcome::Unknown,
             Err(
-                DispatchError::Rejected(_)
-                | DispatchError::Refused(_)
-                | DispatchError::Invalid(_)
-                | DispatchError::Poisoned,
+                DispatchError::Rejected(_) | DispatchError::Refused(_) | DispatchError::Poisoned,
             ) => Outcome::Rejected,
         }
     }
@@ -88,6 +88,8 @@ pub struct Counts {
     pub not_connected: u64,
     /// Refused since the window was full.
     pub busy: u64,
+    /// Refused since the action is too large, or has no encoded form.
+    pub invalid: u64,
     /// Refused by the reducer.
     pub rejected: u64,
     /// Outcome not known.
@@ -102,6 +104,7 @@ impl Counts {
             Outcome::Ok(_) => self.ok += 1,
             Outcome::NotConnected => self.not_connected += 1,
             Outcome::Busy => self.busy += 1,
+            Outcome::Invalid => self.invalid += 1,
             Outcome::Rejected => self.rejected += 1,
             Outcome::Unknown => self.unknown += 1,
         }
@@ -113,13 +116,15 @@ impl Counts {
         self.ok += other.ok;
         self.not_connected += other.not_connected;
         self.busy += other.busy;
+        self.invalid += other.invalid;
         self.rejected += other.rejected;
         self.unknown += other.unknown;
     }
 
-    /// Refused by the origin before it was sent: not in sync, or no room.
+    /// Refused by the origin before it was sent: not in sync, no room, or an action that cannot be
+    /// sent.
     pub fn refused(&self) -> u64 {
-        self.not_connected + self.busy
+        self.not_connected + self.busy + self.invalid
     }
 }
 
@@ -328,6 +333,18 @@ mod tests {
 
     fn ok(intended_ns: u64, issued_ns: u64, answered_ns: u64, seq: u64) -> Dispatched {
         Dispatched { intended_ns, issued_ns, answered_ns, outcome: Outcome::Ok(v(seq)) }
+    }
+
+    #[test]
+    fn an_action_that_is_too_large_is_refused_and_not_rejected_by_the_reducer() {
+        let mut counts = Counts::default();
+        for refused in [
+            Refused::TooLong { len: 5_000_000, limit: 4 << 20 },
+            Refused::Unencodable("a map's key is no text".into()),
+        ] {
+            counts.add(Outcome::from(refused));
+        }
+        assert_eq!((counts.intended, counts.refused(), counts.rejected), (2, 2, 0));
     }
 
     #[test]

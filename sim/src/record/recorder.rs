@@ -182,7 +182,7 @@ impl Recorded {
         match dispatched.outcome {
             Outcome::Ok(version) => self.origin.ok(version, local, payload),
             Outcome::Unknown => self.origin.unknown(),
-            Outcome::NotConnected | Outcome::Busy | Outcome::Rejected => {}
+            Outcome::NotConnected | Outcome::Busy | Outcome::Invalid | Outcome::Rejected => {}
         }
     }
 }

@@ -54,7 +54,7 @@ static METRICS: &[Metric] = &[
     ),
     of_loads("dispatches.intended", "dispatches that the load asked for, mirrors included"),
     of_loads("dispatches.ok", "dispatches that were ordered and applied at their origin"),
-    of_loads("dispatches.refused", "dispatches refused at once: not connected, or busy"),
+    of_loads("dispatches.refused", "dispatches refused at once: not connected, busy, or too large"),
     of_loads("dispatches.rejected", "dispatches that the reducer rejected"),
     of_loads("dispatches.unknown", "dispatches whose outcome could not be known"),
     of_stores("dispatches.lost", "dispatches that answered Ok and are not in the history"),

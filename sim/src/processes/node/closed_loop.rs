@@ -58,6 +58,7 @@ async fn drive<R: Reducer>(
         store.recorder.issued(source, u64::from(size));
         let issued_ns = now_ns();
         let results = store.store.dispatch_many(actions).await;
+        results.iter().for_each(|result| store.tell_if_invalid(result));
         let made = (issued_ns, now_ns());
         let payloads = std::iter::once(first.as_deref()).chain(std::iter::repeat(None));
         let answered = results.iter().zip(payloads);

@@ -43,7 +43,7 @@ async fn again(
     told: Arc<watch::Sender<u64>>,
 ) {
     match outcome.await {
-        Outcome::Ok(_) | Outcome::Rejected => {}
+        Outcome::Ok(_) | Outcome::Rejected | Outcome::Invalid => {}
         Outcome::NotConnected | Outcome::Busy | Outcome::Unknown => {
             to.ready().await;
             told.send_replace(now_ns());

@@ -119,8 +119,8 @@ impl Visitor for Open<'_> {
             Some(_) => cluster.create_store(name, R::reduce),
             None => create_store(name, R::reduce),
         };
-        let tell = Arc::clone(tell);
-        let mut builder = self.configured(builder).on_error(move |text| tell(text));
+        let on_error = Arc::clone(tell);
+        let mut builder = self.configured(builder).on_error(move |text| on_error(text));
         if R::PERSISTENT {
             builder = builder.persistent();
         }
@@ -139,7 +139,7 @@ impl Visitor for Open<'_> {
             (builder.observer(witness.observer()).start()?, witness)
         };
         let params = Params { state_bytes: self.store.size_bytes, ..Params::default() };
-        Ok(Arc::new(OpenStore::<R>::watched(store, &node.name, params, witness)))
+        Ok(Arc::new(OpenStore::<R>::watched(store, &node.name, params, witness, Arc::clone(tell))))
     }
 }
 

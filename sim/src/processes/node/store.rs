@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use samestate::replication::Version;
@@ -11,6 +12,7 @@ use samestate::{Client, DispatchError, Dispatching, Server, Store, Subscription}
 use serde_bytes::ByteBuf;
 
 use super::clock::Stop;
+use super::open::Tell;
 use super::open_loop::Shift;
 use super::{closed_loop, open_loop};
 use crate::invariants::{Testimony, Witness};
@@ -81,6 +83,9 @@ pub(super) struct OpenStore<R: Reducer> {
     node: String,
     params: Params,
     seen: Mutex<Seen>,
+    /// Tells the runner, once, why an action could not be sent.
+    tell: Tell,
+    told_invalid: AtomicBool,
     digest_ns: Mutex<(u64, Option<Version>)>,
 }
 
@@ -115,6 +120,7 @@ impl<R: Reducer> OpenStore<R> {
         node: &str,
         params: Params,
         witness: Witness,
+        tell: Tell,
     ) -> Arc<Self> {
         let last = (Version::default(), 0);
         Arc::new(OpenStore {
@@ -123,6 +129,8 @@ impl<R: Reducer> OpenStore<R> {
             node: node.to_owned(),
             params,
             seen: Mutex::new(Seen { witness, left: None, last }),
+            tell,
+            told_invalid: AtomicBool::new(false),
             digest_ns: Mutex::new((0, None)),
         })
     }
@@ -154,11 +162,24 @@ impl<R: Reducer> OpenStore<R> {
         result: &Result<Version, DispatchError>,
         payload: Option<&[u8]>,
     ) -> Outcome {
+        self.tell_if_invalid(result);
         let outcome = Outcome::from(result);
         let answered_ns = now_ns();
         let dispatched = Dispatched { intended_ns, issued_ns, answered_ns, outcome };
         self.recorder.resolved(source, dispatched, self.store.version(), payload);
         outcome
+    }
+}
+
+impl<R: Reducer> OpenStore<R> {
+    /// Tells the runner why an action could not be sent: it is too large, say. Later ones of the
+    /// store are counted alone.
+    pub(super) fn tell_if_invalid(&self, result: &Result<Version, DispatchError>) {
+        if let Err(DispatchError::Invalid(why)) = result
+            && !self.told_invalid.swap(true, Ordering::Relaxed)
+        {
+            (self.tell)(&format!("store `{}`: an action was not sent: {why}", self.store.name()));
+        }
     }
 }
 

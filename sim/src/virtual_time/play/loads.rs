@@ -146,7 +146,9 @@ impl Play<'_> {
         if self.loads[number].in_flight > 0 {
             let wait = match outcome {
                 Outcome::Ok(_) | Outcome::Rejected => Duration::ZERO,
-                Outcome::NotConnected | Outcome::Busy | Outcome::Unknown => REFUSED_WAIT,
+                Outcome::NotConnected | Outcome::Busy | Outcome::Invalid | Outcome::Unknown => {
+                    REFUSED_WAIT
+                }
             };
             self.await_turn(number, wait);
         }

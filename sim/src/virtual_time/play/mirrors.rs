@@ -81,7 +81,7 @@ impl Play<'_> {
     /// A mirror's dispatch has an outcome: one that may have come to nothing is made again.
     pub(super) fn mirror_resolved(&mut self, seat: usize, outcome: Outcome) {
         match outcome {
-            Outcome::Ok(_) | Outcome::Rejected => {}
+            Outcome::Ok(_) | Outcome::Rejected | Outcome::Invalid => {}
             Outcome::NotConnected | Outcome::Busy | Outcome::Unknown => {
                 for number in 0..self.mirrors.len() {
                     if self.mirrors[number].to == seat {

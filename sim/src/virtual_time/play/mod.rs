@@ -335,9 +335,8 @@ impl<'a> Play<'a> {
                 let outcome = match refused {
                     Refused::NotConnected | Refused::Stalled => Outcome::NotConnected,
                     Refused::Busy(_) => Outcome::Busy,
-                    Refused::TooLong { .. } | Refused::Unencodable(_) | Refused::Poisoned => {
-                        Outcome::Rejected
-                    }
+                    Refused::TooLong { .. } | Refused::Unencodable(_) => Outcome::Invalid,
+                    Refused::Poisoned => Outcome::Rejected,
                 };
                 self.resolved(seat, Pending { source, intended, issued }, outcome);
             }
