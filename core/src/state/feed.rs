@@ -11,9 +11,19 @@ use super::mix::{Mix, Tag};
 /// `supply::serialize_with_digest` says it, and only to a [`Feed`].
 pub(super) const SUPPLIED: &str = "$samestate::digest";
 
+/// The depth that a digest follows: more than any codec decodes, and less than exhausts a stack.
+const DEPTH_MAX: u16 = 6 * 1024;
+
+/// The depth of a sequence, a map, a struct, or an enum with content.
+const CONTAINER: u16 = 4;
+
+/// The depth of a `Some` or a newtype, which takes less of the stack.
+const WRAPPER: u16 = 1;
+
 /// Feeds one value to a hash.
 pub(super) struct Feed<'a> {
     mix: &'a mut Mix,
+    depth: u16,
 }
 
 /// What a `Serialize` said when it refused.
@@ -57,7 +67,15 @@ pub(super) fn unordered_digest(kind: Tag, sum: u64, count: u64) -> u64 {
 impl<'a> Feed<'a> {
     #[inline]
     pub(super) fn into_mix(mix: &'a mut Mix) -> Self {
-        Feed { mix }
+        Feed { mix, depth: 0 }
+    }
+
+    #[inline]
+    fn deeper(mix: &'a mut Mix, depth: u16) -> Result<Self, Refused> {
+        if depth > DEPTH_MAX {
+            return Err(Refused("it nests deeper than any codec decodes".to_owned()));
+        }
+        Ok(Feed { mix, depth })
     }
 
     #[inline]
@@ -74,7 +92,7 @@ impl<'a> Feed<'a> {
 
     #[inline]
     fn ordered(self) -> Ordered<'a> {
-        Ordered { mix: self.mix, count: 0 }
+        Ordered { mix: self.mix, depth: self.depth + CONTAINER, count: 0 }
     }
 }
 
@@ -207,7 +225,7 @@ impl<'a> Serializer for Feed<'a> {
     #[inline]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Refused> {
         self.mix.word(Tag::Some, 0);
-        value.serialize(self)
+        value.serialize(Feed::deeper(self.mix, self.depth + WRAPPER)?)
     }
 
     #[inline]
@@ -240,7 +258,7 @@ impl<'a> Serializer for Feed<'a> {
         if name == SUPPLIED {
             self.mix.word(Tag::Supplied, 0);
         }
-        value.serialize(self)
+        value.serialize(Feed::deeper(self.mix, self.depth + WRAPPER)?)
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -251,7 +269,7 @@ impl<'a> Serializer for Feed<'a> {
         value: &T,
     ) -> Result<(), Refused> {
         self.variant(Kind::Newtype, variant);
-        value.serialize(self)
+        value.serialize(Feed::deeper(self.mix, self.depth + CONTAINER)?)
     }
 
     #[inline]
@@ -287,7 +305,8 @@ impl<'a> Serializer for Feed<'a> {
 
     #[inline]
     fn serialize_map(self, _len: Option<usize>) -> Result<Entries<'a>, Refused> {
-        Ok(Entries { mix: self.mix, entry: Mix::new(Tag::Entry), sum: 0, count: 0 })
+        let entry = Mix::new(Tag::Entry);
+        Ok(Entries { mix: self.mix, depth: self.depth + CONTAINER, entry, sum: 0, count: 0 })
     }
 
     #[inline]
@@ -312,6 +331,7 @@ impl<'a> Serializer for Feed<'a> {
 /// not know its length beforehand, and what it says of it need not be true.
 pub(super) struct Ordered<'a> {
     mix: &'a mut Mix,
+    depth: u16,
     count: u64,
 }
 
@@ -319,7 +339,7 @@ impl Ordered<'_> {
     #[inline]
     fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
         self.count += 1;
-        value.serialize(Feed { mix: self.mix })
+        value.serialize(Feed::deeper(self.mix, self.depth)?)
     }
 
     #[inline]
@@ -437,6 +457,7 @@ impl ser::SerializeStructVariant for Ordered<'_> {
 /// map which keeps its digest can supply as well.
 pub(super) struct Entries<'a> {
     mix: &'a mut Mix,
+    depth: u16,
     entry: Mix,
     sum: u64,
     count: u64,
@@ -449,12 +470,12 @@ impl ser::SerializeMap for Entries<'_> {
     #[inline]
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Refused> {
         self.entry = Mix::new(Tag::Entry);
-        key.serialize(Feed { mix: &mut self.entry })
+        key.serialize(Feed::deeper(&mut self.entry, self.depth)?)
     }
 
     #[inline]
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
-        value.serialize(Feed { mix: &mut self.entry })?;
+        value.serialize(Feed::deeper(&mut self.entry, self.depth)?)?;
         self.sum = self.sum.wrapping_add(self.entry.finish());
         self.count += 1;
         Ok(())
@@ -463,6 +484,6 @@ impl ser::SerializeMap for Entries<'_> {
     #[inline]
     fn end(self) -> Result<(), Refused> {
         let digest = unordered_digest(Tag::Map, self.sum, self.count);
-        Feed { mix: self.mix }.serialize_newtype_struct(SUPPLIED, &digest)
+        Feed { mix: self.mix, depth: 0 }.serialize_newtype_struct(SUPPLIED, &digest)
     }
 }

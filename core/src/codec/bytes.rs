@@ -1,0 +1,177 @@
+//! Encoding and decoding.
+//!
+//! Both recurse as deep as a value nests, so both are bounded, and by the same number: the levels
+//! that the codec's decoder reads back.
+
+use std::panic::resume_unwind;
+use std::thread;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::nesting;
+use super::outline::Path;
+use super::walk::{Trail, Walk};
+use crate::wire::Codec;
+
+/// The levels of sequences, maps and enums that `serde_json` decodes.
+const JSON_LEVELS_MAX: u16 = 127;
+
+/// The levels that `rmp_serde` decodes.
+const MESSAGE_PACK_LEVELS_MAX: u16 = 1023;
+
+/// Values with more levels are encoded and decoded on a thread of their own: without optimisation
+/// a level takes about 2 KiB of stack, and threads commonly have 2 MiB.
+const SHALLOW_LEVELS: u16 = 128;
+
+/// The stack of such a thread: 1,023 levels, and as much again to find out where an error lies.
+const STACK_BYTES: usize = 64 << 20;
+
+/// The levels of sequences, maps and enums that a codec decodes.
+pub(super) fn levels_max(codec: Codec) -> u16 {
+    match codec {
+        Codec::MessagePack => MESSAGE_PACK_LEVELS_MAX,
+        Codec::Json => JSON_LEVELS_MAX,
+    }
+}
+
+/// What is said of a value that nests deeper than that.
+pub(super) fn too_deep(levels_max: u16) -> String {
+    format!("it nests deeper than the {levels_max} levels that its codec decodes")
+}
+
+/// Appends the encoded value to `out`.
+///
+/// # Errors
+///
+/// In words: where the value has something that the codec cannot express, and what.
+pub(crate) fn encode<T: Serialize + Sync + ?Sized>(
+    codec: Codec,
+    value: &T,
+    out: &mut Vec<u8>,
+) -> Result<(), String> {
+    let written = out.len();
+    let trail = Trail::counting(SHALLOW_LEVELS.min(levels_max(codec)));
+    let shallow = write(codec, value, &mut *out, &trail);
+    if shallow.is_ok() {
+        return Ok(());
+    }
+    out.truncate(written);
+    let exceeded = trail.is_exceeded();
+    roomy(|| {
+        let trail = Trail::counting(levels_max(codec));
+        if exceeded && write(codec, value, &mut *out, &trail).is_ok() {
+            return Ok(());
+        }
+        out.truncate(written);
+        // Once more, to learn where: the path costs too much to be kept every time.
+        let trail = Trail::recording(codec, None);
+        match write(codec, value, std::io::sink(), &trail) {
+            Err(why) => Err(trail.into_outline().failed().of(&why)),
+            Ok(()) => Err("it cannot be encoded every time".to_owned()),
+        }
+    })
+}
+
+/// Writes the value by way of `trail`.
+pub(super) fn write<T: Serialize + ?Sized>(
+    codec: Codec,
+    value: &T,
+    out: impl std::io::Write,
+    trail: &Trail,
+) -> Result<(), String> {
+    match codec {
+        Codec::MessagePack => {
+            let mut serializer = rmp_serde::Serializer::new(out).with_struct_map();
+            let walked = value.serialize(Walk::new(&mut serializer, trail));
+            walked.map_err(|error| error.to_string())
+        }
+        Codec::Json => {
+            let mut serializer = serde_json::Serializer::new(out);
+            let walked = value.serialize(Walk::new(&mut serializer, trail));
+            walked.map_err(|error| without_place(error.to_string()))
+        }
+    }
+}
+
+/// Decodes a value.
+///
+/// # Errors
+///
+/// In words: where the bytes are not such a value, and why.
+pub(crate) fn decode<T: DeserializeOwned + Send>(codec: Codec, bytes: &[u8]) -> Result<T, String> {
+    let levels_max = usize::from(levels_max(codec));
+    let levels = match codec {
+        Codec::MessagePack => nesting::levels(bytes, levels_max),
+        // This decoder counts all levels by itself.
+        Codec::Json => 0,
+    };
+    if levels > levels_max {
+        Err(too_deep(MESSAGE_PACK_LEVELS_MAX))
+    } else if levels > usize::from(SHALLOW_LEVELS) {
+        roomy(|| decode_here(codec, bytes))
+    } else {
+        decode_here(codec, bytes)
+    }
+}
+
+fn decode_here<T: DeserializeOwned>(codec: Codec, bytes: &[u8]) -> Result<T, String> {
+    let decoded = match codec {
+        Codec::MessagePack => rmp_serde::from_slice(bytes).ok(),
+        Codec::Json => serde_json::from_slice(bytes).ok(),
+    };
+    decoded.ok_or_else(|| match misfit::<T>(codec, bytes) {
+        Some(Misfit { path, why }) => path.of(&why),
+        None => "it cannot be decoded every time".to_owned(),
+    })
+}
+
+/// Runs `work` on a thread with a big stack. A panic goes on here.
+///
+/// # Errors
+///
+/// Those of `work`, and if the system has no thread.
+pub(super) fn roomy<R: Send>(work: impl FnOnce() -> Result<R, String> + Send) -> Result<R, String> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);
+        let thread = thread.map_err(|error| format!("failed to start a thread for it: {error}"))?;
+        thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
+}
+
+/// Where bytes are not the value that they should be, and why.
+pub(super) struct Misfit {
+    pub(super) path: Path,
+    pub(super) why: String,
+}
+
+/// Decodes once more, to learn where it fails.
+pub(super) fn misfit<T: DeserializeOwned>(codec: Codec, bytes: &[u8]) -> Option<Misfit> {
+    use serde_path_to_error::{Error, deserialize};
+    fn split<E: std::fmt::Display>(error: Error<E>) -> Misfit {
+        let why = without_place(error.inner().to_string());
+        Misfit { path: Path::from(error.path()), why }
+    }
+    match codec {
+        Codec::MessagePack => {
+            let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
+            deserialize::<_, T>(&mut deserializer).err().map(split)
+        }
+        Codec::Json => {
+            let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+            let decoded = deserialize::<_, T>(&mut deserializer);
+            decoded.err().map(split).or_else(|| {
+                let why = without_place(deserializer.end().err()?.to_string());
+                Some(Misfit { path: Path::default(), why })
+            })
+        }
+    }
+}
+
+/// Leaves out where in the bytes `serde_json` stood: nobody sees those.
+fn without_place(error: String) -> String {
+    match error.rfind(" at line ") {
+        Some(place) => error[..place].to_owned(),
+        None => error,
+    }
+}
