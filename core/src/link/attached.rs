@@ -41,11 +41,13 @@ pub(super) fn is_of_one_store(fault: &LinkFault) -> bool {
     )
 }
 
-/// Whether it is a refusal that trying again soon would only meet again.
+/// Whether trying again soon would only meet the same: a refusal, or a snapshot that cannot be
+/// used.
 pub(super) fn is_refusal(fault: &LinkFault) -> bool {
     match fault {
         LinkFault::Refused(refusal) => refusal.kind != RefusalKind::Store,
-        fault => matches!(fault, LinkFault::Loop(_)),
+        LinkFault::Loop(_) | LinkFault::Undecodable(_) | LinkFault::SnapshotTooLong { .. } => true,
+        _ => false,
     }
 }
 

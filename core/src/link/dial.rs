@@ -264,6 +264,9 @@ impl Dialing {
         }
         let peer = self.address.to_string();
         self.set_back(|store| Setback::of_ending(&peer, &ending, store));
+        if !ending.is_refusal() {
+            self.reported = None;
+        }
         let wait = match ending.is_refusal() {
             true => self.options.retry_refused_after,
             false => self.wait(),

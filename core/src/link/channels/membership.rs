@@ -19,6 +19,9 @@ use crate::wire::{Frame, Message, RefusalKind};
 /// A store that its server does not serve, or not yet, asks again after this.
 const REST_UNSERVED: Duration = Duration::from_secs(1);
 
+/// A worker whose master's state it cannot use asks again after this.
+const REST_UNUSABLE: Duration = Duration::from_secs(30);
+
 impl Shared {
     /// A store was registered.
     pub(in crate::link) fn opened(&self, registry: &Registry, port: &Arc<dyn Port>) {
@@ -168,7 +171,8 @@ impl Shared {
         }
         let text = format!("the link of store {name:?} to {} is cut: {fault}", self.peer);
         let said = self.channels.lock().said.insert(attached.channel, text.clone());
-        if self.on_fault == OnFault::GoOn || said.as_ref() != Some(&text) {
+        let anew = said.as_ref() != Some(&text);
+        if anew || (self.on_fault == OnFault::GoOn && !is_refusal(fault)) {
             attached.port.report(&text);
         }
     }
@@ -180,6 +184,12 @@ impl Shared {
             OnFault::End | OnFault::GoOn => None,
         };
         match (fault, ask_again_after) {
+            (LinkFault::Refused(refusal), None) if refusal.kind == RefusalKind::State => {
+                Then::Rest(REST_UNUSABLE)
+            }
+            (LinkFault::Undecodable(_) | LinkFault::SnapshotTooLong { .. }, None) => {
+                Then::Rest(REST_UNUSABLE)
+            }
             (LinkFault::Refused(_) | LinkFault::Loop(_), None) => Then::Nothing,
             (LinkFault::Refused(refusal), Some(_)) if refusal.kind == RefusalKind::Store => {
                 Then::Rest(REST_UNSERVED)
