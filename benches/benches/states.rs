@@ -2,7 +2,6 @@
 //! that `docs/states.md` compares.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -38,18 +37,20 @@ fn measure<S: State>(
         let elements = bytes / TEXT_BYTES;
         let mut machine = Reduced::new(make(elements), edit, Codec::MessagePack, false);
         let mut place = 0;
-        let mut next = move || {
+        let mut step = move |machine: &mut Reduced<S, Action>| {
             // A prime step, so that neighbours do not follow one another.
             place = (place + 7919) % elements;
-            Arc::new(place)
+            let mut payload = Vec::new();
+            machine.encode_action(&place, &mut payload).expect("a number encodes");
+            machine.apply(&payload).is_ok()
         };
         group.bench_function(BenchmarkId::new("edit", size), |bencher| {
-            bencher.iter(|| machine.apply_local(next()).is_ok());
+            bencher.iter(|| step(&mut machine));
         });
         group.bench_function(BenchmarkId::new("edit while held", size), |bencher| {
             bencher.iter(|| {
                 let held = machine.freeze();
-                let applied = machine.apply_local(next()).is_ok();
+                let applied = step(&mut machine);
                 (held, applied)
             });
         });

@@ -42,6 +42,7 @@
 
 pub mod auth;
 pub mod backup;
+mod codec;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -51,6 +52,7 @@ pub mod replication;
 pub mod state;
 pub mod store;
 mod task;
+pub mod testing;
 pub mod wire;
 
 pub use backup::{Backup, BackupError};

@@ -217,12 +217,23 @@ pub enum BackupError {
         /// What is wrong.
         fault: ReplayFault,
     },
-    /// The state cannot be encoded.
-    #[error("the state cannot be encoded for backup `{}`: {why}", path.display())]
+    /// What goes with the state cannot be encoded.
+    #[error("backup `{}` cannot be encoded: {why}", path.display())]
     Unencodable {
         /// Which backup.
         path: PathBuf,
         /// What the encoder said.
+        why: String,
+    },
+    /// The state does not survive its codec, so it does not take the place of what is on disk.
+    #[error(
+        "backup `{}` ends before its store: {why}. The last good backup is still there",
+        path.display()
+    )]
+    Unrestorable {
+        /// Which backup.
+        path: PathBuf,
+        /// Which part does not come back, and what the encoder or decoder said.
         why: String,
     },
     /// A bug: the thread that writes the backup ended by itself.

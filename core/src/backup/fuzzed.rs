@@ -82,7 +82,7 @@ fn restore(mut image: Image, state: &[u8], blocks: &[(u64, Vec<u8>)]) {
     let (config, key) = (replicas::config(), replicas::key());
     let mut replica = Replica::restored(config, NodeId(1), machine, &image, epoch, key, now);
     let before = replica.version().seq;
-    let taken = replica.dispatch(1, Arc::new(replicas::Put::Nothing), now);
+    let taken = replica.dispatch(1, &replicas::Put::Nothing, now);
     assert!(taken.is_ok() && replica.version().seq == before + 1, "it does not go on");
     let (image, frozen) = replica.hold().expect("a sequencer");
     let state = crate::replication::Frozen::encode(&frozen).expect("it encodes");
@@ -129,7 +129,7 @@ pub(crate) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let state =
         crate::replication::Frozen::encode(&replica.machine().freeze()).expect("it encodes");
     for (ticket, action) in (1..).zip(replicas::puts()) {
-        let _ = replica.dispatch(ticket, Arc::new(action), now);
+        let _ = replica.dispatch(ticket, &action, now);
     }
     let mut records = Vec::new();
     replica.take_records(&mut records);

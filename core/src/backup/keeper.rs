@@ -38,6 +38,10 @@ pub(crate) trait Source: Send + Sync {
     /// is not this node's to keep, or is half changed.
     fn hold(&self) -> Option<Held>;
 
+    /// Checks, if it is time to, that the state can be restored from its encoding. An error says
+    /// why not: the store has stopped, and nothing more is to be written.
+    fn check(&self) -> Result<(), String>;
+
     /// All actions up to `seq` are on disk, and these bytes of records are off the inbox.
     fn committed(&self, seq: u64, bytes: usize);
 
@@ -115,7 +119,17 @@ impl Keeper {
         }
     }
 
+    /// Whether what is ordered may be written: the state that it leads to can be restored.
+    fn is_sound(&self) -> Result<(), BackupError> {
+        let path = || self.desk.files.whole.clone();
+        let checked = self.source.upgrade().map_or(Ok(()), |source| source.check());
+        checked.map_err(|why| BackupError::Unrestorable { path: path(), why })
+    }
+
     fn append(&mut self, records: &[u8], span: Span) {
+        if self.is_sound().is_err() {
+            return;
+        }
         if let Some(draft) = &mut self.draft
             && let Ok(next) = &mut draft.next
         {
@@ -195,7 +209,7 @@ impl Keeper {
             }
         };
         let spawned = task::thread("samestate-backup", panicked, move || {
-            let encoded = encode().map_err(|why| BackupError::Unencodable { path, why });
+            let encoded = encode().map_err(|why| BackupError::Unrestorable { path, why });
             inbox.drafted(encoded.and_then(|state| drafting.write(&image, &state, false)));
         });
         let path = self.desk.files.whole.clone();
@@ -243,7 +257,9 @@ impl Keeper {
         if self.journal.is_none() {
             return self.fail(error);
         }
-        if !std::mem::replace(&mut self.told, true) {
+        // The store reports by itself that its state cannot be restored.
+        let known = matches!(error, BackupError::Unrestorable { .. });
+        if !known && !std::mem::replace(&mut self.told, true) {
             self.tell(|source| source.report(&format!("{error}. The journal goes on meanwhile")));
         }
         self.postpone();
@@ -259,6 +275,7 @@ impl Keeper {
         {
             self.finish_draft(outcome);
         }
+        self.is_sound()?;
         let source = self.source.upgrade().filter(|_| self.draft.is_none());
         let Some(held) = source.and_then(|source| source.hold()) else {
             // All that may be written is in the journal, if there is one.
@@ -268,7 +285,7 @@ impl Keeper {
             };
         };
         let path = self.desk.files.whole.clone();
-        let state = (held.encode)().map_err(|why| BackupError::Unencodable { path, why })?;
+        let state = (held.encode)().map_err(|why| BackupError::Unrestorable { path, why })?;
         self.journal = None;
         self.desk.begin(&held.image, &state, true).map(drop)
     }

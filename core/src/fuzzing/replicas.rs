@@ -357,7 +357,7 @@ pub(crate) fn puts() -> [Put; 5] {
 pub(crate) fn state() -> Vec<u8> {
     let mut machine = machine();
     for action in puts() {
-        let _ = machine.apply_local(std::sync::Arc::new(action));
+        let _ = machine.apply(&payload(&action));
     }
     machine.freeze().encode().expect("it encodes")
 }

@@ -26,6 +26,8 @@ pub enum RefusalReason {
     Codec,
     /// The store would follow itself, by way of other nodes.
     Loop,
+    /// The upstream's state cannot be restored from its encoding.
+    State,
     /// The link to the upstream has ended and is never made again: a worker's master is gone.
     UpstreamGone,
 }
@@ -75,6 +77,7 @@ impl Setback {
                     RefusalKind::Schema => RefusalReason::Schema,
                     RefusalKind::Codec => RefusalReason::Codec,
                     RefusalKind::Loop => RefusalReason::Loop,
+                    RefusalKind::State => RefusalReason::State,
                 };
                 refused(reason, text)
             }

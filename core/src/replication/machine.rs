@@ -41,10 +41,19 @@ pub trait Frozen: Clone {
     ///
     /// In words: why the state cannot be walked.
     fn digest(&self) -> Result<u64, String>;
+
+    /// Checks that `bytes`, the encoded state, decode to the same state again.
+    ///
+    /// # Errors
+    ///
+    /// In words: the path of the part that does not come back, and why.
+    fn check(&self, bytes: &[u8]) -> Result<(), String>;
 }
 
 /// A deterministic state machine with encoded actions and states.
 pub trait Machine {
+    /// What is dispatched in this process.
+    type Input: ?Sized;
     /// What subscribers are told; a shared pointer, or small.
     type Action;
     /// A decoded state, ready to take the place of the current one.
@@ -58,26 +67,27 @@ pub trait Machine {
         true
     }
 
-    /// Applies an action that came as bytes.
+    /// Applies an encoded action. Every node applies actions by this alone, also those that were
+    /// made in its own process: where a codec changes a value, it does so everywhere.
     ///
     /// # Errors
     ///
     /// If the action cannot be decoded, is rejected, or the reducer panics.
     fn apply(&mut self, payload: &[u8]) -> Result<Self::Action, Fault>;
 
-    /// Applies an action made in this process.
-    ///
-    /// # Errors
-    ///
-    /// If the action is rejected, or the reducer panics.
-    fn apply_local(&mut self, action: Self::Action) -> Result<Self::Action, Fault>;
-
     /// Appends the encoded action to `out`.
     ///
     /// # Errors
     ///
     /// In words: what the action has that the codec cannot express.
-    fn encode_action(&self, action: &Self::Action, out: &mut Vec<u8>) -> Result<(), String>;
+    fn encode_action(&self, action: &Self::Input, out: &mut Vec<u8>) -> Result<(), String>;
+
+    /// Checks that `payload`, the encoded action, can be decoded.
+    ///
+    /// # Errors
+    ///
+    /// In words: the path of the part that cannot, and why.
+    fn check_action(&self, action: &Self::Input, payload: &[u8]) -> Result<(), String>;
 
     /// Holds the current state still.
     fn freeze(&self) -> Self::Frozen;

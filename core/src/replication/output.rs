@@ -93,12 +93,16 @@ pub enum Report {
         .0.map_or_else(|| "unknown".to_owned(), |node| node.to_string())
     )]
     Unproved(Option<NodeId>),
-    /// A state could not be encoded or digested.
-    #[error("the state at version {version} cannot be encoded: {why}")]
-    Unencodable {
+    /// A state does not survive its codec.
+    #[error(
+        "the state at version {version} cannot be restored from its encoding: {why}. No copy of it \
+         is sent or written, and a sequencer takes no dispatch any more. See \"What survives a \
+         codec\" in docs/states.md"
+    )]
+    Unrestorable {
         /// Where.
         version: Version,
-        /// What the encoder said.
+        /// Which part does not come back, and what the encoder or decoder said.
         why: String,
     },
 }

@@ -1,15 +1,14 @@
 //! A store that is kept on disk: what it begins with, and what the writer of its backup asks of it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::reduced::{Action, Reduced, State};
+use super::reduced::{Action, Reduced, State, encoded};
 use super::shared::Shared;
 use super::{Result, random, trace};
 use crate::backup::{About, Backup, Beginning, Desk, Held, Inbox, Keeper, Source};
 use crate::link::Port;
-use crate::replication::{Config, Epoch, Frozen, Machine, NodeId, Replica};
+use crate::replication::{Config, Epoch, Machine, NodeId, Replica};
 use crate::task::Panicked;
 
 /// A backup that was begun for a store that is being opened.
@@ -52,9 +51,10 @@ pub(super) fn open<S: State, A: Action>(
             (replica, restored.torn)
         }
     };
-    let state = replica.machine().freeze().encode();
+    // Before it takes the place of what is on disk.
+    let state = encoded(&replica.machine().freeze());
     let store = &replica.config().store;
-    let state = state.map_err(|why| super::Error::Unencodable { store: store.clone(), why })?;
+    let state = state.map_err(|why| super::Error::Unrestorable { store: store.clone(), why })?;
     let beginning = Keeper::begin(desk, backup, &replica.image(), &state)?;
     replica.keep(durable);
     let inbox = Arc::new(Inbox::new(backup.pace(), durable));
@@ -80,14 +80,66 @@ impl Backing {
     }
 }
 
+/// When the state is checked that the records of its backup lead to.
+///
+/// A small state is checked before each write, so that all that is on disk can be restored. Checks
+/// of a bigger one have a budget, like digests, and so an interval.
+#[derive(Debug)]
+pub(super) struct Checks {
+    /// The share of one core that they may take.
+    budget: f64,
+    not_before: Option<Instant>,
+}
+
+impl Checks {
+    /// A state is small whose encoding has at most this many bytes.
+    const SMALL_BYTES: usize = 256 << 10;
+
+    /// Checks with this share of one core.
+    pub(super) fn new(budget: f64) -> Self {
+        Checks { budget: budget.clamp(1e-6, 1.0), not_before: None }
+    }
+
+    fn is_due(&self) -> bool {
+        self.not_before.is_none_or(|at| Instant::now() >= at)
+    }
+
+    fn done(&mut self, bytes: usize, cost: Duration) {
+        let small = bytes <= Checks::SMALL_BYTES;
+        self.not_before = (!small).then(|| Instant::now() + cost.div_f64(self.budget));
+    }
+}
+
 impl<S: State, A: Action> Source for Shared<S, A> {
     fn hold(&self) -> Option<Held> {
         let (image, frozen) = self.with(|inner, _| inner.replica.hold())?;
+        let (version, me) = (image.version, self.me());
         let encode = move || {
-            let encoded = catch_unwind(AssertUnwindSafe(|| frozen.encode()));
-            encoded.unwrap_or_else(|_| Err("it panicked".into()))
+            encoded(&frozen).inspect_err(|why| {
+                if let Some(me) = me.upgrade() {
+                    me.stop_unrestorable(version, why);
+                }
+            })
         };
         Some(Held { image, encode: Box::new(encode) })
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if let Some(why) = self.with(|inner, _| inner.replica.stopped().map(str::to_owned)) {
+            return Err(why);
+        }
+        if !self.checks.lock().is_due() {
+            return Ok(());
+        }
+        let Some((image, frozen)) = self.with(|inner, _| inner.replica.hold()) else {
+            return Ok(());
+        };
+        let begun = Instant::now();
+        let checked = encoded(&frozen).map(|bytes| bytes.len());
+        drop(frozen);
+        let bytes = checked.inspect_err(|why| self.stop_unrestorable(image.version, why))?;
+        self.checks.lock().done(bytes, begun.elapsed());
+        Ok(())
     }
 
     fn committed(&self, seq: u64, bytes: usize) {

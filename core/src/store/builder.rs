@@ -8,13 +8,13 @@ use super::backing;
 use super::dispatching::Dispatching;
 use super::handle::Store;
 use super::middleware::{Chain, Middleware, Next};
-use super::reduced::{Action, Reduced, Reducer, State, Verdict};
+use super::reduced::{Action, Reduced, Reducer, State, Verdict, encoded};
 use super::shared::{OnError, Shared, to_stderr};
 use super::upkeep::{Home, Upkeep};
 use super::{Client, Error, Result, bounds, random, trace};
 use crate::backup::Backup;
 use crate::link::Port;
-use crate::replication::{Config, Epoch, Frozen, Machine, Mode, NodeId, Observer, Replica, Resync};
+use crate::replication::{Config, Epoch, Machine, Mode, NodeId, Observer, Replica, Resync};
 use crate::task;
 use crate::wire::Codec;
 
@@ -300,10 +300,10 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     ///
     /// # Errors
     ///
-    /// [`Error::Options`] if an option, or the name, has a value that is of no use (a name has 255 bytes at
-    /// most, is not blank and has no control characters), [`Error::Backup`] if its backup cannot be read or
-    /// written, [`Error::DurableWithoutBackup`],
-    /// [`Error::Unencodable`] if the codec cannot express the state, and [`Error::Link`] if the name is taken in
+    /// [`Error::Options`] if an option, or the name, has a value that is of no use (a name has 255
+    /// bytes at most, is not blank and has no control characters), [`Error::Backup`] if its backup
+    /// cannot be read or written, [`Error::DurableWithoutBackup`], [`Error::Unrestorable`] if the
+    /// state does not survive the codec, and [`Error::Link`] if the name is taken in
     /// this process, or the server's address or options make no sense.
     pub fn start(self) -> Result<Store<S, A>> {
         let StoreBuilder { home, config, reducer, preloaded, persistent, client, .. } = self;
@@ -314,8 +314,8 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
             Some(reducer) => Reduced::new(preloaded, reducer, config.codec, persistent),
             None => Reduced::without_reducer(preloaded, config.codec),
         };
-        let encodable = machine.freeze().encode();
-        encodable.map_err(|why| Error::Unencodable { store: config.store.clone(), why })?;
+        let restorable = encoded(&machine.freeze()).map(drop);
+        restorable.map_err(|why| Error::Unrestorable { store: config.store.clone(), why })?;
         let (now, node) = (Duration::ZERO, NodeId(random::id()?));
         let follows = client.is_some() || home.is_worker();
         if durable && backup.is_none() {

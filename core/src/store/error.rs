@@ -67,12 +67,15 @@ pub enum Error {
          close the store and open it as a client of that one"
     )]
     AlreadyClient(String),
-    /// The preloaded state cannot be encoded.
-    #[error("the state of store `{store}` cannot be encoded: {why}")]
-    Unencodable {
+    /// The state that the store begins with does not survive its codec.
+    #[error(
+        "the state of store `{store}` cannot be restored from its encoding: {why}. Nothing was \
+         written; see \"What survives a codec\" in docs/states.md"
+    )]
+    Unrestorable {
         /// Which store.
         store: String,
-        /// What the encoder said.
+        /// Which part does not come back, and what the encoder or decoder said.
         why: String,
     },
     /// A server of this process at that address asks for other logins.
@@ -144,7 +147,7 @@ pub enum DispatchError {
     /// The action may have been applied, and nobody can say.
     #[error("outcome unknown: the action may or may not have been applied")]
     OutcomeUnknown,
-    /// The action is too long, or cannot be encoded; it never applies.
+    /// The action is too long, or does not survive its codec: see [`crate::Codec`]. It never applies.
     #[error("{0}")]
     Invalid(String),
     /// The store is durable, and its backup cannot be written now; the action never applies.
@@ -157,6 +160,9 @@ pub enum DispatchError {
          `on_error`, and the state may be half changed"
     )]
     Poisoned,
+    /// The store has stopped: its state does not survive its codec. The action never applies.
+    #[error("the store has stopped: {0}")]
+    Unrestorable(String),
 }
 
 impl From<Refused> for DispatchError {
@@ -166,7 +172,8 @@ impl From<Refused> for DispatchError {
             Refused::Busy(under_way) => DispatchError::Busy(under_way),
             Refused::Poisoned => DispatchError::Poisoned,
             Refused::Stalled => DispatchError::Stalled,
-            Refused::TooLong { .. } | Refused::Unencodable(_) => {
+            Refused::Unrestorable(why) => DispatchError::Unrestorable(why),
+            Refused::TooLong { .. } | Refused::Unencodable(_) | Refused::Undecodable(_) => {
                 DispatchError::Invalid(refused.to_string())
             }
         }

@@ -62,7 +62,7 @@ impl<S: State, A: Action> Store<S, A> {
         }
         let mut receiver = None;
         let taken = self.shared.with(|inner, now| {
-            Shared::dispatch(inner, Arc::new(action), now, || {
+            Shared::dispatch(inner, &action, now, || {
                 let (sender, waiting) = oneshot::channel();
                 receiver = Some(waiting);
                 Waiter::One(sender)
@@ -83,7 +83,7 @@ impl<S: State, A: Action> Store<S, A> {
         let (sender, receiver) = oneshot::channel();
         let shared = Arc::clone(&self.shared);
         reading::defer(Box::new(move || {
-            if let Some((sender, outcome)) = shared.offer(Arc::new(action), sender) {
+            if let Some((sender, outcome)) = shared.offer(&action, sender) {
                 let outcome = match outcome {
                     busy @ Err(DispatchError::Busy(_)) => shared.counted(busy),
                     outcome => outcome,
@@ -98,7 +98,7 @@ impl<S: State, A: Action> Store<S, A> {
     /// Offers an action on behalf of who waits at `sender`; `Some`: its outcome is known already.
     pub(super) fn offer(
         &self,
-        action: Arc<A>,
+        action: &A,
         sender: oneshot::Sender<Outcome>,
     ) -> Option<(oneshot::Sender<Outcome>, Outcome)> {
         self.shared.offer(action, sender)
@@ -117,7 +117,7 @@ impl<S: State, A: Action> Store<S, A> {
             return chain.dispatch_many(self, actions).await;
         }
         let batch = Batch::new(actions.len());
-        let mut actions = actions.into_iter().map(Arc::new).enumerate().peekable();
+        let mut actions = actions.into_iter().enumerate().peekable();
         let mut cut_off = false;
         while actions.peek().is_some() {
             if !self.hand_over_many(&batch, &mut actions, &mut cut_off) {
@@ -132,7 +132,7 @@ impl<S: State, A: Action> Store<S, A> {
     fn hand_over_many(
         &self,
         batch: &Arc<Batch>,
-        actions: &mut Peekable<impl Iterator<Item = (usize, Arc<A>)>>,
+        actions: &mut Peekable<impl Iterator<Item = (usize, A)>>,
         cut_off: &mut bool,
     ) -> bool {
         self.shared.with(|inner, now| {
@@ -145,7 +145,7 @@ impl<S: State, A: Action> Store<S, A> {
                         inner.dispatches.not_connected += 1;
                         Err(Refused::NotConnected)
                     }
-                    false => Shared::dispatch(inner, Arc::clone(action), now, waiter),
+                    false => Shared::dispatch(inner, action, now, waiter),
                 };
                 match taken {
                     Ok(None) => {}

@@ -153,7 +153,7 @@ impl DispatchMetrics {
             DispatchError::OutcomeUnknown => self.unknown += 1,
             DispatchError::Invalid(_) => self.invalid += 1,
             DispatchError::Stalled => self.stalled += 1,
-            DispatchError::Poisoned => self.poisoned += 1,
+            DispatchError::Poisoned | DispatchError::Unrestorable(_) => self.poisoned += 1,
             DispatchError::Refused(_) => self.refused += 1,
         }
     }

@@ -58,7 +58,7 @@ impl<S: State, A: Action> Chain<S, A> {
             for (action, mut sender) in busy.into_inner() {
                 loop {
                     store.has_room().await;
-                    match store.offer(Arc::clone(&action), sender) {
+                    match store.offer(&action, sender) {
                         Some((again, Err(DispatchError::Busy(_)))) => sender = again,
                         Some((sender, outcome)) => {
                             cut_off |= outcome == Err(DispatchError::NotConnected);
@@ -86,7 +86,7 @@ impl<S: State, A: Action> Chain<S, A> {
 /// What one of many dispatches left to be done.
 struct Many<A> {
     /// There was no room for these, in this order.
-    busy: RefCell<Vec<(Arc<A>, oneshot::Sender<Outcome>)>>,
+    busy: RefCell<Vec<(A, oneshot::Sender<Outcome>)>>,
     not_connected: Cell<bool>,
 }
 
@@ -99,13 +99,12 @@ impl<A> Default for Many<A> {
 impl<A: Action> Many<A> {
     fn dispatch<S: State>(&self, store: &Store<S, A>, action: A) -> Dispatching {
         let (sender, receiver) = oneshot::channel();
-        let action = Arc::new(action);
         let mut busy = self.busy.borrow_mut();
         if !busy.is_empty() {
             busy.push((action, sender));
             return Dispatching::waiting(receiver);
         }
-        match store.offer(Arc::clone(&action), sender) {
+        match store.offer(&action, sender) {
             None => Dispatching::waiting(receiver),
             Some((sender, Err(DispatchError::Busy(_)))) => {
                 busy.push((action, sender));

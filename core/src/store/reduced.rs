@@ -11,6 +11,7 @@ use parking_lot::{Mutex, RecursiveRwLock, RecursiveRwLockReadGuard, RecursiveRwL
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::codec::{check, decode, decode_own, encode};
 use crate::replication::{Fault, Frozen, Machine};
 use crate::state::digest;
 use crate::wire::Codec;
@@ -156,23 +157,13 @@ fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
         .unwrap_or_else(|| "a panic without a message".into())
 }
 
-fn decode<T: DeserializeOwned>(codec: Codec, bytes: &[u8]) -> Result<T, String> {
-    match codec {
-        Codec::MessagePack => rmp_serde::from_slice(bytes).map_err(|error| error.to_string()),
-        Codec::Json => serde_json::from_slice(bytes).map_err(|error| error.to_string()),
-    }
-}
-
-fn encode<T: Serialize>(codec: Codec, value: &T, out: &mut Vec<u8>) -> Result<(), String> {
-    match codec {
-        Codec::MessagePack => {
-            rmp_serde::encode::write_named(out, value).map_err(|error| error.to_string())
-        }
-        Codec::Json => serde_json::to_writer(out, value).map_err(|error| error.to_string()),
-    }
+/// Does work of the user's types; a panic is an error like another.
+fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(words_of(panic.as_ref())))
 }
 
 impl<S: State, A: Action> Machine for Reduced<S, A> {
+    type Input = A;
     type Action = Arc<A>;
     type State = S;
     type Frozen = Held<S>;
@@ -182,23 +173,20 @@ impl<S: State, A: Action> Machine for Reduced<S, A> {
     }
 
     fn apply(&mut self, payload: &[u8]) -> Result<Arc<A>, Fault> {
-        let codec = self.codec;
-        let decoded = catch_unwind(AssertUnwindSafe(|| decode::<A>(codec, payload)));
-        let action = decoded
-            .unwrap_or_else(|panic| Err(words_of(panic.as_ref())))
-            .map_err(Fault::Undecodable)?;
-        self.apply_local(Arc::new(action))
-    }
-
-    fn apply_local(&mut self, action: Arc<A>) -> Result<Arc<A>, Fault> {
+        let decoded = guarded(|| decode::<A>(self.codec, payload));
+        let action = Arc::new(decoded.map_err(Fault::Undecodable)?);
         if self.reduces {
             self.reduce(&action)?;
         }
         Ok(action)
     }
 
-    fn encode_action(&self, action: &Arc<A>, out: &mut Vec<u8>) -> Result<(), String> {
-        encode(self.codec, &**action, out)
+    fn encode_action(&self, action: &A, out: &mut Vec<u8>) -> Result<(), String> {
+        guarded(|| encode(self.codec, action, out))
+    }
+
+    fn check_action(&self, action: &A, payload: &[u8]) -> Result<(), String> {
+        guarded(|| decode_own(self.codec, action, payload).map(drop))
     }
 
     fn freeze(&self) -> Held<S> {
@@ -220,6 +208,19 @@ impl<S: State, A: Action> Machine for Reduced<S, A> {
     fn install(&mut self, state: S) {
         *self.cell.write() = Arc::new(state);
     }
+}
+
+/// Encodes a state, and checks that it can be restored. A panic of its types is an error.
+///
+/// # Errors
+///
+/// In words: the path of the part that does not come back, and why.
+pub(super) fn encoded(frozen: &impl Frozen) -> Result<Vec<u8>, String> {
+    guarded(|| {
+        let bytes = frozen.encode()?;
+        frozen.check(&bytes)?;
+        Ok(bytes)
+    })
 }
 
 /// A state held still.
@@ -246,5 +247,10 @@ impl<S: State> Frozen for Held<S> {
 
     fn digest(&self) -> Result<u64, String> {
         digest(&*self.state).map(|digest| digest.0).map_err(|error| error.to_string())
+    }
+
+    fn check(&self, bytes: &[u8]) -> Result<(), String> {
+        let (_, encoded) = bytes.split_first().ok_or("it has no first byte")?;
+        check(self.codec, &*self.state, encoded).map(drop)
     }
 }

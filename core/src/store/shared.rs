@@ -17,6 +17,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use tracing::Span;
 
 use super::DispatchError;
+use super::backing::Checks;
 use super::dispatching::{Outcome, Waiter};
 use super::error::resolved;
 use super::metrics::{BackupMetrics, DispatchMetrics, Ended};
@@ -79,6 +80,7 @@ pub(super) struct Shared<S: State, A: Action> {
     closing: AtomicBool,
     /// Where the records for its backup go.
     inbox: Option<Arc<Inbox>>,
+    pub(super) checks: Mutex<Checks>,
     me: Weak<Shared<S, A>>,
 }
 
@@ -91,6 +93,7 @@ impl<S: State, A: Action> Shared<S, A> {
     ) -> Arc<Self> {
         let (name, frame_bytes_max) =
             (replica.config().store.clone(), replica.config().frame_bytes_max());
+        let checks = Mutex::new(Checks::new(replica.config().verify_budget));
         let backup = BackupMetrics { saved_seq: replica.version().seq, ..Default::default() };
         Arc::new_cyclic(|me| Shared {
             name,
@@ -122,12 +125,22 @@ impl<S: State, A: Action> Shared<S, A> {
             closed: watch::Sender::new(false),
             closing: AtomicBool::new(false),
             inbox,
+            checks,
             me: me.clone(),
         })
     }
 
     pub(super) fn node(&self) -> NodeId {
         self.node
+    }
+
+    pub(super) fn me(&self) -> Weak<Self> {
+        self.me.clone()
+    }
+
+    /// The state at this version was found not to survive its codec.
+    pub(super) fn stop_unrestorable(&self, version: Version, why: &str) {
+        self.with(|inner, now| inner.replica.stop_unrestorable(version, why.to_owned(), now));
     }
 
     /// Time as the replica sees it.
@@ -286,7 +299,7 @@ impl<S: State, A: Action> Shared<S, A> {
     /// Hands one action over; `waiter` makes who waits for it, if it does not resolve at once.
     pub(super) fn dispatch(
         inner: &mut Inner<S, A>,
-        action: Arc<A>,
+        action: &A,
         now: Duration,
         waiter: impl FnOnce() -> Waiter,
     ) -> Result<Option<Resolution>, Refused> {
@@ -314,7 +327,7 @@ impl<S: State, A: Action> Shared<S, A> {
     /// already, and nobody was told.
     pub(super) fn offer(
         &self,
-        action: Arc<A>,
+        action: &A,
         sender: oneshot::Sender<Outcome>,
     ) -> Option<(oneshot::Sender<Outcome>, Outcome)> {
         let mut waiting = Some(sender);

@@ -81,8 +81,8 @@ pub(super) fn report(span: &Span, store: &str, report: &Report) {
             let node = node.map(tracing::field::display);
             warn!(target: STORE, parent: span, store, node, "session claimed without its token");
         }
-        Report::Unencodable { version, .. } => {
-            error!(target: STORE, parent: span, store, %version, "cannot be encoded");
+        Report::Unrestorable { version, .. } => {
+            error!(target: STORE, parent: span, store, %version, "state cannot be restored");
         }
     }
 }

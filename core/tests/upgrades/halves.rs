@@ -95,7 +95,7 @@ impl Half {
 
     fn dispatch(&mut self, item: u32) {
         self.ticket += 1;
-        self.replica.dispatch(self.ticket, item.into(), self.now).expect("it is taken");
+        self.replica.dispatch(self.ticket, &item, self.now).expect("it is taken");
     }
 
     /// A frame comes over a link.

@@ -217,9 +217,8 @@ mod tests {
     /// Dispatches at the root, and tells the origin's log what came of it.
     fn dispatch(tasks: &mut Tasks, origin: &mut OriginLog, action: CounterAction) {
         let mut payload = Vec::new();
-        let action = Arc::new(action);
         tasks.machine().encode_action(&action, &mut payload).expect("it encodes");
-        let taken = tasks.dispatch(0, action, Duration::ZERO).expect("the root takes it");
+        let taken = tasks.dispatch(0, &action, Duration::ZERO).expect("the root takes it");
         if let Dispatched::Now(Resolution::Ok(version)) = taken {
             origin.ok(version, tasks.version(), Some(&payload));
         }

@@ -58,7 +58,10 @@ impl From<&Result<Version, DispatchError>> for Outcome {
             Err(DispatchError::Invalid(_)) => Outcome::Invalid,
             Err(DispatchError::OutcomeUnknown) => Outcome::Unknown,
             Err(
-                DispatchError::Rejected(_) | DispatchError::Refused(_) | DispatchError::Poisoned,
+                DispatchError::Rejected(_)
+                | DispatchError::Refused(_)
+                | DispatchError::Poisoned
+                | DispatchError::Unrestorable(_),
             ) => Outcome::Rejected,
         }
     }

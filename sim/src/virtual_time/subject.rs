@@ -121,6 +121,7 @@ fn encoded<A: serde::Serialize>(action: &A) -> Vec<u8> {
 /// A state that actions change.
 trait AnyCopy: Send {
     fn apply(&mut self, encoded: &[u8]) -> Result<(), Fault>;
+    fn check_action(&self, encoded: &[u8]) -> Result<(), String>;
     fn still(&self) -> Still;
     fn install(&mut self, state: &Still);
 }
@@ -136,6 +137,11 @@ impl<R: Reducer> Live<R> {
 impl<R: Reducer> AnyCopy for Live<R> {
     fn apply(&mut self, encoded: &[u8]) -> Result<(), Fault> {
         self.0.apply(encoded).map(|_| ())
+    }
+
+    fn check_action(&self, encoded: &[u8]) -> Result<(), String> {
+        let decoded = rmp_serde::from_slice::<R::Action>(encoded);
+        decoded.map(drop).map_err(|error| error.to_string())
     }
 
     fn still(&self) -> Still {
@@ -228,6 +234,11 @@ impl Frozen for Still {
     fn digest(&self) -> Result<u64, String> {
         self.0.digest()
     }
+
+    fn check(&self, bytes: &[u8]) -> Result<(), String> {
+        let same = Subject::decode_state(bytes)?.0.digest()? == self.0.digest()?;
+        same.then_some(()).ok_or_else(|| "its digest is another after decoding".to_owned())
+    }
 }
 
 /// What goes wrong inside one copy, from outside.
@@ -291,6 +302,7 @@ impl Subject {
 }
 
 impl Machine for Subject {
+    type Input = Action;
     type Action = Action;
     type State = Still;
     type Frozen = Still;
@@ -310,13 +322,14 @@ impl Machine for Subject {
         Ok(Action { id, payload: Bytes::new() })
     }
 
-    fn apply_local(&mut self, action: Action) -> Result<Action, Fault> {
-        self.apply(&action.payload)
-    }
-
     fn encode_action(&self, action: &Action, out: &mut Vec<u8>) -> Result<(), String> {
         out.extend_from_slice(&action.payload);
         Ok(())
+    }
+
+    fn check_action(&self, _: &Action, payload: &[u8]) -> Result<(), String> {
+        let (encoded, _) = parts(payload).ok_or("it has no id")?;
+        self.copy.check_action(encoded)
     }
 
     fn freeze(&self) -> Still {
@@ -360,7 +373,7 @@ mod tests {
             for (id, encoded) in opening.into_iter().chain(actions.collect::<Vec<_>>()).enumerate()
             {
                 let action = Action::new(id as u64, encoded);
-                let _ = one.apply_local(action);
+                let _ = one.apply(&action.payload);
             }
             let bytes = Frozen::encode(&one.still()).unwrap();
             other.install(Subject::decode_state(&bytes).unwrap());

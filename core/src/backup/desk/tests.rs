@@ -2,7 +2,6 @@
 //! block, anything else is an error, and nothing panics.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -108,7 +107,7 @@ fn records(items: &[u64]) -> Vec<u8> {
     for item in items {
         bytes.push(2);
         let mut payload = Vec::new();
-        list().encode_action(&Arc::new(*item), &mut payload).expect("encodes");
+        list().encode_action(item, &mut payload).expect("encodes");
         Entry::write(&mut bytes, 1, *item, 0, &payload);
     }
     bytes

@@ -5,7 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::{Place, Replica};
-use crate::replication::{LinkId, Machine, Resolution};
+use crate::replication::{Fault, LinkId, Machine, Resolution};
 use crate::wire::{Entries, Entry, Message, begin_frame, finish_frame};
 
 /// A `Dispatch` frame carries about this many bytes of entries at most.
@@ -31,6 +31,9 @@ pub enum Refused {
     /// The action cannot be encoded.
     #[error("the action cannot be encoded: {0}")]
     Unencodable(String),
+    /// The encoded action cannot be decoded.
+    #[error("the action cannot be decoded from its encoding, so no node could apply it: {0}")]
+    Undecodable(String),
     /// The store is durable, and its disk takes nothing.
     #[error(
         "stalled: the store is durable and its backup cannot be written now; it goes on by itself \
@@ -40,6 +43,9 @@ pub enum Refused {
     /// The reducer panicked earlier, and the state could not be put back.
     #[error("the store is poisoned: its reducer panicked, and the state may be half changed")]
     Poisoned,
+    /// The store has stopped: its state cannot be restored from its encoding.
+    #[error("the store has stopped: {0}")]
+    Unrestorable(String),
 }
 
 /// A dispatch that was taken.
@@ -56,16 +62,20 @@ impl<M: Machine> Replica<M> {
     ///
     /// # Errors
     ///
-    /// If this node may not dispatch now, has no room, or the action cannot be encoded: it never applies.
+    /// If this node may not dispatch now, has no room, or the action cannot be encoded or decoded:
+    /// it never applies.
     pub fn dispatch(
         &mut self,
         ticket: u64,
-        action: M::Action,
+        action: &M::Input,
         now: Duration,
     ) -> Result<Dispatched, Refused> {
         self.now = now;
         if self.poisoned {
             return Err(Refused::Poisoned);
+        }
+        if let Some(why) = self.stopped() {
+            return Err(Refused::Unrestorable(why.to_owned()));
         }
         if self.is_stalled() {
             return Err(Refused::Stalled);
@@ -83,10 +93,10 @@ impl<M: Machine> Replica<M> {
     fn take_action(
         &mut self,
         ticket: u64,
-        action: M::Action,
+        action: &M::Input,
         payload: &mut Vec<u8>,
     ) -> Result<Dispatched, Refused> {
-        self.machine.encode_action(&action, payload).map_err(Refused::Unencodable)?;
+        self.machine.encode_action(action, payload).map_err(Refused::Unencodable)?;
         let (len, limit) = (payload.len(), self.config.action_bytes_max);
         if len > limit {
             return Err(Refused::TooLong { len, limit });
@@ -97,8 +107,12 @@ impl<M: Machine> Replica<M> {
         }
         if self.is_sequencer() && !self.pressured && self.origin.is_empty() {
             let first = self.version.seq + 1;
-            let resolution = match self.machine.apply_local(action) {
+            let resolution = match self.machine.apply(payload) {
                 Ok(action) => self.commit_local(payload, action),
+                Err(Fault::Undecodable(why)) => {
+                    let precise = self.machine.check_action(action, payload).err();
+                    return Err(Refused::Undecodable(precise.unwrap_or(why)));
+                }
                 Err(fault) => Resolution::Rejected(self.refuse(fault)),
             };
             self.ordered(first);
@@ -112,6 +126,7 @@ impl<M: Machine> Replica<M> {
         {
             return Err(Refused::Busy(self.origin.len()));
         }
+        self.machine.check_action(action, payload).map_err(Refused::Undecodable)?;
         let deadline = self.config.deadline(self.now);
         self.origin.push(ticket, payload.clone(), deadline);
         if self.has_upward() {
@@ -147,9 +162,9 @@ impl<M: Machine> Replica<M> {
         while self.is_sequencer() && !self.pressured {
             let Some((ticket, payload)) = self.origin.pop_local() else { return };
             let first = self.version.seq + 1;
-            let resolution = match self.poisoned {
-                true => Resolution::Rejected("the store is poisoned".into()),
-                false => match self.machine.apply(&payload) {
+            let resolution = match self.taking_none() {
+                Some(why) => Resolution::Rejected(why),
+                None => match self.machine.apply(&payload) {
                     Ok(action) => self.commit_local(&payload, action),
                     Err(fault) => Resolution::Rejected(self.refuse(fault)),
                 },

@@ -66,6 +66,7 @@ impl<M: Machine> Replica<M> {
         self.history = head.history;
         self.log.reset(to.seq);
         self.installs += 1;
+        self.unrestorable = None;
         self.cutting = None;
         self.resync_due = false;
         self.resync = None;

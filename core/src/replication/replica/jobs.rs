@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Replica;
 use crate::replication::downstream::{Downstream, Feed, Snapshot};
 use crate::replication::mutant::mutant;
-use crate::replication::{Frozen, Lineage, Machine, Output, Report, Version};
+use crate::replication::{Frozen, Lineage, Machine, Output, Version};
 use crate::wire::SnapshotHead;
 
 /// Work on a state held still.
@@ -22,6 +22,8 @@ pub enum Job<F> {
         history: u64,
         /// The lineage there.
         lineage: Lineage,
+        /// Whether to check that the bytes decode to the same state.
+        check: bool,
         /// The state.
         frozen: F,
     },
@@ -40,6 +42,7 @@ pub enum Job<F> {
 pub struct JobDone {
     stamp: u64,
     version: Version,
+    checked: bool,
     product: Product,
 }
 
@@ -55,17 +58,24 @@ impl<F: Frozen> Job<F> {
     /// Does the work. A panic of the user's serialiser is an error like another.
     pub fn run(self) -> JobDone {
         match self {
-            Job::Cut { stamp, version, history, lineage, frozen } => {
-                let snapshot = guarded(|| frozen.encode()).map(|bytes| {
+            Job::Cut { stamp, version, history, lineage, check, frozen } => {
+                let encoded = guarded(|| {
+                    let bytes = frozen.encode()?;
+                    if check {
+                        frozen.check(&bytes)?;
+                    }
+                    Ok(bytes)
+                });
+                let snapshot = encoded.map(|bytes| {
                     let (len, crc) = (bytes.len() as u64, crc32fast::hash(&bytes));
                     let head = SnapshotHead { version, history, len, crc, lineage };
                     Snapshot { head, bytes }
                 });
-                JobDone { stamp, version, product: Product::Cut(snapshot) }
+                JobDone { stamp, version, checked: check, product: Product::Cut(snapshot) }
             }
             Job::Digest { stamp, version, frozen } => {
                 let digest = guarded(|| frozen.digest());
-                JobDone { stamp, version, product: Product::Digest(digest) }
+                JobDone { stamp, version, checked: false, product: Product::Digest(digest) }
             }
         }
     }
@@ -84,7 +94,8 @@ impl<M: Machine> Replica<M> {
     /// Holds the state still for a snapshot, unless that is under way, or as many snapshots are
     /// being sent as memory is meant for.
     pub(super) fn cut(&mut self) {
-        let may = !self.healing && !self.poisoned && !self.lineage.is_empty();
+        let sound = !self.poisoned && self.unsendable().is_none();
+        let may = !self.healing && sound && !self.lineage.is_empty();
         if self.cutting.is_some() || !may || self.snapshots_sending() >= SENDING_MAX {
             return;
         }
@@ -98,6 +109,7 @@ impl<M: Machine> Replica<M> {
             version,
             history: self.history,
             lineage: self.lineage.clone(),
+            check: self.check_is_due(),
             frozen: self.machine.freeze(),
         }));
     }
@@ -123,13 +135,20 @@ impl<M: Machine> Replica<M> {
         } else if fresh {
             self.cutting = None;
         }
+        if fresh && done.checked && matches!(done.product, Product::Cut(Ok(_))) {
+            self.checked(cost);
+        }
         match done.product {
-            Product::Cut(Err(why)) | Product::Digest(Err(why)) => {
-                self.report(Report::Unencodable { version: done.version, why });
+            Product::Cut(Err(why)) | Product::Digest(Err(why)) if fresh => {
+                self.note_unrestorable(done.version, why);
+                if self.stopped().is_some() {
+                    // What waits for the disk may be on its way there.
+                    self.abandon_deferred(None);
+                }
             }
             Product::Cut(Ok(snapshot)) if fresh && !self.healing => self.on_cut(snapshot),
             Product::Digest(Ok(digest)) if fresh => self.on_own_digest(done.version.seq, digest),
-            Product::Cut(Ok(_)) | Product::Digest(Ok(_)) => {}
+            Product::Cut(_) | Product::Digest(_) => {}
         }
         if digested {
             self.answer_doubts();

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::Dispatched;
 use super::Replica;
+use super::order::cut_to_reason;
 use crate::replication::keeping::{DEFERRED_MAX, Deferred, Gate, Keeping, Span, UNSAVED_BYTES_MAX};
 use crate::replication::{Claim, Image, LinkId, Machine, Output, Resolution, Version};
 use crate::wire::{Answer, Message, Outcome};
@@ -36,7 +37,7 @@ impl<M: Machine> Replica<M> {
     /// What a backup keeps, held still; `None` where the state is not this node's to keep, or may
     /// be half changed.
     pub fn hold(&self) -> Option<(Image, M::Frozen)> {
-        let whole = self.is_sequencer() && !self.poisoned;
+        let whole = self.is_sequencer() && !self.poisoned && self.stopped().is_none();
         whole.then(|| (self.image(), self.machine.freeze()))
     }
 
@@ -63,7 +64,7 @@ impl<M: Machine> Replica<M> {
         let Some(gate) = self.gate_mut() else { return };
         gate.stalled = stalled;
         if stalled {
-            self.abandon_deferred();
+            self.abandon_deferred(None);
         }
         self.settle();
     }
@@ -163,20 +164,28 @@ impl<M: Machine> Replica<M> {
         }
     }
 
-    /// Answers all that waits for the disk, without having it there.
-    pub(super) fn abandon_deferred(&mut self) {
+    /// Answers all that waits for the disk, without having it there. `rejected`: it never gets
+    /// there, for this reason.
+    pub(super) fn abandon_deferred(&mut self, rejected: Option<&str>) {
         let Some(gate) = self.gate_mut() else { return };
+        let (resolution, outcome) = match rejected {
+            Some(why) => {
+                let why = cut_to_reason(why);
+                (Resolution::Rejected(why.clone()), Outcome::Rejected(why))
+            }
+            None => (Resolution::OutcomeUnknown, Outcome::Unknown),
+        };
         gate.locals = 0;
         for (_, deferred) in std::mem::take(&mut gate.deferred) {
             match deferred {
                 Deferred::Local { ticket, .. } => {
-                    let resolution = Resolution::OutcomeUnknown;
+                    let resolution = resolution.clone();
                     self.outputs.push(Output::Resolved { ticket, resolution });
                 }
                 Deferred::Answers { link, claim, mut answers } => {
                     for answer in &mut answers {
                         if matches!(answer.outcome, Outcome::Applied(_)) {
-                            answer.outcome = Outcome::Unknown;
+                            answer.outcome = outcome.clone();
                         }
                     }
                     self.say(link, &Message::Answers { claim, answers });

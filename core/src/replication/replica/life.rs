@@ -53,6 +53,8 @@ impl<M: Machine> Replica<M> {
             rebasing: false,
             poisoned: false,
             failed: false,
+            unrestorable: None,
+            check_not_before: Duration::ZERO,
             pressured: false,
             pressure_checked_at: 0,
             connected: false,
@@ -124,9 +126,10 @@ impl<M: Machine> Replica<M> {
         self.place = Place::Follower;
         self.upstream = None;
         self.poisoned = false;
+        self.unrestorable = None;
         self.hop += 1;
         self.origin.abandon();
-        self.abandon_deferred();
+        self.abandon_deferred(None);
         self.keeping = None;
         self.settle();
     }
@@ -153,7 +156,7 @@ impl<M: Machine> Replica<M> {
         self.now = now;
         self.closed = true;
         self.origin.abandon();
-        self.abandon_deferred();
+        self.abandon_deferred(None);
         self.settle();
     }
 }

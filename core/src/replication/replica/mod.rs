@@ -17,6 +17,7 @@
 //! - `install`: a snapshot put in place of the state
 //! - `keep`: what goes to disk, and what waits for it
 //! - `gauges`: where it stands, for those who watch it
+//! - `unrestorable`: a state that does not survive its codec
 //! - `pulse`: time: heartbeats, dead peers, pressure
 
 mod asking;
@@ -32,6 +33,7 @@ mod order;
 mod pulse;
 mod serve;
 mod standing;
+mod unrestorable;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -117,6 +119,10 @@ pub struct Replica<M: Machine> {
     poisoned: bool,
     /// A step or a task of it panicked.
     failed: bool,
+    /// The state of this version cannot be restored from its encoding, and why.
+    unrestorable: Option<(Version, String)>,
+    /// The next check of a snapshot is within the budget from here on.
+    check_not_before: Duration,
     pressured: bool,
     pressure_checked_at: u64,
     connected: bool,

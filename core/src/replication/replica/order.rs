@@ -14,6 +14,11 @@ const ANSWERS_MAX: usize = 512;
 /// What has no place in a dispatch.
 pub(super) const OF_ANOTHER_SESSION: &str = "an entry of another session";
 
+/// As much of a reason as an answer carries.
+pub(super) fn cut_to_reason(why: &str) -> String {
+    why[..why.floor_char_boundary(REASON_BYTES_MAX)].to_owned()
+}
+
 impl<M: Machine> Replica<M> {
     /// Orders the dispatches of one session that came over `link`, and answers there.
     pub(super) fn order_batch(
@@ -114,8 +119,8 @@ impl<M: Machine> Replica<M> {
     }
 
     fn apply(&mut self, entry: &Entry<'_>) -> Outcome {
-        if self.poisoned {
-            return Outcome::Rejected("the store is poisoned".into());
+        if let Some(why) = self.taking_none() {
+            return Outcome::Rejected(why);
         }
         match self.machine.apply(entry.payload) {
             Ok(action) => {
@@ -127,10 +132,15 @@ impl<M: Machine> Replica<M> {
         }
     }
 
+    /// Why the sequencer takes no action any more.
+    pub(super) fn taking_none(&self) -> Option<String> {
+        let poisoned = self.poisoned.then_some("the store is poisoned");
+        poisoned.or_else(|| self.stopped()).map(cut_to_reason)
+    }
+
     /// The words of a refusal; a panic that could not be undone poisons the store.
     pub(super) fn refuse(&mut self, fault: Fault) -> String {
-        let mut text = fault.to_string();
-        text.truncate(text.floor_char_boundary(REASON_BYTES_MAX));
+        let text = cut_to_reason(&fault.to_string());
         if matches!(fault, Fault::Poisoned(_)) {
             self.poisoned = true;
             self.report(Report::Poisoned(text.clone()));

@@ -224,6 +224,13 @@ impl<M: Machine> Replica<M> {
             Feed::Wanting { min } => {
                 let min = *min;
                 let Some(snapshot) = self.usable(downstream.mode, min) else {
+                    if let Some(text) = self.unsendable() {
+                        let text = format!("store `{}`: {text}", self.config.store);
+                        let refusal = Refusal { kind: RefusalKind::State, text };
+                        Message::Refused(refusal).write(out, self.channel);
+                        downstream.feed = Feed::Silent;
+                        return true;
+                    }
                     self.cut();
                     return false;
                 };

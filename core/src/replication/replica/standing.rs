@@ -20,7 +20,7 @@ impl<M: Machine> Replica<M> {
             return false;
         }
         if self.is_sequencer() {
-            return !self.poisoned && !self.is_stalled();
+            return !self.poisoned && !self.is_stalled() && self.stopped().is_none();
         }
         let Some(upstream) = &self.upstream else { return false };
         let attached = upstream.status.as_ref().is_some_and(|status| status.connected);

@@ -122,6 +122,7 @@ pub(super) fn read_refusal(body: &mut Reader<'_>) -> Result<Refusal, WireError> 
         2 => RefusalKind::Schema,
         3 => RefusalKind::Codec,
         4 => RefusalKind::Loop,
+        5 => RefusalKind::State,
         _ => return Err(WireError::Malformed("refusal")),
     };
     Ok(Refusal { kind, text: body.text("refusal")? })

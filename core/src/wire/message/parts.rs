@@ -55,6 +55,8 @@ pub enum RefusalKind {
     Codec,
     /// The node asks itself, by way of others.
     Loop,
+    /// The state cannot be restored from its encoding.
+    State,
 }
 
 /// An upstream's refusal, in words for the operator.

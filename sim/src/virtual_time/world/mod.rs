@@ -265,7 +265,7 @@ impl World {
         let id = self.seats[seat].next_id(origin).ok_or(None)?;
         let action = Action::new(id, encoded);
         self.checker.dispatched(id);
-        let taken = self.step(seat, |replica, now| replica.dispatch(id, action, now));
+        let taken = self.step(seat, |replica, now| replica.dispatch(id, &action, now));
         match taken.ok_or(None)? {
             Ok(Dispatched::Later) => {
                 self.say(seat, || Moment::dispatch(format!("dispatches {id:x}")))

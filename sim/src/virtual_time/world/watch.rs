@@ -185,7 +185,7 @@ impl World {
             Report::FedBySnapshots => self.moments.fed_by_snapshots += 1,
             Report::Diverged(_)
             | Report::Poisoned(_)
-            | Report::Unencodable { .. }
+            | Report::Unrestorable { .. }
             | Report::Unproved(_)
             | Report::Refuses(_) => {}
         }
