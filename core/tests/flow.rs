@@ -1,6 +1,5 @@
 //! Flow near the end of the log: a moving link is waited for, a stopped one is not.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -59,7 +58,7 @@ fn read_all(replica: &mut Replica<Texts>, now: Duration) {
 /// Dispatches texts of 1 KB until one has to wait; its number.
 fn until_one_waits(replica: &mut Replica<Texts>) -> u64 {
     for ticket in 0..1000 {
-        let dispatched = replica.dispatch(ticket, Arc::new("x".repeat(1000)), Duration::ZERO);
+        let dispatched = replica.dispatch(ticket, &"x".repeat(1000), Duration::ZERO);
         match dispatched.expect("it is taken") {
             Dispatched::Now(resolution) => assert!(matches!(resolution, Resolution::Ok(_))),
             Dispatched::Later => return ticket,
@@ -96,7 +95,7 @@ fn a_link_that_does_not_move_loses_its_protection_and_falls_off() {
     replica.tick(later);
     assert_eq!(resolved(&mut replica).len(), 1, "what waited is applied");
     for ticket in 2000..2400 {
-        let taken = replica.dispatch(ticket, Arc::new("x".repeat(1000)), later);
+        let taken = replica.dispatch(ticket, &"x".repeat(1000), later);
         assert!(matches!(taken, Ok(Dispatched::Now(_))), "nobody waits for a stopped link");
     }
     read_all(&mut replica, later);

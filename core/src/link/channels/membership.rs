@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::super::attached::{Attached, OnFault, is_of_one_store};
+use super::super::attached::{Attached, OnFault, is_of_one_store, is_refusal};
 use super::super::ending::Ending;
 use super::super::hub::Registry;
 use super::super::{Meter, Port, Setback, Side, trace};

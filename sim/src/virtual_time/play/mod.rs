@@ -335,9 +335,9 @@ impl<'a> Play<'a> {
                 let outcome = match refused {
                     Refused::NotConnected | Refused::Stalled => Outcome::NotConnected,
                     Refused::Busy(_) => Outcome::Busy,
-                    Refused::TooLong { .. }
-                    | Refused::Unencodable(_)
-                    | Refused::Undecodable(_) => Outcome::Invalid,
+                    Refused::TooLong { .. } | Refused::Unencodable(_) | Refused::Undecodable(_) => {
+                        Outcome::Invalid
+                    }
                     Refused::Poisoned | Refused::Unrestorable(_) => Outcome::Rejected,
                 };
                 self.resolved(seat, Pending { source, intended, issued }, outcome);
