@@ -163,7 +163,7 @@ mod tests {
         let state = json!({
             "a.b": 1, "sp ace": { "x": [1, { "": 2 }] }, "": 3, "0": 4, "[\"]": 5, "\u{9b}\n": 6
         });
-        let at = |path| Part::parse(path).expect(path).of(&state).expect(path).clone();
+        let at = |path: &str| Part::parse(path).expect(path).of(&state).expect(path).clone();
         for (path, value) in [
             (r#".["a.b"]"#, 1),
             (r#"["a.b"]"#, 1),
