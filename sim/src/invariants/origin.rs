@@ -40,7 +40,7 @@ impl OriginLog {
             let detail = format!("Ok as {version} while this replica was at {local}");
             self.violations.add(Invariant::I6, &self.name, detail);
         }
-        if claim(&mut self.ok, version.epoch, version.seq, version.seq) > 0 {
+        if claimed(&mut self.ok, version.epoch).insert(version.seq, version.seq) > 0 {
             let detail = format!("two dispatches were answered Ok as {version}");
             self.violations.add(Invariant::I3, &self.name, detail);
         }
@@ -77,9 +77,7 @@ impl OriginLog {
     pub fn absorb(&mut self, part: OriginLog) {
         self.violations.merge(part.violations);
         for (epoch, seqs) in &part.ok {
-            let ranges = seqs.ranges().iter();
-            let twice: u64 =
-                ranges.map(|range| claim(&mut self.ok, *epoch, range.0, range.1)).sum();
+            let twice = claimed(&mut self.ok, *epoch).insert_all(seqs);
             if twice > 0 {
                 let detail =
                     format!("{twice} dispatches were answered Ok as versions that others have");
@@ -109,9 +107,7 @@ impl Claims {
     pub fn absorb(&mut self, part: OriginLog) {
         self.violations.merge(part.violations);
         for (epoch, seqs) in &part.ok {
-            let ranges = seqs.ranges().iter();
-            let twice: u64 =
-                ranges.map(|range| claim(&mut self.ok, *epoch, range.0, range.1)).sum();
+            let twice = claimed(&mut self.ok, *epoch).insert_all(seqs);
             if twice > 0 {
                 let detail = format!(
                     "{twice} of its dispatches were answered Ok as versions of {epoch:?} that \
@@ -156,13 +152,13 @@ impl Claims {
     }
 }
 
-/// Claims `first..=last` of an epoch, and says how many of these were claimed already.
-fn claim(claims: &mut Vec<(Epoch, Runs)>, epoch: Epoch, first: u64, last: u64) -> u64 {
+/// What is claimed of an epoch.
+fn claimed(claims: &mut Vec<(Epoch, Runs)>, epoch: Epoch) -> &mut Runs {
     let at = claims.iter().rposition(|known| known.0 == epoch).unwrap_or_else(|| {
         claims.push((epoch, Runs::default()));
         claims.len() - 1
     });
-    claims[at].1.insert(first, last)
+    &mut claims[at].1
 }
 
 #[cfg(test)]

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Ranges are merged in one go if they are more than one in so many of those that are there.
+const MERGED_SHARE: usize = 64;
+
 /// Disjoint, inclusive ranges, in order, none adjacent to the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Runs {
@@ -39,7 +42,29 @@ impl Runs {
 
     /// Adds all of `other`, and says how many of these were there already.
     pub(crate) fn insert_all(&mut self, other: &Runs) -> u64 {
-        other.ranges.iter().map(|range| self.insert(range.0, range.1)).sum()
+        if other.ranges.len() < self.ranges.len() / MERGED_SHARE {
+            return other.ranges.iter().map(|range| self.insert(range.0, range.1)).sum();
+        }
+        // Of two long lists, each range would move all that are behind it.
+        let ours = std::mem::take(&mut self.ranges);
+        let (mut ours, mut theirs) = (ours.into_iter().peekable(), other.ranges.iter().peekable());
+        let mut twice = 0;
+        loop {
+            let next = match (ours.peek(), theirs.peek()) {
+                (Some(one), Some(other)) if one.0 <= other.0 => ours.next(),
+                (_, Some(_)) => theirs.next().copied(),
+                (Some(_), None) => ours.next(),
+                (None, None) => return twice,
+            };
+            let Some((first, last)) = next else { return twice };
+            match self.ranges.last_mut() {
+                Some(end) if end.1.saturating_add(1) >= first => {
+                    twice += overlap(*end, (first, last));
+                    end.1 = end.1.max(last);
+                }
+                _ => self.ranges.push((first, last)),
+            }
+        }
     }
 
     /// Removes everything above `last`.
@@ -174,6 +199,10 @@ mod tests {
             prop_assert_eq!(one.count(), set.len() as u64);
             prop_assert_eq!(set_of(&one.without(&other)), &set - &other_set);
             prop_assert_eq!(set_of(&one.both(&other)), &set & &other_set);
+            let mut all = one.clone();
+            prop_assert_eq!(all.insert_all(&other), (&set & &other_set).len() as u64);
+            prop_assert_eq!(set_of(&all), &set | &other_set);
+            prop_assert!(all.ranges.windows(2).all(|pair| pair[0].1 + 1 < pair[1].0));
             one.truncate(cut);
             prop_assert_eq!(set_of(&one), set.into_iter().filter(|n| *n <= cut).collect());
         }
