@@ -10,6 +10,8 @@
 //! A node that ends although nobody wanted it to is noted, and the case goes on without it. An
 //! interruption goes straight to *flush*, so that what was measured until then is kept.
 
+mod words;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ use tokio::sync::watch;
 
 use super::control::{ToNode, ToRunner, now_ns};
 use super::guardian::Report;
-use super::nodes::{Life, Nodes};
+use super::nodes::Nodes;
 use super::progress::{Glance, Progress};
 use super::run::RunOptions;
 use super::schedule::{Act, Schedule};
@@ -27,7 +29,7 @@ use crate::faults::FaultLog;
 use crate::invariants::Violations;
 use crate::measure::CostSampler;
 use crate::record::{Gathered, LifeSeen, Taken, lost_cause};
-use crate::scenario::{Event, NodeId, Plan};
+use crate::scenario::{Event, Plan};
 
 /// How long all nodes together have to start and to be in sync.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -418,30 +420,6 @@ impl<'c> Play<'c> {
         !self.trouble.is_empty() || !self.crashed.is_empty()
     }
 
-    /// Who failed to start, and what is known about why; whoever waits for others is told of only
-    /// if nobody failed before it was `late`.
-    fn not_ready(&self, late: bool) -> String {
-        let mut told: BTreeSet<NodeId> =
-            if late { self.nodes.unready().into_iter().collect() } else { BTreeSet::new() };
-        told.extend(self.crashed.iter().filter_map(|c| Some(self.nodes.life(*c)?.node)));
-        let mut text: String =
-            self.trouble.iter().map(|trouble| format!("\n  {trouble}")).collect();
-        for node in told {
-            let name = self.nodes.name(node);
-            let what = match self.nodes.last_life(node) {
-                None => format!("did not call{}", self.stage.log_tail(name)),
-                Some(life) if life.over => self.end_in_words(life),
-                Some(_) => format!(
-                    "is not in sync after {} s{}",
-                    START_MAX.as_secs(),
-                    self.stage.log_tail(name)
-                ),
-            };
-            text += &format!("\n  {name} {what}");
-        }
-        text
-    }
-
     fn draw(&mut self) {
         let Some(start_ns) = self.start_ns else { return };
         let elapsed = Duration::from_nanos(now_ns().saturating_sub(start_ns));
@@ -454,35 +432,6 @@ impl<'c> Play<'c> {
             connected: self.nodes.connected(topology),
             faults: (self.faults.injected_count(), self.faults.planned()),
         });
-    }
-
-    /// How a process ended, with the last lines of its log where it did not say itself.
-    fn end_in_words(&self, life: &Life) -> String {
-        let mut words = life.end_in_words();
-        if life.fatal.is_none() {
-            words += &self.stage.log_tail(self.nodes.name(life.node));
-        }
-        words
-    }
-
-    /// The crashes in words; workers that ended with their master are not told apart.
-    fn crashes(&self) -> Vec<String> {
-        let lives: Vec<_> = self.crashed.iter().filter_map(|c| self.nodes.life(*c)).collect();
-        let masters: BTreeSet<&str> = lives
-            .iter()
-            .map(|life| self.plan.node(life.node))
-            .filter(|node| node.is_master())
-            .map(|node| node.cluster.as_str())
-            .collect();
-        let own = lives.iter().filter(|life| {
-            let node = self.plan.node(life.node);
-            node.is_master() || !masters.contains(node.cluster.as_str())
-        });
-        own.map(|life| {
-            let name = self.nodes.name(life.node);
-            format!("{name} (pid {}) {}", life.pid, self.end_in_words(life))
-        })
-        .collect()
     }
 
     fn taken(mut self, interrupted: bool, end_ns: u64) -> Taken {

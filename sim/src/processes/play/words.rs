@@ -1,0 +1,62 @@
+//! What went wrong with processes, in words.
+
+use std::collections::BTreeSet;
+
+use super::{Play, START_MAX};
+use crate::processes::nodes::Life;
+use crate::scenario::NodeId;
+
+impl Play<'_> {
+    /// Who failed to start, and what is known about why; whoever waits for others is told of only
+    /// if nobody failed before it was `late`.
+    pub(super) fn not_ready(&self, late: bool) -> String {
+        let mut told: BTreeSet<NodeId> =
+            if late { self.nodes.unready().into_iter().collect() } else { BTreeSet::new() };
+        told.extend(self.crashed.iter().filter_map(|c| Some(self.nodes.life(*c)?.node)));
+        let mut text: String =
+            self.trouble.iter().map(|trouble| format!("\n  {trouble}")).collect();
+        for node in told {
+            let name = self.nodes.name(node);
+            let what = match self.nodes.last_life(node) {
+                None => format!("did not call{}", self.stage.log_tail(name)),
+                Some(life) if life.over => self.end_in_words(life),
+                Some(_) => format!(
+                    "is not in sync after {} s{}",
+                    START_MAX.as_secs(),
+                    self.stage.log_tail(name)
+                ),
+            };
+            text += &format!("\n  {name} {what}");
+        }
+        text
+    }
+
+    /// How a process ended, with the last lines of its log where it did not say itself.
+    fn end_in_words(&self, life: &Life) -> String {
+        let mut words = life.end_in_words();
+        if life.fatal.is_none() {
+            words += &self.stage.log_tail(self.nodes.name(life.node));
+        }
+        words
+    }
+
+    /// The crashes in words; workers that ended with their master are not told apart.
+    pub(super) fn crashes(&self) -> Vec<String> {
+        let lives: Vec<_> = self.crashed.iter().filter_map(|c| self.nodes.life(*c)).collect();
+        let masters: BTreeSet<&str> = lives
+            .iter()
+            .map(|life| self.plan.node(life.node))
+            .filter(|node| node.is_master())
+            .map(|node| node.cluster.as_str())
+            .collect();
+        let own = lives.iter().filter(|life| {
+            let node = self.plan.node(life.node);
+            node.is_master() || !masters.contains(node.cluster.as_str())
+        });
+        own.map(|life| {
+            let name = self.nodes.name(life.node);
+            format!("{name} (pid {}) {}", life.pid, self.end_in_words(life))
+        })
+        .collect()
+    }
+}
