@@ -1,4 +1,5 @@
 //! The program `samestate`; see `samestate --help`.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
 
 use samestate_sim::cli::{self, ExitCode};
 
