@@ -20,6 +20,7 @@ mod note;
 mod observer;
 mod origin;
 mod output;
+mod probes;
 mod replica;
 mod routes;
 mod sessions;

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::probes::{PROBE, Probes};
 use super::{Claim, Lineage, Version};
 use crate::wire::{Answer, Entry, FLAG_VOID, Outcome};
 
@@ -41,6 +42,11 @@ struct Pending {
     deadline: Option<Duration>,
 }
 
+/// Whether the sequencer's answer to a dispatch is still to come.
+fn is_unanswered(progress: &Progress) -> bool {
+    matches!(progress, Progress::Waiting | Progress::Void)
+}
+
 /// The session of this node, and where it was issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Session {
@@ -54,6 +60,8 @@ pub struct Origin {
     session: Option<Session>,
     /// The request under which a session was asked for.
     request: Option<u64>,
+    /// It was asked for long ago, and is to be asked for again.
+    asks_again: bool,
     first: u64,
     pending: VecDeque<Pending>,
     bytes: usize,
@@ -62,8 +70,9 @@ pub struct Origin {
     /// How many were sent again, since this was last asked.
     resent: u64,
     resolved: Vec<(u64, Resolution)>,
-    /// Session and number of the oldest dispatch, and since when it is that.
+    /// Session and number of the oldest dispatch without an answer, and since when it is that.
     oldest_since: ((Option<u64>, u64), Duration),
+    probes: Probes,
 }
 
 impl Default for Origin {
@@ -71,6 +80,7 @@ impl Default for Origin {
         Origin {
             session: None,
             request: None,
+            asks_again: false,
             first: 1,
             pending: VecDeque::new(),
             bytes: 0,
@@ -78,6 +88,7 @@ impl Default for Origin {
             resent: 0,
             resolved: Vec::new(),
             oldest_since: ((None, 0), Duration::ZERO),
+            probes: Probes::default(),
         }
     }
 }
@@ -118,30 +129,70 @@ impl Origin {
     /// The attachment was remade somewhere on the way up: all is to be sent again, in order.
     pub fn resend(&mut self) {
         self.sent = 0;
-        self.request = None;
+        (self.request, self.asks_again) = (None, false);
+        self.probes = Probes::default();
     }
 
-    /// Whether the oldest dispatch, or the request for a session, has waited for `after` without an
-    /// answer: it was lost on the way, and all is to be sent again. Then the wait begins anew.
-    pub fn stalled(&mut self, now: Duration, after: Duration) -> bool {
-        let oldest = (self.session.map(|session| session.claim.session), self.first);
+    /// Asks upwards what became of the oldest dispatch, or again for a session, if that has waited
+    /// for `after` without an answer. A relay's tables are bounded, so an answer can be lost there.
+    /// Time alone is no reason to send anything again: the way up may be slow.
+    pub fn inquire(&mut self, now: Duration, after: Duration) {
+        let oldest = self.oldest_unanswered();
         let (seen, since) = self.oldest_since;
-        let waits = !self.pending.is_empty() && seen == oldest;
-        let stalled = waits && now.saturating_sub(since) >= after;
-        if !waits || stalled {
-            self.oldest_since = (oldest, now);
+        let key = (self.session.map(|session| session.claim.session), oldest.unwrap_or(PROBE));
+        let waits = oldest.is_some() && seen == key;
+        let long = waits && now.saturating_sub(since) >= after;
+        if !waits || long {
+            self.oldest_since = (key, now);
         }
-        stalled
+        if long {
+            self.probes.due = self.session.is_some();
+            self.asks_again = self.session.is_none();
+        }
+    }
+
+    /// The number of the first dispatch that was sent and has no answer; without a session, of the
+    /// first of all.
+    fn oldest_unanswered(&self) -> Option<u64> {
+        let waits = |pending: &Pending| is_unanswered(&pending.progress);
+        match self.session {
+            None => (!self.pending.is_empty()).then_some(self.first),
+            Some(_) => {
+                let at = self.pending.iter().take(self.sent).position(waits)?;
+                Some(self.first + at as u64)
+            }
+        }
+    }
+
+    /// All that was sent before the probe has passed: what has no answer by now was lost.
+    fn probed(&mut self) {
+        let Some(until) = self.probes.answered() else { return };
+        if self.oldest_unanswered().is_some_and(|oldest| oldest < until) {
+            self.start_over();
+        }
+    }
+
+    /// Sends all again, over the same attachment.
+    fn start_over(&mut self) {
+        self.sent = 0;
+        self.probes.end();
     }
 
     /// Whether there is something to send that needs a session first.
     pub fn wants_session(&self) -> bool {
-        self.session.is_none() && self.request.is_none() && !self.pending.is_empty()
+        let asks = self.request.is_none() || self.asks_again;
+        self.session.is_none() && asks && !self.pending.is_empty()
+    }
+
+    /// The request under which a session was asked for already: whichever of its answers comes
+    /// first counts.
+    pub fn request(&self) -> Option<u64> {
+        self.request
     }
 
     /// Notes under which request a session was asked for.
     pub fn session_requested(&mut self, request: u64) {
-        self.request = Some(request);
+        (self.request, self.asks_again) = (Some(request), false);
     }
 
     /// A session was issued; taken only if it is the one asked for.
@@ -149,9 +200,10 @@ impl Origin {
         let ours = self.request == Some(request) && self.session.is_none();
         if ours {
             self.session = Some(Session { claim, at });
-            self.request = None;
+            (self.request, self.asks_again) = (None, false);
             self.first = 1;
             self.sent = 0;
+            self.probes = Probes::default();
         }
         ours
     }
@@ -159,8 +211,9 @@ impl Origin {
     /// The session is gone. What was sent may have been applied; the rest goes into the next one.
     pub fn session_lost(&mut self) {
         self.session = None;
-        self.request = None;
+        (self.request, self.asks_again) = (None, false);
         self.sent = 0;
+        self.probes = Probes::default();
         for pending in std::mem::take(&mut self.pending) {
             if pending.sent_ever || matches!(pending.progress, Progress::Void | Progress::Done) {
                 self.bytes -= pending.payload.len();
@@ -189,8 +242,8 @@ impl Origin {
         self.session.map(|session| (session.claim, self.first))
     }
 
-    /// Writes entries not yet sent over this attachment, up to `budget` bytes and one at least,
-    /// to `out`. Returns how many bytes of entries that was.
+    /// Writes entries not yet sent over this attachment, and a probe after them if one is due, up to
+    /// `budget` bytes and one at least, to `out`. Returns how many bytes of entries that was.
     pub fn write_unsent(&mut self, out: &mut Vec<u8>, budget: usize) -> usize {
         let Some(Session { claim: Claim { session, .. }, .. }) = self.session else { return 0 };
         let start = out.len();
@@ -206,6 +259,10 @@ impl Origin {
             self.resent += u64::from(std::mem::replace(&mut pending.sent_ever, true));
             self.sent += 1;
         }
+        if self.probes.due && self.sent == self.pending.len() && out.len() - start < budget {
+            Entry::write(out, session, PROBE, FLAG_VOID, &[]);
+            self.probes.sent(self.first + self.sent as u64);
+        }
         out.len() - start
     }
 
@@ -216,7 +273,7 @@ impl Origin {
 
     /// Whether [`Origin::write_unsent`] would write something.
     pub fn has_unsent(&self) -> bool {
-        self.session.is_some() && self.sent < self.pending.len()
+        self.session.is_some() && (self.sent < self.pending.len() || self.probes.due)
     }
 
     /// Takes the sequencer's answers. True if the session turned out to have expired.
@@ -231,6 +288,10 @@ impl Origin {
             if outcome == Outcome::Expired {
                 self.session_lost();
                 return true;
+            }
+            if counter == PROBE {
+                self.probed();
+                continue;
             }
             let at = counter.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
             let Some(pending) = at.and_then(|at| self.pending.get_mut(at)) else { continue };
@@ -303,7 +364,7 @@ impl Origin {
             again = true;
         }
         if again {
-            self.sent = 0;
+            self.start_over();
         }
         again
     }
@@ -356,26 +417,78 @@ mod tests {
         origin
     }
 
-    #[test]
-    fn a_dispatch_whose_answer_was_lost_is_sent_again() {
-        let mut origin = sent();
-        assert!(!origin.stalled(SECOND, SECOND), "it is seen for the first time");
-        assert!(!origin.stalled(SECOND, SECOND));
-        assert!(origin.stalled(SECOND * 2, SECOND));
-        origin.resend();
-        assert!(origin.has_unsent());
-        assert!(!origin.stalled(SECOND * 2, SECOND), "the wait begins anew");
+    fn answer(counter: u64) -> Answer {
+        Answer { counter, outcome: Outcome::Unknown }
+    }
+
+    /// Lets the oldest dispatch wait for so long that a probe is sent.
+    fn probe(origin: &mut Origin, from: Duration) {
+        origin.inquire(from, SECOND);
+        origin.inquire(from + SECOND, SECOND);
+        assert!(origin.has_unsent(), "the probe");
+        assert_eq!(origin.write_unsent(&mut Vec::new(), 100), crate::wire::ENTRY_HEADER_BYTES);
+        assert!(!origin.has_unsent());
     }
 
     #[test]
-    fn a_session_request_that_was_lost_is_made_again() {
+    fn time_alone_sends_nothing_again() {
+        let mut origin = sent();
+        for second in 0..100 {
+            origin.inquire(SECOND * second, SECOND);
+            origin.write_unsent(&mut Vec::new(), 100);
+        }
+        assert_eq!(origin.take_resent(), 0);
+    }
+
+    #[test]
+    fn a_dispatch_whose_answer_was_lost_is_sent_again_once_that_is_known() {
+        let mut origin = sent();
+        probe(&mut origin, SECOND);
+        origin.answered(CLAIM, vec![answer(PROBE)]);
+        assert!(
+            origin.has_unsent(),
+            "what was sent before the probe has passed, without an answer"
+        );
+        origin.write_unsent(&mut Vec::new(), 100);
+        assert_eq!(origin.take_resent(), 1);
+    }
+
+    #[test]
+    fn an_answer_before_that_to_the_probe_leaves_nothing_to_send_again() {
+        let mut origin = sent();
+        probe(&mut origin, SECOND);
+        origin.answered(CLAIM, vec![answer(1), answer(PROBE)]);
+        assert!(!origin.has_unsent());
+    }
+
+    #[test]
+    fn an_answer_to_an_earlier_probe_says_nothing_of_what_was_sent_after_it() {
+        let mut origin = sent();
+        probe(&mut origin, SECOND);
+        probe(&mut origin, SECOND * 3);
+        origin.push(8, vec![2], None);
+        origin.write_unsent(&mut Vec::new(), 100);
+        origin.answered(CLAIM, vec![answer(1), answer(PROBE)]);
+        probe(&mut origin, SECOND * 6);
+        origin.answered(CLAIM, vec![answer(PROBE)]);
+        assert!(!origin.has_unsent(), "that was the second probe's, and 2 may be on its way");
+        origin.answered(CLAIM, vec![answer(PROBE)]);
+        assert!(origin.has_unsent(), "2 was lost");
+    }
+
+    #[test]
+    fn a_session_is_asked_for_again_under_the_same_request() {
         let mut origin = Origin::default();
         origin.push(7, vec![1], None);
         origin.session_requested(3);
-        assert!(!origin.wants_session() && !origin.stalled(SECOND, SECOND));
-        assert!(origin.stalled(SECOND * 2, SECOND));
-        origin.resend();
+        origin.inquire(SECOND, SECOND);
+        assert!(!origin.wants_session());
+        origin.inquire(SECOND * 2, SECOND);
         assert!(origin.wants_session());
+        assert_eq!(origin.request(), Some(3));
+        origin.session_requested(3);
+        assert!(!origin.wants_session());
+        assert!(origin.session_opened(3, CLAIM, Version::default()), "either answer will do");
     }
 
     #[test]

@@ -191,7 +191,8 @@ impl<M: Machine> Replica<M> {
     /// Writes what goes upstream.
     pub(super) fn fill_upstream(&mut self, link: LinkId, out: &mut Vec<u8>, budget: usize) {
         if self.origin.wants_session() && self.upstream_answered() {
-            let request = u64::from(self.number_request());
+            let before = self.origin.request();
+            let request = before.unwrap_or_else(|| u64::from(self.number_request()));
             self.origin.session_requested(request);
             self.say_upstream(|hop| Message::SessionOpen { hop, request });
         }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::{Place, Replica};
 use crate::replication::mutant::mutant;
+use crate::replication::probes::PROBE;
 use crate::replication::sessions::{REASON_BYTES_MAX, Verdict};
 use crate::replication::{Claim, Fault, LinkFault, LinkId, Machine, Report, Resync};
 use crate::wire::{Answer, Entries, Entry, FLAG_DIGEST, FLAG_VOID, Outcome};
@@ -80,6 +81,9 @@ impl<M: Machine> Replica<M> {
 
     /// What became of one dispatch; `None` if one before it is missing.
     fn order_one(&mut self, entry: &Entry<'_>) -> Option<Outcome> {
+        if entry.counter == PROBE {
+            return Some(Outcome::Unknown);
+        }
         let Place::Sequencer { sessions, .. } = &self.place else { return None };
         let verdict = sessions.judge(entry.session, entry.counter);
         let again = matches!(verdict, Verdict::Known(Outcome::Applied(_)));

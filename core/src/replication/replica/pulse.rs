@@ -28,9 +28,8 @@ impl<M: Machine> Replica<M> {
         self.bury();
         self.origin.expire(now);
         self.expire_deferred();
-        // A relay's memory of the ways back is bounded, so an answer can be lost there.
-        if self.connected && self.origin.stalled(now, self.config.dead_after) {
-            self.origin.resend();
+        if self.connected {
+            self.origin.inquire(now, self.config.dead_after);
         }
         self.relieve();
         self.take_back_snapshots();

@@ -161,7 +161,7 @@ impl World {
             connection.read(end.side, taken);
             let frame = match frame {
                 Ok(Some(frame)) => frame,
-                Ok(None) => return,
+                Ok(None) => return self.heard_in_part(end, seat),
                 Err(error) => return self.close(end, Some(error.into())),
             };
             self.room_for(end.peer());
@@ -174,6 +174,18 @@ impl World {
                 Some(Err(fault)) => return self.close(end, Some(fault)),
                 None => return,
             }
+        }
+    }
+
+    /// Bytes are here that are no whole frame yet: their sender lives, as a real reader would say.
+    fn heard_in_part(&mut self, end: EndId, seat: usize) {
+        let Some(connection) = self.connections.get(end.connection) else { return };
+        let place = &mut self.seats[seat];
+        let now = self.hosts[place.spec.host].clock(self.now);
+        if let Some(running) = &mut place.running
+            && !connection.end(end.side).inbox.is_empty()
+        {
+            running.replica.heard(end.link(), now);
         }
     }
 
