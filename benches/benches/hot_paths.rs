@@ -55,6 +55,7 @@ fn attach(replica: &mut Replica<Ring>, link: LinkId) {
         schema_version: 1,
         codec: Codec::MessagePack,
         resume: Some(replica.version()),
+        partial: None,
     };
     let mut bytes = Vec::new();
     Message::Attach(attach).write(&mut bytes, replica.channel());
@@ -131,7 +132,7 @@ fn an_entry(criterion: &mut Criterion) {
     let mut upper = sequencer();
     upper.downstream_up(LinkId(1), NOW);
     let mut lower = Replica::follower(config(), NodeId(2), machine(), NOW);
-    lower.upstream_up(LinkId(1), NOW);
+    lower.upstream_up(LinkId(1), PROTOCOL_VERSION, NOW);
     exchange(&mut upper, &mut lower);
     group.bench_function("in batches of 640", |bencher| {
         bencher.iter_custom(|rounds| {

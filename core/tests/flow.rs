@@ -1,11 +1,12 @@
-//! Flow near the end of the log: a moving link is waited for, a stopped one is not.
+//! Flow near the end of the log: a moving link is waited for, a stopped one and a slow one are not; and
+//! copies over links that are cut or slow.
 
 use std::time::Duration;
 
 use bytes::BytesMut;
 use samestate::replication::{
-    Config, Dispatched, Epoch, LinkId, Mode, NodeId, Output, Received, Replica, Resolution, Resync,
-    TOKEN_KEY_BYTES, TokenKey,
+    Config, Dispatched, Epoch, LinkId, Mode, NodeId, Output, Received, Replica, Report, Resolution,
+    Resync, TOKEN_KEY_BYTES, TokenKey,
 };
 use samestate::store::Reduced;
 use samestate::wire::{Attach, Codec, Decoder, Message, PROTOCOL_VERSION};
@@ -15,14 +16,24 @@ type Texts = Reduced<Vec<u64>, String>;
 const LINK: LinkId = LinkId(1);
 const LOG_BYTES: usize = 256 << 10;
 
-fn sequencer() -> Replica<Texts> {
+fn machine(state: Vec<u64>) -> Texts {
     let reducer = |lengths: &mut Vec<u64>, text: &String| lengths.push(text.len() as u64);
-    let machine = Reduced::new(Vec::new(), reducer, Codec::MessagePack, false);
+    Reduced::new(state, reducer, Codec::MessagePack, false)
+}
+
+fn config() -> Config {
     let (mode, resync) = (Mode::Action, Resync::Off);
-    let config = Config { mode, resync, log_bytes_max: LOG_BYTES, ..Config::new("texts") };
+    Config { mode, resync, log_bytes_max: LOG_BYTES, ..Config::new("texts") }
+}
+
+fn sequencer_with(state: Vec<u64>) -> Replica<Texts> {
     let epoch = Epoch { number: 1, id: 7 };
     let key = TokenKey::new([3; TOKEN_KEY_BYTES]);
-    let mut replica = Replica::sequencer(config, NodeId(1), machine, epoch, key, Duration::ZERO);
+    Replica::sequencer(config(), NodeId(1), machine(state), epoch, key, Duration::ZERO)
+}
+
+fn sequencer() -> Replica<Texts> {
+    let mut replica = sequencer_with(Vec::new());
     attach(&mut replica);
     replica
 }
@@ -36,6 +47,7 @@ fn attach(replica: &mut Replica<Texts>) {
         schema_version: 1,
         codec: Codec::MessagePack,
         resume: Some(replica.version()),
+        partial: None,
     };
     let mut bytes = Vec::new();
     Message::Attach(attach).write(&mut bytes, replica.channel());
@@ -101,4 +113,220 @@ fn a_link_that_does_not_move_loses_its_protection_and_falls_off() {
     read_all(&mut replica, later);
     assert_eq!(replica.counters().snapshots_forced, 1);
     assert!(replica.counters().entries_skipped > 0);
+}
+
+#[test]
+fn writers_wait_for_a_slow_link_no_longer_than_the_grace_period() {
+    let mut replica = sequencer();
+    let waiting = until_one_waits(&mut replica);
+    let (mut ticket, mut reports) = (waiting, Vec::new());
+    let mut at_once = 0;
+    for tenth in 1..100 {
+        let now = Duration::from_millis(100) * tenth;
+        // A few KB a tick: it moves, and never catches up.
+        replica.fill(LINK, &mut Vec::new(), 1, now);
+        replica.tick(now);
+        for _ in 0..50 {
+            ticket += 1;
+            let taken = replica.dispatch(ticket, Arc::new("x".repeat(1000)), now);
+            let ordered = matches!(taken.expect("there is room"), Dispatched::Now(_));
+            at_once += u32::from(ordered);
+            assert!(ordered || tenth <= 11, "it waits {now:?} later");
+        }
+        reports.extend(reported(&mut replica));
+    }
+    assert!(at_once >= 88 * 50, "{at_once}");
+    let told = |report: &Report| matches!(report, Report::FellBehind { .. });
+    assert_eq!(reports.iter().filter(|report| told(report)).count(), 1, "{reports:?}");
+    assert!(replica.counters().snapshots_forced > 0, "the link fell off");
+}
+
+fn reported(replica: &mut Replica<Texts>) -> Vec<Report> {
+    let reports = replica.take_outputs().into_iter().filter_map(|output| match output {
+        Output::Report(report) => Some(report),
+        _ => None,
+    });
+    reports.collect()
+}
+
+/// A sequencer with a big state, and a follower over a link that is cut.
+struct Pair {
+    server: Replica<Texts>,
+    client: Replica<Texts>,
+    link: LinkId,
+    now: Duration,
+    /// Where the parts of snapshots began that came.
+    offsets: Vec<u64>,
+    reports: Vec<Report>,
+}
+
+/// What a frame of a snapshot holds.
+const PART_BYTES: u64 = 16 << 10;
+
+/// So many numbers, each nine bytes when encoded.
+const BIG: usize = 60_000;
+
+impl Pair {
+    fn new() -> Self {
+        let server = sequencer_with(vec![u64::MAX; BIG]);
+        let client = Replica::follower(config(), NodeId(2), machine(Vec::new()), Duration::ZERO);
+        let (link, now) = (LinkId(1), Duration::ZERO);
+        let mut pair = Pair { server, client, link, now, offsets: Vec::new(), reports: Vec::new() };
+        pair.connect();
+        pair
+    }
+
+    fn connect(&mut self) {
+        self.link.0 += 1;
+        self.server.downstream_up(self.link, self.now);
+        self.client.upstream_up(self.link, PROTOCOL_VERSION, self.now);
+        self.up();
+    }
+
+    fn cut(&mut self) {
+        self.server.link_down(self.link, self.now);
+        self.client.link_down(self.link, self.now);
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.server.tick(self.now);
+        self.client.tick(self.now);
+        self.up();
+    }
+
+    fn up(&mut self) {
+        let mut out = vec![0];
+        while !out.is_empty() {
+            out.clear();
+            self.client.fill(self.link, &mut out, 64 << 10, self.now);
+            for frame in frames(&out) {
+                self.server.receive(self.link, &frame, self.now).expect("it is understood");
+            }
+            self.jobs();
+        }
+    }
+
+    /// Carries about so many bytes down; whether there were any.
+    fn down(&mut self, bytes: usize) -> bool {
+        let mut out = Vec::new();
+        self.server.fill(self.link, &mut out, bytes, self.now);
+        for frame in frames(&out) {
+            if let Ok(Message::SnapshotPart { offset, .. }) = Message::read(&frame) {
+                self.offsets.push(offset);
+            }
+            let received = self.client.receive(self.link, &frame, self.now);
+            if let Received::Decode(decode) = received.expect("it is understood") {
+                let decoded = decode.run::<Texts>();
+                self.client.install(self.link, decoded, self.now).expect("it is a state");
+            }
+        }
+        self.jobs();
+        !out.is_empty()
+    }
+
+    fn jobs(&mut self) {
+        for output in self.server.take_outputs() {
+            match output {
+                Output::Run(job) => self.server.finish(job.run(), Duration::ZERO, self.now),
+                Output::Report(report) => self.reports.push(report),
+                Output::Cut(link, fault) => panic!("{link} is cut: {fault}"),
+                _ => {}
+            }
+        }
+    }
+
+    /// Dispatches so many texts of 1 KB at the sequencer.
+    fn write(&mut self, count: u64) {
+        for ticket in 0..count {
+            let text = Arc::new("x".repeat(1000));
+            let taken = self.server.dispatch(ticket, text, self.now).expect("it is taken");
+            assert!(matches!(taken, Dispatched::Now(_)), "nobody waits");
+        }
+        self.jobs();
+    }
+
+    fn are_same(&mut self) {
+        while self.down(1 << 20) {}
+        assert_eq!(self.client.version(), self.server.version());
+        assert_eq!(self.client.machine().state(), self.server.machine().state());
+    }
+}
+
+fn frames(bytes: &[u8]) -> Vec<samestate::wire::Frame> {
+    let mut buffer = BytesMut::from(bytes);
+    let next = || Decoder::new(8 << 20).decode(&mut buffer).expect("our own frames");
+    std::iter::from_fn(next).collect()
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn an_interrupted_copy_goes_on_where_it_stopped() {
+    let mut pair = Pair::new();
+    for _ in 0..6 {
+        pair.down(64 << 10);
+        pair.down(64 << 10);
+        pair.cut();
+        pair.write(3);
+        pair.pass(SECOND);
+        pair.connect();
+    }
+    pair.are_same();
+    let once: Vec<u64> = (0..pair.offsets.len() as u64).map(|part| part * PART_BYTES).collect();
+    assert_eq!(pair.offsets, once, "no byte came twice");
+    let counters = pair.server.counters();
+    assert!(counters.snapshots_resumed >= 4 && counters.snapshots_cut == 1, "{counters:?}");
+}
+
+#[test]
+fn a_copy_that_the_sender_has_no_more_begins_anew() {
+    let mut pair = Pair::new();
+    pair.down(64 << 10);
+    pair.down(64 << 10);
+    pair.cut();
+    pair.write(400);
+    for _ in 0..40 {
+        pair.pass(SECOND);
+    }
+    pair.write(1);
+    pair.connect();
+    pair.are_same();
+    assert_eq!(pair.server.counters().snapshots_resumed, 0);
+    let begun = pair.offsets.iter().filter(|offset| **offset == 0).count();
+    assert_eq!(begun, 2, "{:?}", pair.offsets);
+}
+
+#[test]
+fn what_is_written_while_a_copy_moves_is_kept_beyond_the_log() {
+    let mut pair = Pair::new();
+    pair.down(1);
+    pair.down(1);
+    pair.write(400);
+    pair.pass(SECOND);
+    assert!(pair.server.gauges().log_bytes > LOG_BYTES, "it is held");
+    pair.are_same();
+    let counters = pair.server.counters();
+    assert_eq!((counters.snapshots_forced, counters.snapshots_cut), (0, 1), "{counters:?}");
+    pair.write(1);
+    assert!(pair.server.gauges().log_bytes <= LOG_BYTES, "and let go");
+}
+
+#[test]
+fn a_copy_behind_which_too_much_is_written_falls_off_again_and_says_which_limit_to_raise() {
+    let mut pair = Pair::new();
+    for _ in 0..3 {
+        pair.down(1);
+        pair.down(1);
+        // No tick: nobody waits for a link that has not moved for a while.
+        pair.now += SECOND;
+        pair.write(1000);
+        assert!(pair.server.gauges().log_bytes <= LOG_BYTES + 9 * BIG + (64 << 10));
+        while pair.server.counters().snapshots_forced == 0 && pair.down(64 << 10) {}
+    }
+    pair.are_same();
+    assert!(pair.server.counters().snapshots_forced > 0);
+    let words = "fell off the log again right after a snapshot: raise log_bytes_max";
+    let told = pair.reports.iter().filter(|report| report.to_string().contains(words)).count();
+    assert_eq!(told, 1, "{:?}", pair.reports);
 }

@@ -140,6 +140,7 @@ fn examples() -> Vec<(&'static str, Message)> {
         schema_version: 3,
         codec: Codec::Json,
         resume: Some(version),
+        partial: None,
     };
     let status = Status {
         hop: 3,
@@ -168,6 +169,7 @@ fn examples() -> Vec<(&'static str, Message)> {
         ("lineage", Message::Lineage(lineage)),
         ("snapshot-head", Message::SnapshotHead(head)),
         ("snapshot-chunk", Message::SnapshotChunk(Bytes::from_static(b"chunk"))),
+        ("snapshot-part", Message::SnapshotPart { offset: 3, bytes: Bytes::from_static(b"part") }),
         ("entries", Message::Entries { epoch: 77, first: 41, entries }),
         ("answers", Message::Answers { claim, answers: answers.collect() }),
         ("session-opened", Message::SessionOpened { request: 8, claim, at: version }),

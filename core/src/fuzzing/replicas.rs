@@ -171,6 +171,7 @@ fn attach() -> Message {
         schema_version: 1,
         codec: Codec::MessagePack,
         resume: None,
+        partial: None,
     })
 }
 
@@ -268,7 +269,7 @@ pub(super) fn snapshot(data: &[u8]) {
         holds(&node);
         if !goes_on {
             node.replica.link_down(UP, node.now);
-            node.replica.upstream_up(UP, node.now);
+            node.replica.upstream_up(UP, PROTOCOL_VERSION, node.now);
             node.settle(UP);
         }
     }
@@ -285,10 +286,15 @@ fn feed_snapshot(node: &mut Node, history: u64, state: &[u8]) -> bool {
         crc: crc32fast::hash(state),
         lineage: Lineage::founded(EPOCH),
     };
-    let (first, second) = state.split_at(state.len() / 2);
+    let middle = state.len() / 2;
+    let (first, second) = state.split_at(middle);
+    let part = |offset: usize, bytes: &[u8]| Message::SnapshotPart {
+        offset: offset as u64,
+        bytes: Bytes::copy_from_slice(bytes),
+    };
     node.says(UP, &Message::SnapshotHead(head))
-        && (first.is_empty() || node.takes(UP, Message::SNAPSHOT_CHUNK, first))
-        && (second.is_empty() || node.takes(UP, Message::SNAPSHOT_CHUNK, second))
+        && (first.is_empty() || node.says(UP, &part(0, first)))
+        && (second.is_empty() || node.says(UP, &part(middle, second)))
 }
 
 /// What must hold of any replica: its version lies on its lineage, and its state encodes to what
@@ -310,7 +316,7 @@ fn relay(node: &mut Node, below: &mut Node) {
     node.replica.link_down(DOWN, node.now);
     node.replica.downstream_up(DOWN, node.now);
     below.replica.link_down(UP, below.now);
-    below.replica.upstream_up(UP, below.now);
+    below.replica.upstream_up(UP, PROTOCOL_VERSION, below.now);
     for _ in 0..8 {
         node.settle(DOWN);
         let up = below.fill(UP);

@@ -171,7 +171,7 @@ impl Dialing {
                 () = stopped(&mut stop) => return,
             };
             let wait = match tried {
-                Ok(socket) => match self.run(socket).await {
+                Ok((socket, protocol)) => match self.run(socket, protocol).await {
                     Some(wait) => wait,
                     None => return,
                 },
@@ -188,31 +188,33 @@ impl Dialing {
     }
 
     /// One try.
-    async fn connect(&mut self) -> Result<Socket, HelloError> {
+    async fn connect(&mut self) -> Result<(Socket, u16), HelloError> {
         self.span = trace::to_server(&self.ports.names(), &self.address);
         trace::dialing(&self.span);
         let stream = self.open().await?;
         trace::connected(&self.span);
         let deadline = self.options.hello_within;
-        let socket = hello::within(deadline, self.enter(stream)).await?;
+        let entered = hello::within(deadline, self.enter(stream)).await?;
         trace::logged_in(&self.span);
-        Ok(socket)
+        Ok(entered)
     }
 
-    /// Shakes hands over TLS, where this client speaks it, and logs in.
-    async fn enter(&mut self, stream: Stream) -> Result<Socket, HelloError> {
+    /// Shakes hands over TLS, where this client speaks it, and logs in. Returns the version of the
+    /// protocol too.
+    async fn enter(&mut self, stream: Stream) -> Result<(Socket, u16), HelloError> {
         #[cfg(feature = "tls")]
         let stream = match (&self.tls, stream) {
             (Some(tls), Stream::Tcp(stream)) => {
                 let mut socket = tls.connect(stream, &self.stats, self.options.stall_after).await?;
                 let greeted = hello::greet(&mut socket, &mut self.identity).await;
-                return greeted.map(|()| socket).map_err(|error| tls.explain(error));
+                let entered = greeted.map(|protocol| (socket, protocol));
+                return entered.map_err(|error| tls.explain(error));
             }
             (_, stream) => stream,
         };
         let mut socket = stream.plain(self.stats.clone(), self.options.stall_after);
-        hello::greet(&mut socket, &mut self.identity).await?;
-        Ok(socket)
+        let protocol = hello::greet(&mut socket, &mut self.identity).await?;
+        Ok((socket, protocol))
     }
 
     async fn open(&self) -> io::Result<Stream> {
@@ -244,11 +246,12 @@ impl Dialing {
 
     /// Logged in: runs the connection to its end. Says how long to wait then; `None`: it was
     /// closed from here.
-    async fn run(&mut self, socket: Socket) -> Option<Duration> {
+    async fn run(&mut self, socket: Socket, protocol: u16) -> Option<Duration> {
         let peer = format!("the server {}", self.address);
         let (ports, span) = (self.ports.clone(), self.span.clone());
         let on_fault = OnFault::Part { ask_again_after: self.options.retry_refused_after };
         let shared = Shared::new(peer, Side::Upstream, on_fault, ports, span, Refusals::default());
+        shared.agree(protocol);
         let began = Instant::now();
         let ending = connection::run(socket, shared, self.stop.clone()).await;
         trace::lost(&self.span, &ending);

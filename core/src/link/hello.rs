@@ -187,21 +187,22 @@ pub(super) struct Identity {
     pub(super) ticket: Option<Ticket>,
 }
 
-/// A client's side: greets, and proves its password if it has one. Keeps the new ticket.
-pub(super) async fn greet(socket: &mut Socket, identity: &mut Identity) -> Result<(), HelloError> {
+/// A client's side: greets, and proves its password if it has one. Keeps the new ticket. Returns the
+/// version of the protocol that both sides speak from here on.
+pub(super) async fn greet(socket: &mut Socket, identity: &mut Identity) -> Result<u16, HelloError> {
     let mut line = Line::new(socket);
     let ticket = identity.ticket.map(|ticket| ticket.to_bytes());
     let hello = Hello { asks: false, client: identity.client, ticket: ticket.as_ref() };
     line.say(kind::HELLO, &hello.body()).await?;
     let hello = line.hear(kind::HELLO, "a hello").await?;
-    let asks = ServerHello::read(&hello)?.asks;
+    let ServerHello { asks, protocol } = ServerHello::read(&hello)?;
     match (&identity.credentials, asks) {
-        (None, false) => Ok(()),
+        (None, false) => Ok(protocol),
         (None, true) => Err(HelloError::LoginNeeded),
         (Some(_), false) => Err(HelloError::LoginNotAsked),
         (Some(credentials), true) => {
             identity.ticket = Some(log_in(&mut line, credentials.clone()).await?);
-            Ok(())
+            Ok(protocol)
         }
     }
 }
@@ -338,27 +339,29 @@ impl Hello<'_> {
     }
 }
 
-/// Magic and versions, in which every version of the protocol agrees.
-fn read_versions<'a>(frame: &'a Frame) -> Result<Reader<'a>, HelloError> {
+/// Magic and versions, in which every version of the protocol agrees; the version in common, and
+/// what follows.
+fn read_versions<'a>(frame: &'a Frame) -> Result<(u16, Reader<'a>), HelloError> {
     let mut body = Reader::new(&frame.body);
     if body.bytes(MAGIC.len(), "magic").ok() != Some(MAGIC) {
         return Err(HelloError::Stranger("a hello of samestate"));
     }
     let theirs = Versions::read(&mut body)?;
     match theirs.common(Versions::OURS) {
-        Some(_) => Ok(body),
+        Some(protocol) => Ok((protocol, body)),
         None => Err(HelloError::Version { theirs }),
     }
 }
 
 struct ServerHello {
     asks: bool,
+    protocol: u16,
 }
 
 impl ServerHello {
     fn read(frame: &Frame) -> Result<Self, HelloError> {
-        let mut body = read_versions(frame)?;
-        Ok(ServerHello { asks: body.flag("login")? })
+        let (protocol, mut body) = read_versions(frame)?;
+        Ok(ServerHello { asks: body.flag("login")?, protocol })
     }
 }
 
@@ -369,7 +372,7 @@ struct ClientHello {
 
 impl ClientHello {
     fn read(frame: &Frame) -> Result<Self, HelloError> {
-        let mut body = read_versions(frame)?;
+        let (_, mut body) = read_versions(frame)?;
         body.flag("login")?;
         let client = body.u64("client id")?;
         let ticket = match usize::from(body.u16("ticket")?) {

@@ -39,8 +39,8 @@ pub trait Port: Send + Sync {
     /// The largest body of a frame that a peer may send, in bytes.
     fn frame_bytes_max(&self) -> usize;
 
-    /// A connection is up and logged in.
-    fn up(&self, link: LinkId, side: Side, handle: Arc<dyn Handle>);
+    /// A connection is up and logged in; its ends speak this version of the protocol.
+    fn up(&self, link: LinkId, side: Side, protocol: u16, handle: Arc<dyn Handle>);
 
     /// Takes a frame; decodes and installs a snapshot that it completes. An error: cut the link.
     ///

@@ -52,6 +52,10 @@ pub struct Config {
     pub verify_budget: f64,
     /// The log holds at most this many bytes of entries: 16 MiB unless set.
     pub log_bytes_max: usize,
+    /// While a snapshot is on its way, and until the link that got it has caught up, the log keeps the
+    /// entries after it beyond `log_bytes_max`: up to the length of the snapshot, and at most this many
+    /// bytes. 64 MiB unless set.
+    pub catch_up_bytes_max: usize,
     /// An encoded action may have at most this many bytes: 4 MiB unless set.
     pub action_bytes_max: usize,
     /// An encoded state may have at most this many bytes: 1 GiB unless set.
@@ -61,7 +65,7 @@ pub struct Config {
     /// ... and at most this many bytes of them: 8 MiB unless set.
     pub window_bytes: usize,
     /// A dispatch that is unresolved for this long resolves as `OutcomeUnknown`; `None`: never.
-    /// 30 s unless set.
+    /// 30 s unless set. A large action gets more time: a second for each 64 KiB.
     pub dispatch_deadline: Option<Duration>,
     /// An idle link says after this long that it lives: 500 ms unless set.
     pub heartbeat: Duration,
@@ -69,6 +73,9 @@ pub struct Config {
     pub dead_after: Duration,
     /// A link that has not moved for this long may fall off the log: 250 ms unless set.
     pub stall_grace: Duration,
+    /// Those who dispatch wait for a link that moves but nears the end of the log, for at most this
+    /// long in a hundred times this long; then it may fall off the log: 1 s unless set.
+    pub pressure_grace: Duration,
     /// The sequencer remembers at most this many sessions: 4,096 unless set.
     pub sessions_max: usize,
     /// Subscribers may be at most this many actions behind before they are told of a jump: 4,096 unless
@@ -92,6 +99,7 @@ impl Config {
             resync: Resync::default(),
             verify_budget: 0.01,
             log_bytes_max: 16 << 20,
+            catch_up_bytes_max: 64 << 20,
             action_bytes_max: 4 << 20,
             snapshot_bytes_max: 1 << 30,
             window: 4096,
@@ -100,6 +108,7 @@ impl Config {
             heartbeat: Duration::from_millis(500),
             dead_after: Duration::from_secs(5),
             stall_grace: Duration::from_millis(250),
+            pressure_grace: Duration::from_secs(1),
             sessions_max: 4096,
             events_max: 4096,
             events_bytes_max: 16 << 20,

@@ -39,7 +39,9 @@ counters! {
     entries_skipped,
     /// Snapshots begun on a link, for whatever reason.
     snapshots_sent,
-    /// Of these, those that `Resync::Snapshot` asked for.
+    /// Snapshots that went on where their link had ended before.
+    snapshots_resumed,
+    /// Of those begun, the ones that `Resync::Snapshot` asked for.
     resyncs,
     /// Snapshots cut from the state.
     snapshots_cut,

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::patience::Patience;
 use super::{NodeId, Version};
-use crate::wire::{LinkMode, Message, SnapshotHead};
+use crate::wire::{LinkMode, Message, PROTOCOL_VERSION, PartialSnapshot, SnapshotHead};
 
 /// A state cut at one version, encoded once for all links that need it.
 #[derive(Debug)]
@@ -21,13 +22,24 @@ pub(super) enum Feed {
     /// The peer has not asked yet, or was refused.
     Silent,
     /// The peer asked before this node had a lineage.
-    Undecided { resume: Option<Version> },
+    Undecided { resume: Option<Version>, partial: Option<PartialSnapshot> },
     /// Entries after the cursor; in mode `snapshot`, the next state after it.
     Cursor,
     /// A snapshot at `min` or later, as soon as there is one.
     Wanting { min: u64 },
-    /// A snapshot, from this byte on; `None`: its head first.
-    Sending { snapshot: Arc<Snapshot>, offset: Option<usize> },
+    /// A snapshot, from byte `offset` on, after its head.
+    Sending { snapshot: Arc<Snapshot>, offset: usize, begun: bool },
+}
+
+/// A snapshot that went over a link, from which its peer has not caught up with the log yet.
+#[derive(Debug)]
+pub(super) struct Copied {
+    /// Where it was cut.
+    pub(super) seq: u64,
+    /// Its length in bytes.
+    pub(super) bytes: usize,
+    /// The snapshot, for as long as there is room for it: the peer may not have all of it yet.
+    pub(super) snapshot: Option<Arc<Snapshot>>,
 }
 
 /// How many sessions may still be asked for over a link, through this node.
@@ -57,6 +69,8 @@ impl Asking {
 #[derive(Debug)]
 pub(super) struct Downstream {
     pub(super) node: Option<NodeId>,
+    /// The version of the protocol that the peer speaks in.
+    pub(super) protocol: u16,
     pub(super) mode: LinkMode,
     pub(super) feed: Feed,
     /// The last seq that went over the link.
@@ -76,6 +90,11 @@ pub(super) struct Downstream {
     pub(super) granted: u64,
     /// The peer asked for a state among the entries.
     pub(super) fetching: bool,
+    /// The snapshot that it was sent last, until it has caught up from there.
+    pub(super) copy: Option<Copied>,
+    pub(super) patience: Patience,
+    /// How many bytes went over it.
+    pub(super) carried: u64,
     /// The driver was told to fill, and has not come back empty.
     pub(super) awake: bool,
 }
@@ -84,6 +103,7 @@ impl Downstream {
     pub(super) fn new(mode: LinkMode, now: Duration) -> Self {
         Downstream {
             node: None,
+            protocol: PROTOCOL_VERSION,
             mode,
             feed: Feed::Silent,
             cursor: 0,
@@ -97,14 +117,17 @@ impl Downstream {
             received: 0,
             granted: 0,
             fetching: false,
+            copy: None,
+            patience: Patience::default(),
+            carried: 0,
             awake: false,
         }
     }
 
-    /// Which snapshot is on its way, told apart by where it lies.
-    pub(super) fn sending(&self) -> Option<*const Snapshot> {
+    /// The snapshot that is on its way.
+    pub(super) fn sending(&self) -> Option<&Arc<Snapshot>> {
         match &self.feed {
-            Feed::Sending { snapshot, .. } => Some(Arc::as_ptr(snapshot)),
+            Feed::Sending { snapshot, .. } => Some(snapshot),
             _ => None,
         }
     }
@@ -115,7 +138,7 @@ impl Downstream {
 
     /// Whether what the peer has, or is getting, lies on a lineage that it was told.
     pub(super) fn knows_lineage(&self) -> bool {
-        self.fetching || matches!(self.feed, Feed::Cursor | Feed::Sending { offset: Some(_), .. })
+        self.fetching || matches!(self.feed, Feed::Cursor | Feed::Sending { begun: true, .. })
     }
 
     pub(super) fn say(&mut self, channel: u32, message: &Message) {

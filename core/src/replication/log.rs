@@ -11,14 +11,17 @@ const SEGMENT_BYTES: usize = 64 << 10;
 struct Segment {
     /// The seq of the first entry.
     first: u64,
+    /// How many bytes were appended to the log before it.
+    written: u64,
     bytes: Vec<u8>,
     /// Where each entry begins.
     starts: Vec<u32>,
 }
 
 impl Segment {
-    fn new(first: u64, room: usize) -> Self {
-        Segment { first, bytes: Vec::with_capacity(room), starts: Vec::with_capacity(512) }
+    fn new(first: u64, written: u64, room: usize) -> Self {
+        let starts = Vec::with_capacity((room / 64).min(512));
+        Segment { first, written, bytes: Vec::with_capacity(room), starts }
     }
 
     fn end(&self) -> u64 {
@@ -38,12 +41,22 @@ pub struct Log {
     bytes: usize,
     bytes_max: usize,
     written: u64,
+    held: Option<Held>,
+}
+
+/// What is kept beyond the log's length, for links that get a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The entries after this seq are kept,
+    pub after: u64,
+    /// up to so many bytes more.
+    pub bytes: usize,
 }
 
 impl Log {
     /// Empty, standing at `seq`.
     pub fn new(seq: u64, bytes_max: usize) -> Self {
-        Log { segments: VecDeque::new(), head: seq, bytes: 0, bytes_max, written: 0 }
+        Log { segments: VecDeque::new(), head: seq, bytes: 0, bytes_max, written: 0, held: None }
     }
 
     /// Forgets all entries and stands at `seq`.
@@ -72,7 +85,9 @@ impl Log {
     pub fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let seq = self.head + 1;
         if self.segments.back().is_none_or(|last| last.bytes.len() >= self.segment_bytes()) {
-            self.segments.push_back(Segment::new(seq, self.segment_bytes() + 1024));
+            let room = self.segment_bytes() + self.segment_bytes().min(1024);
+            let segment = Segment::new(seq, self.written, room);
+            self.segments.push_back(segment);
         }
         let Some(last) = self.segments.back_mut() else { return };
         let start = last.bytes.len();
@@ -82,10 +97,27 @@ impl Log {
         self.bytes += added;
         self.written += added as u64;
         self.head = seq;
+        self.trim();
+    }
+
+    /// Keeps more than the log's length, or no more than that any longer.
+    pub fn hold(&mut self, held: Option<Held>) {
+        self.held = held;
+        self.trim();
+    }
+
+    /// Drops what is too long, whole segments from the front; those that are held if they are too
+    /// long by more than that.
+    fn trim(&mut self) {
         while self.bytes > self.bytes_max && self.segments.len() > 1 {
-            if let Some(dropped) = self.segments.pop_front() {
-                self.bytes -= dropped.bytes.len();
+            let Some(front) = self.segments.front() else { return };
+            let is_held = |held: &Held| front.end() > held.after + 1;
+            let more = self.held.filter(is_held).map_or(0, |held| held.bytes);
+            if self.bytes <= self.bytes_max.saturating_add(more) {
+                return;
             }
+            self.bytes -= front.bytes.len();
+            self.segments.pop_front();
         }
     }
 
@@ -133,7 +165,7 @@ impl Log {
     /// About how many bytes of entries follow `seq`; exact to a segment.
     pub fn bytes_after(&self, seq: u64) -> usize {
         let at = self.segments.partition_point(|segment| segment.end() <= seq + 1);
-        self.segments.iter().skip(at).map(|segment| segment.bytes.len()).sum()
+        self.segments.get(at).map_or(0, |segment| (self.written - segment.written) as usize)
     }
 }
 
@@ -163,6 +195,22 @@ mod tests {
         (0..10).for_each(|n| log.append(|out| out.push(n)));
         assert_eq!(log.read(2, 5, 100), Some((&[2, 3, 4][..], 5)));
         assert_eq!(log.read(5, 5, 100), None);
+    }
+
+    #[test]
+    fn what_is_held_stays_within_its_bound_and_goes_when_it_is_let_go() {
+        let mut log = Log::new(0, 1000);
+        log.hold(Some(Held { after: 5, bytes: 4000 }));
+        let append = |log: &mut Log, count| {
+            (0..count).for_each(|_| log.append(|out| out.resize(out.len() + 100, 0)));
+        };
+        append(&mut log, 40);
+        assert!(log.serves(5) && log.bytes() <= 5000, "{}", log.bytes());
+        append(&mut log, 40);
+        assert!(!log.serves(5) && log.bytes() <= 5000, "{}", log.bytes());
+        log.hold(None);
+        append(&mut log, 1);
+        assert!((700..=1000).contains(&log.bytes()), "{}", log.bytes());
     }
 
     proptest! {

@@ -20,6 +20,7 @@ mod note;
 mod observer;
 mod origin;
 mod output;
+mod patience;
 mod probes;
 mod replica;
 mod routes;
@@ -34,7 +35,7 @@ pub use counters::Counters;
 pub use downstream::Snapshot;
 pub use events::{Change, Changes, Jump};
 pub use keeping::{ReplayFault, Span};
-pub use log::Log;
+pub use log::{Held, Log};
 pub use machine::{Fault, Frozen, Machine};
 #[cfg(feature = "mutants")]
 pub use mutant::{Mutant, UnknownMutant};

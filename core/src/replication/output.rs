@@ -93,6 +93,33 @@ pub enum Report {
         .0.map_or_else(|| "unknown".to_owned(), |node| node.to_string())
     )]
     Unproved(Option<NodeId>),
+    /// A link was slower than the store is written to, for longer than its writers wait.
+    #[error(
+        "{} is slower than the store is written to: it fell off the log, after all dispatches had \
+         waited {waited:?} for it. It gets snapshots now and then; raise log_bytes_max, which is \
+         {log_bytes_max} bytes, if it is slow only for a while",
+        follower(.node)
+    )]
+    FellBehind {
+        /// The follower.
+        node: Option<NodeId>,
+        /// `pressure_grace`.
+        waited: std::time::Duration,
+        /// The limit.
+        log_bytes_max: usize,
+    },
+    /// What is written while a snapshot is on its way is more than the log keeps.
+    #[error(
+        "{} fell off the log again right after a snapshot: raise log_bytes_max, which is \
+         {log_bytes_max} bytes",
+        follower(.node)
+    )]
+    FellOffAgain {
+        /// The follower.
+        node: Option<NodeId>,
+        /// The limit.
+        log_bytes_max: usize,
+    },
     /// A state does not survive its codec.
     #[error(
         "the state at version {version} cannot be restored from its encoding: {why}. No copy of it \
@@ -105,6 +132,11 @@ pub enum Report {
         /// Which part does not come back, and what the encoder or decoder said.
         why: String,
     },
+}
+
+/// A follower as a report names it.
+fn follower(node: &Option<NodeId>) -> String {
+    node.map_or_else(|| "a follower".to_owned(), |node| format!("the follower {node}"))
 }
 
 /// Why a link is cut.

@@ -6,13 +6,20 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Claim, LinkId, Version};
-use crate::wire::{SnapshotHead, Status};
+use crate::wire::{PartialSnapshot, SnapshotHead, Status};
 
 /// A snapshot on its way in, or whole and being decoded.
 #[derive(Debug)]
 pub(super) struct Incoming {
     pub(super) head: SnapshotHead,
     pub(super) bytes: Vec<u8>,
+}
+
+impl Incoming {
+    /// Which snapshot it is, and how much of it is here.
+    pub(super) fn partial(&self) -> PartialSnapshot {
+        PartialSnapshot::new(&self.head, self.bytes.len() as u64)
+    }
 }
 
 /// A dispatch of a node further down, on its way up.
@@ -29,6 +36,8 @@ pub(super) struct Forward {
 #[derive(Debug)]
 pub(super) struct Upstream {
     pub(super) link: LinkId,
+    /// The version of the protocol that was agreed on.
+    pub(super) protocol: u16,
     /// It was asked to go on from where this node stands.
     pub(super) resumes: bool,
     /// What the peer last said of itself; `None` until it has answered `Attach`.
@@ -53,9 +62,10 @@ pub(super) struct Upstream {
 }
 
 impl Upstream {
-    pub(super) fn new(link: LinkId, resumes: bool, now: Duration) -> Self {
+    pub(super) fn new(link: LinkId, protocol: u16, resumes: bool, now: Duration) -> Self {
         Upstream {
             link,
+            protocol,
             resumes,
             status: None,
             newest: None,

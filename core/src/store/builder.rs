@@ -191,6 +191,22 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         self
     }
 
+    /// Sets how many bytes of actions the log keeps beyond [`StoreBuilder::log_bytes_max`] while a
+    /// snapshot is on its way, and until its receiver has caught up: never more than the snapshot is
+    /// long. Default: 64 MiB.
+    pub fn catch_up_bytes_max(mut self, bytes: usize) -> Self {
+        self.config.catch_up_bytes_max = bytes;
+        self
+    }
+
+    /// Sets how long dispatches wait for a follower that nears the end of the log, in a hundred times
+    /// this long. After that the follower falls off the log, which is reported. A follower that takes
+    /// 4 MiB a second or more sets the pace without a limit. Default: 1 s.
+    pub fn pressure_grace(mut self, grace: Duration) -> Self {
+        self.config.pressure_grace = grace;
+        self
+    }
+
     /// At most this many dispatches are under way at this node; past it, `Busy`. Default: 4096.
     pub fn window(mut self, dispatches: usize) -> Self {
         self.config.window = dispatches.max(1);
@@ -198,7 +214,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     }
 
     /// Sets the time after which an unresolved dispatch resolves as `OutcomeUnknown`. Default:
-    /// 30 s. [`Duration::MAX`] is no limit.
+    /// 30 s. A large action gets more time: a second for each 64 KiB. [`Duration::MAX`] is no limit.
     pub fn dispatch_deadline(mut self, after: Duration) -> Self {
         self.config.dispatch_deadline = Some(after);
         self

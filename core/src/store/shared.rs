@@ -447,7 +447,7 @@ impl<S: State, A: Action> Port for Shared<S, A> {
         self.frame_bytes_max
     }
 
-    fn up(&self, link: LinkId, side: Side, handle: Arc<dyn Handle>) {
+    fn up(&self, link: LinkId, side: Side, protocol: u16, handle: Arc<dyn Handle>) {
         self.handles.lock().insert(link, handle);
         if side == Side::Upstream {
             // It is reached now. What was wrong with this store may still be.
@@ -457,7 +457,7 @@ impl<S: State, A: Action> Port for Shared<S, A> {
             });
         }
         self.with(|inner, now| match side {
-            Side::Upstream => inner.replica.upstream_up(link, now),
+            Side::Upstream => inner.replica.upstream_up(link, protocol, now),
             Side::Downstream => inner.replica.downstream_up(link, now),
         });
     }

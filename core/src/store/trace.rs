@@ -81,6 +81,17 @@ pub(super) fn report(span: &Span, store: &str, report: &Report) {
             let node = node.map(tracing::field::display);
             warn!(target: STORE, parent: span, store, node, "session claimed without its token");
         }
+        Report::FellBehind { node, .. } => {
+            let node = node.map(tracing::field::display);
+            warn!(target: STORE, parent: span, store, node, "follower.fell_behind");
+        }
+        Report::FellOffAgain { node, log_bytes_max } => {
+            let node = node.map(tracing::field::display);
+            warn!(
+                target: STORE, parent: span, store, node, log_bytes_max,
+                "follower.fell_off_again"
+            );
+        }
         Report::Unrestorable { version, .. } => {
             error!(target: STORE, parent: span, store, %version, "state cannot be restored");
         }

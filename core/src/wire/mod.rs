@@ -23,14 +23,18 @@ mod versions;
 pub use entry::{ENTRY_HEADER_BYTES, Entries, Entry, FLAG_DIGEST, FLAG_VOID};
 pub use frame::{Decoder, FRAME_HEADER_BYTES, Frame, begin_frame, channel_of, finish_frame};
 pub use message::{
-    Answer, Attach, Codec, LinkMode, Message, Outcome, Refusal, RefusalKind, SnapshotHead, Status,
+    Answer, Attach, Codec, LinkMode, Message, Outcome, PartialSnapshot, Refusal, RefusalKind,
+    SnapshotHead, Status,
 };
 pub use reader::WireError;
 pub(crate) use reader::{COUNT_MAX, Reader};
 pub use versions::Versions;
 
 /// The newest version of the protocol that this library speaks.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
+
+/// The first version in which an interrupted snapshot is resumed.
+pub(crate) const PROTOCOL_RESUMES_SNAPSHOTS: u16 = 2;
 
 /// The oldest one that it still speaks.
 pub const PROTOCOL_OLDEST: u16 = 1;

@@ -26,6 +26,11 @@ impl Versions {
         (lowest <= highest).then_some(highest)
     }
 
+    /// Whether this version is one of them.
+    pub(crate) fn contains(self, version: u16) -> bool {
+        (self.lowest..=self.highest).contains(&version)
+    }
+
     /// Whether all of these are older than all of those.
     pub fn are_older_than(self, other: Versions) -> bool {
         self.highest < other.lowest

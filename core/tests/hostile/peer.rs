@@ -205,6 +205,7 @@ pub(super) fn attach(store: &str) -> Attach {
         schema_version: 1,
         codec: Codec::default(),
         resume: None,
+        partial: None,
     }
 }
 

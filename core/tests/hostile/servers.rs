@@ -117,7 +117,11 @@ fn lies(at: Version) -> Vec<(Vec<Message>, &'static str)> {
     let next = Version { seq: at.seq + 1, ..at };
     let stranger = Epoch { number: at.epoch.number, id: at.epoch.id ^ 1 };
     let lineage = Message::Lineage(Lineage::founded(at.epoch));
-    let chunk = |bytes: &'static [u8]| Message::SnapshotChunk(bytes.into());
+    let part = |offset, bytes: &'static [u8]| {
+        let bytes = bytes.into();
+        Message::SnapshotPart { offset, bytes }
+    };
+    let chunk = |bytes| part(0, bytes);
     vec![
         (vec![head(next, u64::MAX, 0)], "exceeds the limit of 1073741824 bytes"),
         (vec![head(next, 4, 0), chunk(b"1234")], "the checksum of a snapshot"),
@@ -127,6 +131,10 @@ fn lies(at: Version) -> Vec<(Vec<Message>, &'static str)> {
             "the snapshot cannot be decoded",
         ),
         (vec![chunk(b"1234")], "a part of a snapshot"),
+        (
+            vec![head(next, 4, 0), chunk(b"12"), part(3, b"4")],
+            "a part of a snapshot out of its order",
+        ),
         (vec![head(next, 4, 0), entries(at.epoch, 3, false)], "entries inside a snapshot"),
         (vec![lineage.clone(), entries(at.epoch, at.seq + 5, false)], "entries begin at 7 where 3"),
         (vec![lineage.clone(), entries(at.epoch, at.seq, false)], "entries begin at 2 where 3"),

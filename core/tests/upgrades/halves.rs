@@ -11,7 +11,7 @@ use samestate::replication::{
     TokenKey,
 };
 use samestate::store::Reduced;
-use samestate::wire::Codec;
+use samestate::wire::{Codec, PROTOCOL_VERSION};
 
 use super::tape::{Event, frame, frames};
 
@@ -41,6 +41,7 @@ fn machine(state: Vec<u32>) -> List {
 /// One end of the conversation.
 pub(super) struct Half {
     replica: Replica<List>,
+    protocol: u16,
     links: BTreeSet<u64>,
     now: Duration,
     ticket: u64,
@@ -53,18 +54,20 @@ impl Half {
     pub(super) fn server() -> Self {
         let (epoch, key) = (Epoch { number: 1, id: 0xe0 }, TokenKey::new([7; TOKEN_KEY_BYTES]));
         let machine = machine(vec![5]);
-        Half::of(Replica::sequencer(config(), NodeId(1), machine, epoch, key, Duration::ZERO))
+        let replica = Replica::sequencer(config(), NodeId(1), machine, epoch, key, Duration::ZERO);
+        Half::of(replica, PROTOCOL_VERSION)
     }
 
-    pub(super) fn client() -> Self {
+    /// A client that agreed on this version of the protocol.
+    pub(super) fn client(protocol: u16) -> Self {
         let machine = machine(Vec::new());
-        Half::of(Replica::follower(config(), NodeId(2), machine, Duration::ZERO))
+        Half::of(Replica::follower(config(), NodeId(2), machine, Duration::ZERO), protocol)
     }
 
-    fn of(replica: Replica<List>) -> Self {
+    fn of(replica: Replica<List>, protocol: u16) -> Self {
         let is_server = replica.is_sequencer();
         let (links, written) = (BTreeSet::new(), VecDeque::new());
-        Half { replica, links, now: Duration::ZERO, ticket: 0, is_server, written }
+        Half { replica, protocol, links, now: Duration::ZERO, ticket: 0, is_server, written }
     }
 
     pub(super) fn state(&self) -> Vec<u32> {
@@ -80,7 +83,7 @@ impl Half {
             }
             Event::Link(1) => {
                 self.links.insert(1);
-                self.replica.upstream_up(LinkId(1), self.now);
+                self.replica.upstream_up(LinkId(1), self.protocol, self.now);
             }
             Event::Server(item) if self.is_server => self.dispatch(item),
             Event::Client(item) if !self.is_server => self.dispatch(item),

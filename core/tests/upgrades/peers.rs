@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::BytesMut;
 use samestate::replication::NodeId;
 use samestate::wire::{
-    Attach, Codec, Decoder, Frame, LinkMode, Message, Outcome, PROTOCOL_VERSION, Status,
-    begin_frame, channel_of, finish_frame,
+    Attach, Codec, Decoder, Frame, LinkMode, Message, Outcome, PROTOCOL_OLDEST, PROTOCOL_VERSION,
+    Status, begin_frame, channel_of, finish_frame,
 };
 use samestate::{Client, DispatchError, Mode, Server, Store, StoreBuilder, create_store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -149,19 +149,19 @@ const STRANGERS: [(u16, u16, &str); 3] = [
     (
         0,
         0,
-        "the peer speaks version 0 of the protocol, this process version 1: none in common; \
+        "the peer speaks version 0 of the protocol, this process versions 1 to 2: none in common; \
             upgrade the peer",
     ),
     (
         5,
         9,
-        "the peer speaks versions 5 to 9 of the protocol, this process version 1: none in \
+        "the peer speaks versions 5 to 9 of the protocol, this process versions 1 to 2: none in \
             common; upgrade this process",
     ),
     (
-        2,
-        2,
-        "the peer speaks version 2 of the protocol, this process version 1: none in common; \
+        3,
+        3,
+        "the peer speaks version 3 of the protocol, this process versions 1 to 2: none in common; \
             upgrade this process",
     ),
 ];
@@ -173,7 +173,7 @@ async fn a_client_with_no_version_in_common_is_told_ours_and_named() {
     for (lowest, highest, words) in STRANGERS {
         let mut client = Peer::connect(&place.path()).await;
         client.send(&hello(lowest, highest, b"")).await;
-        assert_eq!(client.versions().await, [PROTOCOL_VERSION; 2]);
+        assert_eq!(client.versions().await, [PROTOCOL_OLDEST, PROTOCOL_VERSION]);
         assert_eq!(client.frame().await, None, "and no more than that");
         reports.say(words).await;
     }
@@ -187,7 +187,7 @@ async fn a_server_with_no_version_in_common_is_named_and_tried_again_slowly() {
         let (store, mut reports) = list();
         let store = store.client(place.client()).start().expect("it starts");
         let mut server = Peer::accept(&listener).await;
-        assert_eq!(server.versions().await, [PROTOCOL_VERSION; 2]);
+        assert_eq!(server.versions().await, [PROTOCOL_OLDEST, PROTOCOL_VERSION]);
         server.send(&hello(lowest, highest, b"")).await;
         let report = reports.say(words).await;
         assert!(
@@ -207,22 +207,35 @@ fn attach() -> Message {
         schema_version: 1,
         codec: Codec::MessagePack,
         resume: None,
+        partial: None,
     })
 }
 
 #[tokio::test]
 async fn a_newer_client_that_still_speaks_our_version_is_served_in_it() {
+    serves_in(PROTOCOL_VERSION, &hello(1, 9, b"what version 9 adds"), Message::SNAPSHOT_PART).await;
+}
+
+#[tokio::test]
+async fn an_older_client_is_served_in_its_version() {
+    serves_in(1, &hello(1, 1, b""), Message::SNAPSHOT_CHUNK).await;
+}
+
+/// A client that says this hello is served, in this version: its first state comes in such frames.
+async fn serves_in(version: u16, hello: &[u8], part: u8) {
     let place = Place::new();
     let (server, _reports) = place.served().await;
     let mut client = Peer::connect(&place.path()).await;
-    client.send(&hello(1, 9, b"what version 9 adds")).await;
-    assert_eq!(client.versions().await, [PROTOCOL_VERSION; 2]);
-    client.say(&attach()).await;
+    client.send(hello).await;
+    assert_eq!(client.versions().await, [PROTOCOL_OLDEST, PROTOCOL_VERSION]);
+    let Message::Attach(newest) = attach() else { panic!("it is a request") };
+    client.say(&Message::Attach(Attach { protocol: version, ..newest })).await;
     let hop = client.hears(|message| match message {
         Message::Status(status) => Some(status.hop),
         _ => None,
     });
     let hop = hop.await;
+    while client.frame().await.expect("a state comes").kind != part {}
     client.say(&Message::SessionOpen { hop, request: 3 }).await;
     let claim = client.hears(|message| match message {
         Message::SessionOpened { request: 3, claim, .. } => Some(claim),
@@ -242,18 +255,30 @@ async fn a_newer_client_that_still_speaks_our_version_is_served_in_it() {
 
 #[tokio::test]
 async fn a_newer_server_that_still_speaks_our_version_is_followed_in_it() {
+    let hello = hello(1, 9, b"what version 9 adds");
+    let part = |bytes| Message::SnapshotPart { offset: 0, bytes };
+    follows_in(PROTOCOL_VERSION, &hello, part).await;
+}
+
+#[tokio::test]
+async fn an_older_server_is_followed_in_its_version() {
+    follows_in(1, &hello(1, 1, b""), Message::SnapshotChunk).await;
+}
+
+/// A client follows a server that says this hello, in this version.
+async fn follows_in(version: u16, hello: &[u8], part: impl Fn(bytes::Bytes) -> Message) {
     let place = Place::new();
     let listener = UnixListener::bind(place.path()).expect("it listens");
     let (store, _reports) = list();
     let store = store.client(place.client()).start().expect("it starts");
     let mut server = Peer::accept(&listener).await;
-    assert_eq!(server.versions().await, [PROTOCOL_VERSION; 2]);
-    server.send(&hello(1, 9, b"what version 9 adds")).await;
+    assert_eq!(server.versions().await, [PROTOCOL_OLDEST, PROTOCOL_VERSION]);
+    server.send(hello).await;
     let attach = server.hears(|message| match message {
         Message::Attach(attach) => Some(attach),
         other => panic!("it asks first, and not {other:?}"),
     });
-    assert_eq!(attach.await.protocol, PROTOCOL_VERSION);
+    assert_eq!(attach.await.protocol, version);
     let status = Status {
         hop: 1,
         connected: true,
@@ -272,7 +297,7 @@ async fn a_newer_server_that_still_speaks_our_version_is_followed_in_it() {
     let crc = crc32fast::hash(&state);
     let head = samestate::wire::SnapshotHead { version, history: 0, len: 3, crc, lineage };
     server.say(&Message::SnapshotHead(head)).await;
-    server.say(&Message::SnapshotChunk(state.to_vec().into())).await;
+    server.say(&part(state.to_vec().into())).await;
     let mut versions = store.watch();
     within(async {
         while *store.state() != [4] {
@@ -295,7 +320,7 @@ async fn a_request_in_a_version_that_was_not_agreed_is_refused_in_words() {
         Message::Refused(refusal) => Some(refusal.text),
         other => panic!("served with {other:?}"),
     });
-    let words = "store `list`: protocol version 9 at the client, 1 at the server";
+    let words = "store `list`: protocol version 9 at the client, versions 1 to 2 at the server";
     let refusal = refusal.await;
     assert!(refusal.contains(words), "{refusal}");
     reports.say(words).await;

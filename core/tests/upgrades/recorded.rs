@@ -1,7 +1,7 @@
 //! The protocol as it was released: a recorded conversation that today's code has to hold, byte for
 //! byte, at either end.
 //!
-//! `protocol-1.txt` is made by `cargo test --test upgrades -- --ignored`, once for each version of
+//! `protocol-N.txt` is made by `cargo test --test upgrades -- --ignored`, once for each version N of
 //! the protocol, and never again after its release: whoever changes a byte of it changes the
 //! protocol, and needs a new version of it. The login is not in it, since its bytes differ each
 //! time by design; its form is RFC 5802's, and `auth` holds it against the example of RFC 7677.
@@ -11,17 +11,25 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use samestate::replication::NodeId;
 use samestate::wire::{
-    Attach, Codec, Entry, Frame, Message, PROTOCOL_OLDEST, PROTOCOL_VERSION, WireError, channel_of,
+    Attach, Codec, Entry, Frame, Message, PROTOCOL_OLDEST, PROTOCOL_VERSION, PartialSnapshot,
+    WireError, channel_of,
 };
 
 use super::halves::{Half, REFUSED};
 use super::tape::{Event, Step, Tape, frame, meaning};
 
-const TITLE: &str = "Protocol 1: a store `list` of u32, a sequencer and a client of it, over link 1.\n\
+const TITLE: &str = "a store `list` of u32, a sequencer and a client of it, over link 1.\n\
     Over links 2 and 3 a client that is written by hand: one that resumes, and one that is refused.";
 
-fn tape() -> Tape {
-    Tape::parse(include_str!("protocol-1.txt"))
+/// Added to the title from version 2 on.
+const TITLE_OF_PARTIAL: &str = "\nOver link 4 one that has a part of a snapshot already.";
+
+/// The recordings, with their versions.
+fn tapes() -> [(u16, Tape); 2] {
+    [
+        (1, Tape::parse(include_str!("protocol-1.txt"))),
+        (2, Tape::parse(include_str!("protocol-2.txt"))),
+    ]
 }
 
 /// What happens, for a new recording.
@@ -36,16 +44,7 @@ fn script() -> Vec<Event> {
 /// What a client that is written by hand says, on which link.
 fn by_hand(claimed: &Message) -> Vec<(u64, Message)> {
     let Message::SessionOpened { claim, at, .. } = claimed else { panic!("a grant") };
-    let attach = |schema_version, resume| {
-        Message::Attach(Attach {
-            protocol: PROTOCOL_VERSION,
-            node: NodeId(3),
-            store: "list".into(),
-            schema_version,
-            codec: Codec::MessagePack,
-            resume,
-        })
-    };
+    let attach = |schema_version, resume| attach(schema_version, resume, None);
     let mut entries = Vec::new();
     for counter in [1, 2] {
         Entry::write(&mut entries, claim.session, counter, 0, &[8]);
@@ -61,6 +60,22 @@ fn by_hand(claimed: &Message) -> Vec<(u64, Message)> {
         (2, Message::Detach),
         (3, attach(2, None)),
     ]
+}
+
+fn attach(
+    schema_version: u32,
+    resume: Option<samestate::Version>,
+    partial: Option<PartialSnapshot>,
+) -> Message {
+    Message::Attach(Attach {
+        protocol: PROTOCOL_VERSION,
+        node: NodeId(3),
+        store: "list".into(),
+        schema_version,
+        codec: Codec::MessagePack,
+        resume,
+        partial,
+    })
 }
 
 /// Two halves that talk, and the tape that runs.
@@ -93,6 +108,19 @@ impl Recorder {
         }
     }
 
+    fn say_by_hand(&mut self, link: u64, message: &Message) {
+        let mut out = Vec::new();
+        message.write(&mut out, channel_of("list"));
+        self.say(link, out.into());
+        self.talk();
+    }
+
+    /// What was said so far, newest first.
+    fn said(&self) -> Vec<Message> {
+        let said = self.tape.frames().map(|bytes| Message::read(&frame(bytes)).expect("ours"));
+        said.collect::<Vec<_>>().into_iter().rev().collect()
+    }
+
     fn say(&mut self, link: u64, frame: Bytes) {
         self.server.hears(link, &frame);
         self.tape.steps.push(Step::FromClient(link, frame));
@@ -102,81 +130,101 @@ impl Recorder {
 #[test]
 #[ignore = "makes the recording anew: for a new version of the protocol alone"]
 fn record() {
-    let (server, client) = (Half::server(), Half::client());
+    let (server, client) = (Half::server(), Half::client(PROTOCOL_VERSION));
     let mut recorder = Recorder { server, client, tape: Tape::default() };
     script().into_iter().for_each(|event| recorder.happens(event));
-    let grant = recorder.tape.frames().map(|bytes| Message::read(&frame(bytes)).expect("ours"));
-    let grant = grant.into_iter().find(|said| matches!(said, Message::SessionOpened { .. }));
+    let said = recorder.said();
+    let grant = said.into_iter().find(|said| matches!(said, Message::SessionOpened { .. }));
     [2, 3].into_iter().for_each(|link| recorder.happens(Event::Link(link)));
     for (link, message) in by_hand(&grant.expect("the client dispatched")) {
-        let mut out = Vec::new();
-        message.write(&mut out, channel_of("list"));
-        recorder.say(link, out.into());
-        recorder.talk();
+        recorder.say_by_hand(link, &message);
     }
+    let head = recorder.said().into_iter().find_map(|said| match said {
+        Message::SnapshotHead(head) => Some(head),
+        _ => None,
+    });
+    let partial = PartialSnapshot::new(&head.expect("it asked for one"), 1);
+    recorder.happens(Event::Link(4));
+    recorder.say_by_hand(4, &attach(1, None, Some(partial)));
     let path =
         format!("{}/tests/upgrades/protocol-{PROTOCOL_VERSION}.txt", env!("CARGO_MANIFEST_DIR"));
-    std::fs::write(path, recorder.tape.print(TITLE)).expect("it is written");
+    let title = format!("Protocol {PROTOCOL_VERSION}: {TITLE}{TITLE_OF_PARTIAL}");
+    std::fs::write(path, recorder.tape.print(&title)).expect("it is written");
 }
 
 #[test]
-fn todays_server_answers_the_recorded_client_byte_for_byte() {
-    let mut server = Half::server();
-    for (at, step) in tape().steps.into_iter().enumerate() {
-        match step {
-            Step::Event(event) => server.happens(event),
-            Step::FromClient(link, bytes) => server.hears(link, &bytes),
-            Step::FromServer(link, bytes) => {
-                let said = server.written.pop_front();
-                let words = said.as_ref().map(|said| meaning(&said.1));
-                assert_eq!(said, Some((link, bytes)), "step {at}: {words:?}");
+fn todays_server_answers_each_recorded_client_byte_for_byte() {
+    for (version, tape) in tapes() {
+        let mut server = Half::server();
+        for (at, step) in tape.steps.into_iter().enumerate() {
+            match step {
+                Step::Event(event) => server.happens(event),
+                Step::FromClient(link, bytes) => server.hears(link, &bytes),
+                Step::FromServer(link, bytes) => {
+                    let said = server.written.pop_front();
+                    let words = said.as_ref().map(|said| meaning(&said.1));
+                    assert_eq!(said, Some((link, bytes)), "{version}, step {at}: {words:?}");
+                }
             }
         }
+        assert!(server.written.is_empty(), "it says no more than it did");
+        assert_eq!(server.state(), [5, 6, 7, 8, 9, 10, 11]);
     }
-    assert!(server.written.is_empty(), "it says no more than it did");
-    assert_eq!(server.state(), [5, 6, 7, 8, 9, 10, 11]);
 }
 
 #[test]
-fn todays_client_says_to_the_recorded_server_what_it_said() {
-    let mut client = Half::client();
-    for (at, step) in tape().steps.into_iter().enumerate() {
-        match step {
-            Step::Event(event) => client.happens(event),
-            Step::FromServer(1, bytes) => client.hears(1, &bytes),
-            Step::FromClient(1, bytes) => {
-                let said = client.written.pop_front();
-                let words = said.as_ref().map(|said| meaning(&said.1));
-                assert_eq!(said, Some((1, bytes)), "step {at}: {words:?}");
+fn todays_client_says_to_each_recorded_server_what_it_said() {
+    for (version, tape) in tapes() {
+        let mut client = Half::client(version);
+        for (at, step) in tape.steps.into_iter().enumerate() {
+            match step {
+                Step::Event(event) => client.happens(event),
+                Step::FromServer(1, bytes) => client.hears(1, &bytes),
+                Step::FromClient(1, bytes) => {
+                    let said = client.written.pop_front();
+                    let words = said.as_ref().map(|said| meaning(&said.1));
+                    assert_eq!(said, Some((1, bytes)), "{version}, step {at}: {words:?}");
+                }
+                Step::FromServer(..) | Step::FromClient(..) => {}
             }
-            Step::FromServer(..) | Step::FromClient(..) => {}
         }
+        assert!(client.written.is_empty(), "it says no more than it did");
+        assert_eq!(client.state(), [5, 6, 7, 8, 9, 10, 11]);
     }
-    assert!(client.written.is_empty(), "it says no more than it did");
-    assert_eq!(client.state(), [5, 6, 7, 8, 9, 10, 11]);
 }
 
 #[test]
 fn every_recorded_frame_still_means_what_it_meant_and_is_written_as_it_was() {
-    let tape = tape();
-    let meanings: Vec<String> = tape.frames().map(|bytes| meaning(bytes)).collect();
-    assert_eq!(meanings, tape.meanings);
-    for bytes in tape.frames() {
-        let frame = frame(bytes);
-        let mut again = Vec::new();
-        Message::read(&frame).expect("a message").write(&mut again, frame.channel);
-        assert_eq!(again, bytes[..], "{}", meaning(bytes));
+    for (_, tape) in tapes() {
+        // What a field that is new since then is has no meaning in an older recording.
+        let since = [", partial: None"];
+        let plain = |meaning: &str| {
+            since.iter().fold(meaning.to_owned(), |text, new| text.replace(new, ""))
+        };
+        let meanings: Vec<String> = tape.frames().map(|bytes| plain(&meaning(bytes))).collect();
+        let recorded: Vec<String> = tape.meanings.iter().map(|meaning| plain(meaning)).collect();
+        assert_eq!(meanings, recorded);
+        for bytes in tape.frames() {
+            let frame = frame(bytes);
+            let mut again = Vec::new();
+            Message::read(&frame).expect("a message").write(&mut again, frame.channel);
+            assert_eq!(again, bytes[..], "{}", meaning(bytes));
+        }
     }
 }
 
 #[test]
-fn the_recording_has_every_kind_of_message_that_a_replica_hears() {
-    let recorded: BTreeSet<u8> = tape().frames().map(|bytes| frame(bytes).kind).collect();
+fn the_recordings_have_every_kind_of_message_that_a_replica_hears() {
+    let tapes = tapes();
+    let frames = tapes.iter().flat_map(|(_, tape)| tape.frames());
+    let recorded: BTreeSet<u8> = frames.map(|bytes| frame(bytes).kind).collect();
     let is_known = |kind: &u8| {
         let read = Message::read(&Frame { channel: 1, kind: *kind, body: Bytes::new() });
         read != Err(WireError::UnknownKind(*kind))
     };
     let known: BTreeSet<u8> = (0..=u8::MAX).filter(is_known).collect();
     assert_eq!(recorded, known);
-    assert_eq!(PROTOCOL_OLDEST, 1, "a recording for each version that is still spoken");
+    let versions: Vec<u16> = tapes.iter().map(|tape| tape.0).collect();
+    let spoken: Vec<u16> = (PROTOCOL_OLDEST..=PROTOCOL_VERSION).collect();
+    assert_eq!(versions, spoken, "a recording for each version that is still spoken");
 }

@@ -77,7 +77,8 @@ impl Shared {
         let meter = Meter::new(self.peer.clone(), self.side, self.span.clone());
         let attached = Attached::new(port, self.on_fault, &self.signals, meter);
         self.frame_bytes_max.fetch_max(attached.frame_bytes_max, Ordering::Relaxed);
-        port.up(attached.link, self.side, attached.clone());
+        let protocol = self.protocol.load(Ordering::Relaxed);
+        port.up(attached.link, self.side, protocol, attached.clone());
         self.channels.lock().insert(attached.channel, Channel::Attached(attached.clone()));
         self.signals.to_write.notify_one();
         attached

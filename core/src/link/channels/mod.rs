@@ -22,7 +22,7 @@ mod membership;
 mod table;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -33,6 +33,7 @@ use super::complaints::{Complaints, Once};
 use super::ending::Ending;
 use super::hello::HELLO_BYTES_MAX;
 use super::{Ports, Side};
+use crate::wire::PROTOCOL_VERSION;
 use table::{Channel, Channels, ENDING, write_link};
 
 /// A peer that lets this much of such frames pile up is cut.
@@ -73,6 +74,7 @@ pub(super) struct Shared {
     on_fault: OnFault,
     channels: Mutex<Channels>,
     frame_bytes_max: AtomicUsize,
+    protocol: AtomicU16,
 }
 
 impl Shared {
@@ -94,7 +96,13 @@ impl Shared {
             on_fault,
             channels: Mutex::default(),
             frame_bytes_max: AtomicUsize::new(HELLO_BYTES_MAX),
+            protocol: AtomicU16::new(PROTOCOL_VERSION),
         })
+    }
+
+    /// Both ends speak this version of the protocol; the newest, unless this is called first.
+    pub(super) fn agree(&self, protocol: u16) {
+        self.protocol.store(protocol, Ordering::Relaxed);
     }
 
     /// The largest body of a frame that any store here accepts.

@@ -81,6 +81,7 @@ impl FakePort {
             schema_version: 1,
             codec: Codec::default(),
             resume: None,
+            partial: None,
         })
     }
 }
@@ -98,7 +99,7 @@ impl Port for FakePort {
         1 << 20
     }
 
-    fn up(&self, link: LinkId, side: Side, handle: Arc<dyn Handle>) {
+    fn up(&self, link: LinkId, side: Side, _: u16, handle: Arc<dyn Handle>) {
         let mut outbox = Vec::new();
         if side == Side::Upstream {
             self.attach().write(&mut outbox, self.channel());

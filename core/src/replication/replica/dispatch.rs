@@ -11,6 +11,10 @@ use crate::wire::{Entries, Entry, Message, begin_frame, finish_frame};
 /// A `Dispatch` frame carries about this many bytes of entries at most.
 const BATCH_BYTES: usize = 64 << 10;
 
+/// The deadline of a dispatch is longer by the time that its bytes take over a line that carries this
+/// many a second.
+const SLOW_LINE_BYTES: usize = 64 << 10;
+
 /// Why a dispatch was not taken. It never applies.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Refused {
@@ -55,6 +59,11 @@ pub enum Dispatched {
     Now(Resolution),
     /// [`crate::replication::Output::Resolved`] will say.
     Later,
+}
+
+/// How long so many bytes take over a slow line.
+fn carrying(bytes: usize) -> Duration {
+    Duration::from_secs_f64(bytes as f64 / SLOW_LINE_BYTES as f64)
 }
 
 impl<M: Machine> Replica<M> {
@@ -128,6 +137,7 @@ impl<M: Machine> Replica<M> {
         }
         self.machine.check_action(action, payload).map_err(Refused::Undecodable)?;
         let deadline = self.config.deadline(self.now);
+        let deadline = deadline.map(|deadline| deadline.saturating_add(carrying(len)));
         self.origin.push(ticket, payload.clone(), deadline);
         if self.has_upward() {
             self.wake_upstream();

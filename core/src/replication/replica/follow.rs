@@ -12,7 +12,7 @@ use crate::replication::{
     Claim, Lineage, LinkFault, LinkId, Machine, NodeId, Note, Report, Resume, Version,
 };
 use crate::wire::{
-    Attach, Entries, FLAG_DIGEST, Frame, LinkMode, Message, Outcome, PROTOCOL_VERSION,
+    Attach, Entries, FLAG_DIGEST, Frame, LinkMode, Message, Outcome, PROTOCOL_RESUMES_SNAPSHOTS,
     SnapshotHead, Status,
 };
 
@@ -65,18 +65,20 @@ pub enum Received {
 }
 
 impl<M: Machine> Replica<M> {
-    /// A link to the upstream is up and logged in: asks for the store there.
-    pub fn upstream_up(&mut self, link: LinkId, now: Duration) {
+    /// A link to the upstream is up and logged in, and `protocol` is the version that was agreed on,
+    /// or the newest where nothing was: asks for the store there.
+    pub fn upstream_up(&mut self, link: LinkId, protocol: u16, now: Duration) {
         self.now = now;
         let attach = Attach {
-            protocol: PROTOCOL_VERSION,
+            protocol,
             node: self.node,
             store: self.config.store.clone(),
             schema_version: self.config.schema_version,
             codec: self.config.codec,
             resume: (!self.lineage.is_empty() && !self.healing).then_some(self.version),
+            partial: self.partial.as_ref().map(Incoming::partial),
         };
-        self.upstream = Some(Upstream::new(link, attach.resume.is_some(), now));
+        self.upstream = Some(Upstream::new(link, protocol, attach.resume.is_some(), now));
         self.say_upstream(|_| Message::Attach(attach));
         self.settle();
     }
@@ -84,11 +86,12 @@ impl<M: Machine> Replica<M> {
     /// A link ended.
     pub fn link_down(&mut self, link: LinkId, now: Duration) {
         self.now = now;
-        if self.upstream.as_ref().is_some_and(|upstream| upstream.link == link) {
-            self.upstream = None;
+        if let Some(upstream) = self.upstream.take_if(|upstream| upstream.link == link) {
+            self.partial = upstream.incoming.or(self.partial.take());
             self.requests.clear();
         }
-        if self.downstreams.remove(&link).is_some() {
+        if let Some(downstream) = self.downstreams.remove(&link) {
+            self.keep_interrupted(downstream);
             self.routes.forget(link);
             self.requests.retain(|_, asked| asked.via != link);
             self.doubted.remove(&link);
@@ -150,7 +153,14 @@ impl<M: Machine> Replica<M> {
             Message::Refused(refusal) => return Err(LinkFault::Refused(refusal)),
             Message::Lineage(lineage) => self.on_lineage(lineage)?,
             Message::SnapshotHead(head) => return self.on_snapshot_head(head),
-            Message::SnapshotChunk(bytes) => return self.on_snapshot_chunk(&bytes),
+            Message::SnapshotChunk(bytes) if upstream.protocol < PROTOCOL_RESUMES_SNAPSHOTS => {
+                return self.on_snapshot_bytes(None, &bytes);
+            }
+            Message::SnapshotPart { offset, bytes }
+                if upstream.protocol >= PROTOCOL_RESUMES_SNAPSHOTS =>
+            {
+                return self.on_snapshot_bytes(Some(offset), &bytes);
+            }
             Message::Entries { epoch, first, entries } => {
                 self.on_entries(epoch, first, &entries)?;
             }
@@ -226,6 +236,7 @@ impl<M: Machine> Replica<M> {
             return Ok(());
         }
         self.note_attached(Resume::Entries, self.version, None);
+        self.partial = None;
         if self.healing || lineage == self.lineage {
             return Ok(());
         }
@@ -265,15 +276,29 @@ impl<M: Machine> Replica<M> {
         self.note_attached(Resume::Snapshot, head.version, Some(head.len));
         let Some(upstream) = &mut self.upstream else { return Ok(Received::Done) };
         upstream.newest = upstream.newest.max(Some(head.version.seq));
-        upstream.incoming = Some(Incoming { head, bytes: Vec::new() });
-        self.on_snapshot_chunk(&Bytes::new())
+        let resumes = upstream.protocol >= PROTOCOL_RESUMES_SNAPSHOTS;
+        let is_its = |partial: &Incoming| resumes && partial.partial().is_of(&head);
+        let bytes = self.partial.take().filter(is_its).map(|partial| partial.bytes);
+        upstream.incoming = Some(Incoming { head, bytes: bytes.unwrap_or_default() });
+        self.on_snapshot_bytes(None, &Bytes::new())
     }
 
-    fn on_snapshot_chunk(&mut self, bytes: &Bytes) -> Result<Received, LinkFault> {
+    /// Takes bytes of a snapshot, in order; those at offset 0 begin it anew.
+    fn on_snapshot_bytes(
+        &mut self,
+        offset: Option<u64>,
+        bytes: &Bytes,
+    ) -> Result<Received, LinkFault> {
         let Some(upstream) = &mut self.upstream else { return Ok(Received::Done) };
         let Some(mut incoming) = upstream.incoming.take() else {
             return Err(LinkFault::Unexpected("a part of a snapshot"));
         };
+        if offset == Some(0) {
+            incoming.bytes.clear();
+        }
+        if offset.is_some_and(|offset| offset != incoming.bytes.len() as u64) {
+            return Err(LinkFault::Unexpected("a part of a snapshot out of its order"));
+        }
         incoming.bytes.extend_from_slice(bytes);
         let (have, len) = (incoming.bytes.len() as u64, incoming.head.len);
         if have > len {

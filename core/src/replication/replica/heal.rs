@@ -99,7 +99,7 @@ impl<M: Machine> Replica<M> {
         let Some(downstream) = self.downstreams.get_mut(&link) else { return };
         match &mut downstream.feed {
             Feed::Silent => return,
-            Feed::Undecided { resume } => *resume = None,
+            Feed::Undecided { resume, .. } => *resume = None,
             feed => *feed = Feed::Wanting { min: downstream.cursor.min(self.version.seq) },
         }
         super::wake(&mut self.outputs, link, downstream, self.now);
@@ -118,7 +118,7 @@ impl<M: Machine> Replica<M> {
         let head = self.version.seq;
         let Some(downstream) = self.downstreams.get_mut(&link) else { return };
         match &mut downstream.feed {
-            Feed::Undecided { resume } => *resume = None,
+            Feed::Undecided { resume, .. } => *resume = None,
             Feed::Cursor => {
                 downstream.feed = Feed::Wanting { min: downstream.cursor.min(head) };
                 downstream.fetching = downstream.mode == LinkMode::Action;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Decoded, Replica};
 use crate::replication::downstream::{Feed, Snapshot};
 use crate::replication::mutant::mutant;
+use crate::replication::upstream::Incoming;
 use crate::replication::{
     Change, Frozen, Jump, Lineage, LinkFault, LinkId, Machine, Note, Report, Version,
 };
@@ -26,6 +27,10 @@ impl<M: Machine> Replica<M> {
         self.now = now;
         let ours = |link_now: &super::Upstream| link_now.link == link && link_now.decoding;
         let Some(upstream) = self.upstream.as_mut().filter(|upstream| ours(upstream)) else {
+            // Its link ended meanwhile. It is whole, and need not come again.
+            if let Ok(Decoded { head, bytes, .. }) = decoded {
+                self.partial.get_or_insert(Incoming { head, bytes });
+            }
             return Ok(());
         };
         upstream.decoding = false;
@@ -65,6 +70,8 @@ impl<M: Machine> Replica<M> {
         self.fetching = false;
         self.history = head.history;
         self.log.reset(to.seq);
+        self.interrupted.clear();
+        self.partial = None;
         self.installs += 1;
         self.unrestorable = None;
         self.cutting = None;
@@ -126,6 +133,7 @@ impl<M: Machine> Replica<M> {
                 _ => {
                     downstream.feed = Feed::Wanting { min: 0 };
                     downstream.fetching = false;
+                    downstream.copy = None;
                 }
             }
             super::wake(&mut self.outputs, *link, downstream, self.now);

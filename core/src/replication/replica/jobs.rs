@@ -51,9 +51,6 @@ enum Product {
     Digest(Result<u64, String>),
 }
 
-/// At most this many snapshots are on their way at a time, beside the one being cut.
-const SENDING_MAX: usize = 2;
-
 impl<F: Frozen> Job<F> {
     /// Does the work. A panic of the user's serialiser is an error like another.
     pub fn run(self) -> JobDone {
@@ -96,10 +93,11 @@ impl<M: Machine> Replica<M> {
     pub(super) fn cut(&mut self) {
         let sound = !self.poisoned && self.unsendable().is_none();
         let may = !self.healing && sound && !self.lineage.is_empty();
-        if self.cutting.is_some() || !may || self.snapshots_sending() >= SENDING_MAX {
+        if self.cutting.is_some() || !may || !self.has_room_for_snapshot() {
             return;
         }
         self.cutting = Some(self.version);
+        self.hold_log();
         let mut version = self.version;
         if mutant!(self.config, SnapshotOneLate) && version.seq > 1 {
             version = self.version_at(version.seq - 1);
@@ -156,15 +154,6 @@ impl<M: Machine> Replica<M> {
         self.settle();
     }
 
-    /// How many snapshots are on their way over links.
-    pub(super) fn snapshots_sending(&self) -> usize {
-        let mut sending: Vec<_> =
-            self.downstreams.values().filter_map(Downstream::sending).collect();
-        sending.sort_unstable();
-        sending.dedup();
-        sending.len()
-    }
-
     /// A snapshot has left: there may be room for the next one.
     pub(super) fn wake_wanting(&mut self) {
         for (link, downstream) in &mut self.downstreams {
@@ -180,8 +169,8 @@ impl<M: Machine> Replica<M> {
         if !self.downstreams.values().any(wanting) {
             return;
         }
-        if self.snapshots_sending() >= SENDING_MAX {
-            let (now, grace) = (self.now, self.config.stall_grace);
+        if self.sends_most_snapshots() {
+            let (now, grace) = (self.now, self.config.dead_after);
             for downstream in self.downstreams.values_mut() {
                 let stalled = now.saturating_sub(downstream.moved_at) >= grace;
                 if stalled && downstream.sending().is_some() {

@@ -1,10 +1,11 @@
 //! How a replica begins, becomes a client, and ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Place, Replica};
 use crate::replication::origin::Origin;
+use crate::replication::patience::Patience;
 use crate::replication::routes::Routes;
 use crate::replication::sessions::{Holder, Sessions};
 use crate::replication::verify::Verify;
@@ -31,7 +32,10 @@ impl<M: Machine> Replica<M> {
             log_wanted: false,
             upstream: None,
             hop: 0,
+            partial: None,
             downstreams: BTreeMap::new(),
+            interrupted: Vec::new(),
+            told_slow: BTreeSet::new(),
             sleepers: false,
             routes: Routes::default(),
             requests: BTreeMap::new(),
@@ -56,6 +60,7 @@ impl<M: Machine> Replica<M> {
             unrestorable: None,
             check_not_before: Duration::ZERO,
             pressured: false,
+            cut_patience: Patience::default(),
             pressure_checked_at: 0,
             connected: false,
             announced: None,

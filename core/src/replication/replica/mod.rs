@@ -12,6 +12,7 @@
 //! - `follow`: what comes from upstream
 //! - `serve`: what comes from downstream, and the cursors
 //! - `dispatch`: what this process asks for, and what goes upstream
+//! - `copies`: full copies on their way, and the log behind them
 //! - `jobs`: work on a state held still: snapshots and digests
 //! - `heal`: digests compared, and a copy that differs renewed
 //! - `install`: a snapshot put in place of the state
@@ -21,6 +22,7 @@
 //! - `pulse`: time: heartbeats, dead peers, pressure
 
 mod asking;
+mod copies;
 mod dispatch;
 mod follow;
 mod gauges;
@@ -35,7 +37,7 @@ mod serve;
 mod standing;
 mod unrestorable;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,9 +45,10 @@ use super::downstream::{Downstream, Snapshot};
 use super::keeping::Keeping;
 use super::log::rolled;
 use super::origin::Origin;
+use super::patience::Patience;
 use super::routes::Routes;
 use super::sessions::Sessions;
-use super::upstream::Upstream;
+use super::upstream::{Incoming, Upstream};
 use super::verify::Verify;
 use super::{
     Change, Changes, Config, Counters, Epoch, Image, Lineage, LinkId, Log, Machine, Mode, NodeId,
@@ -53,6 +56,7 @@ use super::{
 };
 use crate::wire::{Entry, Status};
 use asking::Asked;
+use copies::Interrupted;
 
 pub use dispatch::{Dispatched, Refused};
 pub use follow::{Decode, Decoded, Received};
@@ -84,7 +88,13 @@ pub struct Replica<M: Machine> {
     upstream: Option<Upstream>,
     /// Numbers this node's own attachments to its upstream.
     hop: u32,
+    /// The part of a snapshot that had arrived when its link ended.
+    partial: Option<Incoming>,
     downstreams: BTreeMap<LinkId, Downstream>,
+    /// Snapshots that did not arrive, the newest last.
+    interrupted: Vec<Interrupted>,
+    /// The followers that the operator was told to be slow, and whether right after a snapshot.
+    told_slow: BTreeSet<(NodeId, bool)>,
     /// Some downstream link is asleep.
     sleepers: bool,
     routes: Routes,
@@ -124,6 +134,8 @@ pub struct Replica<M: Machine> {
     /// The next check of a snapshot is within the budget from here on.
     check_not_before: Duration,
     pressured: bool,
+    /// The wait for a snapshot that is being cut.
+    cut_patience: Patience,
     pressure_checked_at: u64,
     connected: bool,
     announced: Option<Status>,
@@ -229,6 +241,11 @@ impl<M: Machine> Replica<M> {
     /// How many dispatches of this node's own are under way.
     pub fn under_way(&self) -> usize {
         self.origin.len() + self.locals_deferred()
+    }
+
+    /// The bytes of these that were not applied here yet.
+    pub fn bytes_under_way(&self) -> usize {
+        self.origin.bytes()
     }
 
     /// What was counted since the beginning.

@@ -31,6 +31,8 @@ impl<M: Machine> Replica<M> {
         if self.connected {
             self.origin.inquire(now, self.config.dead_after);
         }
+        self.forget_interrupted();
+        self.hold_log();
         self.relieve();
         self.take_back_snapshots();
         self.grant_all();
@@ -92,22 +94,30 @@ impl<M: Machine> Replica<M> {
         let step = (self.config.log_bytes_max / 16) as u64;
         if self.log.written() - self.pressure_checked_at >= step {
             self.pressure_checked_at = self.log.written();
+            self.hold_log();
             self.pressured = self.is_pressed();
         }
         self.pressured |= self.disk_is_behind();
     }
 
-    fn is_pressed(&self) -> bool {
-        let limit = self.config.log_bytes_max / 4 * 3;
-        let pressed = self.downstreams.values().any(|downstream| {
-            let moving = downstream.awake
-                && self.now.saturating_sub(downstream.moved_at) < self.config.stall_grace;
+    /// Whether those who dispatch wait: a link that moves, or a snapshot that is being cut, nears the
+    /// end of the log, and they have not waited for it long enough.
+    fn is_pressed(&mut self) -> bool {
+        let (now, config, log) = (self.now, &self.config, &self.log);
+        let is_near = |seq: u64, room: usize| log.bytes_after(seq) > room / 4 * 3;
+        let mut pressed = false;
+        for downstream in self.downstreams.values_mut() {
+            let moving =
+                downstream.awake && now.saturating_sub(downstream.moved_at) < config.stall_grace;
             let needs = downstream.needs_after().filter(|_| moving);
-            needs.is_some_and(|seq| self.log.bytes_after(seq) > limit)
-        });
-        pressed
-            || self.disk_is_behind()
-            || self.cutting.is_some_and(|cut| self.log.bytes_after(cut.seq) > limit)
+            let near = needs.is_some_and(|seq| is_near(seq, downstream.log_room(config)));
+            let (carried, grace) = (downstream.carried, config.pressure_grace);
+            pressed |= downstream.patience.waits(near, carried, now, grace);
+        }
+        let room = config.log_bytes_max.saturating_add(config.catch_up_bytes_max);
+        let near = self.cutting.is_some_and(|cut| is_near(cut.seq, room));
+        pressed |= self.cut_patience.waits(near, 0, now, config.pressure_grace);
+        pressed || self.disk_is_behind()
     }
 
     /// Looks again under pressure; when it fell, what waited for that goes on.

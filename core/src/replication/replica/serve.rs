@@ -5,18 +5,21 @@ use std::time::Duration;
 
 use super::order::OF_ANOTHER_SESSION;
 use super::{Place, Replica};
-use crate::replication::downstream::{Downstream, Feed, Snapshot};
+use crate::replication::downstream::{Copied, Downstream, Feed, Snapshot};
 use crate::replication::mutant::mutant;
 use crate::replication::{
     Claim, Counters, LinkFault, LinkId, Machine, Note, Output, Report, Resume, Version,
 };
 use crate::wire::{
-    Attach, Entries, LinkMode, Message, PROTOCOL_VERSION, Refusal, RefusalKind, begin_frame,
-    finish_frame,
+    Attach, Entries, LinkMode, Message, PROTOCOL_RESUMES_SNAPSHOTS, Refusal, RefusalKind, Versions,
+    begin_frame, finish_frame,
 };
 
-/// One frame of a snapshot, or of entries, holds about this many bytes.
-const CHUNK_BYTES: usize = 64 << 10;
+/// One frame of entries holds about this many bytes.
+const ENTRIES_BYTES: usize = 64 << 10;
+
+/// One frame of a snapshot holds this many bytes. What a link that breaks off had of a frame is lost.
+const PART_BYTES: usize = 16 << 10;
 
 /// A link with this many bytes of answers unsent is cut.
 const CONTROL_BYTES_LIMIT: usize = 8 << 20;
@@ -90,7 +93,8 @@ impl<M: Machine> Replica<M> {
         } else {
             downstream.node = Some(attach.node);
             downstream.mode = status.mode;
-            downstream.feed = Feed::Undecided { resume: attach.resume };
+            downstream.protocol = attach.protocol;
+            downstream.feed = Feed::Undecided { resume: attach.resume, partial: attach.partial };
             downstream.say(self.channel, &Message::Status(status));
         }
         super::wake(&mut self.outputs, link, downstream, self.now);
@@ -105,9 +109,9 @@ impl<M: Machine> Replica<M> {
         let differs = |what: &str, theirs: String, ours: String| {
             format!("store `{}`: {what} {theirs} at the client, {ours} at the server", config.store)
         };
-        let (kind, text) = if attach.protocol != PROTOCOL_VERSION {
-            let theirs = attach.protocol.to_string();
-            let text = differs("protocol version", theirs, PROTOCOL_VERSION.to_string());
+        let (kind, text) = if !Versions::OURS.contains(attach.protocol) {
+            let theirs = format!("version {}", attach.protocol);
+            let text = differs("protocol", theirs, Versions::OURS.to_string());
             (RefusalKind::Protocol, text + "; run the same release on both")
         } else if attach.store != config.store {
             let text = format!("store `{}` is not served here", attach.store);
@@ -140,23 +144,33 @@ impl<M: Machine> Replica<M> {
         };
         let beside_snapshot = self.cutting.is_some() || self.snapshots_sending() > 0;
         let Some(downstream) = self.downstreams.get(&link) else { return };
-        let Feed::Undecided { resume } = downstream.feed else { return };
+        let Feed::Undecided { resume, partial } = downstream.feed else { return };
         let action = downstream.mode == LinkMode::Action;
         let goes_on = resume.filter(|version| {
             serves(*version) && (self.log.serves(version.seq) || version.seq > head || !action)
         });
+        let partial = partial.filter(|_| goes_on.is_none());
+        let resumable = partial.and_then(|partial| {
+            let snapshot = self.resumable(&partial, downstream.mode)?;
+            Some((snapshot, usize::try_from(partial.have).ok()?))
+        });
         let lineage = Message::Lineage(self.lineage.clone());
         let late = mutant!(self.config, ResumeOffByOne);
         let Some(downstream) = self.downstreams.get_mut(&link) else { return };
-        match goes_on {
-            Some(version) => {
+        match (goes_on, resumable) {
+            (Some(version), _) => {
                 self.counters.resumed += 1;
                 self.counters.resumed_beside_snapshot += u64::from(beside_snapshot);
                 downstream.cursor = version.seq + u64::from(late && version.seq < head);
                 downstream.feed = Feed::Cursor;
                 downstream.say(self.channel, &lineage);
             }
-            None => downstream.feed = Feed::Wanting { min: 0 },
+            (None, Some((snapshot, offset))) => {
+                self.counters.snapshots_resumed += 1;
+                downstream.resynced = snapshot.head.version.seq;
+                downstream.feed = Feed::Sending { snapshot, offset, begun: false };
+            }
+            (None, None) => downstream.feed = Feed::Wanting { min: 0 },
         }
         super::wake(&mut self.outputs, link, downstream, self.now);
         let resume = if goes_on.is_some() { Resume::Entries } else { Resume::Snapshot };
@@ -192,19 +206,29 @@ impl<M: Machine> Replica<M> {
         let start = out.len();
         let was_full = downstream.control.len() >= super::pulse::CONTROL_BYTES_MAX;
         let Counters { snapshots_forced, entries_skipped, .. } = self.counters;
+        let sent = downstream.sending().map(Arc::as_ptr);
         out.append(&mut downstream.control);
         let controls = out.len();
         while out.len() - start < budget && self.feed(&mut downstream, out, budget) {}
         if out.len() > controls {
             downstream.moved_at = now;
         }
+        downstream.carried += (out.len() - start) as u64;
         downstream.awake = out.len() > start;
         if downstream.awake {
             downstream.sent_at = now;
         } else {
             self.sleepers = true;
         }
+        let caught_up = downstream.copy.is_some() && self.has_caught_up(&downstream);
+        if caught_up {
+            downstream.copy = None;
+        }
+        let holds = caught_up || downstream.sending().map(Arc::as_ptr) != sent;
         self.downstreams.insert(link, downstream);
+        if holds {
+            self.hold_log();
+        }
         if self.counters.snapshots_forced > snapshots_forced {
             let skipped = self.counters.entries_skipped - entries_skipped;
             self.note(Note::FellOff { link, skipped });
@@ -244,20 +268,22 @@ impl<M: Machine> Replica<M> {
                 self.send_snapshot(downstream, snapshot);
                 true
             }
-            Feed::Sending { snapshot, offset } => {
-                if let Some(offset) = offset {
-                    write_chunk(self.channel, snapshot, offset, out);
+            Feed::Sending { snapshot, offset, begun } => {
+                if std::mem::replace(begun, true) {
+                    write_part(self.channel, downstream.protocol, snapshot, offset, out);
                 } else {
                     Message::SnapshotHead(snapshot.head.clone()).write(out, self.channel);
-                    *offset = Some(0);
                 }
-                if *offset == Some(snapshot.bytes.len()) {
+                if *offset == snapshot.bytes.len() {
                     let seq = snapshot.head.version.seq;
                     let raced = mutant!(self.config, SnapshotRaced)
                         && downstream.mode == LinkMode::Action
                         && seq > 0
                         && self.log.serves(seq - 1);
                     downstream.cursor = seq - u64::from(raced);
+                    if downstream.mode == LinkMode::Action {
+                        downstream.copy = Some(Copied::new(snapshot));
+                    }
                     downstream.feed = Feed::Cursor;
                     self.wake_wanting();
                 }
@@ -301,6 +327,8 @@ impl<M: Machine> Replica<M> {
         if !self.log.serves(cursor) {
             self.counters.snapshots_forced += 1;
             self.counters.entries_skipped += self.log.base() - cursor;
+            self.note_fell_off(downstream);
+            downstream.copy = None;
             downstream.feed = Feed::Wanting { min: cursor };
             return true;
         }
@@ -321,7 +349,7 @@ impl<M: Machine> Replica<M> {
         if cursor >= until || downstream.mode != LinkMode::Action || !self.log.serves(cursor) {
             return false;
         }
-        let Some((entries, last)) = self.log.read(cursor, until, budget.min(CHUNK_BYTES)) else {
+        let Some((entries, last)) = self.log.read(cursor, until, budget.min(ENTRIES_BYTES)) else {
             return false;
         };
         let epoch = self.lineage.head().map_or(0, |epoch| epoch.id);
@@ -338,16 +366,20 @@ impl<M: Machine> Replica<M> {
         self.counters.snapshots_sent += 1;
         downstream.resynced = snapshot.head.version.seq;
         downstream.fetching = false;
-        downstream.feed = Feed::Sending { snapshot, offset: None };
+        downstream.feed = Feed::Sending { snapshot, offset: 0, begun: false };
     }
 
     /// The shared snapshot, if it will do.
     fn usable(&self, mode: LinkMode, min: u64) -> Option<Arc<Snapshot>> {
-        let current = self.current.as_ref().filter(|_| !self.healing)?;
-        let seq = current.head.version.seq;
-        let goes_on = mode == LinkMode::Snapshot || self.log.serves(seq);
-        let ours = current.head.lineage.head() == self.lineage.head();
-        (goes_on && ours && seq >= min).then(|| Arc::clone(current))
+        let current = self.current.as_ref()?;
+        let new = current.head.version.seq >= min;
+        (new && self.will_do(current, mode)).then(|| Arc::clone(current))
+    }
+
+    /// Whether what is left for a link is no more than any link may be behind.
+    fn has_caught_up(&self, downstream: &Downstream) -> bool {
+        let behind = self.log.bytes_after(downstream.cursor);
+        matches!(downstream.feed, Feed::Cursor) && behind <= self.config.log_bytes_max / 2
     }
 }
 
@@ -362,9 +394,23 @@ fn all_of(claim: Claim, entries: &[u8]) -> Result<(), LinkFault> {
     Ok(())
 }
 
-fn write_chunk(channel: u32, snapshot: &Snapshot, offset: &mut usize, out: &mut Vec<u8>) {
-    let end = (*offset + CHUNK_BYTES).min(snapshot.bytes.len());
-    let frame = begin_frame(out, channel, Message::SNAPSHOT_CHUNK);
+/// Writes the next bytes of a snapshot. From version 2 of the protocol they say where they belong;
+/// that they are undamaged, the frame's checksum says.
+fn write_part(
+    channel: u32,
+    protocol: u16,
+    snapshot: &Snapshot,
+    offset: &mut usize,
+    out: &mut Vec<u8>,
+) {
+    let end = (*offset + PART_BYTES).min(snapshot.bytes.len());
+    let frame = if protocol < PROTOCOL_RESUMES_SNAPSHOTS {
+        begin_frame(out, channel, Message::SNAPSHOT_CHUNK)
+    } else {
+        let frame = begin_frame(out, channel, Message::SNAPSHOT_PART);
+        out.extend_from_slice(&(*offset as u64).to_le_bytes());
+        frame
+    };
     out.extend_from_slice(&snapshot.bytes[*offset..end]);
     finish_frame(out, frame);
     *offset = end;

@@ -1,8 +1,10 @@
 //! The bytes of those parts: numbers little-endian, texts after their length.
 
-use super::{Answer, Attach, Codec, LinkMode, Outcome, Refusal, RefusalKind, Status};
+use super::{
+    Answer, Attach, Codec, LinkMode, Outcome, PartialSnapshot, Refusal, RefusalKind, Status,
+};
 use crate::replication::{Claim, Epoch, Lineage, NodeId, TOKEN_BYTES, Token, Version};
-use crate::wire::{PATH_MAX, Reader, WireError};
+use crate::wire::{PATH_MAX, PROTOCOL_RESUMES_SNAPSHOTS, PROTOCOL_VERSION, Reader, WireError};
 
 pub(super) fn put_u32(out: &mut Vec<u8>, value: u32) {
     out.extend_from_slice(&value.to_le_bytes());
@@ -76,6 +78,29 @@ pub(super) fn write_attach(out: &mut Vec<u8>, attach: &Attach) {
     out.push(attach.codec as u8);
     put_maybe_version(out, attach.resume);
     put_text(out, &attach.store);
+    if attach.protocol >= PROTOCOL_RESUMES_SNAPSHOTS {
+        put_partial(out, attach.partial);
+    }
+}
+
+fn put_partial(out: &mut Vec<u8>, partial: Option<PartialSnapshot>) {
+    out.push(u8::from(partial.is_some()));
+    if let Some(PartialSnapshot { version, history, len, crc, have }) = partial {
+        put_version(out, version);
+        put_u64(out, history);
+        put_u64(out, len);
+        put_u32(out, crc);
+        put_u64(out, have);
+    }
+}
+
+fn read_partial(body: &mut Reader<'_>) -> Result<Option<PartialSnapshot>, WireError> {
+    if !body.flag("partial snapshot")? {
+        return Ok(None);
+    }
+    let (version, history) = (read_version(body)?, body.u64("history")?);
+    let (len, crc, have) = (body.u64("length")?, body.u32("checksum")?, body.u64("length")?);
+    Ok(Some(PartialSnapshot { version, history, len, crc, have }))
 }
 
 pub(super) fn read_attach(body: &mut Reader<'_>) -> Result<Attach, WireError> {
@@ -87,7 +112,12 @@ pub(super) fn read_attach(body: &mut Reader<'_>) -> Result<Attach, WireError> {
         _ => return Err(WireError::Malformed("codec")),
     };
     let resume = read_maybe_version(body)?;
-    Ok(Attach { protocol, node, store: body.text("store")?, schema_version, codec, resume })
+    let store = body.text("store")?;
+    let partial = match (PROTOCOL_RESUMES_SNAPSHOTS..=PROTOCOL_VERSION).contains(&protocol) {
+        true => read_partial(body)?,
+        false => None,
+    };
+    Ok(Attach { protocol, node, store, schema_version, codec, resume, partial })
 }
 
 pub(super) fn write_status(out: &mut Vec<u8>, status: &Status) {

@@ -1,7 +1,8 @@
 //! What two replicas of a store say to each other.
 //!
 //! Towards the sequencer: `Attach`, `Detach`, `SessionOpen`, `Dispatch`, `Heal`, `Fetch`. Away from it:
-//! `Status`, `Refused`, `Lineage`, `SnapshotHead`, `SnapshotChunk`, `Entries`, `Answers`,
+//! `Status`, `Refused`, `Lineage`, `SnapshotHead`, `SnapshotChunk` (in version 1 of the protocol;
+//! `SnapshotPart` from version 2 on), `Entries`, `Answers`,
 //! `SessionOpened`, `Digest`, `Credit`. Both ways: `Heartbeat`.
 
 mod body;
@@ -19,7 +20,8 @@ use body::{
     write_status,
 };
 pub use parts::{
-    Answer, Attach, Codec, LinkMode, Outcome, Refusal, RefusalKind, SnapshotHead, Status,
+    Answer, Attach, Codec, LinkMode, Outcome, PartialSnapshot, Refusal, RefusalKind, SnapshotHead,
+    Status,
 };
 
 /// What one frame says to a store.
@@ -46,8 +48,10 @@ pub enum Message {
     Lineage(Lineage),
     /// A snapshot begins.
     SnapshotHead(SnapshotHead),
-    /// The next bytes of it.
+    /// The next bytes of it, in version 1 of the protocol.
     SnapshotChunk(Bytes),
+    /// The bytes of it from `offset` on. The frame's checksum is theirs.
+    SnapshotPart { offset: u64, bytes: Bytes },
     /// Actions, the first of them at `first`, ordered in the life `epoch`.
     Entries { epoch: u64, first: u64, entries: Bytes },
     /// What became of dispatches; to whoever claimed the session in just that way.
@@ -79,6 +83,7 @@ mod kind {
     pub(super) const SESSION_OPENED: u8 = 23;
     pub(super) const DIGEST: u8 = 24;
     pub(super) const CREDIT: u8 = 25;
+    pub(super) const SNAPSHOT_PART: u8 = 26;
     pub(super) const HEARTBEAT: u8 = 32;
 }
 
@@ -89,8 +94,11 @@ impl Message {
     /// The kind of a frame of entries, for those who write one in place.
     pub const ENTRIES: u8 = kind::ENTRIES;
 
-    /// The kind of a frame with a part of a snapshot, for those who write one in place.
+    /// The kind of a frame with a part of a snapshot in version 1, for those who write one in place.
     pub const SNAPSHOT_CHUNK: u8 = kind::SNAPSHOT_CHUNK;
+
+    /// The kind of a frame with a part of a snapshot, for those who write one in place.
+    pub const SNAPSHOT_PART: u8 = kind::SNAPSHOT_PART;
 
     fn kind(&self) -> u8 {
         match self {
@@ -105,6 +113,7 @@ impl Message {
             Message::Lineage(_) => kind::LINEAGE,
             Message::SnapshotHead(_) => kind::SNAPSHOT_HEAD,
             Message::SnapshotChunk(_) => kind::SNAPSHOT_CHUNK,
+            Message::SnapshotPart { .. } => kind::SNAPSHOT_PART,
             Message::Entries { .. } => kind::ENTRIES,
             Message::Answers { .. } => kind::ANSWERS,
             Message::SessionOpened { .. } => kind::SESSION_OPENED,
@@ -155,6 +164,10 @@ impl Message {
                 put_lineage(out, &head.lineage);
             }
             Message::SnapshotChunk(bytes) => out.extend_from_slice(bytes),
+            Message::SnapshotPart { offset, bytes } => {
+                put_u64(out, *offset);
+                out.extend_from_slice(bytes);
+            }
             Message::Entries { epoch, first, entries } => {
                 put_u64(out, *epoch);
                 put_u64(out, *first);
@@ -196,6 +209,10 @@ impl Message {
                 return Ok(Message::Entries { epoch, first, entries: rest(&body) });
             }
             kind::SNAPSHOT_CHUNK => return Ok(Message::SnapshotChunk(frame.body.clone())),
+            kind::SNAPSHOT_PART => {
+                let offset = body.u64("offset")?;
+                return Ok(Message::SnapshotPart { offset, bytes: rest(&body) });
+            }
             kind::ATTACH => {
                 let attach = read_attach(&mut body)?;
                 if attach.protocol > PROTOCOL_VERSION {

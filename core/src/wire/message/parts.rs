@@ -40,6 +40,36 @@ pub struct Attach {
     pub codec: Codec,
     /// Where the sender stands, unless it has never heard from a sequencer.
     pub resume: Option<Version>,
+    /// A snapshot that it has a part of. From version 2 of the protocol.
+    pub partial: Option<PartialSnapshot>,
+}
+
+/// The part of a snapshot that arrived before its link ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartialSnapshot {
+    /// Where the snapshot was cut.
+    pub version: Version,
+    /// The rolling hash of the history up to there.
+    pub history: u64,
+    /// The length of the whole snapshot, in bytes.
+    pub len: u64,
+    /// CRC-32 of the whole snapshot.
+    pub crc: u32,
+    /// How many bytes the sender has, from the beginning.
+    pub have: u64,
+}
+
+impl PartialSnapshot {
+    /// The first `have` bytes of the snapshot with this head.
+    pub fn new(head: &SnapshotHead, have: u64) -> Self {
+        let SnapshotHead { version, history, len, crc, .. } = *head;
+        PartialSnapshot { version, history, len, crc, have }
+    }
+
+    /// Whether it is a part of the snapshot with this head.
+    pub fn is_of(&self, head: &SnapshotHead) -> bool {
+        *self == PartialSnapshot::new(head, self.have) && self.have <= head.len
+    }
 }
 
 /// Why an upstream will not serve.

@@ -21,12 +21,13 @@ fn examples() -> Vec<Message> {
     let claim = Claim { session: 5, token: Token::from_bytes([9; TOKEN_BYTES]) };
     vec![
         Message::Attach(Attach {
-            protocol: 1,
+            protocol: PROTOCOL_VERSION,
             node: NodeId(4),
             store: "tasks".into(),
             schema_version: 3,
             codec: Codec::Json,
             resume: Some(version),
+            partial: Some(PartialSnapshot { version, history: 1, len: 10, crc: 5, have: 4 }),
         }),
         Message::Detach,
         Message::SessionOpen { hop: 2, request: 8 },
@@ -57,6 +58,7 @@ fn examples() -> Vec<Message> {
         Message::SessionOpened { request: 8, claim, at: version },
         Message::Digest { seq: 100, digest: 6 },
         Message::Credit { bytes: 65536 },
+        Message::SnapshotPart { offset: 3, bytes: Bytes::from_static(b"part") },
         Message::Heartbeat { seq: 40 },
     ]
 }
@@ -100,13 +102,14 @@ fn bytes_after_the_last_field_are_an_error_but_in_the_request_of_a_newer_version
         let body = [&frame.body[..], &[7]].concat().into();
         Message::read(&Frame { body, ..frame })
     };
-    let open = [Message::DISPATCH, Message::ENTRIES, Message::SNAPSHOT_CHUNK];
+    let (chunk, part) = (Message::SNAPSHOT_CHUNK, Message::SNAPSHOT_PART);
+    let open = [Message::DISPATCH, Message::ENTRIES, chunk, part];
     for message in examples() {
         let read = longer(&message);
         assert_eq!(read.is_ok(), open.contains(&message.kind()), "{message:?}: {read:?}");
     }
     let Some(Message::Attach(attach)) = examples().into_iter().next() else { panic!("first") };
-    let newer = Message::Attach(Attach { protocol: PROTOCOL_VERSION + 1, ..attach });
+    let newer = Message::Attach(Attach { protocol: PROTOCOL_VERSION + 1, partial: None, ..attach });
     assert_eq!(longer(&newer), Ok(newer));
 }
 

@@ -85,7 +85,7 @@ fn message(flight: &Flight) -> Message {
     let kind = match flight.name.as_str() {
         "Dispatch" => MessageKind::Dispatch,
         "Entries" => MessageKind::Entries,
-        "SnapshotHead" | "SnapshotChunk" => MessageKind::Snapshot,
+        "SnapshotHead" | "SnapshotPart" => MessageKind::Snapshot,
         "Answers" => MessageKind::Answer,
         "Attach" | "Status" | "SessionOpen" | "SessionOpened" | "Lineage" => MessageKind::Handshake,
         "Heal" | "Digest" => MessageKind::Heal,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use samestate::replication::{Decode, LinkFault, Received};
-use samestate::wire::{Decoder, Entries, Message};
+use samestate::wire::{Decoder, Entries, Message, PROTOCOL_VERSION};
 
 use super::seat::BACKOFF_MIN;
 use super::{Event, World};
@@ -72,7 +72,7 @@ impl World {
         found.up = true;
         let seat = found.seat;
         self.step(seat, |replica, now| match end.side {
-            Side::Client => replica.upstream_up(end.link(), now),
+            Side::Client => replica.upstream_up(end.link(), PROTOCOL_VERSION, now),
             Side::Server => replica.downstream_up(end.link(), now),
         });
         self.read(end);
@@ -325,7 +325,9 @@ fn in_words(message: Message) -> String {
             let last = counters.last().map_or(String::new(), |last| format!(" to {last}"));
             format!("Dispatch {first}{last} of {claim:?}, oldest {oldest}, hop {hop}")
         }
-        Message::SnapshotChunk(bytes) => format!("SnapshotChunk of {} bytes", bytes.len()),
+        Message::SnapshotPart { offset, bytes } => {
+            format!("SnapshotPart of {} bytes from {offset} on", bytes.len())
+        }
         other => format!("{other:?}"),
     }
 }

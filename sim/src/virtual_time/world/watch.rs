@@ -187,6 +187,8 @@ impl World {
             | Report::Poisoned(_)
             | Report::Unrestorable { .. }
             | Report::Unproved(_)
+            | Report::FellBehind { .. }
+            | Report::FellOffAgain { .. }
             | Report::Refuses(_) => {}
         }
     }
