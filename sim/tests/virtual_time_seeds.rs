@@ -9,7 +9,7 @@ use std::sync::Arc;
 use samestate::replication::Mutant;
 use samestate_sim::scenario::{Overrides, ScenarioFile};
 use samestate_sim::virtual_time::shrink::shrink_failure;
-use samestate_sim::virtual_time::{Options, Search, Searched, draw, simulate};
+use samestate_sim::virtual_time::{Options, Search, Searched, draw, simulate, why_of};
 
 /// Each mutant is found within this many seeds.
 const MUTANT_SEEDS_MAX: u64 = 1000;
@@ -52,8 +52,11 @@ fn what_was_found_holds_now() {
         let path = entry.expect("readable").path();
         let file = ScenarioFile::load(&path, &Overrides::default()).expect("a scenario");
         for case in &file.cases {
-            let outcome = simulate(&case.plan, &Options::default()).expect("its reducers ship");
-            assert_eq!(outcome.violation, None, "{}", path.display());
+            let recorded = !case.plan.expect.is_empty();
+            let options = Options { recorded, ..Options::default() };
+            let outcome = simulate(&case.plan, &options).expect("its reducers ship");
+            let why = why_of(&outcome).map(|why| why.to_string());
+            assert_eq!(why, None, "{}", path.display());
             replayed += 1;
         }
     }

@@ -3,8 +3,8 @@
 //! Both are functions of time and are weighted by it: p99 is what was not exceeded during 99 %
 //! of the time. A replica at seq s is behind by `root - s` versions, since the root went past s.
 //! A replica ahead of the root (the root lost its newest actions and has not said so yet) is
-//! not behind. Times in which the replica does not exist are left out; a root that is gone
-//! stays where it was.
+//! not behind. Times in which the replica does not exist are left out, and one that begins again with
+//! nothing is behind since then at most; a root that is gone stays where it was.
 
 use std::collections::BTreeMap;
 
@@ -28,13 +28,16 @@ impl Staleness {
         let path = RootPath::new(root);
         let mut staleness = Staleness::default();
         let mut changes = replica.changes().peekable();
+        let mut born_ns = None;
         while let Some((from_ns, version)) = changes.next() {
+            born_ns = version.and(born_ns.or(Some(from_ns)));
             let to_ns = changes.peek().map_or(end_ns, |next| next.0).min(end_ns);
             let from_ns = from_ns.max(start_ns);
             if let Some(version) = version
                 && from_ns < to_ns
             {
-                staleness.stay(&path, version.seq, from_ns, to_ns);
+                let life = Life { born_ns: born_ns.unwrap_or(from_ns), seq: version.seq };
+                staleness.stay(&path, life, from_ns, to_ns);
             }
         }
         staleness
@@ -49,8 +52,9 @@ impl Staleness {
         self.total_ns += other.total_ns;
     }
 
-    /// The replica stayed at `seq` during `[from_ns, to_ns)` while the root moved on.
-    fn stay(&mut self, path: &RootPath, seq: u64, from_ns: u64, to_ns: u64) {
+    /// The replica stayed at its seq during `[from_ns, to_ns)` while the root moved on.
+    fn stay(&mut self, path: &RootPath, life: Life, from_ns: u64, to_ns: u64) {
+        let Life { born_ns, seq } = life;
         let mut at = path.index_at(from_ns);
         let mut now_ns = from_ns;
         while now_ns < to_ns {
@@ -63,7 +67,7 @@ impl Staleness {
             let behind = root_seq.saturating_sub(seq);
             *self.versions.entry(behind).or_default() += until_ns - now_ns;
             if let Some(at) = at.filter(|_| behind > 0) {
-                let since_ns = path.went_past(at, seq);
+                let since_ns = path.went_past(at, seq).max(born_ns);
                 self.ramp(now_ns.saturating_sub(since_ns), until_ns - now_ns);
             }
             now_ns = until_ns;
@@ -126,6 +130,14 @@ impl Staleness {
     fn wanted(&self, q: f64) -> Option<f64> {
         (self.total_ns > 0).then(|| self.total_ns as f64 * q.clamp(0.0, 1.0))
     }
+}
+
+/// Where a replica is in one of its lives.
+#[derive(Clone, Copy)]
+struct Life {
+    /// When the life began.
+    born_ns: u64,
+    seq: u64,
 }
 
 /// Where the root was: its steps, and where its runs of rising seqs begin.
@@ -197,6 +209,17 @@ mod tests {
         // 84 % of the time: 76 fresh, 4 of each ramp.
         assert_eq!(staleness.ns(0.84), Some(4));
         assert_eq!(staleness.ns(0.99), Some(19));
+    }
+
+    #[test]
+    fn a_replica_that_begins_again_is_behind_since_then_at_most() {
+        let root = trace("root", &[(0, 0), (10, 1), (20, 2)]);
+        let mut replica = trace("replica", &[(0, 0), (10, 1), (20, 2)]);
+        replica.died(50);
+        replica.life().applied(60, v(0), 0);
+        replica.life().applied(75, v(2), 0);
+        let staleness = Staleness::of(&root, &replica, 0, 100);
+        assert_eq!(staleness.max_ns(), 15);
     }
 
     #[test]

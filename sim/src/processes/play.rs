@@ -452,6 +452,7 @@ impl<'c> Play<'c> {
             end_ns,
             faults: self.faults.list().to_vec(),
             violations: Violations::default(),
+            carrying: Duration::ZERO,
             interrupted,
             lost_cause: self.lost_cause,
             trouble,

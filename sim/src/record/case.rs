@@ -101,6 +101,7 @@ fn instants(plan: &Plan, taken: &Taken) -> Instants {
         load_ended_ns: load_ended_ns.max(start_ns),
         faults_ended_ns: faults::ended_ns(&taken.faults, start_ns),
         end_ns: taken.end_ns,
+        carrying: taken.carrying,
         interrupted: taken.interrupted || taken.start_ns.is_none(),
     }
 }

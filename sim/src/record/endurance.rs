@@ -142,6 +142,7 @@ fn soak(actions: u64) -> f64 {
         end_ns: at_ns(actions) + 200 * MS,
         faults: Vec::new(),
         violations: Violations::default(),
+        carrying: std::time::Duration::ZERO,
         interrupted: false,
         lost_cause: None,
         trouble: Vec::new(),

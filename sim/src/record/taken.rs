@@ -1,5 +1,7 @@
 //! What a case leaves behind once its processes are gone: all that the record is made of.
 
+use std::time::Duration;
+
 use samestate_report::FaultDone;
 
 use super::gather::Gathered;
@@ -24,6 +26,9 @@ pub(crate) struct Taken {
     pub(crate) faults: Vec<FaultDone>,
     /// What was seen not to hold while it went on.
     pub(crate) violations: Violations,
+    /// How long the bytes take that were to be carried when the load ended; zero where that is not
+    /// known.
+    pub(crate) carrying: Duration,
     /// The user stopped the run.
     pub(crate) interrupted: bool,
     /// Why the case was ended early: it could not pass any more.

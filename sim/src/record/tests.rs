@@ -168,6 +168,7 @@ fn case_of(plan: &Plan, told: Vec<(NodeId, Told)>, faults: Vec<FaultDone>) -> Ca
         stop_ns: START + 1_001 * MS,
         end_ns: START + 1_500 * MS,
         faults,
+        carrying: std::time::Duration::ZERO,
         interrupted: false,
         lost_cause: None,
         trouble: Vec::new(),

@@ -35,6 +35,9 @@ pub(super) struct Instants {
     pub(super) faults_ended_ns: Vec<u64>,
     /// When watching ended.
     pub(super) end_ns: u64,
+    /// How long the bytes take that were to be carried when the load ended; zero where that is not
+    /// known.
+    pub(super) carrying: Duration,
     /// The run was stopped before its end.
     pub(super) interrupted: bool,
 }
@@ -420,7 +423,8 @@ impl<'a> TreeSeen<'a> {
         let end_ns = self.instants.end_ns;
         let found = Sameness::of(&replicas, end_ns).convergence(since_ns, end_ns);
         let backoff = self.plan.links.iter().filter_map(|link| link.backoff_max).max();
-        let deadline = DEAD_AFTER + backoff.unwrap_or(BACKOFF_USUAL) + SNAPSHOT_WITHIN;
+        let backoff = backoff.unwrap_or(BACKOFF_USUAL);
+        let deadline = DEAD_AFTER + backoff + SNAPSHOT_WITHIN + self.instants.carrying;
         let violation = convergence(self.store, &found, deadline.as_nanos() as u64);
         violation.into_iter().for_each(|violation| violations.push(violation));
     }

@@ -11,8 +11,11 @@ use samestate::replication::LinkId;
 
 use super::dice::Dice;
 
-/// What is sent arrives in parts of this many bytes at most.
+/// What is sent arrives in parts of this many bytes at most,
 const PART_BYTES_MAX: usize = 16 << 10;
+
+/// and of what goes through in so many milliseconds: a slow line brings small packets too.
+const PART_MS_MAX: u64 = 10;
 
 /// What a network is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,18 @@ impl Default for Weather {
             bytes_per_ms: 100_000,
             buffer_bytes: 64 << 10,
         }
+    }
+}
+
+impl Weather {
+    fn part_bytes_max(&self) -> usize {
+        let bytes = self.bytes_per_ms.saturating_mul(PART_MS_MAX);
+        usize::try_from(bytes).unwrap_or(usize::MAX).clamp(1, PART_BYTES_MAX)
+    }
+
+    /// How long so many bytes take.
+    pub(crate) fn carrying(&self, bytes: u64) -> Duration {
+        Duration::from_millis(bytes / self.bytes_per_ms.max(1))
     }
 }
 
@@ -209,7 +224,7 @@ impl Connection {
         while !bytes.is_empty() {
             let whole = bytes.len() < 2 || dice.percent(70);
             let len = if whole { bytes.len() } else { 1 + dice.pick(bytes.len() - 1) };
-            let len = len.min(PART_BYTES_MAX);
+            let len = len.min(weather.part_bytes_max());
             pipe.free_at += Duration::from_nanos(len as u64 * 1_000_000 / weather.bytes_per_ms);
             let jitter = Duration::from_nanos(dice.below(weather.jitter.as_nanos() as u64 + 1));
             let at = (pipe.free_at + weather.latency + jitter).max(pipe.last_arrival);

@@ -1,9 +1,12 @@
-//! A corner that chance alone leads into too seldom: an answer that is there long before the state
-//! it is about, whose sequencer is then lost and goes on from its backup.
+//! Corners that chance alone leads into too seldom: an answer that is there long before the state it is
+//! about, whose sequencer is then lost and goes on from its backup; and copies on slow lines that are
+//! cut on their way.
 
 use std::num::NonZeroU64;
 
-use crate::scenario::{BackupSpec, FaultSpec, KillSpec, Mode, Scenario, Size, Span};
+use crate::scenario::{
+    BackupSpec, CutSpec, FaultSpec, KillSpec, LinkRef, Mode, Scenario, Size, Span,
+};
 use crate::virtual_time::dice::Dice;
 
 /// So many seeds in a hundred are led there.
@@ -39,6 +42,42 @@ pub(super) fn lead(dice: &mut Dice, root: &str, duration_us: u64, scenario: &mut
             times: None,
             restart_after: Some(Span(dice.micros(1_000, 20_000))),
             silent: dice.percent(30),
+        }));
+    }
+}
+
+/// So many seeds in a hundred have slow lines.
+const SLOW_PERCENT: u64 = 8;
+
+/// What they carry, in bytes a second.
+const SLOW_BANDWIDTHS: [u64; 3] = [100_000, 300_000, 1_000_000];
+
+/// Leads some seeds to slow lines: copies of big states that take longer than a dead peer is waited
+/// for, over links that are cut again and again.
+pub(super) fn slow(dice: &mut Dice, duration_us: u64, scenario: &mut Scenario) {
+    if !dice.percent(SLOW_PERCENT) {
+        return;
+    }
+    for (_, store) in scenario.stores.iter_mut().filter(|(_, store)| store.reducer == "document") {
+        store.size = Some(Size(dice.within(20_000, 200_000)));
+    }
+    for (_, store) in scenario.stores.iter_mut().filter(|(_, store)| store.reducer == "probe") {
+        store.size = Some(Size(dice.within(1_000, 10_000)));
+    }
+    if let Some(virtual_time) = &mut scenario.virtual_time {
+        virtual_time.bandwidth = Some(Size(dice.one_of(&SLOW_BANDWIDTHS)));
+    }
+    let names: Vec<String> = scenario.links.iter().filter_map(|link| link.name.clone()).collect();
+    if names.is_empty() {
+        return;
+    }
+    for _ in 0..dice.within(1, 6) {
+        scenario.faults.push(FaultSpec::Cut(CutSpec {
+            link: Some(LinkRef::Name(names[dice.pick(names.len())].clone())),
+            at: Some(Span(dice.micros(1_000, duration_us))),
+            every: None,
+            times: None,
+            lasts: Span(dice.micros(1_000, 60_000)),
         }));
     }
 }

@@ -62,6 +62,7 @@ pub fn draw(seed: u64) -> Scenario {
     };
     corner::lead(&mut dice(11), &shape.nodes[0].name, duration_us, &mut scenario);
     settings::durable(&mut dice(12), &mut scenario);
+    corner::slow(&mut dice(14), duration_us, &mut scenario);
     scenario.faults = without_collisions(scenario.faults);
     faults::of_disks(&mut dice(13), &shape, duration_us, &mut scenario);
     scenario

@@ -208,6 +208,7 @@ impl Play<'_> {
             end_ns: ns(self.world.now()),
             faults: self.faults.list().to_vec(),
             violations,
+            carrying: self.carries,
             interrupted: self.interrupted(),
             lost_cause: None,
             trouble: Vec::new(),

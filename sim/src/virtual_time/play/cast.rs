@@ -177,6 +177,8 @@ fn config(plan: &Plan, node: NodeId, store: &str) -> Config {
     config.heartbeat = settings.heartbeat.unwrap_or(config.heartbeat);
     config.dead_after = settings.dead_after.unwrap_or(config.dead_after);
     config.stall_grace = settings.stall_grace.unwrap_or(config.stall_grace);
+    // Its default, where deadlines are as long as they are by default.
+    config.pressure_grace = config.dead_after / 5;
     config.dispatch_deadline = settings.dispatch_deadline.or(config.dispatch_deadline);
     config.window = settings.window.unwrap_or(config.window);
     config.window_bytes = settings.window_bytes.unwrap_or(config.window_bytes);

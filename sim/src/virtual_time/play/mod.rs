@@ -36,7 +36,7 @@ use mirrors::{Comparison, Mirror};
 
 pub(crate) use cast::{Adjust, Cast, weather};
 
-/// How long all may take to be in sync before the load begins.
+/// How long all may take to be in sync before the load begins, beside the time that the bytes take.
 const START_MAX: Duration = Duration::from_secs(60);
 
 /// How long it is watched at least after the load.
@@ -108,6 +108,8 @@ pub(crate) struct Play<'a> {
     slipped: BTreeSet<String>,
     book: Option<Book>,
     started: Option<Duration>,
+    /// How long the bytes take that were to be carried when the load ended.
+    carries: Duration,
     interrupt: Option<Arc<AtomicBool>>,
 }
 
@@ -148,6 +150,7 @@ impl<'a> Play<'a> {
             slipped: BTreeSet::new(),
             book: recorded.then(|| Book::of(plan, cast.len())),
             started: None,
+            carries: Duration::ZERO,
             interrupt: interrupt.clone(),
             cast,
         })
@@ -167,7 +170,7 @@ impl<'a> Play<'a> {
             self.world.start(host);
             self.heed();
         }
-        self.settle(START_MAX, "the start");
+        self.settle(START_MAX + self.carrying(), "the start");
         self.open();
         let start = self.world.now();
         if self.world.violation().is_some() {
@@ -182,6 +185,7 @@ impl<'a> Play<'a> {
         let end = start + self.plan.duration();
         self.play_until(end);
         let stopped = self.world.now();
+        self.carries = self.carrying();
         self.finish();
         stopped
     }
@@ -198,7 +202,7 @@ impl<'a> Play<'a> {
                 }
             }
         }
-        self.settle(START_MAX, "the first state");
+        self.settle(START_MAX + self.carrying(), "the first state");
     }
 
     /// The seats that order a store at the start.
@@ -230,15 +234,27 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// Whatever the faults: silent peers are noticed, one after the other, and come back.
+    /// Whatever the faults: silent peers are noticed, one after the other, and come back; then the bytes
+    /// that are to be carried take their time.
     fn settle_max(&self) -> Duration {
         let dead_after = self.plan.virtual_time.dead_after.unwrap_or(Duration::from_secs(5));
         let backoffs = self.plan.links.iter().map(|link| link.backoff_max);
         let backoff = backoffs.map(|max| max.unwrap_or(Duration::from_secs(5))).max();
+        (dead_after * 4 + backoff.unwrap_or_default()) * self.hops()
+            + Duration::from_secs(5)
+            + self.carrying()
+    }
+
+    /// How long it takes to carry what is to be carried, over one hop after the other.
+    fn carrying(&self) -> Duration {
+        weather(self.plan).carrying(self.world.bytes_to_carry()) * self.hops()
+    }
+
+    /// One more than the longest way from a root.
+    fn hops(&self) -> u32 {
         let trees = self.plan.topology.trees.values().flatten();
         let depth = trees.flat_map(|tree| &tree.members).map(|member| member.depth).max();
-        (dead_after * 4 + backoff.unwrap_or_default()) * (depth.unwrap_or(0) + 1)
-            + Duration::from_secs(5)
+        depth.unwrap_or(0) + 1
     }
 
     /// Lets all happen that is due before `end`.

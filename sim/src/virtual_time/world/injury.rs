@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use samestate::replication::Frozen as _;
+
 use super::disk::DiskTrouble;
 use super::links::{CLIENT, SERVER};
 use super::{Event, World};
@@ -257,6 +259,23 @@ impl World {
         } else {
             None
         }
+    }
+
+    /// How many bytes go over each hop at most until all are the same: states and the logs behind
+    /// them, twice, for a snapshot may be under way that falls off; and what is dispatched, up and
+    /// down.
+    pub fn bytes_to_carry(&self) -> u64 {
+        let running = self.seats.iter().filter_map(|place| place.running.as_ref());
+        let bytes = running.map(|running| {
+            let replica = &running.replica;
+            let state = match replica.is_sequencer() {
+                true => replica.machine().still().encode().map_or(0, |state| state.len()),
+                false => 0,
+            };
+            let log = if replica.is_sequencer() { replica.gauges().log_bytes } else { 0 };
+            2 * (state + log + replica.bytes_under_way()) as u64
+        });
+        bytes.sum()
     }
 
     fn will_restart(&self, host: usize) -> bool {

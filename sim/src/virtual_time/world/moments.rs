@@ -82,6 +82,7 @@ impl Moments {
             ("a copy healed", replicas.healed),
             ("a copy healed through a relay", replicas.heals_through_relay),
             ("a cursor fell off the log", replicas.snapshots_forced),
+            ("an interrupted snapshot went on", replicas.snapshots_resumed),
             ("a dispatch came again, and was not applied again", replicas.deduplicated),
             ("a relay dropped a dispatch of an old attachment", replicas.stale_hops),
             ("a copy diverged", replicas.divergences),
