@@ -240,14 +240,11 @@ impl Attach {
 /// An address with what it leaves out. The library's addresses are those of servers: for a client,
 /// no host is this machine.
 fn completed(address: &str) -> String {
-    if let Some(port) = address.strip_prefix("*:").or(address.strip_prefix(':')) {
-        return format!("{}:{port}", Address::LOCALHOST);
-    }
+    let port = address.strip_prefix("*:").or(address.strip_prefix(':')).unwrap_or(address);
+    let is_port = !port.is_empty() && port.chars().all(|c| c.is_ascii_digit());
     match address.parse::<IpAddr>() {
         Ok(IpAddr::V6(ip)) => format!("[{ip}]:{}", Address::PORT),
-        _ if !address.is_empty() && address.chars().all(|c| c.is_ascii_digit()) => {
-            format!("{}:{address}", Address::LOCALHOST)
-        }
+        _ if is_port => format!("{}:{port}", Address::LOCALHOST),
         _ if address.ends_with(']') || !(address.is_empty() || address.contains([':', '\\'])) => {
             format!("{address}:{}", Address::PORT)
         }
