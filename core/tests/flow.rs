@@ -128,7 +128,7 @@ fn writers_wait_for_a_slow_link_no_longer_than_the_grace_period() {
         replica.tick(now);
         for _ in 0..50 {
             ticket += 1;
-            let taken = replica.dispatch(ticket, Arc::new("x".repeat(1000)), now);
+            let taken = replica.dispatch(ticket, &"x".repeat(1000), now);
             let ordered = matches!(taken.expect("there is room"), Dispatched::Now(_));
             at_once += u32::from(ordered);
             assert!(ordered || tenth <= 11, "it waits {now:?} later");
@@ -239,8 +239,8 @@ impl Pair {
     /// Dispatches so many texts of 1 KB at the sequencer.
     fn write(&mut self, count: u64) {
         for ticket in 0..count {
-            let text = Arc::new("x".repeat(1000));
-            let taken = self.server.dispatch(ticket, text, self.now).expect("it is taken");
+            let text = "x".repeat(1000);
+            let taken = self.server.dispatch(ticket, &text, self.now).expect("it is taken");
             assert!(matches!(taken, Dispatched::Now(_)), "nobody waits");
         }
         self.jobs();
