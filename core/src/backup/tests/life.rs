@@ -1,5 +1,6 @@
 //! What a store does in these tests, and what is held against what.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,8 @@ pub(super) struct Life {
     acknowledged: Vec<u64>,
     unknown: Vec<u64>,
     told: Arc<Mutex<Vec<String>>>,
+    /// How often opening or closing it was an error.
+    errors: Cell<usize>,
 }
 
 impl Life {
@@ -40,8 +43,8 @@ impl Life {
     }
 
     pub(super) fn on(disk: Simulated, durable: bool) -> Self {
-        let (acknowledged, unknown, told) = Default::default();
-        Life { disk, durable, journal_bytes_min: 250, next: 1, acknowledged, unknown, told }
+        let (acknowledged, unknown, told, errors) = Default::default();
+        Life { disk, durable, journal_bytes_min: 250, next: 1, acknowledged, unknown, told, errors }
     }
 
     /// The same, after a crash that left this disk.
@@ -99,7 +102,8 @@ impl Life {
     }
 
     /// An error of the backup that names its file.
-    pub(super) fn is_clear(&self, error: &Error) {
+    fn is_clear(&self, error: &Error) {
+        self.errors.set(self.errors.get() + 1);
         assert!(matches!(error, Error::Backup(_)), "{error}");
         let gone = matches!(error, Error::Backup(BackupError::WriterGone));
         assert!(gone || error.to_string().contains("/data/list.backup"), "{error}");
@@ -168,6 +172,13 @@ impl Life {
         true
     }
 
+    /// Waits until a first whole backup has been replaced, as it is due after some items, or until
+    /// somebody was told that it cannot be.
+    pub(super) async fn replaced(&self) {
+        let renames = || self.disk.calls().iter().filter(|call| call.starts_with("rename")).count();
+        until("it is replaced", || renames() >= 4 || self.was_told()).await;
+    }
+
     /// Closes a store; where the disk fails just then, that is said.
     pub(super) async fn close(&self, store: List) -> bool {
         store.close(DEADLINE).await.map_err(|error| self.is_clear(&error)).is_ok()
@@ -178,6 +189,11 @@ impl Life {
         self.disk = self.disk.taken_over();
         // What it does now is nothing to the disk any more.
         let _ = store.close(DEADLINE).await;
+    }
+
+    /// Whether anybody was told that the disk failed.
+    pub(super) fn was_told(&self) -> bool {
+        self.errors.get() > 0 || !self.told().is_empty()
     }
 
     /// All that the operator was told.
