@@ -29,7 +29,7 @@ fn pages(path: &Path, state_bytes: usize, durable: bool) -> Pages {
     };
     let entries = (state_bytes / ENTRY_BYTES) as u64;
     let state = (0..entries).map(|at| (at, text())).collect();
-    let builder = create_store("pages", replace).preloaded(state).persistent();
+    let builder = create_store("pages", replace).preloaded(state);
     let builder = builder.backup(Backup::at(path).every_actions(1));
     let opened = if durable { builder.durable().start() } else { builder.start() };
     opened.expect("the folder can be written")

@@ -25,7 +25,7 @@ fn ring(state: &mut Vec<String>, action: &String) {
 type Ring = Reduced<Vec<String>, String>;
 
 fn machine() -> Ring {
-    Reduced::new(Vec::new(), ring, Codec::MessagePack, false)
+    Reduced::new(Vec::new(), ring, Codec::MessagePack)
 }
 
 fn config() -> Config {
@@ -190,10 +190,10 @@ fn a_state(criterion: &mut Criterion) {
         let plain: Vec<String> = document.values().cloned().collect();
         let reducer = |_: &mut Document, _: &String| {};
         let machine: Reduced<Document, String> =
-            Reduced::new(document, reducer, Codec::MessagePack, true);
+            Reduced::new(document, reducer, Codec::MessagePack);
         let frozen = machine.freeze();
         let plain: Reduced<Vec<String>, String> =
-            Reduced::new(plain, |_: &mut Vec<String>, _: &String| {}, Codec::MessagePack, false);
+            Reduced::new(plain, |_: &mut Vec<String>, _: &String| {}, Codec::MessagePack);
         let plain = plain.freeze();
         let mut group = criterion.benchmark_group(format!("state of {label}"));
         group.throughput(Throughput::Bytes(bytes));

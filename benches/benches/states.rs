@@ -35,7 +35,7 @@ fn measure<S: State>(
     group.measurement_time(Duration::from_millis(800));
     for (size, bytes) in [("1 KB", 1 << 10), ("1 MB", 1 << 20), ("10 MB", 10 << 20)] {
         let elements = bytes / TEXT_BYTES;
-        let mut machine = Reduced::new(make(elements), edit, Codec::MessagePack, false);
+        let mut machine = Reduced::new(make(elements), edit, Codec::MessagePack);
         let mut place = 0;
         let mut step = move |machine: &mut Reduced<S, Action>| {
             // A prime step, so that neighbours do not follow one another.

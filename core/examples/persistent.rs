@@ -37,8 +37,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let accounts = (0..100_000).map(|account| (account, 100)).collect();
     let bank = create_store("bank", reduce)
         .preloaded(Bank { accounts, transfers: List::new() })
-        // A reducer that panics is undone, since the state before it is still there.
-        .persistent()
         .open()
         .await?;
     let before = bank.state();

@@ -49,7 +49,6 @@ fn now_ms() -> u64 {
 fn log(began: Instant) -> StoreBuilder<Log, Line> {
     create_store("log", write)
         .mode(Mode::Action)
-        .persistent()
         .on_error(move |text| println!("{:7.2} s {text}", began.elapsed().as_secs_f64()))
 }
 

@@ -63,7 +63,8 @@ pub use replication::{Change, Jump, Mode, Resync, Version};
 pub use store::{
     ChangeStream, Client, Cluster, CombineReducers, DispatchError, Dispatching, Error, Next,
     NotInSync, Reject, Result, Role, Select, Selected, Server, Serving, Store, StoreBuilder,
-    Subscription, UntypedStore, Watch, WorkerExit, combine_reducers, create_selector, create_store,
+    Subscription, UndoPanics, UntypedStore, Watch, WorkerExit, combine_reducers, create_selector,
+    create_store,
 };
 pub use wire::Codec;
 

@@ -18,7 +18,7 @@ const LOG_BYTES: usize = 256 << 10;
 
 fn machine(state: Vec<u64>) -> Texts {
     let reducer = |lengths: &mut Vec<u64>, text: &String| lengths.push(text.len() as u64);
-    Reduced::new(state, reducer, Codec::MessagePack, false)
+    Reduced::new(state, reducer, Codec::MessagePack)
 }
 
 fn config() -> Config {

@@ -3,8 +3,7 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use samestate::state::Map;
-use samestate::{Change, DispatchError, Reject, Store, create_store};
+use samestate::{Change, DispatchError, Reject, Store, UndoPanics, create_store};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -62,8 +61,10 @@ async fn reads_nest_and_a_dispatch_inside_waits_for_the_outermost() {
 }
 
 #[tokio::test]
-async fn a_panic_poisons_a_plain_state_and_leaves_other_stores_serving() {
-    let (store, other) = (list().await, list().await);
+async fn a_panic_that_is_not_undone_poisons_its_store_and_leaves_others_serving() {
+    let unguarded =
+        create_store("list", push).on_error(|_| {}).undo_panics(UndoPanics::Never).open();
+    let (store, other) = (unguarded.await.expect("it opens"), list().await);
     let refused = store.dispatch(13).await.expect_err("the reducer panics");
     assert!(matches!(&refused, DispatchError::Rejected(why) if why.contains("thirteen")));
     assert_eq!(store.dispatch(1).await, Err(DispatchError::Poisoned));
@@ -72,17 +73,21 @@ async fn a_panic_poisons_a_plain_state_and_leaves_other_stores_serving() {
 }
 
 #[tokio::test]
-async fn a_panic_on_a_persistent_state_is_rolled_back() {
-    let reducer = |map: &mut Map<u32, u32>, key: &u32| {
-        map.insert(*key, 1);
-        assert_ne!(*key, 13, "thirteen");
+async fn a_panic_is_undone_by_default_whatever_the_reducer_had_changed() {
+    let reducer = |items: &mut Vec<String>, item: &String| {
+        items.push(item.clone());
+        assert_ne!(item, "thirteen", "unlucky");
     };
-    let store = create_store("map", reducer).persistent().open().await.expect("it opens");
-    store.dispatch(1).await.expect("it applies");
-    store.dispatch(13).await.expect_err("the reducer panics");
-    store.dispatch(2).await.expect("the store still serves");
-    assert_eq!(store.state().keys().copied().collect::<Vec<_>>(), [1, 2]);
-    assert_eq!(store.version().seq, 2);
+    let store = create_store("items", reducer).open().await.expect("it opens");
+    for round in 0..3 {
+        store.dispatch(format!("item {round}")).await.expect("it applies");
+        let panicked = store.dispatch("thirteen".to_owned()).await;
+        let panicked = panicked.expect_err("the reducer panics");
+        assert!(matches!(&panicked, DispatchError::Rejected(why) if why.contains("unlucky")));
+        assert!(store.connected(), "the store still serves");
+    }
+    assert_eq!(*store.state(), ["item 0", "item 1", "item 2"]);
+    assert_eq!(store.version().seq, 3, "what panicked took no version");
 }
 
 #[tokio::test]

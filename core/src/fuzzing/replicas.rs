@@ -52,7 +52,7 @@ fn reduce(shelf: &mut Shelf, put: &Put) -> Result<(), crate::Reject> {
 }
 
 pub(crate) fn machine() -> Shelved {
-    Reduced::new(Shelf::default(), reduce, Codec::MessagePack, true)
+    Reduced::new(Shelf::default(), reduce, Codec::MessagePack)
 }
 
 pub(crate) fn key() -> TokenKey {

@@ -10,6 +10,7 @@ use super::handle::Store;
 use super::middleware::{Chain, Middleware, Next};
 use super::reduced::{Action, Reduced, Reducer, State, Verdict, encoded};
 use super::shared::{OnError, Shared, to_stderr};
+use super::undo::UndoPanics;
 use super::upkeep::{Home, Upkeep};
 use super::{Client, Error, Result, bounds, random, trace};
 use crate::backup::Backup;
@@ -32,7 +33,7 @@ pub struct StoreBuilder<S: State, A: Action> {
     config: Config,
     reducer: Option<Reducer<S, A>>,
     preloaded: S,
-    persistent: bool,
+    undo_panics: UndoPanics,
     client: Option<Client>,
     backup: Option<Backup>,
     durable: bool,
@@ -73,7 +74,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
             config: Config::new(name),
             reducer: Some(Box::new(move |state, action| reducer(state, action).verdict())),
             preloaded,
-            persistent: false,
+            undo_panics: UndoPanics::default(),
             client: None,
             backup: None,
             durable: false,
@@ -128,10 +129,13 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         self
     }
 
-    /// The state clones in O(1), as the persistent collections of [`crate::state`] do: a reducer
-    /// that panics is undone, and only that action is rejected. Without, it poisons the store.
-    pub fn persistent(mut self) -> Self {
-        self.persistent = true;
+    /// Sets whether a panic of the reducer is undone. Default: [`UndoPanics::WhileSmall`].
+    ///
+    /// A panic that is undone rejects its action alone, and the store goes on in the state before
+    /// it. One that is not undone poisons the store: no dispatch is accepted until the process is
+    /// started again. To undo a panic takes the memory of one more state, and at most 16 MiB.
+    pub fn undo_panics(mut self, undo: UndoPanics) -> Self {
+        self.undo_panics = undo;
         self
     }
 
@@ -322,12 +326,14 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     /// state does not survive the codec, and [`Error::Link`] if the name is taken in
     /// this process, or the server's address or options make no sense.
     pub fn start(self) -> Result<Store<S, A>> {
-        let StoreBuilder { home, config, reducer, preloaded, persistent, client, .. } = self;
+        let StoreBuilder { home, config, reducer, preloaded, undo_panics, client, .. } = self;
         let (backup, durable) = (self.backup, self.durable);
         bounds::of_store(&config)?;
         let (began, heartbeat) = (Instant::now(), config.heartbeat);
         let machine = match reducer {
-            Some(reducer) => Reduced::new(preloaded, reducer, config.codec, persistent),
+            Some(reducer) => {
+                Reduced::new(preloaded, reducer, config.codec).undo_panics(undo_panics)
+            }
             None => Reduced::without_reducer(preloaded, config.codec),
         };
         let restorable = encoded(&machine.freeze()).map(drop);

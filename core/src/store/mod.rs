@@ -23,6 +23,7 @@
 //! - `cluster`: the process and those that it forks
 //! - `metrics`: what a store measures of itself
 //! - `trace`: what is logged of a store
+//! - `undo`: the state before an action on which the reducer panicked
 //! - `untyped`: a store seen from a program that knows neither its types nor its reducer
 //! - `roles`, `error`
 
@@ -52,6 +53,7 @@ mod servers;
 mod shared;
 mod subscribers;
 mod trace;
+mod undo;
 mod untyped;
 mod upkeep;
 mod watch;
@@ -72,5 +74,6 @@ pub use roles::Role;
 pub use select::{Select, Selected, create_selector};
 pub use servers::Serving;
 pub use subscribers::Subscription;
+pub use undo::UndoPanics;
 pub use untyped::{Untyped, UntypedBuilder, UntypedStore};
 pub use watch::Watch;

@@ -11,6 +11,7 @@ use parking_lot::{Mutex, RecursiveRwLock, RecursiveRwLockReadGuard, RecursiveRwL
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::undo::{UndoLog, UndoPanics};
 use crate::codec::{check, decode, decode_own, encode};
 use crate::replication::{Fault, Frozen, Machine};
 use crate::state::digest;
@@ -101,29 +102,32 @@ pub struct Reduced<S, A> {
     cell: Arc<Cell<S>>,
     reducer: Reducer<S, A>,
     codec: Codec,
-    /// The state clones in O(1), so that a panic can be undone.
-    persistent: bool,
+    undo: UndoLog<S>,
     /// False: the reducer is elsewhere.
     reduces: bool,
 }
 
 impl<S: State, A: Action> Reduced<S, A> {
-    /// A machine in this state. `persistent`: the state clones in O(1), and a reducer that panics
-    /// is undone.
+    /// A machine in this state.
     pub fn new<V: Verdict>(
         state: S,
         reducer: impl Fn(&mut S, &A) -> V + Send + Sync + 'static,
         codec: Codec,
-        persistent: bool,
     ) -> Self {
         let reducer: Reducer<S, A> =
             Box::new(move |state, action| reducer(state, action).verdict());
-        Reduced { cell: Cell::new(state), reducer, codec, persistent, reduces: true }
+        let undo = UndoLog::new(UndoPanics::default());
+        Reduced { cell: Cell::new(state), reducer, codec, undo, reduces: true }
+    }
+
+    /// Sets whether a panic of the reducer is undone.
+    pub fn undo_panics(self, undo: UndoPanics) -> Self {
+        Reduced { undo: UndoLog::new(undo), ..self }
     }
 
     /// A machine whose reducer is elsewhere: see [`Machine::reduces`].
     pub fn without_reducer(state: S, codec: Codec) -> Self {
-        Reduced { reduces: false, ..Reduced::new(state, |_: &mut S, _: &A| {}, codec, false) }
+        Reduced { reduces: false, ..Reduced::new(state, |_: &mut S, _: &A| {}, codec) }
     }
 
     /// The current state.
@@ -135,20 +139,35 @@ impl<S: State, A: Action> Reduced<S, A> {
         Arc::clone(&self.cell)
     }
 
-    fn reduce(&self, action: &A) -> Result<(), Fault> {
-        let mut guard = self.cell.write();
-        let before = self.persistent.then(|| S::clone(&guard));
+    fn reduce(&mut self, action: &A, payload: &[u8]) -> Result<(), Fault> {
+        let Reduced { cell, reducer, codec, undo, .. } = self;
+        let mut guard = cell.write();
+        undo.prepare(&guard, |state| encoded_bytes(*codec, state));
         let state = Arc::make_mut(&mut guard);
-        let reduced = catch_unwind(AssertUnwindSafe(|| (self.reducer)(state, action)));
-        match (reduced, before) {
-            (Ok(verdict), _) => verdict.map_err(|reject| Fault::Rejected(reject.0)),
-            (Err(panic), Some(before)) => {
-                *guard = Arc::new(before);
-                Err(Fault::RolledBack(words_of(panic.as_ref())))
+        match catch_unwind(AssertUnwindSafe(|| reducer(state, action))) {
+            Ok(Ok(())) => {
+                undo.applied(payload);
+                Ok(())
             }
-            (Err(panic), None) => Err(Fault::Poisoned(words_of(panic.as_ref()))),
+            Ok(Err(reject)) => Err(Fault::Rejected(reject.0)),
+            Err(panic) => {
+                let why = words_of(panic.as_ref());
+                let again = |state: &mut S, payload: &[u8]| {
+                    let action = guarded(|| decode::<A>(*codec, payload)).ok()?;
+                    catch_unwind(AssertUnwindSafe(|| reducer(state, &action))).ok()?.ok()
+                };
+                let Some(before) = undo.rebuild(again) else { return Err(Fault::Poisoned(why)) };
+                *guard = before;
+                Err(Fault::RolledBack(why))
+            }
         }
     }
+}
+
+/// The size of the encoded state. One that cannot be encoded counts as larger than any.
+fn encoded_bytes<S: State>(codec: Codec, state: &S) -> usize {
+    let mut out = Vec::new();
+    guarded(|| encode(codec, state, &mut out)).map_or(usize::MAX, |()| out.len())
 }
 
 fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
@@ -176,7 +195,7 @@ impl<S: State, A: Action> Machine for Reduced<S, A> {
         let decoded = guarded(|| decode::<A>(self.codec, payload));
         let action = Arc::new(decoded.map_err(Fault::Undecodable)?);
         if self.reduces {
-            self.reduce(&action)?;
+            self.reduce(&action, payload)?;
         }
         Ok(action)
     }
@@ -207,6 +226,7 @@ impl<S: State, A: Action> Machine for Reduced<S, A> {
 
     fn install(&mut self, state: S) {
         *self.cell.write() = Arc::new(state);
+        self.undo.replaced();
     }
 }
 

@@ -1,7 +1,7 @@
 //! Actions that the reducer refuses, or dies of.
 
 use samestate::state::Map;
-use samestate::{DispatchError, Mode, Store, StoreBuilder, create_store};
+use samestate::{DispatchError, Mode, Store, StoreBuilder, UndoPanics, create_store};
 
 use super::scene::{DEADLY, Place, REFUSED, Reports, Scene, list, within};
 
@@ -10,7 +10,7 @@ fn map() -> StoreBuilder<Map<u32, u32>, u32> {
         map.insert(*key, 1);
         assert_ne!(*key, DEADLY, "thirteen");
     };
-    create_store("map", reducer).mode(Mode::Action).persistent().on_error(|_| {})
+    create_store("map", reducer).mode(Mode::Action).on_error(|_| {})
 }
 
 fn keys(store: &Store<Map<u32, u32>, u32>) -> Vec<u32> {
@@ -28,11 +28,12 @@ async fn a_refused_action_of_a_client_is_answered_and_disturbs_nobody() {
 }
 
 #[tokio::test]
-async fn a_deadly_action_poisons_its_store_and_leaves_the_other_stores_of_the_process_serving() {
+async fn a_panic_that_is_not_undone_poisons_its_store_and_no_other_store_of_the_process() {
     let other = Scene::new().await;
     let place = Place::new();
     let (mut reports, on_error) = Reports::new();
-    let server = list().on_error(on_error).open().await.expect("it opens");
+    let unguarded = list().undo_panics(UndoPanics::Never);
+    let server = unguarded.on_error(on_error).open().await.expect("it opens");
     server.create_server(place.server()).await.expect("it listens");
     let client = list().client(place.client()).open().await.expect("it comes in sync");
     within(client.dispatch(7)).await.expect("it applies");
@@ -46,7 +47,7 @@ async fn a_deadly_action_poisons_its_store_and_leaves_the_other_stores_of_the_pr
 }
 
 #[tokio::test]
-async fn a_deadly_action_on_a_persistent_state_is_undone_and_all_go_on() {
+async fn a_panic_is_undone_and_the_store_and_its_clients_go_on() {
     let other = Scene::new().await;
     let place = Place::new();
     let server = map().open().await.expect("it opens");

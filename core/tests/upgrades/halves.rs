@@ -35,7 +35,7 @@ fn config() -> Config {
 }
 
 fn machine(state: Vec<u32>) -> List {
-    Reduced::new(state, push, Codec::MessagePack, false)
+    Reduced::new(state, push, Codec::MessagePack)
 }
 
 /// One end of the conversation.

@@ -46,7 +46,7 @@ impl<R: Reducer> fmt::Debug for Replay<R> {
 impl<R: Reducer> Replay<R> {
     /// A replay from the empty store, with the codec that the store uses.
     pub fn new(codec: Codec) -> Self {
-        let machine = Reduced::new(R::State::default(), R::reduce, codec, false);
+        let machine = Reduced::new(R::State::default(), R::reduce, codec);
         Replay { codec, machine, applied: 0, tail: History::default(), failed: None }
     }
 

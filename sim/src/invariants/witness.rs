@@ -210,8 +210,7 @@ mod tests {
     type Tasks = Replica<Reduced<CounterState, CounterAction>>;
 
     fn machine(value: i64) -> Reduced<CounterState, CounterAction> {
-        let persistent = Counter::PERSISTENT;
-        Reduced::new(CounterState { value }, Counter::reduce, Codec::MessagePack, persistent)
+        Reduced::new(CounterState { value }, Counter::reduce, Codec::MessagePack)
     }
 
     /// Dispatches at the root, and tells the origin's log what came of it.

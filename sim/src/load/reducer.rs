@@ -27,10 +27,6 @@ pub trait Reducer: Send + Sync + 'static {
     /// What scenarios call it.
     const NAME: &'static str;
 
-    /// Whether the state clones in O(1), so that a panic can be undone: for
-    /// [`StoreBuilder::persistent`](samestate::store::StoreBuilder::persistent).
-    const PERSISTENT: bool = false;
-
     /// Applies an action: pure and deterministic; checks first, then changes.
     fn reduce(state: &mut Self::State, action: &Self::Action) -> Result<(), Reject>;
 

@@ -130,7 +130,7 @@ struct Live<R: Reducer>(Reduced<R::State, R::Action>);
 
 impl<R: Reducer> Live<R> {
     fn of(state: R::State) -> Self {
-        Live(Reduced::new(state, R::reduce, Codec::MessagePack, R::PERSISTENT))
+        Live(Reduced::new(state, R::reduce, Codec::MessagePack))
     }
 }
 

@@ -20,12 +20,7 @@ const WHOLE_HEADER: usize = 84;
 type List = Reduced<Vec<u64>, u64>;
 
 fn list() -> List {
-    Reduced::new(
-        Vec::new(),
-        |list: &mut Vec<u64>, item: &u64| list.push(*item),
-        Codec::MessagePack,
-        false,
-    )
+    Reduced::new(Vec::new(), |list: &mut Vec<u64>, item: &u64| list.push(*item), Codec::MessagePack)
 }
 
 fn system() -> Arc<dyn FileSystem> {

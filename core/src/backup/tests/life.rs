@@ -70,7 +70,7 @@ impl Life {
         let backup = self.backup().on(Arc::new(disk.clone()), RETRY);
         let (store, codec) = ("list".into(), Codec::default());
         let (_, restored) = Desk::open(&backup, About { store, schema_version: 1, codec })?;
-        let mut machine = Reduced::new(Vec::new(), push, codec, false);
+        let mut machine = Reduced::new(Vec::new(), push, codec);
         if let Some(mut restored) = restored {
             machine.install(restored.decode::<Reduced<Vec<u64>, u64>>()?);
             restored.replay(&mut machine)?;

@@ -31,7 +31,6 @@ impl Reducer for Counter {
     type Action = CounterAction;
 
     const NAME: &'static str = "counter";
-    const PERSISTENT: bool = true;
 
     fn reduce(state: &mut CounterState, action: &CounterAction) -> Result<(), Reject> {
         match action {

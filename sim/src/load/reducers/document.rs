@@ -68,7 +68,6 @@ impl Reducer for Document {
     type Action = DocumentAction;
 
     const NAME: &'static str = "document";
-    const PERSISTENT: bool = true;
 
     fn reduce(state: &mut DocumentState, action: &DocumentAction) -> Result<(), Reject> {
         match action {

@@ -50,7 +50,6 @@ impl Reducer for MapReducer {
     type Action = MapAction;
 
     const NAME: &'static str = "map";
-    const PERSISTENT: bool = true;
 
     fn reduce(state: &mut MapState, action: &MapAction) -> Result<(), Reject> {
         match action {

@@ -70,7 +70,6 @@ impl Reducer for Probe {
     type Action = ProbeAction;
 
     const NAME: &'static str = "probe";
-    const PERSISTENT: bool = true;
 
     fn reduce(state: &mut ProbeState, action: &ProbeAction) -> Result<(), Reject> {
         match action.ask {

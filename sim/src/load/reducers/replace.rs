@@ -32,7 +32,6 @@ impl Reducer for Replace {
     type Action = ReplaceAction;
 
     const NAME: &'static str = "replace";
-    const PERSISTENT: bool = true;
 
     fn reduce(state: &mut ReplaceState, action: &ReplaceAction) -> Result<(), Reject> {
         let ReplaceAction::Set(content) = action;

@@ -120,10 +120,7 @@ impl Visitor for Open<'_> {
             None => create_store(name, R::reduce),
         };
         let on_error = Arc::clone(tell);
-        let mut builder = self.configured(builder).on_error(move |text| on_error(text));
-        if R::PERSISTENT {
-            builder = builder.persistent();
-        }
+        let builder = self.configured(builder).on_error(move |text| on_error(text));
         let clock = Arc::new(now_ns);
         let (store, witness) = if self.is_root {
             let builder = self.backed_up(builder);
