@@ -54,6 +54,7 @@ impl Dialer {
 
     /// All that can fail before the first try.
     pub(crate) fn prepare(address: Address, options: ClientOptions) -> Result<Prepared, LinkError> {
+        options.check()?;
         let address = address.for_client()?;
         address.check_here()?;
         let client = getrandom::u64().map_err(LinkError::Random)?;

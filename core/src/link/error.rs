@@ -27,6 +27,16 @@ pub enum LinkError {
         /// What is wrong, and what to do.
         why: String,
     },
+    /// An option has a value that is of no use.
+    #[error("invalid option `{name}`: {value}; allowed is {allowed}")]
+    BadOption {
+        /// Which option.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        allowed: &'static str,
+    },
     /// The server's address cannot be had.
     #[error("failed to listen on {address}: {source}{}", advice(.source))]
     Bind {

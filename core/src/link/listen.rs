@@ -88,6 +88,7 @@ impl Listener {
         options: ServerOptions,
         ports: Arc<Ports>,
     ) -> Result<Self, LinkError> {
+        options.check()?;
         may_listen(&address, ipc::worker())?;
         let gate = match options.logins.is_empty() {
             true => None,

@@ -56,7 +56,40 @@ impl Default for ServerOptions {
     }
 }
 
+/// Shorter spans are below what a timer can do.
+const SPAN_MIN: Duration = Duration::from_millis(1);
+
+fn check_span(name: &'static str, span: Duration) -> Result<(), LinkError> {
+    check(name, span, span >= SPAN_MIN, "1 ms or more")
+}
+
+fn check_count(name: &'static str, count: usize) -> Result<(), LinkError> {
+    check(name, count, count > 0, "1 or more")
+}
+
+fn check(
+    name: &'static str,
+    value: impl fmt::Debug,
+    fits: bool,
+    allowed: &'static str,
+) -> Result<(), LinkError> {
+    match fits {
+        true => Ok(()),
+        false => Err(LinkError::BadOption { name, value: format!("{value:?}"), allowed }),
+    }
+}
+
 impl ServerOptions {
+    /// Refuses what no server could work with.
+    pub(super) fn check(&self) -> Result<(), LinkError> {
+        check_span("hello_within", self.hello_within)?;
+        check_span("stall_after", self.stall_after)?;
+        check_span("backoff_max", self.backoff_max)?;
+        check_count("half_open_max", self.half_open_max)?;
+        check_count("half_open_per_address_max", self.half_open_per_address_max)?;
+        check_count("connections_max", self.connections_max)
+    }
+
     /// Adds a login.
     pub fn login(mut self, login: &str, password: &str) -> Self {
         self.logins.push((login.to_owned(), Zeroizing::new(password.to_owned())));
@@ -126,6 +159,15 @@ impl Default for ClientOptions {
 }
 
 impl ClientOptions {
+    /// Refuses what no client could work with.
+    pub(super) fn check(&self) -> Result<(), LinkError> {
+        check_span("backoff_max", self.backoff_max)?;
+        check_span("retry_refused_after", self.retry_refused_after)?;
+        check_span("connect_within", self.connect_within)?;
+        check_span("hello_within", self.hello_within)?;
+        check_span("stall_after", self.stall_after)
+    }
+
     /// Logs in with these.
     ///
     /// # Errors

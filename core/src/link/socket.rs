@@ -47,7 +47,7 @@ pub(super) fn tune(stream: &TcpStream, stall_after: Duration) -> io::Result<()> 
     socket.set_tcp_keepalive(&keepalive)?;
     #[cfg(target_os = "linux")]
     {
-        socket.set_tcp_user_timeout(Some(stall_after))?;
+        socket.set_tcp_user_timeout(Some(stall_after.min(USER_TIMEOUT_MAX)))?;
         socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
     }
     #[cfg(not(target_os = "linux"))]
@@ -68,6 +68,10 @@ pub(super) struct Socket {
     pub(super) writer: Writer,
     pub(super) buffer: BytesMut,
 }
+
+/// The longest timeout of a socket, which is an `int` of milliseconds: 24 days.
+#[cfg(target_os = "linux")]
+const USER_TIMEOUT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
 
 /// An idle TCP link is probed after this long, even before the stores on it have begun to beat.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(5);

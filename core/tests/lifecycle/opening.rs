@@ -3,8 +3,11 @@
 
 use std::time::Duration;
 
-use samestate::{Client, Cluster, Codec, Error, NotInSync, RefusalReason, Store, create_store};
+use samestate::{
+    Client, Cluster, Codec, Error, NotInSync, RefusalReason, Server, Store, create_store,
+};
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncReadExt;
 
 use super::scene::{Place, Reports, add, sum, within};
 
@@ -190,7 +193,44 @@ async fn a_peer_that_is_another_program_is_named() {
     });
     let client = Client::tcp(address).backoff_max(Duration::from_millis(50));
     let opened = within("the end", sum().client(client).open_timeout(BRIEF).open()).await;
-    let text = opened.err().expect("it is no server of samestate").to_string();
+    let text = opened.expect_err("it is no server of samestate").to_string();
     assert!(text.contains("does not speak samestate"), "{text}");
     web.abort();
+}
+
+/// Passes on what comes, and of what the server says only so many bytes.
+async fn passes_only(bytes: u64, server: String) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("it listens");
+    let address = listener.local_addr().expect("it has an address").to_string();
+    tokio::spawn(async move {
+        let (client, _) = listener.accept().await.expect("a client comes");
+        let server = tokio::net::TcpStream::connect(server).await.expect("the server is there");
+        let (mut from_client, mut to_client) = client.into_split();
+        let (from_server, mut to_server) = server.into_split();
+        let down = async move {
+            let mut some = from_server.take(bytes);
+            tokio::io::copy(&mut some, &mut to_client).await.expect("it is passed on");
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            _ = tokio::io::copy(&mut from_client, &mut to_server) => {}
+            () = down => {}
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_snapshot_in_transit_is_named_with_how_much_of_it_has_come() {
+    let server = create_store("text", |text: &mut String, more: &String| text.push_str(more));
+    let server = server.preloaded("x".repeat(1 << 20)).open().await.expect("it opens");
+    let serving = server.create_server(Server::tcp("127.0.0.1:0")).await.expect("it listens");
+    let address = passes_only(500_000, serving.address().to_string()).await;
+    let copy = create_store("text", |text: &mut String, more: &String| text.push_str(more));
+    let copy = copy.on_error(|_| {}).client(Client::tcp(address));
+    let opened = copy.open_timeout(Duration::from_secs(2)).open().await;
+    let (why, text) = not_in_sync(opened);
+    let NotInSync::InTransit { received, total } = why else { panic!("{text}") };
+    assert!((1..500_000).contains(&received) && total > 1 << 20, "{text}");
+    assert!(text.contains(&format!("in transit: {received} of {total} bytes")), "{text}");
 }

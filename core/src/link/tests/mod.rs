@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use fake::{Events, FakePort};
+use fake::{Event, Events, FakePort};
 
 use super::*;
 

@@ -1,6 +1,7 @@
 //! Servers and clients that mean well.
 
 use super::*;
+use crate::auth::LockOutPolicy;
 use crate::replication::LinkFault;
 use crate::wire::Message;
 
@@ -230,4 +231,66 @@ async fn a_store_that_the_server_does_not_have_is_refused_in_words_on_both_sides
     at_server.report("store `wishes` is not served here").await;
     let report = at_client.report("store `wishes` is not served here").await;
     assert!(!report.contains("again in 30000 ms"), "it may be served in a moment: {report}");
+}
+
+#[tokio::test]
+async fn every_option_of_a_link_works_at_its_ends_or_is_refused_by_name() {
+    let usual = ServerOptions::default;
+    let ends = [Duration::ZERO, Duration::from_nanos(1), Duration::from_secs(1), Duration::MAX];
+    let mut servers: Vec<(&str, ServerOptions)> = Vec::new();
+    let mut clients: Vec<(&str, ClientOptions)> = Vec::new();
+    for span in ends {
+        let lock_out = LockOutPolicy { locked_for: span, ..LockOutPolicy::default() };
+        servers.push(("hello_within", ServerOptions { hello_within: span, ..usual() }));
+        servers.push(("stall_after", ServerOptions { stall_after: span, ..usual() }));
+        servers.push(("backoff_max", ServerOptions { backoff_max: span, ..usual() }));
+        servers.push(("locked_for", ServerOptions { lock_out, ..usual() }));
+        let usual = ClientOptions::default;
+        clients.push(("backoff_max", ClientOptions { backoff_max: span, ..usual() }));
+        clients.push(("connect_within", ClientOptions { connect_within: span, ..usual() }));
+        clients.push(("hello_within", ClientOptions { hello_within: span, ..usual() }));
+        clients.push(("stall_after", ClientOptions { stall_after: span, ..usual() }));
+        let options = ClientOptions { retry_refused_after: span, ..usual() };
+        clients.push(("retry_refused_after", options));
+    }
+    for count in [0, 1, usize::MAX] {
+        servers.push(("half_open_max", ServerOptions { half_open_max: count, ..usual() }));
+        let options = ServerOptions { half_open_per_address_max: count, ..usual() };
+        servers.push(("half_open_per_address_max", options));
+        servers.push(("connections_max", ServerOptions { connections_max: count, ..usual() }));
+        let failures_max = u32::try_from(count).unwrap_or(u32::MAX);
+        let lock_out = LockOutPolicy { failures_max, entries_max: count, ..Default::default() };
+        servers.push(("lock_out", ServerOptions { lock_out, ..usual() }));
+    }
+    for (name, options) in servers {
+        links_or_refuses(name, options.login("app", "secret"), ClientOptions::default()).await;
+    }
+    for (name, options) in clients {
+        links_or_refuses(name, usual().login("app", "secret"), options).await;
+    }
+}
+
+/// With these options a client links to a server, or either is refused by the option's name.
+async fn links_or_refuses(name: &str, server_options: ServerOptions, options: ClientOptions) {
+    let iterations = Iterations::new(Iterations::MIN).expect("the least is allowed");
+    let server_options = ServerOptions { iterations, ..server_options };
+    let (server, mut at_server) = FakePort::new("tasks");
+    let (client, _at_client) = FakePort::new("tasks");
+    let refused = |error: LinkError| match error {
+        LinkError::BadOption { name: refused, .. } => assert_eq!(refused, name),
+        error => panic!("{name}: {error}"),
+    };
+    let listener = match Listener::start(any_port(), server_options, Ports::only(server)).await {
+        Ok(listener) => listener,
+        Err(error) => return refused(error),
+    };
+    let options = options.login("app", "secret").expect("a login");
+    match Dialer::start(listener.address().clone(), options, Ports::only(client)) {
+        Ok(dialer) => {
+            at_server.first(name, |event| matches!(event, Event::Up(_)).then_some(())).await;
+            dialer.close().await;
+        }
+        Err(error) => refused(error),
+    }
+    listener.close().await;
 }
