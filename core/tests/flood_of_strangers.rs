@@ -30,7 +30,10 @@ fn sum() -> StoreBuilder<u64, u64> {
 async fn child() -> Result<(), Box<dyn std::error::Error>> {
     let store = sum().open().await?;
     // Longer than the test: nobody leaves by being late.
-    let server = Server::tcp("127.0.0.1:0").login("app", "secret").login_within(DEADLINE * 10);
+    let server = Server::tcp("127.0.0.1:0")
+        .login("app", "secret")
+        .login_rounds(4096)
+        .login_within(DEADLINE * 10);
     let serving = store.create_server(server).await?;
     println!("{}", serving.address());
     std::io::stdout().flush()?;

@@ -71,7 +71,7 @@ impl Way {
 }
 
 fn server() -> Server {
-    Server::tcp("127.0.0.1:0").login("app", "secret")
+    Server::tcp("127.0.0.1:0").login("app", "secret").login_rounds(4096)
 }
 
 /// A process that serves all of its stores.

@@ -51,7 +51,8 @@ impl Scene {
             .open()
             .await
             .expect("it opens");
-        let socket = Server::path(folder.path().join("s")).login("app", "secret");
+        let socket =
+            Server::path(folder.path().join("s")).login("app", "secret").login_rounds(4096);
         server.create_server(socket).await.expect("it listens");
         Scene { folder, server }
     }
@@ -175,7 +176,7 @@ async fn a_copy_without_types_goes_on_when_its_server_is_back() {
 
     let server = create_store("tasks", reduce).mode(Mode::Action).open().await.expect("it opens");
     server.dispatch(push("new")).await.expect("it applies");
-    let socket = Server::path(folder.path().join("s")).login("app", "secret");
+    let socket = Server::path(folder.path().join("s")).login("app", "secret").login_rounds(4096);
     server.create_server(socket).await.expect("it listens");
     within(copy.until_connected(true)).await;
     let (_, state) = within(copy.fetch()).await.expect("it is connected");

@@ -115,7 +115,7 @@ fn a_host_that_the_certificate_is_not_for_is_named_and_so_is_the_option_that_hel
     assert_eq!(code, Some(1), "{err}");
     assert!(err.contains("for alpha.example, not for localhost"), "{err}");
     assert!(err.contains("give it with --tls-name"), "{err}");
-    assert!(err.contains("error: store `sum` was not reached"), "{err}");
+    assert!(err.contains("refuses: the server's certificate is for alpha.example"), "{err}");
     let named = [&trusting[..], &["--tls-name", "alpha.example"]].concat();
     assert_eq!(served.attach(&named, "P\n"), (Some(0), "0\n".into(), String::new()));
 }

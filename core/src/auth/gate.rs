@@ -25,7 +25,8 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// From the server's logins and passwords, with one derivation each on the calling thread.
+    /// From the server's logins and passwords, with one derivation each, while the calling thread
+    /// waits.
     ///
     /// # Errors
     ///
@@ -33,13 +34,12 @@ impl Gate {
     /// twice.
     pub fn new<'a>(
         secret: &ServerSecret,
+        iterations: Iterations,
         logins: impl IntoIterator<Item = (&'a str, &'a str)>,
         policy: LockOutPolicy,
     ) -> Result<Arc<Self>, CredentialsError> {
-        let mut table = Logins::new(secret, Iterations::DEFAULT);
-        for (login, password) in logins {
-            table.add(login, password)?;
-        }
+        let mut table = Logins::new(secret, iterations);
+        table.add_all(logins)?;
         Ok(Self::with(secret, table, policy))
     }
 

@@ -71,7 +71,7 @@ impl Ports {
 
     /// Tells the stores, those to come included, that the link to their upstream has ended and is
     /// never made again.
-    pub(super) fn lose_upstream(&self) {
+    pub(crate) fn lose_upstream(&self) {
         let stores: Vec<_> = {
             let mut registry = self.registry.lock();
             registry.lost = true;

@@ -8,13 +8,15 @@ use zeroize::Zeroizing;
 use super::LinkError;
 #[cfg(feature = "tls")]
 use super::{ClientTls, ServerTls};
-use crate::auth::{Credentials, LockOutPolicy};
+use crate::auth::{Credentials, Iterations, LockOutPolicy};
 
 /// How a server treats its clients.
 #[derive(Clone)]
 pub struct ServerOptions {
     /// Logins and passwords; many clients may share one. Without any, no login is asked for.
     pub logins: Vec<(String, Zeroizing<String>)>,
+    /// How much work it is to try one password against a recorded login: 600,000 rounds unless set.
+    pub iterations: Iterations,
     /// Who is locked out, and for how long: after five failures for three hours unless set.
     pub lock_out: LockOutPolicy,
     /// Speaks TLS, and nothing else.
@@ -42,6 +44,7 @@ impl Default for ServerOptions {
     fn default() -> Self {
         ServerOptions {
             logins: Vec::new(),
+            iterations: Iterations::DEFAULT,
             lock_out: LockOutPolicy::default(),
             #[cfg(feature = "tls")]
             tls: None,

@@ -40,11 +40,13 @@ pub enum Setback {
     #[error("{0}")]
     Unreachable(String),
     /// The upstream refused.
-    #[error("{text}")]
+    #[error("{upstream}: {text}")]
     Refused {
         /// Why.
         reason: RefusalReason,
-        /// The same in words.
+        /// Who refused.
+        upstream: String,
+        /// The reason in words.
         text: String,
     },
     /// A snapshot came that cannot be used.
@@ -58,17 +60,16 @@ pub enum Setback {
 impl Setback {
     /// What a connection that did not come to be means for its stores.
     pub(super) fn of_hello(peer: &str, error: &HelloError) -> Self {
-        let text = format!("{peer}: {error}");
         match reason_of_hello(error) {
-            Some(reason) => Setback::Refused { reason, text },
-            None => Setback::Unreachable(text),
+            Some(reason) => Setback::refused(reason, peer, error.to_string()),
+            None => Setback::Unreachable(format!("{peer}: {error}")),
         }
     }
 
     /// What a fault of one store means for it.
     pub(super) fn of_fault(peer: &str, fault: &LinkFault) -> Self {
         let text = format!("{peer}: {fault}");
-        let refused = |reason, text| Setback::Refused { reason, text };
+        let refused = |reason| Setback::refused(reason, peer, fault.to_string());
         match fault {
             LinkFault::Refused(refusal) => {
                 let reason = match refusal.kind {
@@ -79,9 +80,9 @@ impl Setback {
                     RefusalKind::Loop => RefusalReason::Loop,
                     RefusalKind::State => RefusalReason::State,
                 };
-                refused(reason, text)
+                refused(reason)
             }
-            LinkFault::Loop(_) => refused(RefusalReason::Loop, text),
+            LinkFault::Loop(_) => refused(RefusalReason::Loop),
             LinkFault::Undecodable(_)
             | LinkFault::SnapshotTooLong { .. }
             | LinkFault::SnapshotChecksum => Setback::Snapshot(text),
@@ -99,8 +100,12 @@ impl Setback {
 
     /// The link to the upstream has ended, and is never made again.
     pub(crate) fn upstream_gone() -> Self {
-        let text = "the link to its upstream has ended, and is never made again".to_owned();
-        Setback::Refused { reason: RefusalReason::UpstreamGone, text }
+        let text = "the link to it has ended, and is never made again".to_owned();
+        Setback::refused(RefusalReason::UpstreamGone, "its upstream", text)
+    }
+
+    fn refused(reason: RefusalReason, upstream: &str, text: String) -> Self {
+        Setback::Refused { reason, upstream: upstream.to_owned(), text }
     }
 
     /// Why it was refused, if it was.

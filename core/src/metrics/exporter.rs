@@ -27,6 +27,7 @@ use super::StoreMetrics;
 use super::text::text;
 use crate::link::{Address, LinkError, TcpListeners};
 use crate::store::{Action, State, Store};
+use crate::task::{self, Panicked, guarded};
 use crate::{Error, Result};
 
 const TARGET: &str = "samestate::metrics";
@@ -110,7 +111,8 @@ impl Exporter {
             tracing::warn!(target: TARGET, %address, "open to others");
         }
         let sources = Arc::<Sources>::default();
-        let serving = Running(tokio::spawn(serve(listeners, Arc::clone(&sources))));
+        let serving = serve(listeners, Arc::clone(&sources));
+        let serving = Running(task::spawn("exporter", tell_of_panic, serving));
         Ok(Exporter { address, sources, task: Mutex::new(Some(serving)) })
     }
 
@@ -197,7 +199,10 @@ async fn serve(listeners: TcpListeners, sources: Arc<Sources>) {
         match accepted {
             Ok((stream, _)) => {
                 make_room(&mut oldest);
-                oldest.push_back(connections.spawn(attend(stream, Arc::clone(&sources))));
+                let attended = guarded("scrape", attend(stream, Arc::clone(&sources)));
+                oldest.push_back(connections.spawn(async move {
+                    attended.await.unwrap_or_else(|panic| tell_of_panic(&panic));
+                }));
             }
             // One that is gone already, or the system has none to give: either passes.
             Err(error) => {
@@ -206,6 +211,10 @@ async fn serve(listeners: TcpListeners, sources: Arc<Sources>) {
             }
         }
     }
+}
+
+fn tell_of_panic(panic: &Panicked) {
+    tracing::error!(target: TARGET, reason = %panic, "a bug");
 }
 
 fn make_room(connections: &mut VecDeque<AbortHandle>) {

@@ -108,15 +108,37 @@ impl Inner {
     }
 }
 
+/// What a worker does after its master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AfterMaster {
+    /// The process exits.
+    Exit,
+    /// It goes on, without orders.
+    Stay,
+}
+
 /// In a worker: leaves the cluster when the master ends, unless the user's program does.
-pub(super) async fn leave_with_the_master(inner: Arc<Inner>) {
+pub(super) async fn leave_with_the_master(inner: Arc<Inner>, after: AfterMaster) {
     let Some(link) = &inner.to_master else { return };
     let within = link.told_to_end().await;
     inner.ending.send_replace(true);
     let Some(within) = within.filter(|_| !inner.heeded.load(Ordering::Relaxed)) else { return };
     // What is not resolved by then stays unknown.
     let _ = tokio::time::timeout(within, inner.house.drained()).await;
-    link.close().await;
+    match after {
+        AfterMaster::Exit => std::process::exit(0),
+        AfterMaster::Stay => link.close().await,
+    }
+}
+
+/// In a worker: what becomes of it when the link to the master has ended.
+pub(super) async fn outlive_the_master(inner: Arc<Inner>, after: AfterMaster) {
+    let Some(link) = &inner.to_master else { return };
+    link.ended().await;
+    if after == AfterMaster::Exit && !inner.leaving.load(Ordering::Relaxed) {
+        std::process::exit(0);
+    }
+    inner.house.linked.lose_upstream();
 }
 
 /// A moment to be done by.

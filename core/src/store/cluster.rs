@@ -7,14 +7,14 @@
 use std::collections::BTreeMap;
 use std::process::{Command, ExitStatus};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 use tokio::process::Child;
 use tokio::sync::{Notify, watch};
 
 use super::builder::StoreBuilder;
-use super::closing::leave_with_the_master;
+use super::closing::{AfterMaster, leave_with_the_master, outlive_the_master};
 use super::house::House;
 use super::reduced::{Action, State, Verdict};
 use super::servers::Serving;
@@ -85,17 +85,7 @@ impl Cluster {
     ///
     /// [`Error::Link`] if this process was forked as a worker, and what it inherited is not usable.
     pub fn join() -> Result<Cluster> {
-        let cluster = Cluster::join_and_stay()?;
-        if !cluster.is_master() {
-            let joined = cluster.clone();
-            task::spawn("end with the master", cluster.inner.on_panic(), async move {
-                joined.master_gone().await;
-                if !joined.inner.leaving.load(Ordering::Relaxed) {
-                    std::process::exit(0);
-                }
-            });
-        }
-        Ok(cluster)
+        Cluster::join_and(AfterMaster::Exit)
     }
 
     /// Joins, and stays when the master is gone: the stores can still be read.
@@ -104,6 +94,10 @@ impl Cluster {
     ///
     /// As [`Cluster::join`].
     pub fn join_and_stay() -> Result<Cluster> {
+        Cluster::join_and(AfterMaster::Stay)
+    }
+
+    fn join_and(after: AfterMaster) -> Result<Cluster> {
         let house = House::new();
         let inherited = ipc::inherited()?;
         let number = inherited.as_ref().map_or(0, |inherited| inherited.worker as usize);
@@ -111,8 +105,10 @@ impl Cluster {
             inherited.map(|inherited| IpcLink::to_master(inherited.end, Arc::clone(&house.linked)));
         let cluster = Cluster::with(house, number, to_master);
         if !cluster.is_master() {
-            let leaving = leave_with_the_master(Arc::clone(&cluster.inner));
+            let leaving = leave_with_the_master(Arc::clone(&cluster.inner), after);
             task::spawn("leave with the master", cluster.inner.on_panic(), leaving);
+            let outliving = outlive_the_master(Arc::clone(&cluster.inner), after);
+            task::spawn("outlive the master", cluster.inner.on_panic(), outliving);
         }
         Ok(cluster)
     }

@@ -64,9 +64,12 @@ pub enum Error {
     /// The store is a client already.
     #[error(
         "store `{0}` is a client already: a store has one source of truth. To follow another server, \
-         close the store and open it as a client of that one"
+         call `detach_client` first"
     )]
     AlreadyClient(String),
+    /// The store is no client.
+    #[error("store `{0}` is no client, so there is no server to detach it from")]
+    NotAClient(String),
     /// The state that the store begins with does not survive its codec.
     #[error(
         "the state of store `{store}` cannot be restored from its encoding: {why}. Nothing was \

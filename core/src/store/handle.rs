@@ -285,10 +285,19 @@ impl<S: State, A: Action> Store<S, A> {
     /// server that is not there is no error: the store keeps trying.
     pub fn create_client(&self, client: Client) -> Result<()> {
         let port: Arc<dyn Port> = Arc::clone(&self.shared) as Arc<dyn Port>;
-        self.upkeep.dial(client, port, || {
-            self.shared.setback.send_replace(None);
-            self.shared.with(|inner, now| inner.replica.follow(now));
-        })
+        self.upkeep.dial(client, port, || self.shared.follow())
+    }
+
+    /// Stops being a client: the store leaves its server, and what is under way resolves as
+    /// `OutcomeUnknown`. It can be read, and is not connected until it follows a server again by
+    /// [`Store::create_client`]. In a worker it follows the master again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAClient`](crate::Error::NotAClient) if it is none.
+    pub async fn detach_client(&self) -> Result<()> {
+        let port: Arc<dyn Port> = Arc::clone(&self.shared) as Arc<dyn Port>;
+        self.upkeep.detach(port, || self.shared.follow()).await
     }
 
     /// The servers that were made by [`Store::create_server`] and are not closed.

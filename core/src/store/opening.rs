@@ -72,7 +72,7 @@ impl NotInSync {
             }
             (Standing::Behind { seq, newest }, _) => NotInSync::Behind { seq, newest },
             (Standing::UpstreamNotInSync, _) => NotInSync::UpstreamNotInSync,
-            (_, Some(Setback::Refused { text, .. })) => NotInSync::Refused(text),
+            (_, Some(refused @ Setback::Refused { .. })) => NotInSync::Refused(refused.to_string()),
             (_, Some(Setback::Cut(text))) => NotInSync::Cut(text),
             (Standing::Unanswered, _) => NotInSync::NotOpen,
             (Standing::Detached, Some(Setback::Unreachable(text))) => NotInSync::Unreachable(text),
@@ -115,16 +115,18 @@ impl<S: State, A: Action> Store<S, A> {
         loop {
             let newest = setback.borrow_and_update().clone();
             match newest {
-                Some(Setback::Refused { reason: reason @ RefusalReason::Store, text }) => {
+                Some(refused @ Setback::Refused { reason: RefusalReason::Store, .. }) => {
                     if unserved && unserved_until.is_elapsed() {
-                        return (reason, text);
+                        return (RefusalReason::Store, refused.to_string());
                     }
                     if !unserved {
                         unserved = true;
                         unserved_until.as_mut().reset(Instant::now() + UNSERVED_FOR);
                     }
                 }
-                Some(Setback::Refused { reason, text }) => return (reason, text),
+                Some(refused @ Setback::Refused { reason, .. }) => {
+                    return (reason, refused.to_string());
+                }
                 _ => unserved = false,
             }
             tokio::select! {

@@ -9,10 +9,10 @@ use std::sync::{Arc, Weak};
 use tokio::sync::Mutex;
 
 use super::{Error, Result, Server, bounds};
-use crate::auth::{LockedOut, PeerAddress};
+use crate::auth::{Iterations, LockedOut, PeerAddress};
 #[cfg(feature = "tls")]
 use crate::link::ServerTls;
-use crate::link::{Address, Listener, Port, Ports, ServerOptions};
+use crate::link::{Address, LinkError, Listener, Port, Ports, ServerOptions};
 
 static SERVERS: Mutex<BTreeMap<Address, Weak<Shared>>> = Mutex::const_new(BTreeMap::new());
 
@@ -36,7 +36,12 @@ impl Shared {
             .logins
             .iter()
             .fold(ServerOptions::default(), |options, login| options.login(&login.0, &login.1));
+        let iterations = match server.login_rounds {
+            Some(rounds) => Iterations::new(rounds).map_err(LinkError::from)?,
+            None => Iterations::DEFAULT,
+        };
         let options = ServerOptions {
+            iterations,
             hello_within: server.login_within,
             #[cfg(feature = "tls")]
             tls: server.tls.clone(),

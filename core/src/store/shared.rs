@@ -204,6 +204,12 @@ impl<S: State, A: Action> Shared<S, A> {
         result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
+    /// Leaves its place in the tree: it waits for an upstream from now on.
+    pub(super) fn follow(&self) {
+        self.setback.send_replace(None);
+        self.with(|inner, now| inner.replica.follow(now));
+    }
+
     /// What a background task of this store calls that panicked.
     pub(super) fn on_panic(&self) -> impl FnOnce(&Panicked) + Send + 'static {
         let weak = self.me.clone();

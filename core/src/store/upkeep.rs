@@ -152,6 +152,19 @@ impl Upkeep {
         Ok(())
     }
 
+    /// Stops following the server. `follow` is called once the link to it has ended. In a worker
+    /// the store follows its master again.
+    pub(super) async fn detach(&self, port: Arc<dyn Port>, follow: impl FnOnce()) -> Result<()> {
+        let client = self.running.lock().client.take();
+        let client = client.ok_or_else(|| Error::NotAClient(port.name().to_owned()))?;
+        client.end().await;
+        follow();
+        match self.home.is_worker() {
+            true => self.settle_in(&port),
+            false => Ok(()),
+        }
+    }
+
     /// What the store is in this process, in the order of [`Role`].
     pub(super) fn roles(&self) -> Vec<Role> {
         let served_by_house = self.home.house().is_some_and(House::is_served);

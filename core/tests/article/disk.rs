@@ -73,7 +73,10 @@ async fn a15_a_server_restored_behind_its_clients_takes_them_back_with_it() {
     let place = Place::new();
     let backup = || Backup::at(place.path().with_extension("backup")).every_actions(1);
     let server = list().backup(backup()).open().await.expect("it opens");
-    server.create_server(Server::path(place.path()).login("app", "secret")).await.expect("listens");
+    server
+        .create_server(Server::path(place.path()).login("app", "secret").login_rounds(4096))
+        .await
+        .expect("listens");
     let client = list().client(client(&place.path())).open().await.expect("it comes in sync");
     client.dispatch(1).await.expect("it applies");
     server.close(DEADLINE).await.expect("it closes");

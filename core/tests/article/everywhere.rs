@@ -85,8 +85,12 @@ cluster_test!(
         let root = scene.list().open().await.expect("it opens");
         let (path, port) = (scene.folder.join("s"), free_port());
         let address = format!("127.0.0.1:{port}");
-        root.create_server(Server::path(&path).login("app", "secret")).await.expect("it listens");
-        root.create_server(Server::tcp(&address).login("app", "secret")).await.expect("as well");
+        root.create_server(Server::path(&path).login("app", "secret").login_rounds(4096))
+            .await
+            .expect("it listens");
+        root.create_server(Server::tcp(&address).login("app", "secret").login_rounds(4096))
+            .await
+            .expect("as well");
         let over_file = list().client(client(&path)).open().await.expect("it comes in sync");
         let over_tcp = Client::tcp(&address).login("app", "secret");
         let over_tcp = list().client(over_tcp).open().await.expect("it comes in sync");

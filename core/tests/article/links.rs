@@ -34,7 +34,7 @@ async fn a04_a_server_listens_on_all_interfaces_at_port_10001_unless_told() {
 async fn a04_all_interfaces_means_reachable_by_either_family() {
     let port = free_port();
     let server = list().open().await.expect("it opens");
-    let serving = Server::tcp(format!(":{port}")).login("app", "secret");
+    let serving = Server::tcp(format!(":{port}")).login("app", "secret").login_rounds(4096);
     server.create_server(serving).await.expect("it listens");
     for host in ["127.0.0.1", "localhost"] {
         let client = Client::tcp(format!("{host}:{port}")).login("app", "secret");
@@ -80,7 +80,7 @@ async fn a07_create_client_on_an_existing_store_makes_it_a_copy_of_the_servers()
     let port = free_port();
     let address = format!("127.0.0.1:{port}");
     let server = list().preloaded(vec![1, 2]).open().await.expect("it opens");
-    let serving = Server::tcp(&address).login("app", "secret");
+    let serving = Server::tcp(&address).login("app", "secret").login_rounds(4096);
     server.create_server(serving).await.expect("it listens");
     let store = list().open().await.expect("it opens");
     store.create_client(Client::tcp(&address).login("app", "secret")).expect("it dials");
@@ -123,7 +123,7 @@ async fn a08_while_the_link_is_down_nothing_is_dispatched_or_told_and_the_state_
 /// The server that a test's cluster loses and finds again.
 async fn elsewhere(scene: &Scene) -> super::scene::List {
     let server = list().preloaded(vec![7]).open().await.expect("it opens");
-    let serving = Server::path(scene.folder.join("s")).login("app", "secret");
+    let serving = Server::path(scene.folder.join("s")).login("app", "secret").login_rounds(4096);
     server.create_server(serving).await.expect("it listens");
     server
 }

@@ -41,7 +41,8 @@ async fn a05_many_clients_share_a_login_and_each_login_has_its_password() {
 async fn a05_the_password_never_crosses_in_clear_nor_twice_in_the_same_form() {
     let place = Place::new();
     let server = list().open().await.expect("it opens");
-    let serving = Server::path(place.path()).login("app", "correct horse battery");
+    let serving =
+        Server::path(place.path()).login("app", "correct horse battery").login_rounds(4096);
     server.create_server(serving).await.expect("it listens");
     let seen = Proxy::before(&place.path(), place.path().with_extension("seen"));
     let mut logins = Vec::new();
@@ -84,7 +85,7 @@ async fn locks_out(server: Server, client: impl Fn(&str) -> Client) {
 #[tokio::test]
 async fn a05_who_guessed_five_times_is_shut_out_on_tcp() {
     let address = format!("127.0.0.1:{}", free_port());
-    let server = Server::tcp(&address).login("app", "secret");
+    let server = Server::tcp(&address).login("app", "secret").login_rounds(4096);
     locks_out(server, |password| Client::tcp(&address).login("app", password)).await;
 }
 

@@ -37,7 +37,8 @@ cluster_test!(
     2,
     async |scene: Scene| {
         let primary = list().preloaded(vec![7]).open().await.expect("it opens");
-        let serving = Server::path(scene.folder.join("s")).login("app", "secret");
+        let serving =
+            Server::path(scene.folder.join("s")).login("app", "secret").login_rounds(4096);
         primary.create_server(serving).await.expect("it listens");
         let store = scene.list().client(client(&scene.folder.join("s"))).open().await;
         let store = store.expect("it comes in sync");
@@ -60,7 +61,8 @@ cluster_test!(
     2,
     async |scene: Scene| {
         let primary = list().preloaded(vec![7]).open().await.expect("it opens");
-        let serving = Server::path(scene.folder.join("s")).login("app", "secret");
+        let serving =
+            Server::path(scene.folder.join("s")).login("app", "secret").login_rounds(4096);
         primary.create_server(serving).await.expect("it listens");
         let store = scene.list().open().await.expect("it opens");
         scene.heard("with the primary", 1).await;

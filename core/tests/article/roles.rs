@@ -29,7 +29,8 @@ cluster_test!(
     },
     async |scene: Scene| {
         let store = scene.list().open().await.expect("it opens");
-        let serving = Server::path(scene.folder.join("s")).login("app", "secret");
+        let serving =
+            Server::path(scene.folder.join("s")).login("app", "secret").login_rounds(4096);
         store.create_server(serving).await.expect("it listens");
         assert_eq!(store.role(), [Role::Worker, Role::Server]);
         scene.say("serving").await;
@@ -46,7 +47,8 @@ cluster_test!(
     async |scene: Scene| {
         let store = scene.list().open().await.expect("it opens");
         let elsewhere = list().preloaded(vec![77]).open().await.expect("it opens");
-        let serving = Server::path(scene.folder.join("s")).login("app", "secret");
+        let serving =
+            Server::path(scene.folder.join("s")).login("app", "secret").login_rounds(4096);
         elsewhere.create_server(serving).await.expect("it listens");
         scene.heard("a client now", 1).await;
         assert_eq!(*elsewhere.state(), [77, 78], "its dispatch went to its server");

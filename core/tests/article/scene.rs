@@ -56,7 +56,7 @@ impl Place {
     }
 
     pub(super) fn server(&self) -> Server {
-        Server::path(self.path()).login("app", "secret")
+        Server::path(self.path()).login("app", "secret").login_rounds(4096)
     }
 
     pub(super) fn client(&self) -> Client {

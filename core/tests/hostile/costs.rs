@@ -47,7 +47,8 @@ impl OnTcp {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let (reports, on_error) = Reports::new();
         let server = list().on_error(on_error).open().await.expect("it opens");
-        let served = options(Server::tcp(address.to_string()).login(LOGIN, PASSWORD));
+        let served =
+            options(Server::tcp(address.to_string()).login(LOGIN, PASSWORD).login_rounds(4096));
         server.create_server(served).await.expect("it listens");
         let good = Good::start(list().client(client(address))).await;
         OnTcp { server, reports, good, address }

@@ -87,7 +87,7 @@ impl Place {
     }
 
     pub(super) fn server(&self) -> Server {
-        Server::unix(self.path()).login(LOGIN, PASSWORD)
+        Server::unix(self.path()).login(LOGIN, PASSWORD).login_rounds(4096)
     }
 
     pub(super) fn client(&self) -> Client {

@@ -90,7 +90,7 @@ async fn six_passwords_over_sockets_opened_beforehand_lock_the_address_out() {
     let address = format!("127.0.0.1:{}", free_port());
     let (mut reports, on_error) = Reports::new();
     let server = list().on_error(on_error).open().await.expect("it opens");
-    let options = Server::tcp(&address).login(LOGIN, PASSWORD);
+    let options = Server::tcp(&address).login(LOGIN, PASSWORD).login_rounds(4096);
     server.create_server(options).await.expect("it listens");
     let client = Client::tcp(&address).login(LOGIN, PASSWORD);
     let good = Good::start(list().client(client)).await;

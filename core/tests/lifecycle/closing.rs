@@ -118,3 +118,25 @@ async fn a_store_that_is_dispatched_to_without_end_closes_all_the_same() {
     let ordered: u64 = within("the load", load).await.expect("no panic");
     assert!(server.version().seq >= ordered);
 }
+
+#[tokio::test]
+async fn a_store_stops_being_a_client_and_follows_another_server() {
+    let (first_place, second_place) = (Place::new(), Place::new());
+    let first = sum().preloaded(1).open().await.expect("it opens");
+    first.create_server(first_place.server()).await.expect("it listens");
+    let second = sum().preloaded(20).open().await.expect("it opens");
+    second.create_server(second_place.server()).await.expect("it listens");
+    let store = sum().client(first_place.client()).open().await.expect("it comes in sync");
+    store.dispatch(2).await.expect("it applies");
+    let taken = store.create_client(second_place.client()).expect_err("it has one");
+    assert!(matches!(taken, Error::AlreadyClient(_)), "{taken}");
+    within("the end of the link", store.detach_client()).await.expect("it was a client");
+    assert_eq!((store.role(), store.connected(), *store.state()), (vec![], false, 3));
+    assert_eq!(store.dispatch(2).await, Err(DispatchError::NotConnected));
+    let none = store.detach_client().await.expect_err("it is no client any more");
+    assert!(matches!(none, Error::NotAClient(_)), "{none}");
+    store.create_client(second_place.client()).expect("it follows the other");
+    within("the other server", store.until_connected(true)).await;
+    store.dispatch(3).await.expect("it applies");
+    assert_eq!((*store.state(), *second.state(), *first.state()), (23, 23, 3));
+}

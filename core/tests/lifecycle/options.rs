@@ -140,6 +140,11 @@ async fn a_server_and_a_client_refuse_spans_in_which_nothing_can_happen() {
         let error = sum().client(client).open().await.expect_err("it is refused");
         refused(&error, "backoff_max");
     }
+    for rounds in [0, 4095, 1_000_001, u32::MAX] {
+        let server = place.server().login("app", "secret").login_rounds(rounds);
+        let error = store.create_server(server).await.expect_err("it is refused").to_string();
+        assert!(error.contains("choose 4096 to 1000000"), "{error}");
+    }
     let server = place.server().login_within(Duration::MAX);
     store.create_server(server).await.expect("it listens");
     let client = place.client().backoff_max(Duration::MAX);

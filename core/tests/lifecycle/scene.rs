@@ -34,7 +34,7 @@ impl Place {
     }
 
     pub(crate) fn server(&self) -> Server {
-        Server::path(self.0.path().join("s"))
+        Server::path(self.0.path().join("s")).login_rounds(4096)
     }
 
     pub(crate) fn client(&self) -> Client {

@@ -37,7 +37,7 @@ impl Path {
     }
 
     fn server(&self) -> Server {
-        Server::path(self.0.path().join("s")).login("app", "secret")
+        Server::path(self.0.path().join("s")).login("app", "secret").login_rounds(4096)
     }
 
     fn client(&self) -> Client {
@@ -85,7 +85,10 @@ async fn a03_the_same_over_tcp() {
     let server = list().open().await.expect("it opens");
     let port = free_port();
     let address = format!("127.0.0.1:{port}");
-    server.create_server(Server::tcp(&address).login("a", "b")).await.expect("it listens");
+    server
+        .create_server(Server::tcp(&address).login("a", "b").login_rounds(4096))
+        .await
+        .expect("it listens");
     let client = Client::tcp(&address).login("a", "b");
     let client = list().client(client).open().await.expect("it comes in sync");
     let outcomes = client.dispatch_many(0..1000).await;
@@ -241,7 +244,7 @@ async fn a_second_server_at_one_address_is_refused_with_what_differs() {
     let store = list().open().await.expect("it opens");
     store.create_server(path.server()).await.expect("it listens");
     let other = create_store("other", push).on_error(|_| {}).open().await.expect("it opens");
-    let server = Server::path(path.0.path().join("s")).login("app", "guess");
+    let server = Server::path(path.0.path().join("s")).login("app", "guess").login_rounds(4096);
     let error = other.create_server(server).await.expect_err("another password").to_string();
     let words = "for list, which has another password for login \"app\": give both the same logins";
     assert!(error.contains(words), "{error}");
@@ -303,7 +306,10 @@ async fn a_server_that_others_reach_says_who_may_dispatch() {
     let report = says(&mut said, "without logins").await;
     assert!(report.contains("any client that reaches this address may read list and dispatch"));
     server.create_server(Server::tcp("127.0.0.1:0")).await.expect("it listens");
-    server.create_server(Server::tcp("*:0").login("app", "secret")).await.expect("it listens");
+    server
+        .create_server(Server::tcp("*:0").login("app", "secret").login_rounds(4096))
+        .await
+        .expect("it listens");
     says(&mut said, "in plaintext").await;
     assert!(said.try_recv().is_err(), "neither the one on this machine nor the one with logins");
 }

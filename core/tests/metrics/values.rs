@@ -145,7 +145,10 @@ async fn both_ends_of_a_link_measure_the_same_link() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("s");
     let server = words("ends").resync(Resync::Off).open().await.expect("it opens");
-    server.create_server(Server::unix(&path).login("app", "secret")).await.expect("it listens");
+    server
+        .create_server(Server::unix(&path).login("app", "secret").login_rounds(4096))
+        .await
+        .expect("it listens");
     let client = Client::unix(&path).login("app", "secret");
     let client = words("ends").client(client).open().await.expect("it comes in sync");
     let _subscription = client.subscribe(|_| {});

@@ -133,7 +133,9 @@ async fn stores_share_a_server_with_the_same_tls_and_no_other() {
     let served = Served::new(Some(tls.clone())).await;
     let other: Store<i64, i64> =
         create_store("other", |sum: &mut i64, by: &i64| *sum += by).open().await.expect("it opens");
-    let at = || Server::tcp(format!("127.0.0.1:{}", served.port)).login("app", "secret");
+    let at = || {
+        Server::tcp(format!("127.0.0.1:{}", served.port)).login("app", "secret").login_rounds(4096)
+    };
     let said = other.create_server(at()).await.expect_err("it has none").to_string();
     assert!(said.contains("with another `.tls(..)`"), "{said}");
     other.create_server(at().tls(tls)).await.expect("it is the same");

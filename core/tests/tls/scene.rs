@@ -77,7 +77,8 @@ impl Served {
         let (reports, on_error) = Reports::new();
         let store = list().on_error(on_error).open().await.expect("it opens");
         let port = free_port();
-        let mut server = Server::tcp(format!("127.0.0.1:{port}")).login("app", "secret");
+        let mut server =
+            Server::tcp(format!("127.0.0.1:{port}")).login("app", "secret").login_rounds(4096);
         if let Some(tls) = tls {
             server = server.tls(tls);
         }

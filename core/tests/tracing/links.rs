@@ -63,7 +63,10 @@ async fn served(name: &str) -> (Store<Vec<u32>, u32>, u16) {
     let server = list(name).open().await.expect("it opens");
     let port = free_port();
     let address = format!("127.0.0.1:{port}");
-    server.create_server(Server::tcp(&address).login("app", "s3cret")).await.expect("it listens");
+    server
+        .create_server(Server::tcp(&address).login("app", "s3cret").login_rounds(4096))
+        .await
+        .expect("it listens");
     (server, port)
 }
 
@@ -157,7 +160,7 @@ async fn wrong_passwords_are_logged_on_both_sides_and_so_is_the_lock_out() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("s");
     let server = list("locked").open().await.expect("it opens");
-    let options = Server::unix(&path).login("app", "r1ght-password");
+    let options = Server::unix(&path).login("app", "r1ght-password").login_rounds(4096);
     server.create_server(options).await.expect("it listens");
     let mut clients = Vec::new();
     for tries in 0..6 {

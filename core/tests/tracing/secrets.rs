@@ -37,7 +37,10 @@ async fn no_password_action_or_state_is_ever_logged() {
     let path = folder.path().join("s");
     let preloaded = Vault { notes: vec![STATE.to_owned()] };
     let server = vault(false).preloaded(preloaded).open().await.expect("it opens");
-    server.create_server(Server::unix(&path).login("app", PASSWORD)).await.expect("it listens");
+    server
+        .create_server(Server::unix(&path).login("app", PASSWORD).login_rounds(4096))
+        .await
+        .expect("it listens");
     let login = || Client::unix(&path).login("app", PASSWORD);
     let client = vault(true).client(login()).open().await.expect("it comes in sync");
 

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -22,7 +23,11 @@ struct Process {
 
 impl Process {
     fn start(arguments: &[&str]) -> Process {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_flags"))
+        Process::run(Path::new(env!("CARGO_BIN_EXE_flags")), arguments)
+    }
+
+    fn run(program: &Path, arguments: &[&str]) -> Process {
+        let mut child = Command::new(program)
             .args(arguments)
             .env("USER", "ada")
             .stdout(Stdio::piped())
@@ -103,17 +108,19 @@ struct Service {
 
 impl Service {
     fn start() -> Service {
-        let folder = TempDir::new().unwrap();
-        fs::write(folder.path().join("password"), "secret\n").unwrap();
-        fs::write(folder.path().join("wrong"), "guessed\n").unwrap();
-        Service::serve(folder, "127.0.0.1:0")
+        Service::serve(folder(), "127.0.0.1:0")
     }
 
     fn serve(folder: TempDir, address: &str) -> Service {
+        Service::run(Path::new(env!("CARGO_BIN_EXE_flags")), folder, address)
+    }
+
+    fn run(program: &Path, folder: TempDir, address: &str) -> Service {
         let path = |name| folder.path().join(name).to_str().unwrap().to_owned();
         let (backup, password) = (path("backup"), path("password"));
         let link = ["--address", address, "--password-file", &password];
-        let server = Process::start(&[&["serve", "--backup", &backup], &link[..]].concat());
+        let arguments = [&["serve", "--backup", &backup], &link[..]].concat();
+        let server = Process::run(program, &arguments);
         let mut said = [server.line(), server.line(), server.line()];
         said.sort(); // the address first, and then the two workers
         let [address, worker, _] = said.map(|line| last_word(&line));
@@ -141,6 +148,13 @@ impl Service {
     fn restart(self) -> Service {
         Service::serve(self.folder, &self.address)
     }
+}
+
+fn folder() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("password"), "secret\n").unwrap();
+    fs::write(folder.path().join("wrong"), "guessed\n").unwrap();
+    folder
 }
 
 fn last_word(line: &str) -> String {
@@ -223,6 +237,25 @@ fn workers_beat_one_that_is_killed_is_replaced_and_ctrl_c_ends_them_all() {
             assert!(Instant::now() < deadline, "{worker} does not beat");
         }
     }
+    service.server.signal("INT");
+    let (status, _, err) = service.server.ended();
+    assert!(status.success() && err.is_empty(), "{status}, {err}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_worker_that_ends_after_a_deploy_is_replaced() {
+    let folder = folder();
+    let program = folder.path().join("flags");
+    fs::copy(env!("CARGO_BIN_EXE_flags"), &program).unwrap();
+    let mut service = Service::run(&program, folder, "127.0.0.1:0");
+    let (release, first) = (program.with_extension("new"), service.worker.clone());
+    fs::write(&release, "another release").unwrap();
+    fs::rename(&release, &program).unwrap();
+    kill("KILL", &first);
+    service.server.until_said(&format!("worker 1, process {first}, has ended"));
+    let replaced = service.server.line();
+    assert!(replaced.starts_with("worker 1 is process ") && last_word(&replaced) != first);
     service.server.signal("INT");
     let (status, _, err) = service.server.ended();
     assert!(status.success() && err.is_empty(), "{status}, {err}");

@@ -145,9 +145,6 @@ impl IpcLink {
                     link.ports.report(&format!("the link to {} is cut: {ending}", link.peer));
                 }
             }
-            if side == Side::Upstream {
-                link.ports.lose_upstream();
-            }
             ended_sender.send_replace(true);
         });
         IpcLink { shared, stop, ended, task: Mutex::new(Some(task)) }

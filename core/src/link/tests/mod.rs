@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use fake::{Event, Events, FakePort};
 
 use super::*;
+use crate::auth::Iterations;
 
 /// What a test waits for comes within this, or never.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -24,6 +25,8 @@ fn any_port() -> Address {
 }
 
 async fn serve(address: Address, options: ServerOptions, port: Arc<FakePort>) -> Listener {
+    let iterations = Iterations::new(Iterations::MIN).expect("the least is allowed");
+    let options = ServerOptions { iterations, ..options };
     Listener::start(address, options, Ports::only(port)).await.expect("listens")
 }
 

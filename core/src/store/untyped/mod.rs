@@ -180,7 +180,10 @@ impl UntypedStore {
         };
         // The sender lives in the store, which outlives this borrow.
         let setback = setback.wait_for(refused).await;
-        setback.ok().and_then(|why| why.as_ref().map(Setback::to_string)).unwrap_or_default()
+        match setback.as_deref() {
+            Ok(Some(Setback::Refused { text, .. })) => text.clone(),
+            _ => String::new(),
+        }
     }
 
     /// As [`Store::role`]: a client.

@@ -16,6 +16,9 @@ use crate::processes::certificates;
 use crate::processes::control::{Briefing, now_ns};
 use crate::scenario::{self, Address, Arrival, LoadPlan, NodePlan, StorePlan, Upstream};
 
+/// The passwords of a scenario lie in its file: there is nothing to guess.
+const LOGIN_ROUNDS: u32 = 4096;
+
 /// Where stores tell what went wrong.
 pub(super) type Tell = Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -66,10 +69,11 @@ impl Opener<'_> {
     }
 
     fn server(&self, address: &Address) -> Server {
-        match address {
+        let server = match address {
             Address::Tcp(port) => Server::tcp(format!("127.0.0.1:{port}")),
             Address::Unix(path) => Server::unix(self.folder.join(path)),
-        }
+        };
+        server.login_rounds(LOGIN_ROUNDS)
     }
 
     /// How this node follows the server of a link.
