@@ -175,3 +175,78 @@ fn without_place(error: String) -> String {
         None => error,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::state::digest;
+
+    #[derive(Debug, Serialize, Deserialize)]
+    enum Tree {
+        Leaf,
+        Reply(Box<Tree>),
+    }
+
+    #[derive(Serialize)]
+    struct Wrapped(Option<Box<Wrapped>>);
+
+    const ENDLESS: usize = 100_000;
+
+    fn refused<T: Serialize + Sync>(codec: Codec, value: &T) -> String {
+        let mut out = b"before".to_vec();
+        let refused = encode(codec, value, &mut out).expect_err("it is too deep");
+        assert_eq!(out, b"before");
+        refused
+    }
+
+    #[test]
+    fn bytes_that_nest_without_end_are_refused_and_exhaust_no_stack() {
+        for packed in [&b"\x81\xa5Reply"[..], b"\x91", b"\xdc\x00\x01", b"\x81\x01"] {
+            let packed = packed.repeat(ENDLESS);
+            let error = decode::<Tree>(Codec::MessagePack, &packed).expect_err("too deep");
+            assert!(error.contains("1023 levels"), "{error}");
+            assert!(decode::<serde_json::Value>(Codec::MessagePack, &packed).is_err());
+        }
+        for json in ["{\"Reply\":", "["] {
+            let json = json.repeat(ENDLESS);
+            assert!(decode::<Tree>(Codec::Json, json.as_bytes()).is_err());
+            assert!(decode::<serde_json::Value>(Codec::Json, json.as_bytes()).is_err());
+        }
+    }
+
+    #[test]
+    fn a_value_that_nests_without_end_is_refused_and_exhausts_no_stack() {
+        let mut tree = (0..ENDLESS).fold(Tree::Leaf, |tree, _| Tree::Reply(Box::new(tree)));
+        let mut wrapped =
+            (0..ENDLESS).fold(Wrapped(None), |inner, _| Wrapped(Some(Box::new(inner))));
+        for codec in [Codec::MessagePack, Codec::Json] {
+            for error in [refused(codec, &tree), refused(codec, &wrapped)] {
+                assert!(error.contains("nests deeper"), "{error}");
+            }
+        }
+        assert!(digest(&tree).is_err() && digest(&wrapped).is_err());
+        // Dropping them at once would recurse.
+        while let Tree::Reply(inner) = tree {
+            tree = *inner;
+        }
+        while let Some(inner) = wrapped.0.take() {
+            wrapped = *inner;
+        }
+    }
+
+    #[test]
+    fn what_fits_survives_at_the_limit_and_not_a_level_beyond() {
+        for codec in [Codec::MessagePack, Codec::Json] {
+            let tree = |levels| (0..levels).fold(Tree::Leaf, |tree, _| Tree::Reply(Box::new(tree)));
+            let levels_max = usize::from(levels_max(codec));
+            let mut bytes = Vec::new();
+            encode(codec, &tree(levels_max), &mut bytes).expect("it fits");
+            let back: Tree = decode(codec, &bytes).expect("it fits");
+            assert_eq!(digest(&back), digest(&tree(levels_max)));
+            let error = refused(codec, &tree(levels_max + 1));
+            assert!(error.contains(&format!("{levels_max} levels")), "{error}");
+        }
+    }
+}

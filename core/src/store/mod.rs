@@ -75,5 +75,5 @@ pub use select::{Select, Selected, create_selector};
 pub use servers::Serving;
 pub use subscribers::Subscription;
 pub use undo::UndoPanics;
-pub use untyped::{Untyped, UntypedBuilder, UntypedStore};
+pub use untyped::{Untyped, UntypedBuilder, UntypedError, UntypedStore};
 pub use watch::Watch;

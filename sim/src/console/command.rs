@@ -1,5 +1,6 @@
 //! What a line says.
 
+use samestate::store::{Untyped, UntypedError};
 use samestate_report::printable_line;
 use serde_json::Value;
 use thiserror::Error;
@@ -40,6 +41,8 @@ pub(super) enum Command {
 pub(super) enum LineError {
     #[error("`{0}` is no command, and no JSON value to dispatch: {1}")]
     Unknown(String, serde_json::Error),
+    #[error(transparent)]
+    Number(UntypedError),
     #[error("`P` takes one path, as in `P .path.to.part` or `P .[\"any key\"]`, and not `{0}`")]
     Part(String),
     #[error("`watch` is on or off, and not `{0}`")]
@@ -70,9 +73,11 @@ impl Command {
             "status" => alone(Command::Status),
             "help" | "--help" | "-h" | "?" => alone(Command::Help),
             "exit" | "quit" => alone(Command::Exit),
-            _ => serde_json::from_str(line)
-                .map(Command::Dispatch)
-                .map_err(|error| LineError::Unknown(shortened(line), error)),
+            _ => match line.parse::<Untyped>() {
+                Ok(Untyped(action)) => Ok(Command::Dispatch(action)),
+                Err(UntypedError::Json(error)) => Err(LineError::Unknown(shortened(line), error)),
+                Err(error) => Err(LineError::Number(error)),
+            },
         }
     }
 }

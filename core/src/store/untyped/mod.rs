@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-pub use value::Untyped;
+pub use value::{Untyped, UntypedError};
 
 use super::{
     Client, DispatchError, Dispatching, Result, Role, Store, StoreBuilder, Subscription, Watch,

@@ -1,6 +1,7 @@
 //! Any state or action as JSON.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::de::{Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -9,8 +10,9 @@ use serde_json::{Map, Number, Value};
 /// A state or an action of whatever type, as JSON.
 ///
 /// What JSON has no form for comes as what `serde_json` would write: keys that are numbers as
-/// text, bytes as a list of numbers, infinities as null. It goes out as the JSON it is: an action
-/// with a map whose keys are numbers cannot be written this way in MessagePack.
+/// text, bytes and `u128` of MessagePack as a list of numbers, infinities as null. In a store with
+/// codec JSON an integer beyond 64 bits comes as the nearest float. It goes out as the JSON it is:
+/// an action with a map whose keys are numbers cannot be written this way in MessagePack.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Untyped(pub Value);
@@ -25,6 +27,70 @@ impl fmt::Display for Untyped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
+}
+
+/// Text that is not a value, or that no [`Untyped`] can hold.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UntypedError {
+    /// The text is not JSON.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// An integer that would silently become the nearest float.
+    #[error(
+        "the integer {0} is beyond 64 bits, and would lose digits: write it as a float (with a \
+         point), or dispatch it from a program that knows its type"
+    )]
+    Integer(String),
+}
+
+impl FromStr for Untyped {
+    type Err = UntypedError;
+
+    /// Reads JSON. Floats are read to the last bit; an integer beyond 64 bits is refused.
+    fn from_str(text: &str) -> Result<Self, UntypedError> {
+        let value = serde_json::from_str(text)?;
+        match wide_integer(text) {
+            Some(integer) => Err(UntypedError::Integer(integer.to_owned())),
+            None => Ok(Untyped(value)),
+        }
+    }
+}
+
+/// The first integer in a JSON text that has more than 64 bits.
+fn wide_integer(json: &str) -> Option<&str> {
+    let mut rest = json;
+    while let Some(at) = rest.find(|sign: char| sign == '"' || sign == '-' || sign.is_ascii_digit())
+    {
+        rest = &rest[at..];
+        let len = if let Some(text) = rest.strip_prefix('"') {
+            1 + end_of_text(text)
+        } else {
+            let part = |sign: char| sign.is_ascii_alphanumeric() || "+-.".contains(sign);
+            rest.find(|sign| !part(sign)).unwrap_or(rest.len())
+        };
+        let (token, after) = rest.split_at(len);
+        let is_integer = !token.starts_with('"') && !token.contains(['.', 'e', 'E']);
+        if is_integer && token.parse::<u64>().is_err() && token.parse::<i64>().is_err() {
+            return Some(token);
+        }
+        rest = after;
+    }
+    None
+}
+
+/// The length of the rest of a text in quotes, with the last one.
+fn end_of_text(rest: &str) -> usize {
+    let mut escaped = false;
+    for (at, byte) in rest.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return at + 1,
+            _ => {}
+        }
+    }
+    rest.len()
 }
 
 impl<'de> Deserialize<'de> for Untyped {
@@ -148,6 +214,35 @@ mod tests {
             let expected = serde_json::to_value(action).expect("JSON");
             assert_eq!(through_message_pack(action), expected);
         }
+    }
+
+    #[test]
+    fn numbers_are_read_to_the_last_digit_or_refused() {
+        let read = |text: &str| text.parse::<Untyped>();
+        for (text, bits) in [
+            ("1.5777777777770001", 1.577_777_777_777_000_1_f64.to_bits()),
+            ("0.09144338512092887", 0.091_443_385_120_928_87_f64.to_bits()),
+            ("1e308", 1e308_f64.to_bits()),
+            ("-0.0", (-0.0_f64).to_bits()),
+            ("123456789012345678901234567890.0", 1.234_567_890_123_456_8e29_f64.to_bits()),
+        ] {
+            let value = read(text).expect(text).0.as_f64().expect("a float");
+            assert_eq!(value.to_bits(), bits, "{text}");
+        }
+        for text in ["18446744073709551615", "-9223372036854775808", "[0, -1, {\"1\": 2}]"] {
+            assert_eq!(read(text).expect(text).to_string(), text.replace(' ', ""));
+        }
+        let texts = r#"{"a\"18446744073709551616": "-9223372036854775809 \\", "b": 1}"#;
+        read(texts).expect("digits in a text are no number");
+        for (text, integer) in [
+            ("18446744073709551616", "18446744073709551616"),
+            (r#"{"Big": [1.5, 340282366920938463463374607431768211455]}"#, "3402823669"),
+            (r#"["\\", -9223372036854775809]"#, "-9223372036854775809"),
+        ] {
+            let error = read(text).expect_err(text).to_string();
+            assert!(error.contains(integer) && error.contains("beyond 64 bits"), "{error}");
+        }
+        assert!(matches!(read("[1,"), Err(UntypedError::Json(_))));
     }
 
     #[test]
