@@ -1,5 +1,5 @@
-//! Flow near the end of the log: a moving link is waited for, a stopped one and a slow one are not; and
-//! copies over links that are cut or slow.
+//! Flow near the end of the log: a moving link is waited for, a stopped one and a slow one are not;
+//! and copies over links that are cut or slow.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The client of one store or of several: connects, logs in, and comes back until it succeeds (article, A7, A8).
+//! The client of one store or of several: connects, logs in, and comes back until it succeeds
+//! (article, A7, A8).
 
 use std::fmt;
 use std::io;

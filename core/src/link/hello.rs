@@ -24,8 +24,9 @@
 //! ```
 //!
 //! Both sides use the highest version that both speak. If there is none both say so, naming what
-//! each speaks: the server answers with its own hello before it leaves. A client that was given a login insists on being asked for
-//! it: a server that asks nobody has not proved that it is the one this login is for.
+//! each speaks: the server answers with its own hello before it leaves. A client that was given a
+//! login insists on being asked for it: a server that asks nobody has not proved that it is the one
+//! this login is for.
 
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzed;
@@ -187,8 +188,8 @@ pub(super) struct Identity {
     pub(super) ticket: Option<Ticket>,
 }
 
-/// A client's side: greets, and proves its password if it has one. Keeps the new ticket. Returns the
-/// version of the protocol that both sides speak from here on.
+/// A client's side: greets, and proves its password if it has one. Keeps the new ticket. Returns
+/// the version of the protocol that both sides speak from here on.
 pub(super) async fn greet(socket: &mut Socket, identity: &mut Identity) -> Result<u16, HelloError> {
     let mut line = Line::new(socket);
     let ticket = identity.ticket.map(|ticket| ticket.to_bytes());

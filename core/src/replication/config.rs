@@ -47,14 +47,14 @@ pub struct Config {
     pub mode: Mode,
     /// How copies are checked in mode `action`: `Verify(100)` unless set.
     pub resync: Resync,
-    /// The share of one core that digests may take; `Verify` stretches its interval to keep it. 0.01,
-    /// which is 1 %, unless set.
+    /// The share of one core that digests may take; `Verify` stretches its interval to keep it.
+    /// 0.01, which is 1 %, unless set.
     pub verify_budget: f64,
     /// The log holds at most this many bytes of entries: 16 MiB unless set.
     pub log_bytes_max: usize,
-    /// While a snapshot is on its way, and until the link that got it has caught up, the log keeps the
-    /// entries after it beyond `log_bytes_max`: up to the length of the snapshot, and at most this many
-    /// bytes. 64 MiB unless set.
+    /// While a snapshot is on its way, and until the link that got it has caught up, the log keeps
+    /// the entries after it beyond `log_bytes_max`: up to the length of the snapshot, and at most
+    /// this many bytes. 64 MiB unless set.
     pub catch_up_bytes_max: usize,
     /// An encoded action may have at most this many bytes: 4 MiB unless set.
     pub action_bytes_max: usize,
@@ -78,8 +78,8 @@ pub struct Config {
     pub pressure_grace: Duration,
     /// The sequencer remembers at most this many sessions: 4,096 unless set.
     pub sessions_max: usize,
-    /// Subscribers may be at most this many actions behind before they are told of a jump: 4,096 unless
-    /// set.
+    /// Subscribers may be at most this many actions behind before they are told of a jump: 4,096
+    /// unless set.
     pub events_max: usize,
     /// ... and at most this many bytes of encoded actions: 16 MiB unless set.
     pub events_bytes_max: usize,

@@ -78,8 +78,8 @@ counters! {
     epochs_changed_in_flight,
     /// This node's session had expired when a dispatch in it arrived.
     sessions_expired,
-    /// The state gave way to that of a store with another history while dispatches of this node were
-    /// under way.
+    /// The state gave way to that of a store with another history while dispatches of this node
+    /// were under way.
     rebased_in_flight,
     /// Entries applied here.
     applied,

@@ -140,8 +140,8 @@ impl Log {
         self.written
     }
 
-    /// The bytes of entries after `seq` and up to `until`, whole entries, up to about `budget` bytes
-    /// (one entry at least), and the seq of the last of them. `None` if there are none.
+    /// The bytes of entries after `seq` and up to `until`, whole entries, up to about `budget`
+    /// bytes (one entry at least), and the seq of the last of them. `None` if there are none.
     pub fn read(&self, seq: u64, until: u64, budget: usize) -> Option<(&[u8], u64)> {
         if seq >= self.head.min(until) {
             return None;

@@ -242,8 +242,8 @@ impl Origin {
         self.session.map(|session| (session.claim, self.first))
     }
 
-    /// Writes entries not yet sent over this attachment, and a probe after them if one is due, up to
-    /// `budget` bytes and one at least, to `out`. Returns how many bytes of entries that was.
+    /// Writes entries not yet sent over this attachment, and a probe after them if one is due, up
+    /// to `budget` bytes and one at least, to `out`. Returns how many bytes of entries that was.
     pub fn write_unsent(&mut self, out: &mut Vec<u8>, budget: usize) -> usize {
         let Some(Session { claim: Claim { session, .. }, .. }) = self.session else { return 0 };
         let start = out.len();

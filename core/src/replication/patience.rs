@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-/// A link that carries this many bytes a second sets the pace, for as long as it takes; the wait for
-/// a slower one is bounded.
+/// A link that carries this many bytes a second sets the pace, for as long as it takes; the wait
+/// for a slower one is bounded.
 const PACE_BYTES: u64 = 4 << 20;
 
 /// What was spent comes back at this part of the time that passes.
 const REGAINED_OVER: u32 = 100;
 
 /// The wait for one link: at most a grace period at once, and that much again only once a hundred
-/// times as long has passed. The time that a link of [`PACE_BYTES`] a second would have taken for what
-/// the link carried does not count.
+/// times as long has passed. The time that a link of [`PACE_BYTES`] a second would have taken for
+/// what the link carried does not count.
 #[derive(Debug, Default)]
 pub(super) struct Patience {
     spent: Duration,

@@ -196,16 +196,16 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     }
 
     /// Sets how many bytes of actions the log keeps beyond [`StoreBuilder::log_bytes_max`] while a
-    /// snapshot is on its way, and until its receiver has caught up: never more than the snapshot is
-    /// long. Default: 64 MiB.
+    /// snapshot is on its way, and until its receiver has caught up: never more than the snapshot
+    /// is long. Default: 64 MiB.
     pub fn catch_up_bytes_max(mut self, bytes: usize) -> Self {
         self.config.catch_up_bytes_max = bytes;
         self
     }
 
-    /// Sets how long dispatches wait for a follower that nears the end of the log, in a hundred times
-    /// this long. After that the follower falls off the log, which is reported. A follower that takes
-    /// 4 MiB a second or more sets the pace without a limit. Default: 1 s.
+    /// Sets how long dispatches wait for a follower that nears the end of the log, in a hundred
+    /// times this long. After that the follower falls off the log, which is reported. A follower
+    /// that takes 4 MiB a second or more sets the pace without a limit. Default: 1 s.
     pub fn pressure_grace(mut self, grace: Duration) -> Self {
         self.config.pressure_grace = grace;
         self
@@ -218,7 +218,8 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     }
 
     /// Sets the time after which an unresolved dispatch resolves as `OutcomeUnknown`. Default:
-    /// 30 s. A large action gets more time: a second for each 64 KiB. [`Duration::MAX`] is no limit.
+    /// 30 s. A large action gets more time: a second for each 64 KiB. [`Duration::MAX`] is no
+    /// limit.
     pub fn dispatch_deadline(mut self, after: Duration) -> Self {
         self.config.dispatch_deadline = Some(after);
         self
@@ -242,8 +243,8 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     /// somebody dispatches there.
     ///
     /// One caller's actions are applied in the order in which it dispatched them. But a layer that
-    /// passes one on and then dispatches another of its own may see its own applied first, where the
-    /// first still waits for room in [`Store::dispatch_many`].
+    /// passes one on and then dispatches another of its own may see its own applied first, where
+    /// the first still waits for room in [`Store::dispatch_many`].
     ///
     /// ```
     /// use samestate::{DispatchError, create_store};
@@ -299,9 +300,9 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     /// A server that is not reached is waited for. So is one that was made by
     /// [`Cluster::create_server`](crate::Cluster::create_server) and has no store of this name yet:
     /// it serves every store that opens later. One that refuses is not waited for, as to try again
-    /// comes to the same until something is changed: a wrong password, a locked-out address, another
-    /// schema version. A server of a single store that does not serve this one refuses it too, after
-    /// a second in which it may begin to.
+    /// comes to the same until something is changed: a wrong password, a locked-out address,
+    /// another schema version. A server of a single store that does not serve this one refuses it
+    /// too, after a second in which it may begin to.
     ///
     /// # Errors
     ///

@@ -7,9 +7,9 @@
 //!
 //! Two nodes agree on a version of the protocol before anything else is said: each names the lowest
 //! and the highest that it speaks, and the highest in common is used. Within a version nothing is
-//! open: a kind that it does not have, or bytes left over after a message's last field, cut the link.
-//! Whatever is new comes with a new version, which nobody is sent who does not speak it. Only the
-//! hello, which comes before, may be longer than its reader knows.
+//! open: a kind that it does not have, or bytes left over after a message's last field, cut the
+//! link. Whatever is new comes with a new version, which nobody is sent who does not speak it. Only
+//! the hello, which comes before, may be longer than its reader knows.
 //!
 //! Nothing here allocates by a length that a peer claims: a frame's length is held against a limit
 //! first, and every count inside it against the bytes that are really there.

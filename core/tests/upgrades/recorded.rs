@@ -1,8 +1,8 @@
 //! The protocol as it was released: a recorded conversation that today's code has to hold, byte for
 //! byte, at either end.
 //!
-//! `protocol-N.txt` is made by `cargo test --test upgrades -- --ignored`, once for each version N of
-//! the protocol, and never again after its release: whoever changes a byte of it changes the
+//! `protocol-N.txt` is made by `cargo test --test upgrades -- --ignored`, once for each version N
+//! of the protocol, and never again after its release: whoever changes a byte of it changes the
 //! protocol, and needs a new version of it. The login is not in it, since its bytes differ each
 //! time by design; its form is RFC 5802's, and `auth` holds it against the example of RFC 7677.
 

@@ -3,8 +3,8 @@
 //! Both are functions of time and are weighted by it: p99 is what was not exceeded during 99 %
 //! of the time. A replica at seq s is behind by `root - s` versions, since the root went past s.
 //! A replica ahead of the root (the root lost its newest actions and has not said so yet) is
-//! not behind. Times in which the replica does not exist are left out, and one that begins again with
-//! nothing is behind since then at most; a root that is gone stays where it was.
+//! not behind. Times in which the replica does not exist are left out, and one that begins again
+//! with nothing is behind since then at most; a root that is gone stays where it was.
 
 use std::collections::BTreeMap;
 

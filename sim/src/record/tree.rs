@@ -257,8 +257,8 @@ impl<'a> TreeSeen<'a> {
         sums
     }
 
-    /// For how long the open loops of the tree's nodes, or these alone, could not be on time, as the
-    /// plan has it.
+    /// For how long the open loops of the tree's nodes, or these alone, could not be on time, as
+    /// the plan has it.
     fn left_out_ns(&self, streams: Option<&BTreeSet<u64>>) -> u64 {
         let mut total = Duration::ZERO;
         for phase in &self.plan.phases {

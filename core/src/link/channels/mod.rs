@@ -6,8 +6,9 @@
 //!
 //! A store that leaves says so, and what was under way is dropped, so that one that comes back
 //! never hears of its past. Upwards it says `Detach`, maybe before its `Attach` was ever sent, and
-//! drops what comes until [`DETACHED`](table::DETACHED) answers. Downwards it says [`GONE`](table::GONE), and drops what comes
-//! until the next `Attach`; the peer attaches again after a while, and waits.
+//! drops what comes until [`DETACHED`](table::DETACHED) answers. Downwards it says
+//! [`GONE`](table::GONE), and drops what comes until the next `Attach`; the peer attaches again
+//! after a while, and waits.
 //!
 //! A fault ends the connection, and who dialled makes another. The link between a master and a
 //! worker cannot be made again, so there only that store is taken off, and attaches anew a little

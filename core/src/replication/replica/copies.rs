@@ -2,8 +2,8 @@
 //!
 //! A snapshot whose link ended is kept for when its receiver comes back and says how much of it has
 //! arrived. While a snapshot moves, and until its receiver has caught up from there, the log keeps
-//! the entries after it beyond its own length: otherwise a slow link would get one snapshot after the
-//! other.
+//! the entries after it beyond its own length: otherwise a slow link would get one snapshot after
+//! the other.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -11,8 +11,8 @@ use crate::wire::{Entries, Entry, Message, begin_frame, finish_frame};
 /// A `Dispatch` frame carries about this many bytes of entries at most.
 const BATCH_BYTES: usize = 64 << 10;
 
-/// The deadline of a dispatch is longer by the time that its bytes take over a line that carries this
-/// many a second.
+/// The deadline of a dispatch is longer by the time that its bytes take over a line that carries
+/// this many a second.
 const SLOW_LINE_BYTES: usize = 64 << 10;
 
 /// Why a dispatch was not taken. It never applies.

@@ -65,8 +65,8 @@ pub enum Received {
 }
 
 impl<M: Machine> Replica<M> {
-    /// A link to the upstream is up and logged in, and `protocol` is the version that was agreed on,
-    /// or the newest where nothing was: asks for the store there.
+    /// A link to the upstream is up and logged in, and `protocol` is the version that was agreed
+    /// on, or the newest where nothing was: asks for the store there.
     pub fn upstream_up(&mut self, link: LinkId, protocol: u16, now: Duration) {
         self.now = now;
         let attach = Attach {

@@ -77,9 +77,9 @@ impl<M: Machine> Replica<M> {
     }
 
     /// A node below asks for a snapshot since its copy is wrong. A relay that does not know its
-    /// own to be right heals first, so that a bad copy never spreads; one whose digest is being made
-    /// waits for that. Somebody who means ill can claim to differ as often as it likes, so a relay
-    /// heals for others once in `dead_after` at most.
+    /// own to be right heals first, so that a bad copy never spreads; one whose digest is being
+    /// made waits for that. Somebody who means ill can claim to differ as often as it likes, so a
+    /// relay heals for others once in `dead_after` at most.
     pub(super) fn on_heal(&mut self, link: LinkId, seq: u64) {
         let relay = !self.is_sequencer();
         let sure = !relay || !self.verify.doubts(seq);

@@ -139,8 +139,8 @@ impl<M: Machine> Replica<M> {
         self.settle();
     }
 
-    /// Ends after a panic, which may have left this replica half changed: what is under way resolves
-    /// as `OutcomeUnknown`, and nothing more is dispatched here. Says so once.
+    /// Ends after a panic, which may have left this replica half changed: what is under way
+    /// resolves as `OutcomeUnknown`, and nothing more is dispatched here. Says so once.
     pub fn fail(&mut self, why: &str, now: Duration) {
         if !std::mem::replace(&mut self.failed, true) {
             self.poisoned = true;

@@ -100,8 +100,8 @@ impl<M: Machine> Replica<M> {
         self.pressured |= self.disk_is_behind();
     }
 
-    /// Whether those who dispatch wait: a link that moves, or a snapshot that is being cut, nears the
-    /// end of the log, and they have not waited for it long enough.
+    /// Whether those who dispatch wait: a link that moves, or a snapshot that is being cut, nears
+    /// the end of the log, and they have not waited for it long enough.
     fn is_pressed(&mut self) -> bool {
         let (now, config, log) = (self.now, &self.config, &self.log);
         let is_near = |seq: u64, room: usize| log.bytes_after(seq) > room / 4 * 3;

@@ -18,7 +18,8 @@ use crate::wire::{
 /// One frame of entries holds about this many bytes.
 const ENTRIES_BYTES: usize = 64 << 10;
 
-/// One frame of a snapshot holds this many bytes. What a link that breaks off had of a frame is lost.
+/// One frame of a snapshot holds this many bytes. What a link that breaks off had of a frame is
+/// lost.
 const PART_BYTES: usize = 16 << 10;
 
 /// A link with this many bytes of answers unsent is cut.

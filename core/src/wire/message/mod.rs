@@ -1,9 +1,9 @@
 //! What two replicas of a store say to each other.
 //!
-//! Towards the sequencer: `Attach`, `Detach`, `SessionOpen`, `Dispatch`, `Heal`, `Fetch`. Away from it:
-//! `Status`, `Refused`, `Lineage`, `SnapshotHead`, `SnapshotChunk` (in version 1 of the protocol;
-//! `SnapshotPart` from version 2 on), `Entries`, `Answers`,
-//! `SessionOpened`, `Digest`, `Credit`. Both ways: `Heartbeat`.
+//! Towards the sequencer: `Attach`, `Detach`, `SessionOpen`, `Dispatch`, `Heal`, `Fetch`. Away from
+//! it: `Status`, `Refused`, `Lineage`, `SnapshotHead`, `SnapshotChunk` (in version 1 of the
+//! protocol; `SnapshotPart` from version 2 on), `Entries`, `Answers`, `SessionOpened`, `Digest`,
+//! `Credit`. Both ways: `Heartbeat`.
 
 mod body;
 mod parts;
@@ -94,7 +94,8 @@ impl Message {
     /// The kind of a frame of entries, for those who write one in place.
     pub const ENTRIES: u8 = kind::ENTRIES;
 
-    /// The kind of a frame with a part of a snapshot in version 1, for those who write one in place.
+    /// The kind of a frame with a part of a snapshot in version 1, for those who write one in
+    /// place.
     pub const SNAPSHOT_CHUNK: u8 = kind::SNAPSHOT_CHUNK;
 
     /// The kind of a frame with a part of a snapshot, for those who write one in place.

@@ -234,8 +234,8 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// Whatever the faults: silent peers are noticed, one after the other, and come back; then the bytes
-    /// that are to be carried take their time.
+    /// Whatever the faults: silent peers are noticed, one after the other, and come back; then the
+    /// bytes that are to be carried take their time.
     fn settle_max(&self) -> Duration {
         let dead_after = self.plan.virtual_time.dead_after.unwrap_or(Duration::from_secs(5));
         let backoffs = self.plan.links.iter().map(|link| link.backoff_max);
