@@ -117,6 +117,7 @@ struct Comment {
     replies: Vec<Comment>,
 }
 
+#[allow(clippy::ptr_arg, reason = "a reducer takes its action by reference")]
 fn reply(comment: &mut Comment, text: &String) {
     let mut at = comment;
     while !at.replies.is_empty() {
