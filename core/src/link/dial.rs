@@ -263,13 +263,10 @@ impl Dialing {
         if !ending.is_fault() || began.elapsed() > SHORT_LIVED {
             self.backoff.reset();
         }
-        // A server that refuses does so at each try.
-        if !ending.is_refused() {
-            self.reported = None;
-        }
         let peer = self.address.to_string();
         self.set_back(|store| Setback::of_ending(&peer, &ending, store));
-        if !ending.is_refusal() {
+        // A server that refuses does so at each try.
+        if !ending.is_refusal() && !ending.is_refused() {
             self.reported = None;
         }
         let wait = match ending.is_refusal() {
