@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use super::channels::{Round, Shared};
 use super::ending::Ending;
+use super::progress::Arrivals;
 use super::socket::{Reader, Socket, Writer};
 use crate::task::{Panicked, guarded};
 use crate::wire::Decoder;
@@ -27,6 +28,9 @@ const READ_BYTES: std::ops::RangeInclusive<usize> = (16 << 10)..=(256 << 10);
 
 /// How often the stores of a connection hear at least that bytes came.
 const HEARD_EVERY: Duration = Duration::from_millis(100);
+
+/// After so long without anything to read, it is looked whether something came all the same.
+const QUIET: Duration = Duration::from_millis(500);
 
 /// After a read of this many bytes others on the same thread get a turn: it may hold thousands of
 /// small frames.
@@ -57,11 +61,11 @@ pub(super) async fn stopped(stop: &mut Stop) {
 pub(super) async fn run(socket: Socket, shared: Arc<Shared>, mut stop: Stop) -> Ending {
     let joined = Joined::new(shared);
     let shared = &joined.0;
-    let Socket { reader, writer, buffer } = socket;
+    let Socket { reader, writer, buffer, arrivals } = socket;
     let writing = write(shared.clone(), writer, stop.clone());
     let mut writing = Writing(tokio::spawn(guarded("writer of a link", writing)));
     let ending = tokio::select! {
-        ending = guarded("reader of a link", read(shared, reader, buffer)) => {
+        ending = guarded("reader of a link", read(shared, reader, buffer, &arrivals)) => {
             ending.unwrap_or_else(Ending::Panicked)
         }
         // It was not aborted, so it is done.
@@ -118,7 +122,12 @@ async fn take_off_faulted(shared: &Shared) {
     }
 }
 
-async fn read(shared: &Arc<Shared>, mut reader: Reader, mut buffer: BytesMut) -> Ending {
+async fn read(
+    shared: &Arc<Shared>,
+    mut reader: Reader,
+    mut buffer: BytesMut,
+    arrivals: &Arrivals,
+) -> Ending {
     let mut room = *READ_BYTES.start();
     let mut last = None;
     let mut heard_at = Instant::now();
@@ -139,7 +148,7 @@ async fn read(shared: &Arc<Shared>, mut reader: Reader, mut buffer: BytesMut) ->
             shared.heard();
         }
         buffer.reserve(room);
-        match reader.read_buf(&mut buffer).await {
+        match read_some(shared, &mut reader, &mut buffer, arrivals).await {
             Ok(0) if buffer.is_empty() => return Ending::Closed,
             Ok(0) => return Ending::Truncated,
             Ok(read) => {
@@ -159,6 +168,43 @@ async fn read(shared: &Arc<Shared>, mut reader: Reader, mut buffer: BytesMut) ->
             Err(error) => return Ending::Io(error),
         }
     }
+}
+
+/// Waits until there is something to read. What has come and cannot be read yet says meanwhile that the
+/// peer lives.
+async fn read_some(
+    shared: &Shared,
+    reader: &mut Reader,
+    buffer: &mut BytesMut,
+    arrivals: &Arrivals,
+) -> io::Result<usize> {
+    // The first number is from before this call.
+    let mut last = Last::Stale;
+    loop {
+        match tokio::time::timeout(QUIET, reader.read_buf(buffer)).await {
+            Ok(read) => return read,
+            Err(_) => {
+                let next = arrivals.next();
+                if matches!(last, Last::Fresh(last) if last != next) {
+                    shared.signals.heard();
+                    shared.heard();
+                }
+                last = match last {
+                    Last::Stale => Last::Asked,
+                    Last::Asked | Last::Fresh(_) => Last::Fresh(next),
+                };
+            }
+        }
+    }
+}
+
+/// What was last known of arrivals.
+enum Last {
+    /// It may be of long ago.
+    Stale,
+    /// It is being asked for.
+    Asked,
+    Fresh(u32),
 }
 
 async fn write(shared: Arc<Shared>, mut writer: Writer, mut stop: Stop) -> Ending {

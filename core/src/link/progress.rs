@@ -1,12 +1,17 @@
-//! Whether the peer of a socket still takes bytes.
+//! Whether bytes move on a socket.
 //!
 //! A link is cut when its peer acknowledged no byte at all for the length of a deadline. A slow link
 //! is not dead: a socket with megabytes in its send buffer may stay unwritable for minutes while every
 //! second of them brings some bytes to the peer. So while a write waits, the number of bytes that the
 //! peer has not acknowledged is sampled; as long as it falls, the link moves.
+//!
+//! Nor is a link dead on which nothing can be read for seconds because a segment of TCP was lost: what
+//! comes after it has to wait. So while a read waits for long, the segments that came are counted.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -26,6 +31,90 @@ const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 pub(super) trait Outgoing {
     /// The number of bytes that the peer has not acknowledged; `None` where the system does not say.
     fn unacknowledged(&self) -> Option<usize>;
+}
+
+/// The side of a socket that receives.
+pub(super) trait Incoming {
+    /// How many segments with data came, those included that cannot be read yet. It wraps around. `None`
+    /// where the system does not say.
+    fn segments(&self) -> Option<u32>;
+}
+
+/// How many segments came, as of the last time that it was asked for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Arrivals(Arc<ArrivalsInner>);
+
+#[derive(Debug, Default)]
+struct ArrivalsInner {
+    is_asked: AtomicBool,
+    segments: AtomicU32,
+}
+
+impl Arrivals {
+    /// The number when a read last began to wait after a call of this.
+    pub(super) fn next(&self) -> u32 {
+        let segments = self.0.segments.load(Ordering::Relaxed);
+        self.0.is_asked.store(true, Ordering::Relaxed);
+        segments
+    }
+}
+
+/// A stream that counts arrivals when it is asked to, and a read waits.
+pub(super) struct Arriving<T> {
+    inner: T,
+    arrivals: Arrivals,
+}
+
+impl<T: Incoming> Arriving<T> {
+    pub(super) fn new(inner: T, arrivals: Arrivals) -> Self {
+        Arriving { inner, arrivals }
+    }
+}
+
+impl<T: AsyncRead + Incoming + Unpin> AsyncRead for Arriving<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        let arrivals = &self.arrivals.0;
+        if read.is_pending() && arrivals.is_asked.swap(false, Ordering::Relaxed) {
+            let segments = self.inner.segments().unwrap_or_default();
+            arrivals.segments.store(segments, Ordering::Relaxed);
+        }
+        read
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Arriving<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
 }
 
 /// A stream whose writes fail with [`io::ErrorKind::TimedOut`] when the peer takes no bytes for the
@@ -143,6 +232,32 @@ impl Outgoing for TcpStream {
     }
 }
 
+impl<T: Incoming> Incoming for Progress<T> {
+    fn segments(&self) -> Option<u32> {
+        self.inner.segments()
+    }
+}
+
+impl Incoming for TcpStream {
+    fn segments(&self) -> Option<u32> {
+        segments(self)
+    }
+}
+
+impl Incoming for tcp::OwnedReadHalf {
+    fn segments(&self) -> Option<u32> {
+        segments(self.as_ref())
+    }
+}
+
+/// Bytes do not wait for others there.
+#[cfg(unix)]
+impl Incoming for tokio::net::unix::OwnedReadHalf {
+    fn segments(&self) -> Option<u32> {
+        None
+    }
+}
+
 impl Outgoing for tcp::OwnedWriteHalf {
     fn unacknowledged(&self) -> Option<usize> {
         unacknowledged(self.as_ref())
@@ -174,6 +289,28 @@ fn unacknowledged(socket: &impl std::os::fd::AsFd) -> Option<usize> {
     // SAFETY: the call writes one `int` (tcp(7), unix(7)), and reads nothing.
     let bytes = unsafe { ioctl(socket, Getter::<SIOCOUTQ, std::ffi::c_int>::new()) };
     bytes.ok().and_then(|bytes| usize::try_from(bytes).ok())
+}
+
+/// Segments of TCP with data that came.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "the standard library and rustix have no safe call for it")]
+fn segments(socket: &impl std::os::fd::AsRawFd) -> Option<u32> {
+    /// Where `tcpi_data_segs_in` lies in `struct tcp_info` of `linux/tcp.h`, since Linux 4.6.
+    const AT: usize = 152;
+    let mut info = [0_u8; AT + size_of::<u32>()];
+    let mut len = info.len() as libc::socklen_t;
+    let (level, name) = (libc::IPPROTO_TCP, libc::TCP_INFO);
+    let to = info.as_mut_ptr().cast();
+    // SAFETY: the call writes at most `len` bytes to `info`, and to `len` how many they are.
+    let done = unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, to, &raw mut len) };
+    let whole = done == 0 && len as usize == info.len();
+    info.last_chunk().filter(|_| whole).map(|count| u32::from_ne_bytes(*count))
+}
+
+/// Not to be had there.
+#[cfg(not(target_os = "linux"))]
+fn segments<T>(_socket: &T) -> Option<u32> {
+    None
 }
 
 /// Not to be had there: small send buffers make a socket writable soon after it moved.

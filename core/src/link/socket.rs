@@ -9,7 +9,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::progress::{Outgoing, Progress};
+use super::progress::{Arrivals, Arriving, Incoming, Outgoing, Progress};
 use super::stats::Counted;
 use super::{LinkStats, local};
 
@@ -67,6 +67,7 @@ pub(super) struct Socket {
     pub(super) reader: Reader,
     pub(super) writer: Writer,
     pub(super) buffer: BytesMut,
+    pub(super) arrivals: Arrivals,
 }
 
 /// The longest timeout of a socket, which is an `int` of milliseconds: 24 days.
@@ -90,24 +91,28 @@ impl Socket {
 
     /// From a TLS stream, which counts beneath its encryption.
     #[cfg(feature = "tls")]
-    pub(super) fn tls(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+    pub(super) fn tls(
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        arrivals: Arrivals,
+    ) -> Self {
         let (reader, writer) = tokio::io::split(stream);
-        Self::new(Box::new(reader), Box::new(writer))
+        Self::new(Box::new(reader), Box::new(writer), arrivals)
     }
 
     fn counted(
-        reader: impl AsyncRead + Send + Unpin + 'static,
+        reader: impl AsyncRead + Incoming + Send + Unpin + 'static,
         writer: impl AsyncWrite + Outgoing + Send + Unpin + 'static,
         stats: Arc<LinkStats>,
         stall_after: Option<Duration>,
     ) -> Self {
-        let reader = Counted::new(reader, stats.clone());
+        let arrivals = Arrivals::default();
+        let reader = Counted::new(Arriving::new(reader, arrivals.clone()), stats.clone());
         let writer = Progress::new(writer, stall_after);
-        Self::new(Box::new(reader), Box::new(Counted::new(writer, stats)))
+        Self::new(Box::new(reader), Box::new(Counted::new(writer, stats)), arrivals)
     }
 
-    fn new(reader: Reader, writer: Writer) -> Self {
-        Socket { reader, writer, buffer: BytesMut::new() }
+    fn new(reader: Reader, writer: Writer, arrivals: Arrivals) -> Self {
+        Socket { reader, writer, buffer: BytesMut::new(), arrivals }
     }
 
     /// Sends all of this, to the last byte: TLS keeps what a full socket did not take.

@@ -6,14 +6,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, ReadHalf, WriteHalf};
 use tokio::net::windows::named_pipe::{
     ClientOptions, NamedPipeClient, NamedPipeServer, ServerOptions,
 };
 use tokio::sync::Mutex;
 
 use super::super::address::PIPES;
-use super::super::progress::Outgoing;
+use super::super::progress::{Incoming, Outgoing};
 use super::super::{Address, LinkError};
 use super::Visitor;
 use crate::auth::PeerAddress;
@@ -111,9 +111,17 @@ pub(in crate::link) async fn connect(address: &Address) -> io::Result<Stream> {
 /// Both directions.
 pub(in crate::link) fn split(
     stream: Stream,
-) -> (impl AsyncRead + Send + Unpin + 'static, impl AsyncWrite + Outgoing + Send + Unpin + 'static)
-{
+) -> (
+    impl AsyncRead + Incoming + Send + Unpin + 'static,
+    impl AsyncWrite + Outgoing + Send + Unpin + 'static,
+) {
     tokio::io::split(stream)
+}
+
+impl Incoming for ReadHalf<Stream> {
+    fn segments(&self) -> Option<u32> {
+        None
+    }
 }
 
 /// The system does not say how much of a pipe is unread.

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
 
 use super::super::bind::BACKLOG;
-use super::super::progress::Outgoing;
+use super::super::progress::{Incoming, Outgoing};
 use super::super::{Address, LinkError};
 use super::Visitor;
 use crate::auth::PeerAddress;
@@ -64,8 +64,10 @@ pub(in crate::link) async fn connect(address: &Address) -> io::Result<Stream> {
 /// Both directions.
 pub(in crate::link) fn split(
     stream: Stream,
-) -> (impl AsyncRead + Send + Unpin + 'static, impl AsyncWrite + Outgoing + Send + Unpin + 'static)
-{
+) -> (
+    impl AsyncRead + Incoming + Send + Unpin + 'static,
+    impl AsyncWrite + Outgoing + Send + Unpin + 'static,
+) {
     stream.into_split()
 }
 

@@ -15,7 +15,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use super::files::{client_config, server_config};
 use super::{ClientTls, ServerTls, TlsError, TlsSetupError};
 use crate::link::hello::{self, HelloError};
-use crate::link::progress::Progress;
+use crate::link::progress::{Arrivals, Arriving, Progress};
 use crate::link::socket::Socket;
 use crate::link::stats::Counted;
 use crate::link::{Address, LinkStats};
@@ -75,7 +75,8 @@ impl Acceptor {
         stats: &Arc<LinkStats>,
         stall_after: Duration,
     ) -> Result<Socket, HelloError> {
-        let mut stream = counted(stream, stats, stall_after);
+        let arrivals = Arrivals::default();
+        let mut stream = counted(stream, &arrivals, stats, stall_after);
         match stream.fill_buf().await?.first() {
             None => return Err(HelloError::Wordless),
             Some(&HANDSHAKE_RECORD) => {}
@@ -88,7 +89,7 @@ impl Acceptor {
         }
         let config = Arc::clone(&self.loaded.lock().config);
         match TlsAcceptor::from(config).accept(stream).into_fallible().await {
-            Ok(stream) => Ok(Socket::tls(stream)),
+            Ok(stream) => Ok(Socket::tls(stream, arrivals)),
             Err((error, stream)) => {
                 part(stream).await;
                 let ca = self.tls.client_ca.as_ref().unwrap_or(&self.tls.certificate);
@@ -134,11 +135,12 @@ impl Connector {
         stall_after: Duration,
     ) -> Result<Socket, HelloError> {
         let config = Arc::new(client_config(&self.tls)?);
-        let stream = counted(stream, stats, stall_after);
+        let arrivals = Arrivals::default();
+        let stream = counted(stream, &arrivals, stats, stall_after);
         let connecting = TlsConnector::from(config).connect(self.name.clone(), stream);
         let connected = connecting.await;
         connected
-            .map(Socket::tls)
+            .map(|stream| Socket::tls(stream, arrivals))
             .map_err(|error| explain(error, &self.tls.ca, TlsError::PlainServer))
     }
 
@@ -156,10 +158,11 @@ impl Connector {
 /// records.
 fn counted(
     stream: TcpStream,
+    arrivals: &Arrivals,
     stats: &Arc<LinkStats>,
     stall_after: Duration,
-) -> BufReader<Counted<Progress<TcpStream>>> {
-    let stream = Progress::new(stream, Some(stall_after));
+) -> BufReader<Counted<Arriving<Progress<TcpStream>>>> {
+    let stream = Arriving::new(Progress::new(stream, Some(stall_after)), arrivals.clone());
     BufReader::with_capacity(READ_BYTES, Counted::new(stream, Arc::clone(stats)))
 }
 
