@@ -557,9 +557,8 @@ fn a_disk_that_forgets_what_it_said_it_had_is_a_violation() {
     assert!(matches!(cluster.come_to(2, Ask::Add), Fate::Ok(_)));
     cluster.fault(Injury::Forget { seat: 0 });
     cluster.fault(Injury::Kill { host: 0, silent: false, lasts: Some(MS) });
-    cluster.run(400 * MS);
-    cluster.world.heal();
-    let violation = cluster.world.settle(5000 * MS).expect_err("it was accepted, and is lost");
+    cluster.world.run_for(400 * MS);
+    let violation = cluster.world.violation().expect("it was accepted, and is lost");
     assert_eq!(violation.invariant, Invariant::I3, "{violation}");
     assert!(violation.detail.contains("durable"), "{violation}");
 }

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-#[cfg(feature = "mutants")]
-use super::Mutant;
+use super::mutant::mutant;
 use crate::wire::Codec;
 
 /// What a node sends downstream.
@@ -83,9 +82,6 @@ pub struct Config {
     pub events_max: usize,
     /// ... and at most this many bytes of encoded actions: 16 MiB unless set.
     pub events_bytes_max: usize,
-    /// A bug to put in.
-    #[cfg(feature = "mutants")]
-    pub mutant: Option<Mutant>,
 }
 
 impl Config {
@@ -112,23 +108,17 @@ impl Config {
             sessions_max: 4096,
             events_max: 4096,
             events_bytes_max: 16 << 20,
-            #[cfg(feature = "mutants")]
-            mutant: None,
         }
     }
 
     /// The largest body of a frame that a logged-in peer may send, in bytes.
     pub fn frame_bytes_max(&self) -> usize {
-        self.action_bytes_max.saturating_add(256 << 10)
+        let room = if mutant!(FramesOfActionsAlone) { 0 } else { 256 << 10 };
+        self.action_bytes_max.saturating_add(room)
     }
 
     /// When a dispatch that is made now passes its deadline, if it ever does.
     pub(super) fn deadline(&self, now: Duration) -> Option<Duration> {
         now.checked_add(self.dispatch_deadline?)
-    }
-
-    #[cfg(feature = "mutants")]
-    pub(super) fn has(&self, mutant: Mutant) -> bool {
-        self.mutant == Some(mutant)
     }
 }

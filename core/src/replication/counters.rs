@@ -2,6 +2,8 @@
 
 use std::ops::AddAssign;
 
+use super::mutant::mutant;
+
 use serde::Serialize;
 
 /// Declares the counters, each once.
@@ -17,6 +19,7 @@ macro_rules! counters {
             /// Adds what another replica, or another life of this one, counted.
             pub fn add(&mut self, other: &Counters) {
                 $(self.$field += other.$field;)*
+                self.resent -= if mutant!(ResentNotAdded) { other.resent } else { 0 };
             }
 
             /// Each counter with its name.

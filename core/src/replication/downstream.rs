@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::mutant::mutant;
 use super::patience::Patience;
 use super::{NodeId, Version};
 use crate::wire::{LinkMode, Message, PROTOCOL_VERSION, PartialSnapshot, SnapshotHead};
@@ -138,7 +139,9 @@ impl Downstream {
 
     /// Whether what the peer has, or is getting, lies on a lineage that it was told.
     pub(super) fn knows_lineage(&self) -> bool {
-        self.fetching || matches!(self.feed, Feed::Cursor | Feed::Sending { begun: true, .. })
+        let sending = matches!(self.feed, Feed::Sending { begun: true, .. });
+        let cursor = self.fetching || matches!(self.feed, Feed::Cursor);
+        cursor || (sending && !mutant!(LineageUntoldAmidSnapshot))
     }
 
     pub(super) fn say(&mut self, channel: u32, message: &Message) {

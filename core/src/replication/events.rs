@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::Version;
+use super::mutant::mutant;
 
 /// Why a replica's state changed otherwise than by the next action; the gravest last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,11 +114,13 @@ impl<A> Changes<A> {
         if !self.wanted {
             return;
         }
-        while self.ring.len() >= self.capacity || self.bytes + bytes > self.bytes_max {
+        let capacity = self.capacity + usize::from(mutant!(RingOneLonger));
+        while self.ring.len() >= capacity || self.bytes + bytes > self.bytes_max {
             let Some((oldest, bytes)) = self.ring.pop_front() else { break };
             self.bytes -= bytes;
             let before = self.dropped.map_or(Jump::Jumped, |dropped| dropped.0);
             let why = match oldest {
+                Change::Jumped { why, .. } if mutant!(LastReasonTold) => why,
                 Change::Jumped { why, .. } => why.max(before),
                 Change::Applied { .. } => before,
             };

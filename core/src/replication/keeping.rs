@@ -19,6 +19,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::log::rolled;
+use super::mutant::mutant;
 use super::{Claim, Image, LinkId, Machine, Resolution, Version};
 use crate::wire::{Answer, Entries, Entry, Outcome, WireError};
 
@@ -116,6 +117,9 @@ impl Keeping {
             false => out.append(&mut self.records),
         }
         self.records.clear();
+        if mutant!(SpanFromTheStart) {
+            return Span { before: self.handed, last: seq };
+        }
         Span { before: std::mem::replace(&mut self.handed, seq), last: seq }
     }
 }
@@ -175,6 +179,7 @@ impl Image {
                 REJECTED => {
                     let (session, after) = take_u64(after)?;
                     let (counter, after) = take_u64(after)?;
+                    let counter = counter + u64::from(mutant!(RejectedReplayedLate));
                     let (reason, after) = take_text(after)?;
                     let reason = String::from_utf8_lossy(reason).into_owned();
                     self.sessions.replayed(session, counter, Outcome::Rejected(reason));

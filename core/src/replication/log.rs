@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::mutant::mutant;
 use crate::wire::Entry;
 
 /// Entries are kept in runs of about this many bytes, or an eighth of the log, dropped whole.
@@ -113,7 +114,8 @@ impl Log {
             let Some(front) = self.segments.front() else { return };
             let is_held = |held: &Held| front.end() > held.after + 1;
             let more = self.held.filter(is_held).map_or(0, |held| held.bytes);
-            if self.bytes <= self.bytes_max.saturating_add(more) {
+            let twice = if mutant!(LogTwiceAsLong) { 2 } else { 1 };
+            if self.bytes <= (self.bytes_max * twice).saturating_add(more) {
                 return;
             }
             self.bytes -= front.bytes.len();
@@ -157,6 +159,7 @@ impl Log {
         if to + 1 == segment.starts.len() && segment.bytes.len() - start <= budget {
             to += 1;
         }
+        let until = until.saturating_add(u64::from(mutant!(ReadsOnePast)));
         let to = to.min(usize::try_from(until - segment.first).map_or(to, |last| last + 1));
         let end = segment.start_of(to);
         Some((&segment.bytes[start..end], segment.first + to as u64 - 1))

@@ -4,7 +4,7 @@
 //! constant `false`.
 
 #[cfg(feature = "mutants")]
-use std::{fmt, str::FromStr};
+use std::{cell::Cell, fmt, str::FromStr};
 
 #[cfg(feature = "mutants")]
 use thiserror::Error;
@@ -72,6 +72,165 @@ mutants! {
     /// A snapshot at the very version of this copy is taken for the same state: a copy that asks
     /// to be healed stays as it is. Breaks I2 and I7.
     HealSkipped = "heal-skipped",
+
+    /// A node's digest is filed under the version that it has when the digest is ready, not under
+    /// the one that it is of. Copies are healed that are right.
+    DigestAtWrongVersion = "digest-at-wrong-version",
+    /// The status and the heartbeat of a durable sequencer name a version that is not on disk.
+    StatusAheadOfDisk = "status-ahead-of-disk",
+    /// Dispatches of other nodes are answered before they are on disk. Breaks I3.
+    AnswerBeforeDisk = "answer-before-disk",
+    /// Entries of a durable store are sent before they are on disk. Breaks I3.
+    EntriesBeforeDisk = "entries-before-disk",
+    /// A node is in sync when it is attached, before it has what its upstream had then.
+    ConnectedTooEarly = "connected-too-early",
+    /// A failed write takes back what was committed before.
+    CommitGoesBack = "commit-goes-back",
+    /// A session that was issued is not written to the journal.
+    IssuedSessionNotKept = "issued-session-not-kept",
+    /// When its upstream comes into sync again, a node keeps the version that it was to reach.
+    TargetNotRenewed = "target-not-renewed",
+
+    /// A session is issued at a version that is not on disk.
+    SessionAheadOfDisk = "session-ahead-of-disk",
+    /// One dispatch more than the window is taken. Breaks I8.
+    WindowOneLonger = "window-one-longer",
+    /// What a relay passes on uses up no credit. Its upstream cuts it.
+    ForwardsAreFree = "forwards-are-free",
+    /// A relay does not tell the nodes below that its way up was made anew.
+    HopKept = "hop-kept",
+    /// What is under way is not sent again over a new attachment, but only when it seems lost.
+    ResendForgotten = "resend-forgotten",
+    /// A relay that goes on under another lineage does not pass that on.
+    LineageUntold = "lineage-untold",
+    /// A copy that goes wrong while its attach is under way does not ask to be healed.
+    HealNotAskedAgain = "heal-not-asked-again",
+    /// A rejection is not written to the journal.
+    RejectionNotKept = "rejection-not-kept",
+    /// Only dispatches of the sequencer's own node are marked to be verified.
+    OthersUnmarked = "others-unmarked",
+    /// New entries wake no link: they go with the next heartbeat.
+    WakeForgotten = "wake-forgotten",
+    /// What a job makes of a state that was replaced meanwhile is taken.
+    StaleJobTaken = "stale-job-taken",
+    /// Snapshots are cut however many are on their way. Breaks I8.
+    SnapshotsUnbounded = "snapshots-unbounded",
+    /// A durable sequencer's digest is told before its version is on disk.
+    DigestBeforeDisk = "digest-before-disk",
+    /// What waits for the disk is released one action early.
+    ReleasedOneEarly = "released-one-early",
+    /// A dispatch that waits for the disk has no deadline.
+    DeadlineOnDiskIgnored = "deadline-on-disk-ignored",
+    /// A sequencer that becomes a client keeps what is under way.
+    RebaseKeepsDispatches = "rebase-keeps-dispatches",
+    /// The log of a restored sequencer stands at 0.
+    RestoredLogFromZero = "restored-log-from-zero",
+    /// Nothing is said upwards over an idle link.
+    NoHeartbeatUp = "no-heartbeat-up",
+    /// Peers are taken for dead after half the time.
+    BuriedEarly = "buried-early",
+    /// A process that was stopped forgives only its upstream for the silence.
+    OnlyUpstreamForgiven = "only-upstream-forgiven",
+    /// A snapshot of a durable store is sent before its version is on disk.
+    SnapshotBeforeDisk = "snapshot-before-disk",
+    /// A relay keeps the first way back of a session, though the origin came by another.
+    RouteNotRenewed = "route-not-renewed",
+    /// A snapshot is sent under the lineage of another life than it was cut in.
+    SnapshotOfAnyLife = "snapshot-of-any-life",
+    /// A copy that heals is in sync.
+    HealingInSync = "healing-in-sync",
+    /// Nodes below are not told that this node came into sync, or went out of it.
+    SyncUntold = "sync-untold",
+    /// A node waits to reach a version that its upstream has lost.
+    LostTargetKept = "lost-target-kept",
+    /// A node below that waits for its relay's digest is forgotten.
+    DoubtsForgotten = "doubts-forgotten",
+    /// The lag of a link counts actions that may not be sent yet.
+    LagOfState = "lag-of-state",
+    /// Links go on from where they were after the state was replaced.
+    RealignForgotten = "realign-forgotten",
+    /// A loss of history is not reported.
+    LossUnreported = "loss-unreported",
+    /// A job on a state that was replaced counts as one on the new state.
+    InstallKeepsJobs = "install-keeps-jobs",
+    /// The mark of an entry that came by a dispatch is not passed on.
+    MarkNotPassedOn = "mark-not-passed-on",
+    /// The outcome that an origin still awaits is dropped.
+    OldestOutcomeDropped = "oldest-outcome-dropped",
+    /// One outcome less than the window is kept.
+    OutcomesOneShort = "outcomes-one-short",
+    /// A session is claimed without its token.
+    TokenUnchecked = "token-unchecked",
+    /// One session more than may be is remembered. Breaks I8.
+    SessionsOneMore = "sessions-one-more",
+    /// The way back that was used last is the first to give way.
+    NewestRouteGivesWay = "newest-route-gives-way",
+    /// An origin says that it awaits nothing of its oldest dispatch.
+    AwaitsOneAhead = "awaits-one-ahead",
+    /// With a session, what never left its node is lost too.
+    UnsentLostToo = "unsent-lost-too",
+    /// What is past its deadline still takes room.
+    ExpiredBytesHeld = "expired-bytes-held",
+    /// An answer of a life that was lost is kept, and its dispatch not sent again.
+    LostAnswerKept = "lost-answer-kept",
+    /// More is sent up than there is credit for.
+    RoomOverdrawn = "room-overdrawn",
+    /// What a link that is gone left to be passed on still counts.
+    ForgottenStillCounted = "forgotten-still-counted",
+    /// A node that gets a snapshot is not told of a new lineage.
+    LineageUntoldAmidSnapshot = "lineage-untold-amid-snapshot",
+    /// A log is read one entry past where it is to stop.
+    ReadsOnePast = "reads-one-past",
+    /// A log is twice as long as it may be. Breaks I8.
+    LogTwiceAsLong = "log-twice-as-long",
+    /// Each block of a journal says that it begins at the first action.
+    SpanFromTheStart = "span-from-the-start",
+    /// A rejection is replayed under the next number.
+    RejectedReplayedLate = "rejected-replayed-late",
+    /// Actions are marked one early.
+    MarksOneEarly = "marks-one-early",
+    /// Digests take as much time as they like.
+    BudgetIgnored = "budget-ignored",
+    /// A copy that differs is not healed, but given up.
+    GivesUpAtOnce = "gives-up-at-once",
+    /// A copy that was replaced passes for confirmed.
+    ConfirmedForEver = "confirmed-for-ever",
+    /// A subscriber that fell behind is told the last reason, not the gravest.
+    LastReasonTold = "last-reason-told",
+    /// One change more than may be waits for subscribers. Breaks I8.
+    RingOneLonger = "ring-one-longer",
+    /// Lives that were lost stay in the lineage.
+    LostLivesKept = "lost-lives-kept",
+    /// A life of the lineage has one action more than it had.
+    LivesEndOneLate = "lives-end-one-late",
+    /// A frame is no longer than the longest action.
+    FramesOfActionsAlone = "frames-of-actions-alone",
+    /// All sessions have the same token.
+    OneTokenForAll = "one-token-for-all",
+    /// A note of a link that fell off the log names no link.
+    FallBelongsToNoLink = "fall-belongs-to-no-link",
+    /// What other lives sent again is not added up.
+    ResentNotAdded = "resent-not-added",
+}
+
+#[cfg(feature = "mutants")]
+thread_local! {
+    static PUT_IN: Cell<Option<Mutant>> = const { Cell::new(None) };
+}
+
+#[cfg(feature = "mutants")]
+impl Mutant {
+    /// Puts this bug into every replica that is driven by this thread while `run` runs.
+    pub fn put_in<T>(self, run: impl FnOnce() -> T) -> T {
+        let before = PUT_IN.replace(Some(self));
+        let result = run();
+        PUT_IN.set(before);
+        result
+    }
+
+    pub(super) fn is_put_in(self) -> bool {
+        PUT_IN.get() == Some(self)
+    }
 }
 
 #[cfg(feature = "mutants")]
@@ -104,9 +263,9 @@ impl FromStr for Mutant {
 
 /// Whether a test put this bug in; always false in a build without the feature `mutants`.
 macro_rules! mutant {
-    ($config:expr, $name:ident) => {{
+    ($name:ident) => {{
         #[cfg(feature = "mutants")]
-        let put_in = $config.has($crate::replication::Mutant::$name);
+        let put_in = $crate::replication::Mutant::$name.is_put_in();
         #[cfg(not(feature = "mutants"))]
         let put_in = false;
         put_in

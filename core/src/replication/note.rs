@@ -1,5 +1,6 @@
 //! What happens to a copy and its links that is worth a line in a log: never a single action.
 
+use super::mutant::mutant;
 use super::{LinkId, Version};
 
 /// How a link goes on after an attach.
@@ -54,6 +55,7 @@ impl Note {
     /// The link that it is about; otherwise it is about the copy, and the link to the upstream.
     pub fn link(&self) -> Option<LinkId> {
         match self {
+            Note::FellOff { .. } if mutant!(FallBelongsToNoLink) => None,
             Note::Attached { link, .. } | Note::FellOff { link, .. } => Some(*link),
             Note::Healing(_) | Note::Healed { .. } | Note::Rebased { .. } => None,
         }

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::mutant::mutant;
 use super::probes::{PROBE, Probes};
 use super::{Claim, Lineage, Version};
 use crate::wire::{Answer, Entry, FLAG_VOID, Outcome};
@@ -215,7 +216,10 @@ impl Origin {
         self.sent = 0;
         self.probes = Probes::default();
         for pending in std::mem::take(&mut self.pending) {
-            if pending.sent_ever || matches!(pending.progress, Progress::Void | Progress::Done) {
+            if pending.sent_ever
+                || matches!(pending.progress, Progress::Void | Progress::Done)
+                || mutant!(UnsentLostToo)
+            {
                 self.bytes -= pending.payload.len();
                 if matches!(pending.progress, Progress::Waiting | Progress::Answered(_)) {
                     self.resolved.push((pending.ticket, Resolution::OutcomeUnknown));
@@ -239,7 +243,8 @@ impl Origin {
 
     /// The session and the lowest number still awaited, once there is a session.
     pub fn awaits(&self) -> Option<(Claim, u64)> {
-        self.session.map(|session| (session.claim, self.first))
+        let ahead = u64::from(mutant!(AwaitsOneAhead) && self.pending.len() > 1);
+        self.session.map(|session| (session.claim, self.first + ahead))
     }
 
     /// Writes entries not yet sent over this attachment, and a probe after them if one is due, up
@@ -354,6 +359,7 @@ impl Origin {
         for pending in &mut self.pending {
             if let Progress::Answered(version) = pending.progress
                 && !lineage.contains(version)
+                && !mutant!(LostAnswerKept)
             {
                 pending.progress = Progress::Waiting;
                 again = true;
@@ -380,7 +386,8 @@ impl Origin {
                 Progress::Void | Progress::Done => continue,
             };
             if late {
-                self.bytes -= std::mem::take(&mut pending.payload).len();
+                let freed = std::mem::take(&mut pending.payload).len();
+                self.bytes -= if mutant!(ExpiredBytesHeld) { 0 } else { freed };
                 pending.progress = expired;
                 self.resolved.push((pending.ticket, Resolution::OutcomeUnknown));
             }

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use super::mutant::mutant;
 use super::{Claim, LinkId};
 
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +32,9 @@ impl Routes {
         let known = self.by_claim.get(&claim).copied();
         if known.is_none() {
             while self.by_claim.len() >= capacity.max(1) {
-                let Some((_, stale)) = self.by_use.pop_first() else { break };
+                let newest = mutant!(NewestRouteGivesWay);
+                let stale = if newest { self.by_use.pop_last() } else { self.by_use.pop_first() };
+                let Some((_, stale)) = stale else { break };
                 self.by_claim.remove(&stale);
             }
         }

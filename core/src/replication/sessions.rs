@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+use super::mutant::mutant;
 use super::{Claim, LinkId, Token, TokenKey};
 use crate::wire::Outcome;
 
@@ -114,7 +115,7 @@ impl Sessions {
     }
 
     fn admit(&mut self, session: u64, row: Session) {
-        while self.table.len() >= self.capacity {
+        while self.table.len() >= self.capacity + usize::from(mutant!(SessionsOneMore)) {
             let Some(stale) = self.stalest() else { break };
             self.forget(stale);
         }
@@ -190,13 +191,14 @@ impl Sessions {
     pub fn begin(&mut self, claim: Claim, oldest: u64) -> bool {
         let session = claim.session;
         let token = self.table.get(&session).and_then(|entry| entry.token);
-        if !token.is_some_and(|token| token.is(&claim.token)) {
+        if !token.is_some_and(|token| token.is(&claim.token) || mutant!(TokenUnchecked)) {
             return false;
         }
         self.touch(session);
         let Some(entry) = self.table.get_mut(&session) else { return false };
         entry.oldest = entry.oldest.max(oldest);
-        while entry.outcomes.front().is_some_and(|kept| kept.0 < entry.oldest) {
+        let oldest = entry.oldest + u64::from(mutant!(OldestOutcomeDropped));
+        while entry.outcomes.front().is_some_and(|kept| kept.0 < oldest) {
             entry.outcomes.pop_front();
         }
         true
@@ -228,7 +230,7 @@ impl Sessions {
         if let Some(entry) = self.table.get_mut(&session) {
             entry.highest = counter;
             entry.outcomes.push_back((counter, outcome));
-            if entry.outcomes.len() > self.window {
+            if entry.outcomes.len() > self.window - usize::from(mutant!(OutcomesOneShort)) {
                 entry.outcomes.pop_front();
             }
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::mutant::mutant;
 use super::{Claim, LinkId, Version};
 use crate::wire::{PartialSnapshot, SnapshotHead, Status};
 
@@ -88,11 +89,15 @@ impl Upstream {
     /// leave more here than one link may. Its origins send it again, by another way.
     pub(super) fn forget(&mut self, via: LinkId) {
         self.forwards.retain(|forward| forward.via != via);
+        if mutant!(ForgottenStillCounted) {
+            return;
+        }
         self.forwards_bytes = self.forwards.iter().map(|forward| forward.entries.len()).sum();
     }
 
     /// How many bytes of dispatches may be sent now.
     pub(super) fn room(&self) -> usize {
-        usize::try_from(self.credit.saturating_sub(self.spent)).unwrap_or(usize::MAX)
+        let spent = if mutant!(RoomOverdrawn) { self.spent / 2 } else { self.spent };
+        usize::try_from(self.credit.saturating_sub(spent)).unwrap_or(usize::MAX)
     }
 }

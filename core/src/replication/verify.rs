@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::mutant::mutant;
+
 /// Digests are kept for this many versions.
 const KEPT_MAX: usize = 4;
 
@@ -43,9 +45,10 @@ pub(super) struct Verify {
 impl Verify {
     /// Whether the sequencer marks the action `seq` to be verified.
     pub(super) fn marks(&self, every: u64, seq: u64, now: Duration) -> bool {
-        self.digesting.is_none()
-            && seq >= self.last_mark.saturating_add(every.max(1))
-            && now >= self.not_before
+        let early = u64::from(mutant!(MarksOneEarly));
+        let due = seq.saturating_add(early) >= self.last_mark.saturating_add(every.max(1));
+        let may = now >= self.not_before || mutant!(BudgetIgnored);
+        self.digesting.is_none() && due && may
     }
 
     /// Notes a mark at `seq`.
@@ -104,7 +107,7 @@ impl Verify {
         if self.given_up {
             return None;
         }
-        if self.heals > relays {
+        if self.heals + usize::from(mutant!(GivesUpAtOnce)) > relays {
             self.given_up = true;
             return Some(Finding::NonDeterministic);
         }
@@ -136,7 +139,7 @@ impl Verify {
         self.kept.clear();
         self.claimed.clear();
         self.told.clear();
-        self.confirmed = None;
+        self.confirmed = self.confirmed.filter(|_| mutant!(ConfirmedForEver));
         self.heals += usize::from(std::mem::take(&mut self.diverged));
         if elsewhere {
             self.heals = 0;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::mutant::mutant;
+
 use serde::{Deserialize, Serialize};
 
 /// The identity of one process as a node, drawn at random when it starts.
@@ -102,7 +104,8 @@ impl Lineage {
     ///
     /// Lives that would have begun later are cut off: their actions were lost.
     pub fn continued(&self, epoch: Epoch, seq: u64) -> Self {
-        let mut lives: Vec<_> = self.lives.iter().copied().filter(|life| life.1 <= seq).collect();
+        let kept = |life: &(Epoch, u64)| life.1 <= seq || mutant!(LostLivesKept);
+        let mut lives: Vec<_> = self.lives.iter().copied().filter(kept).collect();
         lives.push((epoch, seq));
         let surplus = lives.len().saturating_sub(LIVES_MAX);
         lives.drain(..surplus);
@@ -141,6 +144,7 @@ impl Lineage {
             return false;
         };
         let ended = self.lives.get(at + 1).map_or(u64::MAX, |next| next.1);
+        let ended = ended.saturating_add(u64::from(mutant!(LivesEndOneLate)));
         (self.lives[at].1..=ended).contains(&version.seq)
     }
 }

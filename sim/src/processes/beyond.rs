@@ -33,7 +33,12 @@ pub fn beyond_run(plan: &Plan) -> Vec<String> {
 
 fn why_not(fault: &Fault) -> Option<&'static str> {
     match fault {
-        Fault::Cut { .. } | Fault::Kill { silent: false, .. } | Fault::Pause { .. } => None,
+        Fault::Cut { .. }
+        | Fault::Kill { silent: false, moment: None, .. }
+        | Fault::Pause { .. } => None,
+        Fault::Kill { moment: Some(_), .. } => {
+            Some("with `moment` needs to see between two steps of the protocol")
+        }
         Fault::Kill { silent: true, .. } => Some(
             "with `silent` needs a machine that loses its power: the system closes the links \
                   of a process that it kills",

@@ -45,7 +45,7 @@ impl Play<'_> {
                 self.wounds.cuts.insert(fault);
                 self.stage.cut(link, fault, lasts);
             }
-            Fault::Kill { node, restart_after, silent: false } => {
+            Fault::Kill { node, restart_after, silent: false, moment: None } => {
                 let Some(pid) = self.target(node, fault) else { return };
                 self.costs.sample();
                 let planned = self.plan.node(node);
@@ -74,7 +74,7 @@ impl Play<'_> {
                 self.schedule.add(self.at() + lasts, Act::Resume { fault });
             }
             // Such a plan is refused before anything is started: see `beyond`.
-            Fault::Kill { silent: true, .. }
+            Fault::Kill { .. }
             | Fault::Blackhole { .. }
             | Fault::HalfOpen { .. }
             | Fault::Corrupt { .. }

@@ -213,13 +213,15 @@ fn fault_line(plan: &Plan, fault: &Fault) -> String {
     let node = |node: &NodeId| plan.node(*node).name.as_str();
     match fault {
         Fault::Cut { link: at, lasts } => format!("cut {} for {}", link(at), Span(*lasts)),
-        Fault::Kill { node: at, restart_after, silent } => {
+        Fault::Kill { node: at, restart_after, silent, moment } => {
             let silently = if *silent { " silently" } else { "" };
+            let when = moment.map_or(String::new(), |moment| format!(" once `{}`", moment.name()));
             match restart_after {
                 Some(after) => {
-                    format!("kill {}{silently}, start it after {}", node(at), Span(*after))
+                    let after = Span(*after);
+                    format!("kill {}{silently}{when}, start it after {after}", node(at))
                 }
-                None => format!("kill {}{silently} for good", node(at)),
+                None => format!("kill {}{silently}{when} for good", node(at)),
             }
         }
         Fault::Pause { node: at, lasts } => format!("pause {} for {}", node(at), Span(*lasts)),

@@ -37,8 +37,9 @@ pub use explain::explain;
 pub use model::{
     Arrival, BackupSpec, BlackholeSpec, Burst, Closed, ClusterSpec, CorruptSpec, CreateClientSpec,
     CutSpec, Direction, DiskSpec, EventSpec, ExpectSpec, FORMAT_VERSION, FailSpec, FaultSpec,
-    HalfOpenSpec, KillSpec, LinkSpec, LoadSpec, MirrorSpec, Mode, ObserveSpec, OneWay, PauseSpec,
-    PhaseSpec, PoisonSpec, Ramp, Resync, Role, Scenario, SlipSpec, StoreSpec, VirtualTimeSpec,
+    HalfOpenSpec, KillMoment, KillSpec, LinkSpec, LoadSpec, MirrorSpec, Mode, ObserveSpec, OneWay,
+    PauseSpec, PhaseSpec, PoisonSpec, Ramp, Resync, Role, Scenario, SlipSpec, StoreSpec,
+    VirtualTimeSpec,
 };
 pub use plan::{
     Address, Event, Expectation, Expected, Fault, LinkPlan, LoadPlan, Login, MetricBound,

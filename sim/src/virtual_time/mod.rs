@@ -32,7 +32,7 @@ mod subject;
 mod trace;
 mod world;
 
-pub use check::{Fate, Tally};
+pub use check::{Cause, Fate, Tally};
 pub use draw::draw;
 pub use network::Weather;
 pub use run::{Options, Outcome, simulate};

@@ -142,6 +142,8 @@ pub(crate) struct End {
     pub(crate) awake: bool,
     /// A writer is about to run.
     pub(crate) pumping: bool,
+    /// When a message was handed to the replica last.
+    pub(crate) heard_at: Duration,
     pipe: Pipe,
 }
 
@@ -156,6 +158,7 @@ impl End {
             decoding: false,
             awake: false,
             pumping: false,
+            heard_at: Duration::ZERO,
             pipe: Pipe::default(),
         }
     }
@@ -211,7 +214,7 @@ impl Connection {
     pub(crate) fn send(
         &mut self,
         side: Side,
-        bytes: Vec<u8>,
+        mut bytes: Bytes,
         now: Duration,
         dice: &mut Dice,
         mut arrives: impl FnMut(Duration),
@@ -220,7 +223,6 @@ impl Connection {
         let pipe = &mut self.end_mut(side).pipe;
         pipe.held_bytes += bytes.len();
         pipe.free_at = pipe.free_at.max(now);
-        let mut bytes = Bytes::from(bytes);
         while !bytes.is_empty() {
             let whole = bytes.len() < 2 || dice.percent(70);
             let len = if whole { bytes.len() } else { 1 + dice.pick(bytes.len() - 1) };

@@ -40,6 +40,11 @@ impl Action {
         encoded.extend_from_slice(&id.to_le_bytes());
         Action { id, payload: encoded.into() }
     }
+
+    /// The length of what goes over the wire, in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.payload.len()
+    }
 }
 
 /// The encoding of an action, and its id.

@@ -8,6 +8,7 @@
 
 use super::pulse::CONTROL_BYTES_MAX;
 use super::{Place, Replica};
+use crate::replication::mutant::mutant;
 use crate::replication::sessions::Holder;
 use crate::replication::{Claim, LinkId, Machine, Version};
 use crate::wire::Message;
@@ -38,11 +39,13 @@ impl<M: Machine> Replica<M> {
             self.counters.stale_hops += 1;
             return;
         }
-        let at = self.shown_version();
+        let ahead = mutant!(SessionAheadOfDisk);
+        let at = if ahead { self.version } else { self.shown_version() };
         if let Place::Sequencer { sessions, key, .. } = &mut self.place {
             let epoch_id = self.lineage.head().map_or(0, |epoch| epoch.id);
             let claim = sessions.issue(epoch_id, Holder::new(link, request), key);
-            if let Some(keeping) = &mut self.keeping {
+            if let Some(keeping) = self.keeping.as_mut().filter(|_| !mutant!(IssuedSessionNotKept))
+            {
                 keeping.session(claim.session, &sessions.row(claim.session));
             }
             self.say(link, &Message::SessionOpened { request, claim, at });

@@ -5,6 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::{Place, Replica};
+use crate::replication::mutant::mutant;
 use crate::replication::{Fault, LinkId, Machine, Resolution};
 use crate::wire::{Entries, Entry, Message, begin_frame, finish_frame};
 
@@ -130,7 +131,7 @@ impl<M: Machine> Replica<M> {
             }
             return Ok(self.answer_here(ticket, resolution));
         }
-        if self.origin.len() >= self.config.window
+        if self.origin.len() >= self.config.window + usize::from(mutant!(WindowOneLonger))
             || self.origin.bytes() >= self.config.window_bytes
         {
             return Err(Refused::Busy(self.origin.len()));
@@ -219,7 +220,7 @@ impl<M: Machine> Replica<M> {
             let Some(forward) = upstream.forwards.pop_front() else { break };
             let len = forward.entries.len();
             upstream.forwards_bytes -= len;
-            upstream.spent += len as u64;
+            upstream.spent += if mutant!(ForwardsAreFree) { 0 } else { len as u64 };
             let (claim, oldest) = (forward.claim, forward.oldest);
             Message::Dispatch { hop, claim, oldest, entries: forward.entries }
                 .write(out, self.channel);

@@ -187,17 +187,20 @@ impl<M: Machine> Replica<M> {
         let first = before.is_none();
         let hop_changed = before.as_ref().is_none_or(|before| before.hop != status.hop);
         let was_connected = before.is_some_and(|before| before.connected);
-        if status.connected && (hop_changed || !was_connected) {
+        let kept = upstream.target.is_some() && mutant!(TargetNotRenewed);
+        if status.connected && (hop_changed || !was_connected) && !kept {
             upstream.target = status.version;
         }
         if hop_changed {
             upstream.forwards.clear();
             upstream.forwards_bytes = 0;
             self.requests.clear();
-            self.hop += 1;
-            self.origin.resend();
+            self.hop += u32::from(!mutant!(HopKept));
+            if !mutant!(ResendForgotten) {
+                self.origin.resend();
+            }
         }
-        if heal {
+        if heal && !mutant!(HealNotAskedAgain) {
             self.say_upstream(|_| Message::Heal { seq: 0 });
         }
         if first && self.fetching {
@@ -240,7 +243,7 @@ impl<M: Machine> Replica<M> {
         if self.healing || lineage == self.lineage {
             return Ok(());
         }
-        if !self.lies_on(&lineage, self.version) && !mutant!(self.config, StaleEpoch) {
+        if !self.lies_on(&lineage, self.version) && !mutant!(StaleEpoch) {
             return Err(LinkFault::Lineage(self.version));
         }
         self.adopt(lineage);
@@ -257,7 +260,7 @@ impl<M: Machine> Replica<M> {
         self.origin.lineage_changed(&self.lineage);
         let message = Message::Lineage(self.lineage.clone());
         for (link, downstream) in &mut self.downstreams {
-            if downstream.knows_lineage() {
+            if downstream.knows_lineage() && !mutant!(LineageUntold) {
                 downstream.say(self.channel, &message);
                 super::wake(&mut self.outputs, *link, downstream, self.now);
             }
@@ -328,7 +331,7 @@ impl<M: Machine> Replica<M> {
             return Err(LinkFault::Epoch);
         }
         let expected = self.version.seq + 1;
-        if first != expected && !mutant!(self.config, SnapshotRaced) {
+        if first != expected && !mutant!(SnapshotRaced) {
             return Err(LinkFault::Disorder { expected, got: first });
         }
         let applied = self.apply_entries(bytes);
@@ -359,7 +362,7 @@ impl<M: Machine> Replica<M> {
             let expired = self.origin.answered(claim, answers);
             self.counters.sessions_expired += u64::from(expired);
             #[cfg(feature = "mutants")]
-            if self.config.has(crate::replication::Mutant::EarlyAnswer) {
+            if mutant!(EarlyAnswer) {
                 self.origin.reached_early(&self.lineage);
             }
         } else if let Some(link) = self.routes.of(claim) {
@@ -386,7 +389,7 @@ impl<M: Machine> Replica<M> {
     /// Takes the answers of another life for ones of this, as a mutant would.
     #[cfg(feature = "mutants")]
     fn of_any_life(&self, mut answers: Vec<crate::wire::Answer>) -> Vec<crate::wire::Answer> {
-        if self.config.has(crate::replication::Mutant::AnswerOfAnyLife) {
+        if mutant!(AnswerOfAnyLife) {
             for answer in &mut answers {
                 if let crate::wire::Outcome::Applied(version) = &mut answer.outcome {
                     *version = self.version_at(version.seq);

@@ -1,6 +1,7 @@
 //! Where a replica stands, for those who watch it.
 
-use super::Replica;
+use super::{Place, Replica};
+use crate::replication::mutant::mutant;
 use crate::replication::{LinkId, Machine, Mode, Version};
 use crate::wire::LinkMode;
 
@@ -39,6 +40,21 @@ pub struct LinkGauge {
     /// How many versions its follower is behind, as far as this node knows: see
     /// [`Replica::gauges`].
     pub lag: Option<u64>,
+}
+
+/// What a replica holds in memory, besides its state: each is bounded by its settings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// The entries of the log, in bytes.
+    pub log_bytes: usize,
+    /// The dispatches of this node that are under way.
+    pub under_way: usize,
+    /// The sessions that a sequencer remembers.
+    pub sessions: usize,
+    /// The changes that subscribers were not told of yet.
+    pub changes: usize,
+    /// The snapshots that are kept or on their way.
+    pub snapshots: usize,
 }
 
 /// Where a replica stands that is not in sync.
@@ -94,13 +110,29 @@ impl<M: Machine> Replica<M> {
         self.closed || self.poisoned
     }
 
+    /// Returns what this replica holds in memory.
+    pub fn holdings(&self) -> Holdings {
+        let sessions = match &self.place {
+            Place::Sequencer { sessions, .. } => sessions.len(),
+            Place::Follower => 0,
+        };
+        let kept = usize::from(self.current.is_some()) + usize::from(self.resync.is_some());
+        Holdings {
+            log_bytes: self.log.bytes(),
+            under_way: self.under_way(),
+            sessions,
+            changes: (self.changes.pushed() - self.changes.taken()) as usize,
+            snapshots: kept + self.snapshots_sending(),
+        }
+    }
+
     /// Where this replica stands.
     ///
     /// The lag of a downstream link is what has not gone over it yet; what is in the sockets on the
     /// way counts as gone. The lag behind the upstream is by the version that it named last, in a
     /// heartbeat or a snapshot's head; `None` until it has.
     pub fn gauges(&self) -> Gauges {
-        let shown = self.shown();
+        let shown = if mutant!(LagOfState) { self.version.seq } else { self.shown() };
         let upstream = self.upstream.as_ref().map(|upstream| LinkGauge {
             link: upstream.link,
             attached: upstream.status.is_some(),

@@ -15,7 +15,7 @@ impl<M: Machine> Replica<M> {
             if !self.defer_digest(seq, digest) {
                 self.say_digest(seq, digest);
             }
-        } else if !mutant!(self.config, DigestSkipped) {
+        } else if !mutant!(DigestSkipped) {
             let relays = self.upper_path().len().saturating_sub(1);
             let finding = self.verify.keep(seq, digest, relays);
             self.act(finding, seq);
@@ -27,7 +27,7 @@ impl<M: Machine> Replica<M> {
         self.verify.tell(seq);
         self.say_digest(seq, digest);
         let follows = self.machine.reduces() && !self.healing;
-        if follows && !mutant!(self.config, DigestSkipped) {
+        if follows && !mutant!(DigestSkipped) {
             let relays = self.upper_path().len().saturating_sub(1);
             let finding = self.verify.claim(seq, digest, relays);
             self.act(finding, seq);
@@ -64,7 +64,7 @@ impl<M: Machine> Replica<M> {
         if self.is_sequencer() || self.healing {
             return;
         }
-        if mutant!(self.config, RelayHealsFromItself) && !self.downstreams.is_empty() {
+        if mutant!(RelayHealsFromItself) && !self.downstreams.is_empty() {
             return;
         }
         self.healing = true;
@@ -91,7 +91,7 @@ impl<M: Machine> Replica<M> {
         self.counters.heals_unfounded += u64::from(relay && sure && seq != 0);
         let (now, after) = (self.now, self.config.dead_after);
         let lately = self.doubt_heeded_at.is_some_and(|at| now.saturating_sub(at) < after);
-        if !sure && !lately && !mutant!(self.config, RelayHealsFromItself) {
+        if !sure && !lately && !mutant!(RelayHealsFromItself) {
             self.doubt_heeded_at = Some(now);
             self.counters.heals_deferred += 1;
             self.heal(seq);
@@ -108,6 +108,9 @@ impl<M: Machine> Replica<M> {
     /// The digest that nodes below waited for is there, or will not come.
     pub(super) fn answer_doubts(&mut self) {
         for (link, seq) in std::mem::take(&mut self.doubted) {
+            if mutant!(DoubtsForgotten) {
+                continue;
+            }
             self.on_heal(link, seq);
         }
     }

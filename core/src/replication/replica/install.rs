@@ -46,7 +46,7 @@ impl<M: Machine> Replica<M> {
 
     /// Whether a snapshot at this very version holds this very state: nobody need be told.
     fn is_same(&self, decoded: &Decoded<M::State>) -> bool {
-        if mutant!(self.config, HealSkipped) && decoded.head.version == self.version {
+        if mutant!(HealSkipped) && decoded.head.version == self.version {
             return true;
         }
         !self.healing
@@ -72,7 +72,7 @@ impl<M: Machine> Replica<M> {
         self.log.reset(to.seq);
         self.interrupted.clear();
         self.partial = None;
-        self.installs += 1;
+        self.installs += u64::from(!mutant!(InstallKeepsJobs));
         self.unrestorable = None;
         self.cutting = None;
         self.resync_due = false;
@@ -93,14 +93,14 @@ impl<M: Machine> Replica<M> {
         if why == Jump::Rebased {
             self.note(Note::Rebased { from, to });
         }
-        if why == Jump::HistoryLost {
+        if why == Jump::HistoryLost && !mutant!(LossUnreported) {
             self.report(Report::HistoryLost { from, to });
         }
         if diverged {
             self.counters.divergences += 1;
             self.report(Report::Diverged(to));
         }
-        if (reduces || !same) && !mutant!(self.config, JumpUntold) {
+        if (reduces || !same) && !mutant!(JumpUntold) {
             self.changes.push(Change::Jumped { why, from, to }, 0);
         }
         if let Some(observer) = &mut self.observer {
@@ -109,7 +109,9 @@ impl<M: Machine> Replica<M> {
         self.current = self.log_wanted.then(|| Arc::new(Snapshot { head, bytes }));
         self.retarget();
         self.origin.lineage_changed(&self.lineage);
-        self.realign(&before, to);
+        if !mutant!(RealignForgotten) {
+            self.realign(&before, to);
+        }
     }
 
     /// After the state was replaced, a cursor is of use only where it stands on just that version.

@@ -93,13 +93,14 @@ impl<M: Machine> Replica<M> {
     pub(super) fn cut(&mut self) {
         let sound = !self.poisoned && self.unsendable().is_none();
         let may = !self.healing && sound && !self.lineage.is_empty();
-        if self.cutting.is_some() || !may || !self.has_room_for_snapshot() {
+        let room = self.has_room_for_snapshot() || mutant!(SnapshotsUnbounded);
+        if self.cutting.is_some() || !may || !room {
             return;
         }
         self.cutting = Some(self.version);
         self.hold_log();
         let mut version = self.version;
-        if mutant!(self.config, SnapshotOneLate) && version.seq > 1 {
+        if mutant!(SnapshotOneLate) && version.seq > 1 {
             version = self.version_at(version.seq - 1);
         }
         self.outputs.push(Output::Run(Job::Cut {
@@ -126,7 +127,7 @@ impl<M: Machine> Replica<M> {
     /// Takes what a job came to. `cost` is the CPU time that it took.
     pub fn finish(&mut self, done: JobDone, cost: Duration, now: Duration) {
         self.now = now;
-        let fresh = done.stamp == self.installs;
+        let fresh = done.stamp == self.installs || mutant!(StaleJobTaken);
         let digested = matches!(done.product, Product::Digest(_));
         if digested {
             self.verify.finish(cost, self.config.verify_budget, now);
@@ -145,7 +146,11 @@ impl<M: Machine> Replica<M> {
                 }
             }
             Product::Cut(Ok(snapshot)) if fresh && !self.healing => self.on_cut(snapshot),
-            Product::Digest(Ok(digest)) if fresh => self.on_own_digest(done.version.seq, digest),
+            Product::Digest(Ok(digest)) if fresh => {
+                let late = mutant!(DigestAtWrongVersion);
+                let version = if late { self.version } else { done.version };
+                self.on_own_digest(version.seq, digest);
+            }
             Product::Cut(_) | Product::Digest(_) => {}
         }
         if digested {

@@ -11,6 +11,7 @@ use super::Dispatched;
 use super::Replica;
 use super::order::cut_to_reason;
 use crate::replication::keeping::{DEFERRED_MAX, Deferred, Gate, Keeping, Span, UNSAVED_BYTES_MAX};
+use crate::replication::mutant::mutant;
 use crate::replication::{Claim, Image, LinkId, Machine, Output, Resolution, Version};
 use crate::wire::{Answer, Message, Outcome};
 
@@ -47,7 +48,7 @@ impl<M: Machine> Replica<M> {
         let Some(keeping) = &mut self.keeping else { return };
         keeping.unsaved = keeping.unsaved.saturating_sub(bytes);
         if let Some(gate) = &mut keeping.gate {
-            gate.committed = gate.committed.max(seq);
+            gate.committed = if mutant!(CommitGoesBack) { seq } else { gate.committed.max(seq) };
             self.release(seq);
             self.wake_all();
         }
@@ -69,8 +70,9 @@ impl<M: Machine> Replica<M> {
         self.settle();
     }
 
-    /// The seq up to which others may see: behind the state only in a durable store.
-    pub(super) fn shown(&self) -> u64 {
+    /// The seq up to which all is committed, and others may see: behind the state only in a durable
+    /// store.
+    pub fn shown(&self) -> u64 {
         let gate = self.keeping.as_ref().and_then(|keeping| keeping.gate.as_ref());
         gate.map_or(self.version.seq, |gate| gate.committed)
     }
@@ -128,7 +130,7 @@ impl<M: Machine> Replica<M> {
     /// Answers dispatches that came over `link`: now, or once what they rest on is on disk.
     pub(super) fn answer(&mut self, link: LinkId, claim: Claim, answers: Vec<Answer>) {
         let seq = self.version.seq;
-        match self.gate_behind() {
+        match self.gate_behind().filter(|_| !mutant!(AnswerBeforeDisk)) {
             Some(gate) => {
                 gate.deferred.push_back((seq, Deferred::Answers { link, claim, answers }));
             }
@@ -139,7 +141,8 @@ impl<M: Machine> Replica<M> {
     /// Tells of the digest of a state, now or once that is on disk. False: it is told later.
     pub(super) fn defer_digest(&mut self, seq: u64, digest: u64) -> bool {
         let at = self.version.seq;
-        let Some(gate) = self.gate_mut().filter(|gate| gate.committed < seq) else { return false };
+        let behind = |gate: &&mut Gate| gate.committed < seq && !mutant!(DigestBeforeDisk);
+        let Some(gate) = self.gate_mut().filter(behind) else { return false };
         gate.deferred.push_back((at, Deferred::Digest { seq, digest }));
         true
     }
@@ -147,6 +150,7 @@ impl<M: Machine> Replica<M> {
     fn release(&mut self, seq: u64) {
         loop {
             let Some(gate) = self.gate_mut() else { return };
+            let seq = seq + u64::from(mutant!(ReleasedOneEarly));
             if gate.deferred.front().is_none_or(|front| front.0 > seq) {
                 return;
             }
@@ -200,7 +204,9 @@ impl<M: Machine> Replica<M> {
         let now = self.now;
         let Some(gate) = self.gate_mut().filter(|gate| gate.locals > 0) else { return };
         let late = |deferred: &Deferred| match deferred {
-            Deferred::Local { ticket, deadline, .. } if deadline.is_some_and(|at| at <= now) => {
+            Deferred::Local { ticket, deadline, .. }
+                if deadline.is_some_and(|at| at <= now) && !mutant!(DeadlineOnDiskIgnored) =>
+            {
                 Some(*ticket)
             }
             _ => None,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Place, Replica};
+use crate::replication::mutant::mutant;
 use crate::replication::origin::Origin;
 use crate::replication::patience::Patience;
 use crate::replication::routes::Routes;
@@ -105,7 +106,9 @@ impl<M: Machine> Replica<M> {
         let mut replica = Replica::follower(config, node, machine, now);
         replica.history = image.history;
         replica.version = image.version;
-        replica.log.reset(image.version.seq);
+        if !mutant!(RestoredLogFromZero) {
+            replica.log.reset(image.version.seq);
+        }
         let lineage = image.lineage.continued(epoch, image.version.seq);
         replica.found(lineage, image.sessions.clone(), key);
         replica
@@ -133,7 +136,9 @@ impl<M: Machine> Replica<M> {
         self.poisoned = false;
         self.unrestorable = None;
         self.hop += 1;
-        self.origin.abandon();
+        if !mutant!(RebaseKeepsDispatches) {
+            self.origin.abandon();
+        }
         self.abandon_deferred(None);
         self.keeping = None;
         self.settle();

@@ -44,6 +44,7 @@ use std::time::Duration;
 use super::downstream::{Downstream, Snapshot};
 use super::keeping::Keeping;
 use super::log::rolled;
+use super::mutant::mutant;
 use super::origin::Origin;
 use super::patience::Patience;
 use super::routes::Routes;
@@ -60,7 +61,7 @@ use copies::Interrupted;
 
 pub use dispatch::{Dispatched, Refused};
 pub use follow::{Decode, Decoded, Received};
-pub use gauges::{Gauges, LinkGauge, Standing};
+pub use gauges::{Gauges, Holdings, LinkGauge, Standing};
 pub use jobs::{Job, JobDone};
 
 /// Where this node stands in the store's tree.
@@ -283,7 +284,7 @@ impl<M: Machine> Replica<M> {
         self.history = rolled(self.history, entry);
         if !self.log_wanted {
             self.log.pass();
-        } else if flags == entry.flags {
+        } else if flags == entry.flags || mutant!(MarkNotPassedOn) {
             self.log.append(|out| out.extend_from_slice(entry.bytes()));
         } else {
             self.log.append(|out| entry.write_flagged(out, flags));
@@ -314,7 +315,7 @@ impl<M: Machine> Replica<M> {
     /// Whether `version` lies on `lineage`.
     fn lies_on(&self, lineage: &Lineage, version: Version) -> bool {
         #[cfg(feature = "mutants")]
-        if self.config.has(super::Mutant::LineageByNumber) {
+        if mutant!(LineageByNumber) {
             return lineage.contains_number(version);
         }
         lineage.contains(version)

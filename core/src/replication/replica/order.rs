@@ -87,14 +87,14 @@ impl<M: Machine> Replica<M> {
         let Place::Sequencer { sessions, .. } = &self.place else { return None };
         let verdict = sessions.judge(entry.session, entry.counter);
         let again = matches!(verdict, Verdict::Known(Outcome::Applied(_)));
-        if again && mutant!(self.config, NoDeduplication) {
+        if again && mutant!(NoDeduplication) {
             return Some(self.apply(entry));
         }
-        if again && mutant!(self.config, OutcomeForgotten) {
+        if again && mutant!(OutcomeForgotten) {
             return Some(Outcome::Rejected("it came too late".into()));
         }
         let verdict = match verdict {
-            Verdict::Gap | Verdict::Known(Outcome::Unknown) if mutant!(self.config, SessionGap) => {
+            Verdict::Gap | Verdict::Known(Outcome::Unknown) if mutant!(SessionGap) => {
                 Verdict::Accept
             }
             verdict => verdict,
@@ -111,7 +111,9 @@ impl<M: Machine> Replica<M> {
             Verdict::Accept => {
                 let void = entry.flags & FLAG_VOID != 0;
                 let outcome = if void { Outcome::Unknown } else { self.apply(entry) };
-                if let (Outcome::Rejected(why), Some(keeping)) = (&outcome, &mut self.keeping) {
+                if let (Outcome::Rejected(why), Some(keeping)) = (&outcome, &mut self.keeping)
+                    && !mutant!(RejectionNotKept)
+                {
                     keeping.rejected(entry.session, entry.counter, why);
                 }
                 if let Place::Sequencer { sessions, .. } = &mut self.place {
@@ -128,7 +130,7 @@ impl<M: Machine> Replica<M> {
         }
         match self.machine.apply(entry.payload) {
             Ok(action) => {
-                let flags = self.flags_of_next();
+                let flags = if mutant!(OthersUnmarked) { 0 } else { self.flags_of_next() };
                 self.commit(entry, flags, action);
                 Outcome::Applied(self.version)
             }
@@ -175,7 +177,7 @@ impl<M: Machine> Replica<M> {
             self.observed.clear();
         }
         self.check_pressure();
-        if self.shown() >= self.version.seq {
+        if self.shown() >= self.version.seq && !mutant!(WakeForgotten) {
             self.wake_all();
         }
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Replica;
+use crate::replication::mutant::mutant;
 use crate::replication::{LinkFault, LinkId, Machine, Output};
 use crate::wire::Message;
 
@@ -42,7 +43,9 @@ impl<M: Machine> Replica<M> {
     /// This process was stopped itself: what its peers said meanwhile is still unread.
     fn forgive(&mut self) {
         let now = self.now;
-        self.downstreams.values_mut().for_each(|downstream| downstream.heard_at = now);
+        if !mutant!(OnlyUpstreamForgiven) {
+            self.downstreams.values_mut().for_each(|downstream| downstream.heard_at = now);
+        }
         if let Some(upstream) = &mut self.upstream {
             upstream.heard_at = now;
         }
@@ -50,7 +53,9 @@ impl<M: Machine> Replica<M> {
 
     fn beat(&mut self) {
         let (now, every) = (self.now, self.config.heartbeat);
-        let message = Message::Heartbeat { seq: self.shown() };
+        let ahead = mutant!(StatusAheadOfDisk);
+        let message =
+            Message::Heartbeat { seq: if ahead { self.version.seq } else { self.shown() } };
         for (link, downstream) in &mut self.downstreams {
             let idle = downstream.attached() && downstream.control.is_empty();
             if idle && now.saturating_sub(downstream.sent_at) >= every {
@@ -61,13 +66,14 @@ impl<M: Machine> Replica<M> {
         let idle = self.upstream.as_ref().is_some_and(|upstream| {
             upstream.control.is_empty() && now.saturating_sub(upstream.sent_at) >= every
         });
-        if idle {
+        if idle && !mutant!(NoHeartbeatUp) {
             self.say_upstream(|_| message);
         }
     }
 
     fn bury(&mut self) {
         let (now, after) = (self.now, self.config.dead_after);
+        let after = if mutant!(BuriedEarly) { after / 2 } else { after };
         let silent = |heard_at: Duration| {
             let silence = now.saturating_sub(heard_at);
             (silence > after).then_some(LinkFault::Silent(silence))

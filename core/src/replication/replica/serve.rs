@@ -64,13 +64,15 @@ impl<M: Machine> Replica<M> {
                     return Err(LinkFault::Unexpected("a dispatch of nothing"));
                 }
                 downstream.received += entries.len() as u64;
-                if hop != self.hop && !mutant!(self.config, SessionGap) {
+                if hop != self.hop && !mutant!(SessionGap) {
                     self.counters.stale_hops += 1;
                 } else if matches!(self.place, Place::Sequencer { .. }) {
                     self.order_batch(link, claim, oldest, &entries)?;
                 } else {
                     all_of(claim, &entries)?;
-                    self.learn_route(claim, link);
+                    if self.routes.of(claim).is_none() || !mutant!(RouteNotRenewed) {
+                        self.learn_route(claim, link);
+                    }
                     self.forward(link, claim, oldest, &entries);
                 }
                 self.grant(link);
@@ -138,7 +140,7 @@ impl<M: Machine> Replica<M> {
     fn decide(&mut self, link: LinkId) {
         let head = self.version.seq;
         let serves = |version: Version| {
-            let stale = mutant!(self.config, StaleEpoch) && version.seq <= head;
+            let stale = mutant!(StaleEpoch) && version.seq <= head;
             let ours = self.lies_on(&self.lineage, version)
                 && (version.seq <= head || !self.is_sequencer());
             ours || stale
@@ -156,7 +158,7 @@ impl<M: Machine> Replica<M> {
             Some((snapshot, usize::try_from(partial.have).ok()?))
         });
         let lineage = Message::Lineage(self.lineage.clone());
-        let late = mutant!(self.config, ResumeOffByOne);
+        let late = mutant!(ResumeOffByOne);
         let Some(downstream) = self.downstreams.get_mut(&link) else { return };
         match (goes_on, resumable) {
             (Some(version), _) => {
@@ -260,7 +262,7 @@ impl<M: Machine> Replica<M> {
                     return false;
                 };
                 let seq = snapshot.head.version.seq;
-                if seq > self.shown() {
+                if seq > self.shown() && !mutant!(SnapshotBeforeDisk) {
                     return false;
                 }
                 if downstream.fetching && self.write_entries(downstream, seq, out, budget) {
@@ -277,7 +279,7 @@ impl<M: Machine> Replica<M> {
                 }
                 if *offset == snapshot.bytes.len() {
                     let seq = snapshot.head.version.seq;
-                    let raced = mutant!(self.config, SnapshotRaced)
+                    let raced = mutant!(SnapshotRaced)
                         && downstream.mode == LinkMode::Action
                         && seq > 0
                         && self.log.serves(seq - 1);
@@ -321,7 +323,7 @@ impl<M: Machine> Replica<M> {
             self.send_snapshot(downstream, snapshot);
             return true;
         }
-        let shown = self.shown();
+        let shown = if mutant!(EntriesBeforeDisk) { self.version.seq } else { self.shown() };
         if cursor >= self.log.head().min(shown) {
             return false;
         }

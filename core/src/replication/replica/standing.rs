@@ -1,6 +1,7 @@
 //! How this node stands to its sequencer, and who is told when that changes.
 
 use super::{Replica, wake};
+use crate::replication::mutant::mutant;
 use crate::replication::{Machine, Mode, NodeId, Output};
 use crate::wire::{LinkMode, Message, Status};
 
@@ -27,13 +28,15 @@ impl<M: Machine> Replica<M> {
         let reached = upstream
             .target
             .is_some_and(|target| self.lineage.contains(target) && self.version.seq >= target.seq);
-        attached && reached && !self.healing
+        let reached = reached || mutant!(ConnectedTooEarly);
+        attached && reached && (!self.healing || mutant!(HealingInSync))
     }
 
     /// After the lineage changed: where the upstream was at the attach may have been lost.
     pub(super) fn retarget(&mut self) {
         if let Some(upstream) = &mut self.upstream
             && upstream.target.is_some_and(|target| !self.lineage.contains(target))
+            && !mutant!(LostTargetKept)
         {
             upstream.target = Some(self.version);
         }
@@ -59,6 +62,8 @@ impl<M: Machine> Replica<M> {
     }
 
     pub(super) fn status(&self) -> Status {
+        let ahead = mutant!(StatusAheadOfDisk);
+        let version = if ahead { self.version } else { self.shown_version() };
         let mut path = vec![self.node];
         let above = self.upstream.as_ref().and_then(|upstream| upstream.status.as_ref());
         path.extend(above.iter().flat_map(|status| status.path.iter().copied()));
@@ -66,7 +71,7 @@ impl<M: Machine> Replica<M> {
             hop: self.hop,
             connected: self.connected,
             mode: self.link_mode(),
-            version: (!self.lineage.is_empty()).then(|| self.shown_version()),
+            version: (!self.lineage.is_empty()).then_some(version),
             path,
         }
     }
@@ -75,7 +80,7 @@ impl<M: Machine> Replica<M> {
     pub(super) fn announce(&mut self) {
         let same = self.announced.as_ref().is_some_and(|told| {
             told.hop == self.hop
-                && told.connected == self.connected
+                && (told.connected == self.connected || mutant!(SyncUntold))
                 && told.mode == self.link_mode()
                 && told.path.len() == self.path_len()
         });

@@ -150,6 +150,40 @@ pub struct KillSpec {
     /// Its peers are not told, as when a machine loses its power.
     #[serde(default, skip_serializing_if = "is_false")]
     pub silent: bool,
+    /// Not at that instant, but at the first of these moments after it; `simulate` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moment: Option<KillMoment>,
+}
+
+/// A moment between two steps of the protocol, at which a process is killed.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum KillMoment {
+    /// It has ordered an action, which is not committed, nor answered.
+    Ordered,
+    /// What it ordered is on disk, and not answered.
+    Written,
+    /// It has issued a session, which is not on disk, nor answered.
+    SessionIssued,
+    /// It has attached to its upstream, and did not go on from where it was.
+    Attached,
+    /// It has received a snapshot, which is not in place.
+    SnapshotReceived,
+}
+
+impl KillMoment {
+    /// Its name in a file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ordered => "ordered",
+            Self::Written => "written",
+            Self::SessionIssued => "session_issued",
+            Self::Attached => "attached",
+            Self::SnapshotReceived => "snapshot_received",
+        }
+    }
 }
 
 /// A process stands still for a while.

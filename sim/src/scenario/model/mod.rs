@@ -17,7 +17,7 @@ mod virtual_time;
 pub(super) use faults::When;
 pub use faults::{
     BlackholeSpec, CorruptSpec, CutSpec, Direction, DiskSpec, FailSpec, FaultSpec, HalfOpenSpec,
-    KillSpec, OneWay, PauseSpec, SlipSpec,
+    KillMoment, KillSpec, OneWay, PauseSpec, SlipSpec,
 };
 pub use load::{Arrival, Burst, Closed, LoadSpec, PhaseSpec, PoisonSpec, Ramp};
 pub use sections::{

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{NodeId, Plan};
+use crate::scenario::KillMoment;
 
 /// A fault at its instant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +36,8 @@ pub enum Fault {
         restart_after: Option<Duration>,
         /// Its peers are not told.
         silent: bool,
+        /// At the first of these moments.
+        moment: Option<KillMoment>,
     },
     /// A process stands still for a while.
     Pause {

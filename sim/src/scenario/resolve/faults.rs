@@ -120,8 +120,8 @@ impl Resolver<'_> {
                     );
                 }
                 strikes.lasts = restart_after.unwrap_or_default();
-                let silent = kill.silent;
-                let fault = |node| Fault::Kill { node, restart_after, silent };
+                let (silent, moment) = (kill.silent, kill.moment);
+                let fault = |node| Fault::Kill { node, restart_after, silent, moment };
                 self.of_node(strikes, &kill.node, None, end, fault)
             }
             FaultSpec::Pause(pause) => {

@@ -1,34 +1,59 @@
 //! What is seen at each replica, in the order in which it happened.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use samestate::replication::{Change, Epoch, Resolution, Version};
+use samestate::wire::ENTRY_HEADER_BYTES;
 
 use super::canon::{Broken, Canon, with};
+use super::causes::{Facts, Unknown};
+use super::commit::View;
+use super::counts;
+use super::links::Links;
+use super::marks::Marks;
 use super::origins::{Fate, Origins, Tally};
 use super::subscribers::Subscriber;
+use super::sync::Sync;
 use super::tap::{Seen, Told};
 use crate::invariants::{Invariant, Violation};
 use crate::virtual_time::subject::{Action, Kind, Still};
 
 /// Where one replica is.
 #[derive(Debug)]
-struct Standing {
-    name: String,
+pub(super) struct Standing {
+    pub(super) name: String,
+    pub(super) store: String,
+    /// What the ids of its actions begin with.
+    pub(super) origin: u64,
     at: Version,
     /// All actions that led there, as one number.
     ids: u64,
     /// Its state may be wrong, for a reason that the simulation knows.
     excused: bool,
     subscriber: Subscriber,
+    pub(super) sync: Sync,
+    pub(super) marks: Marks,
+    pub(super) seen: counts::Seen,
+    /// When it left the root of its tree.
+    pub(super) rebased: Option<Duration>,
+    /// It has left the root, and nothing of its new tree yet.
+    pub(super) rebasing: bool,
+    /// Its state was replaced in this step, and was at this version before.
+    pub(super) replaced: Option<Version>,
 }
 
 /// The checker of a simulation: the first violation ends it.
 #[derive(Debug, Default)]
 pub(crate) struct Checker {
     canon: Canon,
-    origins: Origins,
-    standings: Vec<Option<Standing>>,
+    pub(super) origins: Origins,
+    pub(super) standings: Vec<Option<Standing>>,
+    /// What happened to each store.
+    pub(super) stores: BTreeMap<String, Facts>,
+    pub(super) links: Links,
+    /// The longest entry that was seen, in bytes.
+    pub(super) entry_bytes_max: usize,
 }
 
 /// What holds, or what does not.
@@ -52,14 +77,29 @@ impl Checker {
         found.map_err(|broken| self.violation(seat, broken))
     }
 
-    /// A replica begins a life.
-    pub(crate) fn started(&mut self, seat: usize, name: &str, at: Version) {
+    /// A replica begins a life. `origin`: what the ids of its actions begin with.
+    pub(crate) fn started(&mut self, view: &View<'_>, name: &str, origin: u64) {
+        let seat = view.seat;
         if self.standings.len() <= seat {
             self.standings.resize_with(seat + 1, || None);
         }
+        let at = view.replica.version();
         let ids = self.canon.record(at).map_or(0, |record| record.ids);
-        let (name, subscriber) = (name.to_owned(), Subscriber::new(at));
-        self.standings[seat] = Some(Standing { name, at, ids, excused: false, subscriber });
+        self.standings[seat] = Some(Standing {
+            name: name.to_owned(),
+            store: view.replica.config().store.clone(),
+            origin,
+            at,
+            ids,
+            excused: false,
+            subscriber: Subscriber::new(at),
+            sync: Sync::default(),
+            marks: Marks::new(at.seq),
+            seen: counts::Seen::default(),
+            rebased: None,
+            rebasing: false,
+            replaced: None,
+        });
     }
 
     /// A replica ends. `origin`: what the ids of its actions begin with.
@@ -76,9 +116,11 @@ impl Checker {
     }
 
     /// A sequencer becomes the client of another.
-    pub(crate) fn rebased(&mut self, seat: usize) {
+    pub(crate) fn rebased(&mut self, seat: usize, now: Duration) {
         if let Some(standing) = &mut self.standings[seat] {
             standing.subscriber.replica_rebased();
+            (standing.rebased, standing.rebasing) = (Some(now), true);
+            standing.sync.attachments += 1;
         }
     }
 
@@ -114,6 +156,8 @@ impl Checker {
             return Err((Invariant::I1, format!("a jump from {from:?} to {to:?} at {at:?}")));
         }
         (standing.at, standing.ids) = (to, self.canon.record(to)?.ids);
+        (standing.replaced, standing.sync.healing) = (Some(from), false);
+        standing.seen.replaced += 1;
         self.canon.history_at(to, history)
     }
 
@@ -126,6 +170,7 @@ impl Checker {
     ) -> Result<(), Broken> {
         let Some(Some(standing)) = self.standings.get_mut(seat) else { return Ok(()) };
         let (before, last) = (standing.at, batch.last);
+        standing.seen.applied += batch.count as u64;
         let broken = |detail: String| Err((Invariant::I1, detail));
         let due = (last.seq + 1).saturating_sub(batch.first);
         if batch.first != before.seq + 1 || batch.count as u64 != due {
@@ -187,8 +232,9 @@ impl Checker {
     }
 
     /// An action is handed over.
-    pub(crate) fn dispatched(&mut self, id: u64) {
-        self.origins.dispatched(id);
+    pub(crate) fn dispatched(&mut self, id: u64, bytes: usize, now: Duration, clock: Duration) {
+        self.origins.dispatched(id, bytes, now, clock);
+        self.entry_bytes_max = self.entry_bytes_max.max(ENTRY_HEADER_BYTES + bytes);
     }
 
     /// ... and not taken.
@@ -196,16 +242,37 @@ impl Checker {
         self.origins.refused(id);
     }
 
-    /// ... or resolved.
-    pub(crate) fn resolved(
-        &mut self,
-        seat: usize,
-        id: u64,
-        resolution: &Resolution,
-        local: Version,
-    ) -> Verdict {
-        let found = self.origins.resolved(id, resolution, local, &self.canon);
-        found.map_err(|broken| self.violation(seat, broken))
+    /// ... or resolved, when its replica was as it is now.
+    pub(crate) fn resolved(&mut self, view: &View<'_>, id: u64, to: &Resolution) -> Verdict {
+        let found = match to {
+            Resolution::OutcomeUnknown => self.unknown(view, id),
+            Resolution::Ok(version) if version.seq > view.committed() => {
+                let detail = format!("{id:x} is ok as {version:?}, not committed");
+                Err((Invariant::I3, detail))
+            }
+            Resolution::Ok(_) | Resolution::Rejected(_) => Ok(()),
+        };
+        let local = view.replica.version();
+        let found = found.and_then(|()| self.origins.resolved(id, to, local, &self.canon));
+        found.map_err(|broken| self.violation(view.seat, broken))
+    }
+
+    /// An outcome is unknown: the simulation knows why.
+    fn unknown(&self, view: &View<'_>, id: u64) -> Result<(), Broken> {
+        let Some(Some(standing)) = self.standings.get(view.seat) else { return Ok(()) };
+        let Some(one) = self.origins.dispatch(id) else { return Ok(()) };
+        let deadline = view.replica.config().dispatch_deadline;
+        let late = deadline.is_some_and(|deadline| view.now >= one.clock + deadline);
+        let (at, session, rebased) = (one.at, one.session, standing.rebased);
+        let window = view.replica.config().window;
+        let unknown = Unknown { at, session, late, rebased, window };
+        let cause = self.stores.get(&standing.store).and_then(|facts| facts.cause(&unknown));
+        match cause {
+            Some(_) => Ok(()),
+            None => {
+                Err((Invariant::I4, format!("the outcome of {id:x} is unknown without a cause")))
+            }
+        }
     }
 
     /// The subscriber of a replica takes what it is told.
@@ -257,7 +324,7 @@ impl Checker {
         tally.map_err(|broken| self.violation(usize::MAX, broken))
     }
 
-    fn violation(&self, seat: usize, (invariant, detail): Broken) -> Box<Violation> {
+    pub(super) fn violation(&self, seat: usize, (invariant, detail): Broken) -> Box<Violation> {
         let standing = self.standings.get(seat).and_then(Option::as_ref);
         let at = standing.map_or("the store", |standing| &standing.name);
         Box::new(Violation { invariant, at: at.to_owned(), detail })

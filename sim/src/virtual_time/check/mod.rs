@@ -3,6 +3,12 @@
 //! - `tap`: what a replica's observer is told
 //! - `canon`: the tree of all that was ever ordered, and the states that follow from it
 //! - `checker`: where each replica is, and whether it may be there (I1, I2)
+//! - `steps`: what each sends, hears and asks for
+//! - `sync`, `links`: how each stands to its upstream, and what it tells the nodes below
+//! - `commit`: nothing that leaves a sequencer passes what is committed
+//! - `marks`: when a sequencer marks an action to be verified
+//! - `counts`: what each counts, and holds in memory (I8)
+//! - `causes`: why an outcome may be unknown
 //! - `origins`: what each dispatch came to (I3, I4, I5, I6)
 //! - `subscribers`: what each was told (I10)
 //!
@@ -11,11 +17,20 @@
 //! too.
 
 mod canon;
+mod causes;
 mod checker;
+mod commit;
+mod counts;
+mod links;
+mod marks;
 mod origins;
+mod steps;
 mod subscribers;
+mod sync;
 mod tap;
 
-pub(crate) use checker::Checker;
+pub use causes::Cause;
+pub(crate) use checker::{Checker, Verdict};
+pub(crate) use commit::View;
 pub use origins::{Fate, Tally};
 pub(crate) use tap::{Seen, Tap, Told};

@@ -1,6 +1,7 @@
 //! What each dispatch came to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use samestate::replication::{Resolution, Version};
 
@@ -53,16 +54,54 @@ impl Tally {
     }
 }
 
+/// One dispatch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dispatch {
+    pub(super) fate: Fate,
+    /// When it was made.
+    pub(super) at: Duration,
+    /// ... by the clock of its host.
+    pub(super) clock: Duration,
+    /// The session in which it left its node last.
+    pub(super) session: Option<u64>,
+    /// The length of its action, in bytes.
+    bytes: usize,
+}
+
+/// The dispatches of one origin, which numbers them from 1.
+#[derive(Debug, Default)]
+struct Made {
+    dispatches: Vec<Dispatch>,
+    /// All before this one are resolved.
+    resolved: usize,
+}
+
+impl Made {
+    /// The dispatches that may be open, with their numbers.
+    fn tail(&self) -> impl Iterator<Item = (usize, &Dispatch)> {
+        self.dispatches.iter().enumerate().skip(self.resolved)
+    }
+
+    fn resolve(&mut self) {
+        let open = self.tail().find(|(_, one)| one.fate == Fate::Open).map(|(number, _)| number);
+        self.resolved = open.unwrap_or(self.dispatches.len());
+    }
+}
+
 /// All dispatches, by the id of their action.
 #[derive(Debug, Default)]
 pub(super) struct Origins {
-    /// By the origin; an origin numbers its dispatches from 1.
-    fates: BTreeMap<u64, Vec<Fate>>,
+    made: BTreeMap<u64, Made>,
     open: u64,
 }
 
+/// The id of the dispatch with this number, counted from 0.
+fn id_of(origin: u64, number: usize) -> u64 {
+    origin << 32 | (number as u64 + 1)
+}
+
 /// The dispatch of this id, as its origin numbers them from 0.
-fn number_of(id: u64) -> usize {
+pub(super) fn number_of(id: u64) -> usize {
     (id as u32).saturating_sub(1) as usize
 }
 
@@ -72,30 +111,80 @@ fn seat_of(origin: u64) -> usize {
 }
 
 impl Origins {
-    pub(super) fn dispatched(&mut self, id: u64) {
-        self.fates.entry(origin_of(id)).or_default().push(Fate::Open);
+    pub(super) fn dispatched(&mut self, id: u64, bytes: usize, at: Duration, clock: Duration) {
+        let made = self.made.entry(origin_of(id)).or_default();
+        made.dispatches.push(Dispatch { fate: Fate::Open, at, clock, session: None, bytes });
         self.open += 1;
     }
 
     pub(super) fn refused(&mut self, id: u64) {
-        if let Some(fate) = self.fate_mut(id) {
-            *fate = Fate::Refused;
-            self.open -= 1;
+        self.resolve(id, Fate::Refused);
+    }
+
+    /// It leaves its node, in this session.
+    pub(super) fn sent(&mut self, id: u64, session: u64) {
+        if let Some(found) = self.dispatch_mut(id) {
+            found.session = Some(session);
         }
     }
 
     /// The process that made these was killed.
     pub(super) fn died(&mut self, origin: u64) {
-        for fate in self.fates.entry(origin).or_default() {
-            if *fate == Fate::Open {
-                *fate = Fate::Died;
-                self.open -= 1;
-            }
+        let made = self.made.entry(origin).or_default();
+        for one in made.dispatches.iter_mut().filter(|one| one.fate == Fate::Open) {
+            one.fate = Fate::Died;
+            self.open -= 1;
         }
+        made.resolve();
     }
 
-    fn fate_mut(&mut self, id: u64) -> Option<&mut Fate> {
-        self.fates.get_mut(&origin_of(id))?.get_mut(number_of(id))
+    fn resolve(&mut self, id: u64, fate: Fate) {
+        let Some(made) = self.made.get_mut(&origin_of(id)) else { return };
+        if let Some(one) = made.dispatches.get_mut(number_of(id)) {
+            one.fate = fate;
+            self.open -= 1;
+        }
+        made.resolve();
+    }
+
+    fn dispatch_mut(&mut self, id: u64) -> Option<&mut Dispatch> {
+        self.made.get_mut(&origin_of(id))?.dispatches.get_mut(number_of(id))
+    }
+
+    /// A dispatch.
+    pub(super) fn dispatch(&self, id: u64) -> Option<&Dispatch> {
+        self.made.get(&origin_of(id))?.dispatches.get(number_of(id))
+    }
+
+    fn open_of(&self, origin: u64) -> impl Iterator<Item = (usize, &Dispatch)> {
+        let tail = self.made.get(&origin).into_iter().flat_map(Made::tail);
+        tail.filter(|(_, one)| one.fate == Fate::Open)
+    }
+
+    /// A dispatch of an origin that has no answer, and none of these numbers.
+    pub(super) fn open_outside(&self, origin: u64, range: Option<(usize, usize)>) -> Option<u64> {
+        let outside =
+            |number: usize| range.is_none_or(|(first, last)| !(first..=last).contains(&number));
+        let found = self.open_of(origin).find(|(number, _)| outside(*number));
+        found.map(|(number, _)| id_of(origin, number))
+    }
+
+    /// A dispatch of an origin that was made before this instant of its host's clock, and has no
+    /// answer.
+    pub(super) fn open_since(&self, origin: u64, clock: Duration) -> Option<u64> {
+        let (number, _) = self.open_of(origin).find(|(_, one)| one.clock < clock)?;
+        Some(id_of(origin, number))
+    }
+
+    /// How many dispatches of an origin have no answer, and the bytes of their actions.
+    pub(super) fn open_count(&self, origin: u64) -> (usize, usize) {
+        let open = self.open_of(origin);
+        open.fold((0, 0), |(count, bytes), (_, one)| (count + 1, bytes + one.bytes))
+    }
+
+    /// How many numbers an origin has taken since its oldest dispatch without an answer.
+    pub(super) fn taken(&self, origin: u64) -> usize {
+        self.made.get(&origin).map_or(0, |made| made.dispatches.len() - made.resolved)
     }
 
     /// A sequencer has ordered it: it must not have been refused.
@@ -118,19 +207,21 @@ impl Origins {
         local: Version,
         canon: &Canon,
     ) -> Result<(), Broken> {
-        let Some(fate) = self.fate_mut(id) else {
+        let Some(Dispatch { fate, .. }) = self.dispatch(id).copied() else {
             return Err((Invariant::I3, format!("{id:x} is resolved, and nobody dispatched it")));
         };
-        if *fate != Fate::Open {
+        if fate != Fate::Open {
             let detail = format!("{id:x} was resolved twice: {fate:?}, then {resolution:?}");
             return Err((Invariant::I3, detail));
         }
-        *fate = match resolution {
-            Resolution::Ok(version) => Fate::Ok(*version),
-            Resolution::Rejected(_) => Fate::Rejected,
-            Resolution::OutcomeUnknown => Fate::Unknown,
-        };
-        self.open -= 1;
+        self.resolve(
+            id,
+            match resolution {
+                Resolution::Ok(version) => Fate::Ok(*version),
+                Resolution::Rejected(_) => Fate::Rejected,
+                Resolution::OutcomeUnknown => Fate::Unknown,
+            },
+        );
         let Resolution::Ok(version) = resolution else { return Ok(()) };
         let found = canon.record(*version).map(|record| record.id);
         if found != Ok(id) {
@@ -154,17 +245,16 @@ impl Origins {
         promised: &BTreeSet<usize>,
     ) -> Result<Tally, Broken> {
         let mut tally = Tally::default();
-        for (origin, fates) in &self.fates {
-            for (number, fate) in fates.iter().enumerate() {
-                match fate {
+        for (origin, made) in &self.made {
+            for (number, one) in made.dispatches.iter().enumerate() {
+                let id = id_of(*origin, number);
+                match &one.fate {
                     Fate::Open => {
-                        let id = origin << 32 | (number as u64 + 1);
                         return Err((Invariant::I7, format!("{id:x} has no answer")));
                     }
                     Fate::Ok(at) => {
                         let stays = versions.iter().any(|version| canon.leads_to(*at, *version));
                         if !stays && promised.contains(&seat_of(*origin)) {
-                            let id = origin << 32 | (number as u64 + 1);
                             let detail = format!("{id:x} is ok as {at:?}, and lost: it is durable");
                             return Err((Invariant::I3, detail));
                         }
@@ -189,16 +279,16 @@ impl Origins {
     }
 
     pub(super) fn fate(&self, id: u64) -> Option<Fate> {
-        self.fates.get(&origin_of(id))?.get(number_of(id)).copied()
+        self.dispatch(id).map(|one| one.fate)
     }
 
     pub(super) fn open(&self) -> Option<u64> {
         if self.open == 0 {
             return None;
         }
-        self.fates.iter().find_map(|(origin, fates)| {
-            let number = fates.iter().position(|fate| *fate == Fate::Open)?;
-            Some(origin << 32 | (number as u64 + 1))
+        self.made.keys().find_map(|origin| {
+            let (number, _) = self.open_of(*origin).next()?;
+            Some(id_of(*origin, number))
         })
     }
 }

@@ -42,6 +42,7 @@ pub(super) fn lead(dice: &mut Dice, root: &str, duration_us: u64, scenario: &mut
             times: None,
             restart_after: Some(Span(dice.micros(1_000, 20_000))),
             silent: dice.percent(30),
+            moment: None,
         }));
     }
 }

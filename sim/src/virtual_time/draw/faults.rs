@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::shape::{NamedStore, Shape};
 use crate::scenario::{
     BlackholeSpec, CorruptSpec, CutSpec, Direction, DiskSpec, FailSpec, FaultSpec, HalfOpenSpec,
-    KillSpec, LinkRef, OneWay, PauseSpec, Resync, Scenario, SlipSpec, Span, StoreSpec,
+    KillMoment, KillSpec, LinkRef, OneWay, PauseSpec, Resync, Scenario, SlipSpec, Span, StoreSpec,
 };
 use crate::virtual_time::dice::Dice;
 
@@ -130,8 +130,8 @@ impl Drawer<'_> {
                     let fed: BTreeSet<_> = (0..self.stores.len()).flat_map(of).collect();
                     (0..self.shape.nodes.len()).filter(move |node| !fed.contains(node))
                 };
-                let mut nodes: Vec<usize> =
-                    if kind == Kind::Behead { roots().collect() } else { Vec::new() };
+                let behead = kind == Kind::Behead;
+                let mut nodes: Vec<usize> = if behead { roots().collect() } else { Vec::new() };
                 if nodes.is_empty() {
                     nodes = (0..self.shape.nodes.len()).collect();
                 }
@@ -139,7 +139,8 @@ impl Drawer<'_> {
                 let node = self.name(node);
                 let silent = self.dice.percent(30);
                 let restart_after = Some(lasts);
-                FaultSpec::Kill(KillSpec { node, at, every, times, restart_after, silent })
+                let moment = self.moment(behead).filter(|_| at.is_some());
+                FaultSpec::Kill(KillSpec { node, at, every, times, restart_after, silent, moment })
             }
             Kind::Pause => {
                 let node = self.dice.pick(self.shape.nodes.len());
@@ -193,6 +194,14 @@ impl Drawer<'_> {
         let lasts_us = lasts_us.min(self.duration_us / times / 2);
         let times = NonZeroU32::new(times as u32);
         When { at: None, times, lasts: span_us(lasts_us) }
+    }
+
+    /// A moment between two steps: of a root, or of any node.
+    fn moment(&mut self, root: bool) -> Option<KillMoment> {
+        let of_roots = [KillMoment::Ordered, KillMoment::Written, KillMoment::SessionIssued];
+        let of_all = [KillMoment::Ordered, KillMoment::Attached, KillMoment::SnapshotReceived];
+        let moment = self.dice.one_of(if root { &of_roots } else { &of_all });
+        self.dice.percent(50).then_some(moment)
     }
 
     fn instant(&mut self) -> Duration {

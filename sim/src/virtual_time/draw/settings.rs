@@ -62,7 +62,7 @@ fn store(dice: &mut Dice, reducer: Option<&str>) -> StoreSpec {
 /// Makes some of the stores that are backed up durable.
 pub(super) fn durable(dice: &mut Dice, scenario: &mut Scenario) {
     for store in scenario.stores.values_mut().filter(|store| store.backup.is_some()) {
-        if dice.percent(15) {
+        if dice.percent(40) {
             store.backup = Some(BackupSpec { every_actions: None, durable: true });
         }
     }

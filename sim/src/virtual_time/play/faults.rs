@@ -28,7 +28,13 @@ impl Play<'_> {
                 }
                 (counted(done, "connection cut"), Some(*lasts))
             }
-            Fault::Kill { node, restart_after, silent } => {
+            Fault::Kill { node, moment: Some(moment), .. } => {
+                self.aimed.insert(node.index(), number);
+                self.world.aim(node.index(), Some(*moment));
+                let why = format!("the moment `{}` did not come", moment.name());
+                return self.faults.not_injected(number, why);
+            }
+            Fault::Kill { node, restart_after, silent, moment: None } => {
                 (self.kill(*node, *restart_after, *silent), *restart_after)
             }
             Fault::Pause { node, lasts } => {
@@ -63,6 +69,26 @@ impl Play<'_> {
                 (done, Some(Duration::ZERO))
             }
         };
+        self.injured(number, done, lasts);
+    }
+
+    /// The moment has come that a fault waits for: a process is killed.
+    pub(super) fn moment(&mut self, host: usize) {
+        let Some(number) = self.aimed.remove(&host) else { return };
+        if let Fault::Kill { node, restart_after, silent, .. } = self.plan.faults[number].fault {
+            let done = self.kill(node, restart_after, silent);
+            self.injured(number, done, restart_after);
+        }
+    }
+
+    /// No moment is waited for any more.
+    pub(super) fn end_aims(&mut self) {
+        for (host, _) in std::mem::take(&mut self.aimed) {
+            self.world.aim(host, None);
+        }
+    }
+
+    fn injured(&mut self, number: usize, done: Option<String>, lasts: Option<Duration>) {
         let at = self.since_start();
         match done {
             Some(evidence) => {

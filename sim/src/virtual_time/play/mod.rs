@@ -101,6 +101,8 @@ pub(crate) struct Play<'a> {
     comparisons: Vec<Comparison>,
     samples: BTreeMap<usize, Samples>,
     faults: FaultLog,
+    /// The fault that waits for a moment, by its host.
+    aimed: BTreeMap<usize, usize>,
     pending: Vec<HashMap<u64, Pending>>,
     /// How often each node has become a client.
     eras: Vec<u32>,
@@ -145,6 +147,7 @@ impl<'a> Play<'a> {
             comparisons: Vec::new(),
             samples: BTreeMap::new(),
             faults: FaultLog::of(plan),
+            aimed: BTreeMap::new(),
             pending: (0..cast.len()).map(|_| HashMap::new()).collect(),
             eras: vec![0; plan.nodes.len()],
             slipped: BTreeSet::new(),
@@ -215,6 +218,7 @@ impl<'a> Play<'a> {
     fn finish(&mut self) {
         // Whether all are the same is seen over a stretch of time, not at its beginning.
         self.play_until(self.world.now() + QUIET);
+        self.end_aims();
         self.settle_quietly(self.settle_max());
         for store in std::mem::take(&mut self.slipped) {
             let every = match self.plan.stores[&store].resync {
@@ -394,6 +398,7 @@ impl<'a> Play<'a> {
                         self.resolved(seat, pending, outcome);
                     }
                     Notice::Told { seat } => self.mirror_from(seat),
+                    Notice::Moment { host } => self.moment(host),
                     Notice::Lives { host } => {
                         self.host_lives(host);
                         self.mirrors_live(host);

@@ -67,13 +67,14 @@ fn fault(plan: &Plan, at: Span, fault: &Fault) -> FaultSpec {
         Fault::Cut { link: cut, lasts } => {
             FaultSpec::Cut(CutSpec { link: link(*cut), at, every, times, lasts: Span(*lasts) })
         }
-        Fault::Kill { node, restart_after, silent } => FaultSpec::Kill(KillSpec {
+        Fault::Kill { node, restart_after, silent, moment } => FaultSpec::Kill(KillSpec {
             node: name(*node),
             at,
             every,
             times,
             restart_after: restart_after.map(Span),
             silent: *silent,
+            moment: *moment,
         }),
         Fault::Pause { node, lasts } => {
             FaultSpec::Pause(PauseSpec { node: name(*node), at, every, times, lasts: Span(*lasts) })

@@ -156,7 +156,7 @@ fn of_each_load(scenario: &Scenario) -> Vec<Change> {
 fn of_faults(scenario: &Scenario) -> Vec<Change> {
     let simpler = |index: usize| -> Change {
         Box::new(move |scenario| match scenario.faults.get_mut(index) {
-            Some(FaultSpec::Kill(kill)) => kill.silent = false,
+            Some(FaultSpec::Kill(kill)) => (kill.silent, kill.moment) = (false, None),
             Some(FaultSpec::Blackhole(hole)) => hole.direction = Direction::Both,
             _ => {}
         })

@@ -8,12 +8,15 @@
 //! The records are those that ship, and so is what replays them; files and their format are not
 //! here (the library's own tests cut those at every byte).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use samestate::replication::{Image, ReplayFault, Replica};
 
 use super::seat::Seat;
 use super::{Event, World};
+use crate::invariants::{Invariant, Violation};
+use crate::scenario::KillMoment;
 use crate::virtual_time::subject::{Mishap, Still, Subject};
 use crate::virtual_time::trace::{Moment, What};
 
@@ -26,6 +29,10 @@ const WRITE_US: (u64, u64) = (50, 8_000);
 /// How long it takes until a disk that failed is tried again, in microseconds.
 const RETRY_US: (u64, u64) = (2_000, 50_000);
 
+/// ... and a write for which the disk takes its time: so many in a hundred.
+const SLOW_WRITE_US: (u64, u64) = (8_000, 300_000);
+const SLOW_PERCENT: u64 = 3;
+
 /// What is on disk, and what is on its way there.
 #[derive(Debug)]
 pub(super) struct Disk {
@@ -34,6 +41,10 @@ pub(super) struct Disk {
     writing: Option<Block>,
     /// The block of which it is not known whether it is there, since its write failed.
     failed: Option<Block>,
+    /// Sessions whose records its sequencer has not handed over yet.
+    issued: Vec<u64>,
+    /// Sessions whose records are on it.
+    kept: BTreeSet<u64>,
 }
 
 /// Until when calls to a disk fail, or do not return.
@@ -49,17 +60,30 @@ struct Block {
     before: u64,
     last: u64,
     records: Vec<u8>,
+    sessions: Vec<u64>,
 }
 
 impl Disk {
     fn begun(replica: &Replica<Subject>) -> Self {
         let whole = (replica.image(), replica.machine().still());
-        Disk { whole, blocks: Vec::new(), writing: None, failed: None }
+        Disk {
+            whole,
+            blocks: Vec::new(),
+            writing: None,
+            failed: None,
+            issued: Vec::new(),
+            kept: BTreeSet::new(),
+        }
     }
 
     /// All actions up to here are on it.
     pub(super) fn last(&self) -> u64 {
         self.blocks.last().map_or(self.whole.0.version.seq, |block| block.last)
+    }
+
+    fn take(&mut self, block: Block) {
+        self.kept.extend(&block.sessions);
+        self.blocks.push(block);
     }
 
     /// What a life begins with that goes on from here.
@@ -92,7 +116,9 @@ impl World {
     /// A durable sequencer's life begins with a whole backup.
     pub(super) fn begin_disk(&mut self, seat: usize, replica: &mut Replica<Subject>) {
         replica.keep(true);
-        self.seats[seat].disk = Some(Disk::begun(replica));
+        let before = self.seats[seat].disk.take();
+        let kept = before.map(|disk| disk.kept).unwrap_or_default();
+        self.seats[seat].disk = Some(Disk { kept, ..Disk::begun(replica) });
     }
 
     /// Begins to write what a sequencer left, unless its disk is busy.
@@ -110,8 +136,10 @@ impl World {
             self.step(seat, |replica, now| replica.committed(0, records.len(), now));
             return;
         }
-        disk.writing = Some(Block { before: span.before, last: span.last, records });
-        let takes = self.dice.micros(WRITE_US.0, WRITE_US.1);
+        let sessions = std::mem::take(&mut disk.issued);
+        disk.writing = Some(Block { before: span.before, last: span.last, records, sessions });
+        let (least, most) = if self.dice.percent(SLOW_PERCENT) { SLOW_WRITE_US } else { WRITE_US };
+        let takes = self.dice.micros(least, most);
         self.heap.push(self.now + takes, Event::Written { seat, life });
     }
 
@@ -129,19 +157,21 @@ impl World {
             return self.write_failed(seat, block);
         }
         let (last, bytes) = (block.last, block.records.len());
-        disk.blocks.push(block);
+        disk.take(block);
         if let Some(running) = &place.running
             && disk.blocks.len() >= BLOCKS_MAX
             && running.replica.version().seq == last
             && !running.replica.has_records()
         {
-            *disk = Disk::begun(&running.replica);
+            let kept = std::mem::take(&mut disk.kept);
+            *disk = Disk { kept, ..Disk::begun(&running.replica) };
         }
         self.say(seat, || Moment::new(What::Applied, format!("{bytes} bytes are on disk")));
         self.step(seat, |replica, now| replica.committed(last, bytes, now));
         if !self.seats[seat].spec.slow_subscriber {
             self.tell(seat);
         }
+        self.comes(seat, KillMoment::Written);
     }
 
     /// A write failed: the sequencer stalls.
@@ -154,6 +184,8 @@ impl World {
         self.say(seat, || Moment::new(What::Fault, format!("{bytes} bytes cannot be written")));
         let wait = self.dice.micros(RETRY_US.0, RETRY_US.1);
         self.heap.push(self.now + wait, Event::Rewrite { seat, life });
+        let store = self.seats[seat].spec.config.store.clone();
+        self.checker.stalls(seat, &store, Some(self.now));
         self.step(seat, |replica, now| replica.set_stalled(true, now));
         self.step(seat, |replica, now| replica.committed(0, bytes, now));
     }
@@ -170,11 +202,16 @@ impl World {
         }
         let mut records = Vec::new();
         running.replica.take_records(&mut records);
-        *disk = Disk::begun(&running.replica);
+        let mut kept = std::mem::take(&mut disk.kept);
+        kept.extend(std::mem::take(&mut disk.issued));
+        kept.extend(disk.failed.take().into_iter().flat_map(|block| block.sessions));
+        *disk = Disk { kept, ..Disk::begun(&running.replica) };
         let (seq, bytes) = (disk.last(), records.len());
         self.moments.disks_recovered += 1;
         self.say(seat, || Moment::new(What::Applied, "a whole backup is on disk"));
         self.step(seat, |replica, now| replica.committed(seq, bytes, now));
+        let store = self.seats[seat].spec.config.store.clone();
+        self.checker.stalls(seat, &store, None);
         self.step(seat, |replica, now| replica.set_stalled(false, now));
         if !self.seats[seat].spec.slow_subscriber {
             self.tell(seat);
@@ -212,14 +249,44 @@ impl World {
     /// The process at a seat was killed. What it was writing may have come to the disk, though it
     /// never heard of that, or may not.
     pub(super) fn lose_writes(&mut self, seat: usize) {
-        let of = |disk: &mut Disk| disk.writing.take().or_else(|| disk.failed.take());
-        let Some(block) = self.seats[seat].disk.as_mut().and_then(of) else { return };
-        if self.dice.percent(50)
-            && let Some(disk) = &mut self.seats[seat].disk
-        {
-            disk.blocks.push(block);
+        let Some(disk) = &mut self.seats[seat].disk else { return };
+        let mut lost = std::mem::take(&mut disk.issued);
+        if let Some(block) = disk.writing.take().or_else(|| disk.failed.take()) {
+            if self.dice.percent(50) {
+                disk.take(block);
+            } else {
+                self.moments.writes_lost += 1;
+                lost.extend(block.sessions);
+            }
+        }
+        let facts = self.checker.facts(&self.seats[seat].spec.config.store);
+        lost.into_iter().for_each(|session| facts.loses(session));
+    }
+
+    /// A durable sequencer says that it issued a session: its record is among those that were not
+    /// handed over, in the block that is being written, or on disk.
+    pub(super) fn issued(&mut self, seat: usize, session: u64) {
+        let place = &mut self.seats[seat];
+        let (Some(disk), Some(running)) = (&mut place.disk, &place.running) else { return };
+        if running.replica.has_records() || disk.failed.is_some() {
+            disk.issued.push(session);
+        } else if let Some(block) = &mut disk.writing {
+            block.sessions.push(session);
         } else {
-            self.moments.writes_lost += 1;
+            disk.kept.insert(session);
+        }
+    }
+
+    /// Holds the sessions that a life begins with against those that were on disk.
+    pub(super) fn check_kept(&mut self, seat: usize, image: &Image) {
+        let place = &self.seats[seat];
+        let evicts = self.checker.facts(&place.spec.config.store).evicts();
+        let Some(disk) = place.disk.as_ref().filter(|_| !evicts) else { return };
+        let gone = disk.kept.iter().find(|session| image.sessions.row(**session).is_empty());
+        if let Some(session) = gone {
+            let detail = format!("session {session:x} was on disk, and its next life lacks it");
+            let (invariant, at) = (Invariant::I3, place.spec.name.clone());
+            self.fails(Violation { invariant, at, detail });
         }
     }
 }

@@ -7,8 +7,9 @@ use samestate::replication::Frozen as _;
 
 use super::disk::DiskTrouble;
 use super::links::{CLIENT, SERVER};
-use super::{Event, World};
+use super::{Event, Notice, World};
 use crate::invariants::{Invariant, Violation};
+use crate::scenario::KillMoment;
 use crate::virtual_time::check::Tally;
 use crate::virtual_time::network::{Connection, EndId};
 use crate::virtual_time::subject::Mishap;
@@ -100,6 +101,21 @@ pub enum Injury {
 }
 
 impl World {
+    /// Waits for a moment at a host, and gives notice of it, once; or for none any more.
+    pub fn aim(&mut self, host: usize, moment: Option<KillMoment>) {
+        self.hosts[host].aimed = moment;
+    }
+
+    /// A moment has come at a seat.
+    pub(super) fn comes(&mut self, seat: usize, moment: KillMoment) {
+        let host = self.seats[seat].spec.host;
+        if self.hosts[host].aimed == Some(moment) {
+            self.hosts[host].aimed = None;
+            self.moments.aimed_kills += 1;
+            self.notice(|| Notice::Moment { host });
+        }
+    }
+
     /// Lets something go wrong. Whether there was anything that it could happen to.
     pub fn inject(&mut self, injury: Injury) -> bool {
         self.say_all(|| Moment::new(What::Fault, format!("{injury:?}")));
@@ -116,8 +132,9 @@ impl World {
             Injury::HalfOpen { seat } => self.half_open(seat),
             Injury::Corrupt { seat, up } => {
                 let side = if up { CLIENT } else { SERVER };
-                let found = self.connection_of(seat);
-                found.map(|(_, connection)| connection.trouble(side).corrupt = true).is_some()
+                let Some((number, connection)) = self.connection_of(seat) else { return false };
+                connection.trouble(side).corrupt = true;
+                self.garbled.insert(number)
             }
             Injury::Kill { host, silent, lasts } => {
                 let there = self.hosts[host].alive;
@@ -152,6 +169,9 @@ impl World {
             return false;
         }
         running.mishap.set(what);
+        let facts = self.checker.facts(&self.seats[seat].spec.config.store);
+        facts.mishap = true;
+        facts.never_deterministic |= what == Mishap::ALWAYS_SLIP;
         if what != Mishap::FAIL {
             // A bad copy may spread to whoever joins below it before it is found.
             self.slipped.insert(self.seats[seat].spec.config.store.clone());
@@ -171,11 +191,12 @@ impl World {
 
     fn cut(&mut self, seat: usize, loses_up: bool, loses_down: bool) -> bool {
         let Some((connection, found)) = self.connection_of(seat) else { return false };
-        if loses_up {
-            found.lose(CLIENT);
-        }
-        if loses_down {
-            found.lose(SERVER);
+        for (side, loses) in [(CLIENT, loses_up), (SERVER, loses_down)] {
+            if loses {
+                // What is sent until both ends have noticed is lost too: no stream has a hole.
+                found.lose(side);
+                found.trouble(side).swallowed = true;
+            }
         }
         for side in [CLIENT, SERVER] {
             let wait = self.dice.micros(0, 3000);

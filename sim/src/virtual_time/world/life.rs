@@ -43,6 +43,7 @@ impl World {
             // It may have become a client while its process was gone.
             false => self.seats[seat].disk = None,
         }
+        self.begins(seat, &replica);
         let (version, sequencer) = (replica.version(), replica.is_sequencer());
         let witness = self.clock.is_some().then(|| self.witness_of(seat, &replica));
         let tap = Tap::new(sequencer, witness.clone());
@@ -51,7 +52,13 @@ impl World {
         running.replica.set_changes_wanted(true);
         let place = &mut self.seats[seat];
         (place.running, place.witness) = (Some(running), witness);
-        self.checker.started(seat, &place.spec.name, version);
+        let name = place.spec.name.clone();
+        let origin = origin(seat, self.hosts[place.spec.host].life);
+        self.check(seat, |checker, view, _| {
+            checker.started(view, &name, origin);
+            Ok(())
+        });
+        let place = &self.seats[seat];
         if self.slipped.contains(&place.spec.config.store) {
             self.checker.excuse(seat);
         }
@@ -59,6 +66,21 @@ impl World {
         self.say(seat, || {
             Moment::new(What::Life(true), format!("starts at {version:?}, {words}")).at(version)
         });
+    }
+
+    /// What the checker has to know of a life that begins.
+    fn begins(&mut self, seat: usize, replica: &Replica<Subject>) {
+        let spec = &self.seats[seat].spec;
+        let store = &spec.config.store;
+        let of_it = self.seats.iter().map(|place| &place.spec);
+        let mut roots = of_it.filter(|spec| spec.config.store == *store && spec.upstream.is_none());
+        let durable = roots.all(|root| root.durable);
+        let again = (self.hosts[spec.host].life > 1 && !spec.durable).then_some(self.now);
+        let facts = self.checker.facts(store);
+        facts.durable = durable;
+        if replica.is_sequencer() {
+            facts.begins(&spec.config, again);
+        }
     }
 
     fn witness_of(&self, seat: usize, replica: &Replica<Subject>) -> Witness {
@@ -106,6 +128,7 @@ impl World {
             self.broken(violation);
         }
         self.moments.restores += 1;
+        self.check_kept(seat, &image);
         let subject = Subject::from_still(&state, mishap.clone());
         Replica::restored(config, id, subject, &image, epoch, token_key(epoch), now)
     }
@@ -130,7 +153,9 @@ impl World {
         }
         for end in self.ends_at(host) {
             let Some(connection) = self.connections.get_mut(end.connection) else { continue };
-            connection.end_mut(end.side).closed = true;
+            let gone = connection.end_mut(end.side);
+            gone.closed = true;
+            self.checker.link_down(end, gone.seat);
             connection.lose(end.side);
             let seat = connection.end(end.side).seat;
             if connection.is_over() {
@@ -172,6 +197,8 @@ impl World {
             every = every.min(self.seats[seat].spec.config.heartbeat / 3);
             self.step(seat, |replica, now| replica.tick(now));
             self.tell(seat);
+            self.check(seat, |checker, view, _| checker.ticked(view));
+            self.check_links(seat);
         }
         if every < Duration::MAX {
             self.heap.push(self.now + every, Event::Tick { host, life });
@@ -213,7 +240,9 @@ impl World {
 
     /// A seat follows another one from now on. A sequencer becomes its client.
     pub fn follow(&mut self, seat: usize, upstream: Upstream) {
-        self.moved.insert(self.seats[seat].spec.config.store.clone());
+        let store = self.seats[seat].spec.config.store.clone();
+        self.checker.facts(&store).moves(self.now);
+        self.moved.insert(store);
         let before = self.seats[seat].spec.upstream.replace(upstream);
         let witness = self.clock.is_some();
         let Some(running) = &self.seats[seat].running else { return };
@@ -222,7 +251,7 @@ impl World {
         self.say(seat, || Moment::new(What::Link, format!("follows {name} from now on")));
         if root {
             self.moments.rebases += 1;
-            self.checker.rebased(seat);
+            self.checker.rebased(seat, self.now);
             let Some(running) = &self.seats[seat].running else { return };
             let (version, history) = (running.replica.version(), running.replica.history());
             let host = &self.hosts[self.seats[seat].spec.host];
@@ -234,6 +263,7 @@ impl World {
             // It will restart as a follower.
             (self.seats[seat].backup, self.seats[seat].disk) = (None, None);
             self.step(seat, |replica, now| replica.follow(now));
+            self.check(seat, |checker, view, _| checker.abandoned(view));
         } else if before.is_some_and(|before| before.seat != upstream.seat) {
             self.moments.moves += 1;
         }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use samestate::replication::{Decode, LinkFault, Received};
 use samestate::wire::{Decoder, Entries, Message, PROTOCOL_VERSION};
 
 use super::seat::BACKOFF_MIN;
 use super::{Event, World};
+use crate::scenario::KillMoment;
 use crate::virtual_time::network::{Connection, EndId, Side};
 use crate::virtual_time::subject::Subject;
 use crate::virtual_time::trace::{Moment, What};
@@ -69,8 +70,12 @@ impl World {
         if found.closed {
             return;
         }
-        found.up = true;
+        (found.up, found.heard_at) = (true, self.now);
         let seat = found.seat;
+        self.check(seat, |checker, view, _| {
+            checker.link_up(end, view);
+            Ok(())
+        });
         self.step(seat, |replica, now| match end.side {
             Side::Client => replica.upstream_up(end.link(), PROTOCOL_VERSION, now),
             Side::Server => replica.downstream_up(end.link(), now),
@@ -105,19 +110,22 @@ impl World {
         if found.closed || !found.up || !found.awake || room == 0 {
             return false;
         }
+        // The fill itself may wake it anew.
+        found.awake = false;
         let seat = found.seat;
         let mut out = Vec::new();
         let budget = room.min(WRITE_BYTES_MAX);
         self.step(seat, |replica, now| replica.fill(end.link(), &mut out, budget, now));
-        let now = self.now;
+        let (now, out) = (self.now, Bytes::from(out));
+        self.check_sent(seat, end, &out);
         let Some(connection) = self.connections.get_mut(end.connection) else { return false };
         if connection.end(end.side).closed {
             return false;
         }
         if out.is_empty() {
-            connection.end_mut(end.side).awake = false;
             return false;
         }
+        connection.end_mut(end.side).awake = true;
         self.hosts[self.seats[seat].spec.host].sent_bytes += out.len() as u64;
         if self.trace.is_some() {
             self.show(end, &out);
@@ -167,6 +175,7 @@ impl World {
             self.room_for(end.peer());
             self.hosts[self.seats[seat].spec.host].received_bytes += taken as u64;
             self.heard(end);
+            self.check_heard(seat, end, &frame);
             let received = self.step(seat, |replica, now| replica.receive(end.link(), &frame, now));
             match received {
                 Some(Ok(Received::Done)) => {}
@@ -199,9 +208,11 @@ impl World {
     }
 
     fn decode(&mut self, end: EndId, decode: Decode) {
-        if let Some(connection) = self.connections.get_mut(end.connection) {
-            connection.end_mut(end.side).decoding = true;
-        }
+        let Some(connection) = self.connections.get_mut(end.connection) else { return };
+        let found = connection.end_mut(end.side);
+        found.decoding = true;
+        let seat = found.seat;
+        self.comes(seat, KillMoment::SnapshotReceived);
         let cost = self.dice.micros(20, 2000);
         self.heap.push(self.now + cost, Event::Install { end, decode: Box::new(decode) });
     }
@@ -231,7 +242,12 @@ impl World {
         if std::mem::replace(&mut found.closed, true) {
             return;
         }
-        let (seat, up) = (found.seat, found.up);
+        let (seat, up, silence) = (found.seat, found.up, self.now.saturating_sub(found.heard_at));
+        if let Some(fault) = &why {
+            let garbled = self.garbled.contains(&end.connection);
+            self.check(seat, |checker, view, _| checker.faulted(view, fault, garbled, silence));
+        }
+        let Some(connection) = self.connections.get_mut(end.connection) else { return };
         let over = connection.is_over();
         if !over && !swallowed {
             let wait = latency + self.dice.micros(0, 500);
@@ -241,6 +257,7 @@ impl World {
             self.connections.remove(end.connection);
         }
         self.faulted(seat, end, why.as_ref());
+        self.checker.link_down(end, seat);
         if up {
             self.step(seat, |replica, now| replica.link_down(end.link(), now));
         }

@@ -8,10 +8,12 @@
 //! - `life`: processes start, die, pause, and choose whom they follow
 //! - `links`: connections are made, carry bytes, and end
 //! - `disk`: what a durable sequencer wrote, and what it had not written yet
+//! - `checks`: what goes over the connections, shown to the checker
 //! - `watch`: what a replica did at a step, and what it asks for
 //! - `injury`: things go wrong, and are put right
 //! - `moments`: what happened on the way, counted
 
+mod checks;
 mod disk;
 mod injury;
 mod life;
@@ -86,6 +88,10 @@ enum Event {
 struct Done {
     job: JobDone,
     cost: Duration,
+    /// It was a digest.
+    digest: bool,
+    /// How often the state had been replaced when it began.
+    replaced: u64,
 }
 
 impl std::fmt::Debug for Done {
@@ -113,6 +119,11 @@ pub enum Notice {
         /// Where.
         seat: usize,
     },
+    /// A moment has come that was waited for at a host.
+    Moment {
+        /// Where.
+        host: usize,
+    },
     /// A host has a process again.
     Lives {
         /// Which.
@@ -133,6 +144,8 @@ pub struct World {
     checker: Checker,
     /// Stores of which a copy went wrong unnoticed: states are judged at the end alone.
     slipped: BTreeSet<String>,
+    /// Connections over which a bit was flipped.
+    garbled: BTreeSet<u64>,
     /// Stores of which a replica went to another tree: what was accepted in the old one may be gone.
     moved: BTreeSet<String>,
     violation: Option<(Duration, Box<Violation>)>,
@@ -167,6 +180,7 @@ impl World {
             connections: Connections::default(),
             checker: Checker::default(),
             slipped: BTreeSet::new(),
+            garbled: BTreeSet::new(),
             moved: BTreeSet::new(),
             violation: None,
             moments: Moments::default(),
@@ -264,9 +278,14 @@ impl World {
         let origin = seat::origin(seat, host.life);
         let id = self.seats[seat].next_id(origin).ok_or(None)?;
         let action = Action::new(id, encoded);
-        self.checker.dispatched(id);
+        let clock = self.hosts[self.seats[seat].spec.host].clock(self.now);
+        self.checker.dispatched(id, action.len(), self.now, clock);
+        let connected = self.replica(seat).is_some_and(Replica::connected);
         let taken = self.step(seat, |replica, now| replica.dispatch(id, &action, now));
-        match taken.ok_or(None)? {
+        let taken = taken.ok_or(None)?;
+        let refused = taken.as_ref().err();
+        self.check(seat, |checker, view, _| checker.answered(view, connected, refused));
+        match taken {
             Ok(Dispatched::Later) => {
                 self.say(seat, || Moment::dispatch(format!("dispatches {id:x}")))
             }
@@ -407,6 +426,10 @@ impl World {
             Event::Read(end) => self.read(end),
             Event::Closed(end) => self.close(end, None),
             Event::Finish { seat, done, .. } => {
+                self.check(seat, |checker, view, _| {
+                    checker.done(view, done.digest, done.cost, done.replaced);
+                    Ok(())
+                });
                 self.step(seat, |replica, now| replica.finish(done.job, done.cost, now));
             }
             Event::Install { end, decode } => self.install(end, *decode),

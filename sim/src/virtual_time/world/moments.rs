@@ -27,6 +27,8 @@ pub struct Moments {
     pub moves: u64,
     /// Processes that were killed.
     pub kills: u64,
+    /// Of these, at a moment between two steps.
+    pub aimed_kills: u64,
     /// Lives of sequencers that went on from a backup.
     pub restores: u64,
     /// Durable sequencers that died with records that were not on disk yet.
@@ -57,6 +59,7 @@ impl Moments {
             (&mut self.rebases, other.rebases),
             (&mut self.moves, other.moves),
             (&mut self.kills, other.kills),
+            (&mut self.aimed_kills, other.aimed_kills),
             (&mut self.restores, other.restores),
             (&mut self.writes_lost, other.writes_lost),
             (&mut self.disks_recovered, other.disks_recovered),
@@ -93,6 +96,7 @@ impl Moments {
             ("history was lost", self.histories_lost),
             ("a sequencer became a client", self.rebases),
             ("a replica moved to another upstream", self.moves),
+            ("a process was killed between two steps", self.aimed_kills),
             ("a sequencer was restored", self.restores),
             ("a durable sequencer died while it wrote", self.writes_lost),
             ("a durable sequencer went on after its disk had failed", self.disks_recovered),

@@ -8,6 +8,7 @@ use samestate::replication::{Config, Image, Replica};
 use super::Event;
 use super::disk::{Disk, DiskTrouble};
 use crate::invariants::Witness;
+use crate::scenario::KillMoment;
 use crate::virtual_time::check::Tap;
 use crate::virtual_time::subject::{Kind, Mishap, Still, Subject};
 
@@ -68,6 +69,8 @@ pub(super) struct Host {
     pub(super) alive: bool,
     /// Where it is not alive: it will be.
     pub(super) restarts: bool,
+    /// It is to be killed at this moment.
+    pub(super) aimed: Option<KillMoment>,
     /// It stands still until then.
     pub(super) paused_until: Option<Duration>,
     /// What happened while it stood still.
@@ -84,6 +87,7 @@ impl Host {
             life: 0,
             alive: false,
             restarts: true,
+            aimed: None,
             paused_until: None,
             backlog: Vec::new(),
             sent_bytes: 0,

@@ -6,7 +6,8 @@ use samestate::replication::{LinkFault, LinkId, Output, Replica, Report, Resolut
 
 use super::disk::Disk;
 use super::{Done, Event, Notice, World};
-use crate::virtual_time::check::{Seen, Told};
+use crate::scenario::KillMoment;
+use crate::virtual_time::check::{Checker, Seen, Told, Verdict, View};
 use crate::virtual_time::network::EndId;
 use crate::virtual_time::subject::Subject;
 use crate::virtual_time::trace::{Moment, What};
@@ -33,12 +34,34 @@ impl World {
             self.tell(seat);
         }
         let Some(running) = &mut self.seats[seat].running else { return };
-        if running.replica.has_outputs() {
-            for output in running.replica.take_outputs() {
-                self.carry_out(seat, output);
-            }
+        let outputs = running.replica.take_outputs();
+        self.check(seat, |checker, view, _| {
+            checker.asked(view, &outputs)?;
+            checker.stepped(view)
+        });
+        for output in outputs {
+            self.carry_out(seat, output);
         }
         self.write_if_due(seat);
+    }
+
+    /// Holds a replica against what it should be, as it is now.
+    pub(super) fn check(
+        &mut self,
+        seat: usize,
+        check: impl FnOnce(&mut Checker, &View<'_>, Duration) -> Verdict,
+    ) {
+        let place = &self.seats[seat];
+        let Some(running) = &place.running else { return };
+        let view = View {
+            seat,
+            now: self.hosts[place.spec.host].clock(self.now),
+            replica: &running.replica,
+            on_disk: place.disk.as_ref().map(Disk::last),
+        };
+        if let Err(violation) = check(&mut self.checker, &view, self.now) {
+            self.broken(violation);
+        }
     }
 
     /// Holds what happened to the state against the canonical history. Whether anything did.
@@ -55,6 +78,9 @@ impl World {
             } else {
                 self.seen(seat, &told);
                 self.back_up_if_due(seat);
+                if sequencer {
+                    self.comes(seat, KillMoment::Ordered);
+                }
             }
         }
         self.told = told;
@@ -116,9 +142,14 @@ impl World {
             Output::Wake(link) => self.wake(EndId::of(link)),
             Output::Cut(link, fault) => self.cut_off(seat, link, fault),
             Output::Run(job) => {
-                let cost = self.dice.micros(10, 1500);
+                // Most states are small, and some take long.
+                let slow = self.dice.percent(5);
+                let cost =
+                    if slow { self.dice.micros(1500, 20_000) } else { self.dice.micros(10, 1500) };
                 let life = self.hosts[self.seats[seat].spec.host].life;
-                let done = Box::new(Done { job: job.run(), cost });
+                let digest = !job.is_cut();
+                let replaced = self.checker.replaced(seat);
+                let done = Box::new(Done { job: job.run(), cost, digest, replaced });
                 self.heap.push(self.now + cost, Event::Finish { seat, life, done });
             }
             Output::Resolved { ticket, resolution } => {
@@ -147,11 +178,8 @@ impl World {
     pub(super) fn resolved(&mut self, seat: usize, id: u64, resolution: Resolution) {
         let Some(running) = &self.seats[seat].running else { return };
         let local = running.replica.version();
-        let found = self.checker.resolved(seat, id, &resolution, local);
         self.mix(id ^ self.now.as_nanos() as u64);
-        if let Err(violation) = found {
-            self.broken(violation);
-        }
+        self.check(seat, |checker, view, _| checker.resolved(view, id, &resolution));
         self.notice(|| Notice::Resolved { seat, id, resolution, local });
     }
 
