@@ -174,7 +174,10 @@ fn each_kind_of_fault_and_each_setting_is_read_resolved_and_written_back() {
         &found.expect("a fault of the file").fault
     };
     let (node, store) = (id("a.master"), "tasks".to_owned());
-    assert_eq!(at(200), &Fault::Kill { node, restart_after: Some(ms(10)), silent: true });
+    assert_eq!(
+        at(200),
+        &Fault::Kill { node, restart_after: Some(ms(10)), silent: true, moment: None }
+    );
     assert_eq!(at(300), &Fault::HalfOpen { link: 0 });
     assert_eq!(at(400), &Fault::Corrupt { link: 0, up: false });
     assert_eq!(at(600), &Fault::Fail { node, store: store.clone() });

@@ -12,6 +12,8 @@ mod config;
 mod counters;
 mod downstream;
 mod events;
+#[cfg(all(test, feature = "mutants"))]
+mod held;
 mod keeping;
 mod log;
 mod machine;

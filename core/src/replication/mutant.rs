@@ -222,10 +222,15 @@ thread_local! {
 impl Mutant {
     /// Puts this bug into every replica that is driven by this thread while `run` runs.
     pub fn put_in<T>(self, run: impl FnOnce() -> T) -> T {
-        let before = PUT_IN.replace(Some(self));
-        let result = run();
-        PUT_IN.set(before);
-        result
+        /// Takes the bug out again, however the run ends.
+        struct Before(Option<Mutant>);
+        impl Drop for Before {
+            fn drop(&mut self) {
+                PUT_IN.set(self.0);
+            }
+        }
+        let _before = Before(PUT_IN.replace(Some(self)));
+        run()
     }
 
     pub(super) fn is_put_in(self) -> bool {
