@@ -610,10 +610,15 @@ fn what_waits_at_a_sequencer_that_becomes_a_client_is_given_up() {
     }
     cluster.in_sync();
     // Its disk falls behind, and what comes then waits.
-    let taken: Vec<_> = (0..12).map(|_| cluster.dispatch(1, Ask::Add, 1 << 20)).collect();
+    let mut taken = vec![cluster.dispatch(1, Ask::Add, 1 << 20)];
+    taken.extend((0..11).map(|_| cluster.dispatch(1, Ask::Add, 1 << 20)));
+    let first = *taken[0].as_ref().expect("it has room");
+    cluster.until("the first is on disk", |world| world.fate(first) != Some(Fate::Open));
+    cluster.fault(Injury::Disk { host: 1, lasts: 100 * MS, hangs: true });
+    taken.extend((0..3).map(|_| cluster.dispatch(1, Ask::Add, 0)));
     assert!(taken.iter().all(Result::is_ok));
     cluster.world.follow(1, Upstream::seat(0));
-    assert!(taken.iter().flatten().all(|id| cluster.fate(*id) == Fate::Unknown));
+    assert!(taken.iter().flatten().all(|id| cluster.fate(*id) != Fate::Open));
     cluster.run(MS);
 }
 

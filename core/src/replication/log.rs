@@ -137,6 +137,11 @@ impl Log {
         self.bytes
     }
 
+    /// How many bytes may be kept beyond the log's length.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held.map_or(0, |held| held.bytes)
+    }
+
     /// How many bytes were ever appended.
     pub fn written(&self) -> u64 {
         self.written

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Replica;
-use crate::replication::mutant::mutant;
 use crate::replication::downstream::{Copied, Downstream, Feed, Snapshot};
+use crate::replication::mutant::mutant;
 use crate::replication::{Config, Held, Machine, NodeId, Report};
 use crate::wire::{LinkMode, PartialSnapshot};
 

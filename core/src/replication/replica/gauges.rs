@@ -47,6 +47,8 @@ pub struct LinkGauge {
 pub struct Holdings {
     /// The entries of the log, in bytes.
     pub log_bytes: usize,
+    /// The bytes that the log keeps beyond its length, behind snapshots on their way.
+    pub log_held: usize,
     /// The dispatches of this node that are under way.
     pub under_way: usize,
     /// The sessions that a sequencer remembers.
@@ -119,6 +121,7 @@ impl<M: Machine> Replica<M> {
         let kept = usize::from(self.current.is_some()) + usize::from(self.resync.is_some());
         Holdings {
             log_bytes: self.log.bytes(),
+            log_held: self.log.held_bytes(),
             under_way: self.under_way(),
             sessions,
             changes: (self.changes.pushed() - self.changes.taken()) as usize,

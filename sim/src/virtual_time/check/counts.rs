@@ -80,11 +80,11 @@ pub(super) fn held(view: &View<'_>, entry_bytes_max: usize) -> Result<(), Broken
     let Config { log_bytes_max, window, sessions_max, events_max, .. } = *view.replica.config();
     let segment = log_bytes_max / 8 + entry_bytes_max;
     let bounds = [
-        ("bytes of log", held.log_bytes, log_bytes_max + segment),
+        ("bytes of log", held.log_bytes, log_bytes_max + segment + held.log_held),
         ("dispatches under way", held.under_way, window),
         ("sessions", held.sessions, sessions_max.max(1)),
         ("changes for its subscriber", held.changes, events_max.max(1)),
-        ("snapshots", held.snapshots, 4),
+        ("snapshots", held.snapshots, 5),
     ];
     for (what, held, most) in bounds {
         if held > most {

@@ -33,6 +33,8 @@ struct Downward {
     resumes: Option<u64>,
     /// The snapshot on its way: its seq, and the bytes that are left of it.
     snapshot: (u64, u64),
+    /// The length of that snapshot.
+    length: u64,
     /// Something of the history went over it.
     begun: bool,
     /// Where it rested at the last tick, and how much was committed.
@@ -186,14 +188,24 @@ impl Downward {
             Message::SnapshotHead(head) => {
                 self.begun = true;
                 (self.snapshot, self.resumes) = ((head.version.seq, head.len), None);
+                self.length = head.len;
             }
             Message::SnapshotChunk(bytes) => {
-                self.snapshot.1 -= bytes.len() as u64;
-                if self.snapshot.1 == 0 {
-                    self.cursor = self.snapshot.0;
-                }
+                self.snapshot_goes(self.snapshot.1.saturating_sub(bytes.len() as u64));
+            }
+            Message::SnapshotPart { offset, bytes } => {
+                let have = offset + bytes.len() as u64;
+                self.snapshot_goes(self.length.saturating_sub(have));
             }
             _ => {}
+        }
+    }
+
+    /// A part of a snapshot goes over the link, after which so many bytes are left.
+    fn snapshot_goes(&mut self, left: u64) {
+        self.snapshot.1 = left;
+        if left == 0 {
+            self.cursor = self.snapshot.0;
         }
     }
 

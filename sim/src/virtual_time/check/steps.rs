@@ -191,7 +191,7 @@ impl Checker {
                 broken(Invariant::I2)
             }
             Report::NonDeterministic(_) if !facts.never_deterministic => broken(Invariant::I2),
-            Report::Unproved(_) | Report::Unencodable { .. } => broken(Invariant::I4),
+            Report::Unproved(_) | Report::Unrestorable { .. } => broken(Invariant::I4),
             Report::Refuses(refusal) if refusal.kind != RefusalKind::Loop || !facts.moved() => {
                 broken(Invariant::I7)
             }
