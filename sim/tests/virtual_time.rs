@@ -565,7 +565,6 @@ fn a_disk_that_forgets_what_it_said_it_had_is_a_violation() {
 
 /// Mutants that the swarm does not show, and the test that does.
 const HELD: &[(Mutant, fn())] = &[
-    (Mutant::SnapshotsUnbounded, no_more_snapshots_are_on_their_way_than_memory_is_meant_for),
     (Mutant::RebaseKeepsDispatches, what_waits_at_a_sequencer_that_becomes_a_client_is_given_up),
     (Mutant::DoubtsForgotten, a_copy_below_a_relay_that_is_digesting_is_healed),
     (Mutant::OnlyUpstreamForgiven, a_sequencer_that_was_stopped_does_not_take_its_peers_for_dead),

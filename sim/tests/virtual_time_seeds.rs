@@ -20,7 +20,6 @@ const MUTANT_SEEDS_MAX: u64 = 2000;
 /// Mutants that no seed shows, each with a test of its own: in `virtual_time.rs`, and beside the
 /// protocol.
 const HELD_BY_TESTS: &[Mutant] = &[
-    Mutant::SnapshotsUnbounded,
     Mutant::RebaseKeepsDispatches,
     Mutant::DoubtsForgotten,
     Mutant::OnlyUpstreamForgiven,

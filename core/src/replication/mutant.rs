@@ -113,8 +113,6 @@ mutants! {
     WakeForgotten = "wake-forgotten",
     /// What a job makes of a state that was replaced meanwhile is taken.
     StaleJobTaken = "stale-job-taken",
-    /// Snapshots are cut however many are on their way. Breaks I8.
-    SnapshotsUnbounded = "snapshots-unbounded",
     /// A durable sequencer's digest is told before its version is on disk.
     DigestBeforeDisk = "digest-before-disk",
     /// What waits for the disk is released one action early.

@@ -93,8 +93,7 @@ impl<M: Machine> Replica<M> {
     pub(super) fn cut(&mut self) {
         let sound = !self.poisoned && self.unsendable().is_none();
         let may = !self.healing && sound && !self.lineage.is_empty();
-        let room = self.has_room_for_snapshot() || mutant!(SnapshotsUnbounded);
-        if self.cutting.is_some() || !may || !room {
+        if self.cutting.is_some() || !may || !self.has_room_for_snapshot() {
             return;
         }
         self.cutting = Some(self.version);

@@ -8,6 +8,9 @@ use samestate::replication::{Resolution, Version};
 use super::canon::{Broken, Canon, origin_of};
 use crate::invariants::Invariant;
 
+/// A deadline is longer by the time that the bytes take over a line that carries this many a second.
+const SLOW_LINE_BYTES: f64 = 65_536.0;
+
 /// What a dispatch came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -169,10 +172,14 @@ impl Origins {
         found.map(|(number, _)| id_of(origin, number))
     }
 
-    /// A dispatch of an origin that was made before this instant of its host's clock, and has no
-    /// answer.
-    pub(super) fn open_since(&self, origin: u64, clock: Duration) -> Option<u64> {
-        let (number, _) = self.open_of(origin).find(|(_, one)| one.clock < clock)?;
+    /// A dispatch of an origin that has no answer, though its deadline has passed: this long after
+    /// it was made, and as long as its bytes take over a slow line.
+    pub(super) fn overdue(&self, origin: u64, now: Duration, deadline: Duration) -> Option<u64> {
+        let late = |one: &Dispatch| {
+            let carrying = Duration::from_secs_f64(one.bytes as f64 / SLOW_LINE_BYTES);
+            now > one.clock.saturating_add(deadline).saturating_add(carrying)
+        };
+        let (number, _) = self.open_of(origin).find(|(_, one)| late(one))?;
         Some(id_of(origin, number))
     }
 

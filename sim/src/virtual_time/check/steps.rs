@@ -98,7 +98,6 @@ impl Checker {
                 let facts = self.stores.entry(standing.store.clone()).or_default();
                 facts.issues(claim.session, now);
             }
-            Message::SnapshotHead(_) => standing.seen.snapshot_heads += 1,
             Message::Entries { first, entries, .. } if view.replica.is_sequencer() => {
                 standing.marks.sent(*first, entries)?;
             }
@@ -258,10 +257,9 @@ impl Checker {
     pub(crate) fn ticked(&mut self, view: &View<'_>) -> Verdict {
         let Some(Some(standing)) = self.standings.get(view.seat) else { return Ok(()) };
         let config = view.replica.config();
-        let overdue = config.dispatch_deadline.and_then(|deadline| {
-            let made_before = view.now.checked_sub(deadline)?;
-            self.origins.open_since(standing.origin, made_before)
-        });
+        let overdue = config
+            .dispatch_deadline
+            .and_then(|deadline| self.origins.overdue(standing.origin, view.now, deadline));
         let found = match overdue {
             Some(id) => Err((Invariant::I4, format!("{id:x} is past its deadline, and open"))),
             None => counts::held(view, self.entry_bytes_max),
