@@ -569,7 +569,6 @@ const HELD: &[(Mutant, fn())] = &[
     (Mutant::DoubtsForgotten, a_copy_below_a_relay_that_is_digesting_is_healed),
     (Mutant::OnlyUpstreamForgiven, a_sequencer_that_was_stopped_does_not_take_its_peers_for_dead),
     (Mutant::RejectionNotKept, a_rejection_outlives_the_durable_sequencer_that_made_it),
-    (Mutant::LineageUntoldAmidSnapshot, a_lineage_that_changes_amid_a_snapshot_is_told),
 ];
 
 #[test]

@@ -24,8 +24,6 @@ const HELD_BY_TESTS: &[Mutant] = &[
     Mutant::DoubtsForgotten,
     Mutant::OnlyUpstreamForgiven,
     Mutant::RejectionNotKept,
-    Mutant::LineageUntoldAmidSnapshot,
-    Mutant::HealNotAskedAgain,
     Mutant::TokenUnchecked,
     Mutant::OneTokenForAll,
     Mutant::NewestRouteGivesWay,

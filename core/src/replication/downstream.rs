@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::mutant::mutant;
 use super::patience::Patience;
 use super::{NodeId, Version};
 use crate::wire::{LinkMode, Message, PROTOCOL_VERSION, PartialSnapshot, SnapshotHead};
@@ -139,9 +138,7 @@ impl Downstream {
 
     /// Whether what the peer has, or is getting, lies on a lineage that it was told.
     pub(super) fn knows_lineage(&self) -> bool {
-        let sending = matches!(self.feed, Feed::Sending { begun: true, .. });
-        let cursor = self.fetching || matches!(self.feed, Feed::Cursor);
-        cursor || (sending && !mutant!(LineageUntoldAmidSnapshot))
+        self.fetching || matches!(self.feed, Feed::Cursor | Feed::Sending { begun: true, .. })
     }
 
     pub(super) fn say(&mut self, channel: u32, message: &Message) {

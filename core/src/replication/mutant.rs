@@ -103,8 +103,6 @@ mutants! {
     ResendForgotten = "resend-forgotten",
     /// A relay that goes on under another lineage does not pass that on.
     LineageUntold = "lineage-untold",
-    /// A copy that goes wrong while its attach is under way does not ask to be healed.
-    HealNotAskedAgain = "heal-not-asked-again",
     /// A rejection is not written to the journal.
     RejectionNotKept = "rejection-not-kept",
     /// Only dispatches of the sequencer's own node are marked to be verified.
@@ -175,8 +173,6 @@ mutants! {
     RoomOverdrawn = "room-overdrawn",
     /// What a link that is gone left to be passed on still counts.
     ForgottenStillCounted = "forgotten-still-counted",
-    /// A node that gets a snapshot is not told of a new lineage.
-    LineageUntoldAmidSnapshot = "lineage-untold-amid-snapshot",
     /// A log is read one entry past where it is to stop.
     ReadsOnePast = "reads-one-past",
     /// A log is twice as long as it may be. Breaks I8.

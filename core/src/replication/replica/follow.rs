@@ -200,7 +200,7 @@ impl<M: Machine> Replica<M> {
                 self.origin.resend();
             }
         }
-        if heal && !mutant!(HealNotAskedAgain) {
+        if heal {
             self.say_upstream(|_| Message::Heal { seq: 0 });
         }
         if first && self.fetching {
