@@ -110,7 +110,8 @@ fn a_copy_that_was_replaced_is_not_confirmed() -> bool {
 }
 
 fn what_a_lost_link_left_is_not_counted() -> bool {
-    let mut upstream = Upstream::new(LinkId(1), false, Duration::ZERO);
+    let mut upstream =
+        Upstream::new(LinkId(1), crate::wire::PROTOCOL_VERSION, false, Duration::ZERO);
     let (via, entries) = (LinkId(2), Bytes::from_static(b"entry"));
     upstream.forwards_bytes = entries.len();
     upstream.forwards.push_back(Forward { via, claim: claim(1), oldest: 1, entries });
