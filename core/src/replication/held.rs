@@ -14,7 +14,10 @@ use super::{
 };
 use crate::wire::{Answer, Outcome};
 
-const HELD: &[(Mutant, fn() -> bool)] = &[
+/// Holds, or does not.
+type Property = fn() -> bool;
+
+const HELD: &[(Mutant, Property)] = &[
     (Mutant::TokenUnchecked, a_session_is_begun_with_its_token_only),
     (Mutant::OneTokenForAll, each_session_has_a_token_of_its_own),
     (Mutant::NewestRouteGivesWay, the_route_unused_for_longest_gives_way),
