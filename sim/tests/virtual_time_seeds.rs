@@ -38,15 +38,15 @@ const HELD_BY_TESTS: &[Mutant] = &[
     Mutant::UnsentLostToo,
 ];
 
-/// Mutants whose first failures are made small, too.
-const SHRUNK: &[Mutant] = &[
-    Mutant::NoDeduplication,
-    Mutant::ResumeOffByOne,
-    Mutant::SessionGap,
-    Mutant::AnswerOfAnyLife,
-    Mutant::EarlyAnswer,
-    Mutant::HealSkipped,
+/// Seeds that showed a mutant when it was put in: they are tried first, which takes a tenth of the
+/// time.
+const SHOWING: &[u64] = &[
+    0, 2, 3, 10, 8, 7, 12, 55, 103, 1, 4, 11, 15, 17, 22, 37, 39, 71, 86, 87, 93, 94, 107, 115,
+    125, 201, 210, 278, 287, 323, 539, 1532, 1707,
 ];
+
+/// Mutants whose first failures are made small, too.
+const SHRUNK: &[Mutant] = &[Mutant::NoDeduplication, Mutant::ResumeOffByOne, Mutant::EarlyAnswer];
 
 /// So many of the seeds that show a mutant are shrunk, until one is small enough.
 const SHRUNK_MAX: u32 = 5;
@@ -121,7 +121,7 @@ fn every_mutant_is_found_within_two_thousand_seeds() {
 fn found(mutant: Mutant) -> bool {
     let shrinks = SHRUNK.contains(&mutant);
     let mut tries = 0;
-    for seed in 0..MUTANT_SEEDS_MAX {
+    for seed in SHOWING.iter().copied().chain(0..MUTANT_SEEDS_MAX) {
         let Some(failure) = failure(seed) else { continue };
         if !shrinks {
             println!("{mutant}: seed {seed}: {}", failure.why);
