@@ -73,6 +73,36 @@ pub(crate) fn encode<T: Serialize + Sync + ?Sized>(
     })
 }
 
+/// Returns the size of the encoded value, in bytes. Returns `None` if the value has more than
+/// `bytes_max`, cannot be encoded, or nests deeper than an ordinary stack allows.
+pub(crate) fn encoded_bytes<T: Serialize + ?Sized>(
+    codec: Codec,
+    value: &T,
+    bytes_max: usize,
+) -> Option<usize> {
+    let trail = Trail::counting(SHALLOW_LEVELS.min(levels_max(codec)));
+    let mut room = Room { bytes: bytes_max };
+    write(codec, value, &mut room, &trail).ok()?;
+    Some(bytes_max - room.bytes)
+}
+
+/// Takes a number of bytes, and keeps none.
+struct Room {
+    bytes: usize,
+}
+
+impl std::io::Write for Room {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let left = self.bytes.checked_sub(bytes.len());
+        self.bytes = left.ok_or(std::io::ErrorKind::StorageFull)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Writes the value by way of `trail`.
 pub(super) fn write<T: Serialize + ?Sized>(
     codec: Codec,

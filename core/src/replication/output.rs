@@ -68,6 +68,9 @@ pub enum Report {
         /// How it failed.
         why: String,
     },
+    /// The reducer panicked at the sequencer, and the panic was undone.
+    #[error("an action is rejected, and the state is as it was before it: {0}")]
+    PanicUndone(String),
     /// The reducer panicked at the sequencer.
     #[error("the store is poisoned, no dispatch is taken any more: {0}")]
     Poisoned(String),

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::undo::{UndoLog, UndoPanics};
-use crate::codec::{check, decode, decode_own, encode};
+use crate::codec::{check, decode, decode_own, encode, encoded_bytes};
 use crate::replication::{Fault, Frozen, Machine};
 use crate::state::digest;
 use crate::wire::Codec;
@@ -142,7 +142,7 @@ impl<S: State, A: Action> Reduced<S, A> {
     fn reduce(&mut self, action: &A, payload: &[u8]) -> Result<(), Fault> {
         let Reduced { cell, reducer, codec, undo, .. } = self;
         let mut guard = cell.write();
-        undo.prepare(&guard, |state| encoded_bytes(*codec, state));
+        undo.prepare(&guard, |state, bytes_max| measured(*codec, state, bytes_max));
         let state = Arc::make_mut(&mut guard);
         match catch_unwind(AssertUnwindSafe(|| reducer(state, action))) {
             Ok(Ok(())) => {
@@ -164,10 +164,9 @@ impl<S: State, A: Action> Reduced<S, A> {
     }
 }
 
-/// The size of the encoded state. One that cannot be encoded counts as larger than any.
-fn encoded_bytes<S: State>(codec: Codec, state: &S) -> usize {
-    let mut out = Vec::new();
-    guarded(|| encode(codec, state, &mut out)).map_or(usize::MAX, |()| out.len())
+/// The size of the encoded state, if it has at most so many bytes and can be encoded.
+fn measured<S: State>(codec: Codec, state: &S, bytes_max: usize) -> Option<usize> {
+    guarded(|| Ok(encoded_bytes(codec, state, bytes_max))).ok().flatten()
 }
 
 fn words_of(panic: &(dyn std::any::Any + Send)) -> String {

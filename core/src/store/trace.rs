@@ -66,6 +66,7 @@ pub(super) fn report(span: &Span, store: &str, report: &Report) {
         Report::FailedHere { seq, .. } => {
             warn!(target: STORE, parent: span, store, seq, "action failed here only");
         }
+        Report::PanicUndone(_) => error!(target: STORE, parent: span, store, "panic undone"),
         Report::Poisoned(_) => error!(target: STORE, parent: span, store, "poisoned"),
         Report::HistoryLost { from, to } => {
             // With their ids: after a start without a backup both may be of an epoch 1.

@@ -16,16 +16,20 @@ const ACTION_BYTES_MAX: usize = 16 << 20;
 /// ... and in between, this many times the size of the state.
 const STATES: usize = 4;
 
-/// A state that may be larger than this is not kept unless the user asks for it.
+/// A state with more encoded bytes is not kept unless the user asks for it.
 const STATE_BYTES_MAX: usize = 64 << 20;
 
-/// The state is measured again after at least this many bytes of actions.
-const MEASURE_AFTER_BYTES: usize = 1 << 20;
+/// A state that is not kept is measured again after this many bytes of actions, and then after twice
+/// as many each time.
+const PAUSE_BYTES_MIN: usize = 1 << 20;
 
 /// Whether a panic of the reducer is undone.
+///
+/// A state that nests deeper than 128 levels is never kept: to clone it may take more stack than
+/// there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UndoPanics {
-    /// While the encoded state has at most about 64 MiB.
+    /// While the encoded state has at most 64 MiB.
     #[default]
     WhileSmall,
     /// Regardless of the size of the state.
@@ -41,52 +45,66 @@ pub(super) struct UndoLog<S> {
     state: Option<Arc<S>>,
     /// The encoded actions since, each behind its length.
     actions: Vec<u8>,
-    /// The size of the encoded state when it was last measured, in bytes.
-    measured: Option<usize>,
-    /// The bytes of the actions applied since: the state rarely grows by more.
-    grown: usize,
+    /// The state is renewed when the actions take more bytes than this.
+    action_bytes_max: usize,
+    /// The bytes of actions applied since the state was found too large to be kept, ...
+    paused: usize,
+    /// ... and how many there are to be before it is measured again.
+    pause: usize,
 }
 
 impl<S: Clone> UndoLog<S> {
     pub(super) fn new(undo: UndoPanics) -> Self {
-        UndoLog { undo, state: None, actions: Vec::new(), measured: None, grown: 0 }
+        let (state, actions) = (None, Vec::new());
+        UndoLog { undo, state, actions, action_bytes_max: 0, paused: 0, pause: 0 }
     }
 
     /// Prepares for an action that may panic on `state`: keeps this state if that is due.
-    /// `measure` returns the size of the encoded state, in bytes.
-    pub(super) fn prepare(&mut self, state: &Arc<S>, measure: impl FnOnce(&S) -> usize) {
-        if self.undo == UndoPanics::Never || (self.state.is_some() && !self.is_due()) {
+    ///
+    /// `measure` returns the size of the encoded state in bytes, and `None` if it has more than the
+    /// given number or cannot be kept for another reason.
+    pub(super) fn prepare(
+        &mut self,
+        state: &Arc<S>,
+        measure: impl FnOnce(&S, usize) -> Option<usize>,
+    ) {
+        let state_bytes_max = match self.undo {
+            UndoPanics::WhileSmall => STATE_BYTES_MAX,
+            UndoPanics::Always => usize::MAX,
+            UndoPanics::Never => return,
+        };
+        let is_due = match self.state {
+            Some(_) => self.actions.len() > self.action_bytes_max,
+            None => self.paused >= self.pause,
+        };
+        if !is_due {
             return;
         }
         self.forget();
-        let small = |bytes| bytes <= STATE_BYTES_MAX;
-        let outdated = self
-            .measured
-            .is_none_or(|bytes| small(bytes) && self.grown > bytes.max(MEASURE_AFTER_BYTES));
-        if outdated {
-            (self.measured, self.grown) = (Some(measure(state)), 0);
-        }
-        if self.undo == UndoPanics::Always || self.measured.is_some_and(small) {
+        self.paused = 0;
+        if let Some(bytes) = measure(state, state_bytes_max) {
+            self.pause = 0;
+            self.action_bytes_max =
+                bytes.saturating_mul(STATES).clamp(ACTION_BYTES_MIN, ACTION_BYTES_MAX);
             self.state = Some(Arc::clone(state));
+        } else {
+            self.pause = self.pause.saturating_mul(2).max(PAUSE_BYTES_MIN);
         }
-    }
-
-    fn is_due(&self) -> bool {
-        let states = self.measured.unwrap_or(0).saturating_add(self.grown).saturating_mul(STATES);
-        self.actions.len() > states.clamp(ACTION_BYTES_MIN, ACTION_BYTES_MAX)
     }
 
     /// Notes that this action was applied.
     pub(super) fn applied(&mut self, payload: &[u8]) {
-        self.grown = self.grown.saturating_add(payload.len());
         if self.state.is_some() {
             self.actions.extend_from_slice(&payload.len().to_le_bytes());
             self.actions.extend_from_slice(payload);
+        } else {
+            self.paused = self.paused.saturating_add(payload.len());
         }
     }
 
     /// Rebuilds the state after the last action that was applied. Returns `None` if no older state
-    /// is kept, or `apply` fails.
+    /// is kept, or `apply` fails. The next action keeps the rebuilt state, so that panics in a row
+    /// do not each apply all of these actions again.
     pub(super) fn rebuild(
         &mut self,
         mut apply: impl FnMut(&mut S, &[u8]) -> Option<()>,
@@ -99,15 +117,13 @@ impl<S: Clone> UndoLog<S> {
             rest = after;
         }
         self.forget();
-        let state = Arc::new(state);
-        self.state = Some(Arc::clone(&state));
-        Some(state)
+        Some(Arc::new(state))
     }
 
     /// Notes that another state was put in place: nothing that is known of the last one holds.
     pub(super) fn replaced(&mut self) {
         self.forget();
-        (self.measured, self.grown) = (None, 0);
+        (self.paused, self.pause) = (0, 0);
     }
 
     fn forget(&mut self) {
@@ -126,15 +142,19 @@ mod tests {
         Some(())
     }
 
+    fn measure(state: &Vec<u8>, bytes_max: usize) -> Option<usize> {
+        Some(state.len()).filter(|bytes| *bytes <= bytes_max)
+    }
+
     fn run(undo: UndoPanics, actions: usize) -> (UndoLog<Vec<u8>>, Arc<Vec<u8>>) {
         let (mut log, mut state) = (UndoLog::new(undo), Arc::new(Vec::new()));
         for action in 0..actions {
-            log.prepare(&state, Vec::len);
+            log.prepare(&state, measure);
             let payload = action.to_le_bytes();
             push(Arc::make_mut(&mut state), &payload);
             log.applied(&payload);
         }
-        log.prepare(&state, Vec::len);
+        log.prepare(&state, measure);
         (log, state)
     }
 
@@ -143,6 +163,7 @@ mod tests {
         for actions in [0, 1, 7, 4096, 400_000] {
             let (mut log, state) = run(UndoPanics::WhileSmall, actions);
             assert_eq!(log.rebuild(push), Some(Arc::clone(&state)), "{actions}");
+            log.prepare(&state, measure);
             assert_eq!(log.rebuild(push), Some(state), "and again, after another panic");
         }
     }
@@ -154,40 +175,42 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_where_it_is_not_wanted_or_the_state_is_large() {
+    fn nothing_is_kept_where_it_is_not_wanted() {
         let (mut log, _) = run(UndoPanics::Never, 10);
         assert_eq!(log.rebuild(push), None);
-        for (undo, kept) in [(UndoPanics::WhileSmall, false), (UndoPanics::Always, true)] {
-            let mut log = UndoLog::new(undo);
-            log.prepare(&Arc::new(Vec::new()), |_| STATE_BYTES_MAX + 1);
-            assert_eq!(log.rebuild(push).is_some(), kept, "{undo:?}");
-        }
     }
 
-    #[test]
-    fn a_small_state_is_kept_however_many_actions_pass() {
-        let (mut log, state) = (UndoLog::new(UndoPanics::WhileSmall), Arc::new(0_u64));
-        let payload = [0; 1000];
-        for _ in 0..2 * STATE_BYTES_MAX / payload.len() {
-            log.prepare(&state, |_| 8);
-            log.applied(&payload);
+    /// Applies 100 MB of actions to a state of this size. Returns the most bytes of actions that
+    /// were kept, and how often the state was measured.
+    fn storm(undo: UndoPanics, state_bytes: usize) -> (usize, usize) {
+        let (mut log, state) = (UndoLog::new(undo), Arc::new(()));
+        let (mut most, mut times) = (0, 0);
+        for _ in 0..100_000 {
+            log.prepare(&state, |(), bytes_max| {
+                times += 1;
+                Some(state_bytes).filter(|bytes| *bytes <= bytes_max)
+            });
+            log.applied(&[7; 1000]);
+            most = most.max(log.actions.len());
         }
-        assert!(log.rebuild(|_, _| Some(())).is_some());
+        assert_eq!(log.state.is_some(), most > 0);
+        (most, times)
     }
 
     #[test]
     fn the_actions_that_are_kept_are_bounded_and_the_clones_are_few() {
-        let (mut log, state) = (UndoLog::new(UndoPanics::Always), Arc::new(()));
-        let payload = [7; 1000];
-        let (mut most, mut kept, mut before) = (0, 0, usize::MAX);
-        for _ in 0..100_000 {
-            log.prepare(&state, |()| 4 << 20);
-            kept += usize::from(log.actions.len() < before);
-            before = log.actions.len();
-            log.applied(&payload);
-            most = most.max(log.actions.len());
-        }
-        assert!(most <= ACTION_BYTES_MAX + 2 * payload.len(), "{most}");
-        assert!(kept <= 2 + 100_000_000 / ACTION_BYTES_MAX, "{kept} clones for 100 MB of actions");
+        let (most, times) = storm(UndoPanics::WhileSmall, STATE_BYTES_MAX);
+        assert!((ACTION_BYTES_MAX..ACTION_BYTES_MAX + 2000).contains(&most), "{most}");
+        assert!(times <= 1 + 101_000_000 / ACTION_BYTES_MAX, "{times} clones");
+        let (most, _) = storm(UndoPanics::WhileSmall, 100);
+        assert!(most <= ACTION_BYTES_MIN + 2000, "{most} for a small state");
+    }
+
+    #[test]
+    fn a_large_state_is_kept_only_on_request_and_is_measured_seldom() {
+        let (most, times) = storm(UndoPanics::WhileSmall, STATE_BYTES_MAX + 1);
+        assert!(most == 0 && times < 10, "{most} bytes, measured {times} times");
+        let (most, _) = storm(UndoPanics::Always, STATE_BYTES_MAX + 1);
+        assert!(most > ACTION_BYTES_MAX, "{most}");
     }
 }

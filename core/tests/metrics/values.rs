@@ -5,7 +5,7 @@ use std::time::Duration;
 use samestate::metrics::{DispatchMetrics, StoreMetrics};
 use samestate::{
     Backup, Client, DispatchError, Mode, Reject, Resync, Role, Server, Store, StoreBuilder,
-    create_store,
+    UndoPanics, create_store,
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -59,7 +59,7 @@ fn dispatches(count: impl FnOnce(&mut DispatchMetrics)) -> DispatchMetrics {
 #[tokio::test]
 async fn every_dispatch_is_counted_once_by_what_it_came_to() {
     let store = words("outcomes").configure(|config| config.action_bytes_max = 100);
-    let store = store.open().await.expect("it opens");
+    let store = store.undo_panics(UndoPanics::Never).open().await.expect("it opens");
     for word in ["one", "two", ""] {
         let _ = store.dispatch(word.to_owned()).await;
     }

@@ -1,6 +1,8 @@
 //! Whatever goes wrong, no password, action or state is logged.
 
-use samestate::{Client, DispatchError, Mode, Reject, Server, StoreBuilder, create_store};
+use samestate::{
+    Client, DispatchError, Mode, Reject, Server, StoreBuilder, UndoPanics, create_store,
+};
 use serde::{Deserialize, Serialize};
 use tracing::Level;
 
@@ -50,10 +52,14 @@ async fn no_password_action_or_state_is_ever_logged() {
     within(client.until_connected(true)).await;
     let refused = client.dispatch(String::new()).await.expect_err("it is refused");
     assert!(matches!(refused, DispatchError::Rejected(why) if why.contains(STATE)));
-    let lonely = vault(true).open().await.expect("it opens");
+    let lonely = vault(true).undo_panics(UndoPanics::Never).open().await.expect("it opens");
     lonely.dispatch(format!("deadly {ACTION}")).await.expect_err("it dies");
     let poisoned = |line: &Line| line.field("store") == STORE && line.message == "poisoned";
     assert_eq!(log.line(poisoned).await.level, Level::ERROR);
+    let undoing = vault(true).open().await.expect("it opens");
+    undoing.dispatch(format!("deadly {ACTION}")).await.expect_err("it is undone");
+    let undone = |line: &Line| line.field("store") == STORE && line.message == "panic undone";
+    assert_eq!(log.line(undone).await.level, Level::ERROR);
 
     // A copy whose states are something else, so that its decoder complains of what it reads.
     let other = create_store(STORE, |count: &mut u32, by: &u32| *count += by).on_error(|_| {});

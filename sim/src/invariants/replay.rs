@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use samestate::replication::Machine;
-use samestate::store::Reduced;
+use samestate::store::{Reduced, UndoPanics};
 use samestate::wire::Codec;
 
 use super::history::{History, NotReplayed};
@@ -47,6 +47,7 @@ impl<R: Reducer> Replay<R> {
     /// A replay from the empty store, with the codec that the store uses.
     pub fn new(codec: Codec) -> Self {
         let machine = Reduced::new(R::State::default(), R::reduce, codec);
+        let machine = machine.undo_panics(UndoPanics::Never);
         Replay { codec, machine, applied: 0, tail: History::default(), failed: None }
     }
 

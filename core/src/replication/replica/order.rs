@@ -147,9 +147,13 @@ impl<M: Machine> Replica<M> {
     /// The words of a refusal; a panic that could not be undone poisons the store.
     pub(super) fn refuse(&mut self, fault: Fault) -> String {
         let text = cut_to_reason(&fault.to_string());
-        if matches!(fault, Fault::Poisoned(_)) {
-            self.poisoned = true;
-            self.report(Report::Poisoned(text.clone()));
+        match fault {
+            Fault::Poisoned(_) => {
+                self.poisoned = true;
+                self.report(Report::Poisoned(text.clone()));
+            }
+            Fault::RolledBack(_) => self.report(Report::PanicUndone(text.clone())),
+            Fault::Rejected(_) | Fault::Undecodable(_) => {}
         }
         text
     }

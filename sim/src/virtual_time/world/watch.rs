@@ -212,6 +212,7 @@ impl World {
             Report::NonDeterministic(_) => self.moments.non_deterministic += 1,
             Report::FedBySnapshots => self.moments.fed_by_snapshots += 1,
             Report::Diverged(_)
+            | Report::PanicUndone(_)
             | Report::Poisoned(_)
             | Report::Unrestorable { .. }
             | Report::Unproved(_)
