@@ -17,7 +17,7 @@ use samestate_sim::virtual_time::{
 /// Each mutant is found within this many seeds.
 const MUTANT_SEEDS_MAX: u64 = 2000;
 
-/// Mutants that no seed shows, each with a test of its own: in `virtual_time.rs`, and beside the
+/// Mutants that no seed shows, each with a test of its own: in `held/`, and beside the
 /// protocol.
 const HELD_BY_TESTS: &[Mutant] = &[
     Mutant::RebaseKeepsDispatches,
