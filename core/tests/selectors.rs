@@ -192,12 +192,12 @@ struct Counted {
     _token: Token,
 }
 
-struct Token;
+struct Token(());
 
 impl Default for Token {
     fn default() -> Self {
         COUNTED.fetch_add(1, Ordering::Relaxed);
-        Token
+        Token(())
     }
 }
 

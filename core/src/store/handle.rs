@@ -268,8 +268,9 @@ impl<S: State, A: Action> Store<S, A> {
     ///
     /// # Errors
     ///
-    /// [`Error::Link`] if it cannot listen there; [`Error::OtherLogins`], [`Error::OtherTls`], [`Error::ServedTwice`] or
-    /// [`Error::AlreadyServed`] if this process serves there already, and otherwise.
+    /// [`crate::Error::Link`] if it cannot listen there; [`crate::Error::OtherLogins`],
+    /// [`crate::Error::OtherTls`], [`crate::Error::ServedTwice`] or [`crate::Error::AlreadyServed`]
+    /// if this process serves there already, and otherwise.
     pub async fn create_server(&self, server: Server) -> Result<Serving> {
         let port: Arc<dyn Port> = Arc::clone(&self.shared) as Arc<dyn Port>;
         self.upkeep.listen(server, port).await
@@ -281,8 +282,8 @@ impl<S: State, A: Action> Store<S, A> {
     ///
     /// # Errors
     ///
-    /// [`Error::AlreadyClient`] if it is one, and [`Error::Link`] if the address or the options make no sense. A
-    /// server that is not there is no error: the store keeps trying.
+    /// [`crate::Error::AlreadyClient`] if it is one, and [`crate::Error::Link`] if the address or
+    /// the options make no sense. A server that is not there is no error: the store keeps trying.
     pub fn create_client(&self, client: Client) -> Result<()> {
         let port: Arc<dyn Port> = Arc::clone(&self.shared) as Arc<dyn Port>;
         self.upkeep.dial(client, port, || self.shared.follow())
@@ -294,7 +295,7 @@ impl<S: State, A: Action> Store<S, A> {
     ///
     /// # Errors
     ///
-    /// [`Error::NotAClient`](crate::Error::NotAClient) if it is none.
+    /// [`crate::Error::NotAClient`](crate::Error::NotAClient) if it is none.
     pub async fn detach_client(&self) -> Result<()> {
         let port: Arc<dyn Port> = Arc::clone(&self.shared) as Arc<dyn Port>;
         self.upkeep.detach(port, || self.shared.follow()).await
@@ -346,8 +347,8 @@ impl<S: State, A: Action> Store<S, A> {
     ///
     /// # Errors
     ///
-    /// [`Error::Undrained`] if dispatches were still under way, and [`Error::Backup`] if the last of them could
-    /// not be written. The store is closed all the same.
+    /// [`crate::Error::Undrained`] if dispatches were still under way, and [`crate::Error::Backup`]
+    /// if the last of them could not be written. The store is closed all the same.
     pub async fn close(&self, within: Duration) -> Result<()> {
         close(&self.shared, &self.upkeep, within).await
     }

@@ -142,19 +142,19 @@ mod tests {
         Some(())
     }
 
-    fn measure(state: &Vec<u8>, bytes_max: usize) -> Option<usize> {
+    fn measure(state: &[u8], bytes_max: usize) -> Option<usize> {
         Some(state.len()).filter(|bytes| *bytes <= bytes_max)
     }
 
     fn run(undo: UndoPanics, actions: usize) -> (UndoLog<Vec<u8>>, Arc<Vec<u8>>) {
         let (mut log, mut state) = (UndoLog::new(undo), Arc::new(Vec::new()));
         for action in 0..actions {
-            log.prepare(&state, measure);
+            log.prepare(&state, |state, max| measure(state, max));
             let payload = action.to_le_bytes();
             push(Arc::make_mut(&mut state), &payload);
             log.applied(&payload);
         }
-        log.prepare(&state, measure);
+        log.prepare(&state, |state, max| measure(state, max));
         (log, state)
     }
 
@@ -163,7 +163,7 @@ mod tests {
         for actions in [0, 1, 7, 4096, 400_000] {
             let (mut log, state) = run(UndoPanics::WhileSmall, actions);
             assert_eq!(log.rebuild(push), Some(Arc::clone(&state)), "{actions}");
-            log.prepare(&state, measure);
+            log.prepare(&state, |state, max| measure(state, max));
             assert_eq!(log.rebuild(push), Some(state), "and again, after another panic");
         }
     }
