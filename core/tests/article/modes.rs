@@ -64,7 +64,7 @@ async fn snapshots_of_a_hundred(resync: Resync) -> u64 {
     let sent = || server.counters().snapshots_sent - 1;
     for item in 0..100 {
         client.dispatch(item).await.expect("it applies");
-        let count = u64::from(item) + 1;
+        let count = item + 1;
         // A link that has gone on before a snapshot is made skips it.
         if let Resync::Snapshot(every) = resync
             && count % every == 0
