@@ -153,7 +153,7 @@ impl ResultsFolder {
         self.list.set_len(0).map_err(fail)
     }
 
-    /// Whether a path within the folder leads to nowhere else, by a symbolic link.
+    /// Returns whether a path within the folder leads to nowhere else, by a symbolic link.
     fn holds(&self, path: &Path) -> bool {
         let real = path.parent().map(Path::canonicalize);
         match (real, self.path.canonicalize()) {
@@ -173,7 +173,7 @@ fn numbered(path: &Path) -> impl Iterator<Item = PathBuf> + '_ {
     std::iter::once(path.to_owned()).chain((2..=NUMBERS_MAX).map(with))
 }
 
-/// Whether a path names something below the folder that it starts in.
+/// Returns whether a path names something below the folder that it starts in.
 fn is_within(path: &Path) -> bool {
     path.components().next().is_some()
         && path.components().all(|part| matches!(part, Component::Normal(_)))

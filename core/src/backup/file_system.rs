@@ -154,7 +154,7 @@ impl FileSystem for System {
     }
 }
 
-/// Whether an error says that this file system has no such call.
+/// Returns whether an error says that this file system has no such call.
 #[cfg(unix)]
 fn cannot_sync(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)

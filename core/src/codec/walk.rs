@@ -47,7 +47,7 @@ impl Trail {
         Trail { recorder, ..Trail::counting(levels_max(codec)) }
     }
 
-    /// Whether there were more levels.
+    /// Returns whether there were more levels.
     pub(super) fn is_exceeded(&self) -> bool {
         self.exceeded.get()
     }

@@ -127,7 +127,7 @@ impl Address {
     }
 }
 
-/// Whether this name is that of this machine (RFC 6761, section 6.3).
+/// Returns whether this name is that of this machine (RFC 6761, section 6.3).
 pub(super) fn is_localhost(host: &str) -> bool {
     host.strip_suffix('.').unwrap_or(host).eq_ignore_ascii_case(Address::LOCALHOST)
 }

@@ -81,7 +81,7 @@ impl<K> Default for Once<K> {
 }
 
 impl<K: Ord + Copy> Once<K> {
-    /// Whether nothing was said of this subject lately; from now on something was.
+    /// Returns whether nothing was said of this subject lately; from now on something was.
     pub(super) fn is_new(&self, subject: K) -> bool {
         self.is_new_at(subject, self.started.elapsed())
     }

@@ -68,7 +68,7 @@ impl Ending {
         !matches!(self, Self::Closed | Self::ClosedHere | Self::Io(_))
     }
 
-    /// Whether the upstream refused a store.
+    /// Returns whether the upstream refused a store.
     pub(super) fn is_refused(&self) -> bool {
         matches!(self, Self::Fault { fault: LinkFault::Refused(_), .. })
     }

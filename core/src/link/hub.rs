@@ -80,7 +80,7 @@ impl Ports {
         stores.iter().for_each(|port| port.lost());
     }
 
-    /// Whether a store of this name is here.
+    /// Returns whether a store of this name is here.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.registry.lock().ports.values().any(|port| port.name() == name)
     }

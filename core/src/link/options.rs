@@ -99,7 +99,7 @@ impl ServerOptions {
         self
     }
 
-    /// Whether a client needs neither a password nor a certificate.
+    /// Returns whether a client needs neither a password nor a certificate.
     pub(super) fn lets_anyone_in(&self) -> bool {
         #[cfg(feature = "tls")]
         let asks_for_certificates = self.tls.as_ref().is_some_and(ServerTls::asks_clients);

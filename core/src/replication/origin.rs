@@ -43,7 +43,7 @@ struct Pending {
     deadline: Option<Duration>,
 }
 
-/// Whether the sequencer's answer to a dispatch is still to come.
+/// Returns whether the sequencer's answer to a dispatch is still to come.
 fn is_unanswered(progress: &Progress) -> bool {
     matches!(progress, Progress::Waiting | Progress::Void)
 }

@@ -43,7 +43,7 @@ impl Patience {
         self.waits
     }
 
-    /// Whether they have waited for as long as they do.
+    /// Returns whether they have waited for as long as they do.
     pub(super) fn is_exhausted(&self) -> bool {
         self.exhausted
     }

@@ -44,7 +44,7 @@ impl Cluster {
         }
     }
 
-    /// Whether [`Cluster::ending`] would return at once.
+    /// Returns whether [`Cluster::ending`] would return at once.
     pub fn is_ending(&self) -> bool {
         *self.inner.ending.borrow()
     }

@@ -213,7 +213,7 @@ impl Serving {
         }
     }
 
-    /// Whether the server is not closed.
+    /// Returns whether the server is not closed.
     pub fn is_open(&self) -> bool {
         self.server.upgrade().is_some_and(|server| server.is_open())
     }

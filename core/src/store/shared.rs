@@ -420,7 +420,7 @@ impl<S: State, A: Action> Shared<S, A> {
         self.closed.subscribe()
     }
 
-    /// Whether no dispatch will be taken any more, whoever waits.
+    /// Returns whether no dispatch will be taken any more, whoever waits.
     pub(super) fn takes_none(&self) -> bool {
         let setback = self.setback.borrow().as_ref().and_then(Setback::refusal);
         setback == Some(RefusalReason::UpstreamGone)

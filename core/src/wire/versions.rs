@@ -26,7 +26,7 @@ impl Versions {
         (lowest <= highest).then_some(highest)
     }
 
-    /// Whether this version is one of them.
+    /// Returns whether this version is one of them.
     pub(crate) fn contains(self, version: u16) -> bool {
         (self.lowest..=self.highest).contains(&version)
     }

@@ -25,7 +25,7 @@ async fn joins(client: Client) {
     assert_eq!(*joined.expect(&what).state(), [7], "{what}");
 }
 
-/// Whether this machine has that address.
+/// Returns whether this machine has that address.
 fn has_ipv6() -> bool {
     TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
 }

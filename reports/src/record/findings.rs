@@ -102,7 +102,7 @@ impl Expectation {
         Some(Self { what, expected, measured, outcome, optional: false, line: None })
     }
 
-    /// Whether nothing can be said of it, and the case has to be inconclusive therefore.
+    /// Returns whether nothing can be said of it, and the case has to be inconclusive therefore.
     pub fn is_unmeasured(&self) -> bool {
         self.outcome == Outcome::NotMeasured && !self.optional
     }

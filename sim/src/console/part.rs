@@ -63,7 +63,7 @@ fn first_step(path: &str) -> Option<(String, &str)> {
     is_plain(key).then(|| (key.to_owned(), after))
 }
 
-/// Whether a key can stand after a dot.
+/// Returns whether a key can stand after a dot.
 fn is_plain(key: &str) -> bool {
     let good = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '.' | '[' | '"');
     !key.is_empty() && key.chars().all(good)

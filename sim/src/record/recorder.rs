@@ -42,7 +42,7 @@ pub(crate) struct Recorded {
 }
 
 impl Recorded {
-    /// Whether what was intended at that instant could not be made in time, as planned.
+    /// Returns whether what was intended at that instant could not be made in time, as planned.
     fn excuses(&self, intended_ns: u64) -> bool {
         let after = self.standstills.partition_point(|span| span.start <= intended_ns);
         after > 0 && self.standstills[after - 1].contains(&intended_ns)

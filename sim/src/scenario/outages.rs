@@ -25,12 +25,12 @@ pub(crate) struct Outage {
 }
 
 impl Outage {
-    /// Whether it goes on at `at`; it does when it begins.
+    /// Returns whether it goes on at `at`; it does when it begins.
     fn covers(&self, at: Duration) -> bool {
         at == self.from || self.until.is_none_or(|until| at < until)
     }
 
-    /// Whether another one may begin meanwhile.
+    /// Returns whether another one may begin meanwhile.
     fn bears(&self, other: &Outage) -> bool {
         !self.covers(other.from) || (!self.killed && other.killed)
     }

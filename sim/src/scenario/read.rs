@@ -375,7 +375,7 @@ fn case(
 /// What stands in place of a password that is not to be kept.
 const REDACTED: &str = "redacted";
 
-/// Whether a path of the matrix leads to passwords.
+/// Returns whether a path of the matrix leads to passwords.
 fn is_password(path: &str) -> bool {
     segments(path).next() == Some("logins")
 }

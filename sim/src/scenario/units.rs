@@ -132,7 +132,7 @@ fn spellings(units: &[Unit]) -> String {
     units.iter().flat_map(|(names, _)| *names).copied().collect::<Vec<_>>().join("|")
 }
 
-/// Whether a number may begin with this character.
+/// Returns whether a number may begin with this character.
 fn number_begins(c: char) -> bool {
     c.is_ascii_digit() || matches!(c, '.' | '+' | '-')
 }
@@ -223,7 +223,7 @@ impl<'t> Reading<'t> {
     }
 }
 
-/// Whether a number, as it is written, is not zero.
+/// Returns whether a number, as it is written, is not zero.
 fn number_is_above_zero(number: &str) -> bool {
     number
         .split(['e', 'E'])

@@ -191,7 +191,7 @@ impl Life {
         let _ = store.close(DEADLINE).await;
     }
 
-    /// Whether anybody was told that the disk failed.
+    /// Returns whether anybody was told that the disk failed.
     pub(super) fn was_told(&self) -> bool {
         self.errors.get() > 0 || !self.told().is_empty()
     }

@@ -113,7 +113,7 @@ fn is_taken(socket: BorrowedFd<'_>) -> bool {
     rustix::fs::fcntl_getfl(socket).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK))
 }
 
-/// Whether the master's end is closed, as it is when the master is gone.
+/// Returns whether the master's end is closed, as it is when the master is gone.
 fn is_ended(socket: BorrowedFd<'_>) -> bool {
     let peek = RecvFlags::PEEK | RecvFlags::DONTWAIT;
     rustix::net::recv(socket, &mut [0; 1], peek).is_ok_and(|(_, bytes)| bytes == 0)

@@ -38,7 +38,7 @@ impl ServerTls {
         self
     }
 
-    /// Whether clients have to show a certificate.
+    /// Returns whether clients have to show a certificate.
     pub(in crate::link) fn asks_clients(&self) -> bool {
         self.client_ca.is_some()
     }

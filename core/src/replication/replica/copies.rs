@@ -104,7 +104,7 @@ impl<M: Machine> Replica<M> {
         self.will_do(found, mode).then(|| Arc::clone(found))
     }
 
-    /// Whether a link can go on from a snapshot.
+    /// Returns whether a link can go on from a snapshot.
     pub(super) fn will_do(&self, snapshot: &Snapshot, mode: LinkMode) -> bool {
         let ours = snapshot.head.lineage.head() == self.lineage.head();
         let ours = (ours || mutant!(SnapshotOfAnyLife)) && !self.healing;
@@ -119,7 +119,7 @@ impl<M: Machine> Replica<M> {
         })
     }
 
-    /// Whether as many snapshots are on their way over links as may be.
+    /// Returns whether as many snapshots are on their way over links as may be.
     pub(super) fn sends_most_snapshots(&self) -> bool {
         self.snapshots_sending() >= SNAPSHOTS_MAX
     }

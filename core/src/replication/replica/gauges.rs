@@ -107,7 +107,7 @@ impl<M: Machine> Replica<M> {
         }
     }
 
-    /// Whether it takes no dispatch any more, now or later.
+    /// Returns whether it takes no dispatch any more, now or later.
     pub fn takes_none(&self) -> bool {
         self.closed || self.poisoned
     }

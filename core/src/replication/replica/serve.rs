@@ -379,7 +379,7 @@ impl<M: Machine> Replica<M> {
         (new && self.will_do(current, mode)).then(|| Arc::clone(current))
     }
 
-    /// Whether what is left for a link is no more than any link may be behind.
+    /// Returns whether what is left for a link is no more than any link may be behind.
     fn has_caught_up(&self, downstream: &Downstream) -> bool {
         let behind = self.log.bytes_after(downstream.cursor);
         matches!(downstream.feed, Feed::Cursor) && behind <= self.config.log_bytes_max / 2

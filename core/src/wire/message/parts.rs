@@ -66,7 +66,7 @@ impl PartialSnapshot {
         PartialSnapshot { version, history, len, crc, have }
     }
 
-    /// Whether it is a part of the snapshot with this head.
+    /// Returns whether it is a part of the snapshot with this head.
     pub fn is_of(&self, head: &SnapshotHead) -> bool {
         *self == PartialSnapshot::new(head, self.have) && self.have <= head.len
     }

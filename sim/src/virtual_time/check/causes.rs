@@ -101,7 +101,7 @@ impl Facts {
         self.moved_at = Some(now);
     }
 
-    /// Whether a replica ever moved to another tree.
+    /// Returns whether a replica ever moved to another tree.
     pub(crate) fn moved(&self) -> bool {
         self.moved_at.is_some()
     }
@@ -111,7 +111,7 @@ impl Facts {
         self.failed_at = Some(now);
     }
 
-    /// Whether a sequencer may have forgotten a session for want of room.
+    /// Returns whether a sequencer may have forgotten a session for want of room.
     pub(crate) fn evicts(&self) -> bool {
         self.asked > self.capacity
     }

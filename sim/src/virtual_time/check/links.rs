@@ -67,7 +67,7 @@ impl Links {
         self.0.remove(&end);
     }
 
-    /// Whether any node below is connected to a seat.
+    /// Returns whether any node below is connected to a seat.
     pub(super) fn any_at(&self, seat: usize) -> bool {
         self.0.values().any(|link| link.seat == seat)
     }

@@ -74,7 +74,7 @@ impl Sync {
         upward.map(|upward| upward.sent_at)
     }
 
-    /// Whether the lineage of the replica is another than it was at the last step.
+    /// Returns whether the lineage of the replica is another than it was at the last step.
     pub(super) fn adopted(&self, view: &View<'_>) -> bool {
         *view.replica.lineage() != self.lineage
     }
