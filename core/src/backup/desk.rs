@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::file_system::Lock;
+use super::file_system::{FileSystem, Lock};
 use super::files::Files;
 use super::journal::{self, Journal};
 use super::seal::{Recipe, Seal};
+use super::watched::{DiskWatch, Watched};
 use super::whole::{self, About, Draft, Id, Whole};
 use super::{Backup, BackupError};
 use crate::replication::{Image, Machine};
@@ -17,6 +18,7 @@ pub(crate) struct Desk {
     pub(super) about: About,
     pub(super) seal: Seal,
     pub(super) recipe: Recipe,
+    watch: Arc<DiskWatch>,
     /// Shared with the thread that writes a whole backup, so that nobody else writes beside it.
     lock: Arc<Lock>,
 }
@@ -40,7 +42,10 @@ impl Desk {
         backup: &Backup,
         about: About,
     ) -> Result<(Desk, Option<Restored>), BackupError> {
-        let files = Files::find(&backup.system, &backup.path)?;
+        let watch = DiskWatch::new(backup.hangs_after);
+        let system = Watched { system: Arc::clone(&backup.system), watch: Arc::clone(&watch) };
+        let system: Arc<dyn FileSystem> = Arc::new(system);
+        let files = Files::find(&system, &backup.path)?;
         let lock = Arc::new(files.lock()?);
         let passphrase = backup.passphrase();
         let path = &files.whole;
@@ -49,7 +54,7 @@ impl Desk {
                 return Err(BackupError::JournalAlone(files.journal));
             }
             let (seal, recipe) = Seal::begin(passphrase, path)?;
-            return Ok((Desk { files, about, seal, recipe, lock }, None));
+            return Ok((Desk { files, about, seal, recipe, watch, lock }, None));
         };
         whole::check(&start, path)?;
         // What is no backup may be longer than the memory. One byte more shows that there is more.
@@ -62,7 +67,7 @@ impl Desk {
                 false => Seal::resume(passphrase, recipe, path),
             }
         })?;
-        let mut desk = Desk { files, about, recipe: whole.recipe, seal, lock };
+        let mut desk = Desk { files, about, recipe: whole.recipe, seal, watch, lock };
         desk.finish_replacement()?;
         let journal = desk.read_journal()?;
         if journal.is_none() && !whole.closed && !backup.accept_missing_journal {
@@ -73,6 +78,11 @@ impl Desk {
             (desk.seal, desk.recipe) = Seal::begin(passphrase, &desk.files.whole)?;
         }
         Ok((desk, Some(restored)))
+    }
+
+    /// The calls to the disk that are under way.
+    pub(crate) fn watch(&self) -> Arc<DiskWatch> {
+        Arc::clone(&self.watch)
     }
 
     fn read_journal(&self) -> Result<Option<Vec<u8>>, BackupError> {

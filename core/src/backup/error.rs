@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -236,6 +237,21 @@ pub enum BackupError {
         path: PathBuf,
         /// Which part does not come back, and what the encoder or decoder said.
         why: String,
+    },
+    /// The disk hangs, so the backup was not finished when its store was closed.
+    #[error(
+        "the backup is not finished: the disk has taken {waited:.1?} to {what} `{}`, without an \
+         answer. What was on disk before is still there. The files stay locked until the disk \
+         answers; if this process still runs then, it finishes the backup",
+        path.display()
+    )]
+    DiskHangs {
+        /// What the call is to do.
+        what: &'static str,
+        /// With which file or folder.
+        path: PathBuf,
+        /// How long it has taken.
+        waited: Duration,
     },
     /// A bug: the thread that writes the backup ended by itself.
     #[error(

@@ -3,13 +3,14 @@
 //! A store leaves them under its own lock, so this lock is held for a moment only, and nothing is
 //! called under it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
-use super::BackupError;
 use super::options::Pace;
+use super::{BackupError, DiskWatch};
 use crate::replication::Span;
 
 /// So many bytes of records are due whatever the pace.
@@ -24,6 +25,7 @@ pub(crate) struct Inbox {
     wake: Condvar,
     pace: Pace,
     durable: bool,
+    disk: Arc<DiskWatch>,
 }
 
 #[derive(Default)]
@@ -58,8 +60,13 @@ pub(super) enum Work {
 }
 
 impl Inbox {
-    pub(crate) fn new(pace: Pace, durable: bool) -> Self {
-        Inbox { waiting: Mutex::default(), wake: Condvar::new(), pace, durable }
+    pub(crate) fn new(pace: Pace, durable: bool, disk: Arc<DiskWatch>) -> Self {
+        Inbox { waiting: Mutex::default(), wake: Condvar::new(), pace, durable, disk }
+    }
+
+    /// The calls to the disk that are under way.
+    pub(crate) fn disk(&self) -> &DiskWatch {
+        &self.disk
     }
 
     /// Takes the records that `take` moves in, if any.

@@ -15,6 +15,7 @@
 //!
 //! - `options`: what a user says
 //! - `file_system`: the calls to the system, so that a test can let each fail
+//! - `watched`: the same calls, watched, so that a disk that hangs is noticed
 //! - `files`: where the files lie, the lock, replacing a file as one
 //! - `seal`: encryption, or a checksum
 //! - `whole`: the file of a whole state
@@ -36,6 +37,7 @@ mod options;
 mod seal;
 #[cfg(test)]
 mod tests;
+mod watched;
 mod whole;
 
 pub(crate) use desk::Desk;
@@ -43,4 +45,5 @@ pub use error::BackupError;
 pub(crate) use inbox::Inbox;
 pub(crate) use keeper::{Beginning, Held, Keeper, Source};
 pub use options::Backup;
+pub(crate) use watched::{DiskNews, DiskWatch, Hang};
 pub(crate) use whole::About;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::file_system::{FileSystem, System};
+use super::watched::HANGS_AFTER;
 
 /// Without a pace, this many seconds of changes may be lost.
 const SECONDS_USUAL: f64 = 1.0;
@@ -42,6 +43,7 @@ pub struct Backup {
     actions: Option<u64>,
     pub(super) journal_bytes_min: u64,
     pub(super) retry: Duration,
+    pub(super) hangs_after: Duration,
     pub(super) system: Arc<dyn FileSystem>,
 }
 
@@ -71,6 +73,7 @@ impl Backup {
             actions: None,
             journal_bytes_min: JOURNAL_BYTES_MIN,
             retry: RETRY,
+            hangs_after: HANGS_AFTER,
             system: Arc::new(System),
         }
     }
@@ -125,6 +128,13 @@ impl Backup {
     #[cfg(test)]
     pub(super) fn on(mut self, system: Arc<dyn FileSystem>, retry: Duration) -> Self {
         (self.system, self.retry) = (system, retry);
+        self
+    }
+
+    /// Takes the disk for one that hangs if a call takes this long.
+    #[cfg(test)]
+    pub(super) fn hangs_after(mut self, after: Duration) -> Self {
+        self.hangs_after = after;
         self
     }
 

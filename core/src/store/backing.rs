@@ -55,9 +55,10 @@ pub(super) fn open<S: State, A: Action>(
     let state = encoded(&replica.machine().freeze());
     let store = &replica.config().store;
     let state = state.map_err(|why| super::Error::Unrestorable { store: store.clone(), why })?;
+    let disk = desk.watch();
     let beginning = Keeper::begin(desk, backup, &replica.image(), &state)?;
     replica.keep(durable);
-    let inbox = Arc::new(Inbox::new(backup.pace(), durable));
+    let inbox = Arc::new(Inbox::new(backup.pace(), durable, disk));
     Ok((replica, Backing { inbox, beginning, torn }))
 }
 

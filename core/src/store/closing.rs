@@ -63,7 +63,8 @@ impl Cluster {
     ///
     /// A worker that calls it does the same for itself, and the process goes on. Some last bytes
     /// may be written to connections and disks after the time is up, for half a second or for as
-    /// long as a disk takes.
+    /// long as a disk takes. A disk that hangs is left behind, as by
+    /// [`Store::close`](crate::Store::close).
     ///
     /// # Errors
     ///

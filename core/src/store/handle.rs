@@ -345,6 +345,10 @@ impl<S: State, A: Action> Store<S, A> {
     /// dispatched meanwhile resolves as [`DispatchError::OutcomeUnknown`] where it was not resolved
     /// by then. A store that is closed can still be read.
     ///
+    /// The backup is waited for as long as its disk answers. If the disk hangs, which is that one
+    /// call takes 10 s and a second more for each 8 MiB to be written, the store is closed without
+    /// it, but not before `within` has passed.
+    ///
     /// # Errors
     ///
     /// [`crate::Error::Undrained`] if dispatches were still under way, and [`crate::Error::Backup`]

@@ -35,6 +35,7 @@ mod clients;
 mod closing;
 mod cluster;
 mod combine;
+mod disk;
 mod dispatching;
 mod error;
 mod handle;

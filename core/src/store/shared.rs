@@ -25,7 +25,7 @@ use super::reading::{self, Reading, Stepping};
 use super::reduced::{Action, Cell, Reduced, State};
 use super::subscribers::Subscribers;
 use super::trace;
-use crate::backup::{BackupError, Inbox};
+use crate::backup::Inbox;
 use crate::link::{Handle, Port, RefusalReason, Setback, Side};
 use crate::replication::{
     Dispatched, Frozen, Job, LinkFault, LinkId, NodeId, Output, Received, Refused, Replica,
@@ -79,7 +79,7 @@ pub(super) struct Shared<S: State, A: Action> {
     closed: watch::Sender<bool>,
     closing: AtomicBool,
     /// Where the records for its backup go.
-    inbox: Option<Arc<Inbox>>,
+    pub(super) inbox: Option<Arc<Inbox>>,
     pub(super) checks: Mutex<Checks>,
     me: Weak<Shared<S, A>>,
 }
@@ -384,6 +384,7 @@ impl<S: State, A: Action> Shared<S, A> {
                 return;
             }
             shared.with(|inner, now| inner.replica.tick(now));
+            shared.watch_disk();
         }
     }
 
@@ -406,14 +407,6 @@ impl<S: State, A: Action> Shared<S, A> {
             }
             notified.await;
         }
-    }
-
-    /// Ends the backup: all that was ordered is on disk when this returns.
-    pub(super) async fn end_backup(&self) -> Result<(), BackupError> {
-        let Some(ended) = self.inbox.as_ref().and_then(|inbox| inbox.close()) else {
-            return Ok(());
-        };
-        ended.await.unwrap_or(Err(BackupError::WriterGone))
     }
 
     pub(super) fn closed(&self) -> watch::Receiver<bool> {

@@ -112,6 +112,14 @@ pub(super) fn backup_stalled(store: &str, stalled: bool) {
     }
 }
 
+/// Whether the disk of a store's backup answers changed.
+pub(super) fn disk_hangs(store: &str, hangs: bool) {
+    match hangs {
+        true => warn!(target: BACKUP, parent: None, store, "disk.hangs"),
+        false => info!(target: BACKUP, parent: None, store, "disk.answers"),
+    }
+}
+
 /// The last block of a journal was half written, as after a crash, and is dropped.
 pub(super) fn journal_torn(store: &str, bytes: usize) {
     warn!(target: BACKUP, parent: None, store, bytes, "torn");

@@ -1,7 +1,7 @@
 //! What a store keeps running: its servers, its client, its place on the links of its cluster.
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -201,11 +201,12 @@ pub(super) async fn close<S: State, A: Action>(
     upkeep: &Upkeep,
     within: Duration,
 ) -> Result<()> {
+    let until = Instant::now().checked_add(within);
     let drained = tokio::time::timeout(within, shared.drained()).await;
     upkeep.close().await;
     let under_way = shared.with(|inner, _| inner.replica.under_way());
     shared.close();
-    shared.end_backup().await?;
+    shared.end_backup(until).await?;
     drained.map_err(|_| Error::Undrained(under_way))
 }
 

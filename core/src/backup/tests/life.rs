@@ -29,6 +29,7 @@ pub(super) struct Life {
     pub(super) disk: Simulated,
     durable: bool,
     journal_bytes_min: u64,
+    hangs_after: Duration,
     next: u64,
     acknowledged: Vec<u64>,
     unknown: Vec<u64>,
@@ -44,7 +45,19 @@ impl Life {
 
     pub(super) fn on(disk: Simulated, durable: bool) -> Self {
         let (acknowledged, unknown, told, errors) = Default::default();
-        Life { disk, durable, journal_bytes_min: 250, next: 1, acknowledged, unknown, told, errors }
+        let (journal_bytes_min, hangs_after) = (250, DEADLINE);
+        let next = 1;
+        Life {
+            disk,
+            durable,
+            journal_bytes_min,
+            hangs_after,
+            next,
+            acknowledged,
+            unknown,
+            told,
+            errors,
+        }
     }
 
     /// The same, after a crash that left this disk.
@@ -59,10 +72,16 @@ impl Life {
         self
     }
 
+    /// The disk hangs if a call takes this long.
+    pub(super) fn hangs_after(mut self, after: Duration) -> Self {
+        self.hangs_after = after;
+        self
+    }
+
     fn backup(&self) -> Backup {
         let path = Path::new(FOLDER).join("list.backup");
         let backup = Backup::at(path).every_actions(1).journal_bytes_min(self.journal_bytes_min);
-        backup.on(Arc::new(self.disk.clone()), RETRY)
+        backup.on(Arc::new(self.disk.clone()), RETRY).hangs_after(self.hangs_after)
     }
 
     /// Holds what is on this disk against what was acknowledged, without a store.

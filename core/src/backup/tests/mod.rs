@@ -5,9 +5,11 @@
 //!   synced
 //! - `life`: what a store does in these tests, and what is held against what
 //! - `failing`: calls that fail while the process goes on
+//! - `hanging`: calls that do not end
 //! - `crashes`: the process, or the machine, ends at a call
 
 mod crashes;
 mod failing;
+mod hanging;
 mod life;
 mod simulated;

@@ -1,0 +1,84 @@
+//! Calls that do not end, until the disk is released.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use super::life::{DEADLINE, Life, until};
+use crate::{BackupError, Error};
+
+/// The disk hangs if a call takes this long.
+const HANGS_AFTER: Duration = Duration::from_millis(50);
+
+const HANGS: &str = "the disk hangs: it has taken ";
+const ANSWERS: &str = "the disk answers again, after ";
+
+/// How often a text that begins so was reported.
+fn told(life: &Life, begins: &str) -> usize {
+    let begins = format!("store `list`: {begins}");
+    life.told().iter().filter(|text| text.starts_with(&begins)).count()
+}
+
+#[tokio::test]
+async fn a_sync_that_hangs_is_reported_once_and_once_more_when_it_ends() {
+    for durable in [true, false] {
+        let life = Life::new(durable).journal_bytes_min(1 << 30).hangs_after(HANGS_AFTER);
+        let store = life.open().expect("the disk works");
+        for round in 1..=2 {
+            life.disk.hold_syncs(true);
+            let dispatch = store.dispatch(round);
+            until("it is told", || told(&life, HANGS) == round as usize).await;
+            assert_eq!(dispatch.now().is_none(), durable, "nothing is acknowledged meanwhile");
+            assert!(life.told().last().is_some_and(|text| text.contains("/data/list.backup")));
+            life.disk.hold_syncs(false);
+            dispatch.await.expect("the disk works");
+            until("it is told", || told(&life, ANSWERS) == round as usize).await;
+        }
+        assert!(life.close(store).await);
+        assert_eq!((told(&life, HANGS), told(&life, ANSWERS), life.told().len()), (2, 2, 4));
+    }
+}
+
+#[tokio::test]
+async fn a_store_closes_on_a_disk_that_hangs() {
+    for durable in [true, false] {
+        let mut life = Life::new(durable).hangs_after(HANGS_AFTER);
+        let store = life.open().expect("the disk works");
+        life.dispatch(&store).await.expect("the disk works");
+        life.disk.hold_syncs(true);
+        let closing = tokio::time::timeout(DEADLINE, store.close(HANGS_AFTER)).await;
+        let error = closing.expect("it ends").expect_err("the backup is not finished");
+        assert!(matches!(error, Error::Backup(BackupError::DiskHangs { .. })), "{error}");
+        assert!(error.to_string().contains("/data/list.backup"), "{error}");
+        assert_eq!(told(&life, HANGS), 1, "{:?}", life.told());
+        let error = life.open().expect_err("the files are locked").to_string();
+        assert!(error.contains("in use"), "{error}");
+        life.disk.hold_syncs(false);
+        let again = Cell::new(None);
+        until("the writer has finished", || {
+            let opened = life.open().ok();
+            let open = opened.is_some();
+            again.set(opened);
+            open
+        })
+        .await;
+        let again = again.take().expect("it is open");
+        assert_eq!(*again.state(), [1]);
+        assert!(life.close(again).await);
+    }
+}
+
+#[tokio::test]
+async fn a_slow_disk_is_waited_for_beyond_the_time_to_close() {
+    let mut life = Life::new(true);
+    let store = life.open().expect("the disk works");
+    life.dispatch(&store).await.expect("the disk works");
+    life.disk.hold_syncs(true);
+    let closing = tokio::spawn(async move { store.close(Duration::ZERO).await });
+    until("it is being synced", || {
+        life.disk.calls().last().is_some_and(|call| call.starts_with("write"))
+    })
+    .await;
+    assert!(!closing.is_finished());
+    life.disk.hold_syncs(false);
+    closing.await.expect("no panic").expect("the disk works");
+}
