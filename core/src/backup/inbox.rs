@@ -54,7 +54,7 @@ pub(super) enum Work {
     /// A whole backup is written, or is not.
     Drafted(Result<u64, BackupError>),
     /// The time that was waited for has come.
-    Retry,
+    Wake,
     /// Write what there is, and end.
     Close(Option<(Vec<u8>, Span)>, Option<Closing>),
 }
@@ -107,8 +107,8 @@ impl Inbox {
         }
     }
 
-    /// Waits for something to do, until `retry_at` at most.
-    pub(super) fn next(&self, retry_at: Option<Instant>) -> Work {
+    /// Waits for something to do, until `wake_at` at most.
+    pub(super) fn next(&self, wake_at: Option<Instant>) -> Work {
         let mut waiting = self.waiting.lock();
         loop {
             if let Some(drafted) = waiting.drafted.take() {
@@ -124,15 +124,15 @@ impl Inbox {
             {
                 return Work::Append(records, span);
             }
-            if retry_at.is_some_and(|at| at <= now) {
-                return Work::Retry;
+            if wake_at.is_some_and(|at| at <= now) {
+                return Work::Wake;
             }
             let due_at = match self.pace {
                 Pace::Seconds(every) => waiting.since.map(|since| since + every),
                 Pace::Actions(_) => None,
             };
             waiting.asleep = true;
-            match [due_at, retry_at].into_iter().flatten().min() {
+            match [due_at, wake_at].into_iter().flatten().min() {
                 Some(until) => drop(self.wake.wait_until(&mut waiting, until)),
                 None => self.wake.wait(&mut waiting),
             }

@@ -39,8 +39,9 @@ pub(crate) trait Source: Send + Sync {
     fn hold(&self) -> Option<Held>;
 
     /// Checks, if it is time to, that the state can be restored from its encoding. An error says
-    /// why not: the store has stopped, and nothing more is to be written.
-    fn check(&self) -> Result<(), String>;
+    /// why not: the store has stopped, and nothing more is to be written. `Some`: it is not time
+    /// to, but will be then.
+    fn check(&self) -> Result<Option<Instant>, String>;
 
     /// All actions up to `seq` are on disk, and these bytes of records are off the inbox.
     fn committed(&self, seq: u64, bytes: usize);
@@ -67,6 +68,8 @@ pub(crate) struct Keeper {
     draft: Option<Draft>,
     retry: Duration,
     retry_at: Option<Instant>,
+    /// A check of the state that was put off, of what has been written since the last one.
+    check_at: Option<Instant>,
     failures: u32,
     /// Why nothing can be appended, since the operator was told so.
     stalled: Option<BackupError>,
@@ -98,10 +101,10 @@ impl Keeper {
 
     fn run(mut self) {
         loop {
-            match self.inbox.next(self.retry_at) {
+            match self.inbox.next([self.retry_at, self.check_at].into_iter().flatten().min()) {
                 Work::Append(records, span) => self.append(&records, span),
                 Work::Drafted(outcome) => self.finish_draft(outcome),
-                Work::Retry => self.retry_at = None,
+                Work::Wake => self.wake(),
                 Work::Close(records, closing) => {
                     let outcome = self.close(records);
                     return self.end(outcome, closing);
@@ -119,15 +122,26 @@ impl Keeper {
         }
     }
 
-    /// Whether what is ordered may be written: the state that it leads to can be restored.
-    fn is_sound(&self) -> Result<(), BackupError> {
+    fn wake(&mut self) {
+        let now = Instant::now();
+        self.retry_at.take_if(|at| *at <= now);
+        if self.check_at.take_if(|at| *at <= now).is_some() {
+            // The store reports by itself that its state cannot be restored.
+            let _ = self.check();
+        }
+    }
+
+    /// Checks that what is ordered may be written: the state that it leads to can be restored. A
+    /// check that is not due is made later, also if nothing more is written.
+    fn check(&mut self) -> Result<(), BackupError> {
         let path = || self.desk.files.whole.clone();
-        let checked = self.source.upgrade().map_or(Ok(()), |source| source.check());
-        checked.map_err(|why| BackupError::Unrestorable { path: path(), why })
+        let checked = self.source.upgrade().map_or(Ok(None), |source| source.check());
+        self.check_at = checked.map_err(|why| BackupError::Unrestorable { path: path(), why })?;
+        Ok(())
     }
 
     fn append(&mut self, records: &[u8], span: Span) {
-        if self.is_sound().is_err() {
+        if self.check().is_err() {
             return;
         }
         if let Some(draft) = &mut self.draft
@@ -275,7 +289,7 @@ impl Keeper {
         {
             self.finish_draft(outcome);
         }
-        self.is_sound()?;
+        self.check()?;
         let source = self.source.upgrade().filter(|_| self.draft.is_none());
         let Some(held) = source.and_then(|source| source.hold()) else {
             // All that may be written is in the journal, if there is one.
@@ -327,6 +341,7 @@ impl Beginning {
             draft: None,
             retry: self.retry,
             retry_at: None,
+            check_at: None,
             failures: 0,
             stalled: None,
             told: false,

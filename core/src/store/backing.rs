@@ -101,8 +101,9 @@ impl Checks {
         Checks { budget: budget.clamp(1e-6, 1.0), not_before: None }
     }
 
-    fn is_due(&self) -> bool {
-        self.not_before.is_none_or(|at| Instant::now() >= at)
+    /// Returns when the next check may be made, if that is later than now.
+    fn put_off(&self) -> Option<Instant> {
+        self.not_before.filter(|at| Instant::now() < *at)
     }
 
     fn done(&mut self, bytes: usize, cost: Duration) {
@@ -125,22 +126,22 @@ impl<S: State, A: Action> Source for Shared<S, A> {
         Some(Held { image, encode: Box::new(encode) })
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<Option<Instant>, String> {
         if let Some(why) = self.with(|inner, _| inner.replica.stopped().map(str::to_owned)) {
             return Err(why);
         }
-        if !self.checks.lock().is_due() {
-            return Ok(());
+        if let Some(later) = self.checks.lock().put_off() {
+            return Ok(Some(later));
         }
         let Some((image, frozen)) = self.with(|inner, _| inner.replica.hold()) else {
-            return Ok(());
+            return Ok(None);
         };
         let begun = Instant::now();
         let checked = encoded(&frozen).map(|bytes| bytes.len());
         drop(frozen);
         let bytes = checked.inspect_err(|why| self.stop_unrestorable(image.version, why))?;
         self.checks.lock().done(bytes, begun.elapsed());
-        Ok(())
+        Ok(None)
     }
 
     fn committed(&self, seq: u64, bytes: usize) {

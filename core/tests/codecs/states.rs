@@ -111,6 +111,28 @@ async fn a_durable_store_takes_no_action_whose_state_would_be_lost_with_it() {
     within(again.dispatch(4.0)).await.expect("it goes on");
 }
 
+/// Checks of a large state have a budget. The last write is checked all the same, later.
+#[tokio::test]
+async fn a_large_state_is_checked_after_its_last_write_too() {
+    let scene = Scene::new(Codec::Json);
+    let store = scene.store(|state: &mut (String, Tasks), value: &f64| {
+        if *value < 0.0 {
+            state.1.by_pair.insert((1, 2), *value);
+        }
+    });
+    let large = ("a".repeat(300 << 10), Tasks::default());
+    let store = store.preloaded(large).configure(|config| config.verify_budget = 0.01);
+    let store = store.resync(samestate::Resync::Off).backup(scene.backup()).durable();
+    let store = store.open().await.expect("an empty map has no keys");
+    within(store.dispatch(1.0)).await.expect("it applies, and is checked");
+    within(store.dispatch(-1.0)).await.expect("it applies, and is checked later");
+    until(|| !scene.said.of("by_pair: ").is_empty()).await;
+    let stopped = within(store.dispatch(2.0)).await;
+    assert!(matches!(stopped, Err(DispatchError::Unrestorable(_))), "{stopped:?}");
+    assert_eq!(scene.said.all().len(), 1, "{:?}", scene.said.all());
+    assert!(store.close(DEADLINE).await.is_err());
+}
+
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Comment {
     text: String,
