@@ -45,5 +45,6 @@ pub use error::BackupError;
 pub(crate) use inbox::Inbox;
 pub(crate) use keeper::{Beginning, Held, Keeper, Source};
 pub use options::Backup;
+pub(crate) use options::Misfit;
 pub(crate) use watched::{DiskNews, DiskWatch, Hang};
 pub(crate) use whole::About;

@@ -1,6 +1,7 @@
 //! What a user says of a store's backup.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +15,11 @@ use super::watched::HANGS_AFTER;
 /// Without a pace, this many seconds of changes may be lost.
 const SECONDS_USUAL: f64 = 1.0;
 
-/// The longest pace in seconds: a year.
-const SECONDS_MAX: f64 = 365.0 * 86_400.0;
+/// The paces that are allowed: in seconds, from a millisecond to a year, ...
+const SECONDS: RangeInclusive<f64> = 0.001..=365.0 * 86_400.0;
+
+/// ... and in actions.
+const ACTIONS: RangeInclusive<u64> = 1..=1_000_000_000;
 
 /// A journal shorter than this is never a reason for a whole backup.
 const JOURNAL_BYTES_MIN: u64 = 1 << 20;
@@ -54,6 +58,13 @@ pub(crate) enum Pace {
     Seconds(Duration),
     /// Once there are this many actions.
     Actions(u64),
+}
+
+/// An option with a value of no use.
+pub(crate) struct Misfit {
+    pub(crate) name: &'static str,
+    pub(crate) value: String,
+    pub(crate) allowed: String,
 }
 
 impl Backup {
@@ -102,15 +113,15 @@ impl Backup {
         self
     }
 
-    /// At most this many seconds of changes may be lost. Wins over [`Backup::every_actions`].
-    /// Default: 1 s, if neither is said.
+    /// At most this many seconds of changes may be lost: 0.001 to 31,536,000, which is a year. Wins
+    /// over [`Backup::every_actions`]. Default: 1 s, if neither is said.
     #[doc(alias = "updateTimeout")]
     pub fn every_seconds(mut self, seconds: impl Into<f64>) -> Self {
         self.seconds = Some(seconds.into());
         self
     }
 
-    /// At most this many actions may be lost, beside those under way.
+    /// At most this many actions may be lost, beside those under way: 1 to 1,000,000,000.
     #[doc(alias = "updateCount")]
     pub fn every_actions(mut self, actions: u64) -> Self {
         self.actions = Some(actions);
@@ -150,10 +161,28 @@ impl Backup {
         match (self.seconds, self.actions) {
             (None, Some(actions)) => Pace::Actions(actions.max(1)),
             (seconds, _) => {
-                let seconds = seconds.filter(|seconds| !seconds.is_nan()).unwrap_or(SECONDS_USUAL);
-                Pace::Seconds(Duration::from_secs_f64(seconds.clamp(0.0, SECONDS_MAX)))
+                let seconds = seconds.filter(|seconds| SECONDS.contains(seconds));
+                Pace::Seconds(Duration::from_secs_f64(seconds.unwrap_or(SECONDS_USUAL)))
             }
         }
+    }
+
+    /// Returns the first option that has a value of no use.
+    pub(crate) fn misfit(&self) -> Option<Misfit> {
+        let range = |name, value: &dyn fmt::Debug, allowed: &dyn fmt::Debug, unit: &str| {
+            let allowed = format!("{allowed:?} {unit}").replace("..=", " to ");
+            Misfit { name, value: format!("{value:?}"), allowed }
+        };
+        let seconds = self.seconds.filter(|seconds| !SECONDS.contains(seconds));
+        let seconds = seconds.map(|seconds| range("every_seconds", &seconds, &SECONDS, "seconds"));
+        let actions = self.actions.filter(|actions| !ACTIONS.contains(actions));
+        let actions = actions.map(|actions| range("every_actions", &actions, &ACTIONS, "actions"));
+        let key = self.passphrase().is_some_and(<[u8]>::is_empty).then(|| Misfit {
+            name: "key",
+            value: "an empty text".into(),
+            allowed: "a passphrase of 1 byte or more".into(),
+        });
+        seconds.or(actions).or(key)
     }
 }
 
@@ -172,16 +201,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seconds_win_over_actions_and_nonsense_is_bounded() {
-        let second = Pace::Seconds(Duration::from_secs(1));
-        assert_eq!(Backup::at("x").pace(), second);
-        assert_eq!(Backup::at("x").every_actions(0).pace(), Pace::Actions(1));
+    fn seconds_win_over_actions() {
+        assert_eq!(Backup::at("x").pace(), Pace::Seconds(Duration::from_secs(1)));
+        assert_eq!(Backup::at("x").every_actions(5).pace(), Pace::Actions(5));
         let both = Backup::at("x").every_actions(5).every_seconds(0.25);
         assert_eq!(both.pace(), Pace::Seconds(Duration::from_millis(250)));
-        assert_eq!(Backup::at("x").every_seconds(f64::NAN).pace(), second);
-        assert_eq!(Backup::at("x").every_seconds(-3).pace(), Pace::Seconds(Duration::ZERO));
-        let year = Duration::from_secs_f64(SECONDS_MAX);
-        assert_eq!(Backup::at("x").every_seconds(f64::INFINITY).pace(), Pace::Seconds(year));
     }
 
     #[cfg(feature = "encryption")]

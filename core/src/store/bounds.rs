@@ -5,7 +5,9 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{Client, Error, Result, Server};
-use crate::replication::Config;
+use crate::auth::Iterations;
+use crate::backup::{Backup, Misfit};
+use crate::replication::{Config, Resync};
 
 /// The name of a store has at most this many bytes, as that of a file: users name backups by it.
 const NAME_BYTES_MAX: usize = 255;
@@ -17,6 +19,15 @@ const SPAN_MIN: Duration = Duration::from_millis(1);
 
 /// An action, and the window of a node, hold at most this many bytes.
 const BYTES_MAX: usize = 1 << 30;
+
+/// The log of a store holds at most this many bytes, and as many beyond that for slow followers.
+const LOG_BYTES_MAX: u64 = 1 << 40;
+
+/// A node has at most this many dispatches under way.
+const WINDOW_MAX: usize = 1 << 24;
+
+/// Copies are checked or renewed after at most this many actions, if they are.
+const RESYNC_MAX: u64 = 1_000_000_000;
 
 /// A cluster has at most this many workers at a time.
 const WORKERS_MAX: usize = 20_000;
@@ -49,7 +60,31 @@ pub(super) fn of_store(config: &Config) -> Result<()> {
     let bytes = format!("1 to {BYTES_MAX} bytes");
     let fits = |size: usize| (1..=BYTES_MAX).contains(&size);
     let action = config.action_bytes_max;
-    check("action_bytes_max", Bytes(action), fits(action), &bytes)
+    check("action_bytes_max", Bytes(action), fits(action), &bytes)?;
+    let window = config.window;
+    let fits = (1..=WINDOW_MAX).contains(&window);
+    check("window", window, fits, &format!("1 to {WINDOW_MAX}"))?;
+    let logs = [
+        ("log_bytes_max", config.log_bytes_max),
+        ("catch_up_bytes_max", config.catch_up_bytes_max),
+    ];
+    for (name, size) in logs {
+        let fits = size as u64 <= LOG_BYTES_MAX;
+        check(name, Bytes(size), fits, &format!("{LOG_BYTES_MAX} bytes at most"))?;
+    }
+    let resync = config.resync;
+    let fits = match resync {
+        Resync::Verify(every) | Resync::Snapshot(every) => (1..=RESYNC_MAX).contains(&every),
+        Resync::Off => true,
+    };
+    check("resync", resync, fits, &format!("every 1 to {RESYNC_MAX} actions, or `Resync::Off`"))
+}
+
+pub(super) fn of_backup(backup: &Backup) -> Result<()> {
+    match backup.misfit() {
+        None => Ok(()),
+        Some(Misfit { name, value, allowed }) => Err(Error::Options { name, value, allowed }),
+    }
 }
 
 /// A name goes over links, into logs and metrics, and has to be found again by other processes.
@@ -64,7 +99,11 @@ fn of_name(name: &str) -> Result<()> {
 
 pub(super) fn of_server(server: &Server) -> Result<()> {
     let within = server.login_within;
-    check("login_within", within, within >= SPAN_MIN, "1 ms or more")
+    check("login_within", within, within >= SPAN_MIN, "1 ms or more")?;
+    let (least, most) = (Iterations::MIN, Iterations::MAX);
+    let rounds = server.login_rounds.unwrap_or(least);
+    let fits = (least..=most).contains(&rounds);
+    check("login_rounds", rounds, fits, &format!("{least} to {most}"))
 }
 
 pub(super) fn of_client(client: &Client) -> Result<()> {

@@ -98,7 +98,8 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         self
     }
 
-    /// How copies are checked in mode action (A13). Default: `Resync::Verify(100)`.
+    /// How copies are checked in mode action (A13): every 1 to 1,000,000,000 actions, or not at
+    /// all. Default: `Resync::Verify(100)`.
     pub fn resync(mut self, resync: Resync) -> Self {
         self.config.resync = resync;
         self
@@ -189,7 +190,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     }
 
     /// The log holds at most this many bytes of actions; a link that falls behind by more gets a
-    /// snapshot. Default: 16 MiB.
+    /// snapshot. 1 TiB at most. Default: 16 MiB.
     pub fn log_bytes_max(mut self, bytes: usize) -> Self {
         self.config.log_bytes_max = bytes;
         self
@@ -197,7 +198,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
 
     /// Sets how many bytes of actions the log keeps beyond [`StoreBuilder::log_bytes_max`] while a
     /// snapshot is on its way, and until its receiver has caught up: never more than the snapshot
-    /// is long. Default: 64 MiB.
+    /// is long. 1 TiB at most. Default: 64 MiB.
     pub fn catch_up_bytes_max(mut self, bytes: usize) -> Self {
         self.config.catch_up_bytes_max = bytes;
         self
@@ -205,15 +206,17 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
 
     /// Sets how long dispatches wait for a follower that nears the end of the log, in a hundred
     /// times this long. After that the follower falls off the log, which is reported. A follower
-    /// that takes 4 MiB a second or more sets the pace without a limit. Default: 1 s.
+    /// that takes 4 MiB a second or more sets the pace without a limit. [`Duration::MAX`] is no
+    /// limit for slower ones either. Default: 1 s.
     pub fn pressure_grace(mut self, grace: Duration) -> Self {
         self.config.pressure_grace = grace;
         self
     }
 
-    /// At most this many dispatches are under way at this node; past it, `Busy`. Default: 4096.
+    /// At most this many dispatches are under way at this node; past it, `Busy`. 1 to 16,777,216.
+    /// Default: 4096.
     pub fn window(mut self, dispatches: usize) -> Self {
-        self.config.window = dispatches.max(1);
+        self.config.window = dispatches;
         self
     }
 
@@ -225,8 +228,8 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         self
     }
 
-    /// How often an idle link says that it lives, and after what silence it is cut. Default:
-    /// 500 ms, 5 s.
+    /// How often an idle link says that it lives, and after what silence it is cut: 1 ms or more,
+    /// and twice that or more. [`Duration::MAX`] is never. Default: 500 ms, 5 s.
     pub fn liveness(mut self, heartbeat: Duration, dead_after: Duration) -> Self {
         self.config.heartbeat = heartbeat;
         self.config.dead_after = dead_after;
@@ -274,7 +277,8 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         self
     }
 
-    /// How long [`StoreBuilder::open`] waits for the store to be in sync. Default: 30 s.
+    /// How long [`StoreBuilder::open`] waits for the store to be in sync. [`Duration::MAX`] is no
+    /// limit. Default: 30 s.
     pub fn open_timeout(mut self, timeout: Duration) -> Self {
         self.open_timeout = timeout;
         self
@@ -330,6 +334,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         let StoreBuilder { home, config, reducer, preloaded, undo_panics, client, .. } = self;
         let (backup, durable) = (self.backup, self.durable);
         bounds::of_store(&config)?;
+        backup.as_ref().map_or(Ok(()), bounds::of_backup)?;
         let (began, heartbeat) = (Instant::now(), config.heartbeat);
         let machine = match reducer {
             Some(reducer) => {

@@ -116,7 +116,7 @@ impl Server {
     }
 
     /// Who is not logged in within this, or then asks for no store within this, is dropped.
-    /// Default: 10 s.
+    /// 1 ms or more; [`Duration::MAX`] is no limit. Default: 10 s.
     pub fn login_within(mut self, deadline: Duration) -> Self {
         self.login_within = deadline;
         self
@@ -192,7 +192,8 @@ impl Client {
         self
     }
 
-    /// The longest wait between two attempts to reconnect. Default: 5 s.
+    /// The longest wait between two attempts to reconnect: 1 ms or more; with [`Duration::MAX`] each
+    /// wait is longer than the one before. Default: 5 s.
     pub fn backoff_max(mut self, longest: Duration) -> Self {
         self.backoff_max = longest;
         self
