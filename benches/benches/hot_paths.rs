@@ -5,13 +5,13 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use samestate::replication::{
-    Config, Epoch, Frozen, LinkId, Machine, Mode, NodeId, Received, Replica, Resync,
-    TOKEN_KEY_BYTES, TokenKey,
-};
 use samestate::state::Map;
 use samestate::store::Reduced;
-use samestate::wire::{Attach, Codec, Decoder, Message, PROTOCOL_VERSION};
+use samestate_proto::replication::{
+    Config, Frozen, LinkId, Machine, Mode, Received, Replica, Resync,
+};
+use samestate_proto::wire::{Attach, Codec, Decoder, Message, PROTOCOL_VERSION};
+use samestate_proto::{Epoch, NodeId, TOKEN_KEY_BYTES, TokenKey};
 
 /// The article's reducer: a push; past 500, the oldest 100 go first.
 #[allow(clippy::ptr_arg, reason = "a reducer takes its action by reference")]
@@ -39,7 +39,7 @@ fn sequencer() -> Replica<Ring> {
     Replica::sequencer(config(), NodeId(1), machine(), epoch, key, NOW)
 }
 
-fn frames(bytes: &[u8]) -> Vec<samestate::wire::Frame> {
+fn frames(bytes: &[u8]) -> Vec<samestate_proto::wire::Frame> {
     let mut buffer = bytes::BytesMut::from(bytes);
     let decoder = Decoder::new(64 << 20);
     std::iter::from_fn(|| decoder.decode(&mut buffer).expect("our own frames")).collect()
@@ -154,7 +154,7 @@ fn an_entry(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn take(replica: &mut Replica<Ring>, frame: &samestate::wire::Frame) {
+fn take(replica: &mut Replica<Ring>, frame: &samestate_proto::wire::Frame) {
     let received = replica.receive(LinkId(1), frame, NOW).expect("it follows");
     if let Received::Decode(decode) = received {
         let decoded = decode.run::<Ring>();
@@ -169,7 +169,7 @@ fn exchange(upper: &mut Replica<Ring>, lower: &mut Replica<Ring>) {
         lower.fill(LinkId(1), &mut up, usize::MAX, NOW);
         frames(&up).iter().for_each(|frame| take(upper, frame));
         for output in upper.take_outputs() {
-            if let samestate::replication::Output::Run(job) = output {
+            if let samestate_proto::replication::Output::Run(job) = output {
                 upper.finish(job.run(), Duration::ZERO, NOW);
             }
         }

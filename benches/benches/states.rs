@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use samestate::replication::{Frozen, Machine};
 use samestate::state::{List, Map};
 use samestate::store::{Reduced, State};
-use samestate::wire::Codec;
+use samestate_proto::replication::{Frozen, Machine};
+use samestate_proto::wire::Codec;
 
 const TEXT_BYTES: usize = 100;
 

@@ -43,30 +43,32 @@
 pub mod auth;
 pub mod backup;
 mod codec;
-#[cfg(feature = "fuzzing")]
+#[cfg(samestate_fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod link;
 pub mod metrics;
-pub mod replication;
 pub mod state;
 pub mod store;
 mod task;
 pub mod testing;
-pub mod wire;
 
 pub use backup::{Backup, BackupError};
 pub use link::RefusalReason;
 #[cfg(feature = "tls")]
 pub use link::Tls;
-pub use replication::{Change, Jump, Mode, Resync, Version};
+#[doc(inline)]
+pub use samestate_proto::replication::{Change, Jump, Mode, Resync};
+#[doc(inline)]
+pub use samestate_proto::wire::Codec;
+#[doc(inline)]
+pub use samestate_proto::{Epoch, NodeId, Version};
 pub use store::{
     ChangeStream, Client, Cluster, CombineReducers, DispatchError, Dispatching, Error, Next,
     NotInSync, Reject, Result, Role, Select, Selected, Server, Serving, Store, StoreBuilder,
     Subscription, UndoPanics, UntypedStore, Watch, WorkerExit, combine_reducers, create_selector,
     create_store,
 };
-pub use wire::Codec;
 
 /// The README's example is compiled with the documentation's.
 #[cfg(doctest)]

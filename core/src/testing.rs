@@ -2,11 +2,11 @@
 
 use std::fmt;
 
+use samestate_proto::wire::Codec;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::codec::{check, encode};
-use crate::wire::Codec;
 
 /// A value that does not survive a codec.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
-use samestate::wire::{FRAME_HEADER_BYTES, begin_frame, finish_frame};
 use samestate::{Client, Mode, Server, Store, StoreBuilder, create_store};
+use samestate_proto::wire::{FRAME_HEADER_BYTES, begin_frame, finish_frame};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 

@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use samestate::replication::{
-    Config, Dispatched, Epoch, LinkId, Mode, NodeId, Output, Received, Replica, Report, Resolution,
-    Resync, TOKEN_KEY_BYTES, TokenKey,
-};
 use samestate::store::Reduced;
-use samestate::wire::{Attach, Codec, Decoder, Message, PROTOCOL_VERSION};
+use samestate_proto::replication::{
+    Config, Dispatched, LinkId, Mode, Output, Received, Replica, Report, Resolution, Resync,
+};
+use samestate_proto::wire::{Attach, Codec, Decoder, Message, PROTOCOL_VERSION};
+use samestate_proto::{Epoch, NodeId, TOKEN_KEY_BYTES, TokenKey};
 
 type Texts = Reduced<Vec<u64>, String>;
 
@@ -253,7 +253,7 @@ impl Pair {
     }
 }
 
-fn frames(bytes: &[u8]) -> Vec<samestate::wire::Frame> {
+fn frames(bytes: &[u8]) -> Vec<samestate_proto::wire::Frame> {
     let mut buffer = BytesMut::from(bytes);
     let next = || Decoder::new(8 << 20).decode(&mut buffer).expect("our own frames");
     std::iter::from_fn(next).collect()

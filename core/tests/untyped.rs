@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use samestate::store::Untyped;
-use samestate::wire::Codec;
 use samestate::{
     Change, Client, DispatchError, Mode, Reject, Resync, Server, Store, UntypedStore, create_store,
 };
+use samestate_proto::wire::Codec;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 

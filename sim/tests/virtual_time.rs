@@ -5,7 +5,7 @@ mod held;
 
 use std::time::Duration;
 
-use samestate::replication::{Config, Mode, Refused, Resync};
+use samestate_proto::replication::{Config, Mode, Refused, Resync};
 use samestate_sim::invariants::Invariant;
 use samestate_sim::load::encode;
 use samestate_sim::load::reducers::{ProbeAction, ProbeAsk as Ask};

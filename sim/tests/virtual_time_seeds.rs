@@ -7,7 +7,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use samestate::replication::Mutant;
+use samestate_proto::Mutant;
 use samestate_sim::scenario::{Overrides, ScenarioFile};
 use samestate_sim::virtual_time::shrink::shrink_failure;
 use samestate_sim::virtual_time::{

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use samestate_proto::replication::{Image, Machine};
+
 use super::file_system::{FileSystem, Lock};
 use super::files::Files;
 use super::journal::{self, Journal};
@@ -10,7 +12,6 @@ use super::seal::{Recipe, Seal};
 use super::watched::{DiskWatch, Watched};
 use super::whole::{self, About, Draft, Id, Whole};
 use super::{Backup, BackupError};
-use crate::replication::{Image, Machine};
 
 /// What a store's life begins with, and where it is kept.
 pub(crate) struct Desk {

@@ -4,10 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use samestate_proto::replication::ReplayFault;
+use samestate_proto::wire::Codec;
 use thiserror::Error;
-
-use crate::replication::ReplayFault;
-use crate::wire::Codec;
 
 /// Why a backup cannot be read or written. What was on disk before is still there.
 #[derive(Debug, Error)]

@@ -4,6 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use samestate_proto::replication::{Frozen, Image, Machine, Replica, Sessions};
+use samestate_proto::wire::Codec;
+use samestate_proto::{Epoch, Lineage, NodeId, Version};
+
 use super::file_system::{FileSystem, System};
 use super::files::Files;
 use super::seal::{Recipe, Seal};
@@ -11,8 +15,6 @@ use super::whole::{About, Draft};
 use super::{journal, whole};
 use crate::fuzzing::replicas::{self, EPOCH};
 use crate::fuzzing::script::{Script, put};
-use crate::replication::{Epoch, Image, Machine, NodeId, Replica};
-use crate::wire::Codec;
 
 /// The kinds of a script's parts: a whole file; what a whole file seals; a journal's file; the
 /// records of a block that follow.
@@ -85,7 +87,7 @@ fn restore(mut image: Image, state: &[u8], blocks: &[(u64, Vec<u8>)]) {
     let taken = replica.dispatch(1, &replicas::Put::Nothing, now);
     assert!(taken.is_ok() && replica.version().seq == before + 1, "it does not go on");
     let (image, frozen) = replica.hold().expect("a sequencer");
-    let state = crate::replication::Frozen::encode(&frozen).expect("it encodes");
+    let state = Frozen::encode(&frozen).expect("it encodes");
     let file = draft(&image, &state);
     let (again, state_again) = read_whole(file.clone()).expect("what was written is read");
     assert_eq!((again.version, state_again), (image.version, state.clone()));
@@ -100,7 +102,7 @@ fn draft(image: &Image, state: &[u8]) -> Vec<u8> {
 
 /// A whole file with these bytes sealed in it, by the right length and checksums.
 fn sealed(body: &[u8]) -> Vec<u8> {
-    let mut file = draft(&Image::founded(), &[])[..72].to_vec();
+    let mut file = draft(&founded(), &[])[..72].to_vec();
     let len = (body.len() + Seal::Plain.overhead()) as u64;
     file.extend_from_slice(&len.to_le_bytes());
     file.extend_from_slice(&crc32fast::hash(&file).to_le_bytes());
@@ -111,13 +113,11 @@ fn sealed(body: &[u8]) -> Vec<u8> {
     file
 }
 
-impl Image {
-    fn founded() -> Self {
-        let lineage = crate::replication::Lineage::founded(EPOCH);
-        let sessions = crate::replication::Sessions::new(4, 8);
-        let version = crate::replication::Version { epoch: EPOCH, seq: 0 };
-        Image { lineage, version, history: 0, sessions }
-    }
+/// The image of a store that was just founded.
+fn founded() -> Image {
+    let lineage = Lineage::founded(EPOCH);
+    let version = Version { epoch: EPOCH, seq: 0 };
+    Image { lineage, version, history: 0, sessions: Sessions::new(4, 8) }
 }
 
 pub(crate) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
@@ -126,8 +126,7 @@ pub(crate) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let mut replica = Replica::sequencer(config, NodeId(1), replicas::machine(), EPOCH, key, now);
     replica.keep(false);
     let first = replica.image();
-    let state =
-        crate::replication::Frozen::encode(&replica.machine().freeze()).expect("it encodes");
+    let state = Frozen::encode(&replica.machine().freeze()).expect("it encodes");
     for (ticket, action) in (1..).zip(replicas::puts()) {
         let _ = replica.dispatch(ticket, &action, now);
     }

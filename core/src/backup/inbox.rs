@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+use samestate_proto::replication::Span;
 use tokio::sync::oneshot;
 
 use super::options::Pace;
 use super::{BackupError, DiskWatch};
-use crate::replication::Span;
 
 /// So many bytes of records are due whatever the pace.
 const BYTES_MAX: usize = 1 << 20;

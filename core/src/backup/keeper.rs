@@ -13,10 +13,11 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use samestate_proto::replication::{Image, Span};
+
 use super::inbox::{Closing, Inbox, Work};
 use super::journal::Journal;
 use super::{Backup, BackupError, Desk};
-use crate::replication::{Image, Span};
 use crate::task::{self, Panicked};
 
 /// A backup that failed is tried again at least this often.

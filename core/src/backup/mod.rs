@@ -28,7 +28,7 @@ mod desk;
 mod error;
 mod file_system;
 mod files;
-#[cfg(feature = "fuzzing")]
+#[cfg(samestate_fuzzing)]
 pub(crate) mod fuzzed;
 mod inbox;
 mod journal;

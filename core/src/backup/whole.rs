@@ -13,12 +13,12 @@
 
 use std::path::Path;
 
+use samestate_proto::replication::Image;
+use samestate_proto::wire::{COUNT_MAX, Codec};
 use serde::{Deserialize, Serialize};
 
 use super::BackupError;
 use super::seal::{Recipe, Seal};
-use crate::replication::Image;
-use crate::wire::{COUNT_MAX, Codec};
 
 /// The format that this release writes, and the newest that it reads.
 pub(super) const FORMAT: u16 = 1;

@@ -6,13 +6,13 @@
 use std::panic::resume_unwind;
 use std::thread;
 
+use samestate_proto::wire::Codec;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::nesting;
 use super::outline::Path;
 use super::walk::{Trail, Walk};
-use crate::wire::Codec;
 
 /// The levels of sequences, maps and enums that `serde_json` decodes.
 const JSON_LEVELS_MAX: u16 = 127;

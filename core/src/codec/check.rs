@@ -1,5 +1,6 @@
 //! The check that a value survives its codec, and the path of what does not.
 
+use samestate_proto::wire::Codec;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -7,7 +8,6 @@ use super::bytes::{Misfit, decode, misfit, roomy, write};
 use super::outline::{Outline, Path};
 use super::walk::Trail;
 use crate::state::digest;
-use crate::wire::Codec;
 
 /// The parts of a value that are tried as the cause of a decoder's error.
 const TRIES_MAX: usize = 256;

@@ -7,11 +7,11 @@
 use std::cell::{Cell, RefCell};
 use std::fmt::Display;
 
+use samestate_proto::wire::Codec;
 use serde::ser::{self, Error, Serialize, Serializer};
 
 use super::bytes::{levels_max, too_deep};
 use super::outline::{Outline, Segment};
-use crate::wire::Codec;
 
 /// `Some` and newtypes add no level to the bytes, but they do to the stack: so many of them may
 /// come for each level.

@@ -1,14 +1,14 @@
 //! Frames and messages.
 
 use bytes::{Bytes, BytesMut};
-
-use super::script::{Script, put};
-use crate::replication::{Claim, Epoch, Lineage, NodeId, TOKEN_BYTES, Token, Version};
-use crate::wire::{
+use samestate_proto::wire::{
     Answer, Attach, Codec, Decoder, Entries, Entry, FLAG_DIGEST, FLAG_VOID, Frame, LinkMode,
     Message, Outcome, PROTOCOL_VERSION, Refusal, RefusalKind, SnapshotHead, Status, WireError,
     begin_frame, finish_frame,
 };
+use samestate_proto::{Claim, Epoch, Lineage, NodeId, TOKEN_BYTES, Token, Version};
+
+use super::script::{Script, put};
 
 const BODY_BYTES_MAX: usize = 1024;
 

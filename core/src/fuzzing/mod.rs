@@ -1,5 +1,5 @@
-//! What fuzzers feed with bytes of their own making, and what must then hold. Behind the feature
-//! `fuzzing`; not for users. A panic here is a finding.
+//! What fuzzers feed with bytes of their own making, and what must then hold. Behind the flag
+//! `--cfg samestate_fuzzing`; not for users. A panic here is a finding.
 //!
 //! Two programs call these: `fuzz/` (libFuzzer, on nightly), and `core/tests/fuzz_corpus.rs`, which
 //! replays the committed seeds on stable.

@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use samestate_proto::replication::{
+    Config, Frozen, LinkFault, LinkId, Machine, Mode, Output, Received, Replica,
+};
+use samestate_proto::wire::{
+    Attach, Codec, Decoder, Entry, Frame, LinkMode, Message, PROTOCOL_VERSION, SnapshotHead, Status,
+};
+use samestate_proto::{Claim, Epoch, Lineage, NodeId, TOKEN_KEY_BYTES, TokenKey, Version};
 use serde::{Deserialize, Serialize};
 
 use super::script::{Script, put};
-use crate::replication::{
-    Claim, Config, Epoch, Frozen, Lineage, LinkFault, LinkId, Machine, Mode, NodeId, Output,
-    Received, Replica, TOKEN_KEY_BYTES, TokenKey, Version,
-};
 use crate::state::{List, Map};
 use crate::store::Reduced;
-use crate::wire::{
-    Attach, Codec, Decoder, Entry, Frame, LinkMode, Message, PROTOCOL_VERSION, SnapshotHead, Status,
-};
 
 /// A state with something of each shape that serde knows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

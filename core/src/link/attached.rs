@@ -5,12 +5,12 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use samestate_proto::replication::{LinkFault, LinkId};
+use samestate_proto::wire::{Frame, RefusalKind, WireError};
 use tokio::sync::{Notify, watch};
 
 use super::ending::Ending;
 use super::{Handle, Meter, Port};
-use crate::replication::{LinkFault, LinkId};
-use crate::wire::{Frame, RefusalKind, WireError};
 
 /// Links are numbered over the whole process.
 static NEXT_LINK: AtomicU64 = AtomicU64::new(1);

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use samestate_proto::wire::Decoder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -21,7 +22,6 @@ use super::ending::Ending;
 use super::progress::Arrivals;
 use super::socket::{Reader, Socket, Writer};
 use crate::task::{Panicked, guarded};
-use crate::wire::Decoder;
 
 /// A read takes at most this many bytes; it begins with the smaller number.
 const READ_BYTES: std::ops::RangeInclusive<usize> = (16 << 10)..=(256 << 10);

@@ -3,12 +3,12 @@
 use std::io;
 use std::time::Duration;
 
+use samestate_proto::replication::LinkFault;
+use samestate_proto::wire::WireError;
 use thiserror::Error;
 
 use super::attached::is_refusal;
-use crate::replication::LinkFault;
 use crate::task::Panicked;
-use crate::wire::WireError;
 
 /// Why a connection ended.
 #[derive(Debug, Error)]

@@ -28,13 +28,16 @@
 //! login insists on being asked for it: a server that asks nobody has not proved that it is the one
 //! this login is for.
 
-#[cfg(feature = "fuzzing")]
+#[cfg(samestate_fuzzing)]
 pub(crate) mod fuzzed;
 
 use std::io;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use samestate_proto::wire::{
+    Decoder, Frame, Reader, Versions, WireError, begin_frame, finish_frame,
+};
 use thiserror::Error;
 use tokio::io::AsyncReadExt;
 
@@ -43,7 +46,6 @@ use crate::auth::{
     AuthError, ClientHandshake, ClientStep, Credentials, Gate, NONCE_BYTES, Nonce, PeerAddress,
     Refused, TICKET_BYTES, Ticket, TicketError, VisitStep,
 };
-use crate::wire::{Decoder, Frame, Reader, Versions, WireError, begin_frame, finish_frame};
 
 /// The largest body of a frame from a stranger, in bytes.
 pub(super) const HELLO_BYTES_MAX: usize = 4096;

@@ -2,10 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use samestate_proto::wire::FRAME_HEADER_BYTES;
 use tracing::Span;
 
 use super::Side;
-use crate::wire::FRAME_HEADER_BYTES;
 
 /// What is known of one store's part of a connection. Counted in frames of that store; what the
 /// connection says for itself (login, encryption) is in [`super::LinkStats`].
@@ -97,8 +97,9 @@ impl std::ops::AddAssign for Traffic {
 
 #[cfg(test)]
 mod tests {
+    use samestate_proto::wire::{begin_frame, finish_frame};
+
     use super::*;
-    use crate::wire::{begin_frame, finish_frame};
 
     #[test]
     fn frames_are_counted_one_by_one_however_many_are_written_at_once() {

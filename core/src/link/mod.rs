@@ -39,9 +39,9 @@ mod dial;
 mod ending;
 mod error;
 mod half_open;
-#[cfg(not(feature = "fuzzing"))]
+#[cfg(not(samestate_fuzzing))]
 mod hello;
-#[cfg(feature = "fuzzing")]
+#[cfg(samestate_fuzzing)]
 pub(crate) mod hello;
 mod hub;
 pub(crate) mod ipc;

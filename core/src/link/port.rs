@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use samestate_proto::replication::{LinkFault, LinkId};
+use samestate_proto::wire::Frame;
+
 use super::{Meter, Setback};
-use crate::replication::{LinkFault, LinkId};
-use crate::wire::Frame;
 
 /// On which side of a link this process is, for one store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,11 +1,11 @@
 //! Why a store is not attached to its upstream, as its links see it.
 
+use samestate_proto::replication::LinkFault;
+use samestate_proto::wire::RefusalKind;
 use thiserror::Error;
 
 use super::HelloError;
 use super::ending::Ending;
-use crate::replication::LinkFault;
-use crate::wire::RefusalKind;
 
 /// Why an upstream refused. To try again is of no use until something is changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

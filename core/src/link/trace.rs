@@ -10,13 +10,13 @@ use std::fmt::Display;
 use std::io;
 use std::time::Duration;
 
+use samestate_proto::replication::LinkFault;
 use tracing::{Span, debug, field, info, info_span, warn};
 
 use super::ending::Ending;
 use super::hello::HelloError;
 use super::{Address, LinkError, Side};
 use crate::auth::{LockedOut, Refused};
-use crate::replication::LinkFault;
 
 const LINK: &str = "samestate::link";
 const SERVER: &str = "samestate::server";

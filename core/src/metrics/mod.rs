@@ -15,5 +15,5 @@ mod text;
 pub use exporter::Exporter;
 
 pub use crate::link::Traffic;
-pub use crate::replication::Counters;
 pub use crate::store::{BackupMetrics, DispatchMetrics, LinkMetrics, LinkTotals, StoreMetrics};
+pub use samestate_proto::replication::Counters;

@@ -13,9 +13,9 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetri
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
+use samestate_proto::replication::Counters;
 
 use crate::link::{LinkCounts, LinkStats};
-use crate::replication::Counters;
 use crate::store::{BackupMetrics, LinkMetrics, LinkTotals, StoreMetrics};
 
 /// The text for these stores, and for the links of the whole process.

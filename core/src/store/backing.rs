@@ -3,12 +3,14 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use samestate_proto::replication::{Config, Machine, Replica};
+use samestate_proto::{Epoch, NodeId};
+
 use super::reduced::{Action, Reduced, State, encoded};
 use super::shared::Shared;
 use super::{Result, random, trace};
 use crate::backup::{About, Backup, Beginning, Desk, Held, Inbox, Keeper, Source};
 use crate::link::Port;
-use crate::replication::{Config, Epoch, Machine, NodeId, Replica};
 use crate::task::Panicked;
 
 /// A backup that was begun for a store that is being opened.

@@ -4,10 +4,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use samestate_proto::replication::{Config, Resync};
+
 use super::{Client, Error, Result, Server};
 use crate::auth::Iterations;
 use crate::backup::{Backup, Misfit};
-use crate::replication::{Config, Resync};
 
 /// The name of a store has at most this many bytes, as that of a file: users name backups by it.
 const NAME_BYTES_MAX: usize = 255;

@@ -4,6 +4,10 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use samestate_proto::replication::{Config, Machine, Mode, Observer, Replica, Resync};
+use samestate_proto::wire::Codec;
+use samestate_proto::{Epoch, NodeId};
+
 use super::backing;
 use super::dispatching::Dispatching;
 use super::handle::Store;
@@ -15,9 +19,7 @@ use super::upkeep::{Home, Upkeep};
 use super::{Client, Error, Result, bounds, random, trace};
 use crate::backup::Backup;
 use crate::link::Port;
-use crate::replication::{Config, Epoch, Machine, Mode, NodeId, Observer, Replica, Resync};
 use crate::task;
-use crate::wire::Codec;
 
 /// How long [`StoreBuilder::open`] waits, unless told otherwise.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
+use samestate_proto::replication::{Change, Changes};
 
 use super::mailbox::{Mailbox, Pending};
 use super::reduced::{Action, State};
 use super::subscribers::Subscription;
 use crate::Store;
-use crate::replication::{Change, Changes};
 
 /// How many changes wait for a stream's task; those before them become one jump.
 const WAITING_MAX: usize = 1024;

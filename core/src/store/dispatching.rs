@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
+use samestate_proto::Version;
+use samestate_proto::replication::Resolution;
 use tokio::sync::{Notify, oneshot};
 
 use super::error::resolved;
 use crate::DispatchError;
-use crate::replication::{Resolution, Version};
 
 pub(super) type Outcome = Result<Version, DispatchError>;
 

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use samestate_proto::Version;
+use samestate_proto::replication::{Refused, Resolution};
 use thiserror::Error;
 
 use super::NotInSync;
 use crate::backup::BackupError;
 use crate::link::{LinkError, RefusalReason};
-use crate::replication::{Refused, Resolution, Version};
 use crate::task::Panicked;
 
 /// What the functions of this crate return.

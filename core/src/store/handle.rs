@@ -4,6 +4,8 @@ use std::iter::Peekable;
 use std::sync::Arc;
 use std::time::Duration;
 
+use samestate_proto::replication::{Change, Counters, Observer, Refused};
+use samestate_proto::{Epoch, NodeId, Version};
 use tokio::sync::oneshot;
 
 use super::dispatching::{Batch, Dispatching, Outcome, Waiter};
@@ -17,7 +19,6 @@ use super::subscribers::Subscription;
 use super::upkeep::{Upkeep, close};
 use super::{Client, DispatchError, Result, Role, Server, Watch};
 use crate::link::{LinkCounts, LinkStats, Port};
-use crate::replication::{Change, Counters, Epoch, NodeId, Observer, Refused, Version};
 
 /// Dispatches of [`Store::dispatch_many`] are handed over this many at a time.
 const BATCH: usize = 256;

@@ -3,6 +3,8 @@
 #[cfg(feature = "prometheus")]
 use std::sync::Arc;
 
+use samestate_proto::Version;
+use samestate_proto::replication::{Counters, Gauges, LinkGauge, Mode, Resolution};
 use serde::Serialize;
 
 use super::Role;
@@ -12,7 +14,6 @@ use super::reduced::{Action, State};
 use super::shared::Shared;
 use crate::DispatchError;
 use crate::link::{Handle, Port, Side, Traffic};
-use crate::replication::{Counters, Gauges, LinkGauge, Mode, Resolution, Version};
 
 /// What a store measures, at one moment. All counts are since it opened, in this process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

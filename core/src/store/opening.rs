@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use samestate_proto::replication::Standing;
 use thiserror::Error;
 use tokio::time::Instant;
 
@@ -10,7 +11,6 @@ use super::handle::Store;
 use super::reduced::{Action, State};
 use super::{Error, Result};
 use crate::link::{RefusalReason, Setback};
-use crate::replication::Standing;
 
 /// A server that starts may serve a store of its own a little before the next one. A store that it
 /// does not serve is refused once it was not served for this long.

@@ -1,7 +1,8 @@
 //! What is drawn from the system's random generator when a store opens.
 
+use samestate_proto::{TOKEN_KEY_BYTES, TokenKey};
+
 use super::error::Result;
-use crate::replication::{TOKEN_KEY_BYTES, TokenKey};
 
 /// For the tokens of one life of a sequencer.
 pub(super) fn token_key() -> Result<TokenKey> {

@@ -8,14 +8,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RecursiveRwLock, RecursiveRwLockReadGuard, RecursiveRwLockWriteGuard};
+use samestate_proto::replication::{Fault, Frozen, Machine};
+use samestate_proto::wire::Codec;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::undo::{UndoLog, UndoPanics};
 use crate::codec::{check, decode, decode_own, encode, encoded_bytes};
-use crate::replication::{Fault, Frozen, Machine};
 use crate::state::digest;
-use crate::wire::Codec;
 
 /// A reducer's refusal: the state is as it was, and the origin of the action is told why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +97,7 @@ impl<S> Cell<S> {
 }
 
 /// A typed state and its reducer: what a store replicates. For those who drive a
-/// [`crate::replication::Replica`] themselves: the simulator, and benchmarks.
+/// [`samestate_proto::replication::Replica`] themselves: the simulator, and benchmarks.
 pub struct Reduced<S, A> {
     cell: Arc<Cell<S>>,
     reducer: Reducer<S, A>,

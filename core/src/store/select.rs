@@ -10,12 +10,13 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use parking_lot::Mutex;
+use samestate_proto::Version;
+use samestate_proto::replication::Change;
 
 use super::mailbox::{Mailbox, Pending};
 use super::reduced::{Action, State};
 use super::subscribers::Subscription;
 use crate::Store;
-use crate::replication::{Change, Version};
 
 /// A part of a store's state, as [`Store::select`] made it. Clones select the same.
 ///

@@ -13,6 +13,11 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use samestate_proto::replication::{
+    Dispatched, Frozen, Job, LinkFault, LinkId, Output, Received, Refused, Replica, Resolution,
+};
+use samestate_proto::wire::Frame;
+use samestate_proto::{NodeId, Version};
 use tokio::sync::{Notify, oneshot, watch};
 use tracing::Span;
 
@@ -27,12 +32,7 @@ use super::subscribers::Subscribers;
 use super::trace;
 use crate::backup::Inbox;
 use crate::link::{Handle, Port, RefusalReason, Setback, Side};
-use crate::replication::{
-    Dispatched, Frozen, Job, LinkFault, LinkId, NodeId, Output, Received, Refused, Replica,
-    Resolution, Version,
-};
 use crate::task::{Panicked, words_of};
-use crate::wire::Frame;
 
 /// A snapshot or digest that took less than this runs where it is asked for, without a thread.
 const INLINE_JOB_MAX: Duration = Duration::from_micros(200);

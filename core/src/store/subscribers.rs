@@ -9,13 +9,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
+use samestate_proto::Version;
+use samestate_proto::replication::Change;
 use tokio::sync::Notify;
 
 use super::reduced::{Action, State};
 use super::shared::Shared;
 use super::{reading, trace};
 use crate::link::Port;
-use crate::replication::{Change, Version};
 
 /// Told of a change, and how many bytes its action has, encoded.
 pub(super) type Callback<A> = Arc<dyn Fn(&Change<Arc<A>>, usize) + Send + Sync>;

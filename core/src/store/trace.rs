@@ -3,10 +3,11 @@
 
 use std::process::ExitStatus;
 
+use samestate_proto::Version;
+use samestate_proto::replication::{Note, Report, Resume};
 use tracing::{Span, debug, error, info, warn};
 
 use crate::link::Side;
-use crate::replication::{Note, Report, Resume, Version};
 
 const STORE: &str = "samestate::store";
 const BACKUP: &str = "samestate::backup";

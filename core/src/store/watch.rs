@@ -5,9 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
+use samestate_proto::Version;
 use tokio::sync::watch;
-
-use crate::replication::Version;
 
 type Changing = Pin<Box<dyn Future<Output = (Watching, Option<Version>)> + Send + Sync>>;
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use samestate::wire::Message;
 use samestate::{Client, Mode, Store, create_store};
+use samestate_proto::wire::Message;
 
 use super::alone::alone;
 use super::peer::{Peer, action, attach, framed};

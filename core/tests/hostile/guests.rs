@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use samestate::Version;
-use samestate::replication::{Claim, Lineage};
-use samestate::wire::{
+use samestate_proto::wire::{
     Answer, Attach, Entry, FRAME_HEADER_BYTES, LinkMode, Message, Outcome, SnapshotHead, Status,
     channel_of,
 };
+use samestate_proto::{Claim, Lineage};
 
 use super::peer::{Session, action, attach, framed, raw};
 use super::scene::{Place, STORE, Scene, list};

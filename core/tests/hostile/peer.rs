@@ -5,11 +5,11 @@ use std::path::Path;
 use bytes::{Bytes, BytesMut};
 use samestate::Version;
 use samestate::auth::{ClientHandshake, ClientStep, Credentials, NONCE_BYTES, Nonce};
-use samestate::replication::{Claim, NodeId};
-use samestate::wire::{
+use samestate_proto::wire::{
     Answer, Attach, Codec, Decoder, Entry, Frame, Message, PROTOCOL_VERSION, Status, begin_frame,
     channel_of, finish_frame,
 };
+use samestate_proto::{Claim, NodeId};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 

@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use samestate::replication::Claim;
-use samestate::wire::{Answer, LinkMode, Message, Outcome, PROTOCOL_VERSION, Status};
 use samestate::{Client, Mode, Resync, StoreBuilder, Version, create_store};
+use samestate_proto::Claim;
+use samestate_proto::wire::{Answer, LinkMode, Message, Outcome, PROTOCOL_VERSION, Status};
 use serde::{Deserialize, Serialize, Serializer};
 use tokio::net::UnixListener;
 use tokio::task::JoinSet;

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use samestate::replication::{Epoch, Lineage};
-use samestate::wire::{
+use samestate::{Client, DispatchError, Server, Version};
+use samestate_proto::wire::{
     Entry, LinkMode, Message, PROTOCOL_VERSION, SnapshotHead, Status, channel_of,
 };
-use samestate::{Client, DispatchError, Server, Version};
+use samestate_proto::{Epoch, Lineage};
 use tokio::net::UnixListener;
 
 use super::peer::{Peer, action, attach, framed, raw};

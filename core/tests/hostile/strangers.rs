@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use samestate::replication::Claim;
-use samestate::wire::{FRAME_HEADER_BYTES, Message, PROTOCOL_VERSION};
 use samestate::{Client, Server};
+use samestate_proto::Claim;
+use samestate_proto::wire::{FRAME_HEADER_BYTES, Message, PROTOCOL_VERSION};
 use tokio::net::TcpStream;
 
 use super::peer::{Peer, Session, action, attach, framed, hello, raw};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use samestate::replication::{Claim, TOKEN_BYTES, Token};
-use samestate::wire::{Answer, Entries, Message, Outcome};
 use samestate::{Backup, Server};
+use samestate_proto::wire::{Answer, Entries, Message, Outcome};
+use samestate_proto::{Claim, TOKEN_BYTES, Token};
 
 use super::peer::{Peer, Session, action};
 use super::scene::{List, Place, Reports, Scene, list, within};

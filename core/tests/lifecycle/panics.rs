@@ -1,7 +1,8 @@
 //! A panic in the background is reported, and its store says so: it never only falls silent.
 
-use samestate::replication::{Observer, Version};
 use samestate::{DispatchError, create_store};
+use samestate_proto::Version;
+use samestate_proto::replication::Observer;
 
 use super::scene::{DEADLINE, Place, Reports, add, sum, within};
 
@@ -9,7 +10,7 @@ use super::scene::{DEADLINE, Place, Reports, add, sum, within};
 struct Bug;
 
 impl Observer for Bug {
-    fn applied(&mut self, _: u64, _: Version, _: u64, _: samestate::wire::Entries<'_>) {
+    fn applied(&mut self, _: u64, _: Version, _: u64, _: samestate_proto::wire::Entries<'_>) {
         panic!("a bug was put in");
     }
 

@@ -6,12 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use samestate::Reject;
-use samestate::replication::{
-    Config, Epoch, LinkId, Mode, NodeId, Output, Received, Replica, Resync, TOKEN_KEY_BYTES,
-    TokenKey,
-};
 use samestate::store::Reduced;
-use samestate::wire::{Codec, PROTOCOL_VERSION};
+use samestate_proto::replication::{Config, LinkId, Mode, Output, Received, Replica, Resync};
+use samestate_proto::wire::{Codec, PROTOCOL_VERSION};
+use samestate_proto::{Epoch, NodeId, TOKEN_KEY_BYTES, TokenKey};
 
 use super::tape::{Event, frame, frames};
 

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use samestate::replication::NodeId;
-use samestate::wire::{
+use samestate::{Client, DispatchError, Mode, Server, Store, StoreBuilder, create_store};
+use samestate_proto::NodeId;
+use samestate_proto::wire::{
     Attach, Codec, Decoder, Frame, LinkMode, Message, Outcome, PROTOCOL_OLDEST, PROTOCOL_VERSION,
     Status, begin_frame, channel_of, finish_frame,
 };
-use samestate::{Client, DispatchError, Mode, Server, Store, StoreBuilder, create_store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -243,7 +243,7 @@ async fn serves_in(version: u16, hello: &[u8], part: u8) {
     });
     let claim = claim.await;
     let mut entries = Vec::new();
-    samestate::wire::Entry::write(&mut entries, claim.session, 1, 0, &[2]);
+    samestate_proto::wire::Entry::write(&mut entries, claim.session, 1, 0, &[2]);
     client.say(&Message::Dispatch { hop, claim, oldest: 1, entries: entries.into() }).await;
     let answers = client.hears(|message| match message {
         Message::Answers { answers, .. } => Some(answers),
@@ -287,15 +287,12 @@ async fn follows_in(version: u16, hello: &[u8], part: impl Fn(bytes::Bytes) -> M
         path: vec![NodeId(9)],
     };
     server.say(&Message::Status(status)).await;
-    let lineage = samestate::replication::Lineage::founded(samestate::replication::Epoch {
-        number: 1,
-        id: 77,
-    });
+    let lineage = samestate_proto::Lineage::founded(samestate_proto::Epoch { number: 1, id: 77 });
     let epoch = lineage.head().expect("one");
     let version = samestate::Version { epoch, seq: 0 };
     let state = [b'M', 0x91, 4];
     let crc = crc32fast::hash(&state);
-    let head = samestate::wire::SnapshotHead { version, history: 0, len: 3, crc, lineage };
+    let head = samestate_proto::wire::SnapshotHead { version, history: 0, len: 3, crc, lineage };
     server.say(&Message::SnapshotHead(head)).await;
     server.say(&part(state.to_vec().into())).await;
     let mut versions = store.watch();

@@ -9,8 +9,8 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use samestate::replication::NodeId;
-use samestate::wire::{
+use samestate_proto::NodeId;
+use samestate_proto::wire::{
     Attach, Codec, Entry, Frame, Message, PROTOCOL_OLDEST, PROTOCOL_VERSION, PartialSnapshot,
     WireError, channel_of,
 };

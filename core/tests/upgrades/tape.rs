@@ -10,7 +10,7 @@
 use std::fmt::Write as _;
 
 use bytes::{Bytes, BytesMut};
-use samestate::wire::{Decoder, Frame, Message};
+use samestate_proto::wire::{Decoder, Frame, Message};
 
 /// Something that happens without a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -81,7 +81,7 @@ fn colour_of(kind: &str) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use samestate::replication::Epoch;
+    use samestate_proto::Epoch;
     use serde_json::json;
 
     use super::*;

@@ -1,6 +1,6 @@
 //! No gap, and no jump that is not told: at a replica (I1), and in what a subscriber hears (I10).
 
-use samestate::replication::Version;
+use samestate_proto::Version;
 use serde::{Deserialize, Serialize};
 
 use super::violation::{Invariant, Violations};

@@ -1,7 +1,7 @@
 //! The payloads of the ordered history, so that it can be put through the reducer alone and
 //! every replica be compared with the outcome, from outside.
 
-use samestate::replication::{Epoch, Version};
+use samestate_proto::{Epoch, Version};
 use serde::{Deserialize, Serialize};
 
 /// How many bytes of payloads are kept unless told otherwise.
@@ -201,7 +201,7 @@ impl History {
 
 #[cfg(test)]
 mod tests {
-    use samestate::wire::Codec;
+    use samestate_proto::wire::Codec;
 
     use super::super::Replay;
     use super::*;

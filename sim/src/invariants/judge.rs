@@ -6,7 +6,7 @@
 //! outcome is not known; more of them than there are such outcomes means that something that was
 //! refused was applied.
 
-use samestate::replication::Epoch;
+use samestate_proto::Epoch;
 use serde::{Deserialize, Serialize};
 
 use super::ledger::Ledger;
@@ -125,7 +125,7 @@ impl Findings {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use samestate::replication::Version;
+    use samestate_proto::Version;
 
     use super::super::origin::OriginLog;
     use super::*;

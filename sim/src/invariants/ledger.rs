@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::hash::Hasher;
 
-use samestate::replication::{Epoch, Version};
+use samestate_proto::{Epoch, Version};
 use serde::{Deserialize, Serialize};
 
 use super::runs::Runs;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use samestate::replication::{Epoch, Version};
+use samestate_proto::{Epoch, Version};
 use serde::{Deserialize, Serialize};
 
 use super::ledger::fingerprint;

@@ -6,9 +6,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use samestate::replication::Machine;
 use samestate::store::{Reduced, UndoPanics};
-use samestate::wire::Codec;
+use samestate_proto::replication::Machine;
+use samestate_proto::wire::Codec;
 
 use super::history::{History, NotReplayed};
 use crate::load::Reducer;
@@ -98,7 +98,7 @@ impl<R: Reducer> Replay<R> {
 
 #[cfg(test)]
 mod tests {
-    use samestate::replication::{Epoch, Version};
+    use samestate_proto::{Epoch, Version};
 
     use super::*;
     use crate::load::reducers::{Counter, CounterAction};

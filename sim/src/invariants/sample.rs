@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use samestate::replication::Epoch;
+use samestate_proto::Epoch;
 use serde::{Deserialize, Serialize};
 
 /// How many keys a sample keeps: some 6 MB.

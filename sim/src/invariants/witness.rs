@@ -7,8 +7,9 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use samestate::replication::{Epoch, Observer, Version};
-use samestate::wire::Entries;
+use samestate_proto::replication::Observer;
+use samestate_proto::wire::Entries;
+use samestate_proto::{Epoch, Version};
 use serde::{Deserialize, Serialize};
 
 use super::continuity::Continuity;
@@ -161,11 +162,10 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::Duration;
 
-    use samestate::replication::{
-        Config, Dispatched, Machine, NodeId, Replica, Resolution, TOKEN_KEY_BYTES, TokenKey,
-    };
     use samestate::store::Reduced;
-    use samestate::wire::{Codec, Entry};
+    use samestate_proto::replication::{Config, Dispatched, Machine, Replica, Resolution};
+    use samestate_proto::wire::{Codec, Entry};
+    use samestate_proto::{NodeId, TOKEN_KEY_BYTES, TokenKey};
 
     use super::super::{Claims, OriginLog, Replay, judge};
     use super::*;

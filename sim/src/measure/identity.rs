@@ -11,7 +11,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
 use rand::{Rng, RngExt};
-use samestate::replication::Version;
+use samestate_proto::Version;
 use serde::{Deserialize, Serialize};
 
 use super::timeline::Trace;

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use samestate::replication::{Epoch, Version};
+use samestate_proto::{Epoch, Version};
 use serde::{Deserialize, Serialize};
 
 /// How many points a timeline keeps unless told otherwise: some 12 MB.

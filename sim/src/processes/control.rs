@@ -193,7 +193,7 @@ pub fn now_ns() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use samestate::replication::Version;
+    use samestate_proto::Version;
 
     use super::*;
     use crate::invariants::{Continuity, OriginLog, Testimony};

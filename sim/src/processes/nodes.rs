@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use samestate::replication::Version;
+use samestate_proto::Version;
 use tokio::sync::mpsc;
 
 use super::control::ToNode;

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use samestate::replication::{Counters, Version};
+use samestate_proto::Version;
+use samestate_proto::replication::Counters;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 

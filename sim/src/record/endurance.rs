@@ -6,7 +6,7 @@
 use std::process::Command;
 use std::time::Instant;
 
-use samestate::replication::{Epoch, Version};
+use samestate_proto::{Epoch, Version};
 use samestate_report::Verdict;
 use serde_bytes::ByteBuf;
 

@@ -9,7 +9,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use samestate::replication::Epoch;
+use samestate_proto::Epoch;
 
 use super::delta::{Figures, FinalState, LinkFigures, LoadDelta, NodeDelta, StoreDelta};
 use super::replay::{AnyReplay, replay_of};

@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use parking_lot::Mutex;
 use samestate::DispatchError;
-use samestate::replication::{Change, Version};
+use samestate_proto::Version;
+use samestate_proto::replication::Change;
 
 use super::delta::LoadDelta;
 use crate::invariants::{Continuity, OriginLog};

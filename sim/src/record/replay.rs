@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use samestate::wire::Codec;
+use samestate_proto::wire::Codec;
 
 use super::delta::FinalState;
 use crate::invariants::{History, Invariant, NotReplayed, Replay, Violations, same_state};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use samestate::replication::{Epoch, Version};
+use samestate_proto::{Epoch, Version};
 use samestate_report::{Case, FaultDone, Verdict};
 use serde_bytes::ByteBuf;
 

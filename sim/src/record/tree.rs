@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use samestate::replication::Version;
+use samestate_proto::Version;
 
 use super::delta::FinalState;
 use super::gather::{Dispatching, Gathered, Life, StoreLife};

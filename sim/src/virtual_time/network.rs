@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use samestate::replication::LinkId;
+use samestate_proto::replication::LinkId;
 
 use super::dice::Dice;
 

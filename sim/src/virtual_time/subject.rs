@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use bytes::Bytes;
 use parking_lot::RwLock;
 use rand::Rng;
-use samestate::replication::{Fault, Frozen, Machine};
 use samestate::state::digest;
 use samestate::store::Reduced;
-use samestate::wire::Codec;
+use samestate_proto::replication::{Fault, Frozen, Machine};
+use samestate_proto::wire::Codec;
 
 use crate::load::{
     Held, HeldState, Params, Reducer, Registry, Shipped, UnknownReducer, Visitor, encode,

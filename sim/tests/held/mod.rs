@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use samestate::replication::{Config, Mutant, Resync};
+use samestate_proto::Mutant;
+use samestate_proto::replication::{Config, Resync};
 use samestate_sim::virtual_time::{Fate, Injury, Upstream};
 
 use super::{Ask, Cluster, MS, as_is, chain, pair};

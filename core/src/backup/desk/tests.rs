@@ -4,12 +4,13 @@
 use std::path::Path;
 
 use proptest::prelude::*;
+use samestate_proto::replication::Frozen;
+use samestate_proto::wire::{Codec, Entry};
+use samestate_proto::{Epoch, Lineage, Version};
 
 use super::*;
 use crate::backup::file_system::{FileSystem, System};
-use crate::replication::{Epoch, Frozen, Lineage, Version};
 use crate::store::Reduced;
-use crate::wire::{Codec, Entry};
 
 /// The header of a journal, and that of a block, in bytes.
 const JOURNAL_HEADER: usize = 32;

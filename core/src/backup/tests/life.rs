@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use samestate_proto::replication::Machine;
 
 use super::simulated::{FOLDER, Simulated};
 use crate::backup::{About, Desk};
-use crate::replication::Machine;
 use crate::store::Reduced;
 use crate::{Backup, BackupError, Codec, DispatchError, Error, Store, create_store};
 

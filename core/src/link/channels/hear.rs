@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use samestate_proto::wire::{Frame, Message, Reader, Refusal, RefusalKind, WireError};
 
 use super::super::attached::Attached;
 use super::super::ending::Ending;
@@ -12,7 +13,6 @@ use super::super::hello::LINK_CHANNEL;
 use super::super::{Side, trace};
 use super::table::{Channel, DETACHED, ENDING, GONE, Then};
 use super::{REST, Shared};
-use crate::wire::{Frame, Message, Reader, Refusal, RefusalKind, WireError};
 
 /// A store's name in a report is cut after this.
 const NAME_CHARS_SHOWN: usize = 64;

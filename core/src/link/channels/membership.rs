@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use samestate_proto::replication::LinkFault;
+use samestate_proto::wire::{Frame, Message, RefusalKind};
+
 use super::super::attached::{Attached, OnFault, is_of_one_store, is_refusal};
 use super::super::ending::Ending;
 use super::super::hub::Registry;
 use super::super::{Meter, Port, Setback, Side, trace};
 use super::table::{Channel, DETACHED, GONE, Then, write_link};
 use super::{REST, Shared};
-use crate::replication::LinkFault;
 use crate::task::{self, Panicked};
-use crate::wire::{Frame, Message, RefusalKind};
 
 /// A store that its server does not serve, or not yet, asks again after this.
 const REST_UNSERVED: Duration = Duration::from_secs(1);

@@ -27,6 +27,8 @@ use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use samestate_proto::wire::PROTOCOL_VERSION;
+use table::{Channel, Channels, ENDING, write_link};
 use tracing::Span;
 
 use super::attached::{Attached, OnFault, Signals};
@@ -34,8 +36,6 @@ use super::complaints::{Complaints, Once};
 use super::ending::Ending;
 use super::hello::HELLO_BYTES_MAX;
 use super::{Ports, Side};
-use crate::wire::PROTOCOL_VERSION;
-use table::{Channel, Channels, ENDING, write_link};
 
 /// A peer that lets this much of such frames pile up is cut.
 const CONTROL_BYTES_MAX: usize = 64 << 10;

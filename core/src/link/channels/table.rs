@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use samestate_proto::wire::{Frame, begin_frame, finish_frame};
+
 use super::super::attached::Attached;
 use super::super::hello::LINK_CHANNEL;
-use crate::wire::{Frame, begin_frame, finish_frame};
 
 /// The kind of a link's own frame that says: this store, whose channel follows, is no longer here.
 pub(super) const GONE: u8 = 16;

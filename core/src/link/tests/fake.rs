@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
+use samestate_proto::NodeId;
+use samestate_proto::replication::{LinkFault, LinkId};
+use samestate_proto::wire::{Attach, Codec, Frame, Message, PROTOCOL_VERSION, channel_of};
 use tokio::sync::mpsc;
 
 use super::within;
 use crate::link::{Handle, Port, Side};
-use crate::replication::{LinkFault, LinkId, NodeId};
-use crate::wire::{Attach, Codec, Frame, Message, PROTOCOL_VERSION, channel_of};
 
 /// What a store was told.
 #[derive(Debug)]
@@ -117,8 +118,8 @@ impl Port for FakePort {
             return Err(LinkFault::Refused(refusal));
         }
         if matches!(message, Message::Attach(_)) && self.refuses.load(Ordering::Relaxed) {
-            let kind = crate::wire::RefusalKind::Schema;
-            let refusal = crate::wire::Refusal { kind, text: "another shape".into() };
+            let kind = samestate_proto::wire::RefusalKind::Schema;
+            let refusal = samestate_proto::wire::Refusal { kind, text: "another shape".into() };
             self.say(link, &Message::Refused(refusal));
         }
         self.tell(Event::Heard(link, message));

@@ -2,6 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
+use samestate_proto::wire::{
+    Decoder, Frame, Message, PROTOCOL_VERSION, begin_frame, channel_of, finish_frame,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -9,9 +12,6 @@ use super::*;
 use crate::auth::Credentials;
 use crate::link::hello::{self, HELLO_BYTES_MAX, HelloError, Identity};
 use crate::link::socket::{Socket, Stream};
-use crate::wire::{
-    Decoder, Frame, Message, PROTOCOL_VERSION, begin_frame, channel_of, finish_frame,
-};
 
 async fn connect(listener: &Listener) -> TcpStream {
     let Address::Tcp { host, port } = listener.address() else { panic!("listens on TCP") };
@@ -40,12 +40,12 @@ fn hello_of(version: u16) -> Vec<u8> {
 
 fn attach(store: &str) -> Vec<u8> {
     let mut out = Vec::new();
-    let attach = crate::wire::Attach {
+    let attach = samestate_proto::wire::Attach {
         protocol: PROTOCOL_VERSION,
-        node: crate::replication::NodeId(9),
+        node: samestate_proto::NodeId(9),
         store: store.to_owned(),
         schema_version: 1,
-        codec: crate::wire::Codec::default(),
+        codec: samestate_proto::wire::Codec::default(),
         resume: None,
         partial: None,
     };

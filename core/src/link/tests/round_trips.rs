@@ -1,9 +1,10 @@
 //! Servers and clients that mean well.
 
+use samestate_proto::replication::LinkFault;
+use samestate_proto::wire::Message;
+
 use super::*;
 use crate::auth::LockOutPolicy;
-use crate::replication::LinkFault;
-use crate::wire::Message;
 
 const LOGIN: (&str, &str) = ("app", "secret");
 

@@ -3,10 +3,11 @@
 use std::process::Command;
 use std::sync::atomic::Ordering;
 
+use samestate_proto::replication::{LinkFault, LinkId};
+use samestate_proto::wire::{Message, channel_of};
+
 use super::*;
 use crate::link::ipc::{End, IpcLink, inherited, spawn_worker};
-use crate::replication::{LinkFault, LinkId};
-use crate::wire::{Message, channel_of};
 
 /// A master and a worker in one process.
 struct Pair {

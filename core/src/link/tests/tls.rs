@@ -1,8 +1,9 @@
 //! What a link over TLS costs, counted at the socket.
 
+use samestate_proto::wire::Message;
+
 use super::*;
 use crate::link::Tls;
-use crate::wire::Message;
 
 /// A certificate that is its own CA, for `localhost`, and options that use it.
 fn options(folder: &std::path::Path) -> (ServerOptions, ClientOptions) {

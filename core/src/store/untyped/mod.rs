@@ -13,12 +13,14 @@ use tokio::sync::watch;
 
 pub use value::{Untyped, UntypedError};
 
+use samestate_proto::Version;
+use samestate_proto::replication::Change;
+use samestate_proto::wire::Codec;
+
 use super::{
     Client, DispatchError, Dispatching, Result, Role, Store, StoreBuilder, Subscription, Watch,
 };
 use crate::link::{RefusalReason, Setback};
-use crate::replication::{Change, Version};
-use crate::wire::Codec;
 
 /// A client's copy of a store whose actions and states are [`Untyped`]. A handle: clones are the
 /// same copy.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
-use samestate::replication::Version;
 use samestate::state::digest;
 use samestate::{Client, DispatchError, Dispatching, Server, Store, Subscription};
+use samestate_proto::Version;
 use serde_bytes::ByteBuf;
 
 use super::clock::Stop;

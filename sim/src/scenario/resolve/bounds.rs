@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use samestate::replication::Config;
+use samestate_proto::replication::Config;
 use samestate_report::{Metric, Unit};
 
 use super::Resolver;

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use samestate::replication::Config;
+use samestate_proto::replication::Config;
 
 use super::Resolver;
 use crate::scenario::plan::VirtualTimePlan;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use samestate::replication::{Epoch, Version};
+use samestate_proto::{Epoch, Version};
 
 use super::tap::Ordered;
 use crate::invariants::Invariant;

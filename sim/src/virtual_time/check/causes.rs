@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use samestate::replication::Config;
+use samestate_proto::replication::Config;
 
 /// A reason for `OutcomeUnknown`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use samestate::replication::{Change, Epoch, Resolution, Version};
-use samestate::wire::ENTRY_HEADER_BYTES;
+use samestate_proto::replication::{Change, Resolution};
+use samestate_proto::wire::ENTRY_HEADER_BYTES;
+use samestate_proto::{Epoch, Version};
 
 use super::canon::{Broken, Canon, with};
 use super::causes::{Facts, Unknown};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use samestate::replication::Replica;
-use samestate::wire::{Entries, Message, Outcome};
+use samestate_proto::replication::Replica;
+use samestate_proto::wire::{Entries, Message, Outcome};
 
 use super::canon::Broken;
 use crate::invariants::Invariant;

@@ -1,7 +1,7 @@
 //! What a replica counts and holds: its counters against what was seen to happen, and its memory
 //! against its bounds.
 
-use samestate::replication::{Config, Note, Report, Resume};
+use samestate_proto::replication::{Config, Note, Report, Resume};
 
 use super::canon::Broken;
 use super::commit::View;

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use samestate::replication::{Mode, Version};
-use samestate::wire::{Entries, LinkMode, Message, Status};
+use samestate_proto::Version;
+use samestate_proto::replication::Mode;
+use samestate_proto::wire::{Entries, LinkMode, Message, Status};
 
 use super::canon::Broken;
 use super::commit::View;

@@ -4,8 +4,8 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use samestate::replication::Resync;
-use samestate::wire::{Entries, FLAG_DIGEST};
+use samestate_proto::replication::Resync;
+use samestate_proto::wire::{Entries, FLAG_DIGEST};
 
 use super::canon::Broken;
 use super::commit::View;

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use samestate::replication::{Resolution, Version};
+use samestate_proto::Version;
+use samestate_proto::replication::Resolution;
 
 use super::canon::{Broken, Canon, origin_of};
 use crate::invariants::Invariant;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use samestate::replication::{Job, LinkFault, Note, Output, Refused, Report, Version};
-use samestate::wire::{Message, RefusalKind};
+use samestate_proto::Version;
+use samestate_proto::replication::{Job, LinkFault, Note, Output, Refused, Report};
+use samestate_proto::wire::{Message, RefusalKind};
 
 use super::canon::Broken;
 use super::causes::Facts;

@@ -1,6 +1,7 @@
 //! What a subscriber was told: every action in order, or that there was a jump (I10).
 
-use samestate::replication::{Change, Jump, Version};
+use samestate_proto::Version;
+use samestate_proto::replication::{Change, Jump};
 
 use super::canon::{Broken, Canon};
 use crate::invariants::Invariant;

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use samestate::replication::{Lineage, NodeId, Version};
-use samestate::wire::{Entries, FLAG_VOID, Message, PATH_MAX, Status};
+use samestate_proto::wire::{Entries, FLAG_VOID, Message, PATH_MAX, Status};
+use samestate_proto::{Lineage, NodeId, Version};
 
 use super::canon::{Broken, origin_of};
 use super::commit::View;

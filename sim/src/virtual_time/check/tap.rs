@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use samestate::replication::{Observer, Version};
-use samestate::wire::Entries;
+use samestate_proto::Version;
+use samestate_proto::replication::Observer;
+use samestate_proto::wire::Entries;
 
 use crate::invariants::Witness;
 use crate::virtual_time::subject::parts;

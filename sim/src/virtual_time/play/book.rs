@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use samestate::replication::Replica;
+use samestate_proto::replication::Replica;
 use serde_bytes::ByteBuf;
 
 use super::Play;

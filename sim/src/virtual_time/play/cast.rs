@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use samestate::replication::{Config, Mode, Resync};
+use samestate_proto::replication::{Config, Mode, Resync};
 
 use crate::load::UnknownReducer;
 use crate::scenario::{self, Arrival, NodeId, Plan, Upstream};

@@ -17,7 +17,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use samestate::replication::{Refused, Resolution};
+use book::Book;
+use loads::Load;
+use mirrors::{Comparison, Mirror};
+use samestate_proto::replication::{Refused, Resolution};
 use samestate_report::Case;
 
 use super::dice::Dice;
@@ -30,9 +33,6 @@ use crate::load::{Params, UnknownReducer};
 use crate::measure::{Dispatched, Outcome, Samples};
 use crate::record::{Source, assemble};
 use crate::scenario::{Plan, Resync};
-use book::Book;
-use loads::Load;
-use mirrors::{Comparison, Mirror};
 
 pub(crate) use cast::{Adjust, Cast, weather};
 

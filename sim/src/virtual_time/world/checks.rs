@@ -1,8 +1,8 @@
 //! What goes over the connections, shown to the checker.
 
 use bytes::{Buf, Bytes};
-use samestate::replication::Replica;
-use samestate::wire::{FRAME_HEADER_BYTES, Frame, Message};
+use samestate_proto::replication::Replica;
+use samestate_proto::wire::{FRAME_HEADER_BYTES, Frame, Message};
 
 use super::World;
 use super::links::{CLIENT, SERVER};

@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use samestate::replication::{Image, ReplayFault, Replica};
+use samestate_proto::replication::{Image, ReplayFault, Replica};
 
 use super::seat::Seat;
 use super::{Event, World};

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use samestate::replication::{Epoch, NodeId, Replica, TOKEN_KEY_BYTES, TokenKey};
+use samestate_proto::replication::Replica;
+use samestate_proto::{Epoch, NodeId, TOKEN_KEY_BYTES, TokenKey};
 
 use super::links::{CLIENT, SERVER};
 use super::seat::{Running, Upstream, origin};

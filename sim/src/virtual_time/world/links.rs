@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use samestate::replication::{Decode, LinkFault, Received};
-use samestate::wire::{Decoder, Entries, Message, PROTOCOL_VERSION};
+use samestate_proto::replication::{Decode, LinkFault, Received};
+use samestate_proto::wire::{Decoder, Entries, Message, PROTOCOL_VERSION};
 
 use super::seat::BACKOFF_MIN;
 use super::{Event, World};

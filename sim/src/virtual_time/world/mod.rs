@@ -25,7 +25,9 @@ mod watch;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use samestate::replication::{Decode, Dispatched, JobDone, Refused, Replica, Resolution, Version};
+use samestate_proto::Version;
+use samestate_proto::replication::{Decode, Dispatched, JobDone, Refused, Replica, Resolution};
+use seat::{Host, Seat};
 
 use super::check::{Checker, Fate, Told};
 use super::dice::Dice;
@@ -34,7 +36,6 @@ use super::network::{Connections, EndId, Weather};
 use super::subject::{Action, Subject};
 use super::trace::{Moment, Trace};
 use crate::invariants::{Clock, Violation, Witness};
-use seat::{Host, Seat};
 
 pub use injury::Injury;
 pub use moments::Moments;

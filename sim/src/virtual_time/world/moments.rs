@@ -1,6 +1,6 @@
 //! What happened on the way, counted.
 
-use samestate::replication::Counters;
+use samestate_proto::replication::Counters;
 
 use crate::virtual_time::check::Tally;
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use samestate::replication::{Config, Image, Replica};
+use samestate_proto::replication::{Config, Image, Replica};
 
 use super::Event;
 use super::disk::{Disk, DiskTrouble};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use samestate::replication::{LinkFault, LinkId, Output, Replica, Report, Resolution};
+use samestate_proto::replication::{LinkFault, LinkId, Output, Replica, Report, Resolution};
 
 use super::disk::Disk;
 use super::{Done, Event, Notice, World};

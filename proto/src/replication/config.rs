@@ -1,0 +1,124 @@
+//! What a replica is told once, when it is made.
+
+use std::time::Duration;
+
+use crate::mutant::mutant;
+use crate::wire::Codec;
+
+/// What a node sends downstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// The whole state at each change. While the link is busy, the states in between are skipped.
+    Snapshot,
+    /// The actions, and a check of the state at intervals.
+    #[default]
+    Action,
+}
+
+/// How copies are checked, or renewed, in mode `action`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resync {
+    /// Every this many actions all nodes compare their digests, and one that differs heals.
+    Verify(u64),
+    /// Every this many actions the sender cuts a snapshot for the links that stand just there.
+    Snapshot(u64),
+    /// Neither.
+    Off,
+}
+
+impl Default for Resync {
+    fn default() -> Self {
+        Resync::Verify(100)
+    }
+}
+
+/// The settings of a replica. All memory that it may use follows from these.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The store's declared name.
+    pub store: String,
+    /// The version of the shape of state and action, declared by the user: 1 unless set.
+    pub schema_version: u32,
+    /// How payloads are encoded.
+    pub codec: Codec,
+    /// What this node sends downstream: [`Mode::default`] unless set.
+    pub mode: Mode,
+    /// How copies are checked in mode `action`: `Verify(100)` unless set.
+    pub resync: Resync,
+    /// The share of one core that digests may take; `Verify` stretches its interval to keep it.
+    /// 0.01, which is 1 %, unless set.
+    pub verify_budget: f64,
+    /// The log holds at most this many bytes of entries: 16 MiB unless set.
+    pub log_bytes_max: usize,
+    /// While a snapshot is on its way, and until the link that got it has caught up, the log keeps
+    /// the entries after it beyond `log_bytes_max`: up to the length of the snapshot, and at most
+    /// this many bytes. 64 MiB unless set.
+    pub catch_up_bytes_max: usize,
+    /// An encoded action may have at most this many bytes: 4 MiB unless set.
+    pub action_bytes_max: usize,
+    /// An encoded state may have at most this many bytes: 1 GiB unless set.
+    pub snapshot_bytes_max: usize,
+    /// A node has at most this many dispatches under way: 4,096 unless set. Past it, `Busy`.
+    pub window: usize,
+    /// ... and at most this many bytes of them: 8 MiB unless set.
+    pub window_bytes: usize,
+    /// A dispatch that is unresolved for this long resolves as `OutcomeUnknown`; `None`: never.
+    /// 30 s unless set. A large action gets more time: a second for each 64 KiB.
+    pub dispatch_deadline: Option<Duration>,
+    /// An idle link says after this long that it lives: 500 ms unless set.
+    pub heartbeat: Duration,
+    /// A link that was silent for this long is cut: 5 s unless set.
+    pub dead_after: Duration,
+    /// A link that has not moved for this long may fall off the log: 250 ms unless set.
+    pub stall_grace: Duration,
+    /// Those who dispatch wait for a link that moves but nears the end of the log, for at most this
+    /// long in a hundred times this long; then it may fall off the log: 1 s unless set.
+    pub pressure_grace: Duration,
+    /// The sequencer remembers at most this many sessions: 4,096 unless set.
+    pub sessions_max: usize,
+    /// Subscribers may be at most this many actions behind before they are told of a jump: 4,096
+    /// unless set.
+    pub events_max: usize,
+    /// ... and at most this many bytes of encoded actions: 16 MiB unless set.
+    pub events_bytes_max: usize,
+}
+
+impl Config {
+    /// The defaults, for a store of this name.
+    pub fn new(store: impl Into<String>) -> Self {
+        Config {
+            store: store.into(),
+            schema_version: 1,
+            codec: Codec::default(),
+            mode: Mode::default(),
+            resync: Resync::default(),
+            verify_budget: 0.01,
+            log_bytes_max: 16 << 20,
+            catch_up_bytes_max: 64 << 20,
+            action_bytes_max: 4 << 20,
+            snapshot_bytes_max: 1 << 30,
+            window: 4096,
+            window_bytes: 8 << 20,
+            dispatch_deadline: Some(Duration::from_secs(30)),
+            heartbeat: Duration::from_millis(500),
+            dead_after: Duration::from_secs(5),
+            stall_grace: Duration::from_millis(250),
+            pressure_grace: Duration::from_secs(1),
+            sessions_max: 4096,
+            events_max: 4096,
+            events_bytes_max: 16 << 20,
+        }
+    }
+
+    /// The largest body of a frame that a logged-in peer may send, in bytes.
+    pub fn frame_bytes_max(&self) -> usize {
+        let room = if mutant!(FramesOfActionsAlone) { 0 } else { 256 << 10 };
+        self.action_bytes_max.saturating_add(room)
+    }
+
+    /// When a dispatch that is made now passes its deadline, if it ever does.
+    pub(super) fn deadline(&self, now: Duration) -> Option<Duration> {
+        now.checked_add(self.dispatch_deadline?)
+    }
+}

@@ -1,0 +1,259 @@
+//! The recent entries of a store, encoded, bounded in bytes. A link is a cursor over it.
+
+use std::collections::VecDeque;
+
+use crate::mutant::mutant;
+use crate::wire::Entry;
+
+/// Entries are kept in runs of about this many bytes, or an eighth of the log, dropped whole.
+const SEGMENT_BYTES: usize = 64 << 10;
+
+#[derive(Debug)]
+struct Segment {
+    /// The seq of the first entry.
+    first: u64,
+    /// How many bytes were appended to the log before it.
+    written: u64,
+    bytes: Vec<u8>,
+    /// Where each entry begins.
+    starts: Vec<u32>,
+}
+
+impl Segment {
+    fn new(first: u64, written: u64, room: usize) -> Self {
+        let starts = Vec::with_capacity((room / 64).min(512));
+        Segment { first, written, bytes: Vec::with_capacity(room), starts }
+    }
+
+    fn end(&self) -> u64 {
+        self.first + self.starts.len() as u64
+    }
+
+    fn start_of(&self, index: usize) -> usize {
+        self.starts.get(index).map_or(self.bytes.len(), |start| *start as usize)
+    }
+}
+
+/// Entries `base + 1` to `head`, contiguous.
+#[derive(Debug)]
+pub struct Log {
+    segments: VecDeque<Segment>,
+    head: u64,
+    bytes: usize,
+    bytes_max: usize,
+    written: u64,
+    held: Option<Held>,
+}
+
+/// What is kept beyond the log's length, for links that get a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The entries after this seq are kept,
+    pub after: u64,
+    /// up to so many bytes more.
+    pub bytes: usize,
+}
+
+impl Log {
+    /// Empty, standing at `seq`.
+    pub fn new(seq: u64, bytes_max: usize) -> Self {
+        Log { segments: VecDeque::new(), head: seq, bytes: 0, bytes_max, written: 0, held: None }
+    }
+
+    /// Forgets all entries and stands at `seq`.
+    pub fn reset(&mut self, seq: u64) {
+        self.segments.clear();
+        self.bytes = 0;
+        self.head = seq;
+    }
+
+    /// The seq before the first entry kept.
+    pub fn base(&self) -> u64 {
+        self.segments.front().map_or(self.head, |segment| segment.first - 1)
+    }
+
+    /// The seq of the last entry.
+    pub fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// Whether a cursor that has read up to `seq` can go on from there.
+    pub fn serves(&self, seq: u64) -> bool {
+        (self.base()..=self.head).contains(&seq)
+    }
+
+    /// Appends an entry, written by `write`, as seq `head + 1`.
+    pub fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let seq = self.head + 1;
+        if self.segments.back().is_none_or(|last| last.bytes.len() >= self.segment_bytes()) {
+            let room = self.segment_bytes() + self.segment_bytes().min(1024);
+            let segment = Segment::new(seq, self.written, room);
+            self.segments.push_back(segment);
+        }
+        let Some(last) = self.segments.back_mut() else { return };
+        let start = last.bytes.len();
+        last.starts.push(start as u32);
+        write(&mut last.bytes);
+        let added = last.bytes.len() - start;
+        self.bytes += added;
+        self.written += added as u64;
+        self.head = seq;
+        self.trim();
+    }
+
+    /// Keeps more than the log's length, or no more than that any longer.
+    pub fn hold(&mut self, held: Option<Held>) {
+        self.held = held;
+        self.trim();
+    }
+
+    /// Drops what is too long, whole segments from the front; those that are held if they are too
+    /// long by more than that.
+    fn trim(&mut self) {
+        while self.bytes > self.bytes_max && self.segments.len() > 1 {
+            let Some(front) = self.segments.front() else { return };
+            let is_held = |held: &Held| front.end() > held.after + 1;
+            let more = self.held.filter(is_held).map_or(0, |held| held.bytes);
+            let twice = if mutant!(LogTwiceAsLong) { 2 } else { 1 };
+            if self.bytes <= (self.bytes_max * twice).saturating_add(more) {
+                return;
+            }
+            self.bytes -= front.bytes.len();
+            self.segments.pop_front();
+        }
+    }
+
+    fn segment_bytes(&self) -> usize {
+        (self.bytes_max / 8).clamp(1, SEGMENT_BYTES)
+    }
+
+    /// Passes over one entry without keeping it, for a node that nobody follows.
+    pub fn pass(&mut self) {
+        self.reset(self.head + 1);
+    }
+
+    /// How many bytes the entries that are kept have.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How many bytes may be kept beyond the log's length.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held.map_or(0, |held| held.bytes)
+    }
+
+    /// How many bytes were ever appended.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// The bytes of entries after `seq` and up to `until`, whole entries, up to about `budget`
+    /// bytes (one entry at least), and the seq of the last of them. `None` if there are none.
+    pub fn read(&self, seq: u64, until: u64, budget: usize) -> Option<(&[u8], u64)> {
+        if seq >= self.head.min(until) {
+            return None;
+        }
+        let at = self.segments.partition_point(|segment| segment.end() <= seq + 1);
+        let segment = self.segments.get(at)?;
+        let from = usize::try_from((seq + 1).checked_sub(segment.first)?).ok()?;
+        let start = segment.start_of(from);
+        let fits = segment.starts[from + 1..]
+            .partition_point(|next| (*next as usize).saturating_sub(start) <= budget);
+        // `fits` counts the starts within the budget; the entry before each of them is whole.
+        let mut to = from + fits.max(1);
+        if to + 1 == segment.starts.len() && segment.bytes.len() - start <= budget {
+            to += 1;
+        }
+        let until = until.saturating_add(u64::from(mutant!(ReadsOnePast)));
+        let to = to.min(usize::try_from(until - segment.first).map_or(to, |last| last + 1));
+        let end = segment.start_of(to);
+        Some((&segment.bytes[start..end], segment.first + to as u64 - 1))
+    }
+
+    /// About how many bytes of entries follow `seq`; exact to a segment.
+    pub fn bytes_after(&self, seq: u64) -> usize {
+        let at = self.segments.partition_point(|segment| segment.end() <= seq + 1);
+        self.segments.get(at).map_or(0, |segment| (self.written - segment.written) as usize)
+    }
+}
+
+/// The rolling hash of a history, one entry longer.
+pub(super) fn rolled(history: u64, entry: &Entry<'_>) -> u64 {
+    const K: u64 = 0x9e37_79b9_7f4a_7c15;
+    let word = |hash: u64, word: u64| (hash.rotate_left(23) ^ word).wrapping_mul(K);
+    word(word(word(history, entry.session), entry.counter), u64::from(entry.crc))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_empty_log_serves_only_where_it_stands() {
+        let log = Log::new(7, 1024);
+        assert!(log.serves(7) && !log.serves(6) && !log.serves(8));
+        assert_eq!(log.read(7, u64::MAX, 100), None);
+    }
+
+    #[test]
+    fn a_cursor_stops_where_it_is_told() {
+        let mut log = Log::new(0, usize::MAX);
+        (0..10).for_each(|n| log.append(|out| out.push(n)));
+        assert_eq!(log.read(2, 5, 100), Some((&[2, 3, 4][..], 5)));
+        assert_eq!(log.read(5, 5, 100), None);
+    }
+
+    #[test]
+    fn what_is_held_stays_within_its_bound_and_goes_when_it_is_let_go() {
+        let mut log = Log::new(0, 1000);
+        log.hold(Some(Held { after: 5, bytes: 4000 }));
+        let append = |log: &mut Log, count| {
+            (0..count).for_each(|_| log.append(|out| out.resize(out.len() + 100, 0)));
+        };
+        append(&mut log, 40);
+        assert!(log.serves(5) && log.bytes() <= 5000, "{}", log.bytes());
+        append(&mut log, 40);
+        assert!(!log.serves(5) && log.bytes() <= 5000, "{}", log.bytes());
+        log.hold(None);
+        append(&mut log, 1);
+        assert!((700..=1000).contains(&log.bytes()), "{}", log.bytes());
+    }
+
+    proptest! {
+        #[test]
+        fn a_cursor_reads_every_entry_once_and_in_order(
+            sizes in prop::collection::vec(1usize..5000, 1..200),
+            budget in 1usize..20_000,
+        ) {
+            let mut log = Log::new(10, usize::MAX);
+            let mut expected = Vec::new();
+            for (n, size) in sizes.iter().enumerate() {
+                log.append(|out| out.resize(out.len() + size, n as u8));
+                expected.resize(expected.len() + size, n as u8);
+            }
+            let (mut seq, mut read) = (10, Vec::new());
+            while let Some((bytes, last)) = log.read(seq, u64::MAX, budget) {
+                prop_assert!(last > seq);
+                let whole: usize = sizes[(seq - 10) as usize..(last - 10) as usize].iter().sum();
+                prop_assert_eq!(whole, bytes.len());
+                prop_assert!(bytes.len() <= budget || last == seq + 1);
+                read.extend_from_slice(bytes);
+                seq = last;
+            }
+            prop_assert_eq!(seq, log.head());
+            prop_assert_eq!(read, expected);
+        }
+
+        #[test]
+        fn a_bounded_log_stays_bounded_and_contiguous(sizes in prop::collection::vec(1usize..9000, 1..200)) {
+            let mut log = Log::new(0, 200_000);
+            for size in sizes {
+                log.append(|out| out.resize(out.len() + size, 0));
+                prop_assert!(log.bytes <= 200_000 + SEGMENT_BYTES);
+                prop_assert!(log.read(log.base(), u64::MAX, 1).is_some());
+            }
+        }
+    }
+}

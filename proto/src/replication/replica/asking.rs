@@ -1,0 +1,98 @@
+//! Sessions that are asked for, here and through this node.
+//!
+//! A relay passes requests on under numbers of its own: nobody below can take the answer to
+//! another's. It says in them over which of its links they came, so that who asks for many drives
+//! out no neighbour's; and each link may ask for as many at once as a sequencer remembers, and
+//! after that for a sixteenth of them a second. What is dropped here is asked for again after
+//! `dead_after`.
+
+use super::pulse::CONTROL_BYTES_MAX;
+use super::{Place, Replica};
+use crate::mutant::mutant;
+use crate::replication::sessions::Holder;
+use crate::replication::{LinkId, Machine};
+use crate::wire::Message;
+use crate::{Claim, Version};
+
+/// Requests under way through a relay, at most; past it, one of them counts as lost.
+const REQUESTS_MAX: usize = 65_536;
+
+/// A link may ask for this many sessions at once, however few the sequencer remembers: who lost its
+/// own asks for another.
+const ASKING_MIN: usize = 256;
+
+/// A relay knows the ways back of this many sessions, however few the sequencer remembers: also
+/// one that expired there has an answer to get.
+const ROUTES_MIN: usize = 4096;
+
+/// A request that is under way through this node.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    /// The link that it came over.
+    pub(super) via: LinkId,
+    /// Its number there.
+    theirs: u64,
+}
+
+impl<M: Machine> Replica<M> {
+    pub(super) fn on_session_open(&mut self, link: LinkId, hop: u32, request: u64) {
+        if hop != self.hop {
+            self.counters.stale_hops += 1;
+            return;
+        }
+        let ahead = mutant!(SessionAheadOfDisk);
+        let at = if ahead { self.version } else { self.shown_version() };
+        if let Place::Sequencer { sessions, key, .. } = &mut self.place {
+            let epoch_id = self.lineage.head().map_or(0, |epoch| epoch.id);
+            let claim = sessions.issue(epoch_id, Holder::new(link, request), key);
+            if let Some(keeping) = self.keeping.as_mut().filter(|_| !mutant!(IssuedSessionNotKept))
+            {
+                keeping.session(claim.session, &sessions.row(claim.session));
+            }
+            self.say(link, &Message::SessionOpened { request, claim, at });
+            return;
+        }
+        self.ask_upstream(link, request);
+    }
+
+    fn ask_upstream(&mut self, link: LinkId, theirs: u64) {
+        let room = self.upstream.as_ref().is_some_and(|upstream| {
+            upstream.status.is_some() && upstream.control.len() < CONTROL_BYTES_MAX
+        });
+        let (now, at_once) = (self.now, self.config.sessions_max.max(ASKING_MIN));
+        let Some(downstream) = self.downstreams.get_mut(&link) else { return };
+        if !downstream.asking.may(now, at_once) {
+            self.counters.requests_dropped += 1;
+            return;
+        }
+        if !room {
+            return;
+        }
+        let number = self.number_request();
+        while self.requests.len() >= REQUESTS_MAX {
+            self.requests.pop_first();
+        }
+        self.requests.insert(number, Asked { via: link, theirs });
+        let request = Holder::branch(link) | u64::from(number);
+        self.say_upstream(|hop| Message::SessionOpen { hop, request });
+    }
+
+    pub(super) fn number_request(&mut self) -> u32 {
+        self.next_request = self.next_request.wrapping_add(1);
+        self.next_request
+    }
+
+    pub(super) fn on_session_opened(&mut self, request: u64, claim: Claim, at: Version) {
+        if self.origin.session_opened(request, claim, at) {
+            return;
+        }
+        let Some(Asked { via, theirs }) = self.requests.remove(&(request as u32)) else { return };
+        self.learn_route(claim, via);
+        self.routes.prove(claim);
+        self.say(via, &Message::SessionOpened { request: theirs, claim, at });
+    }
+
+    pub(super) fn learn_route(&mut self, claim: Claim, link: LinkId) {
+        self.routes.learn(claim, link, self.config.sessions_max.max(ROUTES_MIN));
+    }
+}

@@ -1,0 +1,405 @@
+//! What comes from upstream.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Replica;
+use crate::mutant::mutant;
+use crate::replication::upstream::{Forward, Incoming, Upstream};
+use crate::replication::{LinkFault, LinkId, Machine, Note, Report, Resume};
+use crate::wire::{
+    Attach, Entries, FLAG_DIGEST, Frame, LinkMode, Message, Outcome, PROTOCOL_RESUMES_SNAPSHOTS,
+    SnapshotHead, Status,
+};
+use crate::{Claim, Lineage, NodeId, Version};
+
+/// A snapshot that came whole: to be decoded away from the lock. Nothing else of this link may be
+/// received before [`Replica::install`] has been called with what it comes to.
+#[derive(Debug)]
+pub struct Decode {
+    pub(super) head: SnapshotHead,
+    pub(super) bytes: Vec<u8>,
+    /// Whether the digest is needed, to see if anything changed at all.
+    digest: bool,
+}
+
+/// A decoded snapshot.
+pub struct Decoded<S> {
+    pub(super) head: SnapshotHead,
+    pub(super) bytes: Vec<u8>,
+    pub(super) state: S,
+    pub(super) digest: Option<u64>,
+}
+
+impl Decode {
+    /// Decodes, and digests if need be. A panic of the user's deserialiser is an error.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are no state of this store.
+    pub fn run<M: Machine>(self) -> Result<Decoded<M::State>, LinkFault> {
+        catch_unwind(AssertUnwindSafe(|| self.decode::<M>()))
+            .unwrap_or_else(|_| Err(LinkFault::Undecodable("it panicked".into())))
+    }
+
+    fn decode<M: Machine>(self) -> Result<Decoded<M::State>, LinkFault> {
+        let state = M::decode_state(&self.bytes).map_err(LinkFault::Undecodable)?;
+        let digest = match self.digest {
+            true => Some(M::digest_state(&state).map_err(LinkFault::Undecodable)?),
+            false => None,
+        };
+        Ok(Decoded { head: self.head, bytes: self.bytes, state, digest })
+    }
+}
+
+/// What a received frame came to.
+#[derive(Debug)]
+pub enum Received {
+    /// All done.
+    Done,
+    /// A snapshot is whole.
+    Decode(Decode),
+}
+
+impl<M: Machine> Replica<M> {
+    /// A link to the upstream is up and logged in, and `protocol` is the version that was agreed
+    /// on, or the newest where nothing was: asks for the store there.
+    pub fn upstream_up(&mut self, link: LinkId, protocol: u16, now: Duration) {
+        self.now = now;
+        let attach = Attach {
+            protocol,
+            node: self.node,
+            store: self.config.store.clone(),
+            schema_version: self.config.schema_version,
+            codec: self.config.codec,
+            resume: (!self.lineage.is_empty() && !self.healing).then_some(self.version),
+            partial: self.partial.as_ref().map(Incoming::partial),
+        };
+        self.upstream = Some(Upstream::new(link, protocol, attach.resume.is_some(), now));
+        self.say_upstream(|_| Message::Attach(attach));
+        self.settle();
+    }
+
+    /// A link ended.
+    pub fn link_down(&mut self, link: LinkId, now: Duration) {
+        self.now = now;
+        if let Some(upstream) = self.upstream.take_if(|upstream| upstream.link == link) {
+            self.partial = upstream.incoming.or(self.partial.take());
+            self.requests.clear();
+        }
+        if let Some(downstream) = self.downstreams.remove(&link) {
+            self.keep_interrupted(downstream);
+            self.routes.forget(link);
+            self.requests.retain(|_, asked| asked.via != link);
+            self.doubted.remove(&link);
+            if let Some(upstream) = &mut self.upstream {
+                upstream.forget(link);
+            }
+            self.check_pressure();
+            self.drain_local();
+        }
+        self.settle();
+    }
+
+    /// Bytes came over `link`, though not a whole frame yet: its peer lives.
+    pub fn heard(&mut self, link: LinkId, now: Duration) {
+        self.now = now;
+        if let Some(downstream) = self.downstreams.get_mut(&link) {
+            downstream.heard_at = now;
+        } else if let Some(upstream) = self.upstream.as_mut().filter(|up| up.link == link) {
+            upstream.heard_at = now;
+        }
+    }
+
+    /// Takes a frame that came over `link`. An error means: cut the link.
+    ///
+    /// # Errors
+    ///
+    /// Why the link is to be cut: what came makes no sense, or the peer cannot be served.
+    pub fn receive(
+        &mut self,
+        link: LinkId,
+        frame: &Frame,
+        now: Duration,
+    ) -> Result<Received, LinkFault> {
+        self.now = now;
+        let message = Message::read(frame)?;
+        let received = if self.upstream.as_ref().is_some_and(|upstream| upstream.link == link) {
+            self.hear_upstream(message)
+        } else if self.downstreams.contains_key(&link) {
+            self.hear_downstream(link, message).map(|()| Received::Done)
+        } else {
+            Err(LinkFault::UnknownLink(link))
+        };
+        self.settle();
+        received
+    }
+
+    fn hear_upstream(&mut self, message: Message) -> Result<Received, LinkFault> {
+        let Some(upstream) = &mut self.upstream else { return Ok(Received::Done) };
+        upstream.heard_at = self.now;
+        if upstream.decoding {
+            return Err(LinkFault::Unexpected("a message while a snapshot is being decoded"));
+        }
+        if upstream.status.is_none() && !matches!(message, Message::Status(_) | Message::Refused(_))
+        {
+            return Err(LinkFault::Unexpected("a message before its status"));
+        }
+        match message {
+            Message::Status(status) => self.on_status(status)?,
+            Message::Refused(refusal) => return Err(LinkFault::Refused(refusal)),
+            Message::Lineage(lineage) => self.on_lineage(lineage)?,
+            Message::SnapshotHead(head) => return self.on_snapshot_head(head),
+            Message::SnapshotChunk(bytes) if upstream.protocol < PROTOCOL_RESUMES_SNAPSHOTS => {
+                return self.on_snapshot_bytes(None, &bytes);
+            }
+            Message::SnapshotPart { offset, bytes }
+                if upstream.protocol >= PROTOCOL_RESUMES_SNAPSHOTS =>
+            {
+                return self.on_snapshot_bytes(Some(offset), &bytes);
+            }
+            Message::Entries { epoch, first, entries } => {
+                self.on_entries(epoch, first, &entries)?;
+            }
+            Message::Answers { claim, answers } => self.on_answers(claim, answers),
+            Message::SessionOpened { request, claim, at } => {
+                self.on_session_opened(request, claim, at);
+            }
+            Message::Digest { seq, digest } => self.on_digest(seq, digest),
+            Message::Credit { bytes } => upstream.credit = upstream.credit.max(bytes),
+            Message::Heartbeat { seq } => upstream.newest = Some(seq),
+            _ => return Err(LinkFault::Unexpected("a request from upstream")),
+        }
+        Ok(Received::Done)
+    }
+
+    fn on_status(&mut self, status: Status) -> Result<(), LinkFault> {
+        if status.path.contains(&self.node) || status.path.len() >= crate::wire::PATH_MAX {
+            return Err(LinkFault::Loop(self.node));
+        }
+        let Some(upstream) = &mut self.upstream else { return Ok(()) };
+        let before = upstream.status.replace(status.clone());
+        upstream.newest = status.version.map(|version| version.seq).or(upstream.newest);
+        let heal = before.is_none() && upstream.resumes && self.healing;
+        let first = before.is_none();
+        let hop_changed = before.as_ref().is_none_or(|before| before.hop != status.hop);
+        let was_connected = before.is_some_and(|before| before.connected);
+        let kept = upstream.target.is_some() && mutant!(TargetNotRenewed);
+        if status.connected && (hop_changed || !was_connected) && !kept {
+            upstream.target = status.version;
+        }
+        if hop_changed {
+            upstream.forwards.clear();
+            upstream.forwards_bytes = 0;
+            self.requests.clear();
+            self.hop += u32::from(!mutant!(HopKept));
+            if !mutant!(ResendForgotten) {
+                self.origin.resend();
+            }
+        }
+        if heal {
+            self.say_upstream(|_| Message::Heal { seq: 0 });
+        }
+        if first && self.fetching {
+            self.say_upstream(|_| Message::Fetch);
+        }
+        self.note_fed_by_snapshots();
+        Ok(())
+    }
+
+    /// Notes how this node goes on after an attach, once it is known.
+    fn note_attached(&mut self, resume: Resume, version: Version, bytes: Option<u64>) {
+        let Some(upstream) = &mut self.upstream else { return };
+        if !std::mem::replace(&mut upstream.noted, true) {
+            let link = upstream.link;
+            self.note(Note::Attached { link, resume, version, bytes });
+        }
+    }
+
+    /// Says once that a relay in mode action cannot pass on the actions that it does not get.
+    pub(super) fn note_fed_by_snapshots(&mut self) {
+        let status = self.upstream.as_ref().and_then(|upstream| upstream.status.as_ref());
+        let fed = status.is_some_and(|status| status.mode == LinkMode::Snapshot);
+        let concerns = self.config.mode == super::Mode::Action && !self.downstreams.is_empty();
+        if fed && concerns && !std::mem::replace(&mut self.said_fed_by_snapshots, true) {
+            self.report(Report::FedBySnapshots);
+        }
+    }
+
+    fn on_lineage(&mut self, lineage: Lineage) -> Result<(), LinkFault> {
+        let incoming = self.upstream.as_mut().and_then(|upstream| upstream.incoming.as_mut());
+        if let Some(incoming) = incoming {
+            if !lineage.contains(incoming.head.version) {
+                return Err(LinkFault::Lineage(incoming.head.version));
+            }
+            incoming.head.lineage = lineage;
+            return Ok(());
+        }
+        self.note_attached(Resume::Entries, self.version, None);
+        self.partial = None;
+        if self.healing || lineage == self.lineage {
+            return Ok(());
+        }
+        if !self.lies_on(&lineage, self.version) && !mutant!(StaleEpoch) {
+            return Err(LinkFault::Lineage(self.version));
+        }
+        self.adopt(lineage);
+        Ok(())
+    }
+
+    /// Goes on under another lineage, on which this version lies.
+    pub(super) fn adopt(&mut self, lineage: Lineage) {
+        let before = std::mem::replace(&mut self.lineage, lineage);
+        self.count_lives(&before);
+        self.version = self.version_at(self.version.seq);
+        self.rebasing = false;
+        self.retarget();
+        self.origin.lineage_changed(&self.lineage);
+        let message = Message::Lineage(self.lineage.clone());
+        for (link, downstream) in &mut self.downstreams {
+            if downstream.knows_lineage() && !mutant!(LineageUntold) {
+                downstream.say(self.channel, &message);
+                super::wake(&mut self.outputs, *link, downstream, self.now);
+            }
+        }
+        self.decide_all();
+    }
+
+    fn on_snapshot_head(&mut self, head: SnapshotHead) -> Result<Received, LinkFault> {
+        let limit = self.config.snapshot_bytes_max;
+        if head.len > limit as u64 {
+            return Err(LinkFault::SnapshotTooLong { len: head.len, limit });
+        }
+        if !head.lineage.contains(head.version) {
+            return Err(LinkFault::Lineage(head.version));
+        }
+        self.note_attached(Resume::Snapshot, head.version, Some(head.len));
+        let Some(upstream) = &mut self.upstream else { return Ok(Received::Done) };
+        upstream.newest = upstream.newest.max(Some(head.version.seq));
+        let resumes = upstream.protocol >= PROTOCOL_RESUMES_SNAPSHOTS;
+        let is_its = |partial: &Incoming| resumes && partial.partial().is_of(&head);
+        let bytes = self.partial.take().filter(is_its).map(|partial| partial.bytes);
+        upstream.incoming = Some(Incoming { head, bytes: bytes.unwrap_or_default() });
+        self.on_snapshot_bytes(None, &Bytes::new())
+    }
+
+    /// Takes bytes of a snapshot, in order; those at offset 0 begin it anew.
+    fn on_snapshot_bytes(
+        &mut self,
+        offset: Option<u64>,
+        bytes: &Bytes,
+    ) -> Result<Received, LinkFault> {
+        let Some(upstream) = &mut self.upstream else { return Ok(Received::Done) };
+        let Some(mut incoming) = upstream.incoming.take() else {
+            return Err(LinkFault::Unexpected("a part of a snapshot"));
+        };
+        if offset == Some(0) {
+            incoming.bytes.clear();
+        }
+        if offset.is_some_and(|offset| offset != incoming.bytes.len() as u64) {
+            return Err(LinkFault::Unexpected("a part of a snapshot out of its order"));
+        }
+        incoming.bytes.extend_from_slice(bytes);
+        let (have, len) = (incoming.bytes.len() as u64, incoming.head.len);
+        if have > len {
+            return Err(LinkFault::Unexpected("more of a snapshot than announced"));
+        }
+        if have < len {
+            upstream.incoming = Some(incoming);
+            return Ok(Received::Done);
+        }
+        if crc32fast::hash(&incoming.bytes) != incoming.head.crc {
+            return Err(LinkFault::SnapshotChecksum);
+        }
+        upstream.decoding = true;
+        let Incoming { head, bytes } = incoming;
+        let digest = !self.healing && head.version == self.version && self.machine.reduces();
+        Ok(Received::Decode(Decode { head, bytes, digest }))
+    }
+
+    fn on_entries(&mut self, epoch: u64, first: u64, bytes: &Bytes) -> Result<(), LinkFault> {
+        if self.upstream.as_ref().is_some_and(|upstream| upstream.incoming.is_some()) {
+            return Err(LinkFault::Unexpected("entries inside a snapshot"));
+        }
+        if self.healing {
+            return Ok(());
+        }
+        if self.lineage.head().is_none_or(|head| head.id != epoch) {
+            return Err(LinkFault::Epoch);
+        }
+        let expected = self.version.seq + 1;
+        if first != expected && !mutant!(SnapshotRaced) {
+            return Err(LinkFault::Disorder { expected, got: first });
+        }
+        let applied = self.apply_entries(bytes);
+        self.ordered(expected);
+        applied
+    }
+
+    fn apply_entries(&mut self, bytes: &Bytes) -> Result<(), LinkFault> {
+        for entry in Entries::new(bytes) {
+            let entry = entry?;
+            match self.machine.apply(entry.payload) {
+                Ok(action) => self.commit(&entry, entry.flags & FLAG_DIGEST, action),
+                Err(fault) => {
+                    let seq = self.version.seq + 1;
+                    self.report(Report::FailedHere { seq, why: fault.to_string() });
+                    self.heal(0);
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn on_answers(&mut self, claim: Claim, answers: Vec<crate::wire::Answer>) {
+        if self.origin.awaits().is_some_and(|(ours, _)| ours == claim) {
+            #[cfg(samestate_mutants)]
+            let answers = self.of_any_life(answers);
+            let expired = self.origin.answered(claim, answers);
+            self.counters.sessions_expired += u64::from(expired);
+            #[cfg(samestate_mutants)]
+            if mutant!(EarlyAnswer) {
+                self.origin.reached_early(&self.lineage);
+            }
+        } else if let Some(link) = self.routes.of(claim) {
+            if answers.iter().any(|answer| answer.outcome != Outcome::Expired) {
+                self.routes.prove(claim);
+            }
+            self.say(link, &Message::Answers { claim, answers });
+        }
+    }
+
+    /// A dispatch of a node further down goes on its way up; dropped without an upstream, for its
+    /// origin sends it again when there is one.
+    pub(super) fn forward(&mut self, via: LinkId, claim: Claim, oldest: u64, entries: &[u8]) {
+        let Some(upstream) = &mut self.upstream else { return };
+        if upstream.status.is_none() {
+            return;
+        }
+        upstream.forwards_bytes += entries.len();
+        // A copy, lest it keeps the whole read that it came in.
+        let entries = Bytes::copy_from_slice(entries);
+        upstream.forwards.push_back(Forward { via, claim, oldest, entries });
+    }
+
+    /// Takes the answers of another life for ones of this, as a mutant would.
+    #[cfg(samestate_mutants)]
+    fn of_any_life(&self, mut answers: Vec<crate::wire::Answer>) -> Vec<crate::wire::Answer> {
+        if mutant!(AnswerOfAnyLife) {
+            for answer in &mut answers {
+                if let crate::wire::Outcome::Applied(version) = &mut answer.outcome {
+                    *version = self.version_at(version.seq);
+                }
+            }
+        }
+        answers
+    }
+
+    /// This node's id.
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+}

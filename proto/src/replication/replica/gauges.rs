@@ -1,0 +1,171 @@
+//! Where a replica stands, for those who watch it.
+
+use super::{Place, Replica};
+use crate::Version;
+use crate::mutant::mutant;
+use crate::replication::{LinkId, Machine, Mode};
+use crate::wire::LinkMode;
+
+/// Where a replica stands at one moment. Sizes in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gauges {
+    /// The version of the state.
+    pub version: Version,
+    /// In sync with the sequencer.
+    pub connected: bool,
+    /// This node is the sequencer.
+    pub sequencer: bool,
+    /// The log's entries, in bytes.
+    pub log_bytes: usize,
+    /// The most that they may be.
+    pub log_bytes_max: usize,
+    /// How many dispatches of this node are under way.
+    pub under_way: usize,
+    /// The most that may be.
+    pub window: usize,
+    /// The link to the upstream.
+    pub upstream: Option<LinkGauge>,
+    /// The links from downstream.
+    pub downstream: Vec<LinkGauge>,
+}
+
+/// Where one link stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkGauge {
+    /// Which.
+    pub link: LinkId,
+    /// It asked for the store, and was taken.
+    pub attached: bool,
+    /// What it carries; `None` until it is known.
+    pub mode: Option<Mode>,
+    /// How many versions its follower is behind, as far as this node knows: see
+    /// [`Replica::gauges`].
+    pub lag: Option<u64>,
+}
+
+/// What a replica holds in memory, besides its state: each is bounded by its settings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// The entries of the log, in bytes.
+    pub log_bytes: usize,
+    /// The bytes that the log keeps beyond its length, behind snapshots on their way.
+    pub log_held: usize,
+    /// The dispatches of this node that are under way.
+    pub under_way: usize,
+    /// The sessions that a sequencer remembers.
+    pub sessions: usize,
+    /// The changes that subscribers were not told of yet.
+    pub changes: usize,
+    /// The snapshots that are kept or on their way.
+    pub snapshots: usize,
+}
+
+/// Where a replica stands that is not in sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It orders the store's actions.
+    Sequencer,
+    /// It has no link to an upstream.
+    Detached,
+    /// It asked its upstream for the store, and has no answer yet.
+    Unanswered,
+    /// Its upstream is not in sync itself.
+    UpstreamNotInSync,
+    /// A snapshot is on its way.
+    Receiving {
+        /// How many bytes have come.
+        received: u64,
+        /// How many bytes it has.
+        total: u64,
+    },
+    /// It has not reached the version of its upstream.
+    Behind {
+        /// Its newest action.
+        seq: u64,
+        /// The upstream's.
+        newest: u64,
+    },
+}
+
+impl<M: Machine> Replica<M> {
+    /// Where this replica stands, for somebody who waits until it is in sync.
+    pub fn standing(&self) -> Standing {
+        if self.is_sequencer() {
+            return Standing::Sequencer;
+        }
+        let Some(upstream) = &self.upstream else { return Standing::Detached };
+        let Some(status) = &upstream.status else { return Standing::Unanswered };
+        match &upstream.incoming {
+            Some(incoming) => Standing::Receiving {
+                received: incoming.bytes.len() as u64,
+                total: incoming.head.len,
+            },
+            None if !status.connected => Standing::UpstreamNotInSync,
+            None => Standing::Behind {
+                seq: self.version.seq,
+                newest: upstream.newest.unwrap_or(self.version.seq),
+            },
+        }
+    }
+
+    /// Returns whether it takes no dispatch any more, now or later.
+    pub fn takes_none(&self) -> bool {
+        self.closed || self.poisoned
+    }
+
+    /// Returns what this replica holds in memory.
+    pub fn holdings(&self) -> Holdings {
+        let sessions = match &self.place {
+            Place::Sequencer { sessions, .. } => sessions.len(),
+            Place::Follower => 0,
+        };
+        let kept = usize::from(self.current.is_some()) + usize::from(self.resync.is_some());
+        Holdings {
+            log_bytes: self.log.bytes(),
+            log_held: self.log.held_bytes(),
+            under_way: self.under_way(),
+            sessions,
+            changes: (self.changes.pushed() - self.changes.taken()) as usize,
+            snapshots: kept + self.snapshots_sending(),
+        }
+    }
+
+    /// Where this replica stands.
+    ///
+    /// The lag of a downstream link is what has not gone over it yet; what is in the sockets on the
+    /// way counts as gone. The lag behind the upstream is by the version that it named last, in a
+    /// heartbeat or a snapshot's head; `None` until it has.
+    pub fn gauges(&self) -> Gauges {
+        let shown = if mutant!(LagOfState) { self.version.seq } else { self.shown() };
+        let upstream = self.upstream.as_ref().map(|upstream| LinkGauge {
+            link: upstream.link,
+            attached: upstream.status.is_some(),
+            mode: upstream.status.as_ref().map(|status| mode(status.mode)),
+            lag: upstream.newest.map(|newest| newest.saturating_sub(self.version.seq)),
+        });
+        let downstream = self.downstreams.iter().map(|(link, downstream)| LinkGauge {
+            link: *link,
+            attached: downstream.attached(),
+            mode: downstream.attached().then(|| mode(downstream.mode)),
+            lag: downstream.attached().then(|| shown.saturating_sub(downstream.cursor)),
+        });
+        Gauges {
+            version: self.version,
+            connected: self.connected,
+            sequencer: self.is_sequencer(),
+            log_bytes: self.log.bytes(),
+            log_bytes_max: self.config.log_bytes_max,
+            under_way: self.under_way(),
+            window: self.config.window,
+            upstream,
+            downstream: downstream.collect(),
+        }
+    }
+}
+
+fn mode(mode: LinkMode) -> Mode {
+    match mode {
+        LinkMode::Snapshot => Mode::Snapshot,
+        LinkMode::Action => Mode::Action,
+    }
+}

@@ -1,0 +1,152 @@
+//! Digests compared, and a copy that differs renewed.
+
+use std::time::Duration;
+
+use super::Replica;
+use crate::Version;
+use crate::mutant::mutant;
+use crate::replication::downstream::Feed;
+use crate::replication::verify::Finding;
+use crate::replication::{LinkId, Machine, Note, Report};
+use crate::wire::{LinkMode, Message};
+
+impl<M: Machine> Replica<M> {
+    pub(super) fn on_own_digest(&mut self, seq: u64, digest: u64) {
+        if self.is_sequencer() {
+            if !self.defer_digest(seq, digest) {
+                self.say_digest(seq, digest);
+            }
+        } else if !mutant!(DigestSkipped) {
+            let relays = self.upper_path().len().saturating_sub(1);
+            let finding = self.verify.keep(seq, digest, relays);
+            self.act(finding, seq);
+        }
+    }
+
+    /// The sequencer's digest came: it goes on downstream whatever this copy is like.
+    pub(super) fn on_digest(&mut self, seq: u64, digest: u64) {
+        self.verify.tell(seq);
+        self.say_digest(seq, digest);
+        let follows = self.machine.reduces() && !self.healing;
+        if follows && !mutant!(DigestSkipped) {
+            let relays = self.upper_path().len().saturating_sub(1);
+            let finding = self.verify.claim(seq, digest, relays);
+            self.act(finding, seq);
+        }
+    }
+
+    pub(super) fn say_digest(&mut self, seq: u64, digest: u64) {
+        for (link, downstream) in &mut self.downstreams {
+            if matches!(downstream.feed, Feed::Cursor) && downstream.mode == LinkMode::Action {
+                downstream.say(self.channel, &Message::Digest { seq, digest });
+                super::wake(&mut self.outputs, *link, downstream, self.now);
+            }
+        }
+    }
+
+    fn act(&mut self, finding: Option<Finding>, seq: u64) {
+        let version = self.version_at(seq);
+        match finding {
+            None => {}
+            Some(Finding::Diverged) => {
+                self.counters.divergences += 1;
+                self.report(Report::Diverged(version));
+                self.heal(seq);
+            }
+            Some(Finding::NonDeterministic) => {
+                self.counters.divergences += 1;
+                self.report(Report::NonDeterministic(version));
+            }
+        }
+    }
+
+    /// This copy is wrong: asks for a snapshot, and takes no entries until it comes.
+    pub(super) fn heal(&mut self, seq: u64) {
+        if self.is_sequencer() || self.healing {
+            return;
+        }
+        if mutant!(RelayHealsFromItself) && !self.downstreams.is_empty() {
+            return;
+        }
+        self.healing = true;
+        self.note(Note::Healing(self.version));
+        self.current = None;
+        let attached = self.upstream.as_ref().is_some_and(|upstream| upstream.status.is_some());
+        if attached {
+            self.say_upstream(|_| Message::Heal { seq });
+        }
+    }
+
+    /// A node below asks for a snapshot since its copy is wrong. A relay that does not know its
+    /// own to be right heals first, so that a bad copy never spreads; one whose digest is being
+    /// made waits for that. Somebody who means ill can claim to differ as often as it likes, so a
+    /// relay heals for others once in `dead_after` at most.
+    pub(super) fn on_heal(&mut self, link: LinkId, seq: u64) {
+        let relay = !self.is_sequencer();
+        let sure = !relay || !self.verify.doubts(seq);
+        if !sure && self.verify.is_digesting(seq) {
+            self.doubted.insert(link, seq);
+            return;
+        }
+        self.counters.heals_through_relay += u64::from(relay);
+        self.counters.heals_unfounded += u64::from(relay && sure && seq != 0);
+        let (now, after) = (self.now, self.config.dead_after);
+        let lately = self.doubt_heeded_at.is_some_and(|at| now.saturating_sub(at) < after);
+        if !sure && !lately && !mutant!(RelayHealsFromItself) {
+            self.doubt_heeded_at = Some(now);
+            self.counters.heals_deferred += 1;
+            self.heal(seq);
+        }
+        let Some(downstream) = self.downstreams.get_mut(&link) else { return };
+        match &mut downstream.feed {
+            Feed::Silent => return,
+            Feed::Undecided { resume, .. } => *resume = None,
+            feed => *feed = Feed::Wanting { min: downstream.cursor.min(self.version.seq) },
+        }
+        super::wake(&mut self.outputs, link, downstream, self.now);
+    }
+
+    /// The digest that nodes below waited for is there, or will not come.
+    pub(super) fn answer_doubts(&mut self) {
+        for (link, seq) in std::mem::take(&mut self.doubted) {
+            if mutant!(DoubtsForgotten) {
+                continue;
+            }
+            self.on_heal(link, seq);
+        }
+    }
+
+    /// A node below cannot run the actions, and asks for the state too: the entries go on up to
+    /// where it is cut. One that waits for a snapshot already gets no other.
+    pub(super) fn on_fetch(&mut self, link: LinkId) {
+        let head = self.version.seq;
+        let Some(downstream) = self.downstreams.get_mut(&link) else { return };
+        match &mut downstream.feed {
+            Feed::Undecided { resume, .. } => *resume = None,
+            Feed::Cursor => {
+                downstream.feed = Feed::Wanting { min: downstream.cursor.min(head) };
+                downstream.fetching = downstream.mode == LinkMode::Action;
+                super::wake(&mut self.outputs, link, downstream, self.now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Asks the upstream for its state, which [`Replica::fetched`] will be at. For a machine whose
+    /// reducer is elsewhere; asking again before the answer has come changes nothing.
+    pub fn fetch(&mut self, now: Duration) {
+        self.now = now;
+        if self.is_sequencer() || std::mem::replace(&mut self.fetching, true) {
+            return;
+        }
+        if self.upstream.as_ref().is_some_and(|upstream| upstream.status.is_some()) {
+            self.say_upstream(|_| Message::Fetch);
+        }
+        self.settle();
+    }
+
+    /// Where the newest snapshot was cut that this replica got; `None` before the first.
+    pub fn fetched(&self) -> Option<Version> {
+        self.fetched
+    }
+}

@@ -1,0 +1,144 @@
+//! A snapshot put in place of the state.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Decoded, Replica};
+use crate::mutant::mutant;
+use crate::replication::downstream::{Feed, Snapshot};
+use crate::replication::upstream::Incoming;
+use crate::replication::{Change, Frozen, Jump, LinkFault, LinkId, Machine, Note, Report};
+use crate::wire::Message;
+use crate::{Lineage, Version};
+
+impl<M: Machine> Replica<M> {
+    /// Puts a decoded snapshot in the place of the state. An error means: cut the link.
+    ///
+    /// # Errors
+    ///
+    /// The fault of a snapshot that could not be decoded.
+    pub fn install(
+        &mut self,
+        link: LinkId,
+        decoded: Result<Decoded<M::State>, LinkFault>,
+        now: Duration,
+    ) -> Result<(), LinkFault> {
+        self.now = now;
+        let ours = |link_now: &super::Upstream| link_now.link == link && link_now.decoding;
+        let Some(upstream) = self.upstream.as_mut().filter(|upstream| ours(upstream)) else {
+            // Its link ended meanwhile. It is whole, and need not come again.
+            if let Ok(Decoded { head, bytes, .. }) = decoded {
+                self.partial.get_or_insert(Incoming { head, bytes });
+            }
+            return Ok(());
+        };
+        upstream.decoding = false;
+        let decoded = decoded?;
+        if self.is_same(&decoded) {
+            self.adopt(decoded.head.lineage);
+        } else {
+            self.replace(decoded);
+        }
+        self.settle();
+        Ok(())
+    }
+
+    /// Whether a snapshot at this very version holds this very state: nobody need be told.
+    fn is_same(&self, decoded: &Decoded<M::State>) -> bool {
+        if mutant!(HealSkipped) && decoded.head.version == self.version {
+            return true;
+        }
+        !self.healing
+            && decoded.head.version == self.version
+            && decoded.head.history == self.history
+            && decoded.digest.is_some()
+            && decoded.digest == self.machine.freeze().digest().ok()
+    }
+
+    fn replace(&mut self, decoded: Decoded<M::State>) {
+        let Decoded { head, bytes, state, .. } = decoded;
+        let before = std::mem::replace(&mut self.lineage, head.lineage.clone());
+        let (from, to) = (self.version, self.version_at(head.version.seq));
+        let lost = !before.is_empty() && !self.lineage.contains(from);
+        let reduces = self.machine.reduces();
+        let same = !self.healing && !lost && from == to && !self.rebasing;
+        let diverged = same && reduces;
+        self.machine.install(state);
+        self.version = to;
+        self.fetched = Some(to);
+        self.fetching = false;
+        self.history = head.history;
+        self.log.reset(to.seq);
+        self.interrupted.clear();
+        self.partial = None;
+        self.installs += u64::from(!mutant!(InstallKeepsJobs));
+        self.unrestorable = None;
+        self.cutting = None;
+        self.resync_due = false;
+        self.resync = None;
+        self.counters.snapshots_installed += 1;
+        self.counters.healed += u64::from(self.healing);
+        if self.healing {
+            self.note(Note::Healed { version: to, bytes: head.len });
+        }
+        self.count_lives(&before);
+        self.verify.replaced(lost || self.rebasing);
+        self.healing = false;
+        let why = match (std::mem::take(&mut self.rebasing), lost) {
+            (true, _) => Jump::Rebased,
+            (false, true) => Jump::HistoryLost,
+            (false, false) => Jump::Jumped,
+        };
+        if why == Jump::Rebased {
+            self.note(Note::Rebased { from, to });
+        }
+        if why == Jump::HistoryLost && !mutant!(LossUnreported) {
+            self.report(Report::HistoryLost { from, to });
+        }
+        if diverged {
+            self.counters.divergences += 1;
+            self.report(Report::Diverged(to));
+        }
+        if (reduces || !same) && !mutant!(JumpUntold) {
+            self.changes.push(Change::Jumped { why, from, to }, 0);
+        }
+        if let Some(observer) = &mut self.observer {
+            observer.jumped(from, to, self.history);
+        }
+        self.current = self.log_wanted.then(|| Arc::new(Snapshot { head, bytes }));
+        self.retarget();
+        self.origin.lineage_changed(&self.lineage);
+        if !mutant!(RealignForgotten) {
+            self.realign(&before, to);
+        }
+    }
+
+    /// After the state was replaced, a cursor is of use only where it stands on just that version.
+    fn realign(&mut self, before: &Lineage, to: Version) {
+        let lineage = Message::Lineage(self.lineage.clone());
+        for (link, downstream) in &mut self.downstreams {
+            downstream.resynced = 0;
+            let stands_ahead = *before == self.lineage && downstream.cursor > to.seq;
+            if stands_ahead && matches!(downstream.feed, Feed::Cursor) {
+                continue;
+            }
+            let stands_there = matches!(downstream.feed, Feed::Cursor)
+                && downstream.cursor == to.seq
+                && before
+                    .epoch_of(to.seq)
+                    .is_some_and(|epoch| self.lineage.contains(Version { epoch, seq: to.seq }));
+            match downstream.feed {
+                Feed::Silent | Feed::Undecided { .. } => continue,
+                _ if stands_there && *before == self.lineage => continue,
+                _ if stands_there => downstream.say(self.channel, &lineage),
+                _ => {
+                    downstream.feed = Feed::Wanting { min: 0 };
+                    downstream.fetching = false;
+                    downstream.copy = None;
+                }
+            }
+            super::wake(&mut self.outputs, *link, downstream, self.now);
+        }
+        self.decide_all();
+    }
+}

@@ -1,0 +1,170 @@
+//! How a replica begins, becomes a client, and ends.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::{Place, Replica};
+use crate::mutant::mutant;
+use crate::replication::origin::Origin;
+use crate::replication::patience::Patience;
+use crate::replication::routes::Routes;
+use crate::replication::sessions::{Holder, Sessions};
+use crate::replication::verify::Verify;
+use crate::replication::{Changes, Config, Counters, Image, Log, Machine, Report};
+use crate::wire::channel_of;
+use crate::{Epoch, Lineage, NodeId, TokenKey, Version};
+
+impl<M: Machine> Replica<M> {
+    /// A replica below a sequencer that it has not heard from yet.
+    pub fn follower(config: Config, node: NodeId, machine: M, now: Duration) -> Self {
+        Replica {
+            channel: channel_of(&config.store),
+            log: Log::new(0, config.log_bytes_max),
+            changes: Changes::new(config.events_max, config.events_bytes_max),
+            config,
+            node,
+            machine,
+            place: Place::Follower,
+            lineage: Lineage::default(),
+            version: Version::default(),
+            history: 0,
+            log_wanted: false,
+            upstream: None,
+            hop: 0,
+            partial: None,
+            downstreams: BTreeMap::new(),
+            interrupted: Vec::new(),
+            told_slow: BTreeSet::new(),
+            sleepers: false,
+            routes: Routes::default(),
+            requests: BTreeMap::new(),
+            next_request: node.0 as u32,
+            doubted: BTreeMap::new(),
+            doubt_heeded_at: None,
+            origin: Origin::default(),
+            keeping: None,
+            current: None,
+            installs: 0,
+            resync_due: false,
+            resync: None,
+            closed: false,
+            cutting: None,
+            verify: Verify::default(),
+            healing: false,
+            fetched: None,
+            fetching: false,
+            rebasing: false,
+            poisoned: false,
+            failed: false,
+            unrestorable: None,
+            check_not_before: Duration::ZERO,
+            pressured: false,
+            cut_patience: Patience::default(),
+            pressure_checked_at: 0,
+            connected: false,
+            announced: None,
+            said_fed_by_snapshots: false,
+            observer: None,
+            outputs: Vec::new(),
+            counters: Counters::default(),
+            scratch: Vec::new(),
+            local_entry: Vec::new(),
+            observed: Vec::new(),
+            now,
+            ticked_at: now,
+        }
+    }
+
+    /// A sequencer, whose history begins with the state that `machine` has now. `epoch` and `key`
+    /// were drawn for this life.
+    pub fn sequencer(
+        config: Config,
+        node: NodeId,
+        machine: M,
+        epoch: Epoch,
+        key: TokenKey,
+        now: Duration,
+    ) -> Self {
+        let mut replica = Replica::follower(config, node, machine, now);
+        replica.found(Lineage::founded(epoch), Sessions::new(0, 0), key);
+        replica
+    }
+
+    /// A sequencer that goes on from what was kept of an earlier life. `machine` has the state of
+    /// the image already.
+    pub fn restored(
+        config: Config,
+        node: NodeId,
+        machine: M,
+        image: &Image,
+        epoch: Epoch,
+        key: TokenKey,
+        now: Duration,
+    ) -> Self {
+        let mut replica = Replica::follower(config, node, machine, now);
+        replica.history = image.history;
+        replica.version = image.version;
+        if !mutant!(RestoredLogFromZero) {
+            replica.log.reset(image.version.seq);
+        }
+        let lineage = image.lineage.continued(epoch, image.version.seq);
+        replica.found(lineage, image.sessions.clone(), key);
+        replica
+    }
+
+    fn found(&mut self, lineage: Lineage, sessions: Sessions, key: TokenKey) {
+        let mut sessions = sessions.bounded(self.config.sessions_max, self.config.window);
+        let epoch_id = lineage.head().map_or(0, |epoch| epoch.id);
+        let session = sessions.issue(epoch_id, Holder::default(), &key).session;
+        self.place = Place::Sequencer { sessions, key, session, counter: 0 };
+        self.lineage = lineage;
+        self.version = self.version_at(self.version.seq);
+        self.hop += 1;
+        self.settle();
+    }
+
+    /// Leaves the root, to become a client: stops ordering at once. What is under way resolves as
+    /// `OutcomeUnknown`; the first state from the new upstream is told as `Rebased`.
+    pub fn follow(&mut self, now: Duration) {
+        self.now = now;
+        self.rebasing |= !self.lineage.is_empty();
+        self.counters.rebased_in_flight += u64::from(!self.origin.is_empty());
+        self.place = Place::Follower;
+        self.upstream = None;
+        self.poisoned = false;
+        self.unrestorable = None;
+        self.hop += 1;
+        if !mutant!(RebaseKeepsDispatches) {
+            self.origin.abandon();
+        }
+        self.abandon_deferred(None);
+        self.keeping = None;
+        self.settle();
+    }
+
+    /// Ends after a panic, which may have left this replica half changed: what is under way
+    /// resolves as `OutcomeUnknown`, and nothing more is dispatched here. Says so once.
+    pub fn fail(&mut self, why: &str, now: Duration) {
+        if !std::mem::replace(&mut self.failed, true) {
+            self.poisoned = true;
+            self.report(Report::Poisoned(why.to_owned()));
+            self.close(now);
+        }
+    }
+
+    /// The upstream is gone and never comes back: what is under way resolves as `OutcomeUnknown`.
+    pub fn orphan(&mut self, now: Duration) {
+        self.now = now;
+        self.origin.abandon();
+        self.settle();
+    }
+
+    /// Ends: what is under way resolves as `OutcomeUnknown`, and nothing more is dispatched here.
+    pub fn close(&mut self, now: Duration) {
+        self.now = now;
+        self.closed = true;
+        self.origin.abandon();
+        self.abandon_deferred(None);
+        self.settle();
+    }
+}

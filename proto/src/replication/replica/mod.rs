@@ -1,0 +1,367 @@
+//! One store at one node: what comes in, what goes out.
+//!
+//! The loop of whoever drives it: hand in an input ([`Replica::receive`], [`Replica::dispatch`],
+//! [`Replica::link_up`], [`Replica::tick`], ...), carry out what [`Replica::take_outputs`] says,
+//! and for every link that is awake call [`Replica::fill`] and send what it writes, until it
+//! writes nothing. Call [`Replica::tick`] a few times a heartbeat.
+//!
+//! - `life`: how it begins, becomes a client, and ends
+//! - `standing`: whether it is in sync, and who is told
+//! - `asking`: sessions that are asked for, here and through this node
+//! - `order`: the sequencer: judging dispatches and putting them in order
+//! - `follow`: what comes from upstream
+//! - `serve`: what comes from downstream, and the cursors
+//! - `dispatch`: what this process asks for, and what goes upstream
+//! - `copies`: full copies on their way, and the log behind them
+//! - `jobs`: work on a state held still: snapshots and digests
+//! - `heal`: digests compared, and a copy that differs renewed
+//! - `install`: a snapshot put in place of the state
+//! - `keep`: what goes to disk, and what waits for it
+//! - `gauges`: where it stands, for those who watch it
+//! - `unrestorable`: a state that does not survive its codec
+//! - `pulse`: time: heartbeats, dead peers, pressure
+
+mod asking;
+mod copies;
+mod dispatch;
+mod follow;
+mod gauges;
+mod heal;
+mod install;
+mod jobs;
+mod keep;
+mod life;
+mod order;
+mod pulse;
+mod serve;
+mod standing;
+mod unrestorable;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use asking::Asked;
+use copies::Interrupted;
+
+use super::downstream::{Downstream, Snapshot};
+use super::keeping::Keeping;
+use super::log::rolled;
+use super::origin::Origin;
+use super::patience::Patience;
+use super::routes::Routes;
+use super::sessions::Sessions;
+use super::upstream::{Incoming, Upstream};
+use super::verify::Verify;
+use super::{
+    Change, Changes, Config, Counters, Image, LinkId, Log, Machine, Mode, Note, Observer, Output,
+    Report,
+};
+use crate::mutant::mutant;
+use crate::wire::{Entry, Status};
+use crate::{Epoch, Lineage, NodeId, TokenKey, Version};
+
+pub use dispatch::{Dispatched, Refused};
+pub use follow::{Decode, Decoded, Received};
+pub use gauges::{Gauges, Holdings, LinkGauge, Standing};
+pub use jobs::{Job, JobDone};
+
+/// Where this node stands in the store's tree.
+#[derive(Debug)]
+enum Place {
+    /// At the root.
+    Sequencer { sessions: Sessions, key: TokenKey, session: u64, counter: u64 },
+    /// Below it.
+    Follower,
+}
+
+/// One store at one node.
+pub struct Replica<M: Machine> {
+    config: Config,
+    channel: u32,
+    node: NodeId,
+    machine: M,
+    place: Place,
+    lineage: Lineage,
+    version: Version,
+    history: u64,
+    log: Log,
+    /// Somebody followed this node once, so entries are worth keeping.
+    log_wanted: bool,
+    upstream: Option<Upstream>,
+    /// Numbers this node's own attachments to its upstream.
+    hop: u32,
+    /// The part of a snapshot that had arrived when its link ended.
+    partial: Option<Incoming>,
+    downstreams: BTreeMap<LinkId, Downstream>,
+    /// Snapshots that did not arrive, the newest last.
+    interrupted: Vec<Interrupted>,
+    /// The followers that the operator was told to be slow, and whether right after a snapshot.
+    told_slow: BTreeSet<(NodeId, bool)>,
+    /// Some downstream link is asleep.
+    sleepers: bool,
+    routes: Routes,
+    /// Requests for a session that were passed on, by the number under which they were.
+    requests: BTreeMap<u32, Asked>,
+    next_request: u32,
+    /// Links whose peers doubt a version of which the own digest is being made.
+    doubted: BTreeMap<LinkId, u64>,
+    /// When this copy was last renewed for the doubt of a node below.
+    doubt_heeded_at: Option<Duration>,
+    origin: Origin,
+    /// What goes to disk.
+    keeping: Option<Keeping>,
+    current: Option<Arc<Snapshot>>,
+    /// How often the state was replaced.
+    installs: u64,
+    /// The snapshot being cut is the article's resync.
+    resync_due: bool,
+    /// The newest resync: links that come to stand just there get it.
+    resync: Option<Arc<Snapshot>>,
+    closed: bool,
+    cutting: Option<Version>,
+    verify: Verify,
+    /// The state is known to be wrong; a snapshot was asked for.
+    healing: bool,
+    /// Where the newest snapshot was cut.
+    fetched: Option<Version>,
+    /// A newer one was asked for.
+    fetching: bool,
+    /// The state was this node's own until it became a client.
+    rebasing: bool,
+    poisoned: bool,
+    /// A step or a task of it panicked.
+    failed: bool,
+    /// The state of this version cannot be restored from its encoding, and why.
+    unrestorable: Option<(Version, String)>,
+    /// The next check of a snapshot is within the budget from here on.
+    check_not_before: Duration,
+    pressured: bool,
+    /// The wait for a snapshot that is being cut.
+    cut_patience: Patience,
+    pressure_checked_at: u64,
+    connected: bool,
+    announced: Option<Status>,
+    said_fed_by_snapshots: bool,
+    changes: Changes<M::Action>,
+    observer: Option<Box<dyn Observer>>,
+    outputs: Vec<Output<M>>,
+    counters: Counters,
+    scratch: Vec<u8>,
+    /// The newest entry made here, as bytes.
+    local_entry: Vec<u8>,
+    /// The entries of this batch, for the observer.
+    observed: Vec<u8>,
+    now: Duration,
+    ticked_at: Duration,
+}
+
+impl<M: Machine> Replica<M> {
+    /// What a backup keeps, but for the state itself.
+    pub fn image(&self) -> Image {
+        let sessions = match &self.place {
+            Place::Sequencer { sessions, .. } => sessions.clone(),
+            Place::Follower => Sessions::default(),
+        };
+        Image {
+            lineage: self.lineage.clone(),
+            version: self.version,
+            history: self.history,
+            sessions,
+        }
+    }
+
+    /// Tells `observer` of all that happens from now on.
+    pub fn set_observer(&mut self, observer: Box<dyn Observer>) {
+        self.observer = Some(observer);
+    }
+
+    /// Whether changes are to be kept for [`Replica::take_changes`].
+    pub fn set_changes_wanted(&mut self, wanted: bool) {
+        self.changes.set_wanted(wanted, self.version);
+    }
+
+    /// The changes since this was last called.
+    pub fn take_changes(&mut self) -> std::collections::VecDeque<Change<M::Action>> {
+        self.changes.take(self.told_until())
+    }
+
+    /// The oldest of the changes that were not taken yet, and how many bytes its action has.
+    pub fn pop_change(&mut self) -> Option<(Change<M::Action>, usize)> {
+        self.changes.pop(self.told_until())
+    }
+
+    /// How many changes there ever were: the number of the newest.
+    pub fn changes_pushed(&self) -> u64 {
+        self.changes.pushed()
+    }
+
+    /// The number of the newest change that was taken.
+    pub fn changes_taken(&self) -> u64 {
+        self.changes.taken()
+    }
+
+    /// Whether there are changes to take.
+    pub fn has_changes(&self) -> bool {
+        self.changes.is_due(self.told_until())
+    }
+
+    /// What is to be done now, in order.
+    pub fn take_outputs(&mut self) -> Vec<Output<M>> {
+        std::mem::take(&mut self.outputs)
+    }
+
+    /// Whether there is anything to be done.
+    pub fn has_outputs(&self) -> bool {
+        !self.outputs.is_empty()
+    }
+
+    /// Where this replica stands.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The lineage that its version lies on.
+    pub fn lineage(&self) -> &Lineage {
+        &self.lineage
+    }
+
+    /// The rolling hash of its history: equal at equal versions.
+    pub fn history(&self) -> u64 {
+        self.history
+    }
+
+    /// In sync with the sequencer; dispatches are taken exactly while this holds.
+    pub fn connected(&self) -> bool {
+        self.connected
+    }
+
+    /// Whether this node is the sequencer.
+    pub fn is_sequencer(&self) -> bool {
+        matches!(self.place, Place::Sequencer { .. })
+    }
+
+    /// How many dispatches of this node's own are under way.
+    pub fn under_way(&self) -> usize {
+        self.origin.len() + self.locals_deferred()
+    }
+
+    /// The bytes of these that were not applied here yet.
+    pub fn bytes_under_way(&self) -> usize {
+        self.origin.bytes()
+    }
+
+    /// What was counted since the beginning.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// The channel of this store on its links.
+    pub fn channel(&self) -> u32 {
+        self.channel
+    }
+
+    /// The state and its reducer.
+    pub fn machine(&self) -> &M {
+        &self.machine
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// A version on this lineage.
+    fn version_at(&self, seq: u64) -> Version {
+        match self.lineage.lives().last() {
+            Some((epoch, began)) if seq > *began => Version { epoch: *epoch, seq },
+            _ => Version { epoch: self.lineage.epoch_of(seq).unwrap_or_default(), seq },
+        }
+    }
+
+    /// Takes an applied action into the history.
+    fn commit(&mut self, entry: &Entry<'_>, flags: u8, action: M::Action) {
+        let seq = self.version.seq + 1;
+        self.version = self.version_at(seq);
+        self.history = rolled(self.history, entry);
+        if !self.log_wanted {
+            self.log.pass();
+        } else if flags == entry.flags || mutant!(MarkNotPassedOn) {
+            self.log.append(|out| out.extend_from_slice(entry.bytes()));
+        } else {
+            self.log.append(|out| entry.write_flagged(out, flags));
+        }
+        if self.observer.is_some() {
+            self.observed.extend_from_slice(entry.bytes());
+        }
+        if let (Some(keeping), Place::Sequencer { session, .. }) = (&mut self.keeping, &self.place)
+        {
+            keeping.entry(entry, entry.session == *session);
+        }
+        let change = Change::Applied { version: self.version, action };
+        self.changes.push(change, entry.payload.len());
+        if flags & crate::wire::FLAG_DIGEST != 0 {
+            self.start_digest();
+        }
+        self.resync_by_snapshot(seq);
+    }
+
+    fn report(&mut self, report: Report) {
+        self.outputs.push(Output::Report(report));
+    }
+
+    fn note(&mut self, note: Note) {
+        self.outputs.push(Output::Note(note));
+    }
+
+    /// Whether `version` lies on `lineage`.
+    fn lies_on(&self, lineage: &Lineage, version: Version) -> bool {
+        #[cfg(samestate_mutants)]
+        if mutant!(LineageByNumber) {
+            return lineage.contains_number(version);
+        }
+        lineage.contains(version)
+    }
+
+    /// Counts a change of the lineage under dispatches of this node.
+    fn count_lives(&mut self, before: &Lineage) {
+        if self.origin.is_empty() || before.is_empty() || before.head() == self.lineage.head() {
+            return;
+        }
+        let known = |life: &(Epoch, u64)| before.lives().contains(life);
+        self.counters.epochs_changed_in_flight += 1;
+        self.counters.rebased_in_flight += u64::from(!self.lineage.lives().iter().any(known));
+    }
+
+    /// Wakes every downstream link: there is something new in the log.
+    fn wake_all(&mut self) {
+        if !std::mem::take(&mut self.sleepers) {
+            return;
+        }
+        for (link, downstream) in &mut self.downstreams {
+            if downstream.attached() {
+                wake(&mut self.outputs, *link, downstream, self.now);
+            }
+        }
+    }
+
+    fn wake_upstream(&mut self) {
+        if let Some(upstream) = &mut self.upstream
+            && !std::mem::replace(&mut upstream.awake, true)
+        {
+            self.outputs.push(Output::Wake(upstream.link));
+        }
+    }
+}
+
+fn wake<M: Machine>(
+    outputs: &mut Vec<Output<M>>,
+    link: LinkId,
+    downstream: &mut Downstream,
+    now: Duration,
+) {
+    if !std::mem::replace(&mut downstream.awake, true) {
+        downstream.moved_at = now;
+        outputs.push(Output::Wake(link));
+    }
+}

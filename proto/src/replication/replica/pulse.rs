@@ -1,0 +1,169 @@
+//! Time: heartbeats, dead peers, deadlines, and the pressure of slow links.
+
+use std::time::Duration;
+
+use super::Replica;
+use crate::mutant::mutant;
+use crate::replication::{LinkFault, LinkId, Machine, Output};
+use crate::wire::Message;
+
+/// A link with this many bytes of answers unsent gets no credit.
+pub(super) const CONTROL_BYTES_MAX: usize = 256 << 10;
+
+/// A relay holds at most about this many bytes of dispatches on their way up.
+const FORWARDS_BYTES_MAX: usize = 1 << 20;
+
+/// The credit of one link, in bytes of dispatches: between these, by the room in the log.
+const CREDIT_BYTES: std::ops::RangeInclusive<usize> = (16 << 10)..=(256 << 10);
+
+impl<M: Machine> Replica<M> {
+    /// Time has passed: call it a few times a heartbeat.
+    pub fn tick(&mut self, now: Duration) {
+        self.now = now;
+        let slept = now.saturating_sub(self.ticked_at) > self.config.dead_after / 2;
+        self.ticked_at = now;
+        if slept {
+            self.forgive();
+        }
+        self.beat();
+        self.bury();
+        self.origin.expire(now);
+        self.expire_deferred();
+        if self.connected {
+            self.origin.inquire(now, self.config.dead_after);
+        }
+        self.forget_interrupted();
+        self.hold_log();
+        self.relieve();
+        self.take_back_snapshots();
+        self.grant_all();
+        self.settle();
+    }
+
+    /// This process was stopped itself: what its peers said meanwhile is still unread.
+    fn forgive(&mut self) {
+        let now = self.now;
+        if !mutant!(OnlyUpstreamForgiven) {
+            self.downstreams.values_mut().for_each(|downstream| downstream.heard_at = now);
+        }
+        if let Some(upstream) = &mut self.upstream {
+            upstream.heard_at = now;
+        }
+    }
+
+    fn beat(&mut self) {
+        let (now, every) = (self.now, self.config.heartbeat);
+        let ahead = mutant!(StatusAheadOfDisk);
+        let message =
+            Message::Heartbeat { seq: if ahead { self.version.seq } else { self.shown() } };
+        for (link, downstream) in &mut self.downstreams {
+            let idle = downstream.attached() && downstream.control.is_empty();
+            if idle && now.saturating_sub(downstream.sent_at) >= every {
+                downstream.say(self.channel, &message);
+                super::wake(&mut self.outputs, *link, downstream, now);
+            }
+        }
+        let idle = self.upstream.as_ref().is_some_and(|upstream| {
+            upstream.control.is_empty() && now.saturating_sub(upstream.sent_at) >= every
+        });
+        if idle && !mutant!(NoHeartbeatUp) {
+            self.say_upstream(|_| message);
+        }
+    }
+
+    fn bury(&mut self) {
+        let (now, after) = (self.now, self.config.dead_after);
+        let after = if mutant!(BuriedEarly) { after / 2 } else { after };
+        let silent = |heard_at: Duration| {
+            let silence = now.saturating_sub(heard_at);
+            (silence > after).then_some(LinkFault::Silent(silence))
+        };
+        for (link, downstream) in &mut self.downstreams {
+            if let Some(fault) = silent(downstream.heard_at) {
+                downstream.heard_at = now;
+                self.outputs.push(Output::Cut(*link, fault));
+            }
+        }
+        if let Some(upstream) = &mut self.upstream
+            && let Some(fault) = silent(upstream.heard_at)
+        {
+            let silence = now.saturating_sub(upstream.heard_at);
+            upstream.heard_at = now;
+            let answered = upstream.status.is_some();
+            let fault = if answered { fault } else { LinkFault::Unanswered(silence) };
+            self.outputs.push(Output::Cut(upstream.link, fault));
+        }
+    }
+
+    /// Looks whether a moving link nears the end of the log, each time the log has grown a bit.
+    pub(super) fn check_pressure(&mut self) {
+        let step = (self.config.log_bytes_max / 16) as u64;
+        if self.log.written() - self.pressure_checked_at >= step {
+            self.pressure_checked_at = self.log.written();
+            self.hold_log();
+            self.pressured = self.is_pressed();
+        }
+        self.pressured |= self.disk_is_behind();
+    }
+
+    /// Whether those who dispatch wait: a link that moves, or a snapshot that is being cut, nears
+    /// the end of the log, and they have not waited for it long enough.
+    fn is_pressed(&mut self) -> bool {
+        let (now, config, log) = (self.now, &self.config, &self.log);
+        let is_near = |seq: u64, room: usize| log.bytes_after(seq) > room / 4 * 3;
+        let mut pressed = false;
+        for downstream in self.downstreams.values_mut() {
+            let moving =
+                downstream.awake && now.saturating_sub(downstream.moved_at) < config.stall_grace;
+            let needs = downstream.needs_after().filter(|_| moving);
+            let near = needs.is_some_and(|seq| is_near(seq, downstream.log_room(config)));
+            let (carried, grace) = (downstream.carried, config.pressure_grace);
+            pressed |= downstream.patience.waits(near, carried, now, grace);
+        }
+        let room = config.log_bytes_max.saturating_add(config.catch_up_bytes_max);
+        let near = self.cutting.is_some_and(|cut| is_near(cut.seq, room));
+        pressed |= self.cut_patience.waits(near, 0, now, config.pressure_grace);
+        pressed || self.disk_is_behind()
+    }
+
+    /// Looks again under pressure; when it fell, what waited for that goes on.
+    pub(super) fn relieve(&mut self) {
+        if self.pressured {
+            self.pressured = self.is_pressed();
+            if self.pressured {
+                return;
+            }
+            self.grant_all();
+        }
+        self.drain_local();
+        if self.origin.has_resolved() || self.has_outputs() {
+            self.settle();
+        }
+    }
+
+    pub(super) fn grant_all(&mut self) {
+        for link in self.downstreams.keys().copied().collect::<Vec<_>>() {
+            self.grant(link);
+        }
+    }
+
+    /// Lets a link send more dispatches, if there is room for what they will become.
+    pub(super) fn grant(&mut self, link: LinkId) {
+        let waiting = self.upstream.as_ref().map_or(0, |upstream| upstream.forwards_bytes);
+        if self.pressured || waiting >= FORWARDS_BYTES_MAX {
+            return;
+        }
+        let share = self.config.log_bytes_max / 4 / self.downstreams.len().max(1);
+        let credit = share.clamp(*CREDIT_BYTES.start(), *CREDIT_BYTES.end()) as u64;
+        let Some(downstream) = self.downstreams.get_mut(&link) else { return };
+        if !downstream.attached() || downstream.control.len() >= CONTROL_BYTES_MAX {
+            return;
+        }
+        let granted = downstream.received + credit;
+        if granted >= downstream.granted + credit / 2 {
+            downstream.granted = granted;
+            downstream.say(self.channel, &Message::Credit { bytes: granted });
+            super::wake(&mut self.outputs, link, downstream, self.now);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! How this node stands to its sequencer, and who is told when that changes.
+
+use super::{Replica, wake};
+use crate::NodeId;
+use crate::mutant::mutant;
+use crate::replication::{Machine, Mode, Output};
+use crate::wire::{LinkMode, Message, Status};
+
+impl<M: Machine> Replica<M> {
+    /// What this node sends downstream: it cannot pass on actions that it does not get.
+    pub(super) fn link_mode(&self) -> LinkMode {
+        let fed = self.upstream.as_ref().and_then(|upstream| upstream.status.as_ref());
+        let by_snapshots = fed.is_some_and(|status| status.mode == LinkMode::Snapshot);
+        match self.config.mode {
+            Mode::Action if !by_snapshots => LinkMode::Action,
+            _ => LinkMode::Snapshot,
+        }
+    }
+
+    pub(super) fn in_sync(&self) -> bool {
+        if self.closed {
+            return false;
+        }
+        if self.is_sequencer() {
+            return !self.poisoned && !self.is_stalled() && self.stopped().is_none();
+        }
+        let Some(upstream) = &self.upstream else { return false };
+        let attached = upstream.status.as_ref().is_some_and(|status| status.connected);
+        let reached = upstream
+            .target
+            .is_some_and(|target| self.lineage.contains(target) && self.version.seq >= target.seq);
+        let reached = reached || mutant!(ConnectedTooEarly);
+        attached && reached && (!self.healing || mutant!(HealingInSync))
+    }
+
+    /// After the lineage changed: where the upstream was at the attach may have been lost.
+    pub(super) fn retarget(&mut self) {
+        if let Some(upstream) = &mut self.upstream
+            && upstream.target.is_some_and(|target| !self.lineage.contains(target))
+            && !mutant!(LostTargetKept)
+        {
+            upstream.target = Some(self.version);
+        }
+    }
+
+    /// Ends every input: says what changed to those whom it concerns.
+    pub(super) fn settle(&mut self) {
+        let connected = self.in_sync();
+        if connected != self.connected {
+            self.connected = connected;
+            self.outputs.push(Output::Connected(connected));
+        }
+        self.announce();
+        self.origin.reached(self.version.seq, &self.lineage);
+        if self.origin.has_resolved() {
+            for (ticket, resolution) in self.origin.take_resolved() {
+                self.outputs.push(Output::Resolved { ticket, resolution });
+            }
+        }
+        if self.has_upward() {
+            self.wake_upstream();
+        }
+    }
+
+    pub(super) fn status(&self) -> Status {
+        let ahead = mutant!(StatusAheadOfDisk);
+        let version = if ahead { self.version } else { self.shown_version() };
+        let mut path = vec![self.node];
+        let above = self.upstream.as_ref().and_then(|upstream| upstream.status.as_ref());
+        path.extend(above.iter().flat_map(|status| status.path.iter().copied()));
+        Status {
+            hop: self.hop,
+            connected: self.connected,
+            mode: self.link_mode(),
+            version: (!self.lineage.is_empty()).then_some(version),
+            path,
+        }
+    }
+
+    /// Tells the nodes below when this node's standing changed.
+    pub(super) fn announce(&mut self) {
+        let same = self.announced.as_ref().is_some_and(|told| {
+            told.hop == self.hop
+                && (told.connected == self.connected || mutant!(SyncUntold))
+                && told.mode == self.link_mode()
+                && told.path.len() == self.path_len()
+        });
+        if same && !self.path_changed() {
+            return;
+        }
+        let status = self.status();
+        for (link, downstream) in &mut self.downstreams {
+            if downstream.attached() {
+                downstream.mode = status.mode;
+                downstream.say(self.channel, &Message::Status(status.clone()));
+                wake(&mut self.outputs, *link, downstream, self.now);
+            }
+        }
+        self.announced = Some(status);
+    }
+
+    pub(super) fn path_len(&self) -> usize {
+        1 + self.upper_path().len()
+    }
+
+    pub(super) fn path_changed(&self) -> bool {
+        self.announced.as_ref().is_some_and(|told| told.path[1..] != *self.upper_path())
+    }
+
+    pub(super) fn upper_path(&self) -> &[NodeId] {
+        let status = self.upstream.as_ref().and_then(|upstream| upstream.status.as_ref());
+        status.map_or(&[], |status| &status.path)
+    }
+}

@@ -1,0 +1,121 @@
+//! The proof that a session was issued to whoever dispatches in it.
+//!
+//! The sequencer issues a [`Token`] with each session. It goes down to the origin alone, and each
+//! dispatch carries it back; relays pass both on and keep for themselves where they came from. A
+//! session's number is no secret, for it stands in every entry of the log; its token stands in
+//! none, nor in a snapshot, an event or any text.
+//!
+//! A token is HMAC-SHA-256 (RFC 2104, FIPS 180-4) of the session's number under a [`TokenKey`] that
+//! lives as long as the sequencer does, cut to 128 bits. It is kept in the table of sessions, and so
+//! in the backup, where the next life of the sequencer finds it; the key is not.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::mutant::mutant;
+
+/// The length of a token, in bytes.
+pub const TOKEN_BYTES: usize = 16;
+
+/// The length of a key, in bytes.
+pub const TOKEN_KEY_BYTES: usize = 32;
+
+/// A block of SHA-256: HMAC pads a shorter key with zeros to this many bytes.
+const BLOCK_BYTES: usize = 64;
+
+/// What one life of a sequencer makes its tokens with. Nobody else ever knows it.
+#[derive(Clone)]
+pub struct TokenKey(Zeroizing<[u8; BLOCK_BYTES]>);
+
+impl TokenKey {
+    /// From random bytes that were drawn for this life alone.
+    pub fn new(random: [u8; TOKEN_KEY_BYTES]) -> Self {
+        let mut block = Zeroizing::new([0; BLOCK_BYTES]);
+        block[..TOKEN_KEY_BYTES].copy_from_slice(&random);
+        TokenKey(block)
+    }
+
+    /// The token of a session that this life issues.
+    pub(super) fn token(&self, session: u64) -> Token {
+        let mut mac = Hmac::<Sha256>::new((&*self.0).into());
+        if !mutant!(OneTokenForAll) {
+            mac.update(&session.to_le_bytes());
+        }
+        let mut token = [0; TOKEN_BYTES];
+        token.copy_from_slice(&mac.finalize().into_bytes()[..TOKEN_BYTES]);
+        Token(token)
+    }
+}
+
+impl fmt::Debug for TokenKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenKey")
+    }
+}
+
+/// What the sequencer gave to the origin of one session, and to nobody else.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Token([u8; TOKEN_BYTES]);
+
+impl Token {
+    /// As it came.
+    pub const fn from_bytes(bytes: [u8; TOKEN_BYTES]) -> Self {
+        Token(bytes)
+    }
+
+    /// As it goes.
+    pub const fn to_bytes(self) -> [u8; TOKEN_BYTES] {
+        self.0
+    }
+
+    /// Whether this is that one; takes as long whatever they are.
+    pub(super) fn is(&self, other: &Token) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
+}
+
+/// A session, and the proof that it is one's own: to be believed only by who issued it.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Claim {
+    /// Which session.
+    pub session: u64,
+    /// What came with it when it was issued.
+    pub token: Token,
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "session {:x}", self.session)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_of_one_session_and_one_life() {
+        let [one, other] = [1, 2].map(|byte| TokenKey::new([byte; TOKEN_KEY_BYTES]));
+        assert!(one.token(7).is(&one.token(7)));
+        assert!(!one.token(7).is(&one.token(8)) && !one.token(7).is(&other.token(7)));
+    }
+
+    #[test]
+    fn no_text_shows_a_token_or_a_key() {
+        let key = TokenKey::new([0xab; TOKEN_KEY_BYTES]);
+        let claim = Claim { session: 7, token: key.token(7) };
+        let text = format!("{key:?} {:?} {claim:?}", claim.token);
+        assert_eq!(text, "TokenKey Token session 7");
+    }
+}

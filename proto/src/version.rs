@@ -1,0 +1,210 @@
+//! Which life of the sequencer, and how many actions into it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::mutant::mutant;
+
+/// The identity of one process as a node, drawn at random when it starts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct NodeId(pub u64);
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// One life of a sequencer. Two epochs are the same only if both parts are: a number alone
+/// would let two lives that began from one backup pass for each other.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, PartialOrd, Ord, Default)]
+pub struct Epoch {
+    /// Rises by one with each life that continues a lineage. For people; never compared alone.
+    pub number: u32,
+    /// Drawn at random at the beginning of the life.
+    pub id: u64,
+}
+
+impl fmt::Debug for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "e{}#{:08x}", self.number, self.id as u32)
+    }
+}
+
+/// A place in a store's history: which life of the sequencer, and how many actions into it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+pub struct Version {
+    /// The life of the sequencer that put the last of these actions in order.
+    pub epoch: Epoch,
+    /// How many actions have been applied since the store was empty.
+    pub seq: u64,
+}
+
+/// `e2:7`; with `{:#}` as `e2#5f3a09c4:7`, which tells epochs of the same number apart.
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match f.alternate() {
+            true => write!(f, "{:?}:{}", self.epoch, self.seq),
+            false => write!(f, "e{}:{}", self.epoch.number, self.seq),
+        }
+    }
+}
+
+impl Version {
+    /// Writes two versions so that a reader sees how they differ: with the ids of their epochs if
+    /// those have the same number and are not the same.
+    pub fn from_to(self, to: Version) -> impl fmt::Display {
+        let look_alike = self.epoch != to.epoch && self.epoch.number == to.epoch.number;
+        fmt::from_fn(move |f| match look_alike {
+            true => write!(f, "from version {self:#} to {to:#}, which is of another lineage"),
+            false => write!(f, "from version {self} to {to}"),
+        })
+    }
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}:{}", self.epoch, self.seq)
+    }
+}
+
+/// The lives that a sequencer descends from, oldest first, each with the seq it began at.
+///
+/// An epoch that began at seq `b` ordered the actions `b + 1` and up, until the next one began.
+/// Empty at a replica that has not heard from a sequencer yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Lineage {
+    lives: Vec<(Epoch, u64)>,
+}
+
+/// A lineage keeps this many lives; the oldest are forgotten first, and a replica that stopped
+/// that long ago gets a snapshot.
+pub const LIVES_MAX: usize = 64;
+
+impl Lineage {
+    /// A lineage that begins with `epoch`, at seq 0.
+    pub fn founded(epoch: Epoch) -> Self {
+        Lineage { lives: vec![(epoch, 0)] }
+    }
+
+    /// From its parts, as they came over the wire: `None` unless they rise and fit.
+    pub fn from_lives(lives: Vec<(Epoch, u64)>) -> Option<Self> {
+        let rising = lives.windows(2).all(|pair| pair[0].1 <= pair[1].1);
+        (rising && lives.len() <= LIVES_MAX).then_some(Lineage { lives })
+    }
+
+    /// This lineage continued by one more life, which begins after `seq`.
+    ///
+    /// Lives that would have begun later are cut off: their actions were lost.
+    pub fn continued(&self, epoch: Epoch, seq: u64) -> Self {
+        let kept = |life: &(Epoch, u64)| life.1 <= seq || mutant!(LostLivesKept);
+        let mut lives: Vec<_> = self.lives.iter().copied().filter(kept).collect();
+        lives.push((epoch, seq));
+        let surplus = lives.len().saturating_sub(LIVES_MAX);
+        lives.drain(..surplus);
+        Lineage { lives }
+    }
+
+    /// Whether nothing is known yet.
+    pub fn is_empty(&self) -> bool {
+        self.lives.is_empty()
+    }
+
+    /// The life that orders actions now.
+    pub fn head(&self) -> Option<Epoch> {
+        self.lives.last().map(|life| life.0)
+    }
+
+    /// The lives and where each began.
+    pub fn lives(&self) -> &[(Epoch, u64)] {
+        &self.lives
+    }
+
+    /// The life that ordered action `seq`, for a seq above that of the oldest life kept.
+    pub fn epoch_of(&self, seq: u64) -> Option<Epoch> {
+        self.lives
+            .iter()
+            .rev()
+            .find(|life| life.1 < seq)
+            .or(self.lives.first().filter(|life| life.1 == seq))
+            .map(|life| life.0)
+    }
+
+    /// Whether `version` lies on this lineage: its life is one of these, and had ordered that
+    /// many actions before the next began.
+    pub fn contains(&self, version: Version) -> bool {
+        let Some(at) = self.lives.iter().position(|life| life.0 == version.epoch) else {
+            return false;
+        };
+        let ended = self.lives.get(at + 1).map_or(u64::MAX, |next| next.1);
+        let ended = ended.saturating_add(u64::from(mutant!(LivesEndOneLate)));
+        (self.lives[at].1..=ended).contains(&version.seq)
+    }
+}
+
+/// As a mutant would compare lives.
+#[cfg(samestate_mutants)]
+impl Lineage {
+    /// Like [`Lineage::contains`], by the numbers of the lives alone.
+    pub(super) fn contains_number(&self, version: Version) -> bool {
+        let life = self.lives.iter().find(|life| life.0.number == version.epoch.number);
+        life.is_some_and(|life| self.contains(Version { epoch: life.0, ..version }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn epoch(number: u32) -> Epoch {
+        Epoch { number, id: u64::from(number) * 7919 }
+    }
+
+    fn at(number: u32, seq: u64) -> Version {
+        Version { epoch: epoch(number), seq }
+    }
+
+    #[test]
+    fn a_version_past_the_end_of_its_life_is_not_on_the_lineage() {
+        let lineage = Lineage::founded(epoch(1)).continued(epoch(2), 40);
+        assert!(lineage.contains(at(1, 40)));
+        assert!(!lineage.contains(at(1, 41)), "lost with the first life");
+        assert!(lineage.contains(at(2, 41)));
+        assert!(!lineage.contains(at(3, 41)));
+    }
+
+    #[test]
+    fn epochs_are_compared_by_lineage_and_never_by_number() {
+        let ours = Lineage::founded(epoch(1)).continued(epoch(2), 10);
+        let twin = Version { epoch: Epoch { number: 2, id: 1 }, seq: 12 };
+        assert!(!ours.contains(twin));
+    }
+
+    #[test]
+    fn versions_of_two_epochs_of_one_number_are_written_with_their_ids() {
+        let (lost, restored) = (at(1, 13), at(2, 1));
+        assert_eq!(lost.from_to(restored).to_string(), "from version e1:13 to e2:1");
+        let unrelated = Version { epoch: Epoch { number: 1, id: 0xabc }, seq: 1 };
+        assert_eq!(
+            lost.from_to(unrelated).to_string(),
+            "from version e1#00001eef:13 to e1#00000abc:1, which is of another lineage"
+        );
+    }
+
+    #[test]
+    fn a_life_that_began_after_the_restored_seq_is_cut_off() {
+        let lineage = Lineage::founded(epoch(1)).continued(epoch(2), 40).continued(epoch(3), 20);
+        assert!(!lineage.contains(at(2, 41)));
+        assert!(lineage.contains(at(1, 20)));
+        assert!(!lineage.contains(at(1, 21)));
+        assert_eq!(lineage.epoch_of(20), Some(epoch(1)));
+        assert_eq!(lineage.epoch_of(21), Some(epoch(3)));
+    }
+}

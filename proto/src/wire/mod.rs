@@ -1,0 +1,43 @@
+//! Frames and messages: bytes to values and back, and nothing else.
+//!
+//! A link is a sequence of [`Frame`]s. Each names a channel (which store of the link it is about)
+//! and a kind, and carries its own checksum. What a frame says to a store is a [`Message`]. An
+//! action on its way is an [`Entry`], with a checksum of its own that travels from the origin to
+//! every replica. All integers are little-endian; CRC-32 is that of IEEE 802.3.
+//!
+//! Two nodes agree on a version of the protocol before anything else is said: each names the lowest
+//! and the highest that it speaks, and the highest in common is used. Within a version nothing is
+//! open: a kind that it does not have, or bytes left over after a message's last field, cut the
+//! link. Whatever is new comes with a new version, which nobody is sent who does not speak it. Only
+//! the hello, which comes before, may be longer than its reader knows.
+//!
+//! Nothing here allocates by a length that a peer claims: a frame's length is held against a limit
+//! first, and every count inside it against the bytes that are really there.
+
+mod entry;
+mod frame;
+mod message;
+mod reader;
+mod versions;
+
+pub use entry::{ENTRY_HEADER_BYTES, Entries, Entry, FLAG_DIGEST, FLAG_VOID};
+pub use frame::{Decoder, FRAME_HEADER_BYTES, Frame, begin_frame, channel_of, finish_frame};
+pub use message::{
+    Answer, Attach, Codec, LinkMode, Message, Outcome, PartialSnapshot, Refusal, RefusalKind,
+    SnapshotHead, Status,
+};
+pub use reader::{COUNT_MAX, Reader, WireError};
+
+pub use versions::Versions;
+
+/// The newest version of the protocol that this library speaks.
+pub const PROTOCOL_VERSION: u16 = 2;
+
+/// The first version in which an interrupted snapshot is resumed.
+pub(crate) const PROTOCOL_RESUMES_SNAPSHOTS: u16 = 2;
+
+/// The oldest one that it still speaks.
+pub const PROTOCOL_OLDEST: u16 = 1;
+
+/// The longest path of node ids from a node to its sequencer.
+pub const PATH_MAX: usize = 64;

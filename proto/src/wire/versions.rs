@@ -1,0 +1,88 @@
+//! Which versions of the protocol a process speaks, and which one two of them use.
+
+use std::fmt;
+
+use super::{PROTOCOL_OLDEST, PROTOCOL_VERSION, Reader, WireError};
+
+/// The versions of the protocol that one process speaks: all from the lowest to the highest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Versions {
+    lowest: u16,
+    highest: u16,
+}
+
+impl Versions {
+    /// Those of this library.
+    pub const OURS: Versions = Versions { lowest: PROTOCOL_OLDEST, highest: PROTOCOL_VERSION };
+
+    /// From the lowest to the highest; `None` if these are the wrong way round.
+    pub fn new(lowest: u16, highest: u16) -> Option<Self> {
+        (lowest <= highest).then_some(Versions { lowest, highest })
+    }
+
+    /// The highest version that both speak.
+    pub fn common(self, other: Versions) -> Option<u16> {
+        let (lowest, highest) = (self.lowest.max(other.lowest), self.highest.min(other.highest));
+        (lowest <= highest).then_some(highest)
+    }
+
+    /// Returns whether this version is one of them.
+    pub(crate) fn contains(self, version: u16) -> bool {
+        (self.lowest..=self.highest).contains(&version)
+    }
+
+    /// Whether all of these are older than all of those.
+    pub fn are_older_than(self, other: Versions) -> bool {
+        self.highest < other.lowest
+    }
+
+    /// Appends the lowest and the highest, two bytes each.
+    pub fn write(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.lowest.to_le_bytes());
+        out.extend_from_slice(&self.highest.to_le_bytes());
+    }
+
+    /// Takes what [`write`](Versions::write) appended.
+    ///
+    /// # Errors
+    ///
+    /// If bytes are missing, or the lowest is above the highest.
+    pub fn read(body: &mut Reader<'_>) -> Result<Self, WireError> {
+        let (lowest, highest) = (body.u16("version")?, body.u16("version")?);
+        Versions::new(lowest, highest).ok_or(WireError::Malformed("range of versions"))
+    }
+}
+
+impl fmt::Display for Versions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.lowest == self.highest {
+            true => write!(f, "version {}", self.highest),
+            false => write!(f, "versions {} to {}", self.lowest, self.highest),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn both_sides_find_the_same_version_and_it_is_the_highest_that_both_speak(
+            a in 0u16..12, b in 0u16..12, c in 0u16..12, d in 0u16..12,
+        ) {
+            let (Some(ours), Some(theirs)) = (Versions::new(a, b), Versions::new(c, d)) else {
+                return Ok(());
+            };
+            let by_hand = (0..12).rev().find(|version| {
+                (a..=b).contains(version) && (c..=d).contains(version)
+            });
+            prop_assert_eq!(ours.common(theirs), by_hand);
+            prop_assert_eq!(theirs.common(ours), by_hand);
+            let apart = ours.are_older_than(theirs) || theirs.are_older_than(ours);
+            prop_assert_eq!(apart, by_hand.is_none());
+        }
+    }
+}
