@@ -22,6 +22,12 @@ fn run(scenario: &str) -> (Output, Record) {
     (output, record)
 }
 
+/// Checks that the run found nothing wrong. 6: the machine was too busy to load the cluster as
+/// planned, which says nothing of the cluster.
+fn assert_nothing_wrong(output: &Output) {
+    assert!(matches!(output.status.code(), Some(0 | 6)), "{}", output.status);
+}
+
 fn assert_done(fault: &FaultDone) {
     let (Some(injected), Some(ended)) = (fault.injected_at_seconds, fault.ended_at_seconds) else {
         panic!("{fault:#?}");
@@ -115,7 +121,7 @@ faults:
     assert_eq!(case.dispatches.lost, Some(0), "{:#?}", case.dispatches);
     assert!(case.violations.is_empty(), "{:#?}", case.violations);
     assert_eq!(case.processes.len(), 3, "nobody ended: {:#?}", case.processes);
-    assert_eq!(output.status.code(), Some(0));
+    assert_nothing_wrong(&output);
 }
 
 #[test]
@@ -141,7 +147,7 @@ faults:
     let case = &record.cases[0];
     assert_eq!((case.faults.planned, case.faults.injected), (2, 2), "{:#?}", case.faults);
     assert!(case.violations.is_empty(), "{:#?}", case.violations);
-    assert_eq!(output.status.code(), Some(0));
+    assert_nothing_wrong(&output);
     let (kept, saved) = (&case.stores["kept"].dispatches, &case.stores["saved"].dispatches);
     assert_eq!((kept.lost, kept.duplicated, kept.rolled_back), (Some(0), Some(0), Some(0)));
     assert!(kept.ok > 100, "{kept:#?}");
