@@ -141,6 +141,52 @@ fn writers_wait_for_a_slow_link_no_longer_than_the_grace_period() {
     assert!(replica.counters().snapshots_forced > 0, "the link fell off");
 }
 
+/// A link of more than 4 MiB a second sets the pace, for however long: a dispatch waits behind those
+/// of its window, and no longer.
+#[test]
+fn writers_get_what_a_fast_link_carries_and_wait_for_no_more_than_their_window() {
+    const LINK_BYTES: usize = 5 << 20;
+    const PACE_BYTES: u64 = 4 << 20;
+    const TEXT_BYTES: usize = 1000;
+    let step = Duration::from_millis(10);
+    let mut replica = sequencer();
+    let (mut ticket, mut longest) = (0, Duration::ZERO);
+    let mut begun: std::collections::VecDeque<Duration> = std::collections::VecDeque::new();
+    let (mut left, mut ordered_before) = (0, 0);
+    for at in 1..=3_000 {
+        let now = step * at;
+        left += LINK_BYTES / 100;
+        while left > 0 {
+            let mut out = Vec::new();
+            replica.fill(LINK, &mut out, left.min(64 << 10), now);
+            left = left.saturating_sub(out.len().max(1));
+            if out.is_empty() {
+                left = 0;
+            }
+        }
+        replica.tick(now);
+        // As many as the node takes.
+        while let Ok(dispatched) = replica.dispatch(ticket, &"x".repeat(TEXT_BYTES), now) {
+            ticket += 1;
+            if matches!(dispatched, Dispatched::Later) {
+                begun.push_back(now);
+            }
+        }
+        for _ in resolved(&mut replica) {
+            let waited = now - begun.pop_front().expect("it waited");
+            longest = longest.max(waited);
+        }
+        if at % 100 == 0 {
+            let ordered = replica.version().seq;
+            let bytes = (ordered - ordered_before) * TEXT_BYTES as u64;
+            assert!(bytes >= PACE_BYTES, "{bytes} bytes in a second, {now:?} later");
+            ordered_before = ordered;
+        }
+    }
+    assert!(longest <= Duration::from_secs(2), "{longest:?}: a window of 8 MiB at 4 MiB a second");
+    assert_eq!(replica.counters().snapshots_forced, 0, "the link did not fall off");
+}
+
 fn reported(replica: &mut Replica<Texts>) -> Vec<Report> {
     let reports = replica.take_outputs().into_iter().filter_map(|output| match output {
         Output::Report(report) => Some(report),

@@ -206,9 +206,9 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         self
     }
 
-    /// Sets how long dispatches wait for a follower that nears the end of the log, in a hundred
-    /// times this long. After that the follower falls off the log, which is reported. A follower
-    /// that takes 4 MiB a second or more sets the pace without a limit. [`Duration::MAX`] is no
+    /// Sets how long dispatches wait for slow followers that near the end of the log, for all of
+    /// them together, in a hundred times this long. After that such a follower falls off the log,
+    /// which is reported. A follower that takes 4 MiB a second or more sets the pace without a limit. [`Duration::MAX`] is no
     /// limit for slower ones either. Default: 1 s.
     pub fn pressure_grace(mut self, grace: Duration) -> Self {
         self.config.pressure_grace = grace;

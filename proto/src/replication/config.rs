@@ -72,8 +72,9 @@ pub struct Config {
     pub dead_after: Duration,
     /// A link that has not moved for this long may fall off the log: 250 ms unless set.
     pub stall_grace: Duration,
-    /// Those who dispatch wait for a link that moves but nears the end of the log, for at most this
-    /// long in a hundred times this long; then it may fall off the log: 1 s unless set.
+    /// Those who dispatch wait for links that move but near the end of the log, for all of them
+    /// together at most this long in a hundred times this long; then they may fall off the log: 1 s
+    /// unless set. Links that carry 4 MiB a second or more are waited for without a limit.
     pub pressure_grace: Duration,
     /// The sequencer remembers at most this many sessions: 4,096 unless set.
     pub sessions_max: usize,

@@ -1,4 +1,4 @@
-//! For how long those who dispatch wait for a link that is about to fall off the log.
+//! For how long those who dispatch wait for links that are about to fall off the log.
 
 use std::time::Duration;
 
@@ -9,16 +9,44 @@ const PACE_BYTES: u64 = 4 << 20;
 /// What was spent comes back at this part of the time that passes.
 const REGAINED_OVER: u32 = 100;
 
-/// The wait for one link: at most a grace period at once, and that much again only once a hundred
-/// times as long has passed. The time that a link of [`PACE_BYTES`] a second would have taken for
-/// what the link carried does not count.
+/// The speed of a link is measured over this time.
+const MEASURED_OVER: Duration = Duration::from_millis(250);
+
+/// A wait: at most a grace period at once, and that much again only once a hundred times as long has
+/// passed.
+#[derive(Debug, Default)]
+struct Budget {
+    spent: Duration,
+    exhausted: bool,
+}
+
+impl Budget {
+    /// Adds to what was spent, and takes from it.
+    fn spend(&mut self, more: Duration, less: Duration, grace: Duration) {
+        self.spent = (self.spent + more).saturating_sub(less);
+        self.exhausted = self.spent >= grace || (self.exhausted && !self.spent.is_zero());
+    }
+
+    /// Gives back what is regained while nobody waits.
+    fn regain(&mut self, passed: Duration, grace: Duration) {
+        self.spend(Duration::ZERO, passed / REGAINED_OVER, grace);
+    }
+}
+
+/// The wait for one link. The time that a link of [`PACE_BYTES`] a second would have taken for what
+/// the link carried does not count.
 #[derive(Debug, Default)]
 pub(super) struct Patience {
-    spent: Duration,
+    budget: Budget,
     looked_at: Duration,
     carried: u64,
     waits: bool,
-    exhausted: bool,
+    /// What was added to the budget at the last look, and what was taken from it for the bytes that
+    /// went over the link; `None`: it was not waited for.
+    spent: Option<(Duration, Duration)>,
+    measured_at: Duration,
+    measured: u64,
+    is_fast: bool,
 }
 
 impl Patience {
@@ -33,19 +61,75 @@ impl Patience {
     ) -> bool {
         let passed = now.saturating_sub(std::mem::replace(&mut self.looked_at, now));
         let moved = carried.saturating_sub(std::mem::replace(&mut self.carried, carried));
-        let paced = Duration::from_nanos(moved.saturating_mul(1_000_000_000 / PACE_BYTES));
-        self.spent = match self.waits {
-            true => (self.spent + passed).saturating_sub(paced),
-            false => self.spent.saturating_sub(passed / REGAINED_OVER),
-        };
-        self.exhausted = self.spent >= grace || (self.exhausted && !self.spent.is_zero());
-        self.waits = near && !self.exhausted;
+        self.measure(now);
+        self.spent = self.waits.then_some((passed, paced(moved)));
+        match self.spent {
+            Some((more, less)) => self.budget.spend(more, less, grace),
+            None => self.budget.regain(passed, grace),
+        }
+        self.waits = near && !self.budget.exhausted;
         self.waits
+    }
+
+    fn measure(&mut self, now: Duration) {
+        let passed = now.saturating_sub(self.measured_at);
+        if passed >= MEASURED_OVER {
+            self.is_fast = paced(self.carried.saturating_sub(self.measured)) >= passed;
+            (self.measured_at, self.measured) = (now, self.carried);
+        }
     }
 
     /// Returns whether they have waited for as long as they do.
     pub(super) fn is_exhausted(&self) -> bool {
-        self.exhausted
+        self.budget.exhausted
+    }
+}
+
+/// The time that a link which sets the pace takes for so many bytes.
+fn paced(bytes: u64) -> Duration {
+    Duration::from_nanos(bytes.saturating_mul(1_000_000_000 / PACE_BYTES))
+}
+
+/// The wait for all slow links of a node together, those that have ended included: however many
+/// links are slow, and however often they come back, it is bounded as that for one.
+#[derive(Debug, Default)]
+pub(super) struct SharedPatience {
+    budget: Budget,
+    looked_at: Duration,
+    waits: bool,
+}
+
+impl SharedPatience {
+    /// Whether those who dispatch wait now, by the last look at each link.
+    pub(super) fn waits<'a>(
+        &mut self,
+        links: impl Iterator<Item = &'a Patience>,
+        now: Duration,
+        grace: Duration,
+    ) -> bool {
+        let passed = now.saturating_sub(std::mem::replace(&mut self.looked_at, now));
+        let (mut fast, mut slow) = (false, false);
+        let (mut more, mut less, mut waited_for) = (Duration::ZERO, Duration::ZERO, 0_u32);
+        for link in links {
+            fast |= link.waits && link.is_fast;
+            slow |= link.waits && !link.is_fast;
+            if let Some((passed, paced)) = link.spent.filter(|_| !link.is_fast) {
+                (more, less, waited_for) = (more + passed, less + paced, waited_for + 1);
+            }
+        }
+        match (self.waits, waited_for) {
+            (true, 1..) => self.budget.spend(more / waited_for, less / waited_for, grace),
+            // Its link has ended meanwhile, or has become fast.
+            (true, 0) => {}
+            (false, _) => self.budget.regain(passed, grace),
+        }
+        self.waits = slow && !fast && !self.budget.exhausted;
+        self.waits || fast
+    }
+
+    /// Returns whether they have waited for as long as they do.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.budget.exhausted
     }
 }
 
@@ -68,6 +152,50 @@ mod tests {
         assert!(patience.is_exhausted());
         assert!(!patience.waits(true, 0, GRACE * 100, GRACE));
         assert!(patience.waits(true, 0, GRACE * 102, GRACE), "all of it has come back");
+    }
+
+    /// Looks every 10 ms for so long; for how long those who dispatch waited. The links carry so
+    /// many bytes a second, and each is replaced by a new one after such a time.
+    fn waited(speeds: &[u64], replaced_after: Duration, looks: u32) -> (Duration, SharedPatience) {
+        let step = Duration::from_millis(10);
+        let mut links: Vec<_> = speeds.iter().map(|_| (Patience::default(), 0)).collect();
+        let (mut shared, mut waited) = (SharedPatience::default(), Duration::ZERO);
+        for look in 1..=looks {
+            let now = step * look;
+            for (number, (link, carried)) in links.iter_mut().enumerate() {
+                let age = now + replaced_after / speeds.len() as u32 * number as u32;
+                if age.as_millis() % replaced_after.as_millis() < step.as_millis() {
+                    (*link, *carried) = (Patience::default(), 0);
+                    link.waits(false, 0, now, GRACE);
+                }
+                // In bursts: a link is idle at every other look.
+                *carried += speeds[number] / 50 * u64::from(look % 2);
+                link.waits(true, *carried, now, GRACE);
+            }
+            if shared.waits(links.iter().map(|(link, _)| link), now, GRACE) {
+                waited += step;
+            }
+        }
+        (waited, shared)
+    }
+
+    #[test]
+    fn writers_wait_for_many_slow_links_as_long_as_for_one() {
+        let never = Duration::from_secs(100_000);
+        let (slow, fast) = (PACE_BYTES / 100, PACE_BYTES * 2);
+        for links in [1, 2, 30] {
+            let (waited, shared) = waited(&vec![slow; links], never, 10_000);
+            assert!(shared.is_exhausted());
+            assert!(waited <= GRACE * 11 / 10, "{links}: {waited:?}");
+        }
+        // Links that come back: each is waited for anew, all together are not.
+        let (waited_for, _) = waited(&[slow; 30], GRACE * 3, 10_000);
+        assert!(waited_for <= GRACE * 21 / 10, "{waited_for:?}");
+        // Fast ones set the pace all the time.
+        let (waited_for, shared) = waited(&[fast; 8], never, 10_000);
+        assert!(waited_for >= GRACE * 99 && !shared.is_exhausted(), "{waited_for:?}");
+        let (waited_for, _) = waited(&[slow, fast, slow], never, 10_000);
+        assert!(waited_for >= GRACE * 98, "{waited_for:?}");
     }
 
     #[test]

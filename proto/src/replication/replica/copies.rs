@@ -180,7 +180,8 @@ impl<M: Machine> Replica<M> {
     pub(super) fn note_fell_off(&mut self, downstream: &Downstream) {
         let (node, log_bytes_max) = (downstream.node, self.config.log_bytes_max);
         let again = downstream.copy.is_some();
-        if !again && !downstream.patience.is_exhausted() {
+        let waited = downstream.patience.is_exhausted() || self.patience.is_exhausted();
+        if !again && !waited {
             return;
         }
         if self.told_slow.len() >= TOLD_MAX {

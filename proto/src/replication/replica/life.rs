@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Place, Replica};
 use crate::mutant::mutant;
 use crate::replication::origin::Origin;
-use crate::replication::patience::Patience;
+use crate::replication::patience::{Patience, SharedPatience};
 use crate::replication::routes::Routes;
 use crate::replication::sessions::{Holder, Sessions};
 use crate::replication::verify::Verify;
@@ -59,6 +59,7 @@ impl<M: Machine> Replica<M> {
             unrestorable: None,
             check_not_before: Duration::ZERO,
             pressured: false,
+            patience: SharedPatience::default(),
             cut_patience: Patience::default(),
             pressure_checked_at: 0,
             connected: false,

@@ -48,7 +48,7 @@ use super::downstream::{Downstream, Snapshot};
 use super::keeping::Keeping;
 use super::log::rolled;
 use super::origin::Origin;
-use super::patience::Patience;
+use super::patience::{Patience, SharedPatience};
 use super::routes::Routes;
 use super::sessions::Sessions;
 use super::upstream::{Incoming, Upstream};
@@ -137,6 +137,8 @@ pub struct Replica<M: Machine> {
     /// The next check of a snapshot is within the budget from here on.
     check_not_before: Duration,
     pressured: bool,
+    /// The wait for links.
+    patience: SharedPatience,
     /// The wait for a snapshot that is being cut.
     cut_patience: Patience,
     pressure_checked_at: u64,

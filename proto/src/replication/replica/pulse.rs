@@ -110,19 +110,20 @@ impl<M: Machine> Replica<M> {
     /// the end of the log, and they have not waited for it long enough.
     fn is_pressed(&mut self) -> bool {
         let (now, config, log) = (self.now, &self.config, &self.log);
+        let grace = config.pressure_grace;
         let is_near = |seq: u64, room: usize| log.bytes_after(seq) > room / 4 * 3;
-        let mut pressed = false;
         for downstream in self.downstreams.values_mut() {
             let moving =
                 downstream.awake && now.saturating_sub(downstream.moved_at) < config.stall_grace;
             let needs = downstream.needs_after().filter(|_| moving);
             let near = needs.is_some_and(|seq| is_near(seq, downstream.log_room(config)));
-            let (carried, grace) = (downstream.carried, config.pressure_grace);
-            pressed |= downstream.patience.waits(near, carried, now, grace);
+            downstream.patience.waits(near, downstream.carried, now, grace);
         }
+        let links = self.downstreams.values().map(|downstream| &downstream.patience);
+        let mut pressed = self.patience.waits(links, now, grace);
         let room = config.log_bytes_max.saturating_add(config.catch_up_bytes_max);
         let near = self.cutting.is_some_and(|cut| is_near(cut.seq, room));
-        pressed |= self.cut_patience.waits(near, 0, now, config.pressure_grace);
+        pressed |= self.cut_patience.waits(near, 0, now, grace);
         pressed || self.disk_is_behind()
     }
 
