@@ -28,7 +28,7 @@ fn log(log: &mut Vec<String>, action: &Action) {
     log.push(format!("{action:?}"));
 }
 
-/// What of an action concerns the score.
+/// Returns the points that an action adds to the score, if any.
 fn points(action: &Action) -> Option<&u32> {
     match action {
         Action::Score(points) => Some(points),

@@ -11,7 +11,7 @@ use samestate::create_store;
 use samestate::state::{List, Map, digest};
 use serde::{Deserialize, Serialize};
 
-/// Who has how much, and the newest thousand transfers.
+/// The balance of each account, and the newest thousand transfers.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Bank {
     accounts: Map<u64, i64>,

@@ -23,7 +23,7 @@ const PART_BYTES: usize = 1_000;
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Log {
     parts: List<String>,
-    /// When the newest action was dispatched, since 1970.
+    /// The time of the newest dispatch, in milliseconds since 1970.
     newest_ms: u64,
     count: usize,
 }

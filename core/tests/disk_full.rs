@@ -16,7 +16,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const PATH: &str = "SAMESTATE_TEST_BACKUP";
 const DURABLE: &str = "SAMESTATE_TEST_DURABLE";
 
-/// How long the items are, in bytes.
+/// The length of the items, in bytes.
 const ITEM_BYTES: usize = 1000;
 
 /// After so many items the disk is certainly full.
@@ -160,7 +160,7 @@ impl Limited {
     }
 }
 
-/// What a copy of the files holds: the numbers of its items.
+/// Returns the numbers of the items in a copy of the files.
 fn restored(path: &Path) -> Vec<u64> {
     let folder = tempfile::tempdir().expect("there is room");
     let copy = folder.path().join("copy");

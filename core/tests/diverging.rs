@@ -17,7 +17,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// After so many actions the copies are compared.
 const EVERY: u64 = 10;
 
-/// What stores said to their operators.
+/// The reports of stores to their operators.
 #[derive(Clone, Default)]
 struct Said(Arc<Mutex<Vec<String>>>);
 

@@ -16,7 +16,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 const CHILD: &str = "SAMESTATE_TEST_SERVER";
 const STRANGERS: usize = 10_000;
-/// How many of them a server has at a time, by default, and how many of one address.
+/// The default numbers of connections that a server allows at a time, in all and from one address.
 const PLACES: usize = 256;
 const PLACES_PER_ADDRESS: usize = 64;
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -66,7 +66,7 @@ impl Served {
         pages.expect("pages") * rustix::param::page_size()
     }
 
-    /// How many files and sockets its process has open.
+    /// Returns the number of files and sockets that the process has open.
     fn descriptors(&self) -> usize {
         let open = std::fs::read_dir(format!("/proc/{}/fd", self.process.id()));
         open.expect("this is Linux, and it lives").count()

@@ -201,12 +201,12 @@ struct Pair {
     client: Replica<Texts>,
     link: LinkId,
     now: Duration,
-    /// Where the parts of snapshots began that came.
+    /// The offsets at which the received parts of snapshots began.
     offsets: Vec<u64>,
     reports: Vec<Report>,
 }
 
-/// What a frame of a snapshot holds.
+/// The length of a snapshot's part in a frame.
 const PART_BYTES: u64 = 16 << 10;
 
 /// So many numbers, each nine bytes when encoded.

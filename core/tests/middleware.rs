@@ -35,7 +35,7 @@ async fn linked(
     (server, client, folder)
 }
 
-/// What was seen, in order.
+/// The values that were seen, in order.
 type Seen<T> = Arc<Mutex<Vec<T>>>;
 
 #[tokio::test]

@@ -19,7 +19,7 @@ async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     }
 }
 
-/// What is forked as a worker: this program, with one test.
+/// Returns the command that is forked as a worker: this program, with one test.
 fn this_test(name: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("a path"));
     command.args(["--exact", name, "--ignored", "--nocapture"]);
@@ -164,7 +164,7 @@ mod windows {
         }
     }
 
-    /// What a client that tries once is told.
+    /// Returns the error that a client gets that tries once.
     async fn told(client: Client) -> String {
         let (sender, mut errors) = tokio::sync::mpsc::unbounded_channel();
         let store = list().on_error(move |text| drop(sender.send(text.to_owned()))).client(client);
@@ -216,7 +216,7 @@ mod windows {
         );
     }
 
-    /// What a process says that would serve there too.
+    /// Returns the error of a process that tries to serve at the same pipe.
     async fn taken_elsewhere(name: &str) -> String {
         let mut command = this_test("windows::process_that_would_serve_there_too");
         command.env("SAMESTATE_TEST_PIPE", name);

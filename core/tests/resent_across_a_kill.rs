@@ -53,7 +53,7 @@ fn start(folder: &Path) -> Child {
     child
 }
 
-/// What became of the dispatches.
+/// The outcomes of the dispatches.
 #[derive(Debug, Default)]
 struct Outcomes {
     applied: BTreeSet<u64>,

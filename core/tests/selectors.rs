@@ -182,7 +182,7 @@ async fn a_selector_that_remembers_derives_only_from_what_is_new() {
     assert_eq!(derived.load(Ordering::Relaxed), 3, "for 0, 1 and 2");
 }
 
-/// How many [`Counted`] there are.
+/// The number of living [`Counted`] values.
 static COUNTED: AtomicUsize = AtomicUsize::new(0);
 
 /// An action that is counted while it is anywhere.

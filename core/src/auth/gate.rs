@@ -17,7 +17,7 @@ use super::scram::{
 use super::secret::ServerSecret;
 use super::tickets::{ProvenTicket, Ticket, Tickets};
 
-/// What a server knows of who may come in. Shared by all of its connections.
+/// The state that decides which clients a server accepts. Shared by all of its connections.
 pub struct Gate {
     logins: Arc<Logins>,
     tickets: Tickets,
@@ -71,7 +71,7 @@ impl Gate {
         }
     }
 
-    /// Whether an address is locked out to those without a ticket.
+    /// Checks that an address is not locked out for clients without a ticket.
     ///
     /// # Errors
     ///
@@ -85,7 +85,7 @@ impl Gate {
         self.lockout.lock().unlock(address)
     }
 
-    /// Who is locked out now, the soonest to be let in again first.
+    /// Lists the addresses that are locked out now, ordered by the end of their lock-out.
     pub fn locked(&self, now: Duration) -> Vec<LockedOut> {
         self.lockout.lock().locked(now).collect()
     }
@@ -97,18 +97,19 @@ impl fmt::Debug for Gate {
     }
 }
 
-/// What a server is to do next with a visitor.
+/// The next step of a server in a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VisitStep {
     /// Send this, and feed what comes back to [`Visit::step`].
     Reply(Vec<u8>),
     /// Let the client in: send this, and the ticket for its next connection.
     Accepted {
-        /// Whose password it proved.
+        /// The login whose password the client proved.
         login: String,
         /// The last message of the handshake.
         reply: Vec<u8>,
-        /// What lets it try from a locked-out address. Replaces the one it came with.
+        /// A ticket with which the client may try from a locked-out address. Replaces the one it
+        /// came with.
         ticket: Ticket,
     },
 }
@@ -122,7 +123,7 @@ pub enum Refused {
     /// Its login failed.
     #[error("{address}: {error}")]
     Failed {
-        /// Where it came from.
+        /// The address of the client.
         address: PeerAddress,
         /// Why.
         error: AuthError,

@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use super::tickets::{ProvenTicket, TicketId};
 
-/// Where a client comes from, as far as failures are counted.
+/// The origin of a client, as far as failures are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PeerAddress {
     /// Over TCP.
@@ -44,7 +44,7 @@ pub enum PeerAddress {
     Pipe,
 }
 
-/// How much of an IPv6 address counts.
+/// The number of leading bits of an IPv6 address that count.
 const IPV6_PREFIX_BITS: u32 = 64;
 
 impl PeerAddress {
@@ -74,12 +74,12 @@ impl fmt::Display for PeerAddress {
     }
 }
 
-/// How strict a lock-out is.
+/// The limits of a lock-out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LockOutPolicy {
     /// The failure that locks: 5 unless set. 0 counts as 1.
     pub failures_max: u32,
-    /// How long it locks: three hours unless set.
+    /// The length of a lock-out. Default: three hours.
     pub locked_for: Duration,
     /// The most addresses remembered, and the most tickets: 65,536 each unless set. 0 counts as 1.
     pub entries_max: usize,
@@ -98,7 +98,7 @@ impl Default for LockOutPolicy {
     remaining.as_secs()
 )]
 pub struct LockedOut {
-    /// Who, as it is counted.
+    /// The locked-out address or user, as it is counted.
     pub address: PeerAddress,
     /// For how long still.
     pub remaining: Duration,
@@ -149,7 +149,8 @@ impl LockOut {
         Ok(Attempt { table: self, charged, now })
     }
 
-    /// Whether an attempt could begin now; counts nothing. For turning strangers away early.
+    /// Checks whether an attempt could begin now, without counting one. For turning strangers away
+    /// early.
     ///
     /// # Errors
     ///
@@ -168,7 +169,7 @@ impl LockOut {
         self.addresses.forget(&address.counted())
     }
 
-    /// Who is locked out now, the soonest to be let in again first.
+    /// Lists the addresses that are locked out now, ordered by the end of their lock-out.
     pub fn locked(&self, now: Duration) -> impl Iterator<Item = LockedOut> + '_ {
         self.addresses
             .locked(now)
@@ -246,7 +247,7 @@ struct Counts<K> {
 struct Count {
     failures: u32,
     locked: bool,
-    /// When it is forgotten.
+    /// The time at which the entry is forgotten.
     until: Duration,
 }
 

@@ -14,8 +14,8 @@
 //! A server draws 32 random bytes, builds a [`Gate`] and calls [`Gate::visit`] for each connection;
 //! a client keeps one [`Credentials`] and makes a [`scram::ClientHandshake`] for each connection.
 //!
-//! What it promises: the password never travels and is never kept by a server; each side proves
-//! itself to the other; what a stranger sends costs a bounded amount of memory and no password
+//! The module promises: the password never travels and is never kept by a server; each side proves
+//! itself to the other; a stranger's bytes cost a bounded amount of memory and no password
 //! derivation; no input makes it panic. What it cannot promise without TLS: someone *on the path*
 //! can read what follows a login, and can try passwords against a recorded conversation.
 

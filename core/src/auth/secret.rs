@@ -73,8 +73,8 @@ impl fmt::Debug for Key {
     }
 }
 
-/// What one life of a server knows and nobody else does. Drawn at random when the server starts;
-/// a new one makes the tickets of the old worthless, and costs each client one more derivation.
+/// A secret of one epoch of a server. Drawn at random when the server starts; a new one makes the
+/// tickets of the old worthless, and costs each client one more derivation.
 #[derive(Clone, Debug)]
 pub struct ServerSecret(Key);
 

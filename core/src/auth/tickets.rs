@@ -5,7 +5,7 @@
 //! *try* to log in from a locked-out address, as that client and that login, five times at most.
 //! Its failures count against itself, and a ticket that failed five times is dead until it expires.
 //!
-//! Whoever steals a ticket from a wire without TLS gains those five attempts, no more.
+//! A thief of a ticket, from a wire without TLS, gains those five attempts and no more.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ pub struct ProvenTicket {
     pub(super) expires: Duration,
 }
 
-/// What a ticket's failures are counted under: its MAC, which no other ticket has.
+/// The key under which a ticket's failures are counted: its MAC, which no other ticket has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct TicketId([u8; KEY_BYTES]);
 
@@ -65,7 +65,7 @@ pub enum TicketError {
     /// Not the bytes of a ticket.
     #[error("a ticket has {TICKET_BYTES} bytes, not {bytes}; log in without one")]
     Length {
-        /// How many came.
+        /// The number of bytes received.
         bytes: usize,
     },
     /// Issued by another server or another life of it, to another client, or made up.
@@ -86,7 +86,7 @@ pub struct Tickets {
 }
 
 impl Tickets {
-    /// How long a ticket lasts unless told otherwise. Each login brings a new one.
+    /// The default lifetime of a ticket. Each login brings a new one.
     pub const LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
     /// The tickets of one life of a server.

@@ -13,7 +13,7 @@ use super::watched::{DiskWatch, Watched};
 use super::whole::{self, About, Draft, Id, Whole};
 use super::{Backup, BackupError};
 
-/// What a store's life begins with, and where it is kept.
+/// The files of a backup, and the work of opening them.
 pub(crate) struct Desk {
     pub(super) files: Files,
     pub(super) about: About,
@@ -24,13 +24,13 @@ pub(crate) struct Desk {
     lock: Arc<Lock>,
 }
 
-/// What an earlier life left.
+/// The contents of a backup that was restored.
 pub(crate) struct Restored {
-    /// Where it stood.
+    /// The restored state and its version.
     pub(crate) image: Image,
     /// The encoded state there.
     pub(crate) state: Vec<u8>,
-    /// How many bytes at the journal's end were half written, and are dropped.
+    /// The number of bytes at the journal's end that were half written and are dropped.
     pub(crate) torn: usize,
     whole: PathBuf,
     journal: PathBuf,
@@ -125,7 +125,7 @@ impl Desk {
         filled.map_err(failed).map(|()| id)
     }
 
-    /// What it takes to write a whole backup elsewhere.
+    /// Returns the data that another thread needs to write a whole backup.
     pub(super) fn drafting(&self, id: Id) -> Drafting {
         Drafting {
             id,

@@ -1,4 +1,4 @@
-//! What can go wrong with a backup.
+//! Errors of a backup.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,9 +29,9 @@ pub enum BackupError {
         path.display()
     )]
     NotWritable {
-        /// What was to be written.
+        /// The path of the backup.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// There is no room.
@@ -41,9 +41,9 @@ pub enum BackupError {
         path.display()
     )]
     DiskFull {
-        /// What was to be written.
+        /// The path of the backup.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// Another process, or another store of this one, has it open.
@@ -56,11 +56,11 @@ pub enum BackupError {
     /// Something else that the system said.
     #[error("failed to {what} `{}`: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// The call that failed.
         what: &'static str,
         /// With which file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// It is no file of ours.
@@ -77,7 +77,7 @@ pub enum BackupError {
         path.display()
     )]
     NewerFormat {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
         /// Its format.
         found: u16,
@@ -91,11 +91,11 @@ pub enum BackupError {
         path.display()
     )]
     Truncated {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
         /// Its length, in bytes.
         have: u64,
-        /// What it should be at least, in bytes.
+        /// The smallest valid length, in bytes.
         want: u64,
     },
     /// Its bytes are not those that were written.
@@ -105,9 +105,9 @@ pub enum BackupError {
         path.display()
     )]
     Damaged {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
-        /// Where.
+        /// The part of the file that is damaged.
         part: &'static str,
     },
     /// It was encrypted under another key.
@@ -133,7 +133,7 @@ pub enum BackupError {
     /// The key cannot be made of the passphrase.
     #[error("the key of backup `{}` cannot be derived: {why}", path.display())]
     Key {
-        /// Which backup.
+        /// The path of the backup.
         path: PathBuf,
         /// Why.
         why: String,
@@ -144,7 +144,7 @@ pub enum BackupError {
         path.display()
     )]
     OtherStore {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
         /// The store that wrote it.
         found: String,
@@ -158,7 +158,7 @@ pub enum BackupError {
         path.display()
     )]
     OtherSchema {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
         /// Of the backup.
         found: u32,
@@ -168,7 +168,7 @@ pub enum BackupError {
     /// Its actions are encoded otherwise.
     #[error("backup `{}` is encoded as {found:?}, this store as {ours:?}", path.display())]
     OtherCodec {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
         /// Of the backup.
         found: Codec,
@@ -201,9 +201,9 @@ pub enum BackupError {
     /// The state is no state of this store's type.
     #[error("the state in backup `{}` cannot be decoded: {why}", path.display())]
     Undecodable {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
-        /// What the decoder said.
+        /// The message of the decoder.
         why: String,
     },
     /// The actions of the journal do not apply.
@@ -213,17 +213,17 @@ pub enum BackupError {
         path.display()
     )]
     Replay {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault that was found.
         fault: ReplayFault,
     },
-    /// What goes with the state cannot be encoded.
+    /// The data that is kept with the state cannot be encoded.
     #[error("backup `{}` cannot be encoded: {why}", path.display())]
     Unencodable {
-        /// Which backup.
+        /// The path of the backup.
         path: PathBuf,
-        /// What the encoder said.
+        /// The message of the encoder.
         why: String,
     },
     /// The state does not survive its codec, so it does not take the place of what is on disk.
@@ -232,9 +232,9 @@ pub enum BackupError {
         path.display()
     )]
     Unrestorable {
-        /// Which backup.
+        /// The path of the backup.
         path: PathBuf,
-        /// Which part does not come back, and what the encoder or decoder said.
+        /// The part that does not survive the codec, with the message of the encoder or decoder.
         why: String,
     },
     /// The disk hangs, so the backup was not finished when its store was closed.
@@ -245,11 +245,11 @@ pub enum BackupError {
         path.display()
     )]
     DiskHangs {
-        /// What the call is to do.
+        /// The purpose of the call.
         what: &'static str,
         /// With which file or folder.
         path: PathBuf,
-        /// How long it has taken.
+        /// The time that the call has taken so far.
         waited: Duration,
     },
     /// A bug: the thread that writes the backup ended by itself.

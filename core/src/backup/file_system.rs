@@ -160,7 +160,8 @@ fn cannot_sync(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
 }
 
-/// Whether another file is mounted at this path, as container runtimes do with single files.
+/// Returns whether another file is mounted at this path, as container runtimes do with single
+/// files.
 #[cfg(target_os = "linux")]
 fn is_mounted(path: &Path) -> bool {
     use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};

@@ -10,7 +10,7 @@ use super::file_system::{FileSystem, Kind, Lock, NewFile};
 /// A path may lead over this many symbolic links, as in Linux.
 const LINKS_MAX: usize = 40;
 
-/// Where everything lies.
+/// The paths of a backup's files.
 #[derive(Clone, Debug)]
 pub(super) struct Files {
     system: Arc<dyn FileSystem>,

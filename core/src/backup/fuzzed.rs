@@ -33,8 +33,8 @@ fn path() -> &'static Path {
     Path::new("backup")
 }
 
-/// Whatever the files hold: nothing panics, nothing larger than the files is made of them, and what
-/// is restored is written and read again as it is.
+/// Restores from arbitrary files and checks that nothing panics, that no allocation exceeds the
+/// size of the files, and that a restored state is written and read again unchanged.
 pub(crate) fn run(data: &[u8]) {
     let (mut read, mut blocks) = (None, Vec::new());
     for (kind, body) in Script(data) {

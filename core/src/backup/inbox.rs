@@ -1,4 +1,4 @@
-//! Where a store leaves its records, and when they are due.
+//! The queue of a store's records, and the times at which they are due.
 //!
 //! A store leaves them under its own lock, so this lock is held for a moment only, and nothing is
 //! called under it.
@@ -32,9 +32,9 @@ pub(crate) struct Inbox {
 struct Waiting {
     records: Vec<u8>,
     span: Option<Span>,
-    /// When the first of the records came.
+    /// The time at which the first of the records was queued.
     since: Option<Instant>,
-    /// What became of the whole backup that was being written.
+    /// The result of the whole backup that was being written.
     drafted: Option<Result<u64, BackupError>>,
     closing: Option<Closing>,
     /// The store is gone.
@@ -47,7 +47,7 @@ struct Waiting {
     asleep: bool,
 }
 
-/// What there is to do.
+/// A task of the backup thread.
 pub(super) enum Work {
     /// Records are due.
     Append(Vec<u8>, Span),

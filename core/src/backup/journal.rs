@@ -114,11 +114,11 @@ pub(super) struct Blocks {
     pub(super) base: Id,
     /// The seq before the first action of each block, and its records.
     pub(super) blocks: Vec<(u64, Vec<u8>)>,
-    /// How many bytes at the end were no whole block.
+    /// The number of bytes at the end that are no whole block.
     pub(super) torn: usize,
 }
 
-/// Which whole backup a journal goes on from.
+/// Returns the id of the whole backup that a journal continues.
 pub(super) fn base_of(bytes: &[u8], path: &Path) -> Result<Id, BackupError> {
     check_kind(bytes, MAGIC, path, HEADER_BYTES as u64)?;
     let Some(header) = bytes.first_chunk::<HEADER_BYTES>() else {
@@ -197,7 +197,7 @@ fn length_of(base: &Id, number: u64, bytes: &[u8]) -> Option<usize> {
     (*header == block_header(base, number, sealed)).then_some(sealed as usize)
 }
 
-/// Whether `bytes` begin with the header of a block of this journal after `number`.
+/// Returns whether `bytes` begin with the header of a block of this journal after `number`.
 fn begins_later(base: &Id, number: u64, bytes: &[u8]) -> bool {
     bytes.starts_with(&BLOCK_MAGIC) && {
         let later = u64::from_le_bytes(part(bytes, 4));

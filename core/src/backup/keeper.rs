@@ -5,9 +5,9 @@
 //! backup of it, while records go on into the old journal and into the next one; then both files
 //! are replaced.
 //!
-//! When a call to the disk fails, whichever it is, the end of the journal or its place is not known
-//! any more, so nothing is appended to it: the way back is a whole backup and a new journal, tried
-//! again until both are in place. What the store ordered meanwhile is in its state, and so in that
+//! After any call to the disk fails, the end of the journal or its place is unknown, so nothing
+//! more is appended to it: the store recovers by a whole backup and a new journal, tried again
+//! until both are in place. What the store ordered meanwhile is in its state, and so in that
 //! backup. Only where the files for a next whole backup cannot be written does the journal go on.
 
 use std::sync::{Arc, Weak};
@@ -23,7 +23,7 @@ use crate::task::{self, Panicked};
 /// A backup that failed is tried again at least this often.
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
-/// How long a store that closes waits for a whole backup that is being written.
+/// The longest time that a closing store waits for a whole backup that is being written.
 const DRAFT_WITHIN: Duration = Duration::from_secs(60);
 
 /// A state held still, with what else a backup keeps.
@@ -47,7 +47,7 @@ pub(crate) trait Source: Send + Sync {
     /// All actions up to `seq` are on disk, and these bytes of records are off the inbox.
     fn committed(&self, seq: u64, bytes: usize);
 
-    /// Whether the disk takes anything.
+    /// Reports that the disk stopped taking writes, or takes them again.
     fn stalled(&self, stalled: bool);
 
     /// Something for the operator.
@@ -57,7 +57,7 @@ pub(crate) trait Source: Send + Sync {
     fn failed(&self, panic: &Panicked);
 }
 
-/// What the thread works with.
+/// The state of the backup thread.
 pub(crate) struct Keeper {
     inbox: Arc<Inbox>,
     source: Weak<dyn Source>,

@@ -9,9 +9,9 @@
 //!   the running journal, and both are replaced.
 //! - `<path>.lock`: so that two processes never write one backup.
 //!
-//! What may come in is any file at all: every length is held against the bytes that are there, and
-//! what is wrong is an error with words of its own. What is promised: the last good backup is there
-//! until the next is whole, and a restore gives what was written or an error, never something else.
+//! The input may be any file at all: every length is checked against the bytes that are there, and
+//! every fault has an error of its own. What is promised: the last good backup is there until the
+//! next is whole, and a restore gives what was written or an error, never something else.
 //!
 //! - `options`: what a user says
 //! - `file_system`: the calls to the system, so that a test can let each fail

@@ -1,4 +1,4 @@
-//! What a user says of a store's backup.
+//! The options of a store's backup.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -24,10 +24,10 @@ const ACTIONS: RangeInclusive<u64> = 1..=1_000_000_000;
 /// A journal shorter than this is never a reason for a whole backup.
 const JOURNAL_BYTES_MIN: u64 = 1 << 20;
 
-/// How soon a backup that failed is tried again, at first.
+/// The first delay before a failed backup is tried again.
 const RETRY: Duration = Duration::from_millis(250);
 
-/// Where a store is backed up, and how much of it may be lost (A15).
+/// The place of a store's backup, and how much of the store may be lost (A15).
 ///
 /// ```
 /// use samestate::Backup;
@@ -51,7 +51,7 @@ pub struct Backup {
     pub(super) system: Arc<dyn FileSystem>,
 }
 
-/// When records are due on disk.
+/// The times at which records are due on disk.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Pace {
     /// This long after the first that is not there.
@@ -128,7 +128,8 @@ impl Backup {
         self
     }
 
-    /// How long a journal is at least before a whole backup is made, in bytes. For tests.
+    /// Sets the length that a journal has at least before a whole backup is made, in bytes. For
+    /// tests.
     #[doc(hidden)]
     pub fn journal_bytes_min(mut self, bytes: u64) -> Self {
         self.journal_bytes_min = bytes;

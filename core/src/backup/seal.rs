@@ -1,5 +1,5 @@
-//! What keeps bytes on disk from being read or changed: encryption with authentication, or, without
-//! a key, a checksum.
+//! Protection of bytes on disk from being read or changed: encryption with authentication, or,
+//! without a key, a checksum.
 //!
 //! Sealed bytes are `nonce, body, tag`. Keyed: XChaCha20-Poly1305 with a random nonce of 24 bytes
 //! and a tag of 16 (RFC 8439; draft-irtf-cfrg-xchacha-03), under the first half of 64 bytes of
@@ -15,7 +15,7 @@ pub(super) const TAG_BYTES: usize = 16;
 #[cfg(feature = "encryption")]
 const NONCE_BYTES: usize = 24;
 
-/// What a key is made by; it stands in the file, and is no secret.
+/// The parameters that a key is derived with. They stand in the file, and are no secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(super) struct Recipe {
     /// Memory in KiB, passes, lanes; all zero: not encrypted.
@@ -31,7 +31,7 @@ impl Recipe {
     }
 }
 
-/// How bytes are sealed.
+/// The way in which bytes are sealed.
 #[derive(Clone)]
 pub(super) enum Seal {
     /// By a checksum.
@@ -73,7 +73,7 @@ impl Seal {
         }
     }
 
-    /// How many bytes sealing adds.
+    /// Returns the number of bytes that sealing adds.
     pub(super) fn overhead(&self) -> usize {
         match self {
             Seal::Plain => TAG_BYTES,

@@ -32,7 +32,7 @@ pub(crate) struct DiskWatch {
 struct Calls {
     next: u64,
     under_way: BTreeMap<u64, Call>,
-    /// When the call began that was reported to hang.
+    /// The start of the call that was reported to hang.
     reported: Option<Instant>,
 }
 

@@ -30,7 +30,7 @@ const CRC_AT: usize = HEADER_BYTES - 4;
 /// Tells one whole backup from another.
 pub(super) type Id = [u8; 16];
 
-/// Which store a backup is of.
+/// The identity of the store that a backup belongs to.
 #[derive(Clone, Debug)]
 pub(crate) struct About {
     pub(crate) store: String,
@@ -38,7 +38,7 @@ pub(crate) struct About {
     pub(crate) codec: Codec,
 }
 
-/// What precedes the state.
+/// The header before the state.
 #[derive(Serialize, Deserialize)]
 struct Head {
     store: String,
@@ -59,7 +59,7 @@ pub(super) struct Whole {
     pub(super) recipe: Recipe,
 }
 
-/// What a whole backup is made of.
+/// The contents of a whole backup that is to be written.
 pub(super) struct Draft<'a> {
     pub(super) about: &'a About,
     pub(super) id: Id,
@@ -170,12 +170,12 @@ impl Head {
     }
 }
 
-/// Whether these are the first bytes of a whole backup, in a format that is known here.
+/// Checks that these are the first bytes of a whole backup, in a known format.
 pub(super) fn check(bytes: &[u8], path: &Path) -> Result<(), BackupError> {
     check_kind(bytes, MAGIC, path, HEADER_BYTES as u64)
 }
 
-/// Whether these are the bytes of such a file, in a format that is known here.
+/// Checks that these are the bytes of such a file, in a known format.
 pub(super) fn check_kind(
     bytes: &[u8],
     magic: &[u8; 8],

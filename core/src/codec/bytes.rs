@@ -35,7 +35,7 @@ pub(super) fn levels_max(codec: Codec) -> u16 {
     }
 }
 
-/// What is said of a value that nests deeper than that.
+/// Returns the message for a value that nests deeper than the limit.
 pub(super) fn too_deep(levels_max: u16) -> String {
     format!("it nests deeper than the {levels_max} levels that its codec decodes")
 }
@@ -169,7 +169,7 @@ pub(super) fn roomy<R: Send>(work: impl FnOnce() -> Result<R, String> + Send) ->
     })
 }
 
-/// Where bytes are not the value that they should be, and why.
+/// A place at which bytes do not decode to the expected value, and the reason.
 pub(super) struct Misfit {
     pub(super) path: Path,
     pub(super) why: String,

@@ -63,7 +63,7 @@ fn outline<T: Serialize>(value: &T) -> Outline {
     outline
 }
 
-/// What the decoder says, with the path of the part that it says it of.
+/// Returns the decoder's message, with the path of the part that it concerns.
 fn blamed<T: Serialize + DeserializeOwned>(
     codec: Codec,
     value: &T,

@@ -1,4 +1,4 @@
-//! How actions and states become bytes, and the checks that the bytes become the same again.
+//! Encoding of actions and states, and the checks that they survive it.
 //!
 //! | file | holds |
 //! |---|---|

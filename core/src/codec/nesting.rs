@@ -1,4 +1,4 @@
-//! How deep MessagePack nests, found without recursion.
+//! The nesting depth of MessagePack, computed without recursion.
 //!
 //! The decoder counts the levels of sequences and maps, but not those of enums, so bytes of a peer
 //! could exhaust the stack. This scan counts all of them before the decoder sees the bytes.
@@ -33,7 +33,7 @@ pub(super) fn levels(bytes: &[u8], levels_max: usize) -> usize {
 struct Item {
     /// Its length without its parts.
     bytes: usize,
-    /// How many items it holds, if it is a container.
+    /// The number of items, if the value is a container.
     parts: Option<u64>,
 }
 

@@ -50,7 +50,7 @@ impl Segment {
 pub(super) struct Path(pub(super) Vec<Segment>);
 
 impl Path {
-    /// What is wrong, and where.
+    /// Returns the message with the path of the faulty part.
     pub(super) fn of(&self, why: &str) -> String {
         match self.0.len() {
             0 => why.to_owned(),
@@ -105,7 +105,7 @@ struct Part {
     parent: usize,
     /// The number of the first part that comes after this one and is not in it.
     end: usize,
-    /// What it is, beside its parts.
+    /// A hash of the value's kind, without its parts.
     shape: u64,
     digest: Option<Digest>,
     /// A set, whose elements may come in any order.
@@ -269,8 +269,8 @@ impl Outline {
     }
 }
 
-/// Whether this is the name of a hashed set, by itself or behind a pointer: serde says nothing of
-/// that, and its order is another after each decoding.
+/// Returns whether this is the name of a hashed set, by itself or behind a pointer. Serde does not
+/// mark such sets, and their order changes with each decoding.
 fn is_set(name: &str) -> bool {
     let mut name = name.trim_start_matches('&');
     for pointer in ["alloc::sync::Arc<", "alloc::rc::Rc<", "alloc::boxed::Box<"] {

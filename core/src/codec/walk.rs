@@ -17,7 +17,7 @@ use super::outline::{Outline, Segment};
 /// come for each level.
 const WRAPPERS_A_LEVEL: u32 = 4;
 
-/// Where a walk stands.
+/// The position of a walk.
 pub(super) struct Trail {
     levels_max: u16,
     levels: Cell<u16>,
@@ -319,7 +319,7 @@ impl<'t, S: Serializer> Serializer for Walk<'t, S> {
     }
 }
 
-/// What has parts, while they are serialised.
+/// A value with parts, while the parts are serialised.
 pub(super) struct Compound<'t, C> {
     inner: C,
     trail: &'t Trail,

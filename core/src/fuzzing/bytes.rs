@@ -40,7 +40,7 @@ fn append(out: &mut Vec<u8>, kind: u8, body: &[u8]) {
     finish_frame(out, start);
 }
 
-/// What comes of a stream that arrives in pieces of `step` bytes.
+/// Returns the frames that a decoder finds in a stream that arrives in pieces of `step` bytes.
 fn decoded(stream: &[u8], step: usize) -> (Vec<Frame>, Option<WireError>) {
     let (mut frames, mut buffer) = (Vec::new(), BytesMut::with_capacity(stream.len()));
     for piece in stream.chunks(step) {

@@ -102,7 +102,7 @@ pub(super) fn handshake(data: &[u8]) {
     }
 }
 
-/// What both sides say in one login, and the ticket at its end.
+/// Returns the messages of both sides in one login, and the ticket at its end.
 fn conversation(gate: &std::sync::Arc<Gate>) -> (Vec<Vec<u8>>, Vec<Vec<u8>>, Ticket) {
     let mut client = client();
     let mut server = gate.visit(PeerAddress::User(1), 9, None, Nonce::new([2; NONCE_BYTES]));

@@ -1,4 +1,4 @@
-//! What fuzzers feed with bytes of their own making, and what must then hold. Behind the flag
+//! Entry points for fuzzers, with the properties that must hold for any input. Behind the flag
 //! `--cfg samestate_fuzzing`; not for users. A panic here is a finding.
 //!
 //! Two programs call these: `fuzz/` (libFuzzer, on nightly), and `core/tests/fuzz_corpus.rs`, which

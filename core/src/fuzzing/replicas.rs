@@ -79,7 +79,8 @@ pub(crate) const EPOCH: Epoch = Epoch { number: 1, id: 77 };
 const UP: LinkId = LinkId(1);
 const DOWN: LinkId = LinkId(2);
 const BUDGET: usize = 16 << 10;
-/// What one `fill` may write: its budget, a frame more, and the answers that waited.
+/// The largest number of bytes that one `fill` may write: its budget, one more frame, and the
+/// answers that waited.
 const FILL_BYTES_MAX: usize = 10 << 20;
 
 /// Steps that are no frame as it is, beside the kinds of frames.
@@ -136,7 +137,7 @@ impl Node {
         }
     }
 
-    /// What a peer says; false if the link ends by it.
+    /// Feeds a message of a peer; returns false if it ends the link.
     fn takes(&mut self, link: LinkId, kind: u8, body: &[u8]) -> bool {
         let (channel, body) = (self.replica.channel(), Bytes::copy_from_slice(body));
         let heard = self.hear(link, &Frame { channel, kind, body });
@@ -297,8 +298,8 @@ fn feed_snapshot(node: &mut Node, history: u64, state: &[u8]) -> bool {
         && (second.is_empty() || node.says(UP, &part(middle, second)))
 }
 
-/// What must hold of any replica: its version lies on its lineage, and its state encodes to what
-/// decodes to the same.
+/// Checks the properties of any replica: its version lies on its lineage, and its state survives
+/// its codec.
 fn holds(node: &Node) {
     let replica = &node.replica;
     if !replica.lineage().is_empty() {

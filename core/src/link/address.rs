@@ -1,4 +1,4 @@
-//! Where a server listens and a client connects (article, A4 and A7).
+//! Addresses at which servers listen and to which clients connect (article, A4 and A7).
 
 mod parse;
 
@@ -26,7 +26,7 @@ pub enum Address {
     Pipe(String),
 }
 
-/// Where Windows keeps its named pipes.
+/// The prefix of the names of pipes on Windows.
 pub(super) const PIPES: &str = r"\\.\pipe\";
 /// The longest path of a socket file, in bytes (`sun_path` of `sockaddr_un`, without the end).
 const SOCKET_PATH_BYTES_MAX: usize =
@@ -55,9 +55,9 @@ impl Address {
         Address::Pipe(name.into())
     }
 
-    /// What this system has at a path (A4): a socket file, or on Windows, where there are none, a
-    /// named pipe. Its name is all of the path, or what follows `\\.\pipe\` in it, with `-` for what a
-    /// name cannot have: `\`, `/` and `:`.
+    /// Returns an address for a path (A4): a socket file, or a named pipe on Windows, which has no
+    /// socket files. Its name is all of the path, or what follows `\\.\pipe\` in it, with `-` for
+    /// what a name cannot have: `\`, `/` and `:`.
     pub fn path(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         match cfg!(windows) {
@@ -66,18 +66,18 @@ impl Address {
         }
     }
 
-    /// Where a server listens that was told nothing (A4): all interfaces, port 10001.
+    /// Returns the default address of a server (A4): all interfaces, port 10001.
     pub fn server_default() -> Self {
         Address::tcp(Self::ALL_INTERFACES, Self::PORT)
     }
 
-    /// Where a client connects that was told nothing (A7): `localhost`, port 10001.
+    /// Returns the default address of a client (A7): `localhost`, port 10001.
     pub fn client_default() -> Self {
         Address::tcp(Self::LOCALHOST, Self::PORT)
     }
 
-    /// Whether what is sent there cannot leave this machine. A name counts only if it is
-    /// `localhost`: what others resolve to may change.
+    /// Returns whether bytes sent to this address cannot leave this machine. A name counts only if
+    /// it is `localhost`: what others resolve to may change.
     pub fn is_local(&self) -> bool {
         match self {
             Address::Unix(_) | Address::Pipe(_) => true,
@@ -93,7 +93,7 @@ impl Address {
         parse::parse(text, port).map_err(|why| LinkError::BadAddress { text: text.to_owned(), why })
     }
 
-    /// Where a client connects that was told this address: all interfaces are, to a client, this
+    /// Returns the address that a client connects to: for a client, all interfaces mean this
     /// machine.
     pub(crate) fn for_client(self) -> Result<Self, LinkError> {
         match self {
@@ -109,7 +109,7 @@ impl Address {
         }
     }
 
-    /// Whether this system has sockets of this kind, and can make one there.
+    /// Checks that this system has sockets of this kind, and can create one at this address.
     pub(crate) fn check_here(&self) -> Result<(), LinkError> {
         match self {
             Address::Unix(_) if !cfg!(unix) => Err(self.is_not_here()),

@@ -15,7 +15,7 @@ use super::{Handle, Meter, Port};
 /// Links are numbered over the whole process.
 static NEXT_LINK: AtomicU64 = AtomicU64::new(1);
 
-/// What becomes of a connection when a store cannot go on with the peer.
+/// The effect on a connection of a store that cannot continue with the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OnFault {
     /// It ends.
@@ -30,7 +30,7 @@ pub(super) enum OnFault {
     },
 }
 
-/// Whether a fault is of one store, and says nothing of the connection.
+/// Returns whether a fault concerns one store, and not the whole connection.
 pub(super) fn is_of_one_store(fault: &LinkFault) -> bool {
     matches!(
         fault,
@@ -41,8 +41,8 @@ pub(super) fn is_of_one_store(fault: &LinkFault) -> bool {
     )
 }
 
-/// Whether trying again soon would only meet the same: a refusal, or a snapshot that cannot be
-/// used.
+/// Returns whether an early retry would meet the same fault: a refusal, or a snapshot that cannot
+/// be used.
 pub(super) fn is_refusal(fault: &LinkFault) -> bool {
     match fault {
         LinkFault::Refused(refusal) => refusal.kind != RefusalKind::Store,
@@ -51,7 +51,7 @@ pub(super) fn is_refusal(fault: &LinkFault) -> bool {
     }
 }
 
-/// How tasks and stores reach a connection.
+/// The channels by which tasks and stores reach a connection.
 #[derive(Default)]
 pub(super) struct Signals {
     /// There is something to write.
@@ -79,12 +79,12 @@ impl Signals {
         *self.heard_at.lock() = Some(Instant::now());
     }
 
-    /// Whether bytes came within this span.
+    /// Returns whether bytes were received within this span.
     pub(super) fn heard_within(&self, span: Duration) -> bool {
         self.heard_at.lock().is_some_and(|at| at.elapsed() < span)
     }
 
-    /// Which stores asked to be cut, on a connection that goes on without them.
+    /// Takes the stores that asked to be cut from a connection that continues without them.
     pub(super) fn take_faults(&self) -> Vec<(Arc<Attached>, LinkFault)> {
         std::mem::take(&mut *self.faults.lock())
     }

@@ -15,13 +15,13 @@ use super::socket::{Stream, tune};
 use super::{Address, LinkError, local};
 use crate::auth::PeerAddress;
 
-/// How many connections the system may hold for us until they are accepted.
+/// The number of connections that the system may queue until they are accepted.
 pub(super) const BACKLOG: i32 = 1024;
 
-/// How often the system is asked for a port that is free at all addresses of a host.
+/// The number of attempts to find a port that is free at all addresses of a host.
 const PORT_TRIES: u32 = 16;
 
-/// What listens at a server's address.
+/// A listener at a server's address.
 pub(super) enum Bound {
     Tcp {
         listeners: TcpListeners,
@@ -55,7 +55,7 @@ impl Bound {
         }
     }
 
-    /// Where it listens, with the port that the system chose.
+    /// Returns the address, with the port that the system chose.
     pub(super) fn address(&self) -> io::Result<Address> {
         match self {
             Bound::Tcp { listeners, host } => {
@@ -89,7 +89,7 @@ impl Bound {
         }
     }
 
-    /// Whether clients still find it: somebody may have removed its file.
+    /// Returns whether clients can still reach the listener. Its socket file may have been removed.
     pub(super) fn is_reachable(&self) -> bool {
         match self {
             Bound::Tcp { .. } => true,
@@ -145,7 +145,7 @@ fn listen_everywhere(port: u16) -> io::Result<TcpListener> {
     })
 }
 
-/// Where the system chooses the port, it may choose one that is taken at another address.
+/// If the system chooses the port, the port may be taken at another address of the host.
 fn listen_on_all(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
     let mut tries = PORT_TRIES;
     loop {

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// At most this many in ...
+/// The largest number of reports in a [`SPAN`].
 const SAID_MAX: u32 = 20;
-/// ... each span of this length.
+/// The length of the span in which reports are counted.
 const SPAN: Duration = Duration::from_secs(10);
 
-/// What was said of one subject is not said again for so long ...
+/// The time for which a report about one subject is not repeated.
 const REMEMBERED_FOR: Duration = Duration::from_secs(3600);
-/// ... unless so many others came meanwhile.
+/// The number of other subjects after which a subject is forgotten sooner.
 const REMEMBERED_MAX: usize = 1024;
 
 /// Lets the first reports of each span through, and counts the others: whoever can connect can
@@ -44,7 +44,7 @@ impl Complaints {
         Complaints { started: Instant::now(), said_max, span, quota: Mutex::default() }
     }
 
-    /// What is to be said of `text`, if anything.
+    /// Returns the text to report instead of `text`, if any.
     pub(super) fn weigh(&self, text: String) -> Option<String> {
         self.weigh_at(text, self.started.elapsed())
     }

@@ -26,7 +26,7 @@ use crate::task::{Panicked, guarded};
 /// A read takes at most this many bytes; it begins with the smaller number.
 const READ_BYTES: std::ops::RangeInclusive<usize> = (16 << 10)..=(256 << 10);
 
-/// How often the stores of a connection hear at least that bytes came.
+/// The shortest interval at which a connection tells its stores that bytes arrived.
 const HEARD_EVERY: Duration = Duration::from_millis(100);
 
 /// After so long without anything to read, it is looked whether something came all the same.
@@ -45,7 +45,7 @@ const ROUND_TIME: Duration = Duration::from_millis(100);
 /// Each store with something to send gets at least this much of a round.
 const SHARE_BYTES_MIN: usize = 16 << 10;
 
-/// When this side closes, what is under way gets this long to leave.
+/// The time that queued bytes get to leave after this side closes.
 const CLOSE_GRACE: Duration = Duration::from_millis(500);
 
 /// Tells connections to close: becomes true, or is dropped.
@@ -198,7 +198,7 @@ async fn read_some(
     }
 }
 
-/// What was last known of arrivals.
+/// The last known state of arrivals.
 enum Last {
     /// It may be of long ago.
     Stale,

@@ -1,4 +1,4 @@
-//! How many files, and so how many connections, this process may have open.
+//! Limits of open files, and so of connections, of this process.
 
 use std::io;
 
@@ -6,11 +6,11 @@ use std::io;
 #[cfg(unix)]
 const OTHERS: u64 = 256;
 
-/// How many connections there is room for.
+/// The number of connections that the process has room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Room {
     pub(super) connections_max: usize,
-    /// What bounds them, if they are fewer than was asked for.
+    /// The limit of open files, if it allows fewer connections than configured.
     pub(super) files_max: Option<u64>,
 }
 
@@ -61,7 +61,7 @@ pub(super) fn is_exhaustion(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| exhausted.contains(&code))
 }
 
-/// What to do when the system gives no more, for the operator.
+/// Returns advice for the operator if the system gives no more descriptors.
 pub(super) fn advice(error: &io::Error) -> String {
     #[cfg(unix)]
     if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) {

@@ -89,12 +89,12 @@ impl Dialer {
         }
     }
 
-    /// Where it connects to.
+    /// Returns the address that this client connects to.
     pub fn address(&self) -> &Address {
         &self.address
     }
 
-    /// What all of its connections cost so far.
+    /// Returns the statistics of all of its connections so far.
     pub fn stats(&self) -> &Arc<LinkStats> {
         &self.stats
     }
@@ -156,7 +156,7 @@ struct Dialing {
     hurry: Arc<Notify>,
     stats: Arc<LinkStats>,
     backoff: Backoff,
-    /// What was last said, so that it is said once.
+    /// The last report, so that each is made once.
     reported: Option<String>,
     /// Of this try, and of the connection that comes of it.
     span: Span,

@@ -54,7 +54,7 @@ pub enum Ending {
     Fault {
         /// Its name.
         store: String,
-        /// What is wrong.
+        /// The fault of the peer.
         fault: LinkFault,
     },
     /// A task of the connection panicked, maybe in a store.
@@ -63,7 +63,7 @@ pub enum Ending {
 }
 
 impl Ending {
-    /// Whether the peer did what it must not do, or cannot be served.
+    /// Returns whether the peer broke the protocol or cannot be served.
     pub fn is_fault(&self) -> bool {
         !matches!(self, Self::Closed | Self::ClosedHere | Self::Io(_))
     }
@@ -73,8 +73,8 @@ impl Ending {
         matches!(self, Self::Fault { fault: LinkFault::Refused(_), .. })
     }
 
-    /// Whether trying again at once would come to the same. A store that is not served yet may be
-    /// in a moment.
+    /// Returns whether an immediate retry would be refused again. A store that is not served yet
+    /// may be in a moment.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Fault { fault, .. } if is_refusal(fault))
     }

@@ -1,4 +1,4 @@
-//! What can be wrong when a link, a server or a worker is set up.
+//! Errors of setting up a link, a server or a worker.
 
 use std::io;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ pub enum LinkError {
     BadAddress {
         /// As it was given.
         text: String,
-        /// What is wrong, and what to write.
+        /// The fault, and the form that is expected.
         why: String,
     },
     /// A path at which there can be no socket file.
@@ -24,31 +24,31 @@ pub enum LinkError {
     BadSocketPath {
         /// As it was given.
         path: PathBuf,
-        /// What is wrong, and what to do.
+        /// The fault, and the way to fix it.
         why: String,
     },
     /// An option has a value that is of no use.
     #[error("invalid option `{name}`: {value}; allowed is {allowed}")]
     BadOption {
-        /// Which option.
+        /// The name of the option.
         name: &'static str,
         /// Its value.
         value: String,
-        /// What it may be.
+        /// The values that are allowed.
         allowed: &'static str,
     },
     /// The server's address cannot be had.
     #[error("failed to listen on {address}: {source}{}", advice(.source))]
     Bind {
-        /// Where.
+        /// The address at fault.
         address: Address,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// This system has no sockets of this kind.
     #[error("{address} cannot be used on this system: {}", instead(.address))]
     NotHere {
-        /// Where a server was to listen, or a client to connect.
+        /// The address that a server was to listen at, or a client to connect to.
         address: Address,
     },
     /// A worker was to serve at a named pipe (A4).
@@ -92,7 +92,7 @@ pub enum LinkError {
     ChannelTaken {
         /// The newcomer.
         name: String,
-        /// Who was there first.
+        /// The server that was there first.
         other: String,
     },
     /// The system gave no random bytes.
@@ -101,15 +101,15 @@ pub enum LinkError {
     /// A worker process could not be started.
     #[error("failed to start worker {number}: {source}")]
     Spawn {
-        /// Which worker.
+        /// The number of the worker.
         number: u32,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// This process is a worker, but what it inherited from its master is not usable.
     #[error("failed to take the link to the master: {why}")]
     Inherited {
-        /// What is wrong.
+        /// The fault that was found.
         why: String,
     },
     /// This process is a worker whose master ended before it began.

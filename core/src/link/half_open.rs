@@ -1,6 +1,7 @@
 //! Places for connections that are not logged in, and who gives way when there are none left.
 //!
-//! Whoever can connect can hold places, so a newcomer is not simply turned away when all are taken:
+//! Anyone who can connect can hold places, so a newcomer is not simply turned away when all are
+//! taken:
 //!
 //! - An address that holds more places than the newcomer's will, with this one, loses the one that
 //!   it has held for the longest: who comes from few addresses keeps nobody out.
@@ -22,7 +23,7 @@ use crate::auth::PeerAddress;
 /// A place is the holder's for this long, unless its address holds more than others do.
 const UNDISTURBED: Duration = Duration::from_secs(2);
 
-/// How many places there are.
+/// The number of unauthenticated connections that a server allows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     /// In all.

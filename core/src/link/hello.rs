@@ -1,4 +1,4 @@
-//! What is said before a login: who speaks which version, and the proof of a password.
+//! The exchange before a login: the versions of both sides, and the proof of a password.
 //!
 //! Frames on channel 0, of at most [`HELLO_BYTES_MAX`], within a deadline:
 //!
@@ -144,7 +144,7 @@ pub enum HelloError {
     Random(#[from] getrandom::Error),
 }
 
-/// What to do about a peer with which no version is in common.
+/// Returns advice about a peer with no version in common.
 fn older(theirs: Versions) -> &'static str {
     match theirs.are_older_than(Versions::OURS) {
         true => "upgrade the peer, or run a release here that still speaks its version",
@@ -153,7 +153,7 @@ fn older(theirs: Versions) -> &'static str {
 }
 
 impl HelloError {
-    /// Whether trying again at once would come to the same.
+    /// Returns whether an immediate retry would be refused again.
     pub fn is_refusal(&self) -> bool {
         match self {
             Self::Io(_)
@@ -180,7 +180,7 @@ impl HelloError {
     }
 }
 
-/// Who a client is, over all of its connections.
+/// The identity of a client, over all of its connections.
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
     /// Drawn once.
@@ -233,20 +233,20 @@ async fn log_in(line: &mut Line<'_>, credentials: Credentials) -> Result<Ticket,
     }
 }
 
-/// Who came in.
+/// A client that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Guest {
-    /// Which client it says it is, over all of its connections.
+    /// The client's own identifier, over all of its connections.
     pub(super) client: u64,
     /// With which login, where the server asks for one.
     pub(super) login: Option<String>,
 }
 
-/// What a server holds visitors against.
+/// The settings by which a server accepts or refuses a connection.
 pub(super) struct Door<'a> {
     /// `None`: no login is asked for.
     pub(super) gate: Option<&'a std::sync::Arc<Gate>>,
-    /// Where the visitor comes from.
+    /// The address of the client.
     pub(super) address: PeerAddress,
     /// The server's clock.
     pub(super) now: &'a (dyn Fn() -> Duration + Sync),
@@ -322,7 +322,7 @@ fn nonce() -> Result<Nonce, getrandom::Error> {
     Ok(Nonce::new(random))
 }
 
-/// What both sides say first.
+/// The first message of both sides.
 struct Hello<'a> {
     asks: bool,
     client: u64,
@@ -443,7 +443,8 @@ impl<'a> Line<'a> {
         !self.heard
     }
 
-    /// What could not be decoded stays in the buffer: here a handshake record (RFC 8446, 5.1).
+    /// Returns whether the undecoded bytes in the buffer begin a TLS handshake record (RFC 8446,
+    /// 5.1).
     fn begins_as_tls(&self) -> bool {
         self.socket.buffer.starts_with(&[22, 3])
     }

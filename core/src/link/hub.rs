@@ -22,7 +22,7 @@ pub struct Ports {
     closed_set: bool,
 }
 
-/// What the lock guards.
+/// The data behind the lock.
 #[derive(Default)]
 pub(super) struct Registry {
     pub(super) ports: BTreeMap<u32, Arc<dyn Port>>,
@@ -115,7 +115,7 @@ impl Ports {
         names.join(", ")
     }
 
-    /// What is served, for a peer that asks for something else.
+    /// Lists the stores that are served, for a peer that asks for another one.
     pub(super) fn served(&self) -> String {
         let stores = self.stores();
         let names: Vec<_> =
@@ -127,7 +127,7 @@ impl Ports {
         }
     }
 
-    /// Whether no other store will ever be here.
+    /// Returns whether no further store can ever be added.
     pub(super) fn is_closed_set(&self) -> bool {
         self.closed_set
     }

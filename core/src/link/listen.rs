@@ -31,14 +31,14 @@ use super::{Address, LinkError, LinkStats, Ports, ServerOptions, Side, ipc, trac
 use crate::auth::{Gate, LockedOut, PeerAddress, ServerSecret};
 use crate::task::{self, Panicked, guarded};
 
-/// How often a server looks whether its socket file is still there.
+/// The interval at which a server checks that its socket file still exists.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What a client that waits for TLS is told where there is no room: the fatal alert
-/// `internal_error` (RFC 8446, section 6.2).
+/// The answer to a client that waits for TLS if there is no room: the fatal alert `internal_error`
+/// (RFC 8446, section 6.2).
 const NO_ROOM_ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
 
-/// How long a server waits after the system could not give it another connection.
+/// The delay before a server accepts again after the system could not give it a connection.
 const EXHAUSTED_FOR: Duration = Duration::from_millis(100);
 
 /// ... which is said this often, while it lasts.
@@ -149,17 +149,17 @@ impl Listener {
         }
     }
 
-    /// Where it listens, with the port that the system chose.
+    /// Returns the address that the server listens at, with the port that the system chose.
     pub fn address(&self) -> &Address {
         &self.address
     }
 
-    /// What all of its connections cost so far.
+    /// Returns the statistics of all of its connections so far.
     pub fn stats(&self) -> &Arc<LinkStats> {
         &self.inner.stats
     }
 
-    /// Who is locked out now.
+    /// Lists the addresses that are locked out now.
     pub fn locked(&self) -> Vec<LockedOut> {
         let now = self.inner.started.elapsed();
         self.inner.gate.as_ref().map_or_else(Vec::new, |gate| gate.locked(now))
@@ -177,7 +177,7 @@ impl fmt::Debug for Listener {
     }
 }
 
-/// Whether this process may listen there, and this system can.
+/// Checks that this process may listen at the address, and that this system can.
 fn may_listen(address: &Address, worker: Option<u32>) -> Result<(), LinkError> {
     match (address, worker) {
         (Address::Pipe(_), Some(worker)) => {
@@ -206,8 +206,8 @@ fn warn_of_others(actual: &Address, options: &ServerOptions, ports: &Ports) {
     }
 }
 
-/// How many connections this process may hold at the server; says so if they are fewer than they
-/// should be.
+/// Returns the number of connections that this process may hold at the server, and reports if it is
+/// lower than configured.
 fn room_for_connections(options: &ServerOptions, ports: &Ports) -> usize {
     let room = descriptors::make_room(options.connections_max);
     if let Some(files) = room.files_max {

@@ -7,8 +7,8 @@ use tracing::Span;
 
 use super::Side;
 
-/// What is known of one store's part of a connection. Counted in frames of that store; what the
-/// connection says for itself (login, encryption) is in [`super::LinkStats`].
+/// The traffic of one store on a connection. Counted in frames of that store; what the connection
+/// says for itself (login, encryption) is in [`super::LinkStats`].
 #[derive(Debug)]
 pub struct Meter {
     peer: String,
@@ -20,7 +20,7 @@ pub struct Meter {
     bytes_received: AtomicU64,
 }
 
-/// What went over a link, both ways.
+/// The traffic of a link, in both directions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Traffic {
     /// Frames sent.
@@ -42,7 +42,7 @@ impl Meter {
         Meter { peer, side, span, frames_sent, frames_received, bytes_sent, bytes_received }
     }
 
-    /// Who is at the other end, for the operator.
+    /// Returns a description of the peer, for the operator.
     pub fn peer(&self) -> &str {
         &self.peer
     }
@@ -57,7 +57,7 @@ impl Meter {
         &self.span
     }
 
-    /// What was carried so far.
+    /// Returns the traffic so far.
     pub fn traffic(&self) -> Traffic {
         Traffic {
             frames_sent: self.frames_sent.load(Ordering::Relaxed),

@@ -1,4 +1,4 @@
-//! How a server treats its clients, and a client its server.
+//! Options of servers and clients at the level of links.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,14 +10,15 @@ use super::LinkError;
 use super::{ClientTls, ServerTls};
 use crate::auth::{Credentials, Iterations, LockOutPolicy};
 
-/// How a server treats its clients.
+/// The limits and deadlines that a server applies to its clients.
 #[derive(Clone)]
 pub struct ServerOptions {
     /// Logins and passwords; many clients may share one. Without any, no login is asked for.
     pub logins: Vec<(String, Zeroizing<String>)>,
-    /// How much work it is to try one password against a recorded login: 600,000 rounds unless set.
+    /// The number of PBKDF2 rounds, and so the work of trying one password against a recorded
+    /// login. Default: 600,000.
     pub iterations: Iterations,
-    /// Who is locked out, and for how long: after five failures for three hours unless set.
+    /// The rules of the lock-out. Default: five failures lock an address out for three hours.
     pub lock_out: LockOutPolicy,
     /// Speaks TLS, and nothing else.
     #[cfg(feature = "tls")]
@@ -124,7 +125,7 @@ impl fmt::Debug for ServerOptions {
     }
 }
 
-/// How a client treats its server.
+/// The limits and deadlines that a client applies to its server.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
     /// Login and password, where the server asks for them. Given, the client insists on being

@@ -1,4 +1,4 @@
-//! Where a connection and a store meet.
+//! The interface between a connection and a store.
 
 use std::sync::Arc;
 
@@ -16,7 +16,8 @@ pub enum Side {
     Downstream,
 }
 
-/// What a store may ask of a connection; cheap, and callable under the store's lock.
+/// The operations that a store may request from a connection. They are cheap, and callable under
+/// the store's lock.
 pub trait Handle: Send + Sync {
     /// There is something to send: call [`Port::fill`] until it writes nothing.
     fn wake(&self);
@@ -24,7 +25,7 @@ pub trait Handle: Send + Sync {
     /// End the connection, for this reason.
     fn cut(&self, why: LinkFault);
 
-    /// Who is at the other end, and what was carried.
+    /// Returns the name of the peer and the traffic so far.
     fn meter(&self) -> &Meter;
 }
 

@@ -1,4 +1,4 @@
-//! Whether bytes move on a socket.
+//! Progress of the bytes on a socket.
 //!
 //! A link is cut when its peer acknowledged no byte at all for the length of a deadline. A slow link
 //! is not dead: a socket with megabytes in its send buffer may stay unwritable for minutes while every
@@ -35,12 +35,12 @@ pub(super) trait Outgoing {
 
 /// The side of a socket that receives.
 pub(super) trait Incoming {
-    /// How many segments with data came, those included that cannot be read yet. It wraps around. `None`
-    /// where the system does not say.
+    /// Returns the number of segments with data that arrived, including those that cannot be read
+    /// yet. It wraps around. `None` where the system does not say.
     fn segments(&self) -> Option<u32>;
 }
 
-/// How many segments came, as of the last time that it was asked for.
+/// The number of segments that had arrived at the last query.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Arrivals(Arc<ArrivalsInner>);
 
@@ -295,7 +295,7 @@ fn unacknowledged(socket: &impl std::os::fd::AsFd) -> Option<usize> {
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code, reason = "the standard library and rustix have no safe call for it")]
 fn segments(socket: &impl std::os::fd::AsRawFd) -> Option<u32> {
-    /// Where `tcpi_data_segs_in` lies in `struct tcp_info` of `linux/tcp.h`, since Linux 4.6.
+    /// The offset of `tcpi_data_segs_in` in `struct tcp_info` of `linux/tcp.h`, since Linux 4.6.
     const AT: usize = 152;
     let mut info = [0_u8; AT + size_of::<u32>()];
     let mut len = info.len() as libc::socklen_t;

@@ -44,7 +44,7 @@ pub enum Setback {
     Refused {
         /// Why.
         reason: RefusalReason,
-        /// Who refused.
+        /// The peer that refused.
         upstream: String,
         /// The reason in words.
         text: String,
@@ -58,7 +58,7 @@ pub enum Setback {
 }
 
 impl Setback {
-    /// What a connection that did not come to be means for its stores.
+    /// Returns the setback that a failed handshake means for the stores of a connection.
     pub(super) fn of_hello(peer: &str, error: &HelloError) -> Self {
         match reason_of_hello(error) {
             Some(reason) => Setback::refused(reason, peer, error.to_string()),
@@ -66,7 +66,7 @@ impl Setback {
         }
     }
 
-    /// What a fault of one store means for it.
+    /// Returns the setback that a fault of one store means for this store.
     pub(super) fn of_fault(peer: &str, fault: &LinkFault) -> Self {
         let text = format!("{peer}: {fault}");
         let refused = |reason| Setback::refused(reason, peer, fault.to_string());
@@ -90,7 +90,7 @@ impl Setback {
         }
     }
 
-    /// What the end of a connection means for the store of this name.
+    /// Returns the setback that the end of a connection means for the store of this name.
     pub(super) fn of_ending(peer: &str, ending: &Ending, name: &str) -> Self {
         match ending {
             Ending::Fault { store, fault } if store == name => Setback::of_fault(peer, fault),

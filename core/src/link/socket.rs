@@ -13,9 +13,9 @@ use super::progress::{Arrivals, Arriving, Incoming, Outgoing, Progress};
 use super::stats::Counted;
 use super::{LinkStats, local};
 
-/// Where bytes come from.
+/// The reading half of a connection.
 pub(super) type Reader = Box<dyn AsyncRead + Send + Unpin>;
-/// Where bytes go.
+/// The writing half of a connection.
 pub(super) type Writer = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// A stream that is connected, before anything was said on it.

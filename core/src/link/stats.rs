@@ -1,4 +1,4 @@
-//! What links cost, counted where it happens: at the socket.
+//! Statistics of links, counted at the socket.
 
 use std::io;
 use std::pin::Pin;
@@ -35,7 +35,7 @@ impl LinkStats {
         &PROCESS
     }
 
-    /// What was counted so far.
+    /// Returns the counts so far.
     pub fn counts(&self) -> LinkCounts {
         LinkCounts {
             bytes_read: self.bytes_read.load(Ordering::Relaxed),

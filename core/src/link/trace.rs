@@ -1,4 +1,4 @@
-//! What is logged of connections and servers; `docs/observability.md` lists it.
+//! Log events of connections and servers; `docs/observability.md` lists them.
 //!
 //! One span a connection, named `link`. It is the explicit parent of its events, and is entered by
 //! nobody: what a connection carries costs nothing more while somebody listens. Levels: `warn`
@@ -90,7 +90,7 @@ pub(super) fn refused(span: &Span, error: &HelloError) {
     }
 }
 
-/// Who was locked out by the failure that this error tells of.
+/// Returns the address or user that this failure locked out, if any.
 pub(super) fn lock_out(error: &HelloError) -> Option<LockedOut> {
     match error {
         HelloError::Refused(Refused::Failed { locked_out, .. }) => *locked_out,

@@ -1,9 +1,9 @@
 //! The HTTP server that Prometheus scrapes.
 //!
-//! Whoever reaches it may read it, and do nothing else. A connection serves one request, of at most
-//! [`REQUEST_BYTES_MAX`], within [`CONNECTION_WITHIN`]; there are at most [`CONNECTIONS_MAX`], and
-//! when one more comes the oldest gives way: an honest scrape takes milliseconds, so those that
-//! linger cannot keep one out.
+//! Any process that reaches the endpoint may read it, and do nothing else. A connection serves one
+//! request, of at most [`REQUEST_BYTES_MAX`], within [`CONNECTION_WITHIN`]; there are at most
+//! [`CONNECTIONS_MAX`], and when one more comes the oldest gives way: an honest scrape takes
+//! milliseconds, so those that linger cannot keep one out.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -40,7 +40,7 @@ const CONNECTION_WITHIN: Duration = Duration::from_secs(10);
 
 const CONNECTIONS_MAX: usize = 16;
 
-/// How long to wait when the system has no connection to give.
+/// The delay before the next attempt if the system has no connection to give.
 const EXHAUSTED_FOR: Duration = Duration::from_millis(100);
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -128,12 +128,12 @@ impl Exporter {
         self.sources.0.lock().insert(store.name().to_owned(), Box::new(store.watcher()));
     }
 
-    /// Where it serves, with the port that the system chose.
+    /// Returns the address of the endpoint, with the port that the system chose.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What it serves, as text: for a process that has an HTTP server of its own.
+    /// Returns the page as text, for a process that has an HTTP server of its own.
     pub fn text(&self) -> String {
         self.sources.text()
     }

@@ -1,4 +1,4 @@
-//! What stores measure, as values and for Prometheus.
+//! Metrics of stores, as values and for Prometheus.
 //!
 //! [`Store::metrics`](crate::Store::metrics) gives a [`StoreMetrics`]. With the feature
 //! `prometheus`, an `Exporter` serves those of a process's stores over HTTP:

@@ -33,7 +33,7 @@ struct Scrape {
     links: LinkCounts,
 }
 
-/// Which way a metric goes.
+/// The direction in which a metric changes.
 #[derive(Clone, Copy)]
 enum Kind {
     Counter,
@@ -60,7 +60,7 @@ struct Page<'a, 'e> {
 }
 
 impl Page<'_, '_> {
-    /// Where each store stands.
+    /// Writes the versions and the status of each store.
     fn standing(&mut self) -> fmt::Result {
         let help = "1: the store is in sync with its sequencer, and takes dispatches";
         self.gauge("connected", help, |store| u64::from(store.connected))?;
@@ -79,7 +79,7 @@ impl Page<'_, '_> {
         self.gauge("subscribers", "Subscriptions", |store| store.subscribers)
     }
 
-    /// What is dispatched here, and held for it.
+    /// Writes the dispatches of this process, and the memory that is held for them.
     fn work(&mut self) -> fmt::Result {
         let help = "Dispatches made in this process, by what they came to";
         let outcomes = |store: &StoreMetrics| {
@@ -286,7 +286,7 @@ fn sides(store: &StoreMetrics) -> [(&'static str, &[LinkMetrics], LinkTotals); 2
     ]
 }
 
-/// What was sent and received, on both sides.
+/// Returns the sent and received counts of both sides.
 fn both_ways(
     store: &StoreMetrics,
     of: impl Fn(&LinkTotals) -> (u64, u64),

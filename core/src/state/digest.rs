@@ -66,7 +66,7 @@ impl fmt::Debug for Digest {
 pub struct DigestError {
     /// The type whose digest was asked for.
     pub of: &'static str,
-    /// What its `Serialize` said.
+    /// The message of the value's `Serialize`.
     pub reason: String,
 }
 

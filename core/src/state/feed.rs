@@ -26,7 +26,7 @@ pub(super) struct Feed<'a> {
     depth: u16,
 }
 
-/// What a `Serialize` said when it refused.
+/// The message of a `Serialize` that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Refused(pub(super) String);
@@ -96,7 +96,7 @@ impl<'a> Feed<'a> {
     }
 }
 
-/// What a variant holds; the numbers are part of the published scheme.
+/// The kind of a variant's content. The numbers are part of the published scheme.
 enum Kind {
     Unit = 0,
     Newtype = 1,

@@ -51,7 +51,8 @@ pub struct List<T> {
     /// The key of the first element. The keys are contiguous.
     first: u64,
     rolling: Rolling,
-    /// How many elements have no hash: their `Serialize` failed, or a change to them panicked.
+    /// The number of elements without a hash: their `Serialize` failed, or a change to them
+    /// panicked.
     unhashed: usize,
 }
 
@@ -73,12 +74,12 @@ impl<T> List<T> {
         List { elements: Tree::new_sync(), first: FIRST, rolling: Rolling::default(), unhashed: 0 }
     }
 
-    /// How many elements there are.
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         self.elements.size()
     }
 
-    /// Whether there are none.
+    /// Returns whether there is no element.
     pub fn is_empty(&self) -> bool {
         self.elements.is_empty()
     }

@@ -69,7 +69,8 @@ struct Kept<V> {
 #[derive(Clone, Copy, Default)]
 struct Tally {
     sum: u64,
-    /// How many entries have no hash: their `Serialize` failed, or a change to them panicked.
+    /// The number of entries without a hash: their `Serialize` failed, or a change to them
+    /// panicked.
     unhashed: usize,
 }
 
@@ -130,12 +131,12 @@ impl<K: Ord, V> Map<K, V> {
         }
     }
 
-    /// How many entries there are.
+    /// Returns the number of entries.
     pub fn len(&self) -> usize {
         self.entries.size()
     }
 
-    /// Whether there are none.
+    /// Returns whether there is no element.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -149,7 +150,7 @@ impl<K: Ord, V> Map<K, V> {
         self.entries.get(key).map(|kept| &kept.value)
     }
 
-    /// Whether `key` has an entry.
+    /// Returns whether `key` has an entry.
     pub fn contains_key<Q>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,

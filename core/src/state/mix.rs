@@ -8,7 +8,7 @@
 //! Nothing here depends on the platform: words are 64 bits, bytes are read as little-endian.
 //! Against chance it is as good as 64 bits can be; it is not meant to withstand an enemy.
 
-/// What a word stands for. The numbers are part of the published scheme: never reuse one.
+/// The meaning of a word. The numbers are part of the published scheme: never reuse one.
 #[derive(Clone, Copy)]
 #[repr(usize)]
 pub(super) enum Tag {
@@ -43,7 +43,7 @@ pub(super) enum Tag {
 const TAGS: usize = 26;
 const KEYS: [u64; TAGS] = keys();
 
-/// How many bytes one turn of both lanes takes.
+/// The number of bytes that one turn of both lanes takes.
 const BLOCK: usize = 16;
 
 /// A hash under way.

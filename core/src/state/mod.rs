@@ -1,4 +1,5 @@
-//! What a state is made of: its digest, and the persistent collections that ship with the library.
+//! Building blocks of states: the digest, and the persistent collections that ship with the
+//! library.
 //!
 //! | file | holds |
 //! |---|---|

@@ -21,7 +21,7 @@ const P: u64 = (1 << 61) - 1;
 /// The first output of SplitMix64 seeded with 0, modulo p.
 const BASE: u64 = 0xe220_a839_7b1d_cdaf % P;
 
-/// What undoes a multiplication by [`BASE`]: its power p - 2, by Fermat's little theorem.
+/// The multiplicative inverse of [`BASE`]: its power p - 2, by Fermat's little theorem.
 const INVERSE: u64 = power(BASE, P - 2);
 
 /// The digest of a sequence. An element without a hash counts as 0.

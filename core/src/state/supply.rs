@@ -1,4 +1,4 @@
-//! How a type supplies its own digest, instead of being walked.
+//! Types that supply their own digest, instead of being walked.
 //!
 //! The digest and the encoders all see a value through its one `Serialize`. What tells them apart
 //! is the type of the serializer, and nothing else: no flag that a panic could leave set, or that

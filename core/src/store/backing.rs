@@ -83,7 +83,7 @@ impl Backing {
     }
 }
 
-/// When the state is checked that the records of its backup lead to.
+/// The times at which the state that a backup's records lead to is checked.
 ///
 /// A small state is checked before each write, so that all that is on disk can be restored. Checks
 /// of a bigger one have a budget, like digests, and so an interval.

@@ -1,4 +1,4 @@
-//! What a store is told before it opens.
+//! Options of a store before it opens.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::backup::Backup;
 use crate::link::Port;
 use crate::task;
 
-/// How long [`StoreBuilder::open`] waits, unless told otherwise.
+/// The default time that [`StoreBuilder::open`] waits.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Time is told to a store this often: eight times a heartbeat, within these.
@@ -100,8 +100,8 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         self
     }
 
-    /// How copies are checked in mode action (A13): every 1 to 1,000,000,000 actions, or not at
-    /// all. Default: `Resync::Verify(100)`.
+    /// Sets how copies are checked in mode action (A13): every 1 to 1,000,000,000 actions, or not
+    /// at all. Default: `Resync::Verify(100)`.
     pub fn resync(mut self, resync: Resync) -> Self {
         self.config.resync = resync;
         self
@@ -142,7 +142,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         self
     }
 
-    /// How actions and states are encoded. Default: MessagePack with field names.
+    /// Sets the encoding of actions and states. Default: MessagePack with field names.
     pub fn codec(mut self, codec: Codec) -> Self {
         self.config.codec = codec;
         self
@@ -164,9 +164,9 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     /// Keeps the store on disk (A15): opening it restores what is there, instead of the
     /// [`StoreBuilder::preloaded`] state, and everything since is written as [`Backup`] says.
     ///
-    /// Where this node is the store's sequencer (a store alone, a master, a server), what is
-    /// restored goes to all workers and clients. Elsewhere this has no effect: a copy gets the
-    /// state from its upstream. So every process of a cluster may say the same.
+    /// Sets a backup. If this node is the store's sequencer (a store alone, a master, a server),
+    /// the restored state goes to all workers and clients. Elsewhere this has no effect: a copy
+    /// gets the state from its upstream. So every process of a cluster may say the same.
     pub fn backup(mut self, backup: Backup) -> Self {
         self.backup = Some(backup);
         self
@@ -184,7 +184,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         self
     }
 
-    /// Where non-critical errors go (A16). Default: standard error.
+    /// Sets the receiver of non-critical errors (A16). Default: standard error.
     #[doc(alias = "stderr")]
     pub fn on_error(mut self, on_error: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.on_error = Arc::new(on_error);
@@ -230,8 +230,9 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         self
     }
 
-    /// How often an idle link says that it lives, and after what silence it is cut: 1 ms or more,
-    /// and twice that or more. [`Duration::MAX`] is never. Default: 500 ms, 5 s.
+    /// Sets the interval of an idle link's heartbeats, and the silence after which a link is cut: 1
+    /// ms or more, and at least twice the interval. [`Duration::MAX`] is never. Default: 500 ms, 5
+    /// s.
     pub fn liveness(mut self, heartbeat: Duration, dead_after: Duration) -> Self {
         self.config.heartbeat = heartbeat;
         self.config.dead_after = dead_after;
@@ -279,8 +280,8 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         self
     }
 
-    /// How long [`StoreBuilder::open`] waits for the store to be in sync. [`Duration::MAX`] is no
-    /// limit. Default: 30 s.
+    /// Sets how long [`StoreBuilder::open`] waits for the store to be in sync. [`Duration::MAX`] is
+    /// no limit. Default: 30 s.
     pub fn open_timeout(mut self, timeout: Duration) -> Self {
         self.open_timeout = timeout;
         self

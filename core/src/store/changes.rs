@@ -13,10 +13,10 @@ use super::reduced::{Action, State};
 use super::subscribers::Subscription;
 use crate::Store;
 
-/// How many changes wait for a stream's task; those before them become one jump.
+/// The number of changes that wait for a stream's task. Changes before them become one jump.
 const WAITING_MAX: usize = 1024;
 
-/// How many bytes their actions may have in all, as they are encoded.
+/// The number of bytes that their encoded actions may have in all.
 const WAITING_BYTES_MAX: usize = 4 << 20;
 
 impl<A> Pending for Changes<Arc<A>> {

@@ -1,4 +1,4 @@
-//! How a cluster closes: workers first, while their master is still in sync with them.
+//! The closing of a cluster: workers first, while their master is still in sync with them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -109,7 +109,7 @@ impl Inner {
     }
 }
 
-/// What a worker does after its master.
+/// The behaviour of a worker after its master is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AfterMaster {
     /// The process exits.

@@ -42,7 +42,7 @@ pub(super) struct Inner {
     pub(super) heeded: AtomicBool,
     /// It was closed here.
     pub(super) leaving: AtomicBool,
-    /// What a worker runs.
+    /// The program that a worker runs.
     program: Program,
     workers: Mutex<Workers>,
     exits: watch::Sender<Vec<WorkerExit>>,
@@ -65,11 +65,11 @@ struct Worker {
 /// A worker that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkerExit {
-    /// Which worker, from 1.
+    /// The number of the worker, from 1.
     pub number: usize,
     /// Its process id.
     pub pid: u32,
-    /// How it ended, as far as the system says.
+    /// The exit status, if the system reports it.
     pub status: Option<ExitStatus>,
 }
 
@@ -156,7 +156,7 @@ impl Cluster {
         Cluster { inner: Arc::new(inner) }
     }
 
-    /// Whether this process is the master.
+    /// Returns whether this process is the master.
     pub fn is_master(&self) -> bool {
         self.inner.number == 0
     }

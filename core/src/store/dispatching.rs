@@ -37,7 +37,7 @@ impl Dispatching {
         Dispatching { state: State::Waiting(receiver) }
     }
 
-    /// What it came to, if it is resolved already.
+    /// Returns the outcome, if the dispatch is already resolved.
     pub fn now(&self) -> Option<&Result<Version, DispatchError>> {
         match &self.state {
             State::Resolved(result) => result.as_ref(),
@@ -61,7 +61,7 @@ impl Future for Dispatching {
     }
 }
 
-/// Who waits for a dispatch.
+/// A receiver of a dispatch's outcome.
 pub(super) enum Waiter {
     One(oneshot::Sender<Outcome>),
     Many { batch: Arc<Batch>, index: usize },

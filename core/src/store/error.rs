@@ -1,4 +1,4 @@
-//! What can go wrong, for the user of the library.
+//! Errors that a user of the library meets.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::backup::BackupError;
 use crate::link::{LinkError, RefusalReason};
 use crate::task::Panicked;
 
-/// What the functions of this crate return.
+/// The result type of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why something could not be set up or closed.
@@ -29,11 +29,11 @@ pub enum Error {
     /// An option has a value that is of no use.
     #[error("invalid option `{name}`: {value}; allowed is {allowed}")]
     Options {
-        /// Which option.
+        /// The name of the option.
         name: &'static str,
         /// Its value.
         value: String,
-        /// What it may be.
+        /// The values that are allowed.
         allowed: String,
     },
     /// A listener, a client or a worker could not be started.
@@ -42,7 +42,7 @@ pub enum Error {
     /// The upstream refused the store: trying again is of no use until something is changed.
     #[error("store `{store}` is refused: {why}")]
     Refused {
-        /// Which store.
+        /// The name of the store.
         store: String,
         /// Why.
         reason: RefusalReason,
@@ -55,11 +55,11 @@ pub enum Error {
          waiting, and `open_timeout` sets how long `open()` waits"
     )]
     NotInSync {
-        /// Which store.
+        /// The name of the store.
         store: String,
         /// For how long `open` had waited.
         waited: Duration,
-        /// What it waited for.
+        /// The event that the store waited for.
         why: NotInSync,
     },
     /// The store is a client already.
@@ -77,9 +77,9 @@ pub enum Error {
          written; see \"What survives a codec\" in docs/states.md"
     )]
     Unrestorable {
-        /// Which store.
+        /// The name of the store.
         store: String,
-        /// Which part does not come back, and what the encoder or decoder said.
+        /// The part that does not survive the codec, with the message of the encoder or decoder.
         why: String,
     },
     /// A server of this process at that address asks for other logins.
@@ -88,19 +88,19 @@ pub enum Error {
          logins, or choose another address"
     )]
     OtherLogins {
-        /// Where it listens.
+        /// The address that the server listens at.
         address: String,
         /// The stores that are served there.
         stores: String,
-        /// How its logins differ from those that were given.
+        /// The difference between its logins and those that were given.
         conflict: String,
     },
     /// A server of this process serves the store at that address.
     #[error("store `{store}` is served at {address} already; another server needs another address")]
     ServedTwice {
-        /// Which store.
+        /// The name of the store.
         store: String,
-        /// Where.
+        /// The address at fault.
         address: String,
     },
     /// The system gave no random bytes for the tokens of sessions.

@@ -244,7 +244,7 @@ impl<S: State, A: Action> Store<S, A> {
         let _ = connected.wait_for(|connected| *connected == wanted).await;
     }
 
-    /// What this store is in this process (A10), several at once.
+    /// Returns the roles of this store in this process (A10), several at once.
     pub fn role(&self) -> Vec<Role> {
         self.upkeep.roles()
     }
@@ -254,8 +254,8 @@ impl<S: State, A: Action> Store<S, A> {
         self.shared.name()
     }
 
-    /// Which node this store's copy is at: drawn when it opened, and named in what
-    /// [`Store::on_error`] is told and in the paths that nodes report.
+    /// Returns the id of this store's node. It is drawn when the store opens, and named in the
+    /// reports to [`Store::on_error`] and in the paths that nodes report.
     pub fn node(&self) -> NodeId {
         self.shared.node()
     }
@@ -307,14 +307,14 @@ impl<S: State, A: Action> Store<S, A> {
         self.upkeep.servers()
     }
 
-    /// Where non-critical errors go from now on (A16): a lost connection, a bad message. The
-    /// default is standard error.
+    /// Replaces the receiver of non-critical errors (A16), such as a lost connection or a bad
+    /// message. The default is standard error.
     #[doc(alias = "stderr")]
     pub fn on_error(&self, on_error: impl Fn(&str) + Send + Sync + 'static) {
         self.shared.set_on_error(Arc::new(on_error));
     }
 
-    /// What was counted since the store opened. Not to be called inside [`Store::read`].
+    /// Returns the counters since the store opened. Not to be called inside [`Store::read`].
     pub fn counters(&self) -> Counters {
         self.shared.with(|inner, _| inner.replica.counters())
     }

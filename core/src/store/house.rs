@@ -1,5 +1,5 @@
-//! What the stores of one cluster share in this process: its links to the other processes, and its
-//! servers.
+//! The state that the stores of one cluster share in this process: its links to the other
+//! processes, and its servers.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -49,7 +49,7 @@ impl House {
         Ok(serving)
     }
 
-    /// Whether its stores are served.
+    /// Returns whether its stores are served.
     pub(super) fn is_served(&self) -> bool {
         self.servers.lock().iter().any(|server| server.is_open())
     }

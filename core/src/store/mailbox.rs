@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 
-/// What waits to be taken, within a bound of its own.
+/// An item that waits to be taken, in a queue with a bound.
 pub(super) trait Pending {
     type Item;
 

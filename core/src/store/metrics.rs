@@ -1,4 +1,4 @@
-//! What a store measures of itself, as one value.
+//! The metrics of a store, as one value.
 
 #[cfg(feature = "prometheus")]
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::shared::Shared;
 use crate::DispatchError;
 use crate::link::{Handle, Port, Side, Traffic};
 
-/// What a store measures, at one moment. All counts are since it opened, in this process.
+/// The metrics of a store at one moment. All counts are since it opened, in this process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct StoreMetrics {
@@ -27,7 +27,7 @@ pub struct StoreMetrics {
     pub connected: bool,
     /// This process is the sequencer.
     pub sequencer: bool,
-    /// What the store is in this process.
+    /// The roles of the store in this process.
     pub roles: Vec<Role>,
     /// The link to its server or master, while there is one.
     pub upstream: Option<LinkMetrics>,
@@ -39,7 +39,7 @@ pub struct StoreMetrics {
     pub downstream_total: LinkTotals,
     /// Dispatches made here, by outcome.
     pub dispatches: DispatchMetrics,
-    /// What the protocol counts: snapshots, divergences, heals and more.
+    /// The counters of the protocol: snapshots, divergences, heals and more.
     pub counters: Counters,
     /// The entries in the log, in bytes, ...
     pub log_bytes: u64,
@@ -59,17 +59,17 @@ pub struct StoreMetrics {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LinkMetrics {
-    /// Who is at the other end: as in the events, and in `on_error`.
+    /// The name of the peer, as in the events and in `on_error`.
     pub peer: String,
     /// Its follower asked for the store, and was taken.
     pub attached: bool,
-    /// What it carries; `None` until it is known.
+    /// The mode of the link; `None` until it is known.
     pub mode: Option<Mode>,
-    /// How many versions its follower is behind. Downstream: what has not been sent yet. Upstream:
-    /// behind the version that the upstream named last, twice a second while it is idle; `None`
-    /// until it has.
+    /// The number of versions that the follower of this link is behind. Downstream: what has not
+    /// been sent yet. Upstream: behind the version that the upstream named last, twice a second
+    /// while it is idle; `None` until it has.
     pub lag_versions: Option<u64>,
-    /// What it carried.
+    /// The traffic of the link.
     pub traffic: Traffic,
 }
 
@@ -79,7 +79,7 @@ pub struct LinkMetrics {
 pub struct LinkTotals {
     /// Links that have ended, for whatever reason.
     pub ended: u64,
-    /// What these and the living ones carried.
+    /// The traffic of these links and of those that have ended.
     pub traffic: Traffic,
 }
 
@@ -187,7 +187,7 @@ impl BackupMetrics {
     }
 }
 
-/// What the links that have ended carried.
+/// The traffic of the links that have ended.
 #[derive(Debug, Default)]
 pub(super) struct Ended {
     upstream: LinkTotals,
@@ -263,9 +263,8 @@ impl<S: State, A: Action> Shared<S, A> {
 }
 
 impl<S: State, A: Action> Store<S, A> {
-    /// What the store measures of itself. Takes the store's lock for a moment: as often as a
-    /// person or a scraper looks, not as often as actions come. Not to be called inside
-    /// [`Store::read`].
+    /// Returns the metrics of the store. Takes the store's lock for a moment: as often as a person
+    /// or a scraper looks, not as often as actions come. Not to be called inside [`Store::read`].
     ///
     /// ```
     /// # use samestate::create_store;

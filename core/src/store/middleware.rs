@@ -83,7 +83,7 @@ impl<S: State, A: Action> Chain<S, A> {
     }
 }
 
-/// What one of many dispatches left to be done.
+/// The rest of the work of one of many dispatches.
 struct Many<A> {
     /// There was no room for these, in this order.
     busy: RefCell<Vec<(A, oneshot::Sender<Outcome>)>>,
@@ -119,7 +119,7 @@ impl<A: Action> Many<A> {
     }
 }
 
-/// What comes after a middleware: the next one, and at last the store. See
+/// The rest of the chain after a middleware: the next middleware, and at last the store. See
 /// [`StoreBuilder::middleware`](super::StoreBuilder::middleware).
 pub struct Next<'a, S: State, A: Action> {
     store: &'a Store<S, A>,

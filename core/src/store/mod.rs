@@ -1,4 +1,4 @@
-//! What a user touches: a store, its roles, its subscribers, its errors; and the cluster.
+//! The public interface: a store, its roles, its subscribers, its errors, and the cluster.
 //!
 //! - `backing`: a store that is kept on disk
 //! - `bounds`: the bounds of all options

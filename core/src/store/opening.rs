@@ -1,4 +1,4 @@
-//! How a store opens: it waits for its upstream, unless that refuses.
+//! The opening of a store: it waits for its upstream, unless the upstream refuses it.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -41,9 +41,9 @@ pub enum NotInSync {
          come"
     )]
     InTransit {
-        /// How many bytes have come.
+        /// The number of bytes received so far.
         received: u64,
-        /// How many bytes the snapshot has.
+        /// The length of the snapshot, in bytes.
         total: u64,
     },
     /// The store has its first snapshot, and has not reached its upstream's version yet.

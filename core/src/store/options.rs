@@ -1,4 +1,4 @@
-//! How a store is served, and how it follows a server (A4, A7).
+//! Options of servers and clients (A4, A7).
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,7 +26,7 @@ impl Place {
     }
 }
 
-/// How a store is served. Anyone may link to a server without logins: give it some.
+/// The options of a server of a store. Anyone may link to a server without logins: give it some.
 #[derive(Clone, Debug)]
 #[must_use = "hand it to `create_server`"]
 pub struct Server {
@@ -38,7 +38,7 @@ pub struct Server {
     pub(super) tls: Option<ServerTls>,
 }
 
-/// Where a server listens that was told nothing (A4): on all interfaces, at port 10001.
+/// The default address of a server (A4): all interfaces, port 10001.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -107,16 +107,17 @@ impl Server {
         self
     }
 
-    /// How many rounds of PBKDF2 a client computes at its first login, and this server for each of
-    /// its logins when it starts: how much work it is to guess a password from a login that was
-    /// recorded on a wire without TLS. 4,096 to 1,000,000. Default: 600,000, about 0.1 s of a core.
+    /// Sets the number of PBKDF2 rounds that a client computes at its first login, and this server
+    /// for each of its logins when it starts. The number decides how expensive it is to guess a
+    /// password from a login that was recorded on a wire without TLS. 4,096 to 1,000,000. Default:
+    /// 600,000, about 0.1 s of a core.
     pub fn login_rounds(mut self, rounds: u32) -> Self {
         self.login_rounds = Some(rounds);
         self
     }
 
-    /// Who is not logged in within this, or then asks for no store within this, is dropped.
-    /// 1 ms or more; [`Duration::MAX`] is no limit. Default: 10 s.
+    /// Sets the time within which a client has to log in and ask for a store. A slower one is
+    /// dropped. 1 ms or more; [`Duration::MAX`] is no limit. Default: 10 s.
     pub fn login_within(mut self, deadline: Duration) -> Self {
         self.login_within = deadline;
         self
@@ -130,8 +131,8 @@ impl Server {
     }
 }
 
-/// How a store follows a server. Stores of one process that say the same here, each with a name
-/// of its own, share one connection.
+/// The options of a client of a server. Stores of one process that say the same here, each with a
+/// name of its own, share one connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "hand it to `create_client`"]
 pub struct Client {
@@ -142,7 +143,7 @@ pub struct Client {
     pub(super) tls: Option<ClientTls>,
 }
 
-/// Where a client goes that was told nothing (A7): to `localhost`, at port 10001.
+/// The default address of a client (A7): `localhost`, port 10001.
 impl Default for Client {
     fn default() -> Self {
         Client::at(Address::client_default())

@@ -1,4 +1,4 @@
-//! What is drawn from the system's random generator when a store opens.
+//! The values that are drawn from the system's random generator when a store opens.
 
 use samestate_proto::{TOKEN_KEY_BYTES, TokenKey};
 

@@ -17,7 +17,7 @@ thread_local! {
     static DEFERRED: RefCell<Vec<Deferred>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Whether this thread is inside a read.
+/// Returns whether this thread is inside a read.
 pub(super) fn inside() -> bool {
     DEPTH.get() > 0
 }

@@ -27,12 +27,12 @@ impl<T: Into<String>> From<T> for Reject {
     }
 }
 
-/// What a reducer may return: nothing, or `Result<(), Reject>`.
+/// The return types of a reducer: nothing, or `Result<(), Reject>`.
 pub trait Verdict {
-    /// Whether it can be a refusal at all.
+    /// Whether the type can express a refusal.
     const CAN_REJECT: bool;
 
-    /// Whether the action was taken.
+    /// Converts the value to a result: an error if the action was rejected.
     ///
     /// # Errors
     ///
@@ -56,11 +56,11 @@ impl Verdict for Result<(), Reject> {
     }
 }
 
-/// What a state must be able to do.
+/// The requirements of a state.
 pub trait State: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {}
 impl<T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> State for T {}
 
-/// What an action must be able to do.
+/// The requirements of an action.
 pub trait Action: Serialize + DeserializeOwned + Send + Sync + 'static {}
 impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Action for T {}
 

@@ -1,4 +1,4 @@
-//! What a store is in this process (A10).
+//! The roles of a store in this process (A10).
 
 use std::fmt;
 

@@ -71,7 +71,7 @@ impl Shared {
         Ok(shared)
     }
 
-    /// Whether a server that is to be like `server` can be this one.
+    /// Checks that this server may also serve for `server`.
     fn may_share(&self, server: &Server, address: &Address) -> Result<()> {
         if let Some(conflict) = conflict(&self.logins, &server.logins) {
             let (address, stores) = (address.to_string(), self.ports.names());
@@ -95,7 +95,7 @@ impl Shared {
     }
 }
 
-/// How the logins of the server that is there differ from those that are asked for.
+/// Describes how the logins of the existing server differ from those that are asked for.
 fn conflict(there: &[(String, String)], here: &[(String, String)]) -> Option<String> {
     let sets = [there, here].map(|logins| logins.iter().collect::<BTreeSet<_>>());
     if sets[0] == sets[1] {
@@ -159,7 +159,7 @@ impl Served {
         Ok(Served { server: shared, channel })
     }
 
-    /// What its user may ask of it.
+    /// Returns the handle for the server's user.
     pub(super) fn serving(&self) -> Serving {
         Serving::new(&self.server)
     }
@@ -199,7 +199,8 @@ impl Serving {
         Serving { address, server: Arc::downgrade(server) }
     }
 
-    /// Where it listens; for port 0, with the one that the system chose.
+    /// Returns the address that the server listens at. Port 0 is replaced by the one that the
+    /// system chose.
     pub fn address(&self) -> &Address {
         &self.address
     }
@@ -218,8 +219,8 @@ impl Serving {
         self.server.upgrade().is_some_and(|server| server.is_open())
     }
 
-    /// Who is locked out now after too many failed logins (A5), the soonest to be let in again
-    /// first. Nobody, once the server is closed.
+    /// Lists the addresses that are locked out after too many failed logins (A5), ordered by the
+    /// end of their lock-out. Nobody, once the server is closed.
     pub fn locked(&self) -> Vec<LockedOut> {
         self.server.upgrade().map_or_else(Vec::new, |server| server.listener.locked())
     }

@@ -45,7 +45,7 @@ pub(super) struct Inner<S: State, A: Action> {
     pub(super) dispatches: DispatchMetrics,
     waiters: HashMap<u64, Waiter>,
     next_ticket: u64,
-    /// How many dispatches that had to wait are resolved.
+    /// The number of resolved dispatches among those that had to wait.
     settled: u64,
 }
 
@@ -72,13 +72,13 @@ pub(super) struct Shared<S: State, A: Action> {
     pub(super) setback: watch::Sender<Option<Setback>>,
     on_error: Mutex<OnError>,
     began: Instant,
-    /// How long the last encoding, and the last digest, took, in nanoseconds; the first run on a
-    /// thread of their own.
+    /// The durations of the last encoding and of the last digest, in nanoseconds. They decide
+    /// whether the next one runs on a thread of its own.
     cut_ns: AtomicU64,
     digest_ns: AtomicU64,
     closed: watch::Sender<bool>,
     closing: AtomicBool,
-    /// Where the records for its backup go.
+    /// The queue of the records for the store's backup.
     pub(super) inbox: Option<Arc<Inbox>>,
     pub(super) checks: Mutex<Checks>,
     me: Weak<Shared<S, A>>,
@@ -210,7 +210,7 @@ impl<S: State, A: Action> Shared<S, A> {
         self.with(|inner, now| inner.replica.follow(now));
     }
 
-    /// What a background task of this store calls that panicked.
+    /// Returns the function that handles a panic of a background task of this store.
     pub(super) fn on_panic(&self) -> impl FnOnce(&Panicked) + Send + 'static {
         let weak = self.me.clone();
         move |panic| {

@@ -1,4 +1,4 @@
-//! Who is told of changes, by one notifier a store.
+//! Delivery of changes to subscribers, by one notifier for each store.
 //!
 //! The notifier is a task that takes what the replica has to tell and calls the subscribers, one
 //! after another, outside of every lock. A subscriber may therefore dispatch, read, subscribe and

@@ -1,4 +1,4 @@
-//! What is logged of a store; `docs/observability.md` lists it. Events lie in the span of the link
+//! Log events of a store; `docs/observability.md` lists them. Events lie in the span of the link
 //! that they are about, where there is one. Levels and what fields may hold: as in `link::trace`.
 
 use std::process::ExitStatus;
@@ -105,7 +105,7 @@ pub(super) fn subscriber_panicked(store: &str) {
     error!(target: STORE, parent: None, store, "subscriber panicked");
 }
 
-/// Whether the disk takes a store's backup changed.
+/// Logs that the disk of a store's backup stopped taking writes, or takes them again.
 pub(super) fn backup_stalled(store: &str, stalled: bool) {
     match stalled {
         true => warn!(target: BACKUP, parent: None, store, "stalled"),
@@ -113,7 +113,7 @@ pub(super) fn backup_stalled(store: &str, stalled: bool) {
     }
 }
 
-/// Whether the disk of a store's backup answers changed.
+/// Logs that the disk of a store's backup stopped answering, or answers again.
 pub(super) fn disk_hangs(store: &str, hangs: bool) {
     match hangs {
         true => warn!(target: BACKUP, parent: None, store, "disk.hangs"),

@@ -23,7 +23,7 @@ const STATE_BYTES_MAX: usize = 64 << 20;
 /// as many each time.
 const PAUSE_BYTES_MIN: usize = 1 << 20;
 
-/// Whether a panic of the reducer is undone.
+/// The choice of whether a panic of the reducer is undone.
 ///
 /// A state that nests deeper than 128 levels is never kept: to clone it may take more stack than
 /// there is.

@@ -1,4 +1,5 @@
-//! What a store keeps running: its servers, its client, its place on the links of its cluster.
+//! The parts of a store that it keeps running: its servers, its client, its place on the links of
+//! its cluster.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use super::shared::Shared;
 use super::{Client, Error, Result, Role, Server};
 use crate::link::Port;
 
-/// Where a store was created.
+/// The place in which a store was created.
 #[derive(Clone, Debug)]
 pub(super) enum Home {
     /// In a process by itself.
@@ -165,7 +166,7 @@ impl Upkeep {
         }
     }
 
-    /// What the store is in this process, in the order of [`Role`].
+    /// Returns the roles of the store in this process, in the order of [`Role`].
     pub(super) fn roles(&self) -> Vec<Role> {
         let served_by_house = self.home.house().is_some_and(House::is_served);
         let running = self.running.lock();

@@ -22,7 +22,7 @@ struct Watching {
 /// It holds one version, however slowly it is read, and ends when the store is closed or gone.
 pub struct Watch {
     watching: Watching,
-    /// What a poll as a stream waits for.
+    /// The future that a poll of the stream waits for.
     changing: Option<Changing>,
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, mpsc};
 use super::ports::free_port;
 use super::scene::{DEADLINE, Place, Scene, client, cluster_test, list, until, within};
 
-/// Who uses the port that nobody names.
+/// A lock for the tests that use the default port.
 static PORT_10001: Mutex<()> = Mutex::const_new(());
 
 #[tokio::test]

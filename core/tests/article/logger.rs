@@ -37,7 +37,7 @@ impl Logger {
         (Logger(child), records)
     }
 
-    /// How it signs its records.
+    /// Returns the name under which the process writes its records.
     fn name(&self) -> String {
         format!("process {}", self.0.id())
     }

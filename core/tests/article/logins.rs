@@ -8,7 +8,7 @@ use super::ports::free_port;
 use super::proxy::Proxy;
 use super::scene::{DEADLINE, Place, client, list, push, within};
 
-/// What a client that tries once is told.
+/// Returns the error that a client gets that tries once.
 async fn told(client: Client) -> String {
     let (sender, mut errors) = tokio::sync::mpsc::unbounded_channel();
     let store: StoreBuilder<Vec<u64>, u64> = samestate::create_store("list", push);

@@ -17,7 +17,7 @@ fn page() -> StoreBuilder<(u64, String), u64> {
     builder.preloaded((0, "x".repeat(100_000)))
 }
 
-/// How many bytes cross for 50 actions, each awaited.
+/// Returns the number of bytes that cross for 50 actions, each awaited.
 async fn bytes_of_fifty(server: Mode, client_mode: Mode) -> usize {
     let place = Place::new();
     let root: Page = page().mode(server).open().await.expect("it opens");
@@ -55,7 +55,8 @@ async fn a12_the_default_is_action_because_here_it_cannot_drift() {
     assert_eq!(root.counters().snapshots_sent, 1, "the first alone: the rest were actions");
 }
 
-/// How many snapshots a server sends for 100 actions of its client, without the first.
+/// Returns the number of snapshots that a server sends for 100 actions of its client, without the
+/// first.
 async fn snapshots_of_a_hundred(resync: Resync) -> u64 {
     let place = Place::new();
     let server = list().resync(resync).open().await.expect("it opens");

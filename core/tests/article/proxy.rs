@@ -9,7 +9,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 
-/// What passes through, and what is to be done with it.
+/// The bytes that pass through, and the faults to apply to them.
 #[derive(Default)]
 struct Passing {
     bytes: Vec<u8>,

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use samestate::{Client, Cluster, Mode, Server, Store, StoreBuilder, create_store};
 
-/// Whatever is awaited comes within this, or the test fails.
+/// The longest time that a test waits for an event.
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Where the sockets of a test lie, told to its workers.
+/// The environment variable that names the folder of a test's sockets to its workers.
 const FOLDER: &str = "SAMESTATE_ARTICLE_FOLDER";
 
 pub(super) type List = Store<Vec<u64>, u64>;
@@ -74,7 +74,7 @@ pub(super) struct Scene {
     pub(super) cluster: Cluster,
     /// For the sockets of the test.
     pub(super) folder: PathBuf,
-    /// What the workers have said, by number.
+    /// The reports of the workers, by number.
     said: Store<Vec<(usize, String)>, (usize, String)>,
 }
 

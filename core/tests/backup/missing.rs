@@ -89,7 +89,7 @@ async fn a_journal_of_another_store_is_not_taken() {
     assert!(matches!(error, BackupError::JournalOfAnother(_)), "{error}");
 }
 
-/// What is no backup may be longer than the memory: its first bytes are enough to refuse it.
+/// A file that is no backup may be longer than the memory: its first bytes are enough to refuse it.
 #[tokio::test]
 async fn a_file_that_is_no_backup_is_not_read_to_its_end() {
     let folder = Folder::new();

@@ -1,5 +1,5 @@
-//! Where a backup may lie: symbolic links are followed, and a path where none can lie is refused
-//! before anything is created.
+//! Paths of backups: symbolic links are followed, and an unusable path is refused before anything
+//! is created.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::scene::{DEADLINE, Scene, reached, within};
 
-/// What becomes of a value.
+/// The fate of a value.
 #[derive(Clone, Debug, PartialEq)]
 enum Fate {
     /// It is applied; this is what every node holds then.

@@ -12,7 +12,7 @@ use samestate::{
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-/// What stores reported.
+/// The reports of stores.
 #[derive(Clone, Default)]
 pub(crate) struct Said(Arc<Mutex<Vec<String>>>);
 

@@ -1,5 +1,5 @@
-//! What strangers, guests and slow peers cost: memory against a bound, and others served meanwhile.
-//! The bounds are explained in `docs/limits.md`.
+//! The costs of strangers, guests and slow peers: memory against a bound, and others served
+//! meanwhile. The bounds are explained in `docs/limits.md`.
 //!
 //! Memory is that of the whole process, attackers included, so what is measured is more than the
 //! server's. Each such test has a process of its own.
@@ -21,7 +21,7 @@ use super::scene::{Good, LOGIN, List, PASSWORD, Place, Reports, STORE, Scene, li
 
 pub(super) const MIB: usize = 1 << 20;
 
-/// Whether the process grew by no more than this many MiB since it had `before` bytes.
+/// Checks that the process grew by no more than this many MiB since it had `before` bytes.
 pub(super) fn grew_at_most(mib: usize, before: usize, what: &str) {
     let grown = resident_bytes().saturating_sub(before);
     assert!(grown <= mib * MIB, "{what} cost {grown} bytes, more than {mib} MiB");
@@ -110,8 +110,8 @@ fn ten_thousand_half_open_connections_cost_little_and_others_come_and_go() {
     });
 }
 
-/// How many connections of one address are let through without a login, and from how many
-/// addresses they fill all places.
+/// The number of connections that one address may hold without a login, and the number of addresses
+/// that fill all places.
 const PER_ADDRESS: usize = 64;
 const ADDRESSES: u8 = 4;
 
@@ -220,7 +220,7 @@ async fn a_login_that_was_recorded_and_is_sent_again_is_refused() {
     scene.end_undisturbed().await;
 }
 
-/// How many guests announce a frame, or ask for snapshots.
+/// The number of guests that announce a frame, or ask for snapshots.
 const GUESTS: usize = 50;
 
 #[test]

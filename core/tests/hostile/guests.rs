@@ -12,7 +12,7 @@ use samestate_proto::{Claim, Lineage};
 use super::peer::{Session, action, attach, framed, raw};
 use super::scene::{Place, STORE, Scene, list};
 
-/// What came of a dispatch, if it was answered.
+/// Returns the outcome of a dispatch, if it was answered.
 async fn outcome(answers: Vec<Answer>) -> Outcome {
     assert_eq!(answers.len(), 1);
     answers.into_iter().next().expect("one").outcome
@@ -56,7 +56,7 @@ pub(super) fn bad_bytes(session: Session) -> Vec<(Vec<u8>, &'static str)> {
     ]
 }
 
-/// What only a server may say.
+/// Returns the messages that only a server may send.
 fn answers_from_below(version: Version) -> Vec<Message> {
     let lineage = Lineage::founded(version.epoch);
     let head =

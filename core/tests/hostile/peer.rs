@@ -49,7 +49,7 @@ impl Peer {
         let _ = self.try_send(bytes).await;
     }
 
-    /// Whether the peer takes these bytes.
+    /// Returns whether the peer takes these bytes.
     pub(super) async fn try_send(&mut self, bytes: &[u8]) -> bool {
         within(self.stream.write_all(bytes)).await.is_ok()
     }
@@ -79,14 +79,14 @@ impl Peer {
         .await
     }
 
-    /// Whether the peer ends the connection, whatever it says before.
+    /// Returns whether the peer ends the connection, whatever it sends before.
     pub(super) async fn is_dropped(&mut self) -> bool {
         while self.frame().await.is_some() {}
         true
     }
 
-    /// What the first message says that `pick` takes; others are passed over, and so is what is
-    /// about the connection itself.
+    /// Returns the content of the first message that `pick` accepts. Other messages, and those
+    /// about the connection itself, are skipped.
     pub(super) async fn hears<T>(&mut self, pick: impl Fn(Message) -> Option<T>) -> T {
         loop {
             let frame = self.frame().await.expect("the connection goes on");

@@ -79,7 +79,7 @@ async fn bad_bytes_of_a_client_cut_its_link_and_not_the_one_of_its_relay() {
     behind.end_undisturbed().await;
 }
 
-/// How often each of them asks.
+/// The number of requests of each of them.
 const ASKED: usize = 100;
 
 /// Asks for the state in every way there is, again and again.

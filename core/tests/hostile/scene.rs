@@ -17,13 +17,13 @@ pub(super) const PASSWORD: &str = "secret";
 pub(super) const REFUSED: u32 = 0;
 /// The reducer panics.
 pub(super) const DEADLY: u32 = 13;
-/// What the good client dispatches begins here.
+/// The first of the good client's actions.
 const GOOD: u32 = 1_000_000;
 
 const DEADLINE: Duration = Duration::from_secs(10);
-/// How often the good client dispatches.
+/// The interval between the good client's dispatches.
 const EVERY: Duration = Duration::from_millis(2);
-/// When all is over it dispatches this many more.
+/// The number of dispatches that the good client makes after the attack.
 const AFTERWARDS: usize = 10;
 
 pub(super) type List = Store<Vec<u32>, u32>;
@@ -47,7 +47,7 @@ pub(super) fn list() -> StoreBuilder<Vec<u32>, u32> {
     create_store(STORE, push).mode(Mode::Action).on_error(|_| {})
 }
 
-/// What a store reports, as it does.
+/// The reports of a store, as they come.
 pub(super) struct Reports(mpsc::UnboundedReceiver<String>);
 
 impl Reports {
@@ -191,7 +191,7 @@ impl Good {
         Good { stop, task }
     }
 
-    /// What it dispatched until now.
+    /// Stops the client and returns what it dispatched until now.
     pub(super) async fn stop(self) -> (List, Vec<u32>) {
         // An error means that it has panicked, which the next line shows.
         let _ = self.stop.send(());

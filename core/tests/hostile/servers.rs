@@ -67,7 +67,7 @@ impl Misled {
         Misled { client, reports, impostor, place }
     }
 
-    /// What has to hold after each attempt.
+    /// Checks that the client is unharmed after an attempt.
     async fn unmoved(&mut self, words: &str) {
         self.reports.say(words).await;
         assert!(!self.client.connected(), "{words}");
@@ -112,7 +112,7 @@ fn entries(epoch: Epoch, first: u64, damage: bool) -> Message {
     Message::Entries { epoch: epoch.id, first, entries: entries.into() }
 }
 
-/// What a server may say after its status, and how the client calls it.
+/// Lists messages that a lying server sends after its status, with the client's report of each.
 fn lies(at: Version) -> Vec<(Vec<Message>, &'static str)> {
     let next = Version { seq: at.seq + 1, ..at };
     let stranger = Epoch { number: at.epoch.number, id: at.epoch.id ^ 1 };

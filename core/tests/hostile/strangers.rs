@@ -1,4 +1,4 @@
-//! Who never logged in.
+//! Tests of peers that never logged in.
 
 use std::time::Duration;
 

@@ -9,7 +9,7 @@ use samestate_proto::{Claim, TOKEN_BYTES, Token};
 use super::peer::{Peer, Session, action};
 use super::scene::{List, Place, Reports, Scene, list, within};
 
-/// What only a thief dispatches.
+/// The action that only a thief dispatches.
 const STOLEN: u32 = 66;
 
 /// The same session, by all that a thief can guess of its token.

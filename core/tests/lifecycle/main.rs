@@ -1,5 +1,5 @@
-//! How stores and servers begin and end: what `open` waits for, which options are refused, what
-//! becomes of a task that panics, and a reducer that calls its store.
+//! Openings and endings of stores and servers: the causes that `open` waits for, the options that
+//! are refused, tasks that panic, and a reducer that calls its store.
 
 mod closing;
 mod opening;

@@ -15,7 +15,7 @@ type Adjust = Box<dyn Fn(Builder) -> Builder>;
 struct Case {
     name: &'static str,
     value: String,
-    /// What is allowed, if the value is not.
+    /// The allowed values, if this one is refused.
     allowed: Option<&'static str>,
     adjust: Adjust,
 }
@@ -142,8 +142,8 @@ fn paces_of_backups(cases: &mut Cases) {
     });
 }
 
-/// What every store does, whatever its options: a dispatch at the server and one at the client end,
-/// and no task panics.
+/// Checks that a store works whatever its options: a dispatch at the server and one at the client
+/// end, and no task panics.
 async fn works(what: &str, adjust: &dyn Fn(Builder) -> Builder) {
     let (place, reports) = (Place::new(), Reports::default());
     let opened = adjust(sum().on_error(reports.collect())).open().await;

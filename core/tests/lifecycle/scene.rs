@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Helpers that the tests share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +46,7 @@ impl Place {
     }
 }
 
-/// What a store reported.
+/// The reports of a store.
 #[derive(Clone, Default)]
 pub(crate) struct Reports(Arc<Mutex<Vec<String>>>);
 

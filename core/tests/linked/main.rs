@@ -255,7 +255,7 @@ async fn a_second_server_at_one_address_is_refused_with_what_differs() {
     assert!(error.starts_with("store `list` is served at "), "{error}");
 }
 
-/// What a store reports.
+/// The reports of a store.
 type Said = tokio::sync::mpsc::UnboundedReceiver<String>;
 
 fn heard(store: StoreBuilder<Vec<u32>, u32>) -> (StoreBuilder<Vec<u32>, u32>, Said) {

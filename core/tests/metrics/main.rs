@@ -1,4 +1,4 @@
-//! What stores measure of themselves, and how Prometheus reads it.
+//! Metrics of stores, and the page that Prometheus reads.
 
 #[cfg(feature = "prometheus")]
 mod exporter;

@@ -1,4 +1,4 @@
-//! What is wrong with a file is said when it is read, with its path and what to do.
+//! Faults of files, which are reported when the files are read, with the path and a remedy.
 
 use std::path::PathBuf;
 

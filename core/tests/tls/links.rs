@@ -1,4 +1,4 @@
-//! What goes over a link.
+//! The bytes that a link over TLS carries.
 
 use samestate::link::{ClientTls, ServerTls};
 use samestate::{Client, Server, Store, create_store};

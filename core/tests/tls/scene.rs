@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::ports::free_port;
 
-/// What a test waits for comes within this, or never.
+/// The longest time that a test waits for an event.
 const DEADLINE: Duration = Duration::from_secs(20);
 
 pub(super) type List = Store<Vec<String>, String>;
@@ -27,7 +27,7 @@ pub(super) fn list() -> StoreBuilder<Vec<String>, String> {
     create_store("list", push).mode(Mode::Action).on_error(|_| {})
 }
 
-/// What a store reports.
+/// The reports of a store.
 pub(super) struct Reports(mpsc::UnboundedReceiver<String>);
 
 impl Reports {

@@ -1,4 +1,4 @@
-//! Who does not come in, and what both sides say. The server serves others afterwards.
+//! Clients that are refused, and the reports of both sides. The server serves others afterwards.
 
 use std::sync::Arc;
 use std::time::Duration;

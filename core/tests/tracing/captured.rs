@@ -32,7 +32,7 @@ impl Line {
         found.map_or("", String::as_str)
     }
 
-    /// Whether it is this event.
+    /// Returns whether the line is this event.
     pub(super) fn is(&self, target: &str, message: &str) -> bool {
         self.target == format!("samestate::{target}") && self.message == message
     }
@@ -93,7 +93,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Capture {
     }
 }
 
-/// What was logged by this process since this was first called.
+/// The events that this process has logged since the first call.
 pub(super) struct Log(watch::Receiver<Vec<Line>>);
 
 impl Log {

@@ -54,7 +54,7 @@ impl Proxy {
     }
 }
 
-/// What a client of this store logs of its link.
+/// Returns a filter for the events that a client of this store logs about its link.
 fn upstream(store: &str) -> impl Fn(&Line) -> bool {
     move |line| line.span.is("side", "upstream") && line.field("store") == store
 }

@@ -1,4 +1,4 @@
-//! What is logged: every change of a link, with the fields that the guide promises, and no secret.
+//! Log events: every change of a link, with the fields that the guide promises, and no secret.
 
 mod captured;
 mod links;

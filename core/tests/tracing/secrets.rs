@@ -1,4 +1,4 @@
-//! Whatever goes wrong, no password, action or state is logged.
+//! Checks that no fault logs a password, an action or a state.
 
 use samestate::{
     Client, DispatchError, Mode, Reject, Server, StoreBuilder, UndoPanics, create_store,

@@ -1,4 +1,4 @@
-//! What happens to copies: divergence, heal, rebase, rollback.
+//! Events of copies: divergence, heal, rebase, rollback.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

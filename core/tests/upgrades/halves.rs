@@ -44,7 +44,7 @@ pub(super) struct Half {
     now: Duration,
     ticket: u64,
     is_server: bool,
-    /// What it wrote, by link, in order.
+    /// The frames that the half wrote, by link, in order.
     pub(super) written: VecDeque<(u64, Bytes)>,
 }
 

@@ -22,7 +22,7 @@ pub(super) async fn within<T>(future: impl Future<Output = T>) -> T {
 
 pub(super) type List = Store<Vec<u32>, u32>;
 
-/// What a store reports.
+/// The reports of a store.
 pub(super) struct Reports(UnboundedReceiver<String>);
 
 impl Reports {

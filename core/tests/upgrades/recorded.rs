@@ -32,7 +32,7 @@ fn tapes() -> [(u16, Tape); 2] {
     ]
 }
 
-/// What happens, for a new recording.
+/// Returns the events of a new recording.
 fn script() -> Vec<Event> {
     let mut script = vec![Event::Link(1)];
     script.extend([6, 7].map(Event::Server));
@@ -41,7 +41,7 @@ fn script() -> Vec<Event> {
     script
 }
 
-/// What a client that is written by hand says, on which link.
+/// Returns the messages that a hand-written client sends, each with its link.
 fn by_hand(claimed: &Message) -> Vec<(u64, Message)> {
     let Message::SessionOpened { claim, at, .. } = claimed else { panic!("a grant") };
     let attach = |schema_version, resume| attach(schema_version, resume, None);
@@ -115,7 +115,7 @@ impl Recorder {
         self.talk();
     }
 
-    /// What was said so far, newest first.
+    /// Returns the messages so far, newest first.
     fn said(&self) -> Vec<Message> {
         let said = self.tape.frames().map(|bytes| Message::read(&frame(bytes)).expect("ours"));
         said.collect::<Vec<_>>().into_iter().rev().collect()

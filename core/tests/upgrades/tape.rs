@@ -131,7 +131,7 @@ pub(super) fn frames(bytes: &[u8]) -> Vec<Bytes> {
     frames
 }
 
-/// What a frame says, as this version of the library reads it.
+/// Describes a frame, as this version of the library reads it.
 pub(super) fn meaning(bytes: &[u8]) -> String {
     format!("{:?}", Message::read(&frame(bytes)).expect("a message"))
 }

@@ -9,9 +9,9 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
-/// What the system may hold on each side of the proxy.
+/// The number of bytes that the system may hold on each side of the proxy.
 const BUFFER_BYTES: u32 = 16 << 10;
-/// What is passed on at once.
+/// The number of bytes that are passed on at once.
 const PART_BYTES: usize = 2 << 10;
 
 /// The wire to a server of this machine. Dropped, it is cut.
@@ -37,7 +37,7 @@ impl Wire {
         Wire { port, bytes_per_s, connections, task }
     }
 
-    /// Where a client connects.
+    /// Returns the address that a client connects to.
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
@@ -47,7 +47,7 @@ impl Wire {
         self.bytes_per_s.send_replace(bytes_per_s);
     }
 
-    /// How many connections there were so far.
+    /// Returns the number of connections so far.
     pub(crate) fn connections(&self) -> usize {
         *self.connections.borrow()
     }

@@ -1,4 +1,4 @@
-//! What locks, what does not, and for how long.
+//! Tests of which failures lock an address out, which do not, and for how long.
 
 use proptest::prelude::*;
 

@@ -6,7 +6,7 @@ use super::logins::{client_key, server_key, stored_key};
 use super::message::{ClientFinal, ClientFirst, Nonce, ServerFinal, ServerFirst, auth_message};
 use crate::auth::secret::{KEY_BYTES, Key};
 
-/// What a client is to do next.
+/// The next step of a client in a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientStep {
     /// Send this, and feed what comes back to [`ClientHandshake::step`].

@@ -29,7 +29,7 @@ pub enum CredentialsError {
         "the password of login {login:?} cannot be used: give it 1 to {PASSWORD_BYTES_MAX} bytes"
     )]
     Password {
-        /// Whose password it is.
+        /// The login that the password belongs to.
         login: String,
     },
     /// One login, two passwords.
@@ -48,7 +48,7 @@ pub enum CredentialsError {
     },
 }
 
-/// How much work it is to try one password against what a server keeps or a wire carried.
+/// The number of rounds, and so the work of trying one password against recorded or stored bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Iterations(u32);
 
@@ -58,10 +58,11 @@ impl Iterations {
     /// The most that a client accepts, so that a hostile server cannot burn its CPU: about 0.2 s
     /// of a core that has SHA instructions.
     pub const MAX: u32 = 1_000_000;
-    /// What OWASP's Password Storage Cheat Sheet asks of PBKDF2 with HMAC-SHA-256. About 0.1 s of a
-    /// core that has SHA instructions, once at a client's first login and once a login at a server's
-    /// start. What a server keeps never reaches a disk, so this guards conversations recorded from a
-    /// wire without TLS; long random passwords guard them far better.
+    /// The number that OWASP's Password Storage Cheat Sheet recommends for PBKDF2 with
+    /// HMAC-SHA-256. About 0.1 s of a core that has SHA instructions, once at a client's first
+    /// login and once a login at a server's start. What a server keeps never reaches a disk, so
+    /// this guards conversations recorded from a wire without TLS; long random passwords guard them
+    /// far better.
     pub const DEFAULT: Self = Self(600_000);
 
     /// Checks the bounds.
@@ -136,8 +137,8 @@ fn prepared(password: &str) -> Zeroizing<String> {
     prepared
 }
 
-/// What a client logs in with, kept for as long as it may reconnect. Clones share what was derived,
-/// so that only the first login at a server costs a derivation.
+/// The login and password of a client, kept for as long as it may reconnect. Clones share what was
+/// derived, so that only the first login at a server costs a derivation.
 #[derive(Clone)]
 pub struct Credentials(Arc<Inner>);
 

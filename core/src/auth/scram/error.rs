@@ -1,4 +1,4 @@
-//! What can go wrong in a handshake, on either side.
+//! Errors of a handshake, on either side.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ pub enum AuthError {
     Malformed {
         /// The message whose turn it was, in the words of RFC 5802.
         message: &'static str,
-        /// What should have stood there.
+        /// The part that was expected.
         expected: &'static str,
     },
     /// The peer wants channel binding or an authorization id.
@@ -42,7 +42,7 @@ pub enum AuthError {
         Iterations::MAX
     )]
     Iterations {
-        /// What it asked for.
+        /// The number of rounds that the server asked for.
         asked: u32,
     },
     /// This server refuses: the login is unknown, or the proof wrong. Which, only it knows.
@@ -56,7 +56,7 @@ pub enum AuthError {
     Refused {
         /// The login that was tried.
         login: String,
-        /// What the server said.
+        /// The refusal that the server sent.
         refusal: Refusal,
     },
     /// The server does not know the password either: an impostor.
@@ -73,8 +73,8 @@ pub enum AuthError {
 }
 
 impl AuthError {
-    /// What a server sends before it closes (RFC 5802, server-error). The same for an unknown
-    /// login and for a wrong password.
+    /// Returns the message that a server sends before it closes (RFC 5802, server-error). The same
+    /// for an unknown login and for a wrong password.
     pub fn reply(&self) -> Vec<u8> {
         let refusal = match self {
             Self::WrongProof { .. } => Refusal::WrongLogin,

@@ -1,4 +1,4 @@
-//! What a server keeps of its logins: enough to check a password, not enough to use it.
+//! The logins of a server: enough to check a password, not enough to use it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,7 +13,7 @@ use crate::auth::secret::{Key, ServerSecret};
 /// Bytes of the salts that a server makes.
 const SALT_BYTES: usize = 16;
 
-/// What a server keeps for a login in place of the password (RFC 5802, section 3).
+/// The data that a server keeps for a login in place of the password (RFC 5802, section 3).
 #[derive(Clone)]
 pub(super) struct Verifier {
     pub(super) salt: Vec<u8>,
@@ -125,7 +125,7 @@ impl Logins {
         Ok(())
     }
 
-    /// Whether nobody can log in.
+    /// Returns whether there is no login at all.
     pub fn is_empty(&self) -> bool {
         self.verifiers.is_empty()
     }

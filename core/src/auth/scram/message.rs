@@ -28,7 +28,7 @@ const SERVER_FIRST: &str = "server-first-message";
 const CLIENT_FINAL: &str = "client-final-message";
 const SERVER_FINAL: &str = "server-final-message";
 
-/// What makes a conversation unlike any other. Used once.
+/// A random text that makes a conversation unique. Used once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Nonce(String);
 
@@ -137,7 +137,7 @@ pub(super) struct ClientFinal {
 }
 
 impl ClientFinal {
-    /// What comes before the proof, from which the proof is made.
+    /// Returns the part of the message before the proof, from which the proof is made.
     pub(super) fn without_proof(nonce: &str) -> String {
         format!("c={GS2_HEADER_BASE64},r={nonce}")
     }
@@ -191,7 +191,7 @@ impl ServerFinal {
     }
 }
 
-/// What both proofs cover: the whole conversation up to the proof.
+/// Returns the text that both proofs cover: the whole conversation up to the proof.
 pub(super) fn auth_message(
     client_first_bare: &str,
     server_first: &str,
@@ -235,7 +235,8 @@ fn text<'a>(bytes: &'a [u8], message: &'static str) -> Result<&'a str, AuthError
     std::str::from_utf8(bytes).map_err(|_| malformed(message, "UTF-8"))
 }
 
-/// Whether this is one or more of RFC 5802's `printable`: ASCII, neither blank nor comma.
+/// Returns whether the text is one or more of RFC 5802's `printable`: ASCII, neither blank nor
+/// comma.
 fn is_nonce(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',')
 }

@@ -6,14 +6,14 @@ use super::error::AuthError;
 use super::logins::{Logins, Verifier, stored_key};
 use super::message::{ClientFinal, ClientFirst, Nonce, ServerFinal, ServerFirst, auth_message};
 
-/// What a server is to do next.
+/// The next step of a server in a handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerStep {
     /// Send this, and feed what comes back to [`ServerHandshake::step`].
     Reply(Vec<u8>),
     /// The client knows the password. Send this, with which the server proves that it does too.
     Accepted {
-        /// Whose password it was.
+        /// The login that the client proved to know.
         login: String,
         /// The last message.
         reply: Vec<u8>,
@@ -22,7 +22,7 @@ pub enum ServerStep {
 
 /// One login of one client, from a server's side. It derives nothing: a stranger costs a few hashes.
 ///
-/// Whoever uses it alone must count the failures; [`Gate`](crate::auth::Gate) does.
+/// A caller that uses this type alone must count the failures; [`Gate`](crate::auth::Gate) does.
 #[derive(Debug)]
 pub struct ServerHandshake {
     logins: Arc<Logins>,
@@ -37,7 +37,7 @@ enum State {
     Over,
 }
 
-/// What was asked of the client.
+/// The challenge that was sent to the client.
 #[derive(Debug)]
 struct Challenge {
     first: ClientFirst,
@@ -66,7 +66,7 @@ impl ServerHandshake {
         }
     }
 
-    /// Whether the next message is a proof: the moment from which an attempt counts.
+    /// Returns whether the next message is a proof: the moment from which an attempt counts.
     pub fn awaits_proof(&self) -> bool {
         matches!(self.state, State::AwaitsClientFinal(_))
     }

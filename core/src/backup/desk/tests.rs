@@ -40,11 +40,11 @@ struct Scene {
     recipe: Recipe,
     whole: Vec<u8>,
     journal: Vec<u8>,
-    /// Where each block ends, after the header's end.
+    /// The end of each block, after the header's end.
     ends: Vec<usize>,
 }
 
-/// What is restored: the list, and how many bytes were dropped.
+/// The restored list, and the number of bytes that were dropped.
 type Outcome = Result<(Vec<u64>, usize), BackupError>;
 
 impl Scene {
@@ -86,7 +86,7 @@ impl Scene {
         Ok((machine.state().to_vec(), torn))
     }
 
-    /// What the first blocks come to, where the journal has so many bytes.
+    /// Returns the list that the first blocks give if the journal has so many bytes.
     fn until(&self, bytes: usize) -> (Vec<u64>, usize) {
         let blocks = self.ends.iter().skip(1).filter(|end| **end <= bytes).count();
         let items = [2, 3, 5, 6][blocks];
@@ -326,7 +326,7 @@ proptest! {
     }
 }
 
-/// What the header of a journal bears is where it is looked for.
+/// Checks that a journal's header has its fields at the offsets that these tests change.
 #[test]
 fn the_places_that_these_tests_change_are_those_of_the_format() {
     let scene = Scene::new(None);

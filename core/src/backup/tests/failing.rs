@@ -37,7 +37,7 @@ async fn lives(life: &mut Life) {
     life.close(store).await;
 }
 
-/// How many calls the two lives make.
+/// Returns the number of calls that the two lives make.
 async fn calls_of_a_life() -> usize {
     let mut life = Life::new(true);
     lives(&mut life).await;

@@ -12,7 +12,7 @@ const HANGS_AFTER: Duration = Duration::from_millis(50);
 const HANGS: &str = "the disk hangs: it has taken ";
 const ANSWERS: &str = "the disk answers again, after ";
 
-/// How often a text that begins so was reported.
+/// Returns how often a text with this beginning was reported.
 fn told(life: &Life, begins: &str) -> usize {
     let begins = format!("store `list`: {begins}");
     life.told().iter().filter(|text| text.starts_with(&begins)).count()

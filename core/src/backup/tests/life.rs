@@ -1,4 +1,4 @@
-//! What a store does in these tests, and what is held against what.
+//! The steps of a store in these tests, and the checks of its backup.
 
 use std::cell::Cell;
 use std::path::Path;
@@ -34,7 +34,7 @@ pub(super) struct Life {
     acknowledged: Vec<u64>,
     unknown: Vec<u64>,
     told: Arc<Mutex<Vec<String>>>,
-    /// How often opening or closing it was an error.
+    /// The number of openings and closings that failed.
     errors: Cell<usize>,
 }
 
@@ -128,7 +128,7 @@ impl Life {
         assert!(gone || error.to_string().contains("/data/list.backup"), "{error}");
     }
 
-    /// What was promised to be there is, in its order, and nothing that was refused.
+    /// Checks that the list has every acknowledged item, in order, and no refused one.
     fn check(&self, list: &[u64]) {
         let calls = || self.disk.calls();
         assert!(list.is_sorted_by(|one, next| one < next), "{list:?}");
@@ -220,7 +220,7 @@ impl Life {
         self.told.lock().clone()
     }
 
-    /// How many items were acknowledged.
+    /// Returns the number of acknowledged items.
     pub(super) fn acknowledged(&self) -> usize {
         self.acknowledged.len()
     }

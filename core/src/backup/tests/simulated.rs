@@ -15,7 +15,7 @@ use crate::backup::file_system::{FileSystem, Kind, Lock, NewFile};
 /// The only folder.
 pub(super) const FOLDER: &str = "/data";
 
-/// What happens at one call, and perhaps at all that follow.
+/// A fault of one call, and perhaps of all calls after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// The call fails, and nothing has happened.
@@ -72,7 +72,7 @@ enum Change {
     Rename(PathBuf, PathBuf, usize),
 }
 
-/// What a crash leaves of the bytes that were not synced.
+/// The fate of bytes that were not synced when the machine crashes.
 #[derive(Clone, Copy, Debug)]
 enum Tail {
     Nothing,
@@ -81,7 +81,7 @@ enum Tail {
     All,
 }
 
-/// What becomes of a call.
+/// The fate of a call.
 enum Fate {
     Done,
     Half,
@@ -108,7 +108,7 @@ impl Simulated {
         self.0.state.lock().calls.clone()
     }
 
-    /// How often a file was synced.
+    /// Returns the number of syncs of files.
     pub(super) fn syncs(&self) -> usize {
         self.0.state.lock().syncs
     }

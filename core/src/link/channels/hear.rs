@@ -1,5 +1,5 @@
-//! What the peer says: frames of stores that are attached, of stores that are not, and of the
-//! connection itself.
+//! Handling of a peer's frames: those of attached stores, of other stores, and of the connection
+//! itself.
 
 use std::sync::Arc;
 use std::time::Duration;

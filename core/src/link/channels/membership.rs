@@ -128,7 +128,7 @@ impl Shared {
         attached.receive(frame).map_err(|fault| attached.fault(fault))
     }
 
-    /// Whether a fault of this store ends the connection.
+    /// Returns whether a fault of this store ends the connection.
     pub(super) fn ends_by(&self, attached: &Attached, fault: &LinkFault) -> bool {
         match self.on_fault {
             OnFault::End => true,
@@ -179,7 +179,7 @@ impl Shared {
         }
     }
 
-    /// What becomes of a store that is taken off here for this.
+    /// Returns the next state of a store that is detached here for this fault.
     fn after(&self, fault: &LinkFault) -> Then {
         let ask_again_after = match self.on_fault {
             OnFault::Part { ask_again_after } => Some(ask_again_after),

@@ -1,4 +1,4 @@
-//! Which stores one connection carries, and how that changes while it is up.
+//! The stores that one connection carries, and their changes while it is up.
 //!
 //! Towards an upstream a connection carries every store of its registry, and asks for each. From
 //! downstream it takes up a store when the peer asks for it: at once if it is open, later if it may
@@ -47,12 +47,12 @@ const SILENT_SPANS: u32 = 6;
 /// A store that was taken off by a fault, or by its upstream, attaches again after this.
 const REST: Duration = Duration::from_millis(250);
 
-/// How it is said that a client was refused a store.
+/// The reporter of refused stores.
 #[derive(Default)]
 pub(super) struct Refusals {
-    /// Which client, over all of its connections.
+    /// The client, over all of its connections.
     pub(super) client: u64,
-    /// What was said of which client and channel.
+    /// The refusals that were reported, by client and channel.
     pub(super) said: Arc<Once<(u64, u32)>>,
     pub(super) complaints: Arc<Complaints>,
 }

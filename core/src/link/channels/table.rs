@@ -1,4 +1,5 @@
-//! What each channel of a connection is, and what the connection itself has to say of them.
+//! The state of each channel of a connection, and the frames that the connection itself sends for
+//! them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -31,7 +32,7 @@ pub(super) enum Channel {
     Departed,
 }
 
-/// What becomes of a store after [`DETACHED`].
+/// The next step of a store after [`DETACHED`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Then {
     /// If it is registered again by then, it attaches at once.
@@ -51,7 +52,7 @@ pub(super) struct Channels {
     pub(super) version: u64,
     /// The stores that were refused to the peer.
     pub(super) refused: BTreeSet<u32>,
-    /// What was last said of a store that was taken off, so that it is said once.
+    /// The last report about each detached store, so that it is reported once.
     pub(super) said: BTreeMap<u32, String>,
 }
 

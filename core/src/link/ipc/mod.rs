@@ -65,7 +65,7 @@ pub(crate) fn spawn_worker(mut command: Command, number: u32) -> Result<(Child, 
     system::spawn(command, number).map_err(|source| LinkError::Spawn { number, source })
 }
 
-/// What a worker has of its master.
+/// The link and the identity that a worker inherits from its master.
 #[derive(Debug)]
 pub(crate) struct Inherited {
     /// The worker's number, from 1.
@@ -74,8 +74,8 @@ pub(crate) struct Inherited {
     pub(crate) end: End,
 }
 
-/// What this process inherited from its master, or `None`: it is no worker. It can be taken once.
-/// Needs a tokio runtime.
+/// Returns the link that this process inherited from its master, or `None` if it is no worker. It
+/// can be taken once. Needs a tokio runtime.
 pub(crate) fn inherited() -> Result<Option<Inherited>, LinkError> {
     let Some((named, end)) = system::inherited()? else { return Ok(None) };
     WORKER.store(named.worker, Ordering::Release);
@@ -87,7 +87,7 @@ pub(super) fn worker() -> Option<u32> {
     Some(WORKER.load(Ordering::Acquire)).filter(|number| *number > 0)
 }
 
-/// What the environment says of a worker.
+/// The settings of a worker, as read from its environment.
 struct Named {
     worker: u32,
     master: u32,

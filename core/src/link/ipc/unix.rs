@@ -87,14 +87,14 @@ pub(super) fn inherited() -> Result<Option<(Named, End)>, LinkError> {
     Ok(Some((named, End(stream))))
 }
 
-/// What the environment says of it.
+/// Returns the file descriptor that the environment names, if any.
 fn descriptor() -> Result<Option<RawFd>, LinkError> {
     let Some(fd) = env::var_os(FD_VARIABLE) else { return Ok(None) };
     let fd = fd.to_str().and_then(|fd| fd.parse().ok()).filter(|fd| *fd > 2);
     fd.map(Some).ok_or_else(|| unusable(&format!("{FD_VARIABLE} is no descriptor")))
 }
 
-/// Whether this is a Unix stream socket that `master` made.
+/// Returns whether this is a Unix stream socket that `master` made.
 fn is_from(socket: BorrowedFd<'_>, master: u32) -> bool {
     let stream = rustix::net::sockopt::socket_type(socket) == Ok(SocketType::STREAM);
     let unix = rustix::net::getsockname(socket)
@@ -107,8 +107,8 @@ fn is_from(socket: BorrowedFd<'_>, master: u32) -> bool {
     stream && unix && made_there
 }
 
-/// Whether a process has taken this end. The mode of a socket is the same in all processes that
-/// inherited it, and it is made non-blocking when it is taken.
+/// Returns whether a process has taken this end. The mode of a socket is the same in all processes
+/// that inherited it, and it is made non-blocking when it is taken.
 fn is_taken(socket: BorrowedFd<'_>) -> bool {
     rustix::fs::fcntl_getfl(socket).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK))
 }

@@ -20,7 +20,7 @@ use crate::auth::PeerAddress;
 
 /// `ERROR_PIPE_BUSY`: a server is there, and about to make the next instance.
 const PIPE_BUSY: i32 = 231;
-/// How long to wait then. Nothing tells when there is one.
+/// The delay before the next attempt at a busy pipe. Nothing tells when there is one.
 const BUSY_FOR: Duration = Duration::from_millis(5);
 
 /// One end of a connected pipe.
@@ -68,7 +68,7 @@ impl Listener {
         Ok(Some(Visitor { stream, address: PeerAddress::Pipe, name }))
     }
 
-    /// Whether clients still find it: nobody can take a pipe away.
+    /// Returns whether clients can still reach the pipe, which nobody can remove.
     pub(in crate::link) fn is_reachable(&self) -> bool {
         true
     }
@@ -90,7 +90,7 @@ pub(in crate::link) fn open(name: &str) -> io::Result<Stream> {
     ClientOptions::new().open(format!("{PIPES}{name}")).map(Stream::Client)
 }
 
-/// Whether a server is there that serves another client at the moment.
+/// Returns whether the error means that a server exists but serves another client at the moment.
 pub(in crate::link) fn is_busy(error: &io::Error) -> bool {
     error.raw_os_error() == Some(PIPE_BUSY)
 }

@@ -47,7 +47,7 @@ impl Listener {
         Ok(Some(Visitor { stream, address: PeerAddress::User(peer.uid()), name }))
     }
 
-    /// Whether clients still find it: somebody may have removed its file.
+    /// Returns whether clients can still reach the socket. Its file may have been removed.
     pub(in crate::link) fn is_reachable(&self) -> bool {
         self.file.is_ours()
     }
@@ -108,7 +108,7 @@ fn clear_the_way(path: &Path) -> Result<(), LinkError> {
     }
 }
 
-/// Whether somebody listens there; never waits for an answer.
+/// Tries to connect, and never waits for an answer.
 fn try_connect(path: &Path) -> io::Result<()> {
     let socket = Socket2::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::within;
 use crate::link::{Handle, Port, Side};
 
-/// What a store was told.
+/// A call that a connection made to a store.
 #[derive(Debug)]
 pub(super) enum Event {
     Up(LinkId),
@@ -149,7 +149,7 @@ impl Port for FakePort {
     }
 }
 
-/// What a store was told, in order.
+/// The calls that a connection made to a store, in order.
 pub(super) struct Events(mpsc::UnboundedReceiver<Event>);
 
 impl Events {
@@ -199,14 +199,14 @@ impl Events {
         .await
     }
 
-    /// How many of those so far are reports with these words.
+    /// Returns the number of reports so far that contain these words.
     pub(super) fn reports_so_far(&mut self, words: &str) -> usize {
         std::iter::from_fn(|| self.0.try_recv().ok())
             .filter(|event| matches!(event, Event::Report(text) if text.contains(words)))
             .count()
     }
 
-    /// How many links ended among what was told so far.
+    /// Returns the number of links that have ended so far.
     pub(super) fn ends_so_far(&mut self) -> usize {
         std::iter::from_fn(|| self.0.try_recv().ok())
             .filter(|event| matches!(event, Event::Down(_)))

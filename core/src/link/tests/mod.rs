@@ -17,7 +17,7 @@ use fake::{Event, Events, FakePort};
 use super::*;
 use crate::auth::Iterations;
 
-/// What a test waits for comes within this, or never.
+/// The longest time that a test waits for an event.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 fn any_port() -> Address {

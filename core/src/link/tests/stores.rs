@@ -232,8 +232,7 @@ async fn two_stores_on_one_channel_are_refused_by_name() {
     assert!(error.contains("\"tasks\"") && error.contains("rename one"), "{error}");
 }
 
-/// What the worker of the next test tells its master: whether a process of its own took itself
-/// for a worker.
+/// The value that the next test's worker reports to its master if its own child is no worker.
 const GRANDCHILD_IS_NO_WORKER: u64 = 7;
 
 #[tokio::test]

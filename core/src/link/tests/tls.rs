@@ -1,4 +1,4 @@
-//! What a link over TLS costs, counted at the socket.
+//! The cost of a link over TLS, counted at the socket.
 
 use samestate_proto::wire::Message;
 

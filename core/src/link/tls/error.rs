@@ -1,4 +1,4 @@
-//! What is wrong with a file, and what came of a handshake.
+//! Errors of certificate files and of handshakes.
 
 use std::io;
 use std::path::PathBuf;
@@ -16,11 +16,11 @@ pub enum TlsSetupError {
     /// A file cannot be read.
     #[error("failed to read the {what} in {}: {source}", path.display())]
     Read {
-        /// What was to be in it.
+        /// The expected content of the file.
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// A file holds something else.
@@ -29,21 +29,21 @@ pub enum TlsSetupError {
         path.display()
     )]
     Missing {
-        /// What was to be in it.
+        /// The expected content of the file.
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// What is there instead, where that can be told.
+        /// The actual content of the file, if it was recognised.
         hint: &'static str,
     },
     /// A file is not what it looks like.
     #[error("the {what} in {} is damaged: {why}; copy or make it anew", path.display())]
     Damaged {
-        /// What was to be in it.
+        /// The expected content of the file.
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault that was found.
         why: String,
     },
     /// Certificate and key are not one pair.
@@ -78,7 +78,7 @@ pub enum TlsSetupError {
     NotYetValid {
         /// The file.
         path: PathBuf,
-        /// When.
+        /// The time until the certificate becomes valid.
         ahead: Duration,
     },
     /// A certificate or key that no peer would take.
@@ -89,7 +89,7 @@ pub enum TlsSetupError {
     Unusable {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault that was found.
         why: String,
     },
     /// A name that no certificate could be for.
@@ -133,7 +133,7 @@ pub enum TlsError {
         ca.display()
     )]
     UnknownIssuer {
-        /// Who is trusted here.
+        /// The file of the CAs that are trusted here.
         ca: PathBuf,
     },
     /// Another server's certificate.
@@ -142,9 +142,9 @@ pub enum TlsError {
          give it with `.name(..)`"
     )]
     WrongName {
-        /// Who was to answer.
+        /// The expected name.
         expected: String,
-        /// Who answered.
+        /// The names of the certificate that was presented.
         presented: String,
     },
     /// The peer's certificate is out of date.
@@ -159,7 +159,7 @@ pub enum TlsError {
     /// The peer's certificate's time has not come.
     #[error("the peer's certificate becomes valid only in {}: set both clocks right", rounded(*ahead))]
     NotYetValid {
-        /// When.
+        /// The time until the certificate becomes valid.
         ahead: Duration,
     },
     /// A client without a certificate, as the server sees it.
@@ -177,19 +177,19 @@ pub enum TlsError {
     /// The server has no room.
     #[error("the server turns us away: it has too many connections at once, or failed by itself")]
     TurnedAway,
-    /// What no user of this library should come to see.
+    /// An error that no user of this library should meet.
     #[error("the TLS handshake failed: {0}")]
     Other(String),
 }
 
 impl TlsError {
-    /// Whether one side does not accept the other, so that trying again comes to the same until a
+    /// Returns whether one side does not accept the other, so that a retry fails until a
     /// certificate or a setting is changed.
     pub(in crate::link) fn is_refusal(&self) -> bool {
         !matches!(self, Self::Closed | Self::TurnedAway | Self::Other(_))
     }
 
-    /// What rustls says; `ca` is the file of those who are trusted here.
+    /// Converts an error of rustls; `ca` is the file of the CAs that are trusted here.
     pub(super) fn from_rustls(error: &Rustls, ca: &std::path::Path) -> Self {
         match error {
             Rustls::NoCertificatesPresented => Self::NoCertificate,
@@ -229,7 +229,7 @@ fn bare(name: &str) -> &str {
     inner.unwrap_or(name).trim_matches('"')
 }
 
-/// What a peer that sent this alert says of this side (RFC 8446, section 6.2).
+/// Describes the fault of this side that a peer reports by this alert (RFC 8446, section 6.2).
 fn meaning(alert: AlertDescription) -> &'static str {
     use AlertDescription as Alert;
     match alert {

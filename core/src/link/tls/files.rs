@@ -1,7 +1,8 @@
 //! Certificates and keys, from PEM files to something that can shake hands.
 //!
-//! What no peer would take is found here, when it is read, and not in the first handshake: a key of
-//! another certificate, a certificate that has expired, a CA's where a server's was to be.
+//! Files that no peer would accept are refused when they are read, and not in the first handshake:
+//! a key of another certificate, a certificate that has expired, a CA's certificate in place of a
+//! server's.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -78,7 +79,7 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-/// What a certificate is to be good for.
+/// The purpose that a certificate must serve.
 #[derive(Clone, Copy)]
 enum Purpose {
     Server,
@@ -151,7 +152,8 @@ fn check(
     }
 }
 
-/// Whom this side trusts. What a platform's bundle holds that nobody understands is left out.
+/// Returns the CAs that this side trusts. What a platform's bundle holds that nobody understands is
+/// left out.
 fn roots(path: &Path) -> Result<RootCertStore, TlsSetupError> {
     let mut roots = RootCertStore::empty();
     match roots.add_parsable_certificates(certificates(CA, path)?) {
@@ -202,14 +204,14 @@ fn without_margins(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
     text
 }
 
-/// How a private key that is encrypted in OpenSSL's old form says so (RFC 1421, section 4.6.1.1).
+/// The header of a private key that is encrypted in OpenSSL's old form (RFC 1421, section 4.6.1.1).
 const ENCRYPTED: &str = "Proc-Type: 4,ENCRYPTED";
 
 fn holds(text: &[u8], words: &str) -> bool {
     text.windows(words.len()).any(|window| window == words.as_bytes())
 }
 
-/// What is in a file instead of what was looked for.
+/// Describes the actual content of a file that lacks the expected one.
 fn hint(text: &[u8]) -> &'static str {
     let holds = |words: &str| holds(text, words);
     if holds("ENCRYPTED PRIVATE KEY") || holds(ENCRYPTED) {

@@ -1,4 +1,4 @@
-//! How a connected stream becomes a secure one.
+//! The TLS handshake on a connected stream.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use crate::link::socket::Socket;
 use crate::link::stats::Counted;
 use crate::link::{Address, LinkStats};
 
-/// What a TLS connection begins with: a record of type handshake (RFC 8446, section 5.1).
+/// The first byte of a TLS connection: a record of type handshake (RFC 8446, section 5.1).
 const HANDSHAKE_RECORD: u8 = 22;
 
 /// A read takes at most this many bytes: a TLS record and its header, about.
@@ -43,7 +43,7 @@ struct Loaded {
     stamps: Vec<Stamp>,
 }
 
-/// When a file was last written, and its length; `None`: it cannot be looked at.
+/// The time at which a file was last written, and its length. `None` if it cannot be inspected.
 type Stamp = Option<(SystemTime, u64)>;
 
 impl Acceptor {
@@ -144,8 +144,8 @@ impl Connector {
             .map_err(|error| explain(error, &self.tls.ca, TlsError::PlainServer))
     }
 
-    /// What came of a login in which the server ended TLS: it judges a client's certificate only
-    /// after the client's part of the handshake (RFC 8446, section 4.4.2.4).
+    /// Returns the cause of a login in which the server ended TLS. A server judges a client's
+    /// certificate only after the client's part of the handshake (RFC 8446, section 4.4.2.4).
     pub(in crate::link) fn explain(&self, error: HelloError) -> HelloError {
         match error {
             HelloError::Io(error) => explain(error, &self.tls.ca, TlsError::PlainServer),
@@ -154,8 +154,8 @@ impl Connector {
     }
 }
 
-/// What is counted, and watched for a peer that takes nothing, is what is on the wire: handshakes and
-/// records.
+/// Wraps a stream so that the bytes on the wire, handshakes and records included, are counted and
+/// watched for a peer that takes nothing.
 fn counted(
     stream: TcpStream,
     arrivals: &Arrivals,

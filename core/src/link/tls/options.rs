@@ -1,8 +1,8 @@
-//! What a user says.
+//! TLS options of servers and clients.
 
 use std::path::PathBuf;
 
-/// Where the TLS settings of a server and of a client begin.
+/// The entry point of the TLS options of a server and of a client.
 ///
 /// All files are PEM. `docs/tls.md` shows how to make them with `openssl`.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ impl Tls {
     }
 }
 
-/// How a server speaks TLS; see [`Tls::server`].
+/// The TLS options of a server; see [`Tls::server`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerTls {
     pub(super) certificate: PathBuf,
@@ -48,7 +48,7 @@ impl ServerTls {
     }
 }
 
-/// How a client speaks TLS; see [`Tls::client`].
+/// The TLS options of a client; see [`Tls::client`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientTls {
     pub(super) ca: PathBuf,

@@ -50,7 +50,8 @@ pub struct UntypedBuilder {
 }
 
 impl UntypedBuilder {
-    /// How the store encodes; a server refuses another codec than its own. Default: MessagePack.
+    /// Sets the encoding of the store. A server refuses another codec than its own. Default:
+    /// MessagePack.
     pub fn codec(self, codec: Codec) -> Self {
         UntypedBuilder { builder: self.builder.codec(codec) }
     }
@@ -65,12 +66,12 @@ impl UntypedBuilder {
         UntypedBuilder { builder: self.builder.dispatch_deadline(after) }
     }
 
-    /// Where non-critical errors go (A16). Default: standard error.
+    /// Sets the receiver of non-critical errors (A16). Default: standard error.
     pub fn on_error(self, on_error: impl Fn(&str) + Send + Sync + 'static) -> Self {
         UntypedBuilder { builder: self.builder.on_error(on_error) }
     }
 
-    /// How long [`UntypedBuilder::open`] waits for the copy to be in sync. Default: 30 s.
+    /// Sets how long [`UntypedBuilder::open`] waits for the copy to be in sync. Default: 30 s.
     pub fn open_timeout(self, timeout: Duration) -> Self {
         UntypedBuilder { builder: self.builder.open_timeout(timeout) }
     }

@@ -9,7 +9,7 @@ use serde_json::{Map, Number, Value};
 
 /// A state or an action of whatever type, as JSON.
 ///
-/// What JSON has no form for comes as what `serde_json` would write: keys that are numbers as
+/// Values without a form in JSON appear as `serde_json` would write them: keys that are numbers as
 /// text, bytes and `u128` of MessagePack as a list of numbers, infinities as null. In a store with
 /// codec JSON an integer beyond 64 bits comes as the nearest float. It goes out as the JSON it is:
 /// an action with a map whose keys are numbers cannot be written this way in MessagePack.
