@@ -98,7 +98,8 @@ fn invariants(case: &Case) -> TestCaseStatus {
     non_success(NonSuccessKind::Failure, "invariant", &message, &lines.join("\n"))
 }
 
-/// What no other test of the case says.
+/// Returns the status of the verdict's own test, which holds all that no other test of the case
+/// reports.
 fn verdict(case: &Case) -> TestCaseStatus {
     let told = case.failed_expectations().next().is_some()
         || case.unmeasured_expectations().next().is_some()

@@ -37,7 +37,7 @@ fn about(record: &Record) -> String {
     words + "."
 }
 
-/// How many seeds were simulated, and a row for each that failed.
+/// Renders the number of simulated seeds, and a row for each that failed.
 fn search(seeds: &Seeds) -> String {
     let Seeds { simulated, first, end, failures, .. } = seeds;
     let mut text =
@@ -83,7 +83,7 @@ fn line(cells: impl Iterator<Item = String>) -> String {
     format!("| {} |\n", cells.join(" | "))
 }
 
-/// What failed in a case, as a list; empty where nothing did.
+/// Renders the failures of a case as a list; empty if there are none.
 fn findings(case: &Case) -> String {
     let mut list = String::new();
     for reason in &case.because {

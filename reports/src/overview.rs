@@ -1,4 +1,4 @@
-//! What a person wants to see of each case, row by row: shared by the terminal and Markdown.
+//! The rows of a case's overview, shared by the terminal and Markdown.
 
 use std::collections::BTreeSet;
 
@@ -30,13 +30,13 @@ const ROWS: &[(&str, &str)] = &[
 
 /// One measure of every case.
 pub(crate) struct Row {
-    /// What a person calls it.
+    /// The label of the row.
     pub(crate) label: &'static str,
     /// One for each case.
     pub(crate) values: Vec<Shown>,
 }
 
-/// How the value of one case is shown.
+/// The way in which the value of one case is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Shown {
     /// Not measured.

@@ -59,7 +59,7 @@ pub(crate) fn seconds(value: f64) -> String {
     if value == 0.0 { "0 s".to_owned() } else { microseconds(value * 1e6) }
 }
 
-/// How long something took, in seconds up to two minutes, then in minutes and hours.
+/// Renders a duration: in seconds up to two minutes, then in minutes and hours.
 pub(crate) fn duration(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match whole {

@@ -2,7 +2,7 @@
 
 use crate::record::{Better, Case, Metric, Record, Unit, Verdict};
 
-/// How two records compare.
+/// The comparison of two records.
 #[derive(Debug)]
 pub struct Comparison {
     /// The cases that both have.
@@ -11,13 +11,13 @@ pub struct Comparison {
     pub gone: Vec<String>,
     /// The cases that the new record alone has, by name.
     pub added: Vec<String>,
-    /// What makes the comparison doubtful, such as two different machines.
+    /// Reasons to doubt the comparison, such as two different machines.
     pub doubts: Vec<String>,
-    /// How much worse a measure may be, as a share: 0.1 is 10 %.
+    /// The share by which a measure may be worse: 0.1 is 10 %.
     pub tolerance: f64,
 }
 
-/// How one case compares.
+/// The comparison of one case.
 #[derive(Debug)]
 pub struct CaseComparison {
     /// Its values of the matrix; empty where there is none.
@@ -28,20 +28,20 @@ pub struct CaseComparison {
     pub lines: Vec<Line>,
 }
 
-/// How one measure compares.
+/// The comparison of one measure.
 #[derive(Clone, Copy, Debug)]
 pub struct Line {
-    /// Which measure.
+    /// The metric that is compared.
     pub metric: &'static Metric,
     /// In the baseline.
     pub base: Option<f64>,
     /// In the new record.
     pub new: Option<f64>,
-    /// What came of it.
+    /// The result of the comparison.
     pub change: Change,
 }
 
-/// What became of a measure.
+/// The change of a measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// Worse, by more than the tolerance.
@@ -54,7 +54,7 @@ pub enum Change {
     NotCompared,
 }
 
-/// How a measure is judged.
+/// The rule by which a measure is judged.
 #[derive(Clone, Copy)]
 enum Rule {
     /// Any step in the wrong direction is worse.
@@ -63,7 +63,8 @@ enum Rule {
     Grain(f64),
 }
 
-/// What is judged. The grains are what such a measure differs by between two runs of one program.
+/// The metrics that are judged. The grains are what such a measure differs by between two runs of
+/// one program.
 const JUDGED: &[(&str, Rule)] = &[
     ("identical.time_weighted_percent", Rule::Grain(0.0)),
     ("identical.at_equal_version_percent", Rule::Strict),
@@ -107,20 +108,21 @@ pub fn compare(base: &Record, new: &Record, tolerance: f64) -> Comparison {
 }
 
 impl Comparison {
-    /// Whether the new record is worse: in any measure, in a verdict, or by a case that is gone.
+    /// Returns whether the new record is worse: in any measure, in a verdict, or because a case is
+    /// gone.
     pub fn worse(&self) -> bool {
         !self.gone.is_empty() || self.cases.iter().any(CaseComparison::worse)
     }
 }
 
 impl CaseComparison {
-    /// Whether the new case is worse, in any measure or in its verdict.
+    /// Returns whether the new case is worse, in any measure or in its verdict.
     pub fn worse(&self) -> bool {
         self.verdict_worse() || self.lines.iter().any(|line| line.change == Change::Worse)
     }
 
-    /// Whether the case passed before and fails now. What was interrupted, or cannot be trusted,
-    /// is no verdict to be worse than.
+    /// Returns whether the case passed before and fails now. What was interrupted, or cannot be
+    /// trusted, is no verdict to be worse than.
     pub fn verdict_worse(&self) -> bool {
         self.verdicts.0 != Verdict::Fail && self.verdicts.1 == Verdict::Fail
     }

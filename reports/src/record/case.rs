@@ -1,4 +1,4 @@
-//! What one value of the matrix measured.
+//! The measures of one value of the matrix.
 
 use std::collections::BTreeMap;
 
@@ -18,32 +18,32 @@ pub struct Case {
     /// The values of the matrix this case ran with, by the path they were set at. Empty where
     /// there is no matrix.
     pub with: BTreeMap<String, Value>,
-    /// What it came to. A case with violations that nobody demanded has failed.
+    /// The verdict of the case. A case with violations that nobody demanded has failed.
     pub verdict: Verdict,
     /// Why the verdict is not `pass`, where no expectation and no violation says so: a load
     /// generator that could not keep up, faults that were never injected.
     pub because: Vec<String>,
-    /// How long it was measured for, in seconds; virtual ones in a simulation.
+    /// The duration of the measurement, in seconds; virtual ones in a simulation.
     pub seconds: Option<f64>,
-    /// How identical the replicas of all stores were.
+    /// Identity of the replicas of all stores.
     pub identical: Identical,
-    /// What became of the dispatches of all stores.
+    /// Outcomes of the dispatches of all stores.
     pub dispatches: Dispatches,
-    /// How fast the load was.
+    /// Rate of the load.
     pub rate: Rate,
-    /// How long dispatches took.
+    /// Latency of dispatches.
     pub latency_us: Latency,
-    /// How far behind replicas were.
+    /// Staleness of replicas.
     pub staleness: Staleness,
-    /// What it cost, over all processes.
+    /// Cost of the case, over all processes.
     pub cost: Cost,
-    /// What was broken.
+    /// Faults of the case.
     pub faults: Faults,
     /// The invariants that did not hold.
     pub violations: Vec<Violation>,
     /// The scenario's expectations, in its order.
     pub expectations: Vec<Expectation>,
-    /// What the scenario's `observe` compared.
+    /// Results of the scenario's `observe`.
     pub observations: Vec<Observation>,
     /// The same measures for each store by itself.
     pub stores: BTreeMap<String, StoreMeasures>,
@@ -52,7 +52,8 @@ pub struct Case {
 }
 
 impl Case {
-    /// Whether it came to nothing before anything could be measured; `because` says why.
+    /// Returns whether the case ended before anything could be measured; `because` gives the
+    /// reason.
     pub fn was_not_run(&self) -> bool {
         let nothing = self.stores.is_empty() && self.processes.is_empty();
         nothing && self.dispatches.intended == 0 && !self.because.is_empty()
@@ -98,9 +99,9 @@ pub struct Observation {
     pub at: Option<String>,
     /// The stores.
     pub stores: Vec<String>,
-    /// How often, in milliseconds.
+    /// The interval between samples, in milliseconds.
     pub every_ms: f64,
-    /// How many times.
+    /// The number of samples.
     pub samples: u64,
     /// In how many of those all states were deeply equal.
     pub identical: u64,
@@ -113,7 +114,7 @@ impl Observation {
     }
 }
 
-/// What was measured of one store.
+/// The measures of one store.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct StoreMeasures {
@@ -121,30 +122,29 @@ pub struct StoreMeasures {
     pub reducer: Option<String>,
     /// The mode its nodes sent in; `mixed` where they differ.
     pub mode: Option<String>,
-    /// What its links are carried by, such as `ipc, tcp+tls`; null in a simulation, where nothing
-    /// is.
+    /// The transports of its links, such as `ipc, tcp+tls`; null in a simulation, which has none.
     pub transport: Option<String>,
     /// Its resynchronisation, such as `verify 100`.
     pub resync: Option<String>,
-    /// How many replicas it had, the sequencer's included.
+    /// The number of replicas, the sequencer's included.
     pub replicas: Option<u64>,
-    /// How many bytes its state had at the end, encoded.
+    /// The encoded size of its state at the end, in bytes.
     pub state_bytes: Option<u64>,
-    /// How identical its replicas were.
+    /// Identity of its replicas.
     pub identical: Identical,
-    /// What became of its dispatches.
+    /// Outcomes of its dispatches.
     pub dispatches: Dispatches,
-    /// How fast its load was.
+    /// Rate of its load.
     pub rate: Rate,
-    /// How long its dispatches took.
+    /// Latency of its dispatches.
     pub latency_us: Latency,
-    /// How far behind its replicas were.
+    /// Staleness of its replicas.
     pub staleness: Staleness,
-    /// What it cost, as far as that can be told apart from other stores.
+    /// Its cost, as far as that can be told apart from the cost of other stores.
     pub cost: Cost,
 }
 
-/// What one process used.
+/// The resources that one process used.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Process {
@@ -164,7 +164,7 @@ pub struct Process {
     pub wire_bytes_received: Option<u64>,
     /// System calls made to send and receive on links.
     pub syscalls: Option<u64>,
-    /// How it ended where that was not asked for, such as `killed by signal 9`.
+    /// The cause of an unplanned end, such as `killed by signal 9`.
     pub ended: Option<String>,
 }
 

@@ -17,7 +17,7 @@ pub enum RecordError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The file is no JSON.
@@ -25,7 +25,7 @@ pub enum RecordError {
     NotJson {
         /// The file, or what stands for it.
         place: String,
-        /// Where it went wrong.
+        /// The error of the JSON parser, with its position.
         source: serde_json::Error,
     },
     /// The file is JSON, and no record.
@@ -62,7 +62,7 @@ pub enum RecordError {
     Shape {
         /// The file, or what stands for it.
         place: String,
-        /// Which field, and what was expected there.
+        /// The field that is wrong, and the expected type.
         source: serde_json::Error,
     },
     /// The file could not be written.
@@ -70,7 +70,7 @@ pub enum RecordError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 }

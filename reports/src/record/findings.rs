@@ -1,4 +1,5 @@
-//! What a case found: expectations held or not, invariants violated, faults injected.
+//! Findings of a case: expectations that held or not, invariants that were violated, faults that
+//! were injected.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,13 +10,14 @@ use super::{Case, Metric};
 /// One expectation of the scenario, and what came of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Expectation {
-    /// What was expected of: a metric's name, or words such as `connected at beta.master`.
+    /// The subject of the expectation: a metric's name, or words such as `connected at
+    /// beta.master`.
     pub what: String,
-    /// What was expected, such as `at least 100 %`.
+    /// The expected value, such as `at least 100 %`.
     pub expected: String,
-    /// What was measured, in the same words; `not measured`, or `never`.
+    /// The measured value, in the same words; `not measured`, or `never`.
     pub measured: String,
-    /// What came of it.
+    /// The outcome of the expectation.
     pub outcome: Outcome,
     /// Whether the case may pass without a sample of it.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -30,7 +32,7 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// What came of an expectation.
+/// The outcome of an expectation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -64,9 +66,10 @@ impl Expectation {
 
     /// Holds `metric` of `case`, or of one of its stores, against bounds that are both included.
     ///
-    /// What was not measured neither holds nor fails, with one exception: a `converged_within_ms`
-    /// of null says that the replicas never became equal. Returns `None` where the case or the store has
-    /// no such metric, or the case no such store: validation should have caught that before.
+    /// An expectation that was not measured neither holds nor fails, with one exception: a
+    /// `converged_within_ms` of null means that the replicas never became equal. Returns `None`
+    /// where the case or the store has no such metric, or the case no such store: validation should
+    /// have caught that before.
     pub fn of_metric(
         case: &Case,
         store: Option<&str>,
@@ -107,7 +110,7 @@ impl Expectation {
         self.outcome == Outcome::NotMeasured && !self.optional
     }
 
-    /// What was expected and what was measured, on one line.
+    /// Renders the expected and the measured value on one line.
     pub fn in_a_line(&self) -> String {
         match self.outcome {
             Outcome::NotMeasured => {
@@ -132,19 +135,19 @@ fn bounds(metric: &Metric, min: Option<f64>, max: Option<f64>) -> String {
 /// An invariant that did not hold: always a bug, unless the scenario demands it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Violation {
-    /// Which one: `I1` to `I10`.
+    /// The name of the invariant: `I1` to `I10`.
     pub invariant: String,
     /// The node it was seen at.
     pub at: String,
-    /// What was seen: words, or any JSON.
+    /// The evidence of the violation: words, or any JSON.
     pub detail: Value,
-    /// When, in seconds since the case began.
+    /// The time of the violation, in seconds since the case began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_seconds: Option<f64>,
-    /// How to see it again: a command, or the path of a scenario file.
+    /// A way to reproduce it: a command, or the path of a scenario file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reproduce: Option<String>,
-    /// Whether the scenario demands it: it then fails nothing.
+    /// Whether the scenario demands the violation, so that it does not fail the case.
     #[serde(default, skip_serializing_if = "is_false")]
     pub demanded: bool,
 }
@@ -175,13 +178,13 @@ impl Violation {
     }
 }
 
-/// What was to be broken, and what really was.
+/// The planned faults, and those that were injected.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Faults {
-    /// How many the scenario planned.
+    /// The number of faults that the scenario planned.
     pub planned: u64,
-    /// How many were done, with evidence.
+    /// The number of faults that were injected, with evidence.
     pub injected: u64,
     /// Each of them, in the order planned.
     pub list: Vec<FaultDone>,
@@ -191,19 +194,20 @@ pub struct Faults {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct FaultDone {
-    /// What kind: `cut`, `kill`, …
+    /// The kind of the fault: `cut`, `kill`, …
     pub kind: String,
-    /// What it was done to: a node or a link.
+    /// The target of the fault: a node or a link.
     pub at: String,
-    /// When it was planned, in seconds since the case began.
+    /// The planned time, in seconds since the case began.
     pub planned_at_seconds: f64,
-    /// When it was done; null: it was not.
+    /// The time of the injection; null if it was not injected.
     pub injected_at_seconds: Option<f64>,
-    /// When it was over: the link may carry bytes again, the process runs again.
+    /// The time of its end: the link may carry bytes again, the process runs again.
     pub ended_at_seconds: Option<f64>,
-    /// How long the replicas then took to be equal, in milliseconds; null: they did not before
+    /// The time until the replicas were equal again, in milliseconds; null if they were not before
     /// the next fault or the end.
     pub converged_within_ms: Option<f64>,
-    /// What shows that it was done, such as `pid 4711 ended by signal 9`; or why it was not.
+    /// Evidence of the injection, such as `pid 4711 ended by signal 9`; or the reason why there was
+    /// none.
     pub evidence: String,
 }

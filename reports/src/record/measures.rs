@@ -3,14 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How identical the replicas were, measured four ways.
+/// Identity of the replicas, measured four ways.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Identical {
     /// The share of samples in which the states compared were deeply equal, in percent: the
     /// article's own measure.
     pub sampled_percent: Option<f64>,
-    /// How many samples that was.
+    /// The number of samples.
     pub samples: u64,
     /// The share of time in which all replicas were at one version, in percent; over several
     /// stores, the worst store's.
@@ -18,18 +18,18 @@ pub struct Identical {
     /// The share of digests that were the same among those taken at one version, in percent. Less
     /// than 100 breaks I2.
     pub at_equal_version_percent: Option<f64>,
-    /// How many pairs of digests that was.
+    /// The number of pairs of digests that were compared.
     pub compared_at_equal_version: Option<u64>,
     /// The longest time until all replicas were equal after the load or a fault ended, in
     /// milliseconds. Null: they never were.
     pub converged_within_ms: Option<f64>,
 }
 
-/// What became of every dispatch, those of mirrors included.
+/// Outcomes of every dispatch, those of mirrors included.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Dispatches {
-    /// How many were to be made: `ok + refused + rejected + unknown`.
+    /// The number of intended dispatches: `ok + refused + rejected + unknown`.
     pub intended: u64,
     /// Ordered by the sequencer and applied at the origin.
     pub ok: u64,
@@ -45,15 +45,15 @@ pub struct Dispatches {
     pub duplicated: Option<u64>,
     /// Answered `Ok`, and gone with a sequencer that died and was not durable.
     pub rolled_back: Option<u64>,
-    /// How many of the intended ones mirrors made.
+    /// The number of intended dispatches that mirrors made.
     pub from_mirrors: u64,
-    /// How many actions the sequencers ordered: what every cost per action is divided by.
+    /// The number of actions that the sequencers ordered: the divisor of every cost per action.
     pub ordered: Option<u64>,
 }
 
 impl Dispatches {
-    /// Whether every intended dispatch has exactly one outcome. A record where this is false was
-    /// counted wrongly.
+    /// Returns whether every intended dispatch has exactly one outcome. A record where this is
+    /// false was counted wrongly.
     pub fn balanced(&self) -> bool {
         [self.ok, self.refused, self.rejected, self.unknown]
             .into_iter()
@@ -77,25 +77,25 @@ impl Dispatches {
     }
 }
 
-/// How fast the load was to be, and was. Dispatches of mirrors are not in it.
+/// The intended and the achieved rate of the load. Dispatches of mirrors are not in it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Rate {
-    /// What the scenario asked for, in dispatches a second; null for a closed loop, which has no
-    /// rate to keep.
+    /// The rate that the scenario asked for, in dispatches a second; null for a closed loop, which
+    /// has no rate to keep.
     pub intended_per_s: Option<f64>,
-    /// What the load generator issued, in dispatches a second.
+    /// The rate of the load generator, in dispatches a second.
     pub issued_per_s: Option<f64>,
-    /// What every replica had applied, in actions a second.
+    /// The rate that every replica had applied, in actions a second.
     pub achieved_per_s: Option<f64>,
-    /// How late the load generator was against its own schedule, in milliseconds: 99th percentile.
+    /// The delay of the load generator against its own schedule, in milliseconds: 99th percentile.
     pub schedule_lag_ms_p99: Option<f64>,
     /// For how many seconds loads were left out of that, summed over them, because the scenario had
     /// their processes paused or killed.
     pub left_out_seconds: Option<f64>,
 }
 
-/// How long a dispatch took, in microseconds from the moment it was *intended*.
+/// The time that a dispatch took, in microseconds from the moment it was *intended*.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Latency {
@@ -118,7 +118,7 @@ pub struct Quantiles {
     pub p999: f64,
     /// The largest value.
     pub max: f64,
-    /// How many values there were.
+    /// The number of values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
     /// The whole distribution: an HdrHistogram, V2 with DEFLATE, in base64. Such histograms of
@@ -127,7 +127,7 @@ pub struct Quantiles {
     pub histogram: Option<String>,
 }
 
-/// How far behind the newest version the replicas were.
+/// The distance of the replicas from the newest version.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Staleness {
@@ -141,7 +141,7 @@ pub struct Staleness {
     pub ms_max: Option<f64>,
 }
 
-/// What keeping the states the same cost, over all processes. What cannot be told apart by store
+/// The cost of keeping the states the same, over all processes. What cannot be told apart by store
 /// (CPU, memory) is null in a store's own.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -160,9 +160,9 @@ pub struct Cost {
     pub syscalls: Option<u64>,
     /// Those, over the actions ordered.
     pub syscalls_per_action: Option<f64>,
-    /// How often a consumer fell off a log and was given a snapshot in place of entries.
+    /// The number of snapshots that replaced entries because a consumer fell off a log.
     pub snapshots_forced: Option<u64>,
-    /// How many entries were never sent because of that.
+    /// The number of entries that were never sent because of that.
     pub entries_skipped: Option<u64>,
 }
 

@@ -18,7 +18,7 @@ pub struct Metric {
     read: fn(&Measures<'_>) -> Option<f64>,
 }
 
-/// What a measure is counted in.
+/// The unit of a measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// A plain count.
@@ -37,7 +37,7 @@ pub enum Unit {
     Bytes,
 }
 
-/// Which way a measure gets better.
+/// The direction in which a measure gets better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Better {
     /// More is better.
@@ -64,22 +64,22 @@ impl Metric {
         self.name
     }
 
-    /// What it is counted in.
+    /// Returns the unit of the metric.
     pub fn unit(&self) -> Unit {
         self.unit
     }
 
-    /// Which way it gets better.
+    /// Returns the direction in which the metric gets better.
     pub fn better(&self) -> Better {
         self.better
     }
 
-    /// Whether stores have it by themselves, too.
+    /// Returns whether stores have the metric by themselves, too.
     pub fn of_stores(&self) -> bool {
         self.of_stores
     }
 
-    /// Whether null says that something never happened, and not that it was not measured.
+    /// Returns whether null means that an event never happened, and not that it was not measured.
     pub fn null_is_never(&self) -> bool {
         self.name == "identical.converged_within_ms"
     }
@@ -141,7 +141,7 @@ impl StoreMeasures {
     }
 }
 
-/// What a case and a store have in common.
+/// The measures that a case and a store have in common.
 struct Measures<'a> {
     identical: &'a Identical,
     dispatches: &'a Dispatches,

@@ -10,7 +10,7 @@ use super::{Case, Seeds};
 /// The schema this version writes, and the only one it reads.
 pub const SCHEMA: u32 = 1;
 
-/// What one run of one scenario measured: the contract that scripts read.
+/// The record of one run of one scenario: the contract that scripts read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
     /// The version of this shape: [`SCHEMA`].
@@ -22,24 +22,24 @@ pub struct Record {
     pub file: Option<String>,
     /// The seed everything random was drawn from; of a search the first.
     pub seed: u64,
-    /// Whether real processes ran, or a simulation.
+    /// The kind of the run: real processes, or a simulation.
     pub kind: Kind,
     /// The verdict over all cases; see [`Verdict::over`].
     pub verdict: Verdict,
-    /// How long the run took, in seconds of the machine's own clock.
+    /// The duration of the run, in seconds of the machine's own clock.
     pub wall_seconds: f64,
-    /// How much virtual time passed, in seconds; null for real processes.
+    /// The virtual time that passed, in seconds; null for real processes.
     #[serde(default)]
     pub virtual_seconds: Option<f64>,
-    /// When the run began, as RFC 3339 writes it.
+    /// The start of the run, in the format of RFC 3339.
     #[serde(default)]
     pub started: Option<String>,
-    /// Where it ran.
+    /// The machine that it ran on.
     #[serde(default)]
     pub machine: Machine,
     /// One case for each value of the matrix; a single one where there is no matrix.
     pub cases: Vec<Case>,
-    /// What a search over many seeds came to; null for a run.
+    /// The result of a search over many seeds; null for a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seeds: Option<Seeds>,
 }
@@ -88,7 +88,7 @@ impl Record {
     }
 }
 
-/// What the nodes of a run were.
+/// The kind of nodes that a run had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -107,7 +107,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What a run or a case came to. A case nobody has judged yet is `Interrupted`.
+/// The verdict on a run or a case. A case nobody has judged yet is `Interrupted`.
 #[derive(
     Clone,
     Copy,
@@ -159,7 +159,7 @@ impl fmt::Display for Verdict {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Machine {
-    /// How many cores the run could use.
+    /// The number of cores that the run could use.
     pub cores: u32,
     /// The model of the processor.
     pub cpu: String,

@@ -1,4 +1,4 @@
-//! What a search over many seeds came to.
+//! The result of a search over many seeds.
 
 use std::collections::BTreeMap;
 
@@ -14,15 +14,16 @@ pub struct Seeds {
     pub first: u64,
     /// The seed after the last.
     pub end: u64,
-    /// How many were simulated: a search ends at the first that fails, unless it is told to go on.
+    /// The number of simulated seeds: a search ends at the first failure, unless it is told to
+    /// continue.
     pub simulated: u64,
-    /// How many of those were simulated twice, to see that they come to the same.
+    /// The number of seeds that were simulated twice, to check that both histories are the same.
     pub twice: u64,
-    /// How many came to no verdict.
+    /// The number of seeds without a verdict.
     pub inconclusive: u64,
     /// The histories of all seeds as one number, in hexadecimal.
     pub history: String,
-    /// How often something happened, by what that is.
+    /// The number of times that each kind of moment occurred.
     pub moments: BTreeMap<String, u64>,
     /// The seeds that failed, in their order.
     pub failures: Vec<SeedFailure>,
@@ -32,9 +33,9 @@ pub struct Seeds {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct SeedFailure {
-    /// Which one.
+    /// The seed.
     pub seed: u64,
-    /// What did not hold.
+    /// The reason why it failed.
     pub why: String,
     /// The file with its scenario, beside the record; null where it was not written.
     pub scenario: Option<String>,

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-/// What the median flight of a message takes of the page.
+/// The length of the median flight of a message on the page.
 const FLIGHT_PX: f64 = 40.0;
 /// The least distance of two instants.
 const STEP_PX: f64 = 5.0;
@@ -15,7 +15,7 @@ const STEP_PX: f64 = 5.0;
 const IDLE_PX: f64 = 110.0;
 /// The height of a break.
 const BREAK_PX: f64 = 38.0;
-/// What is left free above the first instant and below the last.
+/// The margin above the first instant and below the last.
 const MARGIN_PX: f64 = 26.0;
 
 /// The heights of all instants of a run.
@@ -34,7 +34,7 @@ pub(super) struct Break {
     pub(super) top: f64,
     /// Its lower edge.
     pub(super) bottom: f64,
-    /// How long it was, in microseconds.
+    /// The length of the idle time, in microseconds.
     pub(super) idle_us: u64,
 }
 

@@ -12,9 +12,9 @@ use crate::units;
 const AXIS_PX: f64 = 104.0;
 /// The width of a lane's shading.
 const SPAN_PX: f64 = 18.0;
-/// How far a message to its own sender swings out.
+/// The width of the arc of a message to its own sender.
 const LOOP_PX: f64 = 34.0;
-/// How far down a lost message is followed; nobody knows when it would have arrived.
+/// The length of a lost message's line; its time of arrival is unknown.
 const LOST_PX: f64 = 22.0;
 /// The distance of the times written on the axis.
 const TICK_PX: f64 = 24.0;
@@ -26,7 +26,7 @@ pub(super) struct Drawing<'a> {
     trace: &'a SpaceTime,
     axis: Axis,
     lane_px: f64,
-    /// How many messages, marks, versions and spans name a lane that is not there.
+    /// The number of messages, marks, versions and spans that name an unknown lane.
     pub(super) left_out: usize,
 }
 

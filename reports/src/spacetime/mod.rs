@@ -5,8 +5,8 @@
 //! and the Ordering of Events in a Distributed System", 1978, turned so that a long run scrolls as
 //! a page does.)
 //!
-//! What comes in is a plain value, [`SpaceTime`]; what goes out is one file that asks the network
-//! for nothing, and says so to the browser. Without scripts it shows everything; a script adds
+//! The input is a plain value, [`SpaceTime`]; the output is one file that loads nothing from the
+//! network, and forbids the browser to do so. Without scripts it shows everything; a script adds
 //! zoom, filters, and the label of what the pointer is on. Labels are text wherever they come from:
 //! no markup in them is ever obeyed.
 //!

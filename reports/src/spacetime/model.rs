@@ -1,4 +1,4 @@
-//! What a diagram shows, as plain values.
+//! The content of a diagram, as plain values.
 
 /// A run, or a part of one, to be drawn. All instants are microseconds since the run began; a lane
 /// is named by its place in [`lanes`](Self::lanes). Nothing has to be sorted. What names a lane
@@ -11,9 +11,9 @@ pub struct SpaceTime {
     pub subtitle: String,
     /// The replicas, from left to right.
     pub lanes: Vec<Lane>,
-    /// What was sent.
+    /// The messages that were sent.
     pub messages: Vec<Message>,
-    /// What happened at one instant in one replica.
+    /// The marks: events at one instant in one replica.
     pub marks: Vec<Mark>,
     /// The version of a replica, where it changes.
     pub versions: Vec<VersionPoint>,
@@ -37,24 +37,24 @@ pub struct Message {
     pub from: usize,
     /// The receiver's lane.
     pub to: usize,
-    /// When it left.
+    /// The time of sending.
     pub sent_us: u64,
-    /// When it arrived; `None` if it was lost.
+    /// The time of arrival; `None` if the message was lost.
     pub arrived_us: Option<u64>,
-    /// What it is; gives the colour and the filter.
+    /// The kind of the message; gives the colour and the filter.
     pub kind: MessageKind,
-    /// What it says: `Entries 4..7`.
+    /// A description of the message: `Entries 4..7`.
     pub label: String,
 }
 
 /// Something that happened at one instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// Where.
+    /// The lane of the mark.
     pub lane: usize,
-    /// When.
+    /// The time of the mark.
     pub at_us: u64,
-    /// What; gives the shape and the filter.
+    /// The kind of the mark; gives the shape and the filter.
     pub kind: MarkKind,
     /// More of it.
     pub label: String,
@@ -63,9 +63,9 @@ pub struct Mark {
 /// A replica reached a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionPoint {
-    /// Where.
+    /// The lane of the mark.
     pub lane: usize,
-    /// When.
+    /// The time of the mark.
     pub at_us: u64,
     /// The version, written along the lane: `1:42`.
     pub version: String,
@@ -74,13 +74,13 @@ pub struct VersionPoint {
 /// A replica was in some condition for a while.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// Where.
+    /// The lane of the mark.
     pub lane: usize,
     /// The beginning.
     pub from_us: u64,
     /// The end; not before the beginning.
     pub to_us: u64,
-    /// Which condition; gives the shading and the filter.
+    /// The kind of the condition; gives the shading and the filter.
     pub kind: SpanKind,
     /// More of it.
     pub label: String,
@@ -111,7 +111,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// What a message is.
+    /// The kind of a message.
     MessageKind,
     /// An action on its way to the sequencer.
     Dispatch = "m-dispatch", "dispatch";
@@ -121,16 +121,16 @@ kinds! {
     Snapshot = "m-snapshot", "snapshot";
     /// The outcome of a dispatch.
     Answer = "m-answer", "answer";
-    /// What is said until a link is in place.
+    /// A message before a link is in place.
     Handshake = "m-handshake", "handshake";
-    /// What mends a replica that differs.
+    /// A message that heals a replica that differs.
     Heal = "m-heal", "heal";
     /// Anything else: heartbeats, credit, status.
     Other = "m-other", "other message";
 }
 
 kinds! {
-    /// What happened at one instant.
+    /// The kind of an event at one instant.
     MarkKind,
     /// An action was dispatched here.
     Dispatch = "k-dispatch", "dispatched";

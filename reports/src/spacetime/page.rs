@@ -1,4 +1,4 @@
-//! What stands around the drawing: heading, violations, legend with filters, names of lanes.
+//! The surroundings of the drawing: heading, violations, legend with filters, names of lanes.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 

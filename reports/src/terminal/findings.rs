@@ -1,9 +1,10 @@
-//! What failed, with what was expected and what was measured.
+//! Failures, with the expected and the measured values.
 
 use super::style::{Style, Tone, wrap};
 use crate::record::{Case, FaultDone, Outcome, Violation};
 
-/// How many violations, and how many missed faults, of a case are shown; the record has them all.
+/// The number of violations, and of missed faults, of a case that are shown. The record has them
+/// all.
 const SHOWN_MAX: usize = 10;
 const INDENT: &str = "    ";
 
@@ -67,7 +68,7 @@ fn more(text: &mut String, count: usize, of_what: &str) {
     }
 }
 
-/// How many expectations held, and how many could not be told.
+/// Returns the numbers of expectations that held and of those without a result.
 fn held(case: &Case) -> Option<String> {
     let count = |outcome| case.expectations.iter().filter(|one| one.outcome == outcome).count();
     let all = case.expectations.len();

@@ -34,12 +34,12 @@ impl Column {
     }
 }
 
-/// What stands in one place of a table.
+/// The text of one cell of a table.
 #[derive(Clone, Default)]
 pub(crate) struct Text {
     /// The characters; none where there is nothing to say.
     pub(crate) text: String,
-    /// How they look.
+    /// The look of the lines.
     pub(crate) tone: Tone,
 }
 
@@ -67,11 +67,11 @@ impl From<Option<String>> for Text {
     }
 }
 
-/// What stands where a row has nothing to say, and its column has.
+/// The text of a cell without a value, in a column that has values.
 const NOTHING: &str = "–";
-/// What comfy-table puts around each column.
+/// The padding that comfy-table puts around each column.
 const PADDING: usize = 2;
-/// How far a table stands from the left edge, with comfy-table's own padding.
+/// The distance of a table from the left edge, with comfy-table's own padding.
 const INDENT: &str = " ";
 
 impl Grid {
@@ -112,7 +112,7 @@ impl Grid {
         }
     }
 
-    /// How wide the table is where nothing is wrapped.
+    /// Returns the width of the table if nothing is wrapped.
     fn width(&self) -> usize {
         let width_of = |at: usize| {
             let widest_text = self.rows.iter().map(|row| row[at].width()).max().unwrap_or(0);

@@ -8,11 +8,11 @@ use super::summary::tone_of;
 use crate::overview::{self, Shown};
 use crate::record::Record;
 
-/// What marks the best of a row; it is shown without colour too.
+/// The mark of the best value of a row. It is shown without colour too.
 const BEST: &str = " *";
-/// What stands in its place elsewhere, so that the numbers of a column stay aligned.
+/// The text in place of the mark elsewhere, so that the numbers of a column stay aligned.
 const NOT_BEST: &str = "  ";
-/// What stands around a column, see [`Grid`].
+/// The space around a column, see [`Grid`].
 const GAP: usize = 2;
 
 /// One row as it is shown.

@@ -1,4 +1,4 @@
-//! What a search over many seeds came to, for the person who waits for it.
+//! The result of a search over many seeds, for the terminal.
 
 use std::fmt::Write;
 
@@ -8,7 +8,8 @@ use crate::record::Seeds;
 /// So many failures are shown; the record has them all.
 const SHOWN_MAX: usize = 10;
 
-/// What was simulated, what happened how often, and which seeds failed.
+/// Renders the number of simulated seeds, the moments and how often each occurred, and the seeds
+/// that failed.
 pub(super) fn of_search(seeds: &Seeds, style: &Style) -> String {
     let mut text = String::new();
     let _ = writeln!(

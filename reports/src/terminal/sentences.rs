@@ -1,4 +1,4 @@
-//! What happened, one sentence for each thing that matters.
+//! The course of a run, in one sentence for each important event.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ struct Sentence {
     tone: Tone,
 }
 
-/// How wide what a sentence is about may be, the gap after it included.
+/// The largest width of a sentence's subject, the gap after it included.
 const ABOUT_WIDTH: usize = 12;
 const INDENT: &str = "  ";
 

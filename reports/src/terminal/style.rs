@@ -1,14 +1,14 @@
-//! How text may look: decided by the caller, who knows the terminal.
+//! The look of text. The caller chooses it, since it knows the terminal.
 
 use crate::printable;
 
-/// What the terminal can show. Whoever asks for a summary decides: colour is for terminals, and
-/// not where `NO_COLOR` is set.
+/// The capabilities of the terminal. Whoever asks for a summary decides: colour is for terminals,
+/// and not where `NO_COLOR` is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Style {
     /// Whether to use colour.
     pub colour: bool,
-    /// How many columns a line may have.
+    /// The number of columns of a line.
     pub width: usize,
 }
 
@@ -34,7 +34,7 @@ impl Style {
     }
 }
 
-/// What a piece of text says by its look; every tone is said in words too.
+/// The meaning of a piece of text that its look shows. Words show each meaning too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Tone {
     /// As it is.

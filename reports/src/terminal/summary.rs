@@ -7,7 +7,7 @@ use crate::units;
 
 const INDENT: &str = "  ";
 
-/// What a person should see of a record, as lines that end in a newline.
+/// Renders the summary of a record for a person, as lines that end in a newline.
 pub fn summary(record: &Record, style: &Style) -> String {
     let mut parts = vec![title(record, style)];
     match (&record.seeds, &*record.cases) {
@@ -78,7 +78,7 @@ fn findings_of(case: &Case, style: &Style) -> String {
     format!("  {}\n{findings}", style.paint(&case.name(), Tone::Strong))
 }
 
-/// Where it ran, and a warning where the figures mean nothing.
+/// Renders the machine, and a warning if the figures mean nothing.
 fn machine(record: &Record, style: &Style) -> String {
     let machine = &record.machine;
     let mut text = String::new();
@@ -98,7 +98,7 @@ fn machine(record: &Record, style: &Style) -> String {
     text
 }
 
-/// How a verdict looks.
+/// Returns the look of a verdict.
 pub(super) fn tone_of(verdict: Verdict) -> Tone {
     match verdict {
         Verdict::Pass => Tone::Good,

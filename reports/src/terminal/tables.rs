@@ -5,7 +5,7 @@ use super::style::{Style, Tone};
 use crate::record::{Case, Metric, Process, StoreMeasures};
 use crate::units;
 
-/// What the table of stores shows of each, with the rank of its column.
+/// The columns of the table of stores, with the rank of each.
 const OF_A_STORE: &[(&str, &str, u8)] = &[
     ("ordered", "dispatches.ordered", 3),
     ("one version", "identical.time_weighted_percent", 0),
