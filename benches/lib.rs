@@ -1,1 +1,1 @@
-//! What the hot paths cost; see the benchmarks beside this file.
+//! Benchmarks of the hot paths; see the files beside this one.

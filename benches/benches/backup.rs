@@ -1,5 +1,6 @@
-//! What a backup costs: an action of a store that writes each one, by the size of its state, and a
-//! durable dispatch by how many are under way. Run by `cargo bench -p samestate-bench --bench backup`.
+//! The cost of a backup: of an action of a store that writes each one, by the size of its state,
+//! and of a durable dispatch, by the number under way. Run by `cargo bench -p samestate-bench
+//! --bench backup`.
 //!
 //! It writes to `SAMESTATE_BENCH_FOLDER`, or to the folder for temporary files: say a folder on the
 //! disk in question.
@@ -13,7 +14,7 @@ use samestate::{Backup, Store, create_store};
 
 type Pages = Store<Map<u64, String>, (u64, String)>;
 
-/// How long an entry of the state is, in bytes; an action replaces one.
+/// The length of an entry of the state, in bytes. An action replaces one entry.
 const ENTRY_BYTES: usize = 100;
 
 const DURABLE_BATCH: u64 = 256;

@@ -1,5 +1,5 @@
-//! What the hot paths cost: a dispatch at the sequencer, an entry at a replica, fan-out in memory,
-//! a snapshot and a digest. Run by `cargo bench`.
+//! The cost of the hot paths: a dispatch at the sequencer, an entry at a replica, fan-out in
+//! memory, a snapshot and a digest. Run by `cargo bench`.
 
 use std::hint::black_box;
 use std::time::Duration;

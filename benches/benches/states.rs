@@ -1,4 +1,4 @@
-//! What each type of state costs, at 1 KB, 1 MB and 10 MB: texts of 100 bytes, in the collections
+//! The cost of each type of state, at 1 KB, 1 MB and 10 MB: texts of 100 bytes, in the collections
 //! that `docs/states.md` compares.
 
 use std::collections::{BTreeMap, HashMap};

@@ -1,4 +1,5 @@
-//! What the service replicates: the state, its actions, and the reducer that every process runs.
+//! The replicated part of the service: the state, its actions, and the reducer that every process
+//! runs.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +15,7 @@ const NAME_BYTES_MAX: usize = 64;
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Flags {
     pub flags: BTreeMap<String, Flag>,
-    /// How often each worker said that it lives.
+    /// The number of heartbeats of each worker.
     pub beats: BTreeMap<usize, u64>,
 }
 

@@ -14,7 +14,7 @@ use anyhow::{Result, anyhow, ensure};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser};
 
-/// Who knows the password of this login may read and change the flags.
+/// The login that clients use to read and change the flags.
 const LOGIN: &str = "flags";
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -37,7 +37,7 @@ enum Command {
 
 #[derive(Args)]
 struct Link {
-    /// Where the service is
+    /// Address of the service
     #[arg(long, default_value = "127.0.0.1:10001")]
     address: String,
     /// A file that holds the password
@@ -52,7 +52,7 @@ struct Serve {
     /// The folder of the backup; made if it is not there
     #[arg(long)]
     backup: PathBuf,
-    /// How many workers to fork
+    /// Number of workers to fork
     #[arg(long, default_value_t = 2)]
     workers: usize,
 }
@@ -69,7 +69,7 @@ struct Set {
     /// Make a new flag
     #[arg(long)]
     create: bool,
-    /// Who changes it
+    /// Name of the user who changes it
     #[arg(long, env = "USER", default_value = "somebody")]
     by: String,
     #[command(flatten)]
