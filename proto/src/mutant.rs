@@ -52,8 +52,8 @@ mutants! {
     /// or it came before; relays let dispatches of an old attachment through, for either guard
     /// alone hides the want of the other. Breaks I5, and I3.
     SessionGap = "session-gap",
-    /// What became of an ordered dispatch is forgotten at once, though its origin still awaits it:
-    /// one sent again is answered as one that was refused. Breaks I4.
+    /// The outcome of an ordered dispatch is forgotten at once, though its origin still awaits it:
+    /// a resent dispatch is answered as a refused one. Breaks I4.
     OutcomeForgotten = "outcome-forgotten",
     /// A relay heals from its own copy, bad as it is: it takes it for right, answers heals from
     /// below with it, and asks for none itself. Breaks I2 and I7.
@@ -88,18 +88,18 @@ mutants! {
     CommitGoesBack = "commit-goes-back",
     /// A session that was issued is not written to the journal.
     IssuedSessionNotKept = "issued-session-not-kept",
-    /// When its upstream comes into sync again, a node keeps the version that it was to reach.
+    /// A node keeps the version that it was to reach when its upstream comes into sync again.
     TargetNotRenewed = "target-not-renewed",
 
     /// A session is issued at a version that is not on disk.
     SessionAheadOfDisk = "session-ahead-of-disk",
     /// One dispatch more than the window is taken. Breaks I8.
     WindowOneLonger = "window-one-longer",
-    /// What a relay passes on uses up no credit. Its upstream cuts it.
+    /// Dispatches that a relay forwards use up no credit. Its upstream cuts it.
     ForwardsAreFree = "forwards-are-free",
     /// A relay does not tell the nodes below that its way up was made anew.
     HopKept = "hop-kept",
-    /// What is under way is not sent again over a new attachment, but only when it seems lost.
+    /// Dispatches under way are not sent again over a new attachment, but only when they seem lost.
     ResendForgotten = "resend-forgotten",
     /// A relay that goes on under another lineage does not pass that on.
     LineageUntold = "lineage-untold",
@@ -109,11 +109,11 @@ mutants! {
     OthersUnmarked = "others-unmarked",
     /// New entries wake no link: they go with the next heartbeat.
     WakeForgotten = "wake-forgotten",
-    /// What a job makes of a state that was replaced meanwhile is taken.
+    /// The result of a job is used although the state was replaced meanwhile.
     StaleJobTaken = "stale-job-taken",
     /// A durable sequencer's digest is told before its version is on disk.
     DigestBeforeDisk = "digest-before-disk",
-    /// What waits for the disk is released one action early.
+    /// Outputs that wait for the disk are released one action early.
     ReleasedOneEarly = "released-one-early",
     /// A dispatch that waits for the disk has no deadline.
     DeadlineOnDiskIgnored = "deadline-on-disk-ignored",
@@ -165,13 +165,13 @@ mutants! {
     AwaitsOneAhead = "awaits-one-ahead",
     /// With a session, what never left its node is lost too.
     UnsentLostToo = "unsent-lost-too",
-    /// What is past its deadline still takes room.
+    /// Dispatches past their deadline still take up room.
     ExpiredBytesHeld = "expired-bytes-held",
     /// An answer of a life that was lost is kept, and its dispatch not sent again.
     LostAnswerKept = "lost-answer-kept",
     /// More is sent up than there is credit for.
     RoomOverdrawn = "room-overdrawn",
-    /// What a link that is gone left to be passed on still counts.
+    /// Forwarded dispatches of a link that is gone still count.
     ForgottenStillCounted = "forgotten-still-counted",
     /// A log is read one entry past where it is to stop.
     ReadsOnePast = "reads-one-past",
@@ -203,7 +203,7 @@ mutants! {
     OneTokenForAll = "one-token-for-all",
     /// A note of a link that fell off the log names no link.
     FallBelongsToNoLink = "fall-belongs-to-no-link",
-    /// What other lives sent again is not added up.
+    /// The resent dispatches of other epochs are not added up.
     ResentNotAdded = "resent-not-added",
 }
 
@@ -260,7 +260,7 @@ impl FromStr for Mutant {
     }
 }
 
-/// Whether a test put this bug in.
+/// Returns whether a test put this bug in.
 macro_rules! mutant {
     ($name:ident) => {{
         #[cfg(all(samestate_mutants, debug_assertions))]

@@ -28,7 +28,7 @@ pub const TOKEN_KEY_BYTES: usize = 32;
 /// A block of SHA-256: HMAC pads a shorter key with zeros to this many bytes.
 const BLOCK_BYTES: usize = 64;
 
-/// What one life of a sequencer makes its tokens with. Nobody else ever knows it.
+/// The key with which one epoch of a sequencer makes its tokens. Nobody else ever knows it.
 #[derive(Clone)]
 pub struct TokenKey(Zeroizing<[u8; BLOCK_BYTES]>);
 
@@ -58,7 +58,7 @@ impl fmt::Debug for TokenKey {
     }
 }
 
-/// What the sequencer gave to the origin of one session, and to nobody else.
+/// A secret that the sequencer gave to the origin of one session, and to no other node.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Token([u8; TOKEN_BYTES]);
 
@@ -73,7 +73,7 @@ impl Token {
         self.0
     }
 
-    /// Whether this is that one; takes as long whatever they are.
+    /// Compares two tokens in constant time.
     pub(super) fn is(&self, other: &Token) -> bool {
         self.0.ct_eq(&other.0).into()
     }
@@ -88,9 +88,9 @@ impl fmt::Debug for Token {
 /// A session, and the proof that it is one's own: to be believed only by who issued it.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Claim {
-    /// Which session.
+    /// The number of the session.
     pub session: u64,
-    /// What came with it when it was issued.
+    /// The token that was issued with the session.
     pub token: Token,
 }
 

@@ -1,4 +1,4 @@
-//! Which life of the sequencer, and how many actions into it.
+//! Versions: an epoch of the sequencer, and the number of actions so far.
 
 use std::fmt;
 
@@ -43,7 +43,7 @@ impl fmt::Debug for Epoch {
 pub struct Version {
     /// The life of the sequencer that put the last of these actions in order.
     pub epoch: Epoch,
-    /// How many actions have been applied since the store was empty.
+    /// The number of actions that have been applied since the store was empty.
     pub seq: u64,
 }
 
@@ -112,7 +112,7 @@ impl Lineage {
         Lineage { lives }
     }
 
-    /// Whether nothing is known yet.
+    /// Returns whether no epoch is known yet.
     pub fn is_empty(&self) -> bool {
         self.lives.is_empty()
     }
@@ -137,8 +137,8 @@ impl Lineage {
             .map(|life| life.0)
     }
 
-    /// Whether `version` lies on this lineage: its life is one of these, and had ordered that
-    /// many actions before the next began.
+    /// Returns whether `version` lies on this lineage: its epoch is one of these, and had ordered
+    /// that many actions before the next one began.
     pub fn contains(&self, version: Version) -> bool {
         let Some(at) = self.lives.iter().position(|life| life.0 == version.epoch) else {
             return false;

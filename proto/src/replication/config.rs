@@ -1,11 +1,11 @@
-//! What a replica is told once, when it is made.
+//! The configuration that a replica gets when it is made.
 
 use std::time::Duration;
 
 use crate::mutant::mutant;
 use crate::wire::Codec;
 
-/// What a node sends downstream.
+/// The content that a node sends downstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
@@ -16,7 +16,7 @@ pub enum Mode {
     Action,
 }
 
-/// How copies are checked, or renewed, in mode `action`.
+/// The way in which copies are checked, or renewed, in mode `action`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resync {
     /// Every this many actions all nodes compare their digests, and one that differs heals.
@@ -40,11 +40,11 @@ pub struct Config {
     pub store: String,
     /// The version of the shape of state and action, declared by the user: 1 unless set.
     pub schema_version: u32,
-    /// How payloads are encoded.
+    /// The encoding of payloads.
     pub codec: Codec,
-    /// What this node sends downstream: [`Mode::default`] unless set.
+    /// The mode in which this node sends downstream. Default: [`Mode::default`].
     pub mode: Mode,
-    /// How copies are checked in mode `action`: `Verify(100)` unless set.
+    /// The way in which copies are checked in mode `action`. Default: `Verify(100)`.
     pub resync: Resync,
     /// The share of one core that digests may take; `Verify` stretches its interval to keep it.
     /// 0.01, which is 1 %, unless set.
@@ -118,7 +118,7 @@ impl Config {
         self.action_bytes_max.saturating_add(room)
     }
 
-    /// When a dispatch that is made now passes its deadline, if it ever does.
+    /// Returns the deadline of a dispatch that is made now, if it has one.
     pub(super) fn deadline(&self, now: Duration) -> Option<Duration> {
         now.checked_add(self.dispatch_deadline?)
     }

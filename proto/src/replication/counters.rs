@@ -1,4 +1,4 @@
-//! What a replica counts.
+//! The counters of a replica.
 
 use std::ops::AddAssign;
 
@@ -9,7 +9,7 @@ use crate::mutant::mutant;
 /// Declares the counters, each once.
 macro_rules! counters {
     ($($(#[doc = $doc:literal])+ $field:ident,)*) => {
-        /// What is counted. Bytes and system calls are counted where they happen, in `link`.
+        /// The counts of events. Bytes and system calls are counted where they happen, in `link`.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
         pub struct Counters {
             $($(#[doc = $doc])+ pub $field: u64,)*
@@ -27,7 +27,7 @@ macro_rules! counters {
                 [$((stringify!($field), self.$field)),*].into_iter()
             }
 
-            /// What each counter counts, with its name, in the order of [`Counters::named`].
+            /// Lists each counter's name with its description, in the order of [`Counters::named`].
             pub fn described() -> impl Iterator<Item = (&'static str, &'static str)> {
                 [$((stringify!($field), concat!($($doc),+).trim())),*].into_iter()
             }

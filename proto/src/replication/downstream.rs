@@ -10,13 +10,13 @@ use crate::{NodeId, Version};
 /// A state cut at one version, encoded once for all links that need it.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// Where it was cut.
+    /// The head of the snapshot, with its version.
     pub head: SnapshotHead,
     /// The encoded state.
     pub bytes: Vec<u8>,
 }
 
-/// What goes over the link next.
+/// The content that goes over the link next.
 #[derive(Clone, Debug)]
 pub(super) enum Feed {
     /// The peer has not asked yet, or was refused.
@@ -34,7 +34,7 @@ pub(super) enum Feed {
 /// A snapshot that went over a link, from which its peer has not caught up with the log yet.
 #[derive(Debug)]
 pub(super) struct Copied {
-    /// Where it was cut.
+    /// The number of the action at which it was cut.
     pub(super) seq: u64,
     /// Its length in bytes.
     pub(super) bytes: usize,
@@ -42,7 +42,7 @@ pub(super) struct Copied {
     pub(super) snapshot: Option<Arc<Snapshot>>,
 }
 
-/// How many sessions may still be asked for over a link, through this node.
+/// The allowance of sessions that may still be requested over a link, through this node.
 #[derive(Debug)]
 pub(super) struct Asking {
     spent: usize,
@@ -93,7 +93,7 @@ pub(super) struct Downstream {
     /// The snapshot that it was sent last, until it has caught up from there.
     pub(super) copy: Option<Copied>,
     pub(super) patience: Patience,
-    /// How many bytes went over it.
+    /// The number of bytes that went over it.
     pub(super) carried: u64,
     /// The driver was told to fill, and has not come back empty.
     pub(super) awake: bool,
@@ -136,7 +136,8 @@ impl Downstream {
         !matches!(self.feed, Feed::Silent)
     }
 
-    /// Whether what the peer has, or is getting, lies on a lineage that it was told.
+    /// Returns whether the peer's version, or that of the snapshot it is getting, lies on a lineage
+    /// that it was told.
     pub(super) fn knows_lineage(&self) -> bool {
         self.fetching || matches!(self.feed, Feed::Cursor | Feed::Sending { begun: true, .. })
     }

@@ -1,4 +1,4 @@
-//! What subscribers are told, in a bounded ring.
+//! The changes for subscribers, in a bounded ring.
 
 use std::collections::VecDeque;
 
@@ -58,7 +58,7 @@ pub struct Changes<A> {
     bytes_max: usize,
     pushed: u64,
     wanted: bool,
-    /// Where the subscriber stands who has taken all that he was offered.
+    /// The version of a subscriber that has taken all changes offered so far.
     told: Version,
     /// The changes up to here were dropped; the gravest of their reasons.
     dropped: Option<(Jump, Version)>,
@@ -79,7 +79,8 @@ impl<A> Changes<A> {
         }
     }
 
-    /// Whether somebody listens from here, `at`, on; what happens while nobody does is not kept.
+    /// Sets whether there is a subscriber from version `at` on. Changes without a subscriber are
+    /// not kept.
     pub fn set_wanted(&mut self, wanted: bool, at: Version) {
         if self.wanted != wanted {
             self.ring.clear();
@@ -90,7 +91,7 @@ impl<A> Changes<A> {
         self.wanted = wanted;
     }
 
-    /// How many changes were ever added: the number of the newest.
+    /// Returns the number of changes ever added, which is the number of the newest.
     pub fn pushed(&self) -> u64 {
         self.pushed
     }
@@ -100,7 +101,7 @@ impl<A> Changes<A> {
         self.pushed - self.ring.len() as u64
     }
 
-    /// Whether anything waits to be told that lies at `until` or before.
+    /// Returns whether a change at `until` or before waits for subscribers.
     pub fn is_due(&self, until: u64) -> bool {
         match (self.dropped, self.ring.front()) {
             (Some((_, to)), _) => to.seq <= until,

@@ -1,5 +1,5 @@
-//! What a sequencer leaves on disk between two backups, as the protocol sees it: records of what it
-//! ordered, how far they are written, and what waits for that.
+//! The records that a sequencer writes to disk between two backups, as the protocol sees them:
+//! their content, how far they are written, and the outputs that wait for them.
 //!
 //! Records stand one after another in the order in which they happened:
 //!
@@ -35,7 +35,7 @@ const OWN: u8 = 2;
 const REJECTED: u8 = 3;
 const SESSION: u8 = 4;
 
-/// Which actions some records are about.
+/// The range of actions that some records cover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// The seq before the first action.
@@ -44,7 +44,7 @@ pub struct Span {
     pub last: u64,
 }
 
-/// What waits until the state that it rests on is on disk.
+/// An output that waits until the state that it rests on is on disk.
 #[derive(Debug)]
 pub(super) enum Deferred {
     Local { ticket: u64, resolution: Resolution, deadline: Option<Duration> },
@@ -59,9 +59,9 @@ pub(super) struct Gate {
     pub(super) committed: u64,
     /// The disk takes nothing.
     pub(super) stalled: bool,
-    /// What waits, and for which seq; rising.
+    /// The outputs that wait, each with the seq that it waits for, in rising order.
     pub(super) deferred: VecDeque<(u64, Deferred)>,
-    /// How many of these are dispatches of this node.
+    /// The number of these that are dispatches of this node.
     pub(super) locals: usize,
 }
 
@@ -134,17 +134,17 @@ pub enum ReplayFault {
     /// They do not follow what was restored.
     #[error("its actions begin at {got}, but the state restored so far is at {at}")]
     Gap {
-        /// Where the image stands.
+        /// The version of the image.
         at: u64,
-        /// Where the records begin.
+        /// The beginning of the records.
         got: u64,
     },
     /// The reducer refused what it once took.
     #[error("the reducer refuses action {seq}, which it took before: {why}")]
     Refused {
-        /// Which action.
+        /// The number of the action.
         seq: u64,
-        /// What it said.
+        /// The message of the reducer.
         why: String,
     },
 }

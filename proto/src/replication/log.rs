@@ -12,10 +12,10 @@ const SEGMENT_BYTES: usize = 64 << 10;
 struct Segment {
     /// The seq of the first entry.
     first: u64,
-    /// How many bytes were appended to the log before it.
+    /// The number of bytes that were appended to the log before it.
     written: u64,
     bytes: Vec<u8>,
-    /// Where each entry begins.
+    /// The offset of each entry.
     starts: Vec<u32>,
 }
 
@@ -45,7 +45,7 @@ pub struct Log {
     held: Option<Held>,
 }
 
-/// What is kept beyond the log's length, for links that get a snapshot.
+/// The entries that are kept beyond the log's length, for links that get a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
     /// The entries after this seq are kept,
@@ -77,7 +77,7 @@ impl Log {
         self.head
     }
 
-    /// Whether a cursor that has read up to `seq` can go on from there.
+    /// Returns whether a cursor that has read up to `seq` can continue from there.
     pub fn serves(&self, seq: u64) -> bool {
         (self.base()..=self.head).contains(&seq)
     }
@@ -132,17 +132,17 @@ impl Log {
         self.reset(self.head + 1);
     }
 
-    /// How many bytes the entries that are kept have.
+    /// Returns the number of bytes of the entries that are kept.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// How many bytes may be kept beyond the log's length.
+    /// Returns the number of bytes that may be kept beyond the log's length.
     pub(super) fn held_bytes(&self) -> usize {
         self.held.map_or(0, |held| held.bytes)
     }
 
-    /// How many bytes were ever appended.
+    /// Returns the number of bytes that were ever appended.
     pub fn written(&self) -> u64 {
         self.written
     }

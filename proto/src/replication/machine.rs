@@ -1,4 +1,4 @@
-//! What is replicated: a state and the reducer that changes it, as the protocol sees them.
+//! The replicated value: a state and the reducer that changes it, as the protocol sees them.
 
 use std::fmt;
 
@@ -52,17 +52,17 @@ pub trait Frozen: Clone {
 
 /// A deterministic state machine with encoded actions and states.
 pub trait Machine {
-    /// What is dispatched in this process.
+    /// The type of a dispatched action in this process.
     type Input: ?Sized;
-    /// What subscribers are told; a shared pointer, or small.
+    /// The type of an action for subscribers: a shared pointer, or small.
     type Action;
     /// A decoded state, ready to take the place of the current one.
     type State;
     /// The current state, held still; O(1).
     type Frozen: Frozen;
 
-    /// Whether actions change the state. A copy whose reducer is elsewhere decodes them and tells
-    /// of them; its state is that of the last snapshot, and is never checked nor served.
+    /// Returns whether actions change the state. A copy whose reducer is elsewhere decodes them and
+    /// tells of them; its state is that of the last snapshot, and is never checked nor served.
     fn reduces(&self) -> bool {
         true
     }

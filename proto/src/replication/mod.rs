@@ -4,9 +4,9 @@
 //! random numbers and the cost of work are passed in, so that a simulation that passes the same
 //! ones sees the same history.
 //!
-//! What is promised, and numbered in `docs/ARCHITECTURE.md`: one order (I1), one state a version
-//! (I2), every `Ok` exactly once (I3), honest errors (I4), an origin's order (I5), its own writes
-//! read (I6), convergence (I7), bounded memory (I8), and truthful subscriptions (I10).
+//! The module promises, by the numbers of `docs/ARCHITECTURE.md`: one order (I1), one state a
+//! version (I2), every `Ok` exactly once (I3), honest errors (I4), an origin's order (I5), its own
+//! writes read (I6), convergence (I7), bounded memory (I8), and truthful subscriptions (I10).
 
 mod config;
 mod counters;

@@ -1,10 +1,10 @@
-//! What happens to a copy and its links that is worth a line in a log: never a single action.
+//! Events of a copy and its links that deserve a line in a log: never a single action.
 
 use super::LinkId;
 use crate::Version;
 use crate::mutant::mutant;
 
-/// How a link goes on after an attach.
+/// The way in which a link continues after an attach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resume {
     /// By the entries after the version that the follower has.
@@ -18,9 +18,9 @@ pub enum Resume {
 pub enum Note {
     /// A link to the upstream or from downstream attached.
     Attached {
-        /// Which.
+        /// The link.
         link: LinkId,
-        /// How it goes on.
+        /// The way in which the link continues.
         resume: Resume,
         /// Entries follow this version; or the snapshot is at it, or later where this node sends it.
         version: Version,
@@ -29,16 +29,16 @@ pub enum Note {
     },
     /// A downstream link was slower than the log is long: a snapshot takes the place of entries.
     FellOff {
-        /// Which.
+        /// The link.
         link: LinkId,
-        /// How many entries it does not get.
+        /// The number of entries that the link skips.
         skipped: u64,
     },
     /// This copy is wrong, or may be: it asks its upstream for a snapshot.
     Healing(Version),
     /// A snapshot took the place of the wrong copy.
     Healed {
-        /// Where it stands now.
+        /// The version of the copy now.
         version: Version,
         /// The length of the snapshot.
         bytes: u64,

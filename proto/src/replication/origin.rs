@@ -12,7 +12,7 @@ use crate::mutant::mutant;
 use crate::wire::{Answer, Entry, FLAG_VOID, Outcome};
 use crate::{Claim, Lineage, Version};
 
-/// What a dispatch came to.
+/// The result of a dispatch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolution {
     /// Ordered by the sequencer, and applied here.
@@ -66,9 +66,9 @@ pub struct Origin {
     first: u64,
     pending: VecDeque<Pending>,
     bytes: usize,
-    /// How many from the front were sent over the present attachment.
+    /// The number of dispatches, from the front, that were sent over the present attachment.
     sent: usize,
-    /// How many were sent again, since this was last asked.
+    /// The number of dispatches that were sent again since the last query.
     resent: u64,
     resolved: Vec<(u64, Resolution)>,
     /// Session and number of the oldest dispatch without an answer, and since when it is that.
@@ -102,12 +102,12 @@ impl Origin {
         self.pending.push_back(Pending { ticket, payload, sent_ever: false, progress, deadline });
     }
 
-    /// How many numbers are taken.
+    /// Returns how many numbers are taken.
     pub fn len(&self) -> usize {
         self.pending.len()
     }
 
-    /// Whether nothing is under way.
+    /// Returns whether no dispatch is under way.
     pub fn is_empty(&self) -> bool {
         self.pending.is_empty()
     }
@@ -117,12 +117,12 @@ impl Origin {
         self.bytes
     }
 
-    /// What was resolved since this was last asked: tickets and what they came to.
+    /// Takes the dispatches that were resolved since the last call: their tickets and results.
     pub fn take_resolved(&mut self) -> Vec<(u64, Resolution)> {
         std::mem::take(&mut self.resolved)
     }
 
-    /// Whether anything was resolved since [`Origin::take_resolved`].
+    /// Returns whether a dispatch was resolved since [`Origin::take_resolved`].
     pub fn has_resolved(&self) -> bool {
         !self.resolved.is_empty()
     }
@@ -179,7 +179,7 @@ impl Origin {
         self.probes.end();
     }
 
-    /// Whether there is something to send that needs a session first.
+    /// Returns whether there is a dispatch to send that needs a session first.
     pub fn wants_session(&self) -> bool {
         let asks = self.request.is_none() || self.asks_again;
         self.session.is_none() && asks && !self.pending.is_empty()
@@ -271,12 +271,12 @@ impl Origin {
         out.len() - start
     }
 
-    /// How many dispatches were sent again since this was last asked.
+    /// Takes the number of dispatches that were sent again since the last call.
     pub fn take_resent(&mut self) -> u64 {
         std::mem::take(&mut self.resent)
     }
 
-    /// Whether [`Origin::write_unsent`] would write something.
+    /// Returns whether [`Origin::write_unsent`] would write a dispatch.
     pub fn has_unsent(&self) -> bool {
         self.session.is_some() && (self.sent < self.pending.len() || self.probes.due)
     }

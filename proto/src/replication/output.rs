@@ -1,4 +1,4 @@
-//! What a replica asks of whoever drives it.
+//! The requests of a replica to its driver.
 
 use std::fmt;
 
@@ -35,7 +35,7 @@ pub enum Output<M: Machine> {
     Resolved {
         /// As handed in with the dispatch.
         ticket: u64,
-        /// What it came to.
+        /// The result of the dispatch.
         resolution: Resolution,
     },
     /// `connected` changed.
@@ -46,7 +46,7 @@ pub enum Output<M: Machine> {
     Note(Note),
 }
 
-/// What an operator should hear of.
+/// A report for the operator.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Report {
     /// This node's copy differed from the sequencer's; it heals.
@@ -64,9 +64,9 @@ pub enum Report {
         "action {seq} failed here though the sequencer applied it ({why}); healing by a snapshot"
     )]
     FailedHere {
-        /// Which action.
+        /// The number of the action.
         seq: u64,
-        /// How it failed.
+        /// The message of the failure.
         why: String,
     },
     /// The reducer panicked at the sequencer, and the panic was undone.
@@ -112,7 +112,7 @@ pub enum Report {
         /// The limit.
         log_bytes_max: usize,
     },
-    /// What is written while a snapshot is on its way is more than the log keeps.
+    /// The log keeps less than is written while a snapshot is on its way.
     #[error(
         "{} fell off the log again right after a snapshot: raise log_bytes_max, which is \
          {log_bytes_max} bytes",
@@ -131,9 +131,9 @@ pub enum Report {
          codec\" in docs/states.md"
     )]
     Unrestorable {
-        /// Where.
+        /// The version of the state.
         version: Version,
-        /// Which part does not come back, and what the encoder or decoder said.
+        /// The part that does not survive the codec, with the message of the encoder or decoder.
         why: String,
     },
 }
@@ -197,15 +197,15 @@ pub enum LinkFault {
     UnknownLink(LinkId),
 }
 
-/// What a sequencer's life leaves to the next, but for the state.
+/// The data that one epoch of a sequencer leaves to the next, without the state.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Image {
     /// The lives before, and this one.
     pub lineage: Lineage,
-    /// Where it stood.
+    /// The version at which the epoch ended.
     pub version: Version,
     /// The rolling hash up to there.
     pub history: u64,
-    /// Who had dispatched what.
+    /// The sessions, with their dispatches and outcomes.
     pub sessions: Sessions,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// for a slower one is bounded.
 const PACE_BYTES: u64 = 4 << 20;
 
-/// What was spent comes back at this part of the time that passes.
+/// The divisor of the time that passes, as a share of which the spent budget comes back.
 const REGAINED_OVER: u32 = 100;
 
 /// The speed of a link is measured over this time.
@@ -41,8 +41,8 @@ pub(super) struct Patience {
     looked_at: Duration,
     carried: u64,
     waits: bool,
-    /// What was added to the budget at the last look, and what was taken from it for the bytes that
-    /// went over the link; `None`: it was not waited for.
+    /// The time added to the budget at the last look, and the time taken from it for the bytes that
+    /// went over the link. `None` if no dispatch waited for the link.
     spent: Option<(Duration, Duration)>,
     measured_at: Duration,
     measured: u64,
@@ -50,8 +50,8 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// Whether those who dispatch wait now. `near`: the link moves, and is about to fall off.
-    /// `carried`: how many bytes it has carried since it began.
+    /// Returns whether dispatches have to wait now. `near`: the link moves, and is about to fall
+    /// off. `carried`: how many bytes it has carried since it began.
     pub(super) fn waits(
         &mut self,
         near: bool,
@@ -100,7 +100,7 @@ pub(super) struct SharedPatience {
 }
 
 impl SharedPatience {
-    /// Whether those who dispatch wait now, by the last look at each link.
+    /// Returns whether dispatches have to wait now, by the last look at each link.
     pub(super) fn waits<'a>(
         &mut self,
         links: impl Iterator<Item = &'a Patience>,

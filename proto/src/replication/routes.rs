@@ -1,4 +1,4 @@
-//! Which link a session's answers go back over, bounded.
+//! The links over which the answers of sessions go back, bounded.
 //!
 //! A way back belongs to a claim, the session's number and its token together: whoever claims a
 //! session under another token learns a way of its own, and turns nobody else's. Whether a claim is
@@ -65,7 +65,7 @@ impl Routes {
         self.by_use.retain(|_, claim| by_claim.contains_key(claim));
     }
 
-    /// Where its answers go.
+    /// Returns the link for the answers of this claim.
     pub(super) fn of(&self, claim: Claim) -> Option<LinkId> {
         self.by_claim.get(&claim).map(|route| route.link)
     }

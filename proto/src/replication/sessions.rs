@@ -17,8 +17,8 @@ use crate::{Claim, Token, TokenKey};
 /// The longest text of a rejection that is kept and sent, in bytes.
 pub(super) const REASON_BYTES_MAX: usize = 256;
 
-/// Who holds a session: the link that it was issued over, and the link of the relay there that it
-/// was asked for over, if there is one.
+/// The holder of a session: the link that it was issued over, and the link of the relay there that
+/// it was requested over, if there is one.
 ///
 /// A relay puts its own link into the higher half of a request's number. What a client puts there
 /// tells apart no more than its own sessions.
@@ -31,7 +31,7 @@ impl Holder {
         Holder(link.0 << 32 | request >> 32)
     }
 
-    /// What a relay adds to the number of a request that came to it over `link`.
+    /// Returns the part that a relay adds to the number of a request that came to it over `link`.
     pub(super) fn branch(link: LinkId) -> u64 {
         link.0 << 32
     }
@@ -44,18 +44,20 @@ impl Holder {
 /// The sessions of one holder, by when they were last used.
 type Held = BTreeMap<u64, u64>;
 
-/// How many, and since when the first of them was not used: the greatest gives way.
+/// The number of sessions, and the time since which the first of them was not used. The greatest
+/// weight is evicted.
 type Weight = (usize, Reverse<u64>);
 
 fn weight(held: &Held) -> Weight {
     (held.len(), Reverse(held.keys().next().copied().unwrap_or(u64::MAX)))
 }
 
-/// What is known of one session.
+/// The state of one session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 struct Session {
-    /// What proves that a dispatch is of this session. `None`, as in rows without one: nothing does.
+    /// The token that proves that a dispatch belongs to this session. `None`, as in rows without
+    /// one: nothing does.
     token: Option<Token>,
     highest: u64,
     oldest: u64,
@@ -65,7 +67,7 @@ struct Session {
     holder: Holder,
 }
 
-/// What to do with a dispatch that arrived.
+/// The treatment of a dispatch that arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It is the next one: order it, and [`Sessions::settle`] it.
@@ -139,7 +141,7 @@ impl Sessions {
         }
     }
 
-    /// What became of a dispatch in an earlier life.
+    /// Records the outcome of a dispatch in an earlier epoch.
     pub fn replayed(&mut self, session: u64, counter: u64, outcome: Outcome) {
         match self.table.get(&session) {
             Some(known) if known.highest >= counter => return,
@@ -205,12 +207,12 @@ impl Sessions {
         true
     }
 
-    /// Whether a session is known that somebody can prove to be theirs.
+    /// Returns whether a session is known, with a token that proves it.
     pub fn knows(&self, session: u64) -> bool {
         self.table.get(&session).is_some_and(|entry| entry.token.is_some())
     }
 
-    /// What to do with dispatch `counter` of a session that [`Sessions::begin`] knew.
+    /// Decides the treatment of dispatch `counter` of a session that [`Sessions::begin`] knew.
     pub fn judge(&self, session: u64, counter: u64) -> Verdict {
         let Some(entry) = self.table.get(&session) else {
             return Verdict::Known(Outcome::Expired);
@@ -237,12 +239,12 @@ impl Sessions {
         }
     }
 
-    /// How many sessions are known.
+    /// Returns the number of known sessions.
     pub fn len(&self) -> usize {
         self.table.len()
     }
 
-    /// Whether no session is known.
+    /// Returns whether no session is known.
     pub fn is_empty(&self) -> bool {
         self.table.is_empty()
     }
@@ -374,7 +376,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever thieves do, the sessions are as if they had not been there.
+        /// Checks that claims without proof leave the sessions unchanged.
         #[test]
         fn claims_without_proof_leave_no_trace(
             steps in prop::collection::vec((0usize..3, any::<bool>(), 0u64..12, any::<[u8; 16]>()), 0..80),

@@ -18,7 +18,7 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    /// Which snapshot it is, and how much of it is here.
+    /// Returns the identity of the snapshot, and the length of the part that is here.
     pub(super) fn partial(&self) -> PartialSnapshot {
         PartialSnapshot::new(&self.head, self.bytes.len() as u64)
     }
@@ -42,11 +42,11 @@ pub(super) struct Upstream {
     pub(super) protocol: u16,
     /// It was asked to go on from where this node stands.
     pub(super) resumes: bool,
-    /// What the peer last said of itself; `None` until it has answered `Attach`.
+    /// The last status that the peer sent; `None` until it has answered `Attach`.
     pub(super) status: Option<Status>,
     /// The seq that it named last as its newest.
     pub(super) newest: Option<u64>,
-    /// How it goes on since the attach was noted.
+    /// Whether the way in which the link continues was noted since the attach.
     pub(super) noted: bool,
     /// Reached once, this node is in sync.
     pub(super) target: Option<Version>,
@@ -96,7 +96,7 @@ impl Upstream {
         self.forwards_bytes = self.forwards.iter().map(|forward| forward.entries.len()).sum();
     }
 
-    /// How many bytes of dispatches may be sent now.
+    /// Returns how many bytes of dispatches may be sent now.
     pub(super) fn room(&self) -> usize {
         let spent = if mutant!(RoomOverdrawn) { self.spent / 2 } else { self.spent };
         usize::try_from(self.credit.saturating_sub(spent)).unwrap_or(usize::MAX)

@@ -11,7 +11,7 @@ const KEPT_MAX: usize = 4;
 /// ... and it is kept for this many where they were told.
 const TOLD_MAX: usize = 64;
 
-/// What a comparison came to.
+/// The result of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Finding {
     /// This node's state differs: heal.
@@ -28,22 +28,23 @@ pub(super) struct Verify {
     claimed: VecDeque<(u64, u64)>,
     /// The seq up to which the copy was found right.
     confirmed: Option<u64>,
-    /// Where the sequencer's digest was passed on since this copy was last replaced: only there can
-    /// a node below have found that it differs.
+    /// The marks at which the sequencer's digest was passed on since this copy was last replaced. A
+    /// node below can have found a difference only at one of them.
     told: VecDeque<u64>,
-    /// Where this node's digest is being made.
+    /// The mark of which this node's digest is being made.
     digesting: Option<u64>,
     last_mark: u64,
     not_before: Duration,
     /// This copy was found to differ, and is to be replaced.
     diverged: bool,
-    /// How often it was replaced for that, without having been found right since.
+    /// The number of times that the copy was replaced for a difference, without having been found
+    /// right since.
     heals: usize,
     given_up: bool,
 }
 
 impl Verify {
-    /// Whether the sequencer marks the action `seq` to be verified.
+    /// Returns whether the sequencer marks the action `seq` to be verified.
     pub(super) fn marks(&self, every: u64, seq: u64, now: Duration) -> bool {
         let early = u64::from(mutant!(MarksOneEarly));
         let due = seq.saturating_add(early) >= self.last_mark.saturating_add(every.max(1));
@@ -56,14 +57,14 @@ impl Verify {
         self.last_mark = seq;
     }
 
-    /// Whether to begin the digest of `seq` now: one at a time.
+    /// Returns whether to begin the digest of `seq` now: one at a time.
     pub(super) fn begin(&mut self, seq: u64) -> bool {
         let begins = self.digesting.is_none();
         self.digesting.get_or_insert(seq);
         begins
     }
 
-    /// Whether this node's digest of `seq` is being made.
+    /// Returns whether this node's digest of `seq` is being made.
     pub(super) fn is_digesting(&self, seq: u64) -> bool {
         self.digesting == Some(seq)
     }
@@ -125,8 +126,8 @@ impl Verify {
         }
     }
 
-    /// Whether a node below that differs at `seq` gives cause to doubt this copy: a digest was told
-    /// there, and this copy has not been found right since.
+    /// Returns whether a node below that differs at `seq` gives cause to doubt this copy: a digest
+    /// was told there, and this copy has not been found right since.
     pub(super) fn doubts(&self, seq: u64) -> bool {
         let confirmed = self.confirmed.is_some_and(|confirmed| confirmed >= seq);
         !confirmed && self.told.contains(&seq)

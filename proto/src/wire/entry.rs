@@ -31,7 +31,7 @@ pub const FLAG_VOID: u8 = 2;
 pub struct Entry<'a> {
     /// The dispatching handle.
     pub session: u64,
-    /// How many dispatches of that session came before, plus one.
+    /// The number of dispatches of the session before this one, plus one.
     pub counter: u64,
     /// [`FLAG_DIGEST`], [`FLAG_VOID`].
     pub flags: u8,
@@ -58,7 +58,7 @@ impl<'a> Entry<'a> {
         self.bytes
     }
 
-    /// Whether the bytes are those that the origin wrote.
+    /// Returns whether the bytes are those that the origin wrote.
     pub fn intact(&self) -> bool {
         checksum(self.session, self.counter, self.payload) == self.crc
     }

@@ -18,8 +18,8 @@ pub const FRAME_HEADER_BYTES: usize = 16;
 
 const CHECKED_FROM: usize = 8;
 
-/// Where the header's own check begins. Without one, a reader whose length was garbled would wait
-/// for bytes that never come.
+/// The offset of the header's own checksum. Without one, a reader whose length was garbled would
+/// wait for bytes that never come.
 const HEADER_CHECK_AT: usize = 13;
 
 fn header_check(header: &[u8]) -> [u8; 3] {
@@ -33,9 +33,9 @@ fn header_check(header: &[u8]) -> [u8; 3] {
 /// One frame as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Which store of the link it is about; 0 is the link itself.
+    /// The store of the link that the frame is for; 0 is the link itself.
     pub channel: u32,
-    /// What the body holds.
+    /// The kind of the body.
     pub kind: u8,
     /// The rest.
     pub body: Bytes,

@@ -8,9 +8,9 @@ pub enum WireError {
     /// A frame longer than this side accepts; nothing was allocated for it.
     #[error("a frame of {len} bytes exceeds the limit of {limit} bytes")]
     TooLong {
-        /// What the peer claimed, in bytes.
+        /// The length that the peer claimed, in bytes.
         len: usize,
-        /// What this side accepts, in bytes.
+        /// The longest length that this side accepts, in bytes.
         limit: usize,
     },
     /// A frame whose bytes are not those that were sent.

@@ -1,4 +1,5 @@
-//! Which versions of the protocol a process speaks, and which one two of them use.
+//! The range of protocol versions that a process speaks, and the choice of the version that two
+//! processes use.
 
 use std::fmt;
 
@@ -31,7 +32,7 @@ impl Versions {
         (self.lowest..=self.highest).contains(&version)
     }
 
-    /// Whether all of these are older than all of those.
+    /// Returns whether all of these versions are older than all of `other`.
     pub fn are_older_than(self, other: Versions) -> bool {
         self.highest < other.lowest
     }

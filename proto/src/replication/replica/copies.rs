@@ -43,7 +43,7 @@ impl Copied {
 }
 
 impl Snapshot {
-    /// What the log keeps while this is on its way.
+    /// Returns the entries that the log keeps while this snapshot is on its way.
     fn held(&self, config: &Config) -> Held {
         let bytes = self.bytes.len().min(config.catch_up_bytes_max);
         Held { after: self.head.version.seq, bytes }
@@ -51,7 +51,7 @@ impl Snapshot {
 }
 
 impl Downstream {
-    /// What the log keeps for this link beyond its length.
+    /// Returns the entries that the log keeps for this link beyond its length.
     fn held(&self, current: Option<&Arc<Snapshot>>, config: &Config) -> Option<Held> {
         let is_new = |snapshot: &&Arc<Snapshot>, min| snapshot.head.version.seq >= min;
         match &self.feed {
@@ -65,7 +65,8 @@ impl Downstream {
         }
     }
 
-    /// How many bytes of entries may follow what this link needs before it falls off the log.
+    /// Returns how many bytes of entries may follow the position of this link before it falls off
+    /// the log.
     pub(super) fn log_room(&self, config: &Config) -> usize {
         let more = self.held(None, config).map_or(0, |held| held.bytes);
         config.log_bytes_max.saturating_add(more)
@@ -125,7 +126,7 @@ impl<M: Machine> Replica<M> {
         self.snapshots_sending() >= SNAPSHOTS_MAX
     }
 
-    /// How many snapshots are on their way over links.
+    /// Returns the number of snapshots that are on their way over links.
     pub(super) fn snapshots_sending(&self) -> usize {
         count(self.downstreams.values().filter_map(Downstream::sending))
     }
@@ -197,7 +198,7 @@ impl<M: Machine> Replica<M> {
     }
 }
 
-/// How many different snapshots these are.
+/// Returns the number of different snapshots among these.
 fn count<'a>(snapshots: impl Iterator<Item = &'a Arc<Snapshot>>) -> usize {
     let mut all: Vec<_> = snapshots.map(Arc::as_ptr).collect();
     all.sort_unstable();

@@ -1,4 +1,4 @@
-//! What this process asks for, and what goes upstream.
+//! Dispatches of this process, and the traffic upstream.
 
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ pub enum Dispatched {
     Later,
 }
 
-/// How long so many bytes take over a slow line.
+/// Returns the time that so many bytes take over a slow line.
 fn carrying(bytes: usize) -> Duration {
     Duration::from_secs_f64(bytes as f64 / SLOW_LINE_BYTES as f64)
 }
@@ -146,7 +146,7 @@ impl<M: Machine> Replica<M> {
         Ok(Dispatched::Later)
     }
 
-    /// Whether there is room for another dispatch.
+    /// Returns whether there is room for another dispatch.
     pub fn has_room(&self) -> bool {
         self.under_way() < self.config.window && self.origin.bytes() < self.config.window_bytes
     }
@@ -187,7 +187,7 @@ impl<M: Machine> Replica<M> {
         }
     }
 
-    /// Whether there is something to send upstream, and leave to.
+    /// Returns whether there is a message to send upstream, and permission to send it.
     pub(super) fn has_upward(&self) -> bool {
         let Some(upstream) = &self.upstream else { return false };
         if !upstream.control.is_empty() {

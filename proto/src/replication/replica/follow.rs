@@ -1,4 +1,4 @@
-//! What comes from upstream.
+//! Handling of messages from upstream.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -54,7 +54,7 @@ impl Decode {
     }
 }
 
-/// What a received frame came to.
+/// The result of a received frame.
 #[derive(Debug)]
 pub enum Received {
     /// All done.

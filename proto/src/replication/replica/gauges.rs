@@ -1,4 +1,4 @@
-//! Where a replica stands, for those who watch it.
+//! Gauges of a replica, for monitoring.
 
 use super::{Place, Replica};
 use crate::Version;
@@ -6,7 +6,7 @@ use crate::mutant::mutant;
 use crate::replication::{LinkId, Machine, Mode};
 use crate::wire::LinkMode;
 
-/// Where a replica stands at one moment. Sizes in bytes.
+/// The status of a replica at one moment. Sizes in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gauges {
     /// The version of the state.
@@ -19,7 +19,7 @@ pub struct Gauges {
     pub log_bytes: usize,
     /// The most that they may be.
     pub log_bytes_max: usize,
-    /// How many dispatches of this node are under way.
+    /// The number of dispatches of this node that are under way.
     pub under_way: usize,
     /// The most that may be.
     pub window: usize,
@@ -29,21 +29,21 @@ pub struct Gauges {
     pub downstream: Vec<LinkGauge>,
 }
 
-/// Where one link stands.
+/// The status of one link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkGauge {
-    /// Which.
+    /// The link.
     pub link: LinkId,
     /// It asked for the store, and was taken.
     pub attached: bool,
-    /// What it carries; `None` until it is known.
+    /// The mode of the link; `None` until it is known.
     pub mode: Option<Mode>,
-    /// How many versions its follower is behind, as far as this node knows: see
+    /// The number of versions that its follower is behind, as far as this node knows: see
     /// [`Replica::gauges`].
     pub lag: Option<u64>,
 }
 
-/// What a replica holds in memory, besides its state: each is bounded by its settings.
+/// The memory of a replica, besides its state. Settings bound each part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Holdings {
     /// The entries of the log, in bytes.
@@ -60,7 +60,7 @@ pub struct Holdings {
     pub snapshots: usize,
 }
 
-/// Where a replica stands that is not in sync.
+/// The status of a replica that is not in sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// It orders the store's actions.
@@ -73,9 +73,9 @@ pub enum Standing {
     UpstreamNotInSync,
     /// A snapshot is on its way.
     Receiving {
-        /// How many bytes have come.
+        /// The number of bytes received so far.
         received: u64,
-        /// How many bytes it has.
+        /// The length of the snapshot, in bytes.
         total: u64,
     },
     /// It has not reached the version of its upstream.
@@ -88,7 +88,7 @@ pub enum Standing {
 }
 
 impl<M: Machine> Replica<M> {
-    /// Where this replica stands, for somebody who waits until it is in sync.
+    /// Returns the status of this replica, for a caller that waits until it is in sync.
     pub fn standing(&self) -> Standing {
         if self.is_sequencer() {
             return Standing::Sequencer;
@@ -130,7 +130,7 @@ impl<M: Machine> Replica<M> {
         }
     }
 
-    /// Where this replica stands.
+    /// Returns the gauges of this replica.
     ///
     /// The lag of a downstream link is what has not gone over it yet; what is in the sockets on the
     /// way counts as gone. The lag behind the upstream is by the version that it named last, in a

@@ -145,7 +145,7 @@ impl<M: Machine> Replica<M> {
         self.settle();
     }
 
-    /// Where the newest snapshot was cut that this replica got; `None` before the first.
+    /// Returns the version of the newest snapshot that this replica got; `None` before the first.
     pub fn fetched(&self) -> Option<Version> {
         self.fetched
     }

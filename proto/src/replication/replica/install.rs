@@ -43,7 +43,8 @@ impl<M: Machine> Replica<M> {
         Ok(())
     }
 
-    /// Whether a snapshot at this very version holds this very state: nobody need be told.
+    /// Returns whether a snapshot at this very version holds this very state, so that subscribers
+    /// need no notice.
     fn is_same(&self, decoded: &Decoded<M::State>) -> bool {
         if mutant!(HealSkipped) && decoded.head.version == self.version {
             return true;

@@ -17,7 +17,7 @@ pub enum Job<F> {
     Cut {
         /// Discards what comes of a state that was replaced since.
         stamp: u64,
-        /// Where it was held still.
+        /// The version of the frozen state.
         version: Version,
         /// The rolling hash there.
         history: u64,
@@ -32,14 +32,14 @@ pub enum Job<F> {
     Digest {
         /// Discards what comes of a state that was replaced since.
         stamp: u64,
-        /// Where it was held still.
+        /// The version of the frozen state.
         version: Version,
         /// The state.
         frozen: F,
     },
 }
 
-/// What a [`Job`] came to.
+/// The result of a [`Job`].
 pub struct JobDone {
     stamp: u64,
     version: Version,
@@ -78,7 +78,8 @@ impl<F: Frozen> Job<F> {
         }
     }
 
-    /// Whether the whole state is to be encoded; a digest may be kept up to date by the state.
+    /// Returns whether the job encodes the whole state. A digest may be kept up to date by the
+    /// state.
     pub fn is_cut(&self) -> bool {
         matches!(self, Job::Cut { .. })
     }

@@ -1,4 +1,4 @@
-//! What goes to disk, and what waits for it.
+//! The records for the disk, and the outputs that wait for them.
 //!
 //! With [`Replica::keep`] a sequencer makes records of what it orders: the driver takes them, writes
 //! them, and says how far with [`Replica::committed`]. If the store is durable, no entry, snapshot,
@@ -31,13 +31,13 @@ impl<M: Machine> Replica<M> {
         Some(keeping.hand_over(seq, out))
     }
 
-    /// Whether there are records to take.
+    /// Returns whether there are records to take.
     pub fn has_records(&self) -> bool {
         self.keeping.as_ref().is_some_and(|keeping| !keeping.is_empty())
     }
 
-    /// What a backup keeps, held still; `None` where the state is not this node's to keep, or may
-    /// be half changed.
+    /// Freezes the content of a backup. Returns `None` if the state is not this node's to keep, or
+    /// may be half changed.
     pub fn hold(&self) -> Option<(Image, M::Frozen)> {
         let whole = self.is_sequencer() && !self.poisoned && self.stopped().is_none();
         whole.then(|| (self.image(), self.machine.freeze()))
@@ -59,7 +59,7 @@ impl<M: Machine> Replica<M> {
         self.settle();
     }
 
-    /// Whether the disk takes anything. While it does not, a durable store is not connected; what
+    /// Sets whether the disk is stalled. While it does not, a durable store is not connected; what
     /// waits for the disk resolves as `OutcomeUnknown`, since it may yet get there.
     pub fn set_stalled(&mut self, stalled: bool, now: Duration) {
         self.now = now;
@@ -100,7 +100,7 @@ impl<M: Machine> Replica<M> {
         gate.map_or(0, |gate| gate.locals)
     }
 
-    /// Whether the disk is too far behind for more.
+    /// Returns whether the disk is too far behind to take more.
     pub(super) fn disk_is_behind(&self) -> bool {
         self.keeping.as_ref().is_some_and(|keeping| {
             let deferred = keeping.gate.as_ref().map_or(0, |gate| gate.deferred.len());

@@ -1,4 +1,4 @@
-//! How a replica begins, becomes a client, and ends.
+//! The life cycle of a replica: its beginning, its change to a client, and its end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -66,7 +66,7 @@ pub use follow::{Decode, Decoded, Received};
 pub use gauges::{Gauges, Holdings, LinkGauge, Standing};
 pub use jobs::{Job, JobDone};
 
-/// Where this node stands in the store's tree.
+/// The place of this node in the store's tree.
 #[derive(Debug)]
 enum Place {
     /// At the root.
@@ -106,13 +106,13 @@ pub struct Replica<M: Machine> {
     next_request: u32,
     /// Links whose peers doubt a version of which the own digest is being made.
     doubted: BTreeMap<LinkId, u64>,
-    /// When this copy was last renewed for the doubt of a node below.
+    /// The time at which this copy was last renewed for the doubt of a node below.
     doubt_heeded_at: Option<Duration>,
     origin: Origin,
-    /// What goes to disk.
+    /// The records for the disk.
     keeping: Option<Keeping>,
     current: Option<Arc<Snapshot>>,
-    /// How often the state was replaced.
+    /// The number of times that the state was replaced.
     installs: u64,
     /// The snapshot being cut is the article's resync.
     resync_due: bool,
@@ -123,7 +123,7 @@ pub struct Replica<M: Machine> {
     verify: Verify,
     /// The state is known to be wrong; a snapshot was asked for.
     healing: bool,
-    /// Where the newest snapshot was cut.
+    /// The version of the newest snapshot.
     fetched: Option<Version>,
     /// A newer one was asked for.
     fetching: bool,
@@ -159,7 +159,7 @@ pub struct Replica<M: Machine> {
 }
 
 impl<M: Machine> Replica<M> {
-    /// What a backup keeps, but for the state itself.
+    /// Returns the content of a backup, without the state itself.
     pub fn image(&self) -> Image {
         let sessions = match &self.place {
             Place::Sequencer { sessions, .. } => sessions.clone(),
@@ -178,7 +178,7 @@ impl<M: Machine> Replica<M> {
         self.observer = Some(observer);
     }
 
-    /// Whether changes are to be kept for [`Replica::take_changes`].
+    /// Sets whether changes are kept for [`Replica::take_changes`].
     pub fn set_changes_wanted(&mut self, wanted: bool) {
         self.changes.set_wanted(wanted, self.version);
     }
@@ -193,7 +193,7 @@ impl<M: Machine> Replica<M> {
         self.changes.pop(self.told_until())
     }
 
-    /// How many changes there ever were: the number of the newest.
+    /// Returns the number of changes so far, which is the number of the newest.
     pub fn changes_pushed(&self) -> u64 {
         self.changes.pushed()
     }
@@ -203,22 +203,22 @@ impl<M: Machine> Replica<M> {
         self.changes.taken()
     }
 
-    /// Whether there are changes to take.
+    /// Returns whether there are changes to take.
     pub fn has_changes(&self) -> bool {
         self.changes.is_due(self.told_until())
     }
 
-    /// What is to be done now, in order.
+    /// Takes the requests to the driver, in order.
     pub fn take_outputs(&mut self) -> Vec<Output<M>> {
         std::mem::take(&mut self.outputs)
     }
 
-    /// Whether there is anything to be done.
+    /// Returns whether there are requests to the driver.
     pub fn has_outputs(&self) -> bool {
         !self.outputs.is_empty()
     }
 
-    /// Where this replica stands.
+    /// Returns the version of this replica.
     pub fn version(&self) -> Version {
         self.version
     }
@@ -238,12 +238,12 @@ impl<M: Machine> Replica<M> {
         self.connected
     }
 
-    /// Whether this node is the sequencer.
+    /// Returns whether this node is the sequencer.
     pub fn is_sequencer(&self) -> bool {
         matches!(self.place, Place::Sequencer { .. })
     }
 
-    /// How many dispatches of this node's own are under way.
+    /// Returns the number of this node's own dispatches that are under way.
     pub fn under_way(&self) -> usize {
         self.origin.len() + self.locals_deferred()
     }
@@ -253,7 +253,7 @@ impl<M: Machine> Replica<M> {
         self.origin.bytes()
     }
 
-    /// What was counted since the beginning.
+    /// Returns the counters since the beginning.
     pub fn counters(&self) -> Counters {
         self.counters
     }
@@ -316,7 +316,7 @@ impl<M: Machine> Replica<M> {
         self.outputs.push(Output::Note(note));
     }
 
-    /// Whether `version` lies on `lineage`.
+    /// Returns whether `version` lies on `lineage`.
     fn lies_on(&self, lineage: &Lineage, version: Version) -> bool {
         #[cfg(samestate_mutants)]
         if mutant!(LineageByNumber) {

@@ -13,7 +13,7 @@ use crate::wire::{Answer, Entries, Entry, FLAG_DIGEST, FLAG_VOID, Outcome};
 /// A frame holds at most this many answers.
 const ANSWERS_MAX: usize = 512;
 
-/// What has no place in a dispatch.
+/// The fault of a peer that sends an entry of another session.
 pub(super) const OF_ANOTHER_SESSION: &str = "an entry of another session";
 
 /// As much of a reason as an answer carries.
@@ -80,7 +80,7 @@ impl<M: Machine> Replica<M> {
         }
     }
 
-    /// What became of one dispatch; `None` if one before it is missing.
+    /// Orders one dispatch and returns its outcome; `None` if one before it is missing.
     fn order_one(&mut self, entry: &Entry<'_>) -> Option<Outcome> {
         if entry.counter == PROBE {
             return Some(Outcome::Unknown);

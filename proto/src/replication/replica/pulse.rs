@@ -106,7 +106,7 @@ impl<M: Machine> Replica<M> {
         self.pressured |= self.disk_is_behind();
     }
 
-    /// Whether those who dispatch wait: a link that moves, or a snapshot that is being cut, nears
+    /// Returns whether dispatches wait: a link that moves, or a snapshot that is being cut, nears
     /// the end of the log, and they have not waited for it long enough.
     fn is_pressed(&mut self) -> bool {
         let (now, config, log) = (self.now, &self.config, &self.log);

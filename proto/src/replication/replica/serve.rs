@@ -1,4 +1,4 @@
-//! What comes from downstream, and the cursors that feed it.
+//! Handling of messages from downstream, and the cursors that feed the links.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! How this node stands to its sequencer, and who is told when that changes.
+//! The sync status of this node, and the notices to others when it changes.
 
 use super::{Replica, wake};
 use crate::NodeId;
@@ -7,7 +7,8 @@ use crate::replication::{Machine, Mode, Output};
 use crate::wire::{LinkMode, Message, Status};
 
 impl<M: Machine> Replica<M> {
-    /// What this node sends downstream: it cannot pass on actions that it does not get.
+    /// Returns the mode of this node's downstream links: it cannot pass on actions that it does not
+    /// get.
     pub(super) fn link_mode(&self) -> LinkMode {
         let fed = self.upstream.as_ref().and_then(|upstream| upstream.status.as_ref());
         let by_snapshots = fed.is_some_and(|status| status.mode == LinkMode::Snapshot);

@@ -42,8 +42,8 @@ impl<M: Machine> Replica<M> {
         (self.is_sequencer() || *version == self.version).then_some(text)
     }
 
-    /// Whether the next snapshot is to be checked: always after one that was found wrong, and
-    /// otherwise within the budget that digests have.
+    /// Returns whether the next snapshot is to be checked: always after one that was found wrong,
+    /// and otherwise within the budget that digests have.
     pub(super) fn check_is_due(&self) -> bool {
         self.unrestorable.is_some() || self.now >= self.check_not_before
     }

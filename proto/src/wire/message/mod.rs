@@ -1,4 +1,4 @@
-//! What two replicas of a store say to each other.
+//! Messages between two replicas of a store.
 //!
 //! Towards the sequencer: `Attach`, `Detach`, `SessionOpen`, `Dispatch`, `Heal`, `Fetch`. Away from
 //! it: `Status`, `Refused`, `Lineage`, `SnapshotHead`, `SnapshotChunk` (in version 1 of the
@@ -24,7 +24,7 @@ pub use parts::{
     Status,
 };
 
-/// What one frame says to a store.
+/// A message: the content of one frame of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields are described where their types are")]
 pub enum Message {
@@ -40,11 +40,11 @@ pub enum Message {
     Heal { seq: u64 },
     /// I cannot run the actions: send a snapshot too, where it belongs among them.
     Fetch,
-    /// How I stand.
+    /// Reports the status of the sender.
     Status(Status),
     /// I will not serve you.
     Refused(Refusal),
-    /// What you have lies on this lineage; what follows does too.
+    /// Confirms that the receiver's version lies on this lineage, as do the versions that follow.
     Lineage(Lineage),
     /// A snapshot begins.
     SnapshotHead(SnapshotHead),
@@ -54,7 +54,7 @@ pub enum Message {
     SnapshotPart { offset: u64, bytes: Bytes },
     /// Actions, the first of them at `first`, ordered in the life `epoch`.
     Entries { epoch: u64, first: u64, entries: Bytes },
-    /// What became of dispatches; to whoever claimed the session in just that way.
+    /// Carries the outcomes of dispatches to the node that made this very claim of the session.
     Answers { claim: Claim, answers: Vec<Answer> },
     /// The session that was asked for with its token, and the version at which it was issued.
     SessionOpened { request: u64, claim: Claim, at: Version },
@@ -191,7 +191,7 @@ impl Message {
         }
     }
 
-    /// What a frame says.
+    /// Decodes the message in a frame.
     ///
     /// # Errors
     ///

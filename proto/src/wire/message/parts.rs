@@ -1,10 +1,10 @@
-//! What messages are made of.
+//! The parts of messages.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Lineage, NodeId, Version};
 
-/// How actions and states are encoded; one per store.
+/// The encoding of actions and states. A store has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Codec {
     /// MessagePack with field names.
@@ -14,7 +14,7 @@ pub enum Codec {
     Json,
 }
 
-/// What a link carries.
+/// The content of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkMode {
     /// The newest state at each change.
@@ -36,9 +36,9 @@ pub struct Attach {
     pub store: String,
     /// The version of the state's and action's shape, as the user declared it.
     pub schema_version: u32,
-    /// How payloads are encoded.
+    /// The encoding of payloads.
     pub codec: Codec,
-    /// Where the sender stands, unless it has never heard from a sequencer.
+    /// The sender's version, unless it has never heard from a sequencer.
     pub resume: Option<Version>,
     /// A snapshot that it has a part of. From version 2 of the protocol.
     pub partial: Option<PartialSnapshot>,
@@ -47,7 +47,7 @@ pub struct Attach {
 /// The part of a snapshot that arrived before its link ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartialSnapshot {
-    /// Where the snapshot was cut.
+    /// The version of the snapshot.
     pub version: Version,
     /// The rolling hash of the history up to there.
     pub history: u64,
@@ -55,7 +55,7 @@ pub struct PartialSnapshot {
     pub len: u64,
     /// CRC-32 of the whole snapshot.
     pub crc: u32,
-    /// How many bytes the sender has, from the beginning.
+    /// The number of bytes that the sender has, from the beginning.
     pub have: u64,
 }
 
@@ -92,13 +92,13 @@ pub enum RefusalKind {
 /// An upstream's refusal, in words for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Which kind.
+    /// The reason for the refusal.
     pub kind: RefusalKind,
-    /// What differs.
+    /// The difference, in words.
     pub text: String,
 }
 
-/// How the sender of a downstream link stands; the first one answers `Attach`.
+/// The status of the sender of a downstream link. The first one answers `Attach`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     /// The number of the sender's own upstream attachment. Dispatches bear it; on a change they
@@ -106,7 +106,7 @@ pub struct Status {
     pub hop: u32,
     /// The sender is in sync with its sequencer.
     pub connected: bool,
-    /// What this link carries.
+    /// The mode of this link.
     pub mode: LinkMode,
     /// The sender's own version, unless it has none yet.
     pub version: Option<Version>,
@@ -114,10 +114,10 @@ pub struct Status {
     pub path: Vec<NodeId>,
 }
 
-/// What precedes the chunks of a snapshot.
+/// The head of a snapshot, before its chunks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotHead {
-    /// Where it was cut.
+    /// The version of the snapshot.
     pub version: Version,
     /// The rolling hash of the history up to there.
     pub history: u64,
@@ -129,7 +129,7 @@ pub struct SnapshotHead {
     pub lineage: Lineage,
 }
 
-/// What became of a dispatch at the sequencer.
+/// The outcome of a dispatch at the sequencer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// Ordered, at this version.
@@ -145,8 +145,8 @@ pub enum Outcome {
 /// The outcome of one dispatch of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// Which dispatch.
+    /// The number of the dispatch in its session.
     pub counter: u64,
-    /// What became of it.
+    /// The outcome of the dispatch.
     pub outcome: Outcome,
 }
