@@ -29,7 +29,7 @@ impl<T: Into<String>> From<T> for Reject {
 
 /// The return types of a reducer: nothing, or `Result<(), Reject>`.
 pub trait Verdict {
-    /// Whether the type can express a refusal.
+    /// True if the type can express a refusal.
     const CAN_REJECT: bool;
 
     /// Converts the value to a result: an error if the action was rejected.

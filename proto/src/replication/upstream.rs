@@ -46,7 +46,7 @@ pub(super) struct Upstream {
     pub(super) status: Option<Status>,
     /// The seq that it named last as its newest.
     pub(super) newest: Option<u64>,
-    /// Whether the way in which the link continues was noted since the attach.
+    /// True if the way in which the link continues was noted since the attach.
     pub(super) noted: bool,
     /// Reached once, this node is in sync.
     pub(super) target: Option<Version>,

@@ -19,7 +19,7 @@ pub struct Expectation {
     pub measured: String,
     /// The outcome of the expectation.
     pub outcome: Outcome,
-    /// Whether the case may pass without a sample of it.
+    /// True if the case may pass without a sample of it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub optional: bool,
     /// The line of the scenario's file on which it stands, from 1; null if it came from the command
@@ -147,7 +147,7 @@ pub struct Violation {
     /// A way to reproduce it: a command, or the path of a scenario file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reproduce: Option<String>,
-    /// Whether the scenario demands the violation, so that it does not fail the case.
+    /// True if the scenario demands the violation, so that it does not fail the case.
     #[serde(default, skip_serializing_if = "is_false")]
     pub demanded: bool,
 }

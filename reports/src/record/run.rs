@@ -167,7 +167,7 @@ pub struct Machine {
     pub os: String,
     /// The version of Samestate.
     pub samestate: String,
-    /// Whether the programs were built without optimisation, which makes every cost meaningless.
+    /// True if the programs were built without optimisation, which makes every cost meaningless.
     pub debug_build: bool,
 }
 

@@ -6,7 +6,7 @@ use crate::printable;
 /// and not where `NO_COLOR` is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Style {
-    /// Whether to use colour.
+    /// True if text may be coloured.
     pub colour: bool,
     /// The number of columns of a line.
     pub width: usize,

@@ -21,7 +21,7 @@ use crate::{Claim, Lineage, NodeId, Version};
 pub struct Decode {
     pub(super) head: SnapshotHead,
     pub(super) bytes: Vec<u8>,
-    /// Whether the digest is needed, to see if anything changed at all.
+    /// True if the digest is needed, to see if anything changed at all.
     digest: bool,
 }
 

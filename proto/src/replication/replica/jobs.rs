@@ -23,7 +23,7 @@ pub enum Job<F> {
         history: u64,
         /// The lineage there.
         lineage: Lineage,
-        /// Whether to check that the bytes decode to the same state.
+        /// True if the job checks that the bytes decode to the same state.
         check: bool,
         /// The state.
         frozen: F,
