@@ -5,7 +5,7 @@
 //! finds it locked takes the same name with `-2`, `-3` and so on. So runs that begin at the same
 //! time never write into one folder.
 //!
-//! What a run writes is listed in the file `.samestate`. The next run in the same folder removes
+//! The files of a run are listed in the file `.samestate`. The next run in the same folder removes
 //! what is listed there and nothing else. A file that is in the way and not listed is an error.
 
 use std::fs::{self, File, OpenOptions, TryLockError};

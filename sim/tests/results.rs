@@ -1,4 +1,5 @@
-//! What a run leaves, and that nothing takes it away: folders, streams, records and exit codes.
+//! Tests of a run's results, and that nothing takes them away: folders, streams, records and exit
+//! codes.
 #![cfg(target_os = "linux")]
 
 use std::fs::{self, File};
@@ -58,8 +59,8 @@ fn said(output: &Output) -> String {
     format!("{}{}", text(&output.stdout), text(&output.stderr))
 }
 
-/// Whether a run with real processes was done and did not fail. A machine that is too busy for its
-/// load makes it inconclusive, which is no matter here.
+/// Returns whether a run with real processes was done and did not fail. A machine that is too busy
+/// for its load makes it inconclusive, which is no matter here.
 fn is_done(code: Option<i32>) -> bool {
     matches!(code, Some(0 | 6))
 }

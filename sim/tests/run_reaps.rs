@@ -24,7 +24,7 @@ phases:
     load: [ { at: "two.worker[1]", store: tasks, arrival: { every: 20ms } } ]
 "#;
 
-/// How many processes the scenario's nodes are.
+/// The number of processes of the scenario's nodes.
 const NODES: usize = 4;
 
 struct Run {

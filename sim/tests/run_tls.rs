@@ -89,7 +89,7 @@ fn assert_no_key_in(folder: &Path) {
     }
 }
 
-/// What a server says to a console without TLS, once it is there.
+/// Returns the answer of a server to a console without TLS, once it is there.
 fn answer_to_plaintext(port: u16) -> String {
     let deadline = Instant::now() + DEADLINE;
     loop {

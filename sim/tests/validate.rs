@@ -1,4 +1,4 @@
-//! What a scenario file may say, and how it is told what it may not.
+//! Tests of scenario files: the values that are allowed, and the errors about others.
 
 mod odd_files;
 

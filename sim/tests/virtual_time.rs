@@ -1,5 +1,5 @@
-//! What is easy to get wrong in the protocol, by name: small clusters in virtual time, driven into
-//! just that corner. Whatever happens there is held against all invariants too.
+//! Parts of the protocol that are easy to get wrong, by name: small clusters in virtual time,
+//! driven into just that corner. Whatever happens there is held against all invariants too.
 
 mod held;
 
@@ -72,7 +72,7 @@ impl Cluster {
         self.world.dispatch(node, encode(&action).expect("it encodes"))
     }
 
-    /// What happened so far.
+    /// Returns the trace so far.
     fn trace(&self) -> String {
         let names: Vec<_> = (0..self.world.len()).map(|node| format!("n{node}")).collect();
         let trace = self.world.trace().expect("it is kept");

@@ -77,7 +77,7 @@ fn two_thousand_seeds_hold_and_come_to_the_same_twice() {
     assert_eq!((searched.seeds, searched.twice > 0), (count, count >= 20));
 }
 
-/// What was found once is replayed for ever.
+/// Checks that violations that were once found hold now.
 #[test]
 fn what_was_found_holds_now() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios/found");

@@ -1,4 +1,4 @@
-//! What several verbs take from the command line.
+//! Arguments that several commands share.
 
 use std::path::PathBuf;
 
@@ -19,16 +19,16 @@ pub struct ScenarioArgs {
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub settings: Vec<Setting>,
 
-    /// What every random choice is drawn from, instead of the files' seed
+    /// Seed of every random choice, in place of the files' seed
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
 
-    /// How long each run lasts: all phases not marked `fixed` are rescaled
+    /// Length of each run: all phases not marked `fixed` are rescaled
     #[arg(long, value_name = "TIME")]
     pub duration: Option<Span>,
 }
 
-/// Where the results of a run go.
+/// The destination of a run's results.
 #[derive(Args, Clone, Debug)]
 pub struct OutputArgs {
     /// The folder for the results [default: runs/SCENARIO/TIME]; with several files, each
@@ -46,7 +46,7 @@ pub struct OutputArgs {
 }
 
 impl ScenarioArgs {
-    /// What the command line changes in each file.
+    /// Returns the changes that the command line makes to each file.
     pub fn overrides(&self) -> Overrides {
         Overrides { settings: self.settings.clone(), seed: self.seed, duration: self.duration }
     }

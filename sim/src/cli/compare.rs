@@ -28,7 +28,7 @@ pub(super) struct Compare {
     #[arg(value_name = "NEW")]
     new: PathBuf,
 
-    /// How much worse a metric may get
+    /// Share by which a metric may get worse
     #[arg(long, value_name = "PERCENT", default_value = "10%")]
     tolerance: Percent,
 }

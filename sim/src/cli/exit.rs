@@ -1,12 +1,12 @@
-//! How the program ends: one documented type for all verbs.
+//! Exit codes: one documented type for all commands.
 
 use std::process::{ExitCode as ProcessCode, Termination};
 
 use samestate_report::Verdict;
 
-/// What the exit code of `samestate` says. Scripts rely on the numbers.
+/// The exit code of `samestate`. Scripts rely on the numbers.
 ///
-/// Where several apply, the first of 1, 3, 6 and 5 is given.
+/// If several apply, the first of 1, 3, 6 and 5 is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum ExitCode {
@@ -29,7 +29,7 @@ pub enum ExitCode {
 }
 
 impl ExitCode {
-    /// What a verdict comes to.
+    /// Returns the exit code of a verdict.
     pub fn of(verdict: Verdict) -> Self {
         match verdict {
             Verdict::Pass => Self::Pass,

@@ -1,4 +1,4 @@
-//! What a run leaves: its folder, and the record where it was asked for.
+//! The results of a run: its folder, and the record at the path that was asked for.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub(super) const RECORD: &str = "record.json";
 const RESOLVED: &str = "scenario.yaml";
 
 impl OutputArgs {
-    /// Whether the results of these scenarios have a place each; if not, why.
+    /// Checks that the results of these scenarios have a place each.
     pub(super) fn check(&self, files: &[ScenarioFile]) -> Result<(), String> {
         self.check_names(&files.iter().map(|file| &*file.name).collect::<Vec<_>>())
     }
@@ -55,7 +55,7 @@ impl OutputArgs {
         }
     }
 
-    /// Whether the record is to be all that standard output gets.
+    /// Returns whether the record is all that goes to standard output.
     pub(super) fn json_to_stdout(&self) -> bool {
         self.json.as_ref().is_some_and(|path| path.as_os_str() == "-")
     }

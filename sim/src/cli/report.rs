@@ -23,7 +23,7 @@ pub(super) struct Report {
     #[arg(required = true, value_name = "RECORD|DIR")]
     records: Vec<PathBuf>,
 
-    /// What to turn them into
+    /// Format of the report
     #[arg(long, value_enum, default_value_t = Format::Terminal)]
     format: Format,
 }

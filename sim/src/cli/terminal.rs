@@ -8,13 +8,13 @@ use samestate_report::terminal::Style;
 use super::exit::ExitCode;
 use crate::streams::{self, note};
 
-/// Whether output may be in colour: only to a terminal, and not where `NO_COLOR` is set
+/// Returns whether output may be in colour: only to a terminal, and not if `NO_COLOR` is set
 /// (<https://no-color.org>).
 pub(super) fn in_colour(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// How a summary may look on `stream`.
+/// Returns the style of a summary on `stream`.
 pub(super) fn style(stream: &(impl IsTerminal + AsFd)) -> Style {
     let window = rustix::termios::tcgetwinsize(stream).ok();
     let width = window.map_or(0, |window| usize::from(window.ws_col));

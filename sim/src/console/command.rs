@@ -1,4 +1,4 @@
-//! What a line says.
+//! Parsing of a line.
 
 use samestate::store::{Untyped, UntypedError};
 use samestate_report::printable_line;
@@ -20,7 +20,7 @@ Commands:
   exit, quit, Ctrl-D  close the console; the store goes on
 ";
 
-/// What [`complete`] offers in place of a first word.
+/// The candidates of [`complete`] for a first word.
 const WORDS: [&str; 6] = ["P", "watch", "status", "help", "exit", "quit"];
 
 /// A line, understood.
@@ -92,7 +92,8 @@ fn shortened(line: &str) -> String {
     }
 }
 
-/// What may stand at the end of an unfinished line: from which byte on, and the candidates.
+/// Completes an unfinished line: returns the byte at which the completion begins, and the
+/// candidates.
 pub(super) fn complete(line: &str, state: &Value) -> (usize, Vec<String>) {
     let Some((word, rest)) = line.split_once(char::is_whitespace) else {
         let fits = |word: &&str| word.starts_with(line) && !line.is_empty();

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 /// At most this many lines are kept.
 pub(super) const LINES_MAX: usize = 1000;
 
-/// Where the history lies, by the XDG base directory specification: under `XDG_STATE_HOME`, or
-/// `~/.local/state`. `None` where the user has no home.
+/// Returns the path of the history, by the XDG base directory specification: under
+/// `XDG_STATE_HOME`, or `~/.local/state`. `None` where the user has no home.
 pub(super) fn path() -> Option<PathBuf> {
     path_by(|name| std::env::var_os(name))
 }

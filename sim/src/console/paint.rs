@@ -10,7 +10,7 @@ use serde_json::Value;
 /// A state that is told of in place of the actions is shown if its JSON is no longer than this.
 const STATE_BYTES_MAX: usize = 400;
 
-/// How changes look.
+/// The look of changes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Paint {
     pub(super) colours: bool,

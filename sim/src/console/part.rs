@@ -110,7 +110,8 @@ fn described(value: &Value) -> String {
     }
 }
 
-/// How an unfinished path may go on: after how many bytes of it, and the candidates.
+/// Completes an unfinished path: returns the byte at which the completion begins, and the
+/// candidates.
 pub(super) fn complete(path: &str, state: &Value) -> (usize, Vec<String>) {
     if path.is_empty() {
         return (0, vec![".".into()]);
@@ -124,7 +125,7 @@ pub(super) fn complete(path: &str, state: &Value) -> (usize, Vec<String>) {
     (after_dot, steps.take(100).collect())
 }
 
-/// Where the last step of a path begins.
+/// Returns the offset of the last step of a path.
 fn last_step(path: &str) -> usize {
     let (mut last, mut quoted, mut escaped) = (0, false, false);
     let mut after_dot = false;

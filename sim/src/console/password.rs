@@ -1,5 +1,5 @@
-//! Where a password comes from: a file, the environment, or the terminal; never the command line,
-//! where every user of the machine could read it.
+//! Sources of a password: a file, the environment, or the terminal; never the command line, where
+//! every user of the machine could read it.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};

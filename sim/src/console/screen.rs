@@ -1,5 +1,5 @@
-//! Where lines go that nobody waits for: changes that are watched, and the link that comes and
-//! goes. A thread writes them, so that a terminal that is stopped stops nothing else.
+//! Output of lines that no command waits for: changes that are watched, and the state of the link.
+//! A thread writes them, so that a terminal that is stopped stops nothing else.
 
 use std::io::Write;
 use std::sync::Arc;

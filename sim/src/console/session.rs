@@ -1,4 +1,4 @@
-//! What the commands do.
+//! Execution of commands.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::part::Part;
 use super::screen::Screen;
 use crate::streams::note;
 
-/// How long a session that ends waits for the changes that it watches to be shown.
+/// The longest time that a session which ends waits until the changes that it watches are shown.
 const SHOWN_WITHIN: Duration = Duration::from_secs(1);
 
 /// An attached console.
@@ -25,7 +25,7 @@ pub(crate) struct Session {
     screen: Screen,
     paint: Paint,
     pretty: bool,
-    /// How long a command may take.
+    /// The longest time that a command may take.
     patience: Duration,
     watching: Option<Watching>,
 }
@@ -35,7 +35,7 @@ struct Watching {
     _subscription: Subscription,
 }
 
-/// What a command came to.
+/// The result of a command.
 pub(super) enum Outcome {
     Silent,
     Text(String),

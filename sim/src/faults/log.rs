@@ -1,4 +1,4 @@
-//! What was planned, what was done, and what shows it.
+//! Planned and injected faults, with the evidence of each.
 
 use std::time::Duration;
 
@@ -64,12 +64,12 @@ impl FaultLog {
         self.faults[fault].ended_at_seconds = Some(at.as_secs_f64());
     }
 
-    /// How many were planned.
+    /// Returns the number of planned faults.
     pub fn planned(&self) -> usize {
         self.faults.len()
     }
 
-    /// How many were injected.
+    /// Returns the number of injected faults.
     pub fn injected_count(&self) -> usize {
         self.faults.iter().filter(|fault| fault.injected_at_seconds.is_some()).count()
     }

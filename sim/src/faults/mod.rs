@@ -1,4 +1,4 @@
-//! What can be broken, and the record of what was.
+//! Faults, and the record of those that were injected.
 //!
 //! A fault is planned by the scenario ([`Fault`](crate::scenario::Fault)) and injected by a
 //! runner. What counts as done is what left evidence: a process that a signal ended, connections

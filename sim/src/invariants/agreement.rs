@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::violation::{Invariant, Violation, Violations};
 use crate::measure::identity::{Compared, Convergence, EqualVersion};
 
-/// What did not agree at one version.
+/// Returns a violation for each disagreement at one version.
 pub fn agreement(equal: &EqualVersion) -> Violations {
     let mut violations = Violations::default();
     for found in &equal.disagreements {
@@ -22,7 +22,7 @@ pub fn agreement(equal: &EqualVersion) -> Violations {
     violations
 }
 
-/// Whether the replicas of `store` settled within `deadline_ns` after load and faults stopped.
+/// Checks that the replicas of `store` settled within `deadline_ns` after load and faults stopped.
 pub fn convergence(store: &str, found: &Convergence, deadline_ns: u64) -> Option<Violation> {
     let deadline_ms = deadline_ns as f64 / 1e6;
     let detail = match found.settled_ns {
@@ -36,14 +36,15 @@ pub fn convergence(store: &str, found: &Convergence, deadline_ns: u64) -> Option
     Some(Violation { invariant: Invariant::I7, at: store.to_owned(), detail })
 }
 
-/// Whether the state of `at` is what the ordered history gives, put through the reducer alone.
+/// Checks that the state of `at` is the result of the ordered history, put through the reducer
+/// alone.
 pub fn same_state(at: &str, expected: &Value, found: &Value) -> Option<Violation> {
     let difference = first_difference(expected, found)?;
     let detail = format!("not the state that the history gives: {difference}");
     Some(Violation { invariant: Invariant::I2, at: at.to_owned(), detail })
 }
 
-/// Where two states first differ, and how: `None` if they are the same.
+/// Describes the first difference between two states; `None` if they are the same.
 pub fn first_difference(expected: &Value, found: &Value) -> Option<String> {
     let mut path = String::from("$");
     let (expected, found) = descend(expected, found, &mut path)?;

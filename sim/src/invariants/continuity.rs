@@ -78,17 +78,17 @@ impl Continuity {
         self.violations.add(self.invariant, &self.at, detail);
     }
 
-    /// How many entries were applied, or told.
+    /// Returns the number of entries that were applied, or told.
     pub fn applied_total(&self) -> u64 {
         self.applied
     }
 
-    /// How many jumps there were.
+    /// Returns the number of jumps.
     pub fn jumps_total(&self) -> u64 {
         self.jumps
     }
 
-    /// What did not hold.
+    /// Returns the violations.
     pub fn violations(&self) -> &Violations {
         &self.violations
     }

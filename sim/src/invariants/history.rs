@@ -4,7 +4,7 @@
 use samestate_proto::{Epoch, Version};
 use serde::{Deserialize, Serialize};
 
-/// How many bytes of payloads are kept unless told otherwise.
+/// The default limit of the bytes of kept payloads.
 pub const KEPT_BYTES_MAX: usize = 256 << 20;
 
 /// The payloads a sequencer ordered, in order, on the lineage that goes on.
@@ -14,7 +14,7 @@ pub struct History {
     base: u64,
     #[serde(with = "serde_bytes")]
     bytes: Vec<u8>,
-    /// Where each payload ends in `bytes`.
+    /// The end of each payload in `bytes`.
     ends: Vec<usize>,
     bytes_max: usize,
     epoch: Option<Epoch>,
@@ -42,7 +42,7 @@ pub enum NotReplayed {
     /// An action that is in the history cannot be applied.
     #[error("seq {seq} is in the history, and the reducer alone does not take it: {why}")]
     Failed {
-        /// Which.
+        /// The number of the action.
         seq: u64,
         /// It cannot be decoded, is rejected, or the reducer panics.
         why: String,
@@ -143,12 +143,12 @@ impl History {
         self.ends = Vec::new();
     }
 
-    /// How many payloads are kept.
+    /// Returns the number of kept payloads.
     pub fn len(&self) -> u64 {
         self.ends.len() as u64
     }
 
-    /// Whether none is.
+    /// Returns whether no payload is kept.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
@@ -163,13 +163,13 @@ impl History {
         self.broken.as_ref()
     }
 
-    /// How many bytes the payloads take that are kept, with where each ends.
+    /// Returns the number of bytes that kept payloads and their ends take.
     pub(super) fn bytes_kept(&self) -> usize {
         self.bytes.len() + size_of_val(&*self.ends)
     }
 
-    /// Whether this is the beginning of another life than the one that `before` ends in, of a
-    /// sequencer that went on from an empty store.
+    /// Returns whether this is the beginning of another epoch than the last of `before`, of a
+    /// sequencer that began with an empty store.
     pub(super) fn begins_anew(&self, before: &History) -> bool {
         self.base == 0 && self.epoch.is_some() && self.epoch != before.epoch
     }

@@ -14,7 +14,7 @@ use super::origin::Claims;
 use super::runs::Runs;
 use super::violation::{Invariant, Violations};
 
-/// What came of holding origins against the ledger.
+/// The result of comparing origins with the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Findings {
     /// Accepted, on the lineage, and not in the history: always a bug.
@@ -28,7 +28,7 @@ pub struct Findings {
     pub unjudged: u64,
     /// In the history, and answered `Ok` to nobody.
     pub unclaimed: u64,
-    /// What did not hold: in the history, at the origins, and between them.
+    /// The violations in the history, at the origins, and between them.
     pub violations: Violations,
 }
 

@@ -16,12 +16,12 @@ use super::runs::Runs;
 use super::sample::Sample;
 use super::violation::{Invariant, Violations};
 
-/// How many ranges of counters of a session are kept. The oldest gaps between them, which
-/// dispatches left that were rejected, are then forgotten: one that applies after all counts as
-/// one that applied twice.
+/// The number of ranges of counters that are kept for each session. The oldest gaps between them,
+/// which dispatches left that were rejected, are then forgotten: one that applies after all counts
+/// as one that applied twice.
 const RANGES_MAX: usize = 1 << 15;
 
-/// What a sequencer ordered.
+/// The actions that a sequencer ordered.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     /// The store, as violations name it.
@@ -34,9 +34,9 @@ pub struct Ledger {
     unseen: Runs,
     /// More may have been ordered past the end.
     tail_unseen: bool,
-    /// Which version a dispatch got.
+    /// The version of each dispatch.
     versions: Sample<(u64, u64), Version>,
-    /// What was ordered as a version.
+    /// The hash of the action of each version.
     prints: Sample<(Epoch, u64), u64>,
     ordered: u64,
     cut: u64,
@@ -44,7 +44,7 @@ pub struct Ledger {
     violations: Violations,
 }
 
-/// What was ordered of one session.
+/// The ordered actions of one session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Ordered {
     counters: Runs,
@@ -224,12 +224,12 @@ impl Ledger {
         self.versions.retain(|version| version.seq <= seq);
     }
 
-    /// How many actions were ordered, those that were lost with a sequencer included.
+    /// Returns the number of ordered actions, those that were lost with a sequencer included.
     pub fn ordered_total(&self) -> u64 {
         self.ordered
     }
 
-    /// How many actions were lost with a sequencer.
+    /// Returns the number of actions that were lost with a sequencer.
     pub fn cut_total(&self) -> u64 {
         self.cut
     }
@@ -239,12 +239,12 @@ impl Ledger {
         self.last_seq
     }
 
-    /// How many dispatches applied more than once.
+    /// Returns the number of dispatches that were applied more than once.
     pub fn duplicated(&self) -> u64 {
         self.duplicated
     }
 
-    /// What did not hold in the history itself.
+    /// Returns the violations in the history itself.
     pub fn violations(&self) -> &Violations {
         &self.violations
     }
@@ -259,7 +259,7 @@ impl Ledger {
         Some(seqs)
     }
 
-    /// Whether the history goes on in the life of `epoch`.
+    /// Returns whether the history continues in `epoch`.
     pub(super) fn goes_on_in(&self, epoch: Epoch) -> bool {
         self.lives.last().is_some_and(|life| life.0 == epoch)
     }
@@ -273,7 +273,8 @@ impl Ledger {
         seqs
     }
 
-    /// Whether the history is one life without a loss, so that nothing can have been rolled back.
+    /// Returns whether the history is one epoch without a loss, so that nothing can have been
+    /// rolled back.
     pub(super) fn unbroken(&self) -> bool {
         self.lives.len() <= 1 && self.cut == 0 && !self.tail_unseen
     }
@@ -283,7 +284,7 @@ impl Ledger {
         &self.unseen
     }
 
-    /// Whether more may have been ordered past the end.
+    /// Returns whether more may have been ordered past the end.
     pub(super) fn tail_unseen(&self) -> bool {
         self.tail_unseen
     }

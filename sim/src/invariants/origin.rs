@@ -1,4 +1,4 @@
-//! What origins were answered: which versions they were told their dispatches got.
+//! Answers to origins: the versions that they were told for their dispatches.
 //!
 //! An origin knows a dispatch by the version it was ordered as, and nothing else of the protocol
 //! is needed: no version may be claimed twice, and every claim on the final lineage has to be in
@@ -90,7 +90,7 @@ impl OriginLog {
     }
 }
 
-/// What all origins of one store claim.
+/// The claims of all origins of one store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims {
     ok: Vec<(Epoch, Runs)>,
@@ -126,13 +126,13 @@ impl Claims {
         self.incomplete = true;
     }
 
-    /// How many dispatches were answered `Ok`.
+    /// Returns the number of dispatches that were answered `Ok`.
     pub fn ok_total(&self) -> u64 {
         self.ok.iter().map(|(_, seqs)| seqs.count()).sum()
     }
 
-    /// How many dispatches that were not answered `Ok` may be in the history: `None` if nobody
-    /// knows.
+    /// Returns the number of dispatches that were not answered `Ok` and may be in the history:
+    /// `None` if it is unknown.
     pub(super) fn open_outcomes(&self) -> Option<u64> {
         (!self.incomplete).then(|| self.unknown + self.outstanding.values().sum::<u64>())
     }
@@ -146,13 +146,13 @@ impl Claims {
         prints.map(|(&(epoch, seq), print)| (Version { epoch, seq }, *print))
     }
 
-    /// What did not hold in what the origins were answered.
+    /// Returns the violations in the answers to the origins.
     pub fn violations(&self) -> &Violations {
         &self.violations
     }
 }
 
-/// What is claimed of an epoch.
+/// Returns the claims of an epoch.
 fn claimed(claims: &mut Vec<(Epoch, Runs)>, epoch: Epoch) -> &mut Runs {
     let at = claims.iter().rposition(|known| known.0 == epoch).unwrap_or_else(|| {
         claims.push((epoch, Runs::default()));

@@ -29,9 +29,9 @@ const SLACK_BYTES: usize = 1 << 19;
 pub struct Replay<R: Reducer> {
     codec: Codec,
     machine: Reduced<R::State, R::Action>,
-    /// How many actions the machine has applied.
+    /// The number of actions that the machine has applied.
     applied: u64,
-    /// What it has not applied yet.
+    /// The part of the history that it has not applied yet.
     tail: History,
     /// Why it could not go on.
     failed: Option<NotReplayed>,

@@ -83,7 +83,7 @@ impl Runs {
         self.ranges.drain(..more);
     }
 
-    /// How many counters these are.
+    /// Returns the number of counters.
     pub(crate) fn count(&self) -> u64 {
         self.ranges.iter().map(|range| range.1 - range.0 + 1).sum()
     }
@@ -105,7 +105,7 @@ impl Runs {
         &self.ranges
     }
 
-    /// What is here and not in `other`.
+    /// Returns the counters that are here and not in `other`.
     pub(crate) fn without(&self, other: &Runs) -> Runs {
         let mut rest = Runs::default();
         let mut others = other.ranges.iter().copied().peekable();
@@ -133,7 +133,7 @@ impl Runs {
         rest
     }
 
-    /// What is both here and in `other`.
+    /// Returns the counters that are both here and in `other`.
     pub(crate) fn both(&self, other: &Runs) -> Runs {
         self.without(&self.without(other))
     }

@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 use samestate_proto::Epoch;
 use serde::{Deserialize, Serialize};
 
-/// How many keys a sample keeps: some 6 MB.
+/// The number of keys that a sample keeps: some 6 MB.
 pub(crate) const SAMPLE_MAX: usize = 1 << 16;
 
-/// How many keys of a part travel, about.
+/// The approximate number of keys of a part that is sent.
 const PART_MAX: usize = 1 << 12;
 
-/// What a sample is taken of.
+/// A key of a sample.
 pub(crate) trait Key: Copy + Ord {
     /// Two words that tell one key from another.
     fn words(&self) -> (u64, u64);
@@ -132,7 +132,7 @@ impl<K: Key, V> From<Listed<K, V>> for Sample<K, V> {
     }
 }
 
-/// Whether a key's hash ends in so many zero bits. The mixing is SplitMix64's finaliser.
+/// Returns whether a key's hash ends in so many zero bits. The mixing is SplitMix64's finaliser.
 fn in_sample(key: impl Key, zero_bits: u32) -> bool {
     let (one, other) = key.words();
     let mut hash = one.rotate_left(32) ^ other.wrapping_mul(0x9e37_79b9_7f4a_7c15);

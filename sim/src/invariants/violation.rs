@@ -1,13 +1,13 @@
-//! What did not hold, and where.
+//! Violations of invariants, and their places.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// How many violations a list describes; the rest are only counted.
+/// The number of violations that a list describes. The rest are only counted.
 pub const VIOLATIONS_MAX: usize = 64;
 
-/// What Samestate guarantees, by the numbers of its design.
+/// The invariants of Samestate, by their numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Invariant {
     /// All replicas apply the same entries in the same order, with no gap.
@@ -16,11 +16,11 @@ pub enum Invariant {
     I2,
     /// Nothing accepted is lost, nothing applies twice.
     I3,
-    /// What was refused never applies.
+    /// A refused dispatch never applies.
     I4,
     /// Dispatches of one handle apply in the order of the calls.
     I5,
-    /// Where a dispatch resolved `Ok`, the state includes it.
+    /// The state of a node includes each dispatch that resolved `Ok` there.
     I6,
     /// Once faults and load stop, all replicas become equal in time.
     I7,
@@ -41,11 +41,11 @@ impl fmt::Display for Invariant {
 /// An invariant that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violation {
-    /// Which one.
+    /// The invariant that is violated.
     pub invariant: Invariant,
     /// The node, as the scenario names it, or the store where no single node is to blame.
     pub at: String,
-    /// What was seen, in words.
+    /// The evidence, in words.
     pub detail: String,
 }
 
@@ -97,17 +97,17 @@ impl Violations {
         &self.described
     }
 
-    /// How many there were.
+    /// Returns the number of violations.
     pub fn total(&self) -> u64 {
         self.total
     }
 
-    /// Whether all held.
+    /// Returns whether there is no violation.
     pub fn is_empty(&self) -> bool {
         self.total == 0
     }
 
-    /// Whether one of these violates `invariant`.
+    /// Returns whether one of these violates `invariant`.
     pub fn of(&self, invariant: Invariant) -> bool {
         self.described.iter().any(|violation| violation.invariant == invariant)
     }

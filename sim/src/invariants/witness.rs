@@ -20,12 +20,12 @@ use crate::measure::Timeline;
 /// Tells the time in nanoseconds, on a clock that all processes of a run share.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
-/// What was seen at one replica, or a part of it.
+/// The observations of one replica, or a part of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Testimony {
-    /// When it was at which version.
+    /// The versions of the replica over time.
     pub timeline: Timeline,
-    /// Whether there were gaps (I1).
+    /// The gaps between its versions (I1).
     pub continuity: Continuity,
     /// At the root: what was ordered.
     pub ledger: Option<Ledger>,
@@ -121,7 +121,7 @@ impl Witness {
         witness
     }
 
-    /// What to hand to the replica.
+    /// Returns the observer for the replica.
     pub fn observer(&self) -> Box<dyn Observer> {
         Box::new(self.clone())
     }

@@ -1,4 +1,4 @@
-//! When dispatches are meant to be made, and samples taken: instants drawn from the seed alone.
+//! Instants of dispatches and samples, drawn from the seed alone.
 //!
 //! An open loop's instants do not wait for answers. Each but a list of instants begins at an offset
 //! drawn from the seed, so that two loads with one period do not beat against each other or against the sampler, whose
@@ -83,9 +83,9 @@ impl Iterator for Arrivals {
     }
 }
 
-/// When a rate that goes evenly from `from` to `to` over `length` seconds has made `count`
-/// dispatches: the root of `from·t + (to - from)·t²/(2·length) = count`, in the form that stays
-/// exact where the two rates are nearly the same. `None` if it never makes so many.
+/// Returns the time at which a rate that goes evenly from `from` to `to` over `length` seconds has
+/// made `count` dispatches: the root of `from·t + (to - from)·t²/(2·length) = count`, in the form
+/// that stays exact if the two rates are nearly the same. `None` if it never makes so many.
 fn ramp_instant(ramp: &Ramp, length: f64, count: f64) -> Option<f64> {
     let from = ramp.from.get();
     let growth = (ramp.to.get() - from) / length;
@@ -93,7 +93,8 @@ fn ramp_instant(ramp: &Ramp, length: f64, count: f64) -> Option<f64> {
     (square >= 0.0).then(|| 2.0 * count / (from + square.sqrt()))
 }
 
-/// What the actions of a load are drawn from; `stream` is the load's, as for [`Arrivals`].
+/// Returns the random generator for the actions of a load. `stream` is the load's, as for
+/// [`Arrivals`].
 pub fn random(seed: u64, stream: u64) -> Pcg64 {
     Pcg64::seed_from_u64(seed ^ stream.wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }

@@ -22,10 +22,11 @@ pub trait HeldState: Send {
     /// Serialised.
     fn serialised(&self) -> Result<Vec<u8>, rmp_serde::encode::Error>;
 
-    /// What was mirrored into it, if it holds such a thing.
+    /// Returns the state that was mirrored into it, if it holds one.
     fn mirrored(&self) -> Option<&[u8]>;
 
-    /// Whether it is the same as this serialised state; nothing at all stands for an empty store.
+    /// Returns whether the state equals this serialised one. An empty text stands for an empty
+    /// store.
     fn is(&self, serialised: &[u8]) -> bool;
 }
 
@@ -66,7 +67,7 @@ impl<R: Reducer> HeldState for Held<R> {
     }
 }
 
-/// Whether two states are the same: one the mirror of the other, or both of one kind.
+/// Returns whether two states are the same: one the mirror of the other, or both of one kind.
 pub fn same(one: &dyn HeldState, other: &dyn HeldState) -> bool {
     match (one.mirrored(), other.mirrored()) {
         (None, Some(mirror)) => one.is(mirror),

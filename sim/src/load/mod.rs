@@ -1,4 +1,4 @@
-//! What a cluster is loaded with: which actions, and into which reducers.
+//! The load of a cluster: its actions, and the reducers that they go to.
 //!
 //! - [`arrival`]: when dispatches are meant to be made, and samples taken;
 //! - [`reducer`]: what a runner needs to know of a reducer, and how it finds one by its name;

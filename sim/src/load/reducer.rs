@@ -1,4 +1,5 @@
-//! What a runner needs to know of a reducer, and how it finds one by the name a scenario uses.
+//! The properties of a reducer that a runner needs, and the search for a reducer by the name that
+//! scenarios use.
 //!
 //! Stores are typed, and a scenario knows names alone. A [`Visitor`] bridges that: it is generic
 //! over the [`Reducer`], and a [`Registry`] calls it with the one that has the name. A registry
@@ -24,7 +25,7 @@ pub trait Reducer: Send + Sync + 'static {
     /// The actions.
     type Action: Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static;
 
-    /// What scenarios call it.
+    /// The name in scenarios.
     const NAME: &'static str;
 
     /// Applies an action: pure and deterministic; checks first, then changes.
@@ -51,19 +52,19 @@ pub trait Reducer: Send + Sync + 'static {
     }
 }
 
-/// How a scenario sizes a load.
+/// The sizes of a load, as the scenario gives them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Params {
-    /// How big the state is, for reducers that can be told; `None` for their own choice.
+    /// The size of the state, for reducers that can be told; `None` for their own choice.
     pub state_bytes: Option<u64>,
-    /// How many bytes each action carries; `None` for the reducer's own choice.
+    /// The number of bytes that each action carries; `None` for the reducer's own choice.
     pub payload_bytes: Option<usize>,
-    /// Which actions go wrong on purpose.
+    /// The actions that go wrong on purpose.
     pub poison: Poison,
 }
 
 impl Params {
-    /// How a load of a plan makes the actions of its store.
+    /// Returns the parameters of a load of a plan, for the actions of its store.
     pub fn of(store: &StorePlan, load: &LoadPlan) -> Self {
         let every = |every: Option<NonZeroU32>| every.map_or(0, |every| every.get().into());
         let usize_of = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -77,13 +78,13 @@ impl Params {
         }
     }
 
-    /// How many bytes each action carries, `usual` unless told.
+    /// Returns the number of bytes that each action carries; `usual` by default.
     pub fn payload_or(&self, usual: usize) -> usize {
         self.payload_bytes.unwrap_or(usual)
     }
 }
 
-/// Which of a load's actions go wrong on purpose, for reducers that know how.
+/// The actions of a load that go wrong on purpose, for reducers that support it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Poison {
     /// Every so many actions one that the reducer rejects; 0 for never.
@@ -92,7 +93,7 @@ pub struct Poison {
     pub panic_every: u64,
 }
 
-/// How an action goes wrong.
+/// The way in which an action goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wrong {
     /// The reducer rejects it.
@@ -102,7 +103,7 @@ pub enum Wrong {
 }
 
 impl Poison {
-    /// How the `n`-th action of a load goes wrong, if it does.
+    /// Returns the way in which the `n`-th action of a load goes wrong, if it does.
     pub fn of(&self, n: u64) -> Option<Wrong> {
         let falls_on = |every: u64| every > 0 && (n + 1).is_multiple_of(every);
         if falls_on(self.panic_every) {
@@ -115,7 +116,7 @@ impl Poison {
 
 /// Something done with a reducer that was found by its name.
 pub trait Visitor {
-    /// What comes of it.
+    /// The type of the result.
     type Output;
 
     /// Called with the reducer.

@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-/// What filler is made of: 32 letters and digits, five bits each.
+/// The alphabet of filler text: 32 letters and digits, five bits each.
 const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
 /// A text that begins with `n`, so that no two of one load are the same, and is filled up to

@@ -1,4 +1,4 @@
-//! What a run costs: processor time and memory of each process.
+//! The cost of a run: processor time and memory of each process.
 //!
 //! Read from outside, so that what is measured need not take part. Processor time is the process's
 //! CPU clock (`clock_getcpuclockid(3)`), in nanoseconds; `/proc` tells its parts in user mode and in
@@ -14,7 +14,7 @@ use nix::time::ClockId;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-/// What one process had used when it was looked at.
+/// The resources that one process had used at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
     /// Processor time, in nanoseconds.
@@ -27,8 +27,8 @@ pub struct Reading {
     pub rss_bytes: u64,
     /// The most memory that was ever resident, in bytes.
     pub rss_bytes_max: u64,
-    /// When the process started, in the kernel's ticks since boot: tells it from a later process
-    /// that got the same id.
+    /// The start of the process, in the kernel's ticks since boot. It tells the process from a
+    /// later one with the same id.
     pub started_ticks: u64,
 }
 
@@ -60,7 +60,7 @@ impl Reading {
     }
 }
 
-/// What was used since measuring began.
+/// The resources that were used since measuring began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
     /// Processor time in user mode, in nanoseconds.
@@ -171,13 +171,13 @@ impl CostSampler {
         }
     }
 
-    /// What each node used, all its processes together: `None` where nothing could be read.
+    /// Returns the cost of each node, all its processes together: `None` if nothing could be read.
     pub fn per_node(&self) -> BTreeMap<&str, Option<Cost>> {
         let cost = |lives: &[Life]| lives.iter().filter_map(Life::cost).reduce(Cost::then);
         self.nodes.iter().map(|(node, lives)| (node.as_str(), cost(lives))).collect()
     }
 
-    /// What all nodes used together; memory is that of the largest process.
+    /// Returns the cost of all nodes together. Memory is that of the largest process.
     pub fn total(&self) -> Option<Cost> {
         self.per_node().into_values().flatten().reduce(Cost::then)
     }

@@ -53,17 +53,18 @@ impl Latencies {
         debug_assert!(recorded.is_ok(), "a histogram that resizes takes any value: {recorded:?}");
     }
 
-    /// How many were recorded.
+    /// Returns the number of recorded durations.
     pub fn len(&self) -> u64 {
         self.histogram.len()
     }
 
-    /// Whether none was.
+    /// Returns whether no duration was recorded.
     pub fn is_empty(&self) -> bool {
         self.histogram.is_empty()
     }
 
-    /// What the share `q` of the durations did not exceed: `None` if there are none.
+    /// Returns the duration that the share `q` of the durations did not exceed: `None` if there are
+    /// none.
     pub fn quantile_ns(&self, q: f64) -> Option<u64> {
         (!self.is_empty()).then(|| self.histogram.value_at_quantile(q))
     }

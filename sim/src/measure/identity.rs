@@ -1,4 +1,4 @@
-//! How much of the time the replicas of a store were the same.
+//! The share of the time in which the replicas of a store were the same.
 //!
 //! Four views, as one number always hides something: sampled at instants, as the article did;
 //! weighted by time; at equal versions, where anything under 100 % is a violation; and how
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::timeline::Trace;
 
-/// How many disagreements are described; the rest are only counted.
+/// The number of disagreements that are described. The rest are only counted.
 pub const DISAGREEMENTS_MAX: usize = 32;
 
 /// A share of a stretch of time.
@@ -55,7 +55,7 @@ pub fn time_weighted(replicas: &[Trace], start_ns: u64, end_ns: u64) -> Share {
     share
 }
 
-/// How soon the replicas were equal after an instant.
+/// The time until the replicas were equal after an instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Convergence {
     /// After how many nanoseconds all were at one version for the first time.
@@ -64,7 +64,8 @@ pub struct Convergence {
     pub settled_ns: Option<u64>,
 }
 
-/// When the replicas of a store were at one version: worked out once, and asked often.
+/// The times at which the replicas of a store were at one version. They are computed once, and
+/// queried often.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sameness {
     /// Stretches, in order: from, to, and whether all were the same. Times in which none existed
@@ -83,8 +84,8 @@ impl Sameness {
         Sameness { stretches }
     }
 
-    /// How soon after `since_ns` (the end of the load, or of a fault) the replicas were equal, as
-    /// watched until `until_ns`.
+    /// Returns the time after `since_ns` (the end of the load, or of a fault) until the replicas
+    /// were equal, as watched until `until_ns`.
     pub fn convergence(&self, since_ns: u64, until_ns: u64) -> Convergence {
         let begin = self.stretches.partition_point(|stretch| stretch.1 <= since_ns);
         let end = self.stretches.partition_point(|stretch| stretch.0 < until_ns);
@@ -100,9 +101,9 @@ impl Sameness {
 /// Comparisons made at instants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Samples {
-    /// How many found the replicas the same.
+    /// The number of samples that found the replicas the same.
     pub ok: u64,
-    /// How many were made.
+    /// The number of samples.
     pub total: u64,
 }
 
@@ -125,7 +126,7 @@ impl Samples {
     }
 }
 
-/// Whether all replicas were at one version, at each of the instants at which one existed.
+/// Samples whether all replicas were at one version, at each of the instants at which one existed.
 pub fn sampled(replicas: &[Trace], instants_ns: &[u64]) -> Samples {
     let mut samples = Samples::default();
     for &instant_ns in instants_ns {
@@ -152,7 +153,7 @@ pub fn jittered_instants(
         .collect()
 }
 
-/// What is compared where two replicas were at one version.
+/// The kind of value that is compared if two replicas were at one version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Compared {
     /// The hash over the history that led there (invariant I1).
@@ -164,9 +165,9 @@ pub enum Compared {
 /// Two replicas that were not the same at one version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disagreement {
-    /// Where.
+    /// The version.
     pub version: Version,
-    /// What differed.
+    /// The kind of value that differed.
     pub compared: Compared,
     /// One node, and its hash.
     pub one: (String, u64),
@@ -174,12 +175,12 @@ pub struct Disagreement {
     pub other: (String, u64),
 }
 
-/// How the replicas compared wherever they were at the same version, at any time.
+/// The result of comparing the replicas whenever they were at the same version, at any time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EqualVersion {
-    /// How many pairs were compared.
+    /// The number of pairs that were compared.
     pub compared: u64,
-    /// How many agreed.
+    /// The number of pairs that agreed.
     pub agreed: u64,
     /// The first [`DISAGREEMENTS_MAX`] that did not.
     pub disagreements: Vec<Disagreement>,

@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use super::histogram::Latencies;
 use super::timeline::{Point, Timeline, Trace};
 
-/// How many accepted dispatches a log keeps unless told otherwise.
+/// The default number of accepted dispatches that a log keeps.
 pub const DISPATCHES_MAX: usize = 1 << 16;
 
-/// How a dispatch ended at its origin.
+/// The outcome of a dispatch at its origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// Ordered as this version, and applied at the origin.
@@ -49,7 +49,8 @@ impl From<Refused> for Outcome {
     }
 }
 
-/// What never applies, and was not refused for want of a link or of room, counts as rejected.
+/// Counts a dispatch that never applies, and was not refused for want of a link or of room, as
+/// rejected.
 impl From<&Result<Version, DispatchError>> for Outcome {
     fn from(resolved: &Result<Version, DispatchError>) -> Self {
         match resolved {
@@ -71,17 +72,17 @@ impl From<&Result<Version, DispatchError>> for Outcome {
 /// One dispatch, as its origin saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dispatched {
-    /// When the arrivals said it should be made.
+    /// The instant at which it should be made, by the arrivals.
     pub intended_ns: u64,
-    /// When it was made.
+    /// The time at which it was made.
     pub issued_ns: u64,
-    /// When its outcome was known.
+    /// The time at which its outcome was known.
     pub answered_ns: u64,
     /// The outcome.
     pub outcome: Outcome,
 }
 
-/// How dispatches ended. `intended` is the sum of the others.
+/// The numbers of dispatches by outcome. `intended` is the sum of the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// All that were to be made.
@@ -132,7 +133,7 @@ impl Counts {
     }
 }
 
-/// What one origin dispatched into one store.
+/// The dispatches of one origin into one store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DispatchLog {
     counts: Counts,
@@ -188,8 +189,8 @@ impl DispatchLog {
 
     /// Adds a part, or another origin's log.
     ///
-    /// Where the two were thinned differently the finer one is thinned to match, so that
-    /// origins weigh in the sample by how much they dispatched.
+    /// If the two were thinned differently, the finer one is thinned to match, so that origins
+    /// weigh in the sample by how much they dispatched.
     pub fn absorb(&mut self, mut part: DispatchLog) {
         while self.stride < part.stride {
             self.halve();
@@ -222,7 +223,7 @@ impl DispatchLog {
         self.stride *= 2;
     }
 
-    /// How the dispatches ended.
+    /// Returns the numbers of dispatches by outcome.
     pub fn counts(&self) -> &Counts {
         &self.counts
     }
@@ -266,12 +267,13 @@ impl DispatchLog {
     }
 }
 
-/// When dispatches were applied at a replica.
+/// The times at which dispatches were applied at a replica.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Arrivals {
     /// From intended to applied.
     pub latencies: Latencies,
-    /// How many were never seen there: rolled back, or the replica died and did not return.
+    /// The number of dispatches that were never seen there: rolled back, or the replica died and
+    /// did not return.
     pub never: u64,
 }
 
@@ -286,7 +288,7 @@ impl Arrivals {
 /// Finds when a timeline reached a version.
 struct Reach<'a> {
     points: &'a [Point],
-    /// Where runs of rising seqs begin.
+    /// The beginnings of runs of rising seqs.
     runs: Vec<usize>,
     /// Each epoch, and the first point in it.
     epochs: Vec<(Epoch, usize)>,
@@ -309,7 +311,8 @@ impl<'a> Reach<'a> {
         reach
     }
 
-    /// When the replica first was at `version` or past it, not before `since_ns`.
+    /// Returns the first time at which the replica was at `version` or past it, not before
+    /// `since_ns`.
     ///
     /// Points of lives that came before the version's do not count, however high their seq.
     fn first(&self, version: Version, since_ns: u64) -> Option<u64> {

@@ -1,10 +1,9 @@
-//! What a run is measured by: identity, staleness, latency and cost.
+//! The measures of a run: identity, staleness, latency and cost.
 //!
-//! What comes in are observations, stamped in nanoseconds on a clock that all processes share
-//! (the machine's monotonic clock, or virtual time). Nothing in here reads a clock or draws a
-//! random number, so that both runners measure with the same code. Each kind of observation is
-//! bounded in memory, can be handed over in parts while a run goes on, and says how much it
-//! had to thin out.
+//! The input is observations, stamped in nanoseconds on a clock that all processes share (the
+//! machine's monotonic clock, or virtual time). Nothing in here reads a clock or draws a random
+//! number, so that both runners measure with the same code. Each kind of observation is bounded in
+//! memory, can be handed over in parts while a run goes on, and says how much it had to thin out.
 //!
 //! - [`timeline`]: when each replica of a store was at which version;
 //! - [`identity`]: how much of the time the replicas were the same, and how soon again;

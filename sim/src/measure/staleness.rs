@@ -1,4 +1,4 @@
-//! How far behind the root each replica was, in versions and in time.
+//! The distance of each replica from the root, in versions and in time.
 //!
 //! Both are functions of time and are weighted by it: p99 is what was not exceeded during 99 %
 //! of the time. A replica at seq s is behind by `root - s` versions, since the root went past s.
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::timeline::Trace;
 
-/// How far behind replicas were, weighted by time.
+/// The distance of replicas from the root, weighted by time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Staleness {
     /// For how long a replica was that many versions behind.
@@ -23,7 +23,7 @@ pub struct Staleness {
 }
 
 impl Staleness {
-    /// How far `replica` was behind `root` during `[start_ns, end_ns)`.
+    /// Computes how far `replica` was behind `root` during `[start_ns, end_ns)`.
     pub fn of(root: &Trace, replica: &Trace, start_ns: u64, end_ns: u64) -> Self {
         let path = RootPath::new(root);
         let mut staleness = Staleness::default();
@@ -82,7 +82,7 @@ impl Staleness {
         }
     }
 
-    /// How many versions behind replicas were at most during the share `q` of the time.
+    /// Returns how many versions behind replicas were at most during the share `q` of the time.
     pub fn versions(&self, q: f64) -> Option<u64> {
         let wanted = self.wanted(q)?;
         let mut passed = 0.0;
@@ -95,7 +95,7 @@ impl Staleness {
         self.versions.keys().next_back().copied()
     }
 
-    /// How many nanoseconds behind replicas were at most during the share `q` of the time.
+    /// Returns how many nanoseconds behind replicas were at most during the share `q` of the time.
     pub fn ns(&self, q: f64) -> Option<u64> {
         let wanted = self.wanted(q)?;
         let behind: u64 = self.ramps.iter().map(|ramp| ramp.1).sum();
@@ -132,15 +132,15 @@ impl Staleness {
     }
 }
 
-/// Where a replica is in one of its lives.
+/// The position of a replica in one of its lives.
 #[derive(Clone, Copy)]
 struct Life {
-    /// When the life began.
+    /// The time at which the life began.
     born_ns: u64,
     seq: u64,
 }
 
-/// Where the root was: its steps, and where its runs of rising seqs begin.
+/// The path of the root: its steps, and the beginnings of its runs of rising seqs.
 struct RootPath {
     steps: Vec<(u64, u64)>,
     runs: Vec<usize>,
@@ -164,12 +164,13 @@ impl RootPath {
         self.steps.partition_point(|step| step.0 <= t_ns).checked_sub(1)
     }
 
-    /// When the root leaves step `at`.
+    /// Returns the time at which the root leaves step `at`.
     fn moves_after(&self, at: Option<usize>) -> Option<u64> {
         self.steps.get(at.map_or(0, |at| at + 1)).map(|step| step.0)
     }
 
-    /// When the root last went past `seq`, seen from step `at`, at which it is past it.
+    /// Returns the last time at which the root went past `seq`, seen from step `at`, at which it is
+    /// past it.
     fn went_past(&self, at: usize, seq: u64) -> u64 {
         let mut end = at + 1;
         let current = self.runs.partition_point(|run| *run <= at);

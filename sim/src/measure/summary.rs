@@ -13,33 +13,33 @@ use super::timeline::Trace;
 const NS_PER_MS: f64 = 1e6;
 const NS_PER_S: f64 = 1e9;
 
-/// What was seen of one store during a case. Instants are on the shared clock.
+/// The observations of one store during a case. Instants are on the shared clock.
 #[derive(Clone, Debug)]
 pub struct StoreSeen<'a> {
     /// Every replica, the root's included.
     pub replicas: &'a [Trace],
-    /// Which of them is the root.
+    /// The index of the root among them.
     pub root: usize,
-    /// What the loads dispatched, by the node they ran at.
+    /// The dispatches of the loads, by the node that they ran at.
     pub loads: &'a BTreeMap<String, DispatchLog>,
-    /// What mirrors dispatched, by the node they ran at.
+    /// The dispatches of mirrors, by the node that they ran at.
     pub mirrors: &'a BTreeMap<String, DispatchLog>,
     /// Deep comparisons of replicas.
     pub samples: Samples,
-    /// When the load began.
+    /// The time at which the load began.
     pub begun_ns: u64,
-    /// When the load ended.
+    /// The time at which the load ended.
     pub load_ended_ns: u64,
-    /// When faults ended, if there were any.
+    /// The times at which faults ended, if there were any.
     pub faults_ended_ns: &'a [u64],
-    /// When watching ended, after the replicas had time to converge.
+    /// The time at which watching ended, after the replicas had time to converge.
     pub watched_until_ns: u64,
-    /// When the replicas were at one version, until then.
+    /// The times at which the replicas were at one version, until then.
     pub sameness: &'a Sameness,
 }
 
 impl StoreSeen<'_> {
-    /// How identical the replicas were, and the comparisons at equal versions behind it.
+    /// Returns the identity of the replicas, and the comparisons at equal versions behind it.
     pub fn identical(&self) -> (report::Identical, EqualVersion) {
         let equal = at_equal_version(self.replicas);
         let share = time_weighted(self.replicas, self.begun_ns, self.load_ended_ns);
@@ -65,7 +65,8 @@ impl StoreSeen<'_> {
         Some(longest_ns)
     }
 
-    /// How long dispatches took, mirrors' included: to their answer, and to each other replica.
+    /// Returns the latency of dispatches, mirrors' included: to their answer, and to each other
+    /// replica.
     pub fn latency(&self) -> report::Latency {
         let mut local = Latencies::default();
         let mut arrivals = Arrivals::default();
@@ -78,7 +79,7 @@ impl StoreSeen<'_> {
         report::Latency { local: in_us(&local), replica: in_us(&arrivals.latencies) }
     }
 
-    /// How far behind the root the other replicas were, while there was load.
+    /// Returns the distance of the other replicas from the root, while there was load.
     pub fn staleness(&self) -> report::Staleness {
         let mut staleness = Staleness::default();
         if let Some(root) = self.replicas.get(self.root) {
@@ -97,8 +98,8 @@ impl StoreSeen<'_> {
         }
     }
 
-    /// How the dispatches ended at their origins. What became of them in the history is for the
-    /// judge to fill in.
+    /// Returns the outcomes of the dispatches at their origins. What became of them in the history
+    /// is for the judge to fill in.
     pub fn dispatches(&self) -> report::Dispatches {
         let mut counts = Counts::default();
         self.mirrors.values().for_each(|log| counts.merge(log.counts()));
@@ -115,7 +116,7 @@ impl StoreSeen<'_> {
         }
     }
 
-    /// How fast the loads were; `intended_per_s` is what the scenario asked for.
+    /// Returns the rate of the loads. `intended_per_s` is the rate that the scenario asked for.
     ///
     /// An action is achieved once every replica has applied it. Those that arrive after the load
     /// ended count, over the time they took: a storm that leaves a backlog is not the faster

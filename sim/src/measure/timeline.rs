@@ -1,4 +1,4 @@
-//! When a replica was at which version.
+//! The versions of a replica over time.
 //!
 //! A [`Timeline`] is a step function: each point says which version the replica reached, and
 //! the replica stays there until the next point. It is bounded: once full, the clock that all
@@ -12,13 +12,13 @@ use std::collections::BTreeMap;
 use samestate_proto::{Epoch, Version};
 use serde::{Deserialize, Serialize};
 
-/// How many points a timeline keeps unless told otherwise: some 12 MB.
+/// The default number of points that a timeline keeps: some 12 MB.
 pub const POINTS_MAX: usize = 1 << 18;
 
-/// How many jumps a timeline describes; the rest are only counted.
+/// The number of jumps that a timeline describes. The rest are only counted.
 pub const JUMPS_MAX: usize = 1024;
 
-/// How many points of a part travel at most, about.
+/// The approximate largest number of points of a part that is sent.
 const PART_POINTS_MAX: usize = 1 << 14;
 
 /// The first resolution a timeline is thinned to, in nanoseconds.
@@ -27,7 +27,7 @@ const RESOLUTION_FIRST_NS: u64 = 1 << 10;
 /// A replica reached a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Point {
-    /// When, on the shared clock.
+    /// The time, on the shared clock.
     pub t_ns: u64,
     /// The version reached.
     pub version: Version,
@@ -48,11 +48,11 @@ impl Point {
 /// A replica left its history's order: a snapshot, a heal, a rollback or a fall-off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Jump {
-    /// When, on the shared clock.
+    /// The time, on the shared clock.
     pub t_ns: u64,
-    /// Where the replica was.
+    /// The version of the replica before.
     pub from: Version,
-    /// Where it is now.
+    /// The version of the replica now.
     pub to: Version,
 }
 
@@ -183,12 +183,12 @@ impl Timeline {
         &self.jumps
     }
 
-    /// How many jumps there were.
+    /// Returns the number of jumps.
     pub fn jumps_total(&self) -> u64 {
         self.jumps_total
     }
 
-    /// How many points were merged into a later one of the same window.
+    /// Returns the number of points that were merged into a later one of the same window.
     pub fn merged(&self) -> u64 {
         self.merged
     }
@@ -198,12 +198,12 @@ impl Timeline {
         self.resolution_ns
     }
 
-    /// When the replica was gone, if it is.
+    /// Returns the time at which the replica was gone, if it is.
     pub fn ended_ns(&self) -> Option<u64> {
         self.ended_ns
     }
 
-    /// Where the replica was at `t_ns`: `None` before its first point and after its end.
+    /// Returns the point of the replica at `t_ns`: `None` before its first point and after its end.
     pub fn at(&self, t_ns: u64) -> Option<&Point> {
         if self.ended_ns.is_some_and(|ended| ended <= t_ns) {
             return None;
@@ -213,7 +213,7 @@ impl Timeline {
     }
 }
 
-/// What one node's replica of one store left behind.
+/// The trace of one node's replica of one store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trace {
     /// The node, as the scenario names it: `alpha.worker[1]`.
@@ -245,7 +245,7 @@ impl Trace {
         self.lives.push(Timeline::default());
     }
 
-    /// Where the replica was at `t_ns`, in whichever life that was.
+    /// Returns the point of the replica at `t_ns`, in whichever life that was.
     pub fn at(&self, t_ns: u64) -> Option<&Point> {
         self.lives.iter().rev().find_map(|life| life.at(t_ns))
     }
@@ -264,7 +264,7 @@ impl Trace {
     }
 }
 
-/// How a timeline travels: epochs once, points as tuples.
+/// The encoding of a timeline: epochs once, points as tuples.
 #[derive(Serialize, Deserialize)]
 struct Columns {
     points_max: usize,

@@ -1,11 +1,11 @@
-//! What a scenario may ask for that real processes cannot be made to do.
+//! Requests of a scenario that real processes cannot fulfil.
 
 use crate::scenario::{Event, Fault, Plan, TimedEvent, Topology, Upstream};
 
 /// The most processes that `run` starts.
 const PROCESSES_MAX: usize = 1_000;
 
-/// What in a plan `run` cannot do, a line each; empty for a plan that it can run.
+/// Lists the parts of a plan that `run` cannot do, a line each; empty for a plan that it can run.
 ///
 /// It is asked before anything is started: a run that leaves out part of its scenario would claim
 /// more than it tried.
@@ -51,7 +51,7 @@ fn why_not(fault: &Fault) -> Option<&'static str> {
     }
 }
 
-/// What the library refuses: a client that moves, and a loop.
+/// Refuses the events that the library refuses: a client that moves, and a loop.
 fn beyond_event(plan: &Plan, before: &Topology, event: &TimedEvent) -> Option<String> {
     let Event::CreateClient { client, link } = &event.event;
     let name = &plan.node(*client).name;

@@ -24,7 +24,7 @@ use crate::scenario::{Event, NodeId, Plan};
 /// The folder of the certificates in the run's folder.
 const FOLDER: &str = "tls";
 
-/// Who nodes connect to.
+/// The host that nodes connect to.
 const LOOPBACK: &str = "127.0.0.1";
 
 /// Why the nodes of a run have no certificates.
@@ -38,7 +38,7 @@ pub(crate) enum CertificatesError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
@@ -60,14 +60,14 @@ pub(crate) fn make(plan: &Plan, folder: &Path) -> Result<(), CertificatesError> 
     nodes.into_iter().try_for_each(|node| issue(&issuer, &folder, &plan.node(node).name))
 }
 
-/// How a node serves.
+/// Returns the TLS options of a node as a server.
 pub(crate) fn of_server(folder: &Path, node: &str) -> ServerTls {
     let folder = folder.join(FOLDER);
     let (certificate, key) = pair(&folder, node);
     Tls::server(certificate, key).client_ca(ca(&folder))
 }
 
-/// How a node follows.
+/// Returns the TLS options of a node as a client.
 pub(crate) fn of_client(folder: &Path, node: &str) -> ClientTls {
     let folder = folder.join(FOLDER);
     let (certificate, key) = pair(&folder, node);

@@ -1,4 +1,4 @@
-//! What the runner and the node processes tell each other.
+//! Messages between the runner and the node processes.
 //!
 //! A node reads its [`Briefing`] from the run's folder, connects to the runner's socket there and
 //! says [`ToRunner::Hello`]. From then on both sides send messages, each a length (u32, little
@@ -31,13 +31,13 @@ pub const LOGS: &str = "logs";
 /// A message may have at most this many bytes: a state and a part of a history fit.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 30;
 
-/// What every node of a run is told by a file before it connects.
+/// The information that every node of a run reads from a file before it connects.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Briefing {
     /// The plan, as it was resolved.
     pub plan: Plan,
-    /// Where clients of a link connect, by the link's position in [`Plan::links`], where that is
-    /// not the server's own address: a proxy's.
+    /// The addresses that clients of a link connect to, by the link's position in [`Plan::links`],
+    /// if they differ from the server's own address: those of proxies.
     pub dial: BTreeMap<usize, Address>,
 }
 
@@ -58,47 +58,47 @@ impl Briefing {
         written.map_err(|source| ControlError::Briefing { path, source })
     }
 
-    /// Where a client of that link connects.
+    /// Returns the address that a client of that link connects to.
     pub fn dialled(&self, link: usize) -> Option<&Address> {
         self.dial.get(&link).or_else(|| self.plan.links.get(link).map(|link| &link.address))
     }
 }
 
-/// What a node tells the runner.
+/// A message of a node to the runner.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum ToRunner {
     /// The first message on every connection.
     Hello {
-        /// Which node it is.
+        /// The node.
         node: NodeId,
         /// Its process.
         pid: u32,
-        /// Which life of the node: later lives have higher numbers.
+        /// The life of the node: later lives have higher numbers.
         incarnation: u64,
     },
     /// All of the node's stores are in sync: it waits for [`ToNode::Start`].
     Ready,
-    /// What was measured since the last one.
+    /// Hands over the measurements since the last delta.
     Delta(Box<NodeDelta>),
     /// Something went wrong.
     Problem {
         /// The node cannot go on and is about to end. Otherwise it is what a store said to its
         /// `on_error`, and links that are cut on purpose say such things too.
         fatal: bool,
-        /// What, for people.
+        /// The message, for people.
         text: String,
     },
     /// Everything measured has been sent, the final states included.
     Drained,
 }
 
-/// What the runner tells a node.
+/// A message of the runner to a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToNode {
     /// The load begins.
     Start {
-        /// When the first phase begins, or began: a node that was started again joins in where
-        /// the others are.
+        /// The time at which the first phase begins, or began: a node that was started again joins
+        /// in at the present phase.
         at_ns: u64,
     },
     /// No more load; what is under way is finished.
@@ -112,14 +112,14 @@ pub enum ToNode {
     },
     /// Fork the worker of this number again; for masters.
     Fork {
-        /// Which worker, from 1.
+        /// The number of the worker, from 1.
         worker: u32,
     },
     /// Close the stores and end.
     Exit,
 }
 
-/// What went wrong on the control channel.
+/// An error of the control channel.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// The briefing could not be read or written.
@@ -136,7 +136,7 @@ pub enum ControlError {
     /// A length beyond the limit.
     #[error("a control message of {bytes} bytes; at most {MESSAGE_BYTES_MAX} are allowed")]
     TooLong {
-        /// How long.
+        /// The length of the message.
         bytes: usize,
     },
     /// The bytes are no message.

@@ -1,13 +1,13 @@
-//! Who descends from whom among the machine's processes, and how to end all of them.
+//! Descent of the machine's processes, and the end of all of a run's processes.
 
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How long to go on killing; a process that survives that sits in the kernel, out of reach.
+/// The number of rounds of killing. A process that survives them sits in the kernel, out of reach.
 const KILL_ROUNDS_MAX: u32 = 2_000;
 
-/// How long to wait between two rounds of killing.
+/// The pause between two rounds of killing.
 const KILL_PAUSE: Duration = Duration::from_millis(5);
 
 /// Sends a signal to a process. `false` if there is no such process any more.

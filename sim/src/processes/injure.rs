@@ -26,7 +26,7 @@ pub(crate) struct Wounds {
 }
 
 impl Wounds {
-    /// Whether no link is cut, nobody is to come back, and nobody stands still.
+    /// Returns whether no link is cut, no node is to be restarted, and no node stands still.
     pub(crate) fn all_healed(&self) -> bool {
         self.cuts.is_empty() && self.restarts.is_empty() && self.pauses.is_empty()
     }

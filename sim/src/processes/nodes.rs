@@ -10,7 +10,7 @@ use super::guardian::Ending;
 use crate::record::NodeDelta;
 use crate::scenario::{NodeId, Plan, Topology};
 
-/// How long everything has to stay as it is for the run to be called settled.
+/// The time for which everything has to stay the same until the run counts as settled.
 const QUIET_NS: u64 = 200_000_000;
 
 /// All nodes of a case.
@@ -29,7 +29,7 @@ struct Node {
     name: String,
     /// The connection of its present process.
     here: Option<u64>,
-    /// Whether the run goes on without it.
+    /// True if the run continues without the node.
     missing: bool,
 }
 
@@ -40,24 +40,24 @@ pub(crate) struct Life {
     pub(crate) node: NodeId,
     /// The process.
     pub(crate) pid: u32,
-    /// What its end was to be: nothing, unless the run asked for one.
+    /// The intended end: none, unless the run asked for one.
     pub(crate) end_wanted: bool,
     /// Its connection is over.
     pub(crate) over: bool,
-    /// How it ended, where that is known.
+    /// The actual end, if it is known.
     pub(crate) ending: Option<Ending>,
     /// The last thing that it said was going wrong beyond repair.
     pub(crate) fatal: Option<String>,
     outbox: mpsc::UnboundedSender<ToNode>,
     ready: bool,
     drained: bool,
-    /// What its stores said last.
+    /// The last reports of its stores.
     stores: BTreeMap<String, Standing>,
-    /// When it said that.
+    /// The time of that report.
     told_at_ns: u64,
 }
 
-/// Where a store stood at a node.
+/// The status of a store at a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Standing {
     version: Version,
@@ -72,7 +72,7 @@ struct Quiet {
 }
 
 impl Life {
-    /// How it ended, as far as that is known.
+    /// Describes the end of the node, as far as it is known.
     pub(crate) fn end_in_words(&self) -> String {
         let how = self.ending.map_or_else(|| "ended".to_owned(), |how| how.to_string());
         match &self.fatal {
@@ -243,8 +243,7 @@ impl Nodes {
         ids.filter(|id| !self.here(*id).is_some_and(|life| life.ready)).collect()
     }
 
-    /// Whether everyone who is there has sent everything.
-    /// The nodes of which no last word came.
+    /// Lists the nodes without a last message. The nodes of which no last word came.
     pub(crate) fn undrained(&self) -> Vec<String> {
         let silent = self.lives.values().filter(|life| !life.drained && !life.over);
         silent.map(|life| self.name(life.node).to_owned()).collect()
@@ -254,15 +253,15 @@ impl Nodes {
         self.lives.values().all(|life| life.drained || life.over)
     }
 
-    /// Whether nobody is there any more.
+    /// Returns whether no process is left.
     pub(crate) fn all_gone(&self) -> bool {
         self.lives.values().all(|life| life.over)
     }
 
-    /// Whether all that is under way has come to rest: every node that is there has said, some
-    /// time after `since_ns` and for a while, that its dispatches are answered, that its stores
-    /// are in sync, and that all replicas of a tree are at one version. Nodes behind one that is
-    /// missing cannot be in sync, and are not waited for.
+    /// Returns whether all work under way has come to rest: every node that is there has reported,
+    /// some time after `since_ns` and for a while, that its dispatches are answered, that its
+    /// stores are in sync, and that all replicas of a tree are at one version. Nodes behind one
+    /// that is missing cannot be in sync, and are not waited for.
     pub(crate) fn settled(&mut self, topology: &Topology, since_ns: u64) -> bool {
         let versions = self.versions_at_rest(topology, since_ns);
         let (Some(versions), Some(oldest)) = (versions, self.oldest_word_ns()) else {
@@ -308,7 +307,7 @@ impl Nodes {
         Some(versions)
     }
 
-    /// How many replicas say that they are in sync, and how many there are to be.
+    /// Returns the number of replicas that report to be in sync, and the number of all replicas.
     pub(crate) fn connected(&self, topology: &Topology) -> (usize, usize) {
         let members = topology
             .trees
@@ -345,7 +344,7 @@ impl Nodes {
         self.nodes.iter().filter_map(|node| self.lives.get(&node.here?))
     }
 
-    /// When the node that has said nothing for the longest time said something.
+    /// Returns the time of the last message of the node that has been silent for the longest time.
     fn oldest_word_ns(&self) -> Option<u64> {
         self.present().map(|life| life.told_at_ns).min()
     }

@@ -31,32 +31,32 @@ use crate::measure::CostSampler;
 use crate::record::{Gathered, LifeSeen, Taken, lost_cause};
 use crate::scenario::{Event, Plan};
 
-/// How long all nodes together have to start and to be in sync.
+/// The time that all nodes together have to start and to be in sync.
 const START_MAX: Duration = Duration::from_secs(60);
 
-/// How far ahead the load's begin is announced.
+/// The time between the announcement of the load and its begin.
 const START_AHEAD: Duration = Duration::from_millis(50);
 
-/// How long replicas have to become equal once the load has ended, back-off apart: the deadline
-/// after which a peer is dead, and time to send a snapshot (I7).
+/// The time that replicas have to become equal once the load has ended, back-off apart: the
+/// deadline after which a peer is dead, and time to send a snapshot (I7).
 const SETTLE_MAX: Duration = Duration::from_secs(15);
 
-/// How long nodes have to send their last figures and states.
+/// The time that nodes have to send their last figures and states.
 const DRAIN_MAX: Duration = Duration::from_secs(60);
 
 /// The same where the run was interrupted.
 const DRAIN_INTERRUPTED_MAX: Duration = Duration::from_secs(3);
 
-/// How long nodes have to end by themselves; then they are killed.
+/// The time that nodes have to end by themselves. Then they are killed.
 const EXIT_MAX: Duration = Duration::from_secs(2);
 
-/// How often progress is drawn.
+/// The interval at which progress is drawn.
 const DRAW_EVERY_NS: u64 = 100_000_000;
 
-/// How often the processes' cost is read.
+/// The interval at which the processes' cost is read.
 const SAMPLE_EVERY_NS: u64 = 500_000_000;
 
-/// How many of the errors that stores told are kept for the log.
+/// The number of errors of stores that are kept for the log.
 const ERRORS_KEPT_MAX: usize = 10_000;
 
 /// Why a case could not be done.
@@ -95,13 +95,13 @@ pub(crate) struct Play<'c> {
     masters: BTreeMap<u32, String>,
     /// Connections of nodes that ended although nobody wanted it.
     crashed: BTreeSet<u64>,
-    /// What keeps the case from being done.
+    /// The reasons why the case cannot be done.
     trouble: Vec<String>,
-    /// What stores told their `on_error`, and when.
+    /// The errors that stores reported to `on_error`, with their times.
     errors: Vec<String>,
     start_ns: Option<u64>,
     stop_ns: u64,
-    /// Whether the case ends as soon as it cannot pass any more.
+    /// True if the case ends as soon as it cannot pass any more.
     fail_fast: bool,
     /// Why it cannot.
     lost_cause: Option<String>,

@@ -1,4 +1,4 @@
-//! What a person sees on standard error while a run goes on.
+//! Progress of a run on standard error.
 
 use std::collections::VecDeque;
 use std::io::{IsTerminal, stderr};
@@ -11,7 +11,7 @@ use crate::streams::note;
 /// The stretch of time over which the rate is shown.
 const RATE_OVER: Duration = Duration::from_secs(1);
 
-/// How a run shows that it goes on.
+/// The way in which a run shows its progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watching {
     /// Not at all.
@@ -33,18 +33,18 @@ impl Watching {
     }
 }
 
-/// How far a case is.
+/// The progress of a case.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Glance {
     /// Since the load began.
     pub(crate) elapsed: Duration,
-    /// How many actions every replica has applied, all stores together.
+    /// The number of actions that every replica has applied, all stores together.
     pub(crate) applied: u64,
     /// Each store's newest version.
     pub(crate) stores: Vec<(String, u64)>,
-    /// How many replicas are in sync, and how many there are.
+    /// The number of replicas in sync, and the number of all replicas.
     pub(crate) connected: (usize, usize),
-    /// How many faults were injected, and how many are planned.
+    /// The number of injected faults, and the number of planned ones.
     pub(crate) faults: (usize, usize),
 }
 
@@ -92,7 +92,7 @@ impl Progress {
         }
     }
 
-    /// How far it is.
+    /// Draws the progress.
     pub(crate) fn draw(&mut self, glance: &Glance) {
         let Some(bar) = &self.bar else { return };
         self.applied.push_back((glance.elapsed, glance.applied));

@@ -24,25 +24,25 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::control::now_ns;
 use crate::scenario::Address;
 
-/// How long a cut waits for a connection that it can sever.
+/// The longest time that a cut waits for a connection that it can sever.
 const CUT_WAITS_MAX: Duration = Duration::from_secs(1);
 
-/// How long to wait before listening is tried again, where it fails.
+/// The pause before a failed attempt to listen is repeated.
 const LISTEN_PAUSE: Duration = Duration::from_millis(10);
 
-/// How many bytes are passed on at once.
+/// The number of bytes that are passed on at once.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// What happened at a proxy.
+/// An event at a proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ProxyEvent {
     /// Connections were severed, and nobody listens.
     Cut {
         /// The fault's position in the plan.
         fault: usize,
-        /// When.
+        /// The time of the event.
         at_ns: u64,
-        /// What was severed: one each connection, at least one.
+        /// The severed connections, at least one.
         severed: Vec<Severed>,
     },
     /// There was nothing to sever.
@@ -54,14 +54,14 @@ pub(crate) enum ProxyEvent {
     Restored {
         /// The fault's position in the plan.
         fault: usize,
-        /// When.
+        /// The time of the event.
         at_ns: u64,
     },
     /// The first connection since carries bytes both ways.
     Reconnected {
         /// The fault's position in the plan.
         fault: usize,
-        /// When.
+        /// The time of the event.
         at_ns: u64,
     },
 }
@@ -69,10 +69,10 @@ pub(crate) enum ProxyEvent {
 /// A connection that was severed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Severed {
-    /// How many bytes it had carried.
+    /// The number of bytes that it had carried.
     pub(crate) carried_bytes: u64,
-    /// How many of the bytes that the proxy had received were lost in it. Those that the system
-    /// had not handed over yet, or not yet delivered, are lost as well, and not counted.
+    /// The number of received bytes that were lost in the proxy. Those that the system had not
+    /// handed over yet, or not yet delivered, are lost as well, and not counted.
     pub(crate) lost_bytes: u64,
 }
 
@@ -132,7 +132,7 @@ impl Proxy {
         let _ = self.cuts.send(Cut { fault, lasts });
     }
 
-    /// Where clients connect.
+    /// Returns the address that clients connect to.
     pub(crate) fn address(&self) -> &Address {
         &self.address
     }
@@ -144,7 +144,7 @@ impl Drop for Proxy {
     }
 }
 
-/// Where a proxy listens.
+/// The place at which a proxy listens.
 enum Place {
     /// A port, which a socket that never listens keeps from being given to anyone else.
     Tcp {
@@ -293,7 +293,7 @@ impl Link {
     }
 }
 
-/// What one connection has carried so far.
+/// The traffic of one connection so far.
 #[derive(Debug, Default)]
 struct Carried {
     to_server: Way,

@@ -15,12 +15,12 @@ use super::stage::{Stage, StageError};
 use crate::record::{Taken, assemble, this_machine, transports, utc};
 use crate::scenario::{self, ScenarioFile};
 
-/// How a scenario is to be run.
+/// The options of a run.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
-    /// Where the nodes' logs go.
+    /// The folder of the nodes' logs.
     pub logs: PathBuf,
-    /// What is to be seen of it meanwhile.
+    /// The progress to show meanwhile.
     pub watching: Watching,
     /// Becomes true when the user wants it to end.
     pub interrupt: watch::Receiver<bool>,
@@ -29,10 +29,10 @@ pub struct RunOptions {
     pub fail_fast: bool,
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Ran {
-    /// What was measured.
+    /// The record of the run.
     pub record: Record,
     /// Why the run could not be done, or not as planned; empty if it was.
     pub trouble: Vec<String>,
@@ -107,7 +107,7 @@ fn folder_of(file: &ScenarioFile, case: usize) -> String {
     if file.cases.len() > 1 { format!("case-{}", case + 1) } else { String::new() }
 }
 
-/// What stores told their `on_error`, beside the nodes' logs.
+/// The file of the errors that stores reported to `on_error`, beside the nodes' logs.
 const ERRORS: &str = "errors.log";
 
 /// The logs that a run of the scenario may keep, within [`RunOptions::logs`].

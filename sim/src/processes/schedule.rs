@@ -1,4 +1,4 @@
-//! What is to be done at which instant of a run.
+//! The schedule of a run: acts at instants.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,10 +28,10 @@ pub(crate) enum Act {
     },
 }
 
-/// What is still to be done; instants count from the run's start.
+/// The acts that are still to be done. Instants count from the run's start.
 #[derive(Debug)]
 pub(crate) struct Schedule {
-    /// What was added first of several things at one instant comes first.
+    /// The acts, by instant and then in the order in which they were added.
     acts: BTreeMap<(Duration, usize), Act>,
     added: usize,
 }
@@ -69,7 +69,7 @@ impl Schedule {
         (first.key().0 <= now).then(|| first.remove())
     }
 
-    /// When the next thing is to be done.
+    /// Returns the instant of the next act.
     pub(crate) fn next_at(&self) -> Option<Duration> {
         self.acts.keys().next().map(|(at, _)| *at)
     }

@@ -1,4 +1,4 @@
-//! What a case plays on: its folder, its guardian, the control socket, the proxies.
+//! The environment of a case: its folder, its guardian, the control socket, the proxies.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -14,10 +14,10 @@ use super::guardian::{Guardian, GuardianError, Report};
 use super::proxy::{Proxy, ProxyEvent};
 use crate::scenario::{Address, Fault, NodeId, Plan};
 
-/// How many messages of nodes may wait for the runner; then the nodes wait.
+/// The number of nodes' messages that may wait for the runner. Beyond it, the nodes wait.
 const MESSAGES_WAITING_MAX: usize = 256;
 
-/// How many of a log's last lines an error shows.
+/// The number of a log's last lines that an error shows.
 const LOG_LINES_SHOWN: usize = 8;
 
 /// Why a case cannot be set up.
@@ -31,7 +31,7 @@ pub(crate) enum StageError {
     Control {
         /// The socket.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The nodes' briefing cannot be written.
@@ -45,7 +45,7 @@ pub(crate) enum StageError {
     Proxy {
         /// The link.
         link: String,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The program's own path is unknown.
@@ -53,37 +53,37 @@ pub(crate) enum StageError {
     Program(io::Error),
 }
 
-/// What nodes tell, over connections that are numbered in the order in which they come.
+/// A message of a node, over connections that are numbered in the order in which they come.
 #[derive(Debug)]
 pub(crate) enum FromNode {
     /// A node is there.
     Joined {
         /// The connection that later messages come from.
         connection: u64,
-        /// Which node.
+        /// The node.
         node: NodeId,
         /// Its process.
         pid: u32,
-        /// What it is to be told.
+        /// The queue of messages to the node.
         outbox: mpsc::UnboundedSender<ToNode>,
     },
     /// It says something.
     Said {
         /// The connection.
         connection: u64,
-        /// What.
+        /// The message.
         message: ToRunner,
     },
     /// The connection is over.
     Left {
         /// The connection.
         connection: u64,
-        /// What broke it, if it did not just end.
+        /// The error that broke the connection, if it did not just end.
         error: Option<String>,
     },
 }
 
-/// What else happens.
+/// Any other event.
 #[derive(Debug)]
 pub(crate) enum Aside {
     /// The guardian reports; `None`: it is gone.
@@ -92,7 +92,7 @@ pub(crate) enum Aside {
     Proxy(ProxyEvent),
 }
 
-/// Where what happens can be heard.
+/// The receivers of events.
 #[derive(Debug)]
 pub(crate) struct Ears {
     pub(crate) nodes: mpsc::Receiver<FromNode>,

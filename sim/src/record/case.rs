@@ -176,8 +176,8 @@ fn mode(plan: &Plan, store: &str) -> Option<String> {
     Some(if mixed { "mixed".to_owned() } else { format!("{first:?}").to_lowercase() })
 }
 
-/// What carries a store's bytes from node to node at the end: `ipc, tcp+tls`; `None` where it has
-/// one node alone.
+/// Returns the transports of a store's links at the end: `ipc, tcp+tls`; `None` if it has only one
+/// node.
 pub(crate) fn transports(plan: &Plan, store: &str) -> Option<String> {
     let trees = plan.topology_at(plan.duration()).trees_of(store).iter();
     let upstreams = trees.flat_map(|tree| &tree.members).filter_map(|member| member.upstream);
@@ -199,7 +199,7 @@ fn resync(store: &StorePlan) -> String {
     }
 }
 
-/// What the plan's observations found.
+/// Returns the findings of the plan's observations.
 fn observed(plan: &Plan, gathered: &Gathered, trees: &[(&str, TreeSeen<'_>)]) -> Vec<Observed> {
     let observations = plan.observe.iter().enumerate().map(|(index, observation)| {
         let (at, stores, every, samples) = match observation {
@@ -221,8 +221,8 @@ fn observed(plan: &Plan, gathered: &Gathered, trees: &[(&str, TreeSeen<'_>)]) ->
     observations.collect()
 }
 
-/// Where two stores of a node are compared, as the article did, that is what a case is sampled
-/// by; otherwise it is by its stores' replicas.
+/// Returns the samples that the article took, if two stores of a node are compared. Otherwise a
+/// case is sampled by its stores' replicas.
 fn article_samples(plan: &Plan, observed: &[Observed]) -> Option<Samples> {
     let pairs = plan.observe.iter().zip(observed);
     let pairs = pairs.filter(|(planned, _)| matches!(planned, Observation::Pair { .. }));

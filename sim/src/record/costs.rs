@@ -1,4 +1,4 @@
-//! What the processes used.
+//! The resources that the processes used.
 
 use samestate_report::{Cost, Process};
 
@@ -29,7 +29,7 @@ fn process(plan: &Plan, seen: &LifeSeen, gathered: &Gathered) -> Process {
     }
 }
 
-/// What processes used together: those of all nodes, or of one.
+/// Returns the cost of the processes of all nodes together, or of one node.
 pub(super) fn cost(plan: &Plan, processes: &[Process], node: Option<NodeId>) -> Cost {
     let name = node.map(|node| plan.node(node).name.as_str());
     let counted = || processes.iter().filter(|one| name.is_none_or(|name| name == one.name));

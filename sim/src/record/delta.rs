@@ -1,4 +1,4 @@
-//! What is measured at a node, in the parts in which it is handed over.
+//! Measurements of a node, in the parts in which they are handed over.
 
 use std::collections::BTreeMap;
 
@@ -11,24 +11,25 @@ use crate::invariants::{Continuity, OriginLog, Testimony};
 use crate::measure::{DispatchLog, Samples};
 use crate::scenario::Role;
 
-/// What a node measured since its last delta.
+/// The measurements of a node since its last delta.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct NodeDelta {
-    /// When it was cut.
+    /// The time at which it was cut.
     pub at_ns: u64,
-    /// How often the node had become a client by then, as events of the plan told it.
+    /// The number of times that the node had become a client by then, as events of the plan told
+    /// it.
     pub era: u32,
     /// Store by store.
     pub stores: BTreeMap<String, StoreDelta>,
     /// Comparisons of two stores, by the observation's position in [`Plan::observe`](crate::scenario::Plan::observe).
     pub samples: BTreeMap<usize, Samples>,
-    /// What the process's links carried since it began.
+    /// The traffic of the process's links since it began.
     pub links: LinkFigures,
     /// It is the last one: it has the final states.
     pub last: bool,
 }
 
-/// What a process's links carried since it began.
+/// The traffic of a process's links since it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkFigures {
     /// Bytes sent.
@@ -39,49 +40,50 @@ pub struct LinkFigures {
     pub syscalls: u64,
 }
 
-/// What a node measured of one store since its last delta.
+/// The measurements of one store at a node since the last delta.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct StoreDelta {
-    /// Where it stands now.
+    /// The version of the store now.
     pub version: Version,
-    /// Whether it is in sync now.
+    /// True if the store is in sync now.
     pub connected: bool,
-    /// What it is here now, sorted.
+    /// The roles of the store here now, sorted.
     pub roles: Vec<Role>,
-    /// What was seen of its replica; at the sequencer, what was ordered too.
+    /// The observations of its replica; at the sequencer, the ordered actions too.
     pub seen: Testimony,
-    /// What a subscriber was told, where one listens.
+    /// The changes that a subscriber was told, if there is one.
     pub subscriber: Option<Continuity>,
     /// Digests of its state.
     pub digests: Vec<(Version, u64)>,
-    /// What each load dispatched, by its [`stream`](crate::scenario::LoadPlan::stream).
+    /// The dispatches of each load, by its [`stream`](crate::scenario::LoadPlan::stream).
     pub loads: BTreeMap<u64, LoadDelta>,
-    /// What mirrors here dispatched into it.
+    /// The dispatches of mirrors into it.
     pub mirrors: LoadDelta,
-    /// What was dispatched before the measuring began, to bring it into its first state.
+    /// The dispatches before the measuring began, which bring it into its first state.
     pub opening: LoadDelta,
-    /// What all of these were answered.
+    /// The answers to all of these.
     pub origin: OriginLog,
-    /// What it counted since the process began.
+    /// Its counters since the process began.
     pub counters: Figures,
     /// Its state at the end; in the last delta alone.
     pub state: Option<FinalState>,
 }
 
-/// What one load, or the mirrors, dispatched since the last delta.
+/// The dispatches of one load, or of the mirrors, since the last delta.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct LoadDelta {
     /// The dispatches that have an outcome.
     pub log: DispatchLog,
-    /// How many are without one now.
+    /// The number of dispatches without an outcome now.
     pub outstanding: u64,
-    /// How many should have been made since the process began, up to now; 0 in a closed loop.
+    /// The number of dispatches that should have been made since the process began, up to now; 0 in
+    /// a closed loop.
     pub due: u64,
-    /// How many were made since the process began.
+    /// The number of dispatches that were made since the process began.
     pub issued: u64,
 }
 
-/// What a store counted since its process began.
+/// The counters of a store since its process began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Figures {
     /// Snapshots sent because a consumer fell off the log.

@@ -1,4 +1,4 @@
-//! How long a run may last: what is kept of it, and the time to judge it, do not grow with it.
+//! Tests of long runs: the memory for a run, and the time to judge it, do not grow with its length.
 //!
 //! Memory is measured in a process of its own, since the tests of one binary share theirs.
 //! `SAMESTATE_SOAK=18000000` feeds an hour at 5,000/s.
@@ -46,13 +46,13 @@ fn version(seq: u64) -> Version {
     Version { epoch: EPOCH, seq }
 }
 
-/// When an action is ordered.
+/// Returns the time at which an action is ordered.
 fn at_ns(seq: u64) -> u64 {
     START + seq * 1_000 * MS / PER_SECOND
 }
 
-/// What a node saw of the actions of one part. Each third action is its own; others' answers are
-/// between, so that no two of its versions are neighbours.
+/// Returns a node's observations of the actions of one part. Each third action is its own; others'
+/// answers are between, so that no two of its versions are neighbours.
 fn part(node: usize, first: u64, payload: &[u8]) -> StoreDelta {
     let last = first + PER_PART - 1;
     let mut seen = Testimony::of(NODES[node]);

@@ -7,13 +7,13 @@ use samestate_report::{Case, Expectation, StoreMeasures};
 use super::gather::Gathered;
 use crate::scenario::{self, MetricBound, NodeId, Plan, Role};
 
-/// What expectations are held against, besides the case itself.
+/// The measures that expectations are checked against, besides the case itself.
 pub(super) struct Held<'a> {
     pub(super) plan: &'a Plan,
     pub(super) gathered: &'a Gathered,
-    /// What one phase measured, of one store or of all: as a case of its own.
+    /// Returns the measures of one phase, of one store or of all, as a case of its own.
     pub(super) of_phase: &'a dyn Fn(usize, Option<&str>) -> Case,
-    /// What one node used: as a case of its own.
+    /// Returns the measures of one node, as a case of its own.
     pub(super) of_node: &'a dyn Fn(NodeId) -> Case,
 }
 

@@ -1,4 +1,4 @@
-//! How soon all replicas were equal after each fault.
+//! The time until all replicas were equal after each fault.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use samestate_report::{FaultDone, Faults};
 
 use super::tree::{Instants, TreeSeen};
 
-/// When each fault that was done was over, on the shared clock.
+/// Returns the time at which each injected fault was over, on the shared clock.
 pub(super) fn ended_ns(faults: &[FaultDone], start_ns: u64) -> Vec<u64> {
     let done = faults.iter().filter(|fault| fault.injected_at_seconds.is_some());
     done.filter_map(|fault| fault.ended_at_seconds).map(|at| on_clock(start_ns, at)).collect()

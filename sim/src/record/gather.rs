@@ -26,22 +26,22 @@ pub(crate) struct Gathered {
     pub(super) samples: BTreeMap<usize, Samples>,
     /// The node of each connection, and which of its lives.
     connections: BTreeMap<u64, (NodeId, usize)>,
-    /// What the origins of each tree claim, by store and sequencer.
+    /// The claims of the origins of each tree, by store and sequencer.
     pub(super) claims: BTreeMap<(String, NodeId), Claims>,
-    /// What each sequencer ordered, by store and node.
+    /// The ordered actions of each sequencer, by store and node.
     pub(super) replays: BTreeMap<(String, NodeId), SequencerReplay>,
-    /// When the load began.
+    /// The time at which the load began.
     start_ns: Option<u64>,
     places: Places,
     /// The reducer of each store.
     reducers: BTreeMap<String, String>,
 }
 
-/// What a node ordered, put through the store's reducer.
+/// The ordered actions of a node, put through the store's reducer.
 #[derive(Debug)]
 pub(super) struct SequencerReplay {
     replay: Box<dyn AnyReplay>,
-    /// Which of the node's lives is on.
+    /// The number of the node's current life.
     life: usize,
     /// A part of an earlier life came after one of a later.
     disordered: bool,
@@ -54,7 +54,7 @@ impl SequencerReplay {
     }
 }
 
-/// Whose sequencer was whose at which time, as the plan has it.
+/// The sequencer of each node over time, by the plan.
 #[derive(Debug, Default)]
 struct Places {
     topology: Topology,
@@ -87,9 +87,9 @@ pub(crate) struct Life {
     pub(super) connection: u64,
     /// It sent its last word: nothing of what it saw is missing.
     pub(super) whole: bool,
-    /// When it was heard last.
+    /// The time of its last message.
     pub(super) heard_ns: u64,
-    /// What its links carried from the load's begin on.
+    /// The traffic of its links since the load's begin.
     pub(super) links: LinkFigures,
     /// Its stores.
     pub(super) stores: BTreeMap<String, StoreLife>,
@@ -103,7 +103,7 @@ pub(super) struct StoreLife {
     /// Digests of its state: of the same versions at each replica, if they are too many.
     pub(super) digests: Sample<(Epoch, u64), u64>,
     pub(super) violations: Violations,
-    /// What each load dispatched, by its stream.
+    /// The dispatches of each load, by its stream.
     pub(super) loads: BTreeMap<u64, Dispatching>,
     pub(super) mirrors: Dispatching,
     pub(super) opening: Dispatching,
@@ -111,13 +111,13 @@ pub(super) struct StoreLife {
     pub(super) roots: BTreeSet<NodeId>,
     pub(super) ledger: Option<Ledger>,
     pub(super) standing: Standing,
-    /// What it counted from the load's begin on.
+    /// Its counters since the load's begin.
     pub(super) counters: Figures,
     pub(super) state: Option<FinalState>,
     counters_before: Option<Figures>,
 }
 
-/// What one load dispatched in one process.
+/// The dispatches of one load in one process.
 #[derive(Debug, Default)]
 pub(super) struct Dispatching {
     pub(super) log: DispatchLog,
@@ -133,7 +133,7 @@ impl Dispatching {
         (self.outstanding, self.due, self.issued) = (part.outstanding, part.due, part.issued);
     }
 
-    /// How its dispatches ended: one without an outcome has an unknown one.
+    /// Returns the numbers of its dispatches by outcome. One without an outcome counts as unknown.
     pub(super) fn counts(&self) -> Counts {
         let mut counts = *self.log.counts();
         counts.intended += self.outstanding;
@@ -142,7 +142,7 @@ impl Dispatching {
     }
 }
 
-/// What a store said of itself last.
+/// The last status that a store reported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Standing {
     pub(super) connected: bool,

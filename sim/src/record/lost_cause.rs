@@ -37,7 +37,7 @@ fn violations(gathered: &Gathered) -> impl Iterator<Item = &Violation> {
     of_claims.chain(of_stores).flat_map(|violations| violations.described())
 }
 
-/// What goes past a bound, and by how much so far.
+/// Describes the value that goes past a bound, if one does.
 fn exceeded(plan: &Plan, gathered: &Gathered, bound: &MetricBound) -> Option<String> {
     let most = bound.max.or(bound.equals)?;
     if bound.node.is_some() {
@@ -67,7 +67,8 @@ fn exceeded(plan: &Plan, gathered: &Gathered, bound: &MetricBound) -> Option<Str
         .then(|| format!("{metric} may be {most} at most, and is {so_far} by now"))
 }
 
-/// How the dispatches ended that have an outcome: of these loads, or of all and of mirrors.
+/// Returns the numbers of dispatches that have an outcome: of these loads, or of all and of
+/// mirrors.
 fn counts<'a>(
     stores: impl Iterator<Item = &'a StoreLife>,
     streams: Option<&BTreeSet<u64>>,

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use samestate_report::Machine;
 
-/// What the record says of this machine and this program.
+/// Describes this machine and this program for the record.
 pub fn this_machine() -> Machine {
     let cores = std::thread::available_parallelism().map_or(0, |cores| cores.get());
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What a case leaves behind, and the record made of it: for real processes and virtual ones.
+//! The data that a case leaves, and the record made of it: for real processes and virtual ones.
 //!
 //! A store's nodes form trees (see [`Topology`](crate::scenario::Topology)), and what is judged
 //! is a tree: its replicas, the history that its sequencers ordered, and what its origins were

@@ -1,4 +1,4 @@
-//! What a store's dispatches came to, until the next delta takes it.
+//! Outcomes of a store's dispatches, until the next delta takes them.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,7 +12,7 @@ use super::delta::LoadDelta;
 use crate::invariants::{Continuity, OriginLog};
 use crate::measure::{Dispatched, Outcome};
 
-/// Who dispatched.
+/// The source of a dispatch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     /// A load of the plan, by its stream.
@@ -29,7 +29,7 @@ pub(crate) struct Recorder {
     recorded: Mutex<Recorded>,
 }
 
-/// What was recorded since the last take.
+/// The records since the last take.
 #[derive(Debug)]
 pub(crate) struct Recorded {
     pub(crate) loads: BTreeMap<u64, LoadDelta>,
@@ -38,7 +38,8 @@ pub(crate) struct Recorded {
     pub(crate) origin: OriginLog,
     pub(crate) subscriber: Option<Continuity>,
     pub(crate) digests: Vec<(Version, u64)>,
-    /// When the process was to be down or to stand still: in order, and apart from each other.
+    /// The times at which the process was to be down or to stand still: in order, and apart from
+    /// each other.
     standstills: Vec<Range<u64>>,
 }
 

@@ -8,7 +8,7 @@ use crate::measure::{Counts, Latencies, Samples, Staleness};
 
 const NS_PER_MS: f64 = 1e6;
 
-/// What was measured of one tree, one store, one phase or one case.
+/// The measures of one tree, one store, one phase or one case.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sums {
     pub(super) samples: Samples,
@@ -28,7 +28,7 @@ pub(super) struct Sums {
     pub(super) entries_skipped: u64,
 }
 
-/// How soon replicas were equal.
+/// The time until the replicas were equal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Converged {
     /// There was nothing to see.
@@ -40,7 +40,7 @@ pub(super) enum Converged {
     Never,
 }
 
-/// What became of dispatches in the history.
+/// The fate of dispatches in the history.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Judged {
     pub(super) lost: u64,
@@ -49,16 +49,16 @@ pub(super) struct Judged {
     pub(super) ordered: u64,
 }
 
-/// How the loads kept their own schedule.
+/// The delay of the loads against their own schedule.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pace {
-    /// How late open loops were.
+    /// The delays of open loops.
     pub(super) lag: Latencies,
-    /// What open loops should have made.
+    /// The number of dispatches that open loops should have made.
     pub(super) due: u64,
-    /// What open loops made.
+    /// The number of dispatches that open loops made.
     pub(super) issued: u64,
-    /// What closed loops made.
+    /// The number of dispatches that closed loops made.
     pub(super) closed: u64,
     /// There is a closed loop among the loads.
     pub(super) has_closed: bool,
@@ -139,7 +139,8 @@ impl Sums {
         }
     }
 
-    /// Where nothing was dispatched, nothing can have been lost: that is no measurement.
+    /// Returns the dispatches, without a number of lost ones if there was no dispatch: that is no
+    /// measurement.
     pub(super) fn dispatches(&self) -> report::Dispatches {
         let made = self.counts.intended > 0;
         let bad = |count: fn(&Judged) -> u64| {
@@ -159,7 +160,7 @@ impl Sums {
         }
     }
 
-    /// How fast the loads were over so many seconds.
+    /// Returns the rate of the loads over so many seconds.
     pub(super) fn rate(&self, seconds: f64) -> report::Rate {
         let per_s = |count: u64| (seconds > 0.0).then(|| count as f64 / seconds);
         let Pace { lag, due, issued, closed, has_closed, left_out_ns } = &self.pace;

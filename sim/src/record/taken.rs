@@ -1,4 +1,4 @@
-//! What a case leaves behind once its processes are gone: all that the record is made of.
+//! The data that a case leaves once its processes are gone: all that the record is made of.
 
 use std::time::Duration;
 
@@ -9,33 +9,33 @@ use crate::invariants::Violations;
 use crate::measure::Cost;
 use crate::scenario::NodeId;
 
-/// What was taken down of a case.
+/// The data of a case.
 #[derive(Debug)]
 pub(crate) struct Taken {
     /// Every process that was a node, in the order in which they came.
     pub(crate) lives: Vec<LifeSeen>,
-    /// What the processes measured.
+    /// The measurements of the processes.
     pub(crate) gathered: Gathered,
-    /// When the load began; `None` if it never did.
+    /// The time at which the load began; `None` if it never did.
     pub(crate) start_ns: Option<u64>,
-    /// When the load ended, or was interrupted.
+    /// The time at which the load ended, or was interrupted.
     pub(crate) stop_ns: u64,
-    /// When the last node had sent its last word.
+    /// The time at which the last node had sent its last message.
     pub(crate) end_ns: u64,
     /// Each planned fault, and what came of it.
     pub(crate) faults: Vec<FaultDone>,
-    /// What was seen not to hold while it went on.
+    /// The violations that were seen while it went on.
     pub(crate) violations: Violations,
-    /// How long the bytes take that were to be carried when the load ended; zero where that is not
-    /// known.
+    /// The time that the bytes take which were to be carried when the load ended; zero if that is
+    /// not known.
     pub(crate) carrying: Duration,
     /// The user stopped the run.
     pub(crate) interrupted: bool,
     /// Why the case was ended early: it could not pass any more.
     pub(crate) lost_cause: Option<String>,
-    /// What went so wrong that the case was not done as planned: nodes that crashed, for one.
+    /// The reasons why the case was not done as planned, such as nodes that crashed.
     pub(crate) trouble: Vec<String>,
-    /// What stores told their `on_error`, a line each.
+    /// The errors that stores reported to `on_error`, a line each.
     pub(crate) errors: Vec<String>,
 }
 
@@ -48,8 +48,8 @@ pub(crate) struct LifeSeen {
     pub(crate) node: NodeId,
     /// The process.
     pub(crate) pid: u32,
-    /// What it used from the load's begin on until all had settled.
+    /// The resources that it used from the load's begin on until all had settled.
     pub(crate) cost: Option<Cost>,
-    /// How it ended, if nobody wanted it to.
+    /// The unplanned end of the process, if there was one.
     pub(crate) ended: Option<String>,
 }

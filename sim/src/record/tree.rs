@@ -21,22 +21,22 @@ const DEAD_AFTER: Duration = Duration::from_secs(5);
 /// The longest wait between two attempts to reconnect, unless a link says otherwise.
 const BACKOFF_USUAL: Duration = Duration::from_secs(5);
 
-/// How long a snapshot may take to be sent.
+/// The time that a snapshot may take to be sent.
 const SNAPSHOT_WITHIN: Duration = Duration::from_secs(5);
 
-/// When things happened in a case, on the clock that all processes share.
+/// The times of a case, on the clock that all processes share.
 #[derive(Clone, Debug)]
 pub(super) struct Instants {
-    /// When the load began.
+    /// The time at which the load began.
     pub(super) start_ns: u64,
-    /// When it ended.
+    /// The time at which the load ended.
     pub(super) load_ended_ns: u64,
-    /// When each fault that was done was over.
+    /// The time at which each injected fault was over.
     pub(super) faults_ended_ns: Vec<u64>,
-    /// When watching ended.
+    /// The time at which watching ended.
     pub(super) end_ns: u64,
-    /// How long the bytes take that were to be carried when the load ended; zero where that is not
-    /// known.
+    /// The time that the bytes take which were to be carried when the load ended; zero if that is
+    /// not known.
     pub(super) carrying: Duration,
     /// The run was stopped before its end.
     pub(super) interrupted: bool,
@@ -57,9 +57,9 @@ pub(super) struct TreeSeen<'a> {
     since_ns: u64,
     ledger: Ledger,
     claims: Claims,
-    /// How the replicas compared at equal versions.
+    /// The result of comparing the replicas at equal versions.
     equal: EqualVersion,
-    /// When they were at one version.
+    /// The times at which they were at one version.
     sameness: Sameness,
 }
 
@@ -100,7 +100,7 @@ impl<'a> TreeSeen<'a> {
         self.store
     }
 
-    /// Where the replica of a node was over all lives of the node.
+    /// Returns the trace of a node's replica over all lives of the node.
     fn trace(&self, node: NodeId) -> Trace {
         let mut trace = Trace::named(&*self.plan.node(node).name);
         trace.lives.clear();
@@ -118,7 +118,7 @@ impl<'a> TreeSeen<'a> {
         trace
     }
 
-    /// When the last event made the tree what it is.
+    /// Returns the time of the last event that changed the tree.
     fn unchanged_since_ns(&self) -> u64 {
         let nodes = |tree: &Tree| -> BTreeSet<NodeId> {
             tree.members.iter().map(|member| member.node).collect()
@@ -133,7 +133,7 @@ impl<'a> TreeSeen<'a> {
         self.instants.start_ns + at.as_nanos() as u64
     }
 
-    /// Whether a node ordered actions of its own before it became a member of this tree.
+    /// Returns whether a node ordered actions of its own before it became a member of this tree.
     fn ordered_before(&self, node: NodeId) -> bool {
         let root_of = |tree: &Tree| tree.root == node;
         node != self.tree.root && self.plan.topology.trees_of(self.store).iter().any(root_of)
@@ -196,7 +196,7 @@ impl<'a> TreeSeen<'a> {
         reachable
     }
 
-    /// What was measured of the tree over the whole run.
+    /// Returns the measures of the tree over the whole run.
     pub(super) fn sums(&self) -> Sums {
         let mut sums = self.sums_between(self.instants.start_ns, self.instants.load_ended_ns, None);
         let (since_ns, ended_ns) = (self.since_ns, self.instants.load_ended_ns);
@@ -214,15 +214,15 @@ impl<'a> TreeSeen<'a> {
         sums
     }
 
-    /// What was measured of the tree during one phase.
+    /// Returns the measures of the tree during one phase.
     pub(super) fn sums_of_phase(&self, phase: &PhasePlan) -> Sums {
         let ns = |at: Duration| self.instants.start_ns + at.as_nanos() as u64;
         let streams = phase.load.iter().map(|load| load.stream).collect();
         self.sums_between(ns(phase.start), ns(phase.end()), Some(&streams))
     }
 
-    /// What was dispatched, by these loads alone if they are given (mirrors are then left out),
-    /// and how the replicas followed during that time.
+    /// Returns the dispatches of a time, by these loads alone if they are given (mirrors are then
+    /// left out), and how the replicas followed.
     fn sums_between(&self, begun_ns: u64, ended_ns: u64, streams: Option<&BTreeSet<u64>>) -> Sums {
         let mut sums = Sums::default();
         let mut arrivals = Arrivals::default();
@@ -290,7 +290,7 @@ impl<'a> TreeSeen<'a> {
         }
     }
 
-    /// Which members were in this tree from the start.
+    /// Returns whether each member was in this tree from the start.
     fn there_at_start(&self) -> Vec<bool> {
         let trees = self.plan.topology.trees_of(self.store).iter();
         let same = trees.filter(|tree| tree.root == self.tree.root);
@@ -325,7 +325,7 @@ impl<'a> TreeSeen<'a> {
         }
     }
 
-    /// Whether all replicas were the same at the instants that the plan draws.
+    /// Samples whether all replicas were the same at the instants that the plan draws.
     fn sampled(&self) -> Samples {
         let mut samples = Samples::default();
         for (index, observation) in self.plan.observe.iter().enumerate() {
@@ -336,7 +336,7 @@ impl<'a> TreeSeen<'a> {
         samples
     }
 
-    /// What one observation of the plan found; nothing if it is of something else.
+    /// Returns the findings of one observation of the plan; none if it observes another store.
     pub(super) fn sampled_by(&self, index: usize) -> Samples {
         let Some(Observation::Replicas { every, .. }) = self.plan.observe.get(index) else {
             return Samples::default();
@@ -355,12 +355,12 @@ impl<'a> TreeSeen<'a> {
         self.seen(self.since_ns, self.instants.load_ended_ns, &nothing).converged_within_ns()
     }
 
-    /// How soon all were equal after an instant, as seen until another.
+    /// Returns the time until all were equal after an instant, as seen until another.
     pub(super) fn equal_after(&self, since_ns: u64, until_ns: u64) -> Option<u64> {
         self.sameness.convergence(since_ns, until_ns).first_ns
     }
 
-    /// What became of the dispatches in the history, and what did not hold.
+    /// Returns the fate of the dispatches in the history, and the violations.
     fn judged(&self) -> (Judged, Violations) {
         let findings = judge(self.store, &self.ledger, &self.claims);
         // What brought the store into its first state is no part of the load.
@@ -380,7 +380,7 @@ impl<'a> TreeSeen<'a> {
         lives.map(|(_, store)| store.opening.log.counts().ok).sum()
     }
 
-    /// What did not hold in this tree, but for the final states.
+    /// Returns the violations in this tree, without those of the final states.
     pub(super) fn violations(&self) -> Violations {
         let mut violations = Violations::default();
         for member in &self.tree.members {
@@ -408,7 +408,7 @@ impl<'a> TreeSeen<'a> {
         }
     }
 
-    /// Whether the replicas that can hear the root became equal in time (I7).
+    /// Checks that the replicas that can reach the root became equal in time (I7).
     fn converges(&self, violations: &mut Violations) {
         let reachable = self.reachable();
         let there = |trace: &&Trace| {

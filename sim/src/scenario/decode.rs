@@ -25,7 +25,7 @@ pub(super) fn decode<'de, T: Deserialize<'de>>(node: &'de Node) -> Result<T, Pro
 #[derive(Debug)]
 struct DecodeError {
     problem: Problem,
-    /// What a value should have been, until the value is known.
+    /// The expected type of a value, until the value is known.
     expected: Option<String>,
 }
 
@@ -99,16 +99,16 @@ impl de::Error for DecodeError {
     }
 }
 
-/// What [`in_words`] calls a boolean.
+/// The phrase of [`in_words`] for a boolean.
 const BOOLEAN: &str = "`true` or `false`";
 
-/// What [`in_words`] calls a number that need not be whole.
+/// The phrase of [`in_words`] for a number that need not be whole.
 const NUMBER: &str = "a number";
 
-/// What [`in_words`] calls a value with keys.
+/// The phrase of [`in_words`] for a value with keys.
 const KEYS: &str = "a group of keys, as in `{ key: value }`";
 
-/// What was expected, in words of the file's and not of the program's.
+/// Describes the expected type in words of the file, and not of the program.
 fn in_words(expected: &dyn Expected) -> String {
     let expected = expected.to_string();
     let whole = |min: u64, max: u64| format!("a whole number from {min} to {max}");
@@ -130,7 +130,7 @@ fn in_words(expected: &dyn Expected) -> String {
     }
 }
 
-/// What to write in place of a text that only looks like what was expected.
+/// Returns the text to write in place of one that only looks like the expected type.
 fn hint(expected: &str, node: &Node) -> Option<String> {
     let Value::Text(text) = &node.value else { return None };
     let text = text.trim();

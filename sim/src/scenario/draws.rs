@@ -10,7 +10,7 @@ use rand_pcg::rand_core::Rng;
 #[derive(Clone, Debug)]
 pub(crate) struct Draws(Pcg64);
 
-/// What a stream is for; each purpose has streams of its own.
+/// The purpose of a stream. Each purpose has streams of its own.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Purpose {
     Arrivals = 1,

@@ -15,10 +15,10 @@ use super::error::Problem;
 /// Finds the value of a variable.
 pub(super) type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-/// What begins a variable.
+/// The beginning of a variable.
 pub(super) const OPENING: &str = "${";
 
-/// What stands for [`OPENING`] itself.
+/// The escape of [`OPENING`] itself.
 const ESCAPED: &str = "$${";
 
 /// The text with the values of its variables.
@@ -48,8 +48,8 @@ pub(super) fn substituted(text: &str, lookup: Lookup<'_>) -> Result<String, Prob
     Ok(result)
 }
 
-/// Where the private characters begin (Supplementary Private Use Area-A): the character that
-/// stands for an ASCII one has its number above this.
+/// The first private character (Supplementary Private Use Area-A). The character that stands for an
+/// ASCII one has its number above this.
 const PRIVATE: u32 = 0xf_0000;
 
 /// The text with private characters in place of those of each variable, `${` and `}` included.

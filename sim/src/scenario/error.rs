@@ -1,4 +1,4 @@
-//! What is wrong with a scenario, where, and what to write instead.
+//! Problems of a scenario: their places, and the text to write instead.
 //!
 //! A file is checked to its end before anything is said, so that one look mends it all. Every
 //! problem that stands in the file knows its line and column; one that came in by `--set` or by
@@ -24,7 +24,7 @@ pub struct Place {
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
-    /// How many characters it covers.
+    /// The number of characters that it covers.
     pub length: usize,
 }
 
@@ -62,11 +62,11 @@ impl Place {
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// What is wrong.
+    /// A description of the problem.
     pub message: String,
-    /// Where.
+    /// The place of the problem.
     pub place: Option<Place>,
-    /// What to write instead, or what is allowed.
+    /// The text to write instead, or the values that are allowed.
     pub help: Option<String>,
 }
 
@@ -183,7 +183,7 @@ pub enum ScenarioError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// The file, or what was put into it from the command line, makes no sense.
@@ -198,7 +198,7 @@ pub struct Invalid {
     pub file: String,
     /// Its text.
     pub text: Arc<str>,
-    /// What is wrong, in the file's order; never empty.
+    /// The problems, in the file's order; never empty.
     pub problems: Vec<Problem>,
 }
 

@@ -333,7 +333,7 @@ fn bound_line(plan: &Plan, bound: &MetricBound) -> String {
     line
 }
 
-/// What the file says of the network, the clocks and the settings.
+/// Describes the network, the clocks and the settings of the file.
 fn virtual_time(plan: &Plan, spec: &VirtualTimeSpec) -> String {
     let set = &plan.virtual_time;
     let bytes_per_s = Size(set.bandwidth_bytes_per_s);

@@ -1,4 +1,4 @@
-//! What an expectation can say of each measure of the record, and what the measure says.
+//! The metrics that an expectation can name, and their meaning.
 //!
 //! The measures themselves, with their units and values, are the record's
 //! ([`samestate_report::Metric`]); this table has an entry for each, and a test that none is
@@ -9,13 +9,13 @@
 pub struct Metric {
     /// Its name: the path in a case of the record.
     pub name: &'static str,
-    /// What it says, and in what unit.
+    /// The meaning of the metric, and its unit.
     pub about: &'static str,
-    /// Whether it exists store by store too, so that an expectation may name a store.
+    /// True if the metric exists store by store too, so that an expectation may name a store.
     pub per_store: bool,
-    /// Whether it exists process by process too, so that an expectation may name a node.
+    /// True if the metric exists process by process too, so that an expectation may name a node.
     pub per_node: bool,
-    /// Whether it exists phase by phase too, so that an expectation may name a phase.
+    /// True if the metric exists phase by phase too, so that an expectation may name a phase.
     pub per_phase: bool,
 }
 

@@ -2,7 +2,7 @@
 
 use super::tree::IGNORED;
 
-/// How alike two names must be for one to be offered in place of the other.
+/// The likeness that two names must have for one to be offered in place of the other.
 const LIKENESS_MIN: f64 = 0.75;
 
 /// The candidate most like `name`, if any is like it at all.

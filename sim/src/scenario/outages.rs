@@ -1,4 +1,4 @@
-//! When processes are down or stand still, as faults plan it, and which of those faults collide.
+//! Times at which processes are down or stand still, as faults plan it, and faults that collide.
 //!
 //! A fault cannot strike a process that another one has killed, nor stop one that stands still:
 //! nothing comes of it. A process that stands still may be killed, which ends the pause, and a

@@ -28,7 +28,7 @@ pub struct Size(pub u64);
 /// The largest size: what a double, and so any JSON reader, holds exactly.
 const SIZE_MAX: u64 = 1 << 53;
 
-/// How often, in events per second: `200/s`, `30/m`. Always finite and above zero.
+/// A rate, in events per second: `200/s`, `30/m`. Always finite and above zero.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Rate(f64);
 
@@ -38,11 +38,11 @@ pub enum QuantityError {
     /// A number stands alone.
     #[error("{} has no unit: write {expected}", unless_whole(number, text))]
     NoUnit {
-        /// What was written.
+        /// The text that was written.
         text: String,
         /// The number in it.
         number: String,
-        /// What a quantity of this kind looks like.
+        /// The form of a quantity of this kind.
         expected: &'static str,
     },
     /// The unit is not one of this kind of quantity.
@@ -51,51 +51,51 @@ pub enum QuantityError {
         meant(near)
     )]
     UnknownUnit {
-        /// What was written.
+        /// The text that was written.
         text: String,
         /// The part of it that should have been a unit.
         unit: String,
         /// A unit that differs from it in its letters' case alone.
         near: Option<String>,
-        /// What a quantity of this kind looks like.
+        /// The form of a quantity of this kind.
         expected: &'static str,
     },
     /// There is no number in it.
     #[error("`{text}` does not begin with a number: write {expected}")]
     NoNumber {
-        /// What was written.
+        /// The text that was written.
         text: String,
-        /// What a quantity of this kind looks like.
+        /// The form of a quantity of this kind.
         expected: &'static str,
     },
     /// A number has a comma in it.
     #[error("`{text}` has a comma: write a fraction as in `1.5`, and thousands as in `1_000`")]
     Comma {
-        /// What was written.
+        /// The text that was written.
         text: String,
     },
     /// A duration has a unit twice, or a larger one after a smaller one.
     #[error("`{text}` is out of order: write each unit once and the largest first, as in `1h30m`")]
     OutOfOrder {
-        /// What was written.
+        /// The text that was written.
         text: String,
     },
     /// The number is below zero, or is zero where that has no meaning.
     #[error("`{text}` must be above zero")]
     NotPositive {
-        /// What was written.
+        /// The text that was written.
         text: String,
     },
     /// The number is not zero, and less than the smallest that there is.
     #[error("`{text}` is too small: the shortest duration is `1ns`, and the smallest size `1B`")]
     TooSmall {
-        /// What was written.
+        /// The text that was written.
         text: String,
     },
     /// The number does not fit.
     #[error("`{text}` is too large")]
     TooLarge {
-        /// What was written.
+        /// The text that was written.
         text: String,
     },
 }

@@ -23,14 +23,14 @@ use super::tree::{FILE_BYTES_MAX, Node, Value, segments};
 /// The most cases that a matrix may have.
 const CASES_MAX: usize = 256;
 
-/// What the command line changes in a file.
+/// The changes that the command line makes to a file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overrides {
     /// Values to put into the file, in this order.
     pub settings: Vec<Setting>,
     /// The seed to use instead of the file's.
     pub seed: Option<u64>,
-    /// How long the whole run lasts; phases marked `fixed` keep their length.
+    /// The length of the whole run; phases marked `fixed` keep their length.
     pub duration: Option<Span>,
 }
 
@@ -63,7 +63,7 @@ pub struct ScenarioFile {
     pub name: String,
     /// The file.
     pub path: PathBuf,
-    /// What it says, overrides included, with its matrix.
+    /// The scenario of the file, overrides included, with its matrix.
     pub scenario: Scenario,
     /// One case for each combination of the matrix's values; one if there is no matrix.
     pub cases: Vec<Case>,
@@ -372,7 +372,7 @@ fn case(
     Ok(Case { with, scenario, plan })
 }
 
-/// What stands in place of a password that is not to be kept.
+/// The text in place of a password that is not to be kept.
 const REDACTED: &str = "redacted";
 
 /// Returns whether a path of the matrix leads to passwords.

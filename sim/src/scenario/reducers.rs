@@ -5,13 +5,13 @@
 pub struct ReducerInfo {
     /// Its name in files.
     pub name: &'static str,
-    /// What its state is and what an action does.
+    /// A description of its state and its actions.
     pub about: &'static str,
-    /// Whether the state's size can be given (`size`).
+    /// True if the state's size can be given (`size`).
     pub sized: bool,
-    /// Whether actions carry bytes whose number can be given (`payload`).
+    /// True if actions carry bytes whose number can be given (`payload`).
     pub payload: bool,
-    /// Whether it knows how actions go wrong on purpose (`poison`).
+    /// True if the reducer supports actions that go wrong on purpose (`poison`).
     pub poisonable: bool,
 }
 

@@ -12,7 +12,7 @@ use super::model::{Arrival, Scenario};
 use super::quantity::Span;
 
 impl Scenario {
-    /// How long all phases last together.
+    /// Returns the length of all phases together.
     pub fn duration(&self) -> Span {
         let total = self
             .phases

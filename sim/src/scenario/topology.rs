@@ -1,4 +1,4 @@
-//! Who feeds whom: for each store, the trees that its links and clusters form.
+//! The topology: for each store, the trees that its links and clusters form.
 //!
 //! A node has at most one upstream for a store: its server where it is a client, its master
 //! where it is a worker. A worker that becomes the client of a server for a store leaves its
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::model::{Mode, Role};
 use super::plan::{LinkPlan, NodeId, NodePlan};
 
-/// Who feeds whom, store by store.
+/// The upstreams of all nodes, store by store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Topology {
     /// Each store's trees, in the order of their roots.
@@ -34,18 +34,18 @@ pub struct Tree {
 pub struct Member {
     /// The node.
     pub node: NodeId,
-    /// Where its actions come from; `None` at the root.
+    /// The upstream of the node; `None` at the root.
     pub upstream: Option<Upstream>,
-    /// How many hops it is away from the root.
+    /// The number of hops to the root.
     pub depth: u32,
     /// The mode in which it feeds others: what was asked for, or `snapshot` where that is all it
     /// gets itself.
     pub mode: Mode,
-    /// What it is to the store, sorted.
+    /// The roles of the node in the store, sorted.
     pub roles: Vec<Role>,
 }
 
-/// Where a node's actions come from.
+/// The upstream of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Upstream {
@@ -70,7 +70,7 @@ impl Upstream {
 }
 
 impl Tree {
-    /// What a node is in this tree, if it is in it.
+    /// Returns the member of this tree for a node, if the node is in it.
     pub fn member(&self, node: NodeId) -> Option<&Member> {
         self.members.iter().find(|member| member.node == node)
     }
@@ -89,7 +89,7 @@ impl Topology {
         self.trees.get(store).map_or(&[], Vec::as_slice)
     }
 
-    /// What a node is to a store, and in which tree.
+    /// Returns the tree of a store that a node is in, and its member for the node.
     pub fn replica(&self, store: &str, node: NodeId) -> Option<(&Tree, &Member)> {
         self.trees_of(store).iter().find_map(|tree| Some((tree, tree.member(node)?)))
     }
@@ -197,8 +197,8 @@ fn trees_of(
         .collect()
 }
 
-/// What a node is to a store: `worker` unless it is a client itself, `master` where its cluster
-/// has workers, `server` where a link of that store listens.
+/// Returns the roles of a node in a store: `worker` unless it is a client itself, `master` if its
+/// cluster has workers, `server` if a link of that store listens.
 fn roles(
     store: &str,
     node: &NodePlan,

@@ -1,10 +1,10 @@
 //! A scenario file as a tree of values, each with its place in the text.
 //!
-//! What comes in is YAML text of any kind, hostile too: its size, depth and aliases are bounded,
-//! and duplicate keys are refused. What goes out knows where every key and value stands, so that
-//! a complaint about any of them can show it. Environment variables have their values in it, and
-//! keys that begin with `x-` are gone. `--set` and `matrix` change values in the tree by path; what
-//! they put in has no place.
+//! The input is YAML text of any kind, hostile too: its size, depth and aliases are bounded, and
+//! duplicate keys are refused. What goes out knows where every key and value stands, so that a
+//! complaint about any of them can show it. Environment variables have their values in it, and keys
+//! that begin with `x-` are gone. `--set` and `matrix` change values in the tree by path; what they
+//! put in has no place.
 
 use std::fmt;
 
@@ -35,7 +35,7 @@ pub(super) struct Node {
     source: Option<(usize, usize)>,
 }
 
-/// What YAML can hold.
+/// A value of YAML.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
     Null,
@@ -235,7 +235,8 @@ impl Node {
         }
     }
 
-    /// Where the value at `path` stands, or the closest thing around it that has a place.
+    /// Returns the place of the value at `path`, or of the closest thing around it that has a
+    /// place.
     pub(super) fn place_of(&self, path: &str) -> Option<Place> {
         let mut at = self;
         let mut place = self.place;
@@ -247,7 +248,7 @@ impl Node {
         place
     }
 
-    /// Where the last key of `path` stands, or the closest thing around it.
+    /// Returns the place of the last key of `path`, or of the closest thing around it.
     pub(super) fn place_of_key(&self, path: &str) -> Option<Place> {
         let (parent, key) = path.rsplit_once('.').unwrap_or(("", path));
         let mut at = self;

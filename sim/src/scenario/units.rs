@@ -38,7 +38,7 @@ const SIZE_UNITS: &[Unit] = &[
 /// The units of a rate that stand for "per second" in one word.
 const PER_SECOND: &[&str] = &["Hz", "hz", "rps", "qps", "tps"];
 
-/// What multiplies the number of a rate: `1k/s`.
+/// The multiples of a rate's number: `1k/s`.
 const MULTIPLES: &[(&str, f64)] = &[("k", 1e3), ("K", 1e3), ("M", 1e6), ("G", 1e9)];
 
 pub(super) const SPAN_EXAMPLES: &str = "a duration such as `55ms`, `1.5s`, `2min`, `1h30m` or `8h`";
@@ -97,7 +97,7 @@ pub(super) fn per_second(text: &str) -> Result<f64, QuantityError> {
     }
 }
 
-/// How many per second one of a rate's unit is: `/s`, `per minute`, `Hz`.
+/// Returns the rate per second of one of a rate's units: `/s`, `per minute`, `Hz`.
 fn rate_factor(unit: &str) -> Option<f64> {
     if PER_SECOND.contains(&unit) {
         return Some(1.0);
@@ -171,7 +171,7 @@ impl<'t> Reading<'t> {
         Ok((number, after.trim_start()))
     }
 
-    /// How many of the smallest unit a unit is.
+    /// Returns the size of a unit in the smallest unit.
     fn factor(&self, number: &str, unit: &str, units: &[Unit]) -> Result<u64, QuantityError> {
         if unit.is_empty() {
             return Err(self.no_unit(number));

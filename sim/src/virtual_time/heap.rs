@@ -1,4 +1,4 @@
-//! What is to happen, in the order of virtual time.
+//! Events to come, in the order of virtual time.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -54,7 +54,7 @@ impl<E> Heap<E> {
         self.items.push(Item { at, order: self.scheduled, event });
     }
 
-    /// When the next event is due.
+    /// Returns the time of the next event.
     pub(crate) fn next_at(&self) -> Option<Duration> {
         self.items.peek().map(|item| Duration::from_nanos(item.at))
     }

@@ -1,9 +1,10 @@
 //! Scenarios on virtual time: many processes in one thread, everything drawn from one seed.
 //!
-//! What runs is the code that ships: [`samestate::replication`] and [`samestate_proto::wire`], bytes and
-//! all, under the reducers, loads and faults of a scenario file. What is made here is everything
-//! around it: a clock, a network that cuts, stalls, loses and garbles, processes that die, pause
-//! and come back, and a checker that holds every step of every replica against one history.
+//! The simulated code is the code that ships: [`samestate::replication`] and
+//! [`samestate_proto::wire`], bytes and all, under the reducers, loads and faults of a scenario
+//! file. What is made here is everything around it: a clock, a network that cuts, stalls, loses and
+//! garbles, processes that die, pause and come back, and a checker that holds every step of every
+//! replica against one history.
 //!
 //! | room | holds |
 //! |---|---|

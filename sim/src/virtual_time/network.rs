@@ -11,22 +11,22 @@ use samestate_proto::replication::LinkId;
 
 use super::dice::Dice;
 
-/// What is sent arrives in parts of this many bytes at most,
+/// The largest part in which sent bytes arrive.
 const PART_BYTES_MAX: usize = 16 << 10;
 
-/// and of what goes through in so many milliseconds: a slow line brings small packets too.
+/// The time that a part takes at most, so that a slow line delivers small packets too.
 const PART_MS_MAX: u64 = 10;
 
-/// What a network is like.
+/// The properties of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weather {
     /// The shortest time from one node to another.
     pub latency: Duration,
-    /// How much longer it may take.
+    /// The longest additional time.
     pub jitter: Duration,
-    /// How many bytes go through in a millisecond.
+    /// The number of bytes that go through in a millisecond.
     pub bytes_per_ms: u64,
-    /// How many bytes one direction of a connection holds.
+    /// The number of bytes that one direction of a connection holds.
     pub buffer_bytes: usize,
 }
 
@@ -47,13 +47,13 @@ impl Weather {
         usize::try_from(bytes).unwrap_or(usize::MAX).clamp(1, PART_BYTES_MAX)
     }
 
-    /// How long so many bytes take.
+    /// Returns the time that so many bytes take.
     pub(crate) fn carrying(&self, bytes: u64) -> Duration {
         Duration::from_millis(bytes / self.bytes_per_ms.max(1))
     }
 }
 
-/// Which end of a connection.
+/// An end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Side {
     /// The node that connected: the other one is its upstream.
@@ -75,9 +75,9 @@ impl Side {
 /// One end of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct EndId {
-    /// Which connection.
+    /// The connection.
     pub(crate) connection: u64,
-    /// Which end of it.
+    /// The end of the connection.
     pub(crate) side: Side,
 }
 
@@ -99,7 +99,7 @@ impl EndId {
     }
 }
 
-/// What befalls the bytes of one direction.
+/// The faults of one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Trouble {
     /// Nothing arrives before then.
@@ -119,7 +119,7 @@ struct Pipe {
     free_at: Duration,
     last_arrival: Duration,
     trouble: Trouble,
-    /// What is on its way, as the trace numbers it.
+    /// The messages on their way, as the trace numbers them.
     flights: VecDeque<u64>,
 }
 
@@ -142,7 +142,7 @@ pub(crate) struct End {
     pub(crate) awake: bool,
     /// A writer is about to run.
     pub(crate) pumping: bool,
-    /// When a message was handed to the replica last.
+    /// The last time at which a message was handed to the replica.
     pub(crate) heard_at: Duration,
     pipe: Pipe,
 }
@@ -179,7 +179,7 @@ impl Connection {
         Connection { client, server, weather }
     }
 
-    /// What the network between these is like.
+    /// Returns the properties of the network between these ends.
     pub(crate) fn weather(&self) -> Weather {
         self.weather
     }
@@ -200,12 +200,12 @@ impl Connection {
         }
     }
 
-    /// How many bytes the node at this end may write now.
+    /// Returns the number of bytes that the node at this end may write now.
     pub(crate) fn room(&self, side: Side) -> usize {
         self.weather.buffer_bytes.saturating_sub(self.end(side).pipe.held_bytes)
     }
 
-    /// What befalls the bytes sent from this end.
+    /// Returns the faults of the bytes that are sent from this end.
     pub(crate) fn trouble(&mut self, side: Side) -> &mut Trouble {
         &mut self.end_mut(side).pipe.trouble
     }
@@ -279,12 +279,13 @@ impl Connection {
         self.end_mut(side).pipe.queue.clear();
     }
 
-    /// What is on its way from this end, as the trace numbers it, the oldest first.
+    /// Returns the messages on their way from this end, as the trace numbers them, the oldest
+    /// first.
     pub(crate) fn flights(&mut self, side: Side) -> &mut VecDeque<u64> {
         &mut self.end_mut(side).pipe.flights
     }
 
-    /// Whether nobody knows of this connection any more.
+    /// Returns whether neither end knows of this connection any more.
     pub(crate) fn is_over(&self) -> bool {
         self.client.closed && self.server.closed
     }

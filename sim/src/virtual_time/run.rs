@@ -13,7 +13,7 @@ use crate::invariants::Violation;
 use crate::load::UnknownReducer;
 use crate::scenario::Plan;
 
-/// How a plan is simulated.
+/// The options of a simulation.
 #[derive(Clone, Default)]
 pub struct Options {
     /// Changes the settings of every replica, after the plan has set them.
@@ -34,22 +34,22 @@ impl std::fmt::Debug for Options {
     }
 }
 
-/// What a simulation came to.
+/// The result of a simulation.
 #[derive(Debug)]
 pub struct Outcome {
     /// A hash over all that happened: the same plan twice gives the same.
     pub history: u64,
-    /// How long it took, in virtual time.
+    /// The length of the simulation, in virtual time.
     pub virtual_time: Duration,
-    /// What happened on the way.
+    /// The moments on the way.
     pub moments: Moments,
-    /// What does not hold, and when that was seen: the simulation ended there.
+    /// The violation, and the time at which it was seen: the simulation ended there.
     pub violation: Option<(Duration, Violation)>,
-    /// What was measured, if a record was wanted.
+    /// The measures, if a record was wanted.
     pub case: Option<Case>,
-    /// What happened last, if that was wanted.
+    /// The last events, if a trace was wanted.
     pub trace: Option<Trace>,
-    /// What people call each seat: the trace numbers them.
+    /// The names of seats. The trace numbers the seats.
     pub seats: Vec<String>,
 }
 

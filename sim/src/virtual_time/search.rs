@@ -12,19 +12,19 @@ use super::world::Moments;
 use crate::invariants::Violation;
 use crate::scenario::Scenario;
 
-/// What is simulated, seed by seed.
+/// A function that returns the scenarios of a seed.
 pub type Source<'a> = dyn Fn(u64) -> Vec<Scenario> + Sync + 'a;
 
-/// What is to be searched, and how.
+/// The subject and the options of a search.
 #[derive(Clone, Debug)]
 pub struct Search {
-    /// What the scenarios are called.
+    /// The name of the scenarios.
     pub name: String,
     /// The seeds.
     pub seeds: Range<u64>,
-    /// How each is simulated.
+    /// The options of each simulation.
     pub options: Options,
-    /// How many threads; no more than there are seeds are used.
+    /// The number of threads; no more than there are seeds are used.
     pub threads: usize,
     /// Goes on after the first seed that fails.
     pub all: bool,
@@ -37,7 +37,7 @@ pub struct Search {
 pub enum Why {
     /// An invariant does not hold, and when that was seen.
     Violation(Duration, Violation),
-    /// What the scenario expects is not so, in words.
+    /// The expectations of the scenario that do not hold, in words.
     Unmet(Vec<String>),
     /// Simulated twice, it came to two histories.
     Undetermined,
@@ -65,15 +65,15 @@ impl std::fmt::Display for Why {
 /// A seed that fails.
 #[derive(Clone, Debug)]
 pub struct Failure {
-    /// Which.
+    /// The seed.
     pub seed: u64,
-    /// What it stands for.
+    /// The scenario of the seed.
     pub scenario: Scenario,
     /// Why it fails.
     pub why: Why,
 }
 
-/// How far a search is.
+/// The progress of a search.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Glance {
     /// Seeds that are done.
@@ -84,7 +84,7 @@ pub struct Glance {
     pub virtual_time: Duration,
 }
 
-/// What a search came to.
+/// The result of a search.
 #[derive(Clone, Debug, Default)]
 pub struct Searched {
     /// Seeds that were simulated.
@@ -93,7 +93,7 @@ pub struct Searched {
     pub twice: u64,
     /// Virtual time in all.
     pub virtual_time: Duration,
-    /// What happened in all of them.
+    /// The moments of all seeds together.
     pub moments: Moments,
     /// All histories, in the order of the seeds, as one number.
     pub history: u64,

@@ -28,7 +28,7 @@ const ID_BYTES: usize = 8;
 /// An action as it goes over the wire, its id behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Action {
-    /// Which one it is: unique in a simulation.
+    /// The id of the action: unique in a simulation.
     pub id: u64,
     /// Its encoding and its id; empty where it came from elsewhere.
     payload: Bytes,
@@ -69,7 +69,7 @@ impl fmt::Debug for Kind {
     }
 }
 
-/// How the states of each reducer are decoded: a snapshot names its reducer.
+/// The decoders of the states of each reducer: a snapshot names its reducer.
 static DECODERS: RwLock<BTreeMap<&str, Decode>> = RwLock::new(BTreeMap::new());
 
 type Decode = fn(&[u8]) -> Result<Still, String>;
@@ -246,7 +246,7 @@ impl Frozen for Still {
     }
 }
 
-/// What goes wrong inside one copy, from outside.
+/// A fault inside one copy, from outside.
 #[derive(Clone, Debug, Default)]
 pub struct Mishap(Arc<AtomicU8>);
 

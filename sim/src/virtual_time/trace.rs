@@ -1,10 +1,10 @@
-//! What happened, for people: who said what to whom, and what came of it.
+//! The trace, for people: the messages, and the events that followed.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
-/// What kind of thing happened.
+/// The kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
     /// A dispatch was made, or refused.
@@ -34,7 +34,7 @@ pub enum What {
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub struct Moment {
-    /// What kind of thing.
+    /// The kind of the event.
     pub what: What,
     /// In words.
     pub text: String,
@@ -63,32 +63,32 @@ impl Moment {
 /// A moment, when and where it was.
 #[derive(Clone, Debug)]
 pub struct Stamped {
-    /// When, in virtual time.
+    /// The time, in virtual time.
     pub at: Duration,
     /// At which seat; everywhere, for `None`.
     pub seat: Option<usize>,
-    /// What.
+    /// The event.
     pub moment: Moment,
 }
 
 /// A message from one seat to another.
 #[derive(Clone, Debug)]
 pub struct Flight {
-    /// Who sent it.
+    /// The sender.
     pub from: usize,
     /// To whom.
     pub to: usize,
-    /// When it was sent.
+    /// The time of sending.
     pub sent: Duration,
-    /// When it was read; `None` for one that was lost, or is on its way.
+    /// The time of reading; `None` for a message that was lost, or is on its way.
     pub arrived: Option<Duration>,
     /// Its name: the first word of the text.
     pub name: String,
-    /// What it says.
+    /// The text of the record.
     pub text: String,
 }
 
-/// What happened last.
+/// The last events.
 #[derive(Debug)]
 pub struct Trace {
     moments: VecDeque<Stamped>,
@@ -137,12 +137,12 @@ impl Trace {
         }
     }
 
-    /// What happened, in its order.
+    /// Returns the events, in their order.
     pub fn moments(&self) -> impl Iterator<Item = &Stamped> {
         self.moments.iter()
     }
 
-    /// What was sent, in its order.
+    /// Returns the messages, in their order.
     pub fn flights(&self) -> impl Iterator<Item = &Flight> {
         self.flights.iter()
     }

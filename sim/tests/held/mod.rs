@@ -1,5 +1,5 @@
-//! What no seed of the swarm shows: small clusters that are driven there, and the known bugs that they
-//! find.
+//! Cases that no seed of the swarm shows: small clusters that are driven there, and the known bugs
+//! that they find.
 
 use std::time::Duration;
 

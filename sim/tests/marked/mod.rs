@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How long anything may take.
+/// The longest time that any step may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The environment variable that holds a test's mark.

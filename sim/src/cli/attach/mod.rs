@@ -47,7 +47,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Attach {
-    /// Where the store is served: host:port, host for port 10001, :port on this machine, or
+    /// Address of a server of the store: host:port, host for port 10001, :port on this machine, or
     /// unix:PATH
     address: String,
 
@@ -63,7 +63,7 @@ pub(super) struct Attach {
     #[arg(long, value_name = "FILE", requires = "login")]
     password_file: Option<PathBuf>,
 
-    /// How the store encodes its actions
+    /// Encoding of the store's actions
     #[arg(long, value_enum, default_value_t = Encoding::Messagepack)]
     codec: Encoding,
 
@@ -71,8 +71,7 @@ pub(super) struct Attach {
     #[arg(long, value_name = "N", default_value_t = 1)]
     schema_version: u32,
 
-    /// How long to wait for the server at the start [default: 10s for a script, for ever on a
-    /// terminal]
+    /// Time to wait for the server at the start [default: 10s for a script, for ever on a terminal]
     #[arg(long, value_name = "TIME")]
     timeout: Option<Span>,
 
@@ -127,7 +126,7 @@ impl Attach {
         }
     }
 
-    /// How to get there.
+    /// Returns the options of the client.
     fn client(&self) -> Result<Client, String> {
         let mut client = Client::tcp(completed(&self.address));
         if let Some(tls) = self.tls.client() {

@@ -6,7 +6,7 @@ use clap::Args;
 use samestate::Tls;
 use samestate::link::ClientTls;
 
-/// How the console speaks TLS, if it does.
+/// The TLS options of the console.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "TLS")]
 pub(super) struct TlsArgs {
@@ -29,7 +29,7 @@ pub(super) struct TlsArgs {
 }
 
 impl TlsArgs {
-    /// What was asked for; `None`: no TLS.
+    /// Returns the TLS options of the client; `None` without TLS.
     pub(super) fn client(&self) -> Option<ClientTls> {
         let mut tls = Tls::client(self.tls_ca.as_ref()?);
         if let Some(name) = &self.tls_name {
@@ -52,7 +52,7 @@ const OPTIONS: [(&str, &str); 5] = [
     ("`.certificate(..)`", "--tls-cert and --tls-key"),
 ];
 
-/// What the library says, for someone who has a command line and not its methods.
+/// Rewrites a message of the library in terms of command line options instead of methods.
 pub(super) fn in_options(said: &str) -> String {
     let in_options = |said: String, (method, option): &(&str, &str)| said.replace(method, option);
     OPTIONS.iter().fold(said.to_owned(), in_options)

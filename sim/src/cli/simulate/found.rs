@@ -1,4 +1,4 @@
-//! What is left of a scenario that shows a violation: shrunk, and written as a file of its own.
+//! A found violation: its scenario is shrunk, and written as a file of its own.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 

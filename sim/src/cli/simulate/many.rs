@@ -22,14 +22,14 @@ const SEEDS_FOR_ALL_MOMENTS: u64 = 2_000;
 /// So many failures of a search are kept with their scenarios.
 const FAILURES_MAX: usize = 100;
 
-/// How seeds are simulated.
+/// The options of a search over seeds.
 pub(super) struct Many {
     pub(super) threads: usize,
     pub(super) all: bool,
     pub(super) twice_every: u64,
 }
 
-/// What is searched.
+/// The state of a search.
 struct Searching<'a> {
     name: &'a str,
     /// The file; `None` for the swarm.
@@ -167,7 +167,7 @@ fn judge(searched: &Searched, swarm: Option<&Range<u64>>, interrupted: bool) -> 
     case
 }
 
-/// What the search came to, for the record; writes the scenarios of the seeds that failed.
+/// Sums up the search for the record, and writes the scenarios of the seeds that failed.
 fn summed(seeds: &Range<u64>, searched: &Searched, folder: &mut ResultsFolder) -> Seeds {
     let mut failures = Vec::new();
     for failure in &searched.failures {

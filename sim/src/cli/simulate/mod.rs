@@ -66,7 +66,7 @@ pub(super) struct Simulate {
     #[arg(long, value_name = "N", default_value_t = 50)]
     twice_every: u64,
 
-    /// How many seeds are simulated at once [default: one a core]
+    /// Number of seeds that are simulated at once [default: one a core]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
 
@@ -86,11 +86,11 @@ pub(super) struct Simulate {
     #[arg(long = "set", value_name = "PATH=VALUE")]
     settings: Vec<Setting>,
 
-    /// What every random choice is drawn from, instead of the files' seed
+    /// Seed of every random choice, in place of the files' seed
     #[arg(long, value_name = "N", conflicts_with = "seeds")]
     seed: Option<u64>,
 
-    /// How long each run lasts, in virtual time: all phases not marked `fixed` are rescaled
+    /// Length of each run, in virtual time: all phases not marked `fixed` are rescaled
     #[arg(long, value_name = "TIME")]
     duration: Option<Span>,
 
@@ -98,7 +98,7 @@ pub(super) struct Simulate {
     output: OutputArgs,
 }
 
-/// What all ways to simulate have in common.
+/// The options that all ways to simulate have in common.
 struct Wanted {
     output: OutputArgs,
     /// Becomes true when the user has had enough.
@@ -113,7 +113,7 @@ impl Wanted {
         self.interrupt.load(Ordering::Relaxed)
     }
 
-    /// How many moments are to be kept, if any are.
+    /// Returns the number of moments to keep for a trace, if one is wanted.
     fn traced(&self) -> Option<usize> {
         self.trace.or_else(|| self.trace_html.is_some().then_some(TRACE_HTML_MAX))
     }
@@ -184,7 +184,7 @@ impl Simulate {
     }
 }
 
-/// Whether a link of the file, in one of its cases at least, has `tls: true`.
+/// Returns whether a link of the file, in one of its cases at least, has `tls: true`.
 fn speaks_tls(file: &ScenarioFile) -> bool {
     file.cases.iter().flat_map(|case| &case.plan.links).any(|link| link.tls)
 }
@@ -211,7 +211,7 @@ fn print_scenario(seed: u64) -> ExitCode {
     }
 }
 
-/// How many seeds a swarm has if it is not told.
+/// The default number of seeds of a swarm.
 const SWARM_SEEDS: u64 = 1_000;
 
 fn seeds(text: &str) -> Result<Range<u64>, String> {

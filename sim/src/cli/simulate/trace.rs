@@ -1,4 +1,4 @@
-//! What happened, as lines and as a diagram.
+//! Traces, as lines and as a diagram.
 
 use samestate_report::spacetime::{
     self, Lane, Mark, MarkKind, Message, MessageKind, SpaceTime, Span, SpanKind, VersionPoint,

@@ -15,7 +15,7 @@ pub struct CounterState {
     pub value: i64,
 }
 
-/// What can be done to the number.
+/// The actions on the number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CounterAction {
     /// Adds so much.

@@ -11,16 +11,16 @@ use serde::{Deserialize, Serialize};
 use crate::load::reducer::{Params, Reducer, Reject};
 use crate::load::text;
 
-/// How big the document is unless told: a megabyte.
+/// The default size of the document: a megabyte.
 const BYTES: u64 = 1_000_000;
 
 /// The biggest document: actions come from outside, and growing must stay bounded.
 const BYTES_MAX: u64 = 1 << 30;
 
-/// How many bytes of text a section has.
+/// The number of bytes of text in a section.
 const SECTION_BYTES: u64 = 1_000;
 
-/// How many bytes an edit writes, unless told.
+/// The default number of bytes that an edit writes.
 const EDIT_BYTES: usize = 64;
 
 /// A big keyed document.
@@ -36,22 +36,22 @@ pub struct DocumentState {
 /// A section of the document.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Section {
-    /// How often it was edited.
+    /// The number of edits.
     pub edits: u64,
-    /// What the last edit wrote.
+    /// The text of the last edit.
     pub note: Arc<str>,
     /// The text that makes the document big.
     pub text: Arc<str>,
 }
 
-/// What can be done to the document.
+/// The actions on the document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DocumentAction {
     /// Writes the document anew, with text drawn from a seed.
     Grow {
-        /// How big, in bytes of text.
+        /// The size, in bytes of text.
         bytes: u64,
-        /// What the text follows from.
+        /// The seed of the text.
         seed: u64,
     },
     /// Writes a note into a section, which has to be there.

@@ -22,11 +22,11 @@ pub struct LogRecord {
     /// The name of the action that made it, such as `WARN`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What it says.
+    /// The text of the record.
     pub text: String,
 }
 
-/// What can be logged.
+/// The actions on the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum LoggerAction {

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::load::reducer::{Params, Reducer, Reject, Wrong};
 use crate::load::text;
 
-/// How many keys a load uses, unless it is told how big the state is.
+/// The default number of keys of a load.
 const KEYS: u64 = 1_000;
 
-/// How many bytes a value has, unless told.
+/// The default number of bytes of a value.
 const VALUE_BYTES: usize = 32;
 
 /// Keys and values.
@@ -24,19 +24,19 @@ pub struct MapState {
     pub entries: Map<String, String>,
 }
 
-/// What can be done to the entries.
+/// The actions on the entries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MapAction {
     /// Puts a value at a key.
     Put {
-        /// Where.
+        /// The key of the entry.
         key: String,
-        /// What.
+        /// The new value.
         value: String,
     },
     /// Removes a key; nothing happens where there is none.
     Remove {
-        /// Which.
+        /// The key of the entry.
         key: String,
     },
     /// Is rejected.

@@ -21,11 +21,11 @@ const REJECTING: u64 = 3;
 /// The probe.
 pub struct Probe;
 
-/// What the actions have left. It clones in a moment, whatever its encoding's size: the padding
-/// is a number here, and bytes only where it is encoded.
+/// The traces of the actions. It clones in a moment, whatever its encoding's size: the padding is a
+/// number here, and bytes only where it is encoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeState {
-    /// How many actions were applied.
+    /// The number of applied actions.
     pub applied: u64,
     /// A mark that depends on all actions and on their order.
     pub mark: u64,
@@ -33,7 +33,7 @@ pub struct ProbeState {
     pub recent: Vec<u64>,
     /// Sums over the actions; which one an action goes to depends on the mark.
     pub sums: [u64; 4],
-    /// How many bytes the encoding is longer than it need be.
+    /// The number of padding bytes in the encoding.
     #[serde(with = "padding", rename = "padding")]
     pub padding_bytes: u32,
 }
@@ -43,14 +43,14 @@ pub struct ProbeState {
 pub struct ProbeAction {
     /// Its number: drawn, so that hardly two are the same.
     pub id: u64,
-    /// What it asks.
+    /// The request to the reducer.
     pub ask: ProbeAsk,
-    /// How many bytes its encoding is longer than it need be.
+    /// The number of padding bytes in its encoding.
     #[serde(with = "padding", rename = "padding")]
     pub padding_bytes: u32,
 }
 
-/// What an action asks of the reducer.
+/// The request of an action to the reducer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProbeAsk {
     /// Change the state.

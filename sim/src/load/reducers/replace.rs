@@ -20,7 +20,7 @@ pub struct ReplaceState {
     pub content: Arc<ByteBuf>,
 }
 
-/// What can be done to the bytes.
+/// The actions on the bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReplaceAction {
     /// Puts these in their place.

@@ -26,7 +26,7 @@ pub struct RingState {
     pub versions: VecDeque<Arc<str>>,
 }
 
-/// What can be done to a ring.
+/// The actions on a ring.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RingAction {
     /// Adds a string.

@@ -15,10 +15,10 @@ use tokio::sync::mpsc;
 
 use super::message::{Order, Report};
 
-/// How long the guardian has to start.
+/// The time that the guardian has to start.
 const START_MAX: Duration = Duration::from_secs(10);
 
-/// How long the guardian has to kill everything and remove the folder.
+/// The time that the guardian has to kill everything and remove the folder.
 const FINISH_MAX: Duration = Duration::from_secs(20);
 
 /// Why there is no guardian, or none any more.
@@ -29,7 +29,7 @@ pub(crate) enum GuardianError {
     Start {
         /// The program.
         program: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// It started, and ended before it said where the run's folder is.
@@ -38,7 +38,7 @@ pub(crate) enum GuardianError {
          check that {temp} can be written to"
     )]
     NoHome {
-        /// Where it makes folders.
+        /// The folder in which it makes folders.
         temp: PathBuf,
     },
     /// It did not end in time.
@@ -50,7 +50,7 @@ pub(crate) enum GuardianError {
     /// It ended, and could not clean up.
     #[error("the guardian process could not clean up ({status}); look above for what is left")]
     NotClean {
-        /// How it ended.
+        /// The exit status of the process.
         status: std::process::ExitStatus,
     },
 }

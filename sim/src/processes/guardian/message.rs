@@ -1,17 +1,17 @@
-//! What the runner and the guardian say to each other: one line of JSON a message.
+//! Messages between the runner and the guardian: one line of JSON a message.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// What the runner wants of the guardian.
+/// A request of the runner to the guardian.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Order {
     /// Start a program with its output in a file.
     Launch {
-        /// What reports call it.
+        /// The name of the process in reports.
         name: String,
         program: PathBuf,
         args: Vec<String>,
@@ -27,7 +27,7 @@ pub(super) enum Order {
     Sweep { path: PathBuf },
 }
 
-/// What the guardian has to say.
+/// A report of the guardian.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Report {
@@ -38,14 +38,14 @@ pub(crate) enum Report {
     },
     /// A program has been started.
     Launched {
-        /// What the launch called it.
+        /// The name of the process, from its launch.
         name: String,
         /// Its process.
         pid: u32,
     },
     /// A program could not be started.
     NotLaunched {
-        /// What the launch called it.
+        /// The name of the process, from its launch.
         name: String,
         /// Why.
         error: String,
@@ -54,33 +54,33 @@ pub(crate) enum Report {
     Killed {
         /// The process.
         pid: u32,
-        /// Whether it was alive until then.
+        /// True if the process was alive until then.
         alive: bool,
     },
     /// A `SIGSTOP` was sent, or could not be, because the process was gone already.
     Paused {
         /// The process.
         pid: u32,
-        /// Whether it was alive until then.
+        /// True if the process was alive until then.
         alive: bool,
     },
     /// A `SIGCONT` was sent, or could not be, because the process was gone already.
     Resumed {
         /// The process.
         pid: u32,
-        /// Whether it is alive.
+        /// True if the process is alive.
         alive: bool,
     },
     /// A process has ended: one that was launched, or an orphan that came to the guardian.
     Ended {
         /// The process.
         pid: u32,
-        /// How.
+        /// The way in which it ended.
         how: Ending,
     },
 }
 
-/// How a process ended.
+/// The way in which a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Ending {

@@ -1,4 +1,4 @@
-//! What the guardian's process does.
+//! The process of the guardian.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -55,7 +55,7 @@ fn make_folder() -> io::Result<PathBuf> {
     Ok(folder)
 }
 
-/// What has to be gone in the end.
+/// The processes and files that have to be gone in the end.
 struct Guarded {
     folder: PathBuf,
     sweep: Vec<PathBuf>,

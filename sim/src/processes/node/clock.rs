@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use crate::processes::control::now_ns;
 
-/// How long a wait goes on at most before it looks whether the load was stopped.
+/// The longest part of a wait, after which it checks whether the load was stopped.
 const SLICE: Duration = Duration::from_millis(50);
 
-/// When the load was stopped, if it was.
+/// The time at which the load was stopped, if it was.
 #[derive(Debug)]
 pub(super) struct Stop(AtomicU64);
 
@@ -31,12 +31,12 @@ impl Stop {
         self.0.fetch_min(now_ns(), Ordering::AcqRel);
     }
 
-    /// Whether what was intended at this instant is not to be made any more.
+    /// Returns whether a dispatch that was intended at this instant is not to be made any more.
     pub(super) fn before(&self, instant_ns: u64) -> bool {
         self.0.load(Ordering::Acquire) < instant_ns
     }
 
-    /// Whether the load was stopped.
+    /// Returns whether the load was stopped.
     pub(super) fn stopped(&self) -> bool {
         self.before(u64::MAX)
     }

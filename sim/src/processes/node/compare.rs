@@ -12,7 +12,8 @@ use crate::load::{Samplings, same};
 use crate::measure::Samples;
 use crate::processes::control::now_ns;
 
-/// What comparisons found since they were last taken, by the observation's position in the plan.
+/// The results of comparisons since they were last taken, by the observation's position in the
+/// plan.
 pub(super) type Found = Arc<Mutex<BTreeMap<usize, Samples>>>;
 
 /// One observation of two stores.
@@ -21,11 +22,11 @@ pub(super) struct Comparison {
     pub(super) index: usize,
     /// The two stores.
     pub(super) stores: [Arc<dyn AnyStore>; 2],
-    /// How often.
+    /// The interval between comparisons.
     pub(super) every: Duration,
     /// For how long the run lasts.
     pub(super) length: Duration,
-    /// What the plan draws from.
+    /// The seed of the plan.
     pub(super) seed: u64,
 }
 

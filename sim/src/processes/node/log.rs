@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::processes::control::{LOGS, now_ns};
 
-/// Where a node writes down what went wrong.
+/// The log of a node's errors.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     file: Option<Mutex<File>>,

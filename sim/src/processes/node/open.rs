@@ -19,10 +19,10 @@ use crate::scenario::{self, Address, Arrival, LoadPlan, NodePlan, StorePlan, Ups
 /// The passwords of a scenario lie in its file: there is nothing to guess.
 const LOGIN_ROUNDS: u32 = 4096;
 
-/// Where stores tell what went wrong.
+/// The receiver of the errors of stores.
 pub(super) type Tell = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// What a node opens its stores with.
+/// The settings with which a node opens its stores.
 pub(super) struct Opener<'a> {
     pub(super) cluster: &'a Cluster,
     pub(super) briefing: &'a Briefing,
@@ -76,7 +76,7 @@ impl Opener<'_> {
         server.login_rounds(LOGIN_ROUNDS)
     }
 
-    /// How this node follows the server of a link.
+    /// Returns the options with which this node follows the server of a link.
     pub(super) fn client(&self, link: usize) -> Result<Client, NodeError> {
         let unplanned = || NodeError::Unplanned(format!("link {link}"));
         let plan = self.briefing.plan.links.get(link).ok_or_else(unplanned)?;
@@ -145,7 +145,8 @@ impl Visitor for Open<'_> {
 }
 
 impl Open<'_> {
-    /// Where a store has a backup, it lies in the run's folder and goes with it.
+    /// Adds the store's backup, if it has one. The backup is in the run's folder, and is removed
+    /// with it.
     fn backed_up<S, A>(&self, builder: StoreBuilder<S, A>) -> StoreBuilder<S, A>
     where
         S: samestate::store::State,
@@ -193,5 +194,5 @@ impl Open<'_> {
     }
 }
 
-/// How many dispatches a store has under way at most unless it is told otherwise.
+/// The default number of dispatches that a store has under way at most.
 const WINDOW_USUAL: usize = 4096;

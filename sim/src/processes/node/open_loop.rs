@@ -19,28 +19,28 @@ use crate::processes::control::now_ns;
 use crate::record::Source;
 use crate::scenario::LoadPlan;
 
-/// When and with what a load dispatches.
+/// The schedule and the content of a load's dispatches.
 #[derive(Clone, Debug)]
 pub(super) struct Shift {
     /// The load.
     pub(super) load: LoadPlan,
-    /// How its actions are made.
+    /// The parameters of its actions.
     pub(super) params: Params,
-    /// When its phase begins.
+    /// The time at which its phase begins.
     pub(super) begin_ns: u64,
-    /// How long its phase lasts.
+    /// The length of its phase.
     pub(super) length: Duration,
-    /// What the plan draws from.
+    /// The seed of the plan.
     pub(super) seed: u64,
 }
 
 impl Shift {
-    /// When its phase ends.
+    /// Returns the time at which its phase ends.
     pub(super) fn end_ns(&self) -> u64 {
         self.begin_ns + self.length.as_nanos() as u64
     }
 
-    /// What its actions are drawn from.
+    /// Returns the random generator of its actions.
     pub(super) fn random(&self) -> rand_pcg::Pcg64 {
         load::random(self.seed, self.load.stream)
     }
@@ -111,7 +111,7 @@ fn generate<R: Reducer>(
     }
 }
 
-/// What is this late when the load is stopped is not made any more.
+/// The delay beyond which a dispatch is not made any more when the load is stopped.
 const LATE_NS_MAX: u64 = 1_000_000_000;
 
 /// Records dispatches as they resolve: a store resolves those of one handle in their order.

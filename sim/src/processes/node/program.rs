@@ -22,14 +22,14 @@ use crate::processes::control::{Briefing, ControlError, ToNode, ToRunner, now_ns
 use crate::record::{LinkFigures, NodeDelta};
 use crate::scenario::{Arrival, NodePlan, Observation, Plan};
 
-/// How often a delta is cut: at the multiples of this, on the clock that all nodes share, so that
-/// the digests that go with it are often of one version.
+/// The interval at which a delta is cut: at the multiples of this, on the clock that all nodes
+/// share, so that the digests that go with it are often of one version.
 const DELTA_NS: u64 = 100_000_000;
 
-/// How long a worker that was killed may take to be reaped before it is forked again.
+/// The time that a worker which was killed may take to be reaped before it is forked again.
 const REAPED_WITHIN: Duration = Duration::from_secs(2);
 
-/// How long stores and workers may take to close.
+/// The time that stores and workers may take to close.
 const CLOSED_WITHIN: Duration = Duration::from_secs(2);
 
 /// A store into which no more than this is dispatched a second has a subscriber that checks what
@@ -221,7 +221,7 @@ impl Node {
         }));
     }
 
-    /// Whether a subscriber checks what the store tells.
+    /// Returns whether a subscriber checks the store's changes.
     fn is_checked(&self, store: &str) -> bool {
         let loads = self.scenario().phases.iter().flat_map(|phase| &phase.load);
         let rate = |arrival: &Arrival| match arrival {

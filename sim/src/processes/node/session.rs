@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use crate::processes::control::{ControlError, SOCKET, ToNode, ToRunner, now_ns, receive, send};
 use crate::scenario::NodeId;
 
-/// How long what is in the outbox may take to be sent at the end.
+/// The time that the messages in the outbox may take to be sent at the end.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// The node's end of the control channel. Each direction has a task of its own, so that neither
@@ -21,7 +21,7 @@ pub(super) struct Session {
     writer: JoinHandle<()>,
 }
 
-/// Where messages for the runner are put; they are sent in that order.
+/// The queue of messages for the runner. They are sent in its order.
 #[derive(Clone, Debug)]
 pub(super) struct Outbox(mpsc::UnboundedSender<Option<ToRunner>>);
 
@@ -59,7 +59,7 @@ impl Session {
         Ok(Session { inbox, outbox, writer })
     }
 
-    /// Where messages are put.
+    /// Returns the outbox.
     pub(super) fn outbox(&self) -> Outbox {
         self.outbox.clone()
     }

@@ -36,7 +36,7 @@ pub(super) trait AnyStore: Send + Sync {
     /// Waits until it is in sync.
     fn synced(&self) -> Boxed<'_, ()>;
 
-    /// Whether anything was ever applied to it.
+    /// Returns whether an action was ever applied to it.
     fn begun(&self) -> bool;
 
     /// Begins a load.
@@ -57,7 +57,7 @@ pub(super) trait AnyStore: Send + Sync {
     /// Dispatches what brings it into its first state.
     fn begin(&self) -> Boxed<'_, Result<(), DispatchError>>;
 
-    /// What was recorded since the last call; with the final state, if it is the last one.
+    /// Takes the records since the last call; with the final state, if it is the last one.
     fn take(&self, last: bool) -> Result<StoreDelta, ControlError>;
 
     /// Takes a digest of its state, unless that takes long.

@@ -1,4 +1,4 @@
-//! What went wrong with processes, in words.
+//! Descriptions of failures of processes.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,8 @@ use crate::processes::nodes::Life;
 use crate::scenario::NodeId;
 
 impl Play<'_> {
-    /// Who failed to start, and what is known about why; whoever waits for others is told of only
-    /// if nobody failed before it was `late`.
+    /// Describes the nodes that failed to start, with the known reasons. Nodes that wait for others
+    /// are named only if no node failed before it was `late`.
     pub(super) fn not_ready(&self, late: bool) -> String {
         let mut told: BTreeSet<NodeId> =
             if late { self.nodes.unready().into_iter().collect() } else { BTreeSet::new() };
@@ -31,7 +31,7 @@ impl Play<'_> {
         text
     }
 
-    /// How a process ended, with the last lines of its log where it did not say itself.
+    /// Describes the end of a process, with the last lines of its log if it gave no reason itself.
     fn end_in_words(&self, life: &Life) -> String {
         let mut words = life.end_in_words();
         if life.fatal.is_none() {

@@ -2,7 +2,7 @@ use std::io::ErrorKind;
 
 use super::*;
 
-/// How long anything may take.
+/// The longest time that any step may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A server that sends back what it gets.

@@ -1,4 +1,4 @@
-//! What is broken on purpose, and when.
+//! Faults on purpose, and their times.
 
 use std::num::NonZeroU32;
 
@@ -36,7 +36,7 @@ pub enum FaultSpec {
     Disk(DiskSpec),
 }
 
-/// When a fault strikes, as written.
+/// The times of a fault, as written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::scenario) struct When {
     pub(in crate::scenario) at: Option<Span>,
@@ -77,7 +77,7 @@ impl FaultSpec {
         }
     }
 
-    /// When it strikes for the first time, if the file says so; where it does not, the instants are
+    /// Returns the time of its first strike, if the file gives one. Otherwise the instants are
     /// drawn from the seed.
     pub fn first_at(&self) -> Option<Span> {
         let when = self.when();
@@ -115,16 +115,16 @@ pub struct CutSpec {
     /// The link; without it, one is drawn from the seed each time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<LinkRef>,
-    /// When, from the run's start.
+    /// The time, from the run's start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Span>,
     /// The time from one to the next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<Span>,
-    /// How often in all.
+    /// The number of strikes in all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<NonZeroU32>,
-    /// How long the link stays down.
+    /// The time for which the link stays down.
     #[serde(rename = "for")]
     pub lasts: Span,
 }
@@ -135,16 +135,16 @@ pub struct CutSpec {
 pub struct KillSpec {
     /// The node.
     pub node: String,
-    /// When, from the run's start.
+    /// The time, from the run's start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Span>,
     /// The time from one to the next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<Span>,
-    /// How often in all.
+    /// The number of strikes in all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<NonZeroU32>,
-    /// How long until it is started again; never, without it.
+    /// The time until it is started again; never, without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart_after: Option<Span>,
     /// Its peers are not told, as when a machine loses its power.
@@ -163,7 +163,7 @@ pub struct KillSpec {
 pub enum KillMoment {
     /// It has ordered an action, which is not committed, nor answered.
     Ordered,
-    /// What it ordered is on disk, and not answered.
+    /// Its ordered actions are on disk, and not answered.
     Written,
     /// It has issued a session, which is not on disk, nor answered.
     SessionIssued,
@@ -192,16 +192,16 @@ impl KillMoment {
 pub struct PauseSpec {
     /// The node.
     pub node: String,
-    /// When, from the run's start.
+    /// The time, from the run's start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Span>,
     /// The time from one to the next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<Span>,
-    /// How often in all.
+    /// The number of strikes in all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<NonZeroU32>,
-    /// How long it stands still.
+    /// The time for which it stands still.
     #[serde(rename = "for")]
     pub lasts: Span,
 }
@@ -213,24 +213,24 @@ pub struct BlackholeSpec {
     /// The link; without it, one is drawn from the seed each time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<LinkRef>,
-    /// When, from the run's start.
+    /// The time, from the run's start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Span>,
     /// The time from one to the next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<Span>,
-    /// How often in all.
+    /// The number of strikes in all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<NonZeroU32>,
-    /// How long.
+    /// The time for which it lasts.
     #[serde(rename = "for")]
     pub lasts: Span,
-    /// Which way; both by default.
+    /// The direction; both by default.
     #[serde(default, skip_serializing_if = "Direction::is_both")]
     pub direction: Direction,
 }
 
-/// Which way over a link.
+/// The direction over a link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
@@ -256,13 +256,13 @@ pub struct HalfOpenSpec {
     /// The link; without it, one is drawn from the seed each time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<LinkRef>,
-    /// When, from the run's start.
+    /// The time, from the run's start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Span>,
     /// The time from one to the next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<Span>,
-    /// How often in all.
+    /// The number of strikes in all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<NonZeroU32>,
 }
@@ -274,16 +274,16 @@ pub struct CorruptSpec {
     /// The link; without it, one is drawn from the seed each time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<LinkRef>,
-    /// When, from the run's start.
+    /// The time, from the run's start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Span>,
     /// The time from one to the next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<Span>,
-    /// How often in all.
+    /// The number of strikes in all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<NonZeroU32>,
-    /// Which way.
+    /// The direction.
     pub direction: OneWay,
 }
 
@@ -305,13 +305,13 @@ pub struct SlipSpec {
     pub node: String,
     /// The store.
     pub store: String,
-    /// When, from the run's start.
+    /// The time, from the run's start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Span>,
     /// The time from one to the next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<Span>,
-    /// How often in all.
+    /// The number of strikes in all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<NonZeroU32>,
 }
@@ -324,13 +324,13 @@ pub struct FailSpec {
     pub node: String,
     /// The store.
     pub store: String,
-    /// When, from the run's start.
+    /// The time, from the run's start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Span>,
     /// The time from one to the next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<Span>,
-    /// How often in all.
+    /// The number of strikes in all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<NonZeroU32>,
 }
@@ -341,16 +341,16 @@ pub struct FailSpec {
 pub struct DiskSpec {
     /// The node.
     pub node: String,
-    /// When, from the run's start.
+    /// The time, from the run's start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Span>,
     /// The time from one to the next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<Span>,
-    /// How often in all.
+    /// The number of strikes in all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<NonZeroU32>,
-    /// How long.
+    /// The time for which it lasts.
     #[serde(rename = "for")]
     pub lasts: Span,
     /// Its calls do not return meanwhile; otherwise they fail.

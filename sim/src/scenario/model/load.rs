@@ -12,14 +12,14 @@ use crate::scenario::quantity::{Rate, Size, Span};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PhaseSpec {
-    /// What `expect` and the report call it.
+    /// The name in `expect` and in the report.
     pub name: String,
-    /// How long it lasts.
+    /// The length of the phase.
     pub duration: Span,
     /// Keeps its length when `--duration` rescales the others.
     #[serde(default, skip_serializing_if = "is_false")]
     pub fixed: bool,
-    /// Who dispatches what; nothing, for a phase of rest.
+    /// The loads of the phase; none, for a phase of rest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub load: Vec<LoadSpec>,
 }
@@ -32,12 +32,12 @@ pub struct LoadSpec {
     pub at: String,
     /// The store.
     pub store: String,
-    /// When it dispatches.
+    /// The times of its dispatches.
     pub arrival: Arrival,
-    /// How many bytes each action carries, for reducers whose actions carry any.
+    /// The number of bytes that each action carries, for reducers whose actions carry any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<Size>,
-    /// Which of the actions go wrong on purpose.
+    /// The actions that go wrong on purpose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub poison: Option<PoisonSpec>,
 }
@@ -54,8 +54,8 @@ pub struct PoisonSpec {
     pub panic_every: Option<NonZeroU32>,
 }
 
-/// When dispatches are made. All but `closed` are open loops: the intended instants do not wait
-/// for answers and, but for those of `at`, begin at an offset drawn from the seed.
+/// The times at which dispatches are made. All but `closed` are open loops: the intended instants
+/// do not wait for answers and, but for those of `at`, begin at an offset drawn from the seed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Arrival {
@@ -79,7 +79,7 @@ pub enum Arrival {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Burst {
-    /// How many at once.
+    /// The number of dispatches at once.
     pub of: NonZeroU32,
     /// The time from one burst to the next.
     pub every: Span,
@@ -99,6 +99,6 @@ pub struct Ramp {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Closed {
-    /// How many dispatches are under way at once.
+    /// The number of dispatches under way at once.
     pub in_flight: NonZeroU32,
 }

@@ -29,7 +29,7 @@ pub use virtual_time::VirtualTimeSpec;
 /// The version of the file format that this program reads.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// Whether a key that is off by default can be left out.
+/// Returns whether a key that is off by default can be left out.
 fn is_false(value: &bool) -> bool {
     !value
 }

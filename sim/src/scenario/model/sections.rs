@@ -19,10 +19,10 @@ use crate::scenario::spellings::{LinkRef, OneOrMany};
 pub struct Scenario {
     /// The version of the file format: 1.
     pub version: u32,
-    /// What the scenario shows, in a sentence or two. `samestate list` prints it.
+    /// A description of the scenario, in a sentence or two. `samestate list` prints it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub about: String,
-    /// What every random choice is drawn from; `--seed` replaces it.
+    /// The seed of every random choice; `--seed` replaces it.
     #[serde(default)]
     pub seed: u64,
     /// Logins and their passwords, for the links that name one. The file that is kept with a run
@@ -41,20 +41,20 @@ pub struct Scenario {
     pub mirrors: Vec<MirrorSpec>,
     /// The run, one phase after the other.
     pub phases: Vec<PhaseSpec>,
-    /// What is broken, and when.
+    /// The faults, with their times.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultSpec>,
-    /// What is made to happen in the middle of the run.
+    /// The events in the middle of the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<EventSpec>,
     /// The network, the clocks and the protocol's settings of a run in virtual time. Only
     /// `samestate simulate` reads it; `run` has a real network and the library's own settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub virtual_time: Option<VirtualTimeSpec>,
-    /// What is sampled while the scenario runs.
+    /// The samples that are taken while the scenario runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub observe: Vec<ObserveSpec>,
-    /// What has to hold for the run to pass.
+    /// The expectations that have to hold for the run to pass.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expect: Vec<ExpectSpec>,
     /// Values to run the file with, once each: a path (as for `--set`) and its values. Several
@@ -69,21 +69,21 @@ pub struct Scenario {
 pub struct StoreSpec {
     /// The reducer's name: `ring`, `replace`, `counter`, `logger`, `document`, `map` or `probe`.
     pub reducer: String,
-    /// How big the state is (reducers `document`, `map` and `probe`).
+    /// The size of the state (reducers `document`, `map` and `probe`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<Size>,
     /// The mode in which its nodes feed others, unless their cluster sets another; `action` by
     /// default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
-    /// How a link in mode `action` checks the copies; `verify: 100` by default.
+    /// The way in which a link in mode `action` checks the copies; `verify: 100` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resync: Option<Resync>,
-    /// How many bytes of recent actions each node that feeds others keeps.
+    /// The number of bytes of recent actions that each node with nodes below it keeps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_bytes: Option<Size>,
-    /// What its sequencer keeps, so that it goes on from there once it is started again. Without
-    /// it, a sequencer that is killed begins with an empty store.
+    /// The backup of its sequencer, from which it continues once it is started again. Without it, a
+    /// sequencer that is killed begins with an empty store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupSpec>,
 }
@@ -100,7 +100,7 @@ pub struct BackupSpec {
     pub durable: bool,
 }
 
-/// What a link carries (A12).
+/// The content of a link (A12).
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
@@ -113,7 +113,7 @@ pub enum Mode {
     Action,
 }
 
-/// How the copies of a store in mode `action` are checked (A13).
+/// The way in which the copies of a store in mode `action` are checked (A13).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Resync {
@@ -135,7 +135,7 @@ impl Default for Resync {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClusterSpec {
-    /// How many workers the master forks; 0 makes it a stand-alone process.
+    /// The number of workers that the master forks; 0 makes it a stand-alone process.
     #[serde(default)]
     pub workers: u32,
     /// The mode in which this cluster's nodes feed others, for each store that differs.
@@ -150,7 +150,7 @@ pub struct ClusterSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LinkSpec {
-    /// What faults and events call the link; its position in the list, from 0, works too.
+    /// The name of the link in faults and events; its position in the list, from 0, works too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The store it carries, or a list of stores.
@@ -169,7 +169,7 @@ pub struct LinkSpec {
     pub tls: bool,
     /// The node that attaches, or a list of nodes; `[]` for a server that nobody uses yet.
     pub client: OneOrMany,
-    /// Who the clients log in as: a key of `logins`. Without it, no login is asked for.
+    /// The login of the clients: a key of `logins`. Without it, no login is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login: Option<String>,
     /// The longest a client waits between two attempts to reconnect.
@@ -193,7 +193,7 @@ pub struct MirrorSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EventSpec {
-    /// When, from the run's start.
+    /// The time, from the run's start.
     pub at: Span,
     /// A node becomes the client of a link's server: it joins late, leaves its master, or moves
     /// from another server (the last only in virtual time).
@@ -211,7 +211,7 @@ pub struct CreateClientSpec {
     pub link: LinkRef,
 }
 
-/// What is sampled: either two stores at one node (`at`, `compare`), or all replicas of one
+/// The sampled replicas: either two stores at one node (`at`, `compare`), or all replicas of one
 /// store (`store`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -225,12 +225,12 @@ pub struct ObserveSpec {
     /// The store whose replicas are compared with each other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<String>,
-    /// How often; the instants are jittered from the seed.
+    /// The interval between samples; the instants are jittered from the seed.
     pub every: Span,
 }
 
-/// What has to hold: a bound on a metric (`metric`), what a store says of itself at a node at
-/// the end of the run (`at`), or an invariant that has to be violated (`violates`).
+/// The expectation: a bound on a metric (`metric`), the status of a store at a node at the end of
+/// the run (`at`), or an invariant that has to be violated (`violates`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExpectSpec {
@@ -243,7 +243,7 @@ pub struct ExpectSpec {
     /// The most it may be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
-    /// What it has to be.
+    /// The value that it has to be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub equals: Option<f64>,
     /// The store that is meant.
@@ -258,13 +258,13 @@ pub struct ExpectSpec {
     /// The node that is asked about itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
-    /// Whether the store at that node is in sync.
+    /// True if the store at that node has to be in sync, false if it must not be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connected: Option<bool>,
     /// The roles of the store at that node, in any order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roles: Option<Vec<Role>>,
-    /// Whether the run may pass without a sample of the metric; otherwise it is inconclusive.
+    /// True if the run may pass without a sample of the metric; otherwise it is inconclusive.
     #[serde(default, skip_serializing_if = "is_false")]
     pub optional: bool,
     /// Invariants that have to be violated, where that is the point: `[I2]`.
@@ -272,7 +272,7 @@ pub struct ExpectSpec {
     pub violates: Option<Vec<String>>,
 }
 
-/// What a node is to a store (A10).
+/// The role of a node in a store (A10).
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]

@@ -1,4 +1,4 @@
-//! What is broken, at which instant.
+//! Faults, each at its instant.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use crate::scenario::KillMoment;
 /// A fault at its instant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimedFault {
-    /// When, from the run's start.
+    /// The time, from the run's start.
     pub at: Duration,
-    /// What is broken.
+    /// The fault.
     pub fault: Fault,
 }
 
-/// What is broken. What strikes a link strikes all of its connections.
+/// A fault. What strikes a link strikes all of its connections.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
@@ -25,14 +25,14 @@ pub enum Fault {
     Cut {
         /// The link's position in [`Plan::links`](super::Plan::links).
         link: usize,
-        /// How long it stays down.
+        /// The time for which it stays down.
         lasts: Duration,
     },
     /// A process is killed.
     Kill {
         /// The node.
         node: NodeId,
-        /// How long until it is started again; never, if `None`.
+        /// The time until it is started again; never, if `None`.
         restart_after: Option<Duration>,
         /// Its peers are not told.
         silent: bool,
@@ -43,7 +43,7 @@ pub enum Fault {
     Pause {
         /// The node.
         node: NodeId,
-        /// How long.
+        /// The time for which it lasts.
         lasts: Duration,
     },
     /// Nothing arrives over a link for a while, and all of it later.
@@ -54,7 +54,7 @@ pub enum Fault {
         up: bool,
         /// Nothing arrives at the clients.
         down: bool,
-        /// How long.
+        /// The time for which it lasts.
         lasts: Duration,
     },
     /// Nothing arrives any more over a link's connections, and neither end is told.
@@ -87,20 +87,21 @@ pub enum Fault {
     Disk {
         /// The node.
         node: NodeId,
-        /// How long.
+        /// The time for which it lasts.
         lasts: Duration,
         /// Its calls do not return meanwhile; otherwise they fail.
         hangs: bool,
     },
 }
 
-/// How long a load has to make up for what it could not do while its process stood still.
+/// The time that a load has to make up for the dispatches that it could not make while its process
+/// stood still.
 const CATCHING_UP: Duration = Duration::from_secs(1);
 
 impl Plan {
-    /// When the faults of the plan have a process down or standing still, from the run's start:
-    /// in order, apart from each other, and each with the time that its loads have to catch up.
-    /// A load that is late then says nothing of the machine that it runs on.
+    /// Returns the times at which the faults of the plan have a process down or standing still,
+    /// from the run's start: in order, apart from each other, and each with the time that its loads
+    /// have to catch up. A load that is late then says nothing of the machine that it runs on.
     pub fn standstills(&self, node: NodeId) -> Vec<Range<Duration>> {
         let mine = self.node(node);
         let mut spans: Vec<Range<Duration>> = Vec::new();

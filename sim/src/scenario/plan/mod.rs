@@ -1,10 +1,10 @@
 //! A scenario that has been checked: every name resolved, every instant known.
 //!
-//! What comes in has passed validation; what is promised is that the parts fit:
-//! a [`NodeId`] is a position in [`Plan::nodes`], a link's number one in [`Plan::links`], every
-//! store named is in [`Plan::stores`], and no store's links form a loop, unless an
-//! event closes one for a while. A plan holds nothing that needs a file or a clock, so that it can
-//! be sent to another process as it is.
+//! The input has passed validation. The promise is that the parts fit: a [`NodeId`] is a position
+//! in [`Plan::nodes`], a link's number one in [`Plan::links`], every store named is in
+//! [`Plan::stores`], and no store's links form a loop, unless an event closes one for a while. A
+//! plan holds nothing that needs a file or a clock, so that it can be sent to another process as it
+//! is.
 
 mod faults;
 mod virtual_time;
@@ -45,7 +45,7 @@ impl fmt::Display for NodeId {
 pub struct Plan {
     /// The scenario's name: its file's, without the ending.
     pub name: String,
-    /// What every random choice is drawn from.
+    /// The seed of every random choice.
     pub seed: u64,
     /// The processes, cluster by cluster, each master before its workers.
     pub nodes: Vec<NodePlan>,
@@ -53,9 +53,9 @@ pub struct Plan {
     pub stores: BTreeMap<String, StorePlan>,
     /// The servers and their clients, in the file's order.
     pub links: Vec<LinkPlan>,
-    /// Who feeds whom when the run starts.
+    /// The topology when the run starts.
     pub topology: Topology,
-    /// Who dispatches one store's state into another.
+    /// The mirrors, each of which dispatches one store's state into another.
     pub mirrors: Vec<MirrorPlan>,
     /// The phases, one after the other.
     pub phases: Vec<PhasePlan>,
@@ -63,11 +63,11 @@ pub struct Plan {
     pub faults: Vec<TimedFault>,
     /// The events, in the order of their instants.
     pub events: Vec<TimedEvent>,
-    /// What is sampled.
+    /// The observations to sample.
     pub observe: Vec<Observation>,
-    /// What has to hold.
+    /// The expectations to check.
     pub expect: Vec<Expected>,
-    /// What a run in virtual time is made of.
+    /// The parameters of a run in virtual time.
     pub virtual_time: VirtualTimePlan,
 }
 
@@ -80,14 +80,14 @@ pub struct NodePlan {
     pub name: String,
     /// Its cluster's name.
     pub cluster: String,
-    /// Which worker it is, from 1; `None` for the master.
+    /// The number of the worker, from 1; `None` for the master.
     pub worker: Option<u32>,
     /// The stores it opens, in order of their names, with the mode in which it feeds others.
     pub stores: BTreeMap<String, Mode>,
 }
 
 impl NodePlan {
-    /// Whether it is its cluster's master.
+    /// Returns whether it is its cluster's master.
     pub fn is_master(&self) -> bool {
         self.worker.is_none()
     }
@@ -100,20 +100,20 @@ pub struct StorePlan {
     pub name: String,
     /// Its reducer's name.
     pub reducer: String,
-    /// How big its state is, in bytes, for reducers that are told.
+    /// The size of its state, in bytes, for reducers that are told.
     pub size_bytes: Option<u64>,
-    /// How links in mode `action` check the copies.
+    /// The way in which links in mode `action` check the copies.
     pub resync: Resync,
-    /// How many bytes of recent actions a node keeps; `None` for the library's default.
+    /// The number of bytes of recent actions that a node keeps; `None` for the library's default.
     pub log_bytes: Option<u64>,
     /// After how many actions its sequencer makes each backup: state, version and sessions, with
     /// which it goes on when it is started again. `None`: never.
     pub backup_every: Option<NonZeroU64>,
-    /// Whether its sequencer acknowledges what is on disk only, and so keeps all of that.
+    /// True if its sequencer acknowledges only actions that are on disk, and so keeps all of them.
     pub durable: bool,
 }
 
-/// Where a server listens.
+/// The address of a server.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Address {
@@ -124,7 +124,7 @@ pub enum Address {
 }
 
 impl Address {
-    /// What carries the bytes there: `tcp`, `tcp+tls` or `unix`.
+    /// Returns the transport to the address: `tcp`, `tcp+tls` or `unix`.
     pub(in crate::scenario) fn transport(&self, tls: bool) -> &'static str {
         match (self, tls) {
             (Self::Tcp(_), false) => "tcp",
@@ -175,20 +175,20 @@ pub struct LinkPlan {
     pub stores: Vec<String>,
     /// The node that serves.
     pub server: NodeId,
-    /// Where it listens.
+    /// The address of the server.
     pub address: Address,
-    /// Whether server and clients speak TLS; over TCP alone.
+    /// True if server and clients speak TLS; over TCP alone.
     pub tls: bool,
     /// The nodes that attach from the start.
     pub clients: Vec<NodeId>,
-    /// What clients log in with; `None` where the server asks for nothing.
+    /// The login of clients; `None` if the server asks for none.
     pub login: Option<Login>,
     /// The longest wait between two attempts to reconnect; `None` for the library's default.
     pub backoff_max: Option<Duration>,
 }
 
 impl LinkPlan {
-    /// What carries its bytes: `tcp`, `tcp+tls` or `unix`.
+    /// Returns the transport of the link: `tcp`, `tcp+tls` or `unix`.
     pub fn transport(&self) -> &'static str {
         self.address.transport(self.tls)
     }
@@ -210,16 +210,16 @@ pub struct MirrorPlan {
 pub struct PhasePlan {
     /// Its name.
     pub name: String,
-    /// When it begins, from the run's start.
+    /// The time of its begin, from the run's start.
     pub start: Duration,
-    /// How long it lasts.
+    /// The length of the phase.
     pub duration: Duration,
-    /// Who dispatches what.
+    /// The loads of the phase.
     pub load: Vec<LoadPlan>,
 }
 
 impl PhasePlan {
-    /// When it ends, from the run's start.
+    /// Returns the time of its end, from the run's start.
     pub fn end(&self) -> Duration {
         self.start + self.duration
     }
@@ -234,27 +234,27 @@ pub struct LoadPlan {
     pub at: NodeId,
     /// The store.
     pub store: String,
-    /// When it dispatches.
+    /// The times of its dispatches.
     pub arrival: Arrival,
-    /// How many bytes each action carries; `None` for the reducer's own choice.
+    /// The number of bytes that each action carries; `None` for the reducer's own choice.
     pub payload_bytes: Option<u64>,
-    /// Which of the actions go wrong on purpose.
+    /// The actions that go wrong on purpose.
     pub poison: PoisonSpec,
 }
 
 /// An event at its instant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimedEvent {
-    /// When, from the run's start.
+    /// The time, from the run's start.
     pub at: Duration,
-    /// What is made to happen.
+    /// The event.
     pub event: Event,
-    /// Who feeds whom once it has happened. Nodes of a loop, which a later event opens, are in no
-    /// tree meanwhile.
+    /// The topology after the event. Nodes of a loop, which a later event opens, are in no tree
+    /// meanwhile.
     pub topology: Topology,
 }
 
-/// What is made to happen in the middle of a run.
+/// An event in the middle of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
@@ -268,7 +268,7 @@ pub enum Event {
     },
 }
 
-/// What is sampled. Two trees of one store (see [`Topology`]) are never compared.
+/// An observation to sample. Two trees of one store (see [`Topology`]) are never compared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Observation {
@@ -278,14 +278,14 @@ pub enum Observation {
         at: NodeId,
         /// The stores.
         stores: [String; 2],
-        /// How often.
+        /// The interval between samples.
         every: Duration,
     },
     /// All replicas of a store, tree by tree.
     Replicas {
         /// The store.
         store: String,
-        /// How often.
+        /// The interval between samples.
         every: Duration,
     },
 }
@@ -293,27 +293,28 @@ pub enum Observation {
 /// An expectation, and where the file says it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Expected {
-    /// What has to hold.
+    /// The expectation.
     pub what: Expectation,
-    /// Whether the run may pass without a sample of it.
+    /// True if the run may pass without a sample of it.
     pub optional: bool,
     /// The line of the file on which it stands, from 1, if it stands in one.
     pub line: Option<u32>,
 }
 
-/// What has to hold.
+/// An expectation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Expectation {
     /// A metric lies within bounds.
     Metric(MetricBound),
-    /// What a store says of itself at a node at the end of the run.
+    /// The status of a store at a node at the end of the run.
     Node {
         /// The node.
         at: NodeId,
         /// The store.
         store: String,
-        /// Whether it is in sync there, if that is asked.
+        /// True if the store has to be in sync there, false if it must not be, `None` if either
+        /// will do.
         connected: Option<bool>,
         /// Its roles there, sorted, if they are asked.
         roles: Option<Vec<Role>>,
@@ -331,7 +332,7 @@ pub struct MetricBound {
     pub min: Option<f64>,
     /// The most it may be.
     pub max: Option<f64>,
-    /// What it has to be.
+    /// The value that it has to be.
     pub equals: Option<f64>,
     /// The store it is narrowed to.
     pub store: Option<String>,
@@ -356,12 +357,12 @@ impl Plan {
         &self.nodes[id.index()]
     }
 
-    /// How long all phases last together.
+    /// Returns the length of all phases together.
     pub fn duration(&self) -> Duration {
         self.phases.last().map_or(Duration::ZERO, PhasePlan::end)
     }
 
-    /// Who feeds whom at an instant of the run.
+    /// Returns the topology at an instant of the run.
     pub fn topology_at(&self, at: Duration) -> &Topology {
         self.events
             .iter()

@@ -1,4 +1,4 @@
-//! What a run in virtual time is made of.
+//! The parameters of a run in virtual time.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,32 +10,32 @@ use super::NodeId;
 /// The network, the clocks and the protocol's settings of a run in virtual time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VirtualTimePlan {
-    /// How long a byte is under way at least.
+    /// The shortest time that a byte is under way.
     pub latency: Duration,
-    /// How much longer at most.
+    /// The longest additional time.
     pub jitter: Duration,
-    /// How many bytes a second one direction of a connection carries.
+    /// The number of bytes a second that one direction of a connection carries.
     pub bandwidth_bytes_per_s: u64,
-    /// How many bytes one direction of a connection holds.
+    /// The number of bytes that one direction of a connection holds.
     pub buffer_bytes: usize,
-    /// How many millionths each process's clock runs fast or slow at most.
+    /// The number of millionths that each process's clock runs fast or slow at most.
     pub clock_drift_ppm: u32,
-    /// How long a link may be idle before it says that it lives. Of this and what follows, `None`
-    /// stands for the library's default.
+    /// The time that a link may be idle before it sends a heartbeat. Of this and what follows,
+    /// `None` stands for the library's default.
     pub heartbeat: Option<Duration>,
-    /// How long a peer may be silent before its link is cut.
+    /// The time that a peer may be silent before its link is cut.
     pub dead_after: Option<Duration>,
-    /// How long a link may stand still before it may fall off the log.
+    /// The time that a link may stand still before it may fall off the log.
     pub stall_grace: Option<Duration>,
-    /// How long a dispatch may take before its outcome is unknown.
+    /// The time that a dispatch may take before its outcome is unknown.
     pub dispatch_deadline: Option<Duration>,
-    /// How many dispatches a node may have under way.
+    /// The number of dispatches that a node may have under way.
     pub window: Option<usize>,
-    /// How many bytes they may have together.
+    /// The number of bytes that they may have together.
     pub window_bytes: Option<usize>,
-    /// How many sessions a sequencer remembers.
+    /// The number of sessions that a sequencer remembers.
     pub sessions_max: Option<usize>,
-    /// How many actions subscribers may be behind.
+    /// The number of actions that subscribers may be behind.
     pub events_max: Option<usize>,
     /// The nodes whose subscribers take what they are told only now and then.
     pub slow_subscribers: BTreeSet<NodeId>,

@@ -15,10 +15,11 @@ use crate::scenario::quantity::{Rate, Size, Span};
 /// The memory that the dispatches under way may take together in one phase.
 const UNDER_WAY_BYTES_MAX: u64 = 1 << 30;
 
-/// What a dispatch under way takes besides its payload, which is there as a value and encoded.
+/// The number of bytes that a dispatch under way takes besides its payload, which is there as a
+/// value and encoded.
 const DISPATCH_BYTES: u64 = 1 << 10;
 
-/// What an action carries unless its load says how much; no reducer's own choice is larger.
+/// The number of bytes that an action carries by default; no reducer's own choice is larger.
 const PAYLOAD_BYTES_USUAL: u64 = 64;
 
 /// The highest rate of a load: no process dispatches more often.
@@ -33,11 +34,11 @@ const SAMPLES_MAX: u128 = 10_000_000;
 /// The shortest timer of a protocol.
 pub(super) const TIMER_MIN: Duration = Duration::from_millis(1);
 
-/// How many bytes a name has at most: it is a part of file names, of which a file system takes
-/// 255 bytes.
+/// The number of bytes that a name may have: it is a part of file names, of which a file system
+/// takes 255 bytes.
 const NAME_BYTES_MAX: usize = 80;
 
-/// How many bytes a label of a report has at most.
+/// The number of bytes that a label of a report may have.
 const LABEL_BYTES_MAX: usize = 200;
 
 /// The dispatches of a run, as far as they are checked.

@@ -1,4 +1,4 @@
-//! What is watched while a scenario runs, and what is expected of it.
+//! Resolution of observations and expectations.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! When each fault strikes: timed, repeated, or drawn from the seed.
+//! The times of each fault: timed, repeated, or drawn from the seed.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -19,7 +19,7 @@ const TIMES_MAX: u32 = 100_000;
 struct Strikes {
     path: String,
     when: When,
-    /// How long each lasts; one must be over before the next begins.
+    /// The length of each strike; one must be over before the next begins.
     lasts: Duration,
     draws: Draws,
 }
@@ -255,7 +255,8 @@ impl Resolver<'_> {
         }
     }
 
-    /// When a fault strikes; each time is over before the next, and before the run's end.
+    /// Returns the instants at which a fault strikes. Each strike is over before the next, and
+    /// before the run's end.
     fn instants(&mut self, strikes: &mut Strikes, end: Duration) -> Vec<Duration> {
         let Strikes { path, when, lasts, draws } = strikes;
         let (path, lasts) = (path.as_str(), *lasts);

@@ -66,7 +66,7 @@ pub(super) fn resolve(
     })
 }
 
-/// What is known so far, and what was wrong so far.
+/// The resolved parts so far, and the problems so far.
 struct Resolver<'a> {
     scenario: &'a Scenario,
     tree: Option<&'a Node>,
@@ -111,7 +111,7 @@ impl Resolver<'_> {
         None
     }
 
-    /// What is wrong with a name like `alpha.worker[7]` whose cluster does exist.
+    /// Describes the problem of a name like `alpha.worker[7]` whose cluster does exist.
     fn missing_worker(&self, name: &str) -> Option<String> {
         let (cluster, index) = name.split_once(".worker[")?;
         let index: u32 = index.strip_suffix(']')?.parse().ok()?;
@@ -124,7 +124,7 @@ impl Resolver<'_> {
         })
     }
 
-    /// Whether the value at `path` names a store.
+    /// Checks that the value at `path` names a store.
     fn store(&mut self, path: &str, name: &str) -> bool {
         if self.scenario.stores.contains_key(name) {
             return true;
@@ -135,7 +135,7 @@ impl Resolver<'_> {
         false
     }
 
-    /// Whether the value at `path` names a store that `node` opens.
+    /// Checks that the value at `path` names a store that `node` opens.
     fn store_at(&mut self, path: &str, store: &str, node: Option<NodeId>) -> bool {
         if !self.store(path, store) {
             return false;

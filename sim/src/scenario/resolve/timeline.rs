@@ -185,7 +185,7 @@ impl Resolver<'_> {
         events
     }
 
-    /// What is wrong where a client would move to the server that it is at.
+    /// Reports a client that would move to the server that it is at.
     fn is_client_of(
         &self,
         client: NodeId,

@@ -12,13 +12,13 @@ use super::tap::Ordered;
 use crate::invariants::Invariant;
 use crate::virtual_time::subject::{Kind, Mishap, Still, Subject};
 
-/// What did not hold, in words.
+/// A violated invariant, with a description.
 pub(super) type Broken = (Invariant, String);
 
 /// A digest is taken once for about so many bytes of state and action.
 const BYTES_A_DIGEST: usize = 512;
 
-/// What is known of one version.
+/// The record of one version.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Record {
     /// The action that led here; 0 at the beginning of all.
@@ -34,10 +34,10 @@ pub(super) struct Record {
 /// One life of a sequencer.
 #[derive(Debug)]
 struct Life {
-    /// Where it began: on the life before, or at an empty history.
+    /// The version at which the epoch began: in the epoch before, or at an empty history.
     began: Version,
     founded: bool,
-    /// What is known of where it began, if that is the beginning of all.
+    /// The record of its beginning, if that is the beginning of all.
     empty: Record,
     /// Each version of its own, from the first after its beginning.
     records: Vec<Record>,
@@ -163,7 +163,7 @@ impl Canon {
         }
     }
 
-    /// What is known of a version.
+    /// Returns the record of a version.
     pub(super) fn record(&self, version: Version) -> Result<&Record, Broken> {
         let unknown = || (Invariant::I1, format!("nobody ever ordered {version:?}"));
         self.place(version).ok_or_else(unknown)
@@ -194,7 +194,7 @@ impl Canon {
         }
     }
 
-    /// Whether the digest of the state at `version` is known.
+    /// Returns whether the digest of the state at `version` is known.
     pub(super) fn knows_digest(&self, version: Version) -> bool {
         self.place(version).is_some_and(|record| record.digest.is_some())
     }
@@ -214,7 +214,8 @@ impl Canon {
         }
     }
 
-    /// Whether the history up to `version` is the beginning of that up to `later`, or the same.
+    /// Returns whether the history up to `version` is the beginning of that up to `later`, or the
+    /// same.
     pub(super) fn leads_to(&self, version: Version, later: Version) -> bool {
         let mut at = later;
         while at.epoch != version.epoch {

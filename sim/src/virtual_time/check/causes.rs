@@ -30,15 +30,15 @@ pub enum Cause {
 /// A dispatch whose outcome is unknown.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unknown {
-    /// When it was made.
+    /// The time at which the dispatch was made.
     pub(super) at: Duration,
     /// The session in which it left its node, if it did.
     pub(super) session: Option<u64>,
     /// Its deadline has passed.
     pub(super) late: bool,
-    /// When its node left the root last.
+    /// The last time at which its node left the root.
     pub(super) rebased: Option<Duration>,
-    /// How many dispatches its node may have under way.
+    /// The number of dispatches that its node may have under way.
     pub(super) window: usize,
 }
 
@@ -50,15 +50,15 @@ struct Session {
     lost: bool,
 }
 
-/// What happened to one store.
+/// The facts about one store.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
     sessions: BTreeMap<u64, Session>,
-    /// How many sessions its sequencers were asked for, or issued to themselves.
+    /// The number of sessions that its sequencers were asked for, or issued to themselves.
     asked: usize,
-    /// How many sessions a sequencer remembers.
+    /// The number of sessions that a sequencer remembers.
     capacity: usize,
-    /// How many outcomes of a session it keeps.
+    /// The number of outcomes of a session that it keeps.
     window: usize,
     lost_at: Option<Duration>,
     moved_at: Option<Duration>,

@@ -1,4 +1,4 @@
-//! What is seen at each replica, in the order in which it happened.
+//! Observations of each replica, in the order in which they happened.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -20,12 +20,12 @@ use super::tap::{Seen, Told};
 use crate::invariants::{Invariant, Violation};
 use crate::virtual_time::subject::{Action, Kind, Still};
 
-/// Where one replica is.
+/// The status of one replica.
 #[derive(Debug)]
 pub(super) struct Standing {
     pub(super) name: String,
     pub(super) store: String,
-    /// What the ids of its actions begin with.
+    /// The beginning of the ids of its actions.
     pub(super) origin: u64,
     at: Version,
     /// All actions that led there, as one number.
@@ -36,7 +36,7 @@ pub(super) struct Standing {
     pub(super) sync: Sync,
     pub(super) marks: Marks,
     pub(super) seen: counts::Seen,
-    /// When it left the root of its tree.
+    /// The time at which it left the root of its tree.
     pub(super) rebased: Option<Duration>,
     /// It has left the root, and nothing of its new tree yet.
     pub(super) rebasing: bool,
@@ -50,14 +50,14 @@ pub(crate) struct Checker {
     canon: Canon,
     pub(super) origins: Origins,
     pub(super) standings: Vec<Option<Standing>>,
-    /// What happened to each store.
+    /// The facts about each store.
     pub(super) stores: BTreeMap<String, Facts>,
     pub(super) links: Links,
     /// The longest entry that was seen, in bytes.
     pub(super) entry_bytes_max: usize,
 }
 
-/// What holds, or what does not.
+/// The result of a check: nothing, or the violation.
 pub(crate) type Verdict = Result<(), Box<Violation>>;
 
 impl Checker {
@@ -291,7 +291,7 @@ impl Checker {
         told.map_err(|broken| self.violation(seat, broken))
     }
 
-    /// What a dispatch came to.
+    /// Returns the fate of a dispatch.
     pub(crate) fn fate(&self, id: u64) -> Option<Fate> {
         self.origins.fate(id)
     }
@@ -337,6 +337,6 @@ struct Batch {
     first: u64,
     last: Version,
     count: usize,
-    /// Where the actions begin among all that were told.
+    /// The index of the first action among all that were told.
     start: usize,
 }

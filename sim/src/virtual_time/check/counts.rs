@@ -1,5 +1,5 @@
-//! What a replica counts and holds: its counters against what was seen to happen, and its memory
-//! against its bounds.
+//! Checks of counters and memory: a replica's counters against the events that were seen, and its
+//! memory against its bounds.
 
 use samestate_proto::replication::{Config, Note, Report, Resume};
 
@@ -7,7 +7,7 @@ use super::canon::Broken;
 use super::commit::View;
 use crate::invariants::Invariant;
 
-/// What was seen to happen in one life of one replica.
+/// The events that were seen in one life of one replica.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) applied: u64,

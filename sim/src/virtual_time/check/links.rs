@@ -1,4 +1,4 @@
-//! What each replica told the nodes below it, and whether that is so.
+//! Checks of each replica's messages to the nodes below it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const CREDIT_BYTES_MAX: u64 = 256 << 10;
 #[derive(Debug, Default)]
 struct Downward {
     seat: usize,
-    /// Where the replica was when the node below attached.
+    /// The version of the replica when the node below attached.
     attached_at: Option<Version>,
     /// The last status that went over the link.
     told: Option<Status>,
@@ -30,7 +30,7 @@ struct Downward {
     hop: Option<(u32, u32)>,
     /// The last seq that went over the link.
     cursor: u64,
-    /// Where the node below asked to go on from.
+    /// The version that the node below asked to resume from.
     resumes: Option<u64>,
     /// The snapshot on its way: its seq, and the bytes that are left of it.
     snapshot: (u64, u64),
@@ -38,7 +38,7 @@ struct Downward {
     length: u64,
     /// Something of the history went over it.
     begun: bool,
-    /// Where it rested at the last tick, and how much was committed.
+    /// The position at which it rested at the last tick, and the number of committed actions.
     rested: Option<(u64, u64)>,
     granted: u64,
     received: u64,
@@ -58,7 +58,7 @@ impl Links {
         self.0.insert(end, Downward { seat, sent_at: now, ..Downward::default() });
     }
 
-    /// When something was sent last over a link whose node has attached.
+    /// Returns the last time at which a message was sent over a link whose node has attached.
     pub(super) fn sent_at(&self, end: EndId) -> Option<Duration> {
         let link = self.0.get(&end).filter(|link| link.attached_at.is_some());
         link.map(|link| link.sent_at)
@@ -164,7 +164,7 @@ impl Links {
     }
 }
 
-/// What a replica sends: it cannot pass on actions that it does not get.
+/// Returns the mode in which a replica sends: it cannot pass on actions that it does not get.
 fn link_mode(view: &View<'_>, sync: &Sync) -> LinkMode {
     let fed = sync.upper().is_some_and(|status| status.mode == LinkMode::Snapshot);
     match view.replica.config().mode {

@@ -1,5 +1,5 @@
-//! When a sequencer marks an action to be verified: as soon as enough actions have passed, and its
-//! budget of time allows for another digest.
+//! Times at which a sequencer marks an action to be verified: as soon as enough actions have
+//! passed, and its budget of time allows for another digest.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub(super) struct Marks {
     last: u64,
     digesting: bool,
     not_before: Duration,
-    /// Where marks are due that were not seen yet.
+    /// The versions at which marks are due that were not seen yet.
     due: VecDeque<u64>,
     /// All that were marked.
     marked: BTreeSet<u64>,

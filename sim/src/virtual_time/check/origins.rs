@@ -1,4 +1,4 @@
-//! What each dispatch came to.
+//! Fates of dispatches.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::invariants::Invariant;
 /// A deadline is longer by the time that the bytes take over a line that carries this many a second.
 const SLOW_LINE_BYTES: f64 = 65_536.0;
 
-/// What a dispatch came to.
+/// The fate of a dispatch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// Nothing yet.
@@ -29,7 +29,7 @@ pub enum Fate {
     Died,
 }
 
-/// How many dispatches came to what.
+/// The numbers of dispatches by fate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Ordered, and applied at their origin.
@@ -62,7 +62,7 @@ impl Tally {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dispatch {
     pub(super) fate: Fate,
-    /// When it was made.
+    /// The time at which the dispatch was made.
     pub(super) at: Duration,
     /// ... by the clock of its host.
     pub(super) clock: Duration,
@@ -184,13 +184,15 @@ impl Origins {
         Some(id_of(origin, number))
     }
 
-    /// How many dispatches of an origin have no answer, and the bytes of their actions.
+    /// Returns the number of dispatches of an origin without an answer, and the bytes of their
+    /// actions.
     pub(super) fn open_count(&self, origin: u64) -> (usize, usize) {
         let open = self.open_of(origin);
         open.fold((0, 0), |(count, bytes), (_, one)| (count + 1, bytes + one.bytes))
     }
 
-    /// How many numbers an origin has taken since its oldest dispatch without an answer.
+    /// Returns the number of numbers that an origin has taken since its oldest dispatch without an
+    /// answer.
     pub(super) fn taken(&self, origin: u64) -> usize {
         self.made.get(&origin).map_or(0, |made| made.dispatches.len() - made.resolved)
     }

@@ -1,4 +1,4 @@
-//! What a replica sends, hears and asks for, step by step.
+//! Checks of a replica's messages and requests, step by step.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::virtual_time::network::{EndId, Side};
 use crate::virtual_time::subject::Subject;
 
 impl Checker {
-    /// What happened to a store.
+    /// Returns the facts about a store.
     pub(crate) fn facts(&mut self, store: &str) -> &mut Facts {
         self.stores.entry(store.to_owned()).or_default()
     }
@@ -160,7 +160,7 @@ impl Checker {
         standing.marks.digests(version.seq)
     }
 
-    /// How often the state of a replica was replaced.
+    /// Returns the number of times that the state of a replica was replaced.
     pub(crate) fn replaced(&self, seat: usize) -> u64 {
         let standing = self.standings.get(seat).and_then(Option::as_ref);
         standing.map_or(0, |standing| standing.seen.replaced)

@@ -1,4 +1,4 @@
-//! What a subscriber was told: every action in order, or that there was a jump (I10).
+//! Checks of subscriptions: every action in order, or notice of a jump (I10).
 
 use samestate_proto::Version;
 use samestate_proto::replication::{Change, Jump};
@@ -83,7 +83,7 @@ impl Subscriber {
     }
 }
 
-/// Whether one of the two histories is the beginning of the other.
+/// Returns whether one of the two histories is the beginning of the other.
 fn related(one: Version, other: Version, canon: &Canon) -> bool {
     one == Version::default() || canon.leads_to(one, other) || canon.leads_to(other, one)
 }

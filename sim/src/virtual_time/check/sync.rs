@@ -1,5 +1,5 @@
-//! How a replica stands to its sequencer, by what it sent and heard: `connected`, the attachment to
-//! its upstream, and what it has to send there.
+//! Sync status of a replica, by the messages that it sent and received: `connected`, the attachment
+//! to its upstream, and the messages that it has to send there.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ struct Upward {
     end: EndId,
     /// The last status of the upstream.
     status: Option<Status>,
-    /// What the upstream had at the attach, or when it came into sync again.
+    /// The version of the upstream at the attach, or when it came into sync again.
     target: Option<Version>,
     credit: u64,
     spent: u64,
@@ -30,7 +30,7 @@ struct Upward {
     sent_at: Duration,
 }
 
-/// What is known of one life of one replica.
+/// The facts about one life of one replica.
 #[derive(Debug, Default)]
 pub(super) struct Sync {
     upward: Option<Upward>,
@@ -41,10 +41,10 @@ pub(super) struct Sync {
     pub(super) poisoned: bool,
     /// Its disk takes nothing.
     pub(super) stalled: bool,
-    /// How often its way up was made anew.
+    /// The number of times that its upstream link was made anew.
     pub(super) attachments: u32,
     connected: bool,
-    /// Where it was when it came into sync last.
+    /// The version at which it came into sync last.
     pub(super) since: Version,
     committed: u64,
 }
@@ -68,7 +68,7 @@ impl Sync {
         });
     }
 
-    /// When something was sent last over a connection to its upstream.
+    /// Returns the last time at which a message was sent over a connection to its upstream.
     pub(super) fn sent_at(&self, end: EndId) -> Option<Duration> {
         let upward = self.upward.as_ref().filter(|upward| upward.end == end);
         upward.map(|upward| upward.sent_at)
@@ -230,7 +230,8 @@ impl Upward {
     }
 }
 
-/// Whether a replica takes this status: the way to the sequencer does not lead through itself.
+/// Returns whether a replica accepts this status: the path to the sequencer does not lead through
+/// itself.
 fn is_a_way_up(status: &Status, node: NodeId) -> bool {
     !status.path.contains(&node) && status.path.len() < PATH_MAX
 }

@@ -1,4 +1,4 @@
-//! What a replica's observer is told, kept until somebody looks.
+//! Calls to a replica's observer, kept until the checker takes them.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use samestate_proto::wire::Entries;
 use crate::invariants::Witness;
 use crate::virtual_time::subject::parts;
 
-/// What happened to one replica's state.
+/// An event of one replica's state.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Seen {
     /// Actions were applied.
@@ -21,7 +21,7 @@ pub(crate) enum Seen {
         last: Version,
         /// The rolling hash after the last.
         history: u64,
-        /// How many of them made sense.
+        /// The number of them that made sense.
         count: usize,
     },
     /// The state was replaced.
@@ -38,7 +38,7 @@ pub(crate) enum Seen {
 /// An action as it was ordered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ordered<'a> {
-    /// Which one.
+    /// The id of the action.
     pub(crate) id: u64,
     /// Its encoding.
     pub(crate) encoded: &'a [u8],

@@ -50,7 +50,7 @@ pub(super) fn lead(dice: &mut Dice, root: &str, duration_us: u64, scenario: &mut
 /// So many seeds in a hundred have slow lines.
 const SLOW_PERCENT: u64 = 8;
 
-/// What they carry, in bytes a second.
+/// The bandwidths of slow lines, in bytes a second.
 const SLOW_BANDWIDTHS: [u64; 3] = [100_000, 300_000, 1_000_000];
 
 /// Leads some seeds to slow lines: copies of big states that take longer than a dead peer is waited

@@ -6,7 +6,7 @@ use super::shape::{Fed, Shape};
 use crate::scenario::{CreateClientSpec, EventSpec, LinkRef, Span};
 use crate::virtual_time::dice::Dice;
 
-/// How often a seed has a client that comes late.
+/// The percentage of seeds that have a client which comes late.
 const LATE_PERCENT: u64 = 15;
 
 /// A client that takes another server.
@@ -143,7 +143,7 @@ fn go_back(
     }
 }
 
-/// Whether some node of a store feeds itself by way of others.
+/// Returns whether some node of a store feeds itself by way of others.
 fn has_loop(shape: &Shape, fed: &[Vec<Fed>]) -> bool {
     fed.iter().any(|store| {
         (0..store.len()).any(|start| {

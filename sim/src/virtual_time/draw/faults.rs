@@ -1,4 +1,4 @@
-//! What breaks: a few kinds a seed, so that none drowns another.
+//! Drawing of faults: a few kinds a seed, so that none drowns another.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -43,10 +43,10 @@ const KINDS: &[Kind] = &[
     Kind::Move,
 ];
 
-/// How much goes wrong in a seed, and in which ways.
+/// The number and the kinds of faults in a seed.
 pub(super) struct Plague {
     strikes: Vec<Kind>,
-    /// How many clients move.
+    /// The number of clients that move.
     pub(super) moves: usize,
 }
 
@@ -101,7 +101,7 @@ pub(super) fn of_disks(dice: &mut Dice, shape: &Shape, duration_us: u64, scenari
     scenario.faults.sort_by_key(FaultSpec::first_at);
 }
 
-/// When a fault strikes.
+/// The times of a fault.
 struct When {
     at: Option<Span>,
     times: Option<NonZeroU32>,

@@ -14,7 +14,7 @@ use crate::virtual_time::dice::Dice;
 /// The share of the run that a closed loop has at most.
 const RUSH_MAX: u64 = 4;
 
-/// What the loads of a seed have in common.
+/// The properties that the loads of a seed have in common.
 struct Habits {
     busiest: usize,
     payload_bytes: u64,

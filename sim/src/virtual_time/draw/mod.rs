@@ -1,7 +1,7 @@
-//! What a seed of the swarm draws: a whole scenario file, within bounds.
+//! Drawing of a seed of the swarm: a whole scenario file, within bounds.
 //!
-//! What comes out is the same type that a file is read into, so that a seed can be printed, changed
-//! by hand, run again and made smaller like any other scenario. It always validates. One seed draws
+//! The output is the same type that a file is read into, so that a seed can be printed, changed by
+//! hand, run again and made smaller like any other scenario. It always validates. One seed draws
 //! the same file on every machine.
 //!
 //! | room | draws |
@@ -29,7 +29,7 @@ use crate::scenario::{FORMAT_VERSION, Scenario};
 /// The swarm's streams of chance; the simulator's own are smaller numbers.
 const STREAM: u64 = 0x5741_524d_0000_0000;
 
-/// What this seed draws.
+/// Draws the scenario of this seed.
 pub fn draw(seed: u64) -> Scenario {
     // A stream for each part, so that a change to one leaves the others as they were.
     let dice = |part: u64| Dice::new(seed, STREAM + part);

@@ -8,7 +8,7 @@ use crate::virtual_time::dice::Dice;
 
 const NODES_MAX: u64 = 9;
 
-/// How many hops a server is away from the root at most.
+/// The number of hops that a server is away from the root at most.
 const SERVER_DEPTH_MAX: usize = 3;
 
 /// The port of the first link; the others follow. Virtual time listens on none of them.
@@ -33,7 +33,7 @@ pub(super) struct Link {
     pub(super) stores: Vec<usize>,
 }
 
-/// Who feeds a node.
+/// The upstream of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fed {
     /// Nobody: it is a root.

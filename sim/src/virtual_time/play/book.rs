@@ -1,4 +1,4 @@
-//! What is written down of a case, so that a record can be made of it.
+//! Notes of a case, from which its record is made.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::record::{
 use crate::scenario::{NodeId, Plan, Role};
 use crate::virtual_time::subject::Subject;
 
-/// What is written down.
+/// The notes of a case.
 #[derive(Debug)]
 pub(super) struct Book {
     gathered: Gathered,
@@ -24,7 +24,7 @@ pub(super) struct Book {
     lives: Vec<(u64, NodeId)>,
     /// The life that each host is in.
     connections: Vec<u64>,
-    /// What each host had carried when its life began.
+    /// The traffic of each host when its life began.
     carried: Vec<(u64, u64)>,
 }
 
@@ -153,7 +153,7 @@ impl Play<'_> {
         })
     }
 
-    /// What a seat is to its store, sorted.
+    /// Returns the roles of a seat in its store, sorted.
     fn roles(&self, seat: usize) -> Vec<Role> {
         let (node, store) = self.cast.place(seat);
         let planned = self.plan.node(node);

@@ -15,10 +15,10 @@ use crate::virtual_time::world::{self, HostSpec, SeatSpec, World};
 /// The longest wait between two attempts to connect, unless a link says otherwise: the library's.
 const BACKOFF_USUAL: Duration = Duration::from_secs(5);
 
-/// What changes the settings of every replica once the plan has set them.
+/// A function that changes the settings of every replica once the plan has set them.
 pub(crate) type Adjust = std::sync::Arc<dyn Fn(&mut Config) + Send + Sync>;
 
-/// Which seat is which store's at which node. A host has the number of its node.
+/// The seat of each store at each node. A host has the number of its node.
 #[derive(Debug, Default)]
 pub(crate) struct Cast {
     seats: Vec<BTreeMap<String, usize>>,
@@ -28,7 +28,7 @@ pub(crate) struct Cast {
 }
 
 impl Cast {
-    /// Who plays in a plan.
+    /// Places the replicas of a plan.
     pub(crate) fn of(plan: &Plan) -> Result<Self, UnknownReducer> {
         let mut cast = Cast::default();
         for (name, store) in &plan.stores {
@@ -61,12 +61,12 @@ impl Cast {
         self.kinds.get(store).copied()
     }
 
-    /// How many seats there are.
+    /// Returns the number of seats.
     pub(crate) fn len(&self) -> usize {
         self.places.len()
     }
 
-    /// What people call each seat: its node, and its store where there are several.
+    /// Returns the names of seats: the node, and the store if there are several.
     pub(crate) fn names(&self, plan: &Plan) -> Vec<String> {
         let several = plan.stores.len() > 1;
         let names = self.places.iter().map(|(node, store)| {
@@ -132,7 +132,8 @@ impl Cast {
     }
 }
 
-/// How many dispatches closed loops have under way at once, where that is more than usual.
+/// Returns the number of dispatches that closed loops have under way at once, if that is more than
+/// usual.
 fn windows(plan: &Plan) -> BTreeMap<(NodeId, &str), usize> {
     let mut windows = BTreeMap::new();
     for load in plan.phases.iter().flat_map(|phase| &phase.load) {

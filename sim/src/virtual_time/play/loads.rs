@@ -1,4 +1,4 @@
-//! Who dispatches what, and when.
+//! Dispatches of loads, at their times.
 
 use std::iter::{Enumerate, Peekable};
 use std::time::Duration;
@@ -27,11 +27,11 @@ pub(super) struct Load {
     params: Params,
     stream: u64,
     random: Pcg64,
-    /// When its phase begins, and when it ends.
+    /// The time at which its phase begins, and the time at which it ends.
     begins: Duration,
     ends: Duration,
     arrivals: Peekable<Enumerate<Arrivals>>,
-    /// How many it has made; of a closed loop alone.
+    /// The number of dispatches that it has made; of a closed loop alone.
     made: u64,
     in_flight: u64,
     /// A closed loop hands over its next dispatch no sooner.

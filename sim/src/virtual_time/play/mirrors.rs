@@ -41,7 +41,7 @@ impl Play<'_> {
         }
     }
 
-    /// What is told at this seat may be mirrored.
+    /// Mirrors the actions that are told at this seat.
     pub(super) fn mirror_from(&mut self, seat: usize) {
         for number in 0..self.mirrors.len() {
             if self.mirrors[number].from == seat {
@@ -92,7 +92,7 @@ impl Play<'_> {
         }
     }
 
-    /// What happened before a process listened is mirrored too.
+    /// Mirrors the actions that happened before a process listened, too.
     pub(super) fn mirrors_live(&mut self, host: usize) {
         for number in 0..self.mirrors.len() {
             let (node, _) = self.cast.place(self.mirrors[number].from);

@@ -36,13 +36,14 @@ use crate::scenario::{Plan, Resync};
 
 pub(crate) use cast::{Adjust, Cast, weather};
 
-/// How long all may take to be in sync before the load begins, beside the time that the bytes take.
+/// The time that all may take to be in sync before the load begins, beside the time that the bytes
+/// take.
 const START_MAX: Duration = Duration::from_secs(60);
 
-/// How long it is watched at least after the load.
+/// The time for which the cluster is watched at least after the load.
 const QUIET: Duration = Duration::from_millis(100);
 
-/// How often it is looked at whether all has settled.
+/// The interval between checks that all has settled.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// Something that is to be done.
@@ -104,18 +105,18 @@ pub(crate) struct Play<'a> {
     /// The fault that waits for a moment, by its host.
     aimed: BTreeMap<usize, usize>,
     pending: Vec<HashMap<u64, Pending>>,
-    /// How often each node has become a client.
+    /// The number of times that each node has become a client.
     eras: Vec<u32>,
     /// Stores of which a copy went wrong.
     slipped: BTreeSet<String>,
     book: Option<Book>,
     started: Option<Duration>,
-    /// How long the bytes take that were to be carried when the load ended.
+    /// The time that the bytes take which were to be carried when the load ended.
     carries: Duration,
     interrupt: Option<Arc<AtomicBool>>,
 }
 
-/// What came of a play.
+/// The result of a simulated case.
 pub(crate) struct Played {
     pub(crate) world: World,
     pub(crate) case: Option<Case>,
@@ -238,8 +239,9 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// Whatever the faults: silent peers are noticed, one after the other, and come back; then the
-    /// bytes that are to be carried take their time.
+    /// Returns the longest time until all has settled, whatever the faults: silent peers are
+    /// noticed, one after the other, and come back; then the bytes that are to be carried take
+    /// their time.
     fn settle_max(&self) -> Duration {
         let dead_after = self.plan.virtual_time.dead_after.unwrap_or(Duration::from_secs(5));
         let backoffs = self.plan.links.iter().map(|link| link.backoff_max);
@@ -249,7 +251,7 @@ impl<'a> Play<'a> {
             + self.carrying()
     }
 
-    /// How long it takes to carry what is to be carried, over one hop after the other.
+    /// Returns the time that the bytes to be carried take, over one hop after the other.
     fn carrying(&self) -> Duration {
         weather(self.plan).carrying(self.world.bytes_to_carry()) * self.hops()
     }

@@ -1,4 +1,4 @@
-//! What was found, as a scenario file to keep and to run again.
+//! A found violation, as a scenario file to keep and to run again.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -7,14 +7,14 @@ use super::Shrunk;
 use crate::scenario::Scenario;
 use crate::scenario::outages::without_collisions;
 
-/// What was found.
+/// The found violation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// The invariant that is violated: `I2`.
     pub invariant: String,
-    /// What was seen of it, in a line.
+    /// A description of the violation, in a line.
     pub detail: String,
-    /// Where it was found: `seed 7 of the swarm`, or a file and a seed.
+    /// The origin: `seed 7 of the swarm`, or a file and a seed.
     pub origin: String,
 }
 

@@ -31,10 +31,10 @@ pub use failure::shrink_failure;
 pub use file::{Found, FoundError, found_text, write_found};
 use search::Search;
 
-/// How often a scenario is tried, unless the caller says otherwise.
+/// The default number of times that a scenario is tried.
 pub const TRIES_MAX: u32 = 5_000;
 
-/// How much there is of a scenario.
+/// The size of a scenario.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Processes.
@@ -52,7 +52,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// How much there is of a plan.
+    /// Returns the size of a plan.
     pub fn of(plan: &Plan) -> Self {
         let loads = plan.phases.iter().flat_map(|phase| phase.load.iter().map(move |l| (phase, l)));
         let actions = loads.map(|(phase, load)| match &load.arrival {
@@ -81,31 +81,31 @@ impl fmt::Display for Counts {
     }
 }
 
-/// How far it has come.
+/// The progress of shrinking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// How many candidates were run.
+    /// The number of candidates that were run.
     pub tries: u32,
-    /// How many are run at most.
+    /// The largest number of candidates to run.
     pub tries_max: u32,
-    /// How much there is of the smallest that fails, so far.
+    /// The size of the smallest scenario that fails, so far.
     pub smallest: Counts,
 }
 
-/// What came of shrinking.
+/// The result of shrinking.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shrunk {
     /// The smallest scenario found that fails.
     pub scenario: Scenario,
-    /// Whether what was handed in fails at all. Where it does not, it comes back as it was.
+    /// True if the given scenario fails at all. If it does not, it is returned unchanged.
     pub reproduced: bool,
-    /// How many candidates were run.
+    /// The number of candidates that were run.
     pub tries: u32,
-    /// Whether there was more to try.
+    /// True if the tries ran out before every candidate was tried.
     pub is_exhausted: bool,
-    /// How much there was at first.
+    /// The size at first.
     pub before: Counts,
-    /// How much is left.
+    /// The size that is left.
     pub after: Counts,
 }
 

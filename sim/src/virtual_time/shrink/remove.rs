@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::scenario::{FaultSpec, LinkRef, NodeId, OneOrMany, Plan, Scenario, StoreSpec, Upstream};
 
-/// What becomes of the loads and faults of what is gone.
+/// The treatment of the loads and faults of removed nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Orphans {
     /// They go with it.
@@ -57,7 +57,7 @@ pub(super) fn nodes(
     rest
 }
 
-/// Which nodes go, what the others are called then, and who takes whose place.
+/// The nodes to remove, the new names of the others, and the heirs of the removed ones.
 struct Removal<'a> {
     plan: &'a Plan,
     gone: BTreeSet<NodeId>,
@@ -86,8 +86,8 @@ impl<'a> Removal<'a> {
         Self { plan, gone: all_gone, names }
     }
 
-    /// Who takes the place of a node for a store: it, the nearest of those who feed it that stays,
-    /// or else the first of its tree that stays.
+    /// Returns the heir of a node for a store: the node itself, the nearest of its upstreams that
+    /// stays, or else the first node of its tree that stays.
     fn heir(&self, store: &str, node: NodeId) -> Option<NodeId> {
         let (tree, _) = self.plan.topology.replica(store, node)?;
         let mut at = node;

@@ -1,4 +1,4 @@
-//! What is tried in which order, and what is kept.
+//! The order of the candidates, and the choice of those to keep.
 
 use std::collections::{BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -11,7 +11,7 @@ use crate::scenario::{Arrival, NodeId, Scenario};
 /// scenario may fail as well with other chances, and then with less.
 const SEEDS: u64 = 24;
 
-/// What a candidate is called.
+/// The name of a candidate.
 const NAME: &str = "candidate";
 
 /// The smallest scenario that fails so far, and what has been tried.
@@ -20,7 +20,8 @@ pub(super) struct Search<'a> {
     counts: Counts,
     tries: u32,
     tries_max: u32,
-    /// What was offered before: nothing is run twice, and nothing goes in circles.
+    /// The hashes of earlier candidates, so that none is run twice and the search does not go in
+    /// circles.
     seen: HashSet<u64>,
     fails: &'a mut dyn FnMut(&Scenario) -> bool,
     progress: &'a mut dyn FnMut(&Progress),
@@ -38,7 +39,7 @@ impl<'a> Search<'a> {
         Self { best: scenario, counts, tries: 0, tries_max, seen, fails, progress }
     }
 
-    /// Whether the scenario fails as it is.
+    /// Returns whether the scenario fails as it is.
     pub(super) fn reproduces(&mut self) -> bool {
         if self.best.plan(NAME).is_err() || self.is_exhausted() {
             return false;

@@ -21,7 +21,7 @@ pub(super) fn without_chance(scenario: &mut Scenario) {
     }
 }
 
-/// What can be made simpler, the coarsest first.
+/// Lists the simplifications of a scenario, the coarsest first.
 pub(super) fn changes(scenario: &Scenario) -> Vec<Change> {
     let mut changes: Vec<Change> = vec![
         Box::new(without_chance),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::simplify::Change;
 use crate::scenario::{Arrival, FaultSpec, Scenario, Span};
 
-/// What is rounded to, the coarsest first.
+/// The steps of rounding, the coarsest first.
 const STEPS: [Duration; 5] = [
     Duration::from_millis(100),
     Duration::from_millis(10),
@@ -14,7 +14,7 @@ const STEPS: [Duration; 5] = [
     Duration::from_micros(10),
 ];
 
-/// When the first thing happens in a scenario that begins without delay.
+/// The time of the first event in a scenario that begins without delay.
 const BEGIN: Duration = Duration::from_millis(10);
 
 /// All times at once, then each by itself, to each step.

@@ -1,4 +1,4 @@
-//! What goes over the connections, shown to the checker.
+//! Traffic of the connections, shown to the checker.
 
 use bytes::{Buf, Bytes};
 use samestate_proto::replication::Replica;

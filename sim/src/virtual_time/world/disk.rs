@@ -23,17 +23,17 @@ use crate::virtual_time::trace::{Moment, What};
 /// After so many blocks the next whole backup takes their place.
 const BLOCKS_MAX: usize = 16;
 
-/// How long a write and its sync take, in microseconds: a fast disk, and one that is busy.
+/// The time that a write and its sync take, in microseconds: on a fast disk, and on a busy one.
 const WRITE_US: (u64, u64) = (50, 8_000);
 
-/// How long it takes until a disk that failed is tried again, in microseconds.
+/// The time until a disk that failed is tried again, in microseconds.
 const RETRY_US: (u64, u64) = (2_000, 50_000);
 
 /// ... and a write for which the disk takes its time: so many in a hundred.
 const SLOW_WRITE_US: (u64, u64) = (8_000, 300_000);
 const SLOW_PERCENT: u64 = 3;
 
-/// What is on disk, and what is on its way there.
+/// The records on disk, and those on their way there.
 #[derive(Debug)]
 pub(super) struct Disk {
     whole: (Image, Still),
@@ -86,7 +86,7 @@ impl Disk {
         self.blocks.push(block);
     }
 
-    /// What a life begins with that goes on from here.
+    /// Returns the image and the state with which the next life begins.
     pub(super) fn restored(&self, mishap: &Mishap) -> Result<(Image, Still), ReplayFault> {
         let (mut image, state) = self.whole.clone();
         let mut subject = Subject::from_still(&state, mishap.clone());
@@ -104,7 +104,7 @@ impl DiskTrouble {
 }
 
 impl Seat {
-    /// Whether a durable sequencer has ordered what is not on its disk.
+    /// Returns whether a durable sequencer has ordered actions that are not on its disk.
     pub(super) fn is_writing(&self) -> bool {
         let records = self.running.as_ref().is_some_and(|running| running.replica.has_records());
         let writes = |disk: &Disk| disk.writing.is_some() || disk.failed.is_some() || records;
@@ -143,7 +143,7 @@ impl World {
         self.heap.push(self.now + takes, Event::Written { seat, life });
     }
 
-    /// What was on its way to the disk is there.
+    /// Records that the write on its way is on disk.
     pub(super) fn written(&mut self, seat: usize) {
         let life = self.hosts[self.seats[seat].spec.host].life;
         let place = &mut self.seats[seat];
@@ -232,7 +232,8 @@ impl World {
         found
     }
 
-    /// When a process can begin to live at a host again, if not now: its disks fail.
+    /// Returns the time at which a process can begin to live at a host again, if its disks fail
+    /// now.
     pub(super) fn disk_works_at(&self, host: usize) -> Option<Duration> {
         let seats = self.hosts[host].seats.iter().map(|seat| &self.seats[*seat]);
         let troubles = seats.filter(|place| place.disk.is_some());

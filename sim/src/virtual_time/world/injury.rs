@@ -22,9 +22,9 @@ pub enum Injury {
     Cut {
         /// The seat below it.
         seat: usize,
-        /// What is on its way up is lost.
+        /// True if messages on their way up are lost.
         loses_up: bool,
-        /// What is on its way down is lost.
+        /// True if messages on their way down are lost.
         loses_down: bool,
         /// For how long it cannot be made again.
         lasts: Duration,
@@ -58,7 +58,7 @@ pub enum Injury {
         host: usize,
         /// Its peers are not told.
         silent: bool,
-        /// How long it is gone; for good, without it.
+        /// The time for which it is gone; for good, without it.
         lasts: Option<Duration>,
     },
     /// A process stands still for a while.
@@ -282,9 +282,9 @@ impl World {
         }
     }
 
-    /// How many bytes go over each hop at most until all are the same: states and the logs behind
-    /// them, twice, for a snapshot may be under way that falls off; and what is dispatched, up and
-    /// down.
+    /// Returns the number of bytes that go over each hop at most until all are the same: states and
+    /// the logs behind them, twice, because a snapshot may be under way that falls off; and the
+    /// dispatches, up and down.
     pub fn bytes_to_carry(&self) -> u64 {
         let running = self.seats.iter().filter_map(|place| place.running.as_ref());
         let bytes = running.map(|running| {

@@ -69,7 +69,7 @@ impl World {
         });
     }
 
-    /// What the checker has to know of a life that begins.
+    /// Tells the checker of a life that begins.
     fn begins(&mut self, seat: usize, replica: &Replica<Subject>) {
         let spec = &self.seats[seat].spec;
         let store = &spec.config.store;
@@ -185,7 +185,7 @@ impl World {
         all.collect()
     }
 
-    /// When a link that has gone dead is ended by itself, whatever a replica does.
+    /// Returns the time at which a dead link is ended by itself, whatever a replica does.
     pub(super) fn link_deadline(&mut self, seat: usize) -> Duration {
         self.seats[seat].spec.config.dead_after * 2 + self.dice.micros(0, 20_000)
     }
@@ -274,7 +274,7 @@ impl World {
         }
     }
 
-    /// Whom a seat follows.
+    /// Returns the upstream of a seat.
     pub fn upstream(&self, seat: usize) -> Option<Upstream> {
         self.seats[seat].spec.upstream
     }

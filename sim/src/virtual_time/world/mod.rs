@@ -91,7 +91,7 @@ struct Done {
     cost: Duration,
     /// It was a digest.
     digest: bool,
-    /// How often the state had been replaced when it began.
+    /// The number of times that the state had been replaced when it began.
     replaced: u64,
 }
 
@@ -106,28 +106,28 @@ impl std::fmt::Debug for Done {
 pub enum Notice {
     /// A dispatch resolved, when its replica was at this version.
     Resolved {
-        /// Where.
+        /// The seat.
         seat: usize,
-        /// Which.
+        /// The id of the dispatch.
         id: u64,
-        /// What it came to.
+        /// The result of the dispatch.
         resolution: Resolution,
-        /// Where the replica was.
+        /// The version of the replica.
         local: Version,
     },
     /// The subscriber of a seat was told something.
     Told {
-        /// Where.
+        /// The seat.
         seat: usize,
     },
     /// A moment has come that was waited for at a host.
     Moment {
-        /// Where.
+        /// The host.
         host: usize,
     },
     /// A host has a process again.
     Lives {
-        /// Which.
+        /// The host.
         host: usize,
     },
 }
@@ -303,12 +303,12 @@ impl World {
         Ok(id)
     }
 
-    /// What a dispatch came to.
+    /// Returns the fate of a dispatch.
     pub fn fate(&self, id: u64) -> Option<Fate> {
         self.checker.fate(id)
     }
 
-    /// What time it is.
+    /// Returns the current time.
     pub fn now(&self) -> Duration {
         self.now
     }
@@ -328,7 +328,7 @@ impl World {
         self.hosts[host].paused_until
     }
 
-    /// Whether a host has a process.
+    /// Returns whether a host has a process.
     pub fn is_alive(&self, host: usize) -> bool {
         self.hosts[host].alive
     }
@@ -338,17 +338,17 @@ impl World {
         (self.hosts[host].sent_bytes, self.hosts[host].received_bytes)
     }
 
-    /// How many seats there are.
+    /// Returns the number of seats.
     pub fn len(&self) -> usize {
         self.seats.len()
     }
 
-    /// Whether there is no seat.
+    /// Returns whether there is no seat.
     pub fn is_empty(&self) -> bool {
         self.seats.is_empty()
     }
 
-    /// When the first violation was.
+    /// Returns the time of the first violation.
     pub fn violated_at(&self) -> Option<Duration> {
         self.violation.as_ref().map(|found| found.0)
     }
@@ -363,22 +363,22 @@ impl World {
         self.violation.as_ref().map(|found| &*found.1)
     }
 
-    /// What was noticed since the last call.
+    /// Takes the notices since the last call.
     pub fn take_notices(&mut self) -> Vec<Notice> {
         self.notices.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Whether something was noticed.
+    /// Returns whether there are notices.
     pub fn has_notices(&self) -> bool {
         self.notices.as_ref().is_some_and(|notices| !notices.is_empty())
     }
 
-    /// What records a seat's replica, where the world is witnessed.
+    /// Returns the witness of a seat's replica, if the world is witnessed.
     pub fn witness(&self, seat: usize) -> Option<&Witness> {
         self.seats[seat].witness.as_ref()
     }
 
-    /// What happened so far.
+    /// Returns the moments so far.
     pub fn moments(&self) -> Moments {
         let mut moments = self.moments;
         for running in self.seats.iter().filter_map(|seat| seat.running.as_ref()) {
@@ -397,7 +397,7 @@ impl World {
         self.trace.take()
     }
 
-    /// What happened last, if that is kept.
+    /// Returns the last events, if a trace is kept.
     pub fn trace(&self) -> Option<&Trace> {
         self.trace.as_ref()
     }

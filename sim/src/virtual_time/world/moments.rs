@@ -1,15 +1,15 @@
-//! What happened on the way, counted.
+//! Moments of a simulation, counted.
 
 use samestate_proto::replication::Counters;
 
 use crate::virtual_time::check::Tally;
 
-/// What happened in a simulation, beyond what replicas count.
+/// The moments of a simulation, beyond the counters of replicas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moments {
-    /// What the replicas counted, all lives together.
+    /// The counters of the replicas, all lives together.
     pub replicas: Counters,
-    /// What the dispatches came to.
+    /// The fates of the dispatches.
     pub dispatches: Tally,
     /// Links that ended for a reason that a replica gave.
     pub links_faulted: u64,

@@ -12,19 +12,19 @@ use crate::scenario::KillMoment;
 use crate::virtual_time::check::Tap;
 use crate::virtual_time::subject::{Kind, Mishap, Still, Subject};
 
-/// What a host is like, whatever process lives there.
+/// The properties of a host, whatever process lives there.
 #[derive(Clone, Debug, Default)]
 pub struct HostSpec {
-    /// What people call it.
+    /// The name of the host.
     pub name: String,
     /// Its clock runs fast by so many nanoseconds a millisecond, or slow.
     pub drift_ppm: i64,
 }
 
-/// What a seat is like, whatever replica is there.
+/// The properties of a seat, whatever replica is there.
 #[derive(Clone, Debug)]
 pub struct SeatSpec {
-    /// What people call it.
+    /// The name of the host.
     pub name: String,
     /// The host, by its number.
     pub host: usize,
@@ -32,19 +32,19 @@ pub struct SeatSpec {
     pub kind: Kind,
     /// The settings of its replica.
     pub config: Config,
-    /// Whom it follows; nobody: it is a sequencer.
+    /// The upstream; `None` for a sequencer.
     pub upstream: Option<Upstream>,
     /// The longest wait between two attempts to connect.
     pub backoff_max: Duration,
     /// Its subscriber takes what it is told only at a tick.
     pub slow_subscriber: bool,
-    /// Where it is a sequencer, it backs itself up every so many actions.
+    /// The number of actions between backups, if it is a sequencer.
     pub backup_every: Option<u64>,
-    /// Where it is a sequencer, nothing leaves it that is not on its disk.
+    /// True if the seat is a durable sequencer: nothing leaves it that is not on its disk.
     pub durable: bool,
 }
 
-/// Whom a seat follows.
+/// The upstream of a seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Upstream {
     /// The seat.
@@ -67,13 +67,13 @@ pub(super) struct Host {
     pub(super) seats: Vec<usize>,
     pub(super) life: u32,
     pub(super) alive: bool,
-    /// Where it is not alive: it will be.
+    /// True if the process will be restarted, if it is not alive.
     pub(super) restarts: bool,
     /// It is to be killed at this moment.
     pub(super) aimed: Option<KillMoment>,
     /// It stands still until then.
     pub(super) paused_until: Option<Duration>,
-    /// What happened while it stood still.
+    /// The events that came while it stood still.
     pub(super) backlog: Vec<Event>,
     pub(super) sent_bytes: u64,
     pub(super) received_bytes: u64,
@@ -95,7 +95,7 @@ impl Host {
         }
     }
 
-    /// What time it is there.
+    /// Returns the time by the host's own clock.
     pub(super) fn clock(&self, now: Duration) -> Duration {
         if self.spec.drift_ppm == 0 {
             return now;
@@ -118,7 +118,7 @@ pub(super) struct Running {
     /// An attempt to connect is scheduled.
     pub(super) connecting: bool,
     pub(super) backoff: Duration,
-    /// When the sequencer was backed up last, as a seq.
+    /// The seq at which the sequencer was backed up last.
     pub(super) backed_up: u64,
     dispatched: u32,
 }
@@ -155,12 +155,12 @@ pub(super) struct Seat {
     pub(super) spec: SeatSpec,
     pub(super) running: Option<Running>,
     pub(super) backup: Option<(Image, Still)>,
-    /// Where it is durable: what its next life begins with.
+    /// The disk from which its next life begins, if it is durable.
     pub(super) disk: Option<Disk>,
     pub(super) disk_trouble: DiskTrouble,
     /// It cannot connect before then.
     pub(super) blocked_until: Duration,
-    /// What records what its replica does, where the case has a record.
+    /// The witness of its replica, if the case has a record.
     pub(super) witness: Option<Witness>,
 }
 
@@ -185,7 +185,7 @@ impl Seat {
     }
 }
 
-/// What the ids of a seat's actions begin with, in this life of its host.
+/// Returns the beginning of the ids of a seat's actions, in this life of its host.
 pub(super) fn origin(seat: usize, life: u32) -> u64 {
     (seat as u64 + 1) << 16 | u64::from(life & 0xffff)
 }

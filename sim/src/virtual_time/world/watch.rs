@@ -1,4 +1,4 @@
-//! What a replica did at a step, and what it asks for.
+//! Observation of a replica's step, and of its requests.
 
 use std::time::Duration;
 
