@@ -7,8 +7,8 @@
 //! ```
 //!
 //! `serve` prints the latency of its own dispatches each second. `follow` prints when it came in
-//! sync, and when it had caught up; from then on for so many seconds how old its newest action is, and
-//! fails if that is ever over the bound.
+//! sync, and when it had caught up; from then on for so many seconds how old its newest action is,
+//! and fails if that is ever over the bound.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

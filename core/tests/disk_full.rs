@@ -81,8 +81,8 @@ async fn until_stalled(store: &Items) {
     }
 }
 
-/// Dispatches what does not fit, once the first is on disk. All of it is taken: nothing was promised
-/// of the disk.
+/// Dispatches what does not fit, once the first is on disk. All of it is taken: nothing was
+/// promised of the disk.
 async fn until_said(store: &Items) -> Result<(), Box<dyn std::error::Error>> {
     for number in 1..=100 {
         store.dispatch(item(number)).await?;

@@ -141,8 +141,8 @@ fn writers_wait_for_a_slow_link_no_longer_than_the_grace_period() {
     assert!(replica.counters().snapshots_forced > 0, "the link fell off");
 }
 
-/// A link of more than 4 MiB a second sets the pace, for however long: a dispatch waits behind those
-/// of its window, and no longer.
+/// A link of more than 4 MiB a second sets the pace, for however long: a dispatch waits behind
+/// those of its window, and no longer.
 #[test]
 fn writers_get_what_a_fast_link_carries_and_wait_for_no_more_than_their_window() {
     const LINK_BYTES: usize = 5 << 20;

@@ -1,5 +1,6 @@
-//! The seeds of the fuzzers, replayed without a fuzzer: each input under `fuzz/corpus/` goes through
-//! the function that `fuzz/` feeds, and the seeds there are those that the code makes today.
+//! The seeds of the fuzzers, replayed without a fuzzer: each input under `fuzz/corpus/` goes
+//! through the function that `fuzz/` feeds, and the seeds there are those that the code makes
+//! today.
 #![cfg(samestate_fuzzing)]
 
 use std::collections::BTreeMap;

@@ -6,7 +6,8 @@
 //! whoever drives a replica passes all of these in. The `samestate` crate drives it over real
 //! connections, and the simulator of `samestate-sim` over virtual ones.
 //!
-//! Users of Samestate do not depend on this crate. Its items follow the protocol and change with it.
+//! Users of Samestate do not depend on this crate. Its items follow the protocol and change with
+//! it.
 
 #![warn(clippy::missing_errors_doc, clippy::missing_panics_doc)]
 #![warn(clippy::print_stderr, clippy::print_stdout)]

@@ -6,8 +6,8 @@
 //! none, nor in a snapshot, an event or any text.
 //!
 //! A token is HMAC-SHA-256 (RFC 2104, FIPS 180-4) of the session's number under a [`TokenKey`] that
-//! lives as long as the sequencer does, cut to 128 bits. It is kept in the table of sessions, and so
-//! in the backup, where the next life of the sequencer finds it; the key is not.
+//! lives as long as the sequencer does, cut to 128 bits. It is kept in the table of sessions, and
+//! so in the backup, where the next life of the sequencer finds it; the key is not.
 
 use std::fmt;
 

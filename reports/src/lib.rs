@@ -9,7 +9,8 @@
 //! - [`terminal::summary`], for the person who waits for the run.
 //! - [`junit::to_xml`], for a CI's list of tests; [`markdown::to_markdown`], for a page or a
 //!   comment on a change.
-//! - [`spacetime::html`], for the question who sent what to whom when: a run of the simulator, drawn.
+//! - [`spacetime::html`], for the question who sent what to whom when: a run of the simulator,
+//!   drawn.
 //! - [`compare::compare`], for the question whether today's run is worse than the last good one.
 //!
 //! Nothing here reads a clock, an environment variable or a terminal: the same record and the

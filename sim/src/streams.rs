@@ -24,8 +24,8 @@ pub(crate) fn result(text: &str) -> io::Result<()> {
 }
 
 /// Writes a line to standard error. A stream that is full or closed loses the line, and nothing
-/// else: the exit code and the record say the same. Control codes are not written: lines quote files
-/// and other machines.
+/// else: the exit code and the record say the same. Control codes are not written: lines quote
+/// files and other machines.
 pub(crate) fn line(line: fmt::Arguments<'_>) {
     drawn(printable(&format!("{line}\n")).as_ref());
 }

@@ -30,8 +30,8 @@ impl Gate {
     ///
     /// # Errors
     ///
-    /// If a login or password has not the form that [`super::Credentials::new`] wants, or a login stands there
-    /// twice.
+    /// If a login or password has not the form that [`super::Credentials::new`] wants, or a login
+    /// stands there twice.
     pub fn new<'a>(
         secret: &ServerSecret,
         iterations: Iterations,

@@ -106,8 +106,9 @@ impl Backup {
         self
     }
 
-    /// Goes on from a whole backup whose journal is missing though its store was not closed. Without,
-    /// that is an error: all that was written since the whole backup is lost with the journal.
+    /// Goes on from a whole backup whose journal is missing though its store was not closed.
+    /// Without, that is an error: all that was written since the whole backup is lost with the
+    /// journal.
     pub fn accept_missing_journal(mut self) -> Self {
         self.accept_missing_journal = true;
         self

@@ -167,8 +167,8 @@ impl FromStr for Address {
     type Err = LinkError;
 
     /// Reads `host:port`, `[ipv6]:port`, `*:port` or `:port` (all interfaces; to a client, this
-    /// machine), with or without `tcp://` before it; `unix:path`; or `pipe:name`, which may be written
-    /// as `\\.\pipe\name` too. Without a port it is [`Address::PORT`].
+    /// machine), with or without `tcp://` before it; `unix:path`; or `pipe:name`, which may be
+    /// written as `\\.\pipe\name` too. Without a port it is [`Address::PORT`].
     fn from_str(text: &str) -> Result<Self, LinkError> {
         Address::read(text, Self::PORT)
     }

@@ -3,9 +3,9 @@
 //! The reader calls stores directly, so that one that is slow to apply slows its peer down. The
 //! writer is a task of its own. It sleeps until a store wakes it, asks every store that did for its
 //! share of a round, sends the round in one write, and goes on until no store has more; so entries
-//! gather by themselves while the socket is busy, and none waits while it is idle. A write fails when
-//! the peer takes no bytes for a while (see `progress`); that ends the connection. On a slow link a
-//! round is small, so that answers do not wait behind it for long.
+//! gather by themselves while the socket is busy, and none waits while it is idle. A write fails
+//! when the peer takes no bytes for a while (see `progress`); that ends the connection. On a slow
+//! link a round is small, so that answers do not wait behind it for long.
 
 use std::io;
 use std::sync::Arc;
@@ -170,8 +170,8 @@ async fn read(
     }
 }
 
-/// Waits until there is something to read. What has come and cannot be read yet says meanwhile that the
-/// peer lives.
+/// Waits until there is something to read. What has come and cannot be read yet says meanwhile that
+/// the peer lives.
 async fn read_some(
     shared: &Shared,
     reader: &mut Reader,

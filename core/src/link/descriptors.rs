@@ -14,8 +14,8 @@ pub(super) struct Room {
     pub(super) files_max: Option<u64>,
 }
 
-/// Makes room for so many connections: raises the soft limit of open files as far as it is needed and
-/// the hard limit allows, as the runtimes of Go and Java do.
+/// Makes room for so many connections: raises the soft limit of open files as far as it is needed
+/// and the hard limit allows, as the runtimes of Go and Java do.
 #[cfg(unix)]
 pub(super) fn make_room(connections_max: usize) -> Room {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

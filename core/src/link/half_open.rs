@@ -5,10 +5,10 @@
 //!
 //! - An address that holds more places than the newcomer's will, with this one, loses the one that
 //!   it has held for the longest: who comes from few addresses keeps nobody out.
-//! - Otherwise who has held a place for the longest loses it, among all or, where the newcomer's own
-//!   address has as many as it may, among those of that address; but nobody does before
-//!   [`UNDISTURBED`], in which any honest login is done. So a rush of honest clients goes through
-//!   a part at a time.
+//! - Otherwise who has held a place for the longest loses it, among all or, where the newcomer's
+//!   own address has as many as it may, among those of that address; but nobody does before
+//!   [`UNDISTURBED`], in which any honest login is done. So a rush of honest clients goes through a
+//!   part at a time.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

@@ -77,12 +77,14 @@ impl Listener {
     /// Listens at `address` and serves `ports` to all who come in. An error here is final; what
     /// goes wrong later is reported, and listening is tried again until it succeeds.
     ///
-    /// Passwords are derived off the calling thread, about 0.1 s of a core each. Needs a tokio runtime.
+    /// Passwords are derived off the calling thread, about 0.1 s of a core each. Needs a tokio
+    /// runtime.
     ///
     /// # Errors
     ///
-    /// If the address is in use or not to be had, if this system has no such sockets or this process may
-    /// not make one, if a login or a password has a wrong form, or a file of the TLS options cannot be used.
+    /// If the address is in use or not to be had, if this system has no such sockets or this
+    /// process may not make one, if a login or a password has a wrong form, or a file of the TLS
+    /// options cannot be used.
     pub async fn start(
         address: Address,
         options: ServerOptions,

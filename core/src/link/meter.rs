@@ -1,4 +1,5 @@
-//! One store's part of a connection, as it is watched: who is at the other end, and what it carried.
+//! One store's part of a connection, as it is watched: who is at the other end, and what it
+//! carried.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

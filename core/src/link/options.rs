@@ -23,12 +23,13 @@ pub struct ServerOptions {
     /// Speaks TLS, and nothing else.
     #[cfg(feature = "tls")]
     pub tls: Option<ServerTls>,
-    /// A client has to be logged in within this, its TLS handshake included, and then to ask for a store: 10 s unless set.
+    /// A client has to be logged in within this, its TLS handshake included, and then to ask for a
+    /// store: 10 s unless set.
     pub hello_within: Duration,
     /// A client that takes no bytes for this long is cut: 10 s unless set.
     pub stall_after: Duration,
-    /// At most this many connections that are not logged in: 256 unless set. When there are as many,
-    /// one of an address that has several gives way to a newcomer.
+    /// At most this many connections that are not logged in: 256 unless set. When there are as
+    /// many, one of an address that has several gives way to a newcomer.
     pub half_open_max: usize,
     /// ... and this many of one address, or of one user on a socket file: 64 unless set. With as
     /// many, one that has been there for two seconds gives way to the next of that address.

@@ -1,12 +1,13 @@
 //! Progress of the bytes on a socket.
 //!
-//! A link is cut when its peer acknowledged no byte at all for the length of a deadline. A slow link
-//! is not dead: a socket with megabytes in its send buffer may stay unwritable for minutes while every
-//! second of them brings some bytes to the peer. So while a write waits, the number of bytes that the
-//! peer has not acknowledged is sampled; as long as it falls, the link moves.
+//! A link is cut when its peer acknowledged no byte at all for the length of a deadline. A slow
+//! link is not dead: a socket with megabytes in its send buffer may stay unwritable for minutes
+//! while every second of them brings some bytes to the peer. So while a write waits, the number of
+//! bytes that the peer has not acknowledged is sampled; as long as it falls, the link moves.
 //!
-//! Nor is a link dead on which nothing can be read for seconds because a segment of TCP was lost: what
-//! comes after it has to wait. So while a read waits for long, the segments that came are counted.
+//! Nor is a link dead on which nothing can be read for seconds because a segment of TCP was lost:
+//! what comes after it has to wait. So while a read waits for long, the segments that came are
+//! counted.
 
 use std::io;
 use std::pin::Pin;
@@ -20,8 +21,8 @@ use tokio::net::TcpStream;
 use tokio::net::tcp;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// A deadline is this many samples long. Samples are counted instead of time, so that a process that
-/// was stopped itself does not blame its peer.
+/// A deadline is this many samples long. Samples are counted instead of time, so that a process
+/// that was stopped itself does not blame its peer.
 const SAMPLES: u32 = 8;
 
 /// A deadline that is longer than this is none.
@@ -29,7 +30,8 @@ const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The side of a socket that sends.
 pub(super) trait Outgoing {
-    /// The number of bytes that the peer has not acknowledged; `None` where the system does not say.
+    /// The number of bytes that the peer has not acknowledged; `None` where the system does not
+    /// say.
     fn unacknowledged(&self) -> Option<usize>;
 }
 
@@ -271,8 +273,8 @@ impl Outgoing for tokio::net::unix::OwnedWriteHalf {
     }
 }
 
-/// Bytes that were sent or are to be sent, and that the peer's system has not acknowledged (TCP), or
-/// the peer has not read (a socket file, with what the system needs to hold them).
+/// Bytes that were sent or are to be sent, and that the peer's system has not acknowledged (TCP),
+/// or the peer has not read (a socket file, with what the system needs to hold them).
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code, reason = "the standard library and rustix have no safe call for it")]
 fn unacknowledged(socket: &impl std::os::fd::AsFd) -> Option<usize> {

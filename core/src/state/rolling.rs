@@ -93,7 +93,8 @@ const fn minus(a: u64, b: u64) -> u64 {
     if a >= b { a - b } else { a + P - b }
 }
 
-/// `a * b` modulo p; both are below it. 2^61 is 1 modulo p, so the upper bits are added to the lower.
+/// `a * b` modulo p; both are below it. 2^61 is 1 modulo p, so the upper bits are added to the
+/// lower.
 const fn times(a: u64, b: u64) -> u64 {
     let product = a as u128 * b as u128;
     plus((product >> 61) as u64, product as u64 & P)

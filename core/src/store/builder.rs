@@ -208,8 +208,8 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
 
     /// Sets how long dispatches wait for slow followers that near the end of the log, for all of
     /// them together, in a hundred times this long. After that such a follower falls off the log,
-    /// which is reported. A follower that takes 4 MiB a second or more sets the pace without a limit. [`Duration::MAX`] is no
-    /// limit for slower ones either. Default: 1 s.
+    /// which is reported. A follower that takes 4 MiB a second or more sets the pace without a
+    /// limit. [`Duration::MAX`] is no limit for slower ones either. Default: 1 s.
     pub fn pressure_grace(mut self, grace: Duration) -> Self {
         self.config.pressure_grace = grace;
         self

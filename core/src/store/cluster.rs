@@ -267,7 +267,8 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// [`Error::Link`] if it cannot listen there, and [`Error::AlreadyServed`] if this process does already.
+    /// [`Error::Link`] if it cannot listen there, and [`Error::AlreadyServed`] if this process does
+    /// already.
     pub async fn create_server(&self, server: Server) -> Result<Serving> {
         self.inner.house.create_server(server).await
     }

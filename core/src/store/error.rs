@@ -151,7 +151,8 @@ pub enum DispatchError {
     /// The action may have been applied, and nobody can say.
     #[error("outcome unknown: the action may or may not have been applied")]
     OutcomeUnknown,
-    /// The action is too long, or does not survive its codec: see [`crate::Codec`]. It never applies.
+    /// The action is too long, or does not survive its codec: see [`crate::Codec`]. It never
+    /// applies.
     #[error("{0}")]
     Invalid(String),
     /// The store is durable, and its backup cannot be written now; the action never applies.

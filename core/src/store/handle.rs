@@ -47,8 +47,9 @@ impl<S: State, A: Action> Store<S, A> {
     /// Hands an action over, at once and in the order of the calls, and returns a future for its
     /// outcome: the version at which it was applied, here too.
     ///
-    /// Never waits: a full window resolves as [`DispatchError::Busy`]. Dropping the future
-    /// changes nothing. It passes the store's middleware first, if there is any. Inside [`Store::read`] the action is handed over when the read ends.
+    /// Never waits: a full window resolves as [`DispatchError::Busy`]. Dropping the future changes
+    /// nothing. It passes the store's middleware first, if there is any. Inside [`Store::read`] the
+    /// action is handed over when the read ends.
     pub fn dispatch(&self, action: A) -> Dispatching {
         match &self.middleware {
             None => self.hand_over(action),

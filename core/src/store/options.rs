@@ -9,8 +9,8 @@ use crate::link::Address;
 #[cfg(feature = "tls")]
 use crate::link::{ClientTls, ServerTls};
 
-/// An address as the user gave it: a text is read when it is used, so that building options does not
-/// fail. A path is no text, and need not be UTF-8.
+/// An address as the user gave it: a text is read when it is used, so that building options does
+/// not fail. A path is no text, and need not be UTF-8.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     Text(String),
@@ -60,8 +60,9 @@ impl Default for Server {
 }
 
 impl Server {
-    /// On TCP, at `host:port`. `*` or no host: all interfaces; no port: 10001, the article's. A name is
-    /// listened on at all addresses of this machine that it has: `localhost` at 127.0.0.1 and `::1`.
+    /// On TCP, at `host:port`. `*` or no host: all interfaces; no port: 10001, the article's. A
+    /// name is listened on at all addresses of this machine that it has: `localhost` at 127.0.0.1
+    /// and `::1`.
     pub fn tcp(address: impl Into<String>) -> Self {
         Server::new(Place::Text(address.into()))
     }
@@ -88,14 +89,14 @@ impl Server {
         Server::at(Address::path(path))
     }
 
-    /// On a Unix socket at this path, which has at most 107 bytes (103 where the system is not Linux). A
-    /// stale socket file there is replaced.
+    /// On a Unix socket at this path, which has at most 107 bytes (103 where the system is not
+    /// Linux). A stale socket file there is replaced.
     pub fn unix(path: impl Into<PathBuf>) -> Self {
         Server::at(Address::unix(path))
     }
 
-    /// On a named pipe of Windows, `\\.\pipe\` before its name. Only the master of a cluster may (A4), and
-    /// only processes of the same user come in.
+    /// On a named pipe of Windows, `\\.\pipe\` before its name. Only the master of a cluster may
+    /// (A4), and only processes of the same user come in.
     pub fn pipe(name: impl Into<String>) -> Self {
         Server::tcp(format!("pipe:{}", name.into()))
     }
@@ -151,8 +152,8 @@ impl Default for Client {
 }
 
 impl Client {
-    /// Over TCP, at `host:port`. No host: this machine; no port: 10001. All addresses that a name has
-    /// are tried.
+    /// Over TCP, at `host:port`. No host: this machine; no port: 10001. All addresses that a name
+    /// has are tried.
     pub fn tcp(address: impl Into<String>) -> Self {
         Client::new(Place::Text(address.into()))
     }
@@ -193,8 +194,8 @@ impl Client {
         self
     }
 
-    /// The longest wait between two attempts to reconnect: 1 ms or more; with [`Duration::MAX`] each
-    /// wait is longer than the one before. Default: 5 s.
+    /// The longest wait between two attempts to reconnect: 1 ms or more; with [`Duration::MAX`]
+    /// each wait is longer than the one before. Default: 5 s.
     pub fn backoff_max(mut self, longest: Duration) -> Self {
         self.backoff_max = longest;
         self

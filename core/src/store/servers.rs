@@ -205,8 +205,8 @@ impl Serving {
         &self.address
     }
 
-    /// Closes the server, for all stores that it serves: it stops listening, sends what is under way
-    /// to its clients, for half a second at most, and closes their connections. The stores stay
+    /// Closes the server, for all stores that it serves: it stops listening, sends what is under
+    /// way to its clients, for half a second at most, and closes their connections. The stores stay
     /// open; the clients keep trying to reconnect. The address is free when this returns.
     pub async fn close(&self) {
         if let Some(server) = self.server.upgrade() {

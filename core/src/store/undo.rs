@@ -19,8 +19,8 @@ const STATES: usize = 4;
 /// A state with more encoded bytes is not kept unless the user asks for it.
 const STATE_BYTES_MAX: usize = 64 << 20;
 
-/// A state that is not kept is measured again after this many bytes of actions, and then after twice
-/// as many each time.
+/// A state that is not kept is measured again after this many bytes of actions, and then after
+/// twice as many each time.
 const PAUSE_BYTES_MIN: usize = 1 << 20;
 
 /// The choice of whether a panic of the reducer is undone.

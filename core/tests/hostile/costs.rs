@@ -325,7 +325,8 @@ fn guests_that_ask_for_snapshots_for_ever_share_a_few_of_them() {
             most = most.max(resident_bytes().saturating_sub(before));
         }
         asking.shutdown().await;
-        // The log of 1 MiB, three snapshots and a state of 1 MiB, on two nodes, and what 50 guests read.
+        // The log of 1 MiB, three snapshots and a state of 1 MiB, on two nodes, and what 50 guests
+        // read.
         assert!(most <= 64 * MIB, "{most} bytes");
         assert_eq!(good.read(|pages| pages.0), 41);
     });

@@ -1,4 +1,5 @@
-//! Stores of two schema versions, or two codecs, over real sockets: words on both sides, and no data.
+//! Stores of two schema versions, or two codecs, over real sockets: words on both sides, and no
+//! data.
 
 use samestate::{Backup, Codec, DispatchError, Server};
 

@@ -1,4 +1,5 @@
-//! A slow wire: a proxy on this machine that passes on so many bytes a second each way, and holds few.
+//! A slow wire: a proxy on this machine that passes on so many bytes a second each way, and holds
+//! few.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Bugs that no simulation shows, since no scenario comes there, each with a property that it breaks.
+//! Bugs that no simulation shows, since no scenario comes there, each with a property that it
+//! breaks.
 
 use std::time::Duration;
 

@@ -155,8 +155,8 @@ impl Image {
     ///
     /// # Errors
     ///
-    /// If records are missing between the image and `before`, if one is damaged, or if the reducer does not
-    /// take an action that it took when it was written.
+    /// If records are missing between the image and `before`, if one is damaged, or if the reducer
+    /// does not take an action that it took when it was written.
     pub fn replay<M: Machine>(
         &mut self,
         machine: &mut M,

@@ -22,7 +22,8 @@ pub enum Note {
         link: LinkId,
         /// The way in which the link continues.
         resume: Resume,
-        /// Entries follow this version; or the snapshot is at it, or later where this node sends it.
+        /// Entries follow this version; or the snapshot is at it, or later where this node sends
+        /// it.
         version: Version,
         /// The length of the snapshot, once it is known.
         bytes: Option<u64>,

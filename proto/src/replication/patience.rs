@@ -12,8 +12,8 @@ const REGAINED_OVER: u32 = 100;
 /// The speed of a link is measured over this time.
 const MEASURED_OVER: Duration = Duration::from_millis(250);
 
-/// A wait: at most a grace period at once, and that much again only once a hundred times as long has
-/// passed.
+/// A wait: at most a grace period at once, and that much again only once a hundred times as long
+/// has passed.
 #[derive(Debug, Default)]
 struct Budget {
     spent: Duration,

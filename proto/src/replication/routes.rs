@@ -2,8 +2,8 @@
 //!
 //! A way back belongs to a claim, the session's number and its token together: whoever claims a
 //! session under another token learns a way of its own, and turns nobody else's. Whether a claim is
-//! true is for the sequencer to say; until an answer of it, or a grant, has come by, it is the first
-//! to give way.
+//! true is for the sequencer to say; until an answer of it, or a grant, has come by, it is the
+//! first to give way.
 
 use std::collections::BTreeMap;
 

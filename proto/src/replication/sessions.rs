@@ -190,7 +190,8 @@ impl Sessions {
     }
 
     /// Notes that a batch of this session arrived whose origin awaits nothing below `oldest`.
-    /// False, and nothing changes, if the session is not known (any more) or the claim is not proved.
+    /// False, and nothing changes, if the session is not known (any more) or the claim is not
+    /// proved.
     pub fn begin(&mut self, claim: Claim, oldest: u64) -> bool {
         let session = claim.session;
         let token = self.table.get(&session).and_then(|entry| entry.token);

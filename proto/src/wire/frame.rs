@@ -83,8 +83,8 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// If a header or checksum is wrong, or a body is announced that is too long. The stream cannot be read
-    /// on.
+    /// If a header or checksum is wrong, or a body is announced that is too long. The stream cannot
+    /// be read on.
     pub fn decode(&self, buffer: &mut BytesMut) -> Result<Option<Frame>, WireError> {
         let Some(header) = buffer.first_chunk::<FRAME_HEADER_BYTES>() else {
             return Ok(None);

@@ -39,8 +39,8 @@ pub(super) struct Break {
 }
 
 impl Axis {
-    /// An axis on which all `instants` have their own height, and a flight of `flight_us` is easy to
-    /// see.
+    /// An axis on which all `instants` have their own height, and a flight of `flight_us` is easy
+    /// to see.
     pub(super) fn new(instants: &BTreeSet<u64>, flight_us: u64) -> Self {
         let px_per_us = FLIGHT_PX / flight_us.max(1) as f64;
         let mut axis = Self { knots: Vec::new(), breaks: Vec::new(), height: MARGIN_PX };

@@ -1,10 +1,10 @@
 //! The one canonical history of a store: what its sequencer ordered, over all of its lives.
 //!
 //! Fed with the batches applied at the root. Sessions are kept as ranges of counters, so memory
-//! follows the gaps, which are bounded too, and not the actions. A life that begins under the end of the one before cuts
-//! the history there. Which counters of a range were cut is known exactly as long as the sample
-//! of versions is complete; otherwise those between two sampled ones are forgotten, and nothing
-//! is claimed of them.
+//! follows the gaps, which are bounded too, and not the actions. A life that begins under the end
+//! of the one before cuts the history there. Which counters of a range were cut is known exactly as
+//! long as the sample of versions is complete; otherwise those between two sampled ones are
+//! forgotten, and nothing is claimed of them.
 
 use std::collections::BTreeMap;
 use std::hash::Hasher;

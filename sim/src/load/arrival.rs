@@ -1,9 +1,10 @@
 //! Instants of dispatches and samples, drawn from the seed alone.
 //!
 //! An open loop's instants do not wait for answers. Each but a list of instants begins at an offset
-//! drawn from the seed, so that two loads with one period do not beat against each other or against the sampler, whose
-//! instants are jittered. Instants are counted from the phase's start, never fall, and are each
-//! reckoned from their number rather than from the one before, so that no rounding adds up.
+//! drawn from the seed, so that two loads with one period do not beat against each other or against
+//! the sampler, whose instants are jittered. Instants are counted from the phase's start, never
+//! fall, and are each reckoned from their number rather than from the one before, so that no
+//! rounding adds up.
 
 use std::time::Duration;
 

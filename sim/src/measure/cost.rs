@@ -1,10 +1,10 @@
 //! The cost of a run: processor time and memory of each process.
 //!
 //! Read from outside, so that what is measured need not take part. Processor time is the process's
-//! CPU clock (`clock_getcpuclockid(3)`), in nanoseconds; `/proc` tells its parts in user mode and in
-//! the kernel in ticks of 10 ms, so these are the clock's time shared out in the ratio of the ticks.
-//! A node that dies keeps its last reading; its next life is one more process of the same node.
-//! Where there is no `/proc`, nothing is measured, which is not an error.
+//! CPU clock (`clock_getcpuclockid(3)`), in nanoseconds; `/proc` tells its parts in user mode and
+//! in the kernel in ticks of 10 ms, so these are the clock's time shared out in the ratio of the
+//! ticks. A node that dies keeps its last reading; its next life is one more process of the same
+//! node. Where there is no `/proc`, nothing is measured, which is not an error.
 
 use std::collections::BTreeMap;
 

@@ -21,7 +21,8 @@ pub struct NodeDelta {
     pub era: u32,
     /// Store by store.
     pub stores: BTreeMap<String, StoreDelta>,
-    /// Comparisons of two stores, by the observation's position in [`Plan::observe`](crate::scenario::Plan::observe).
+    /// Comparisons of two stores, by the observation's position in
+    /// [`Plan::observe`](crate::scenario::Plan::observe).
     pub samples: BTreeMap<usize, Samples>,
     /// The traffic of the process's links since it began.
     pub links: LinkFigures,

@@ -3,9 +3,9 @@
 //! `$${` stands for a `${` that is meant as it stands. A variable that is not set and has no
 //! default is an error, and so is any other form of `${`.
 //!
-//! The braces of a variable mean something else to YAML, in `{ mode: ${MODE} }`. Before YAML reads a
-//! text, the characters of each variable are therefore exchanged for private ones
-//! ([`shielded`]), one for one, and put back afterwards ([`unshielded`]).
+//! The braces of a variable mean something else to YAML, in `{ mode: ${MODE} }`. Before YAML reads
+//! a text, the characters of each variable are therefore exchanged for private ones ([`shielded`]),
+//! one for one, and put back afterwards ([`unshielded`]).
 
 use std::borrow::Cow;
 use std::ffi::OsString;

@@ -1,4 +1,5 @@
-//! The forms in which quantities are written: `1h30m`, `1_000 ms`, `1e3/s`, `50 per minute`, `5 MiB`.
+//! The forms in which quantities are written: `1h30m`, `1_000 ms`, `1e3/s`, `50 per minute`,
+//! `5 MiB`.
 //!
 //! A text is one number and its unit, or for a duration several of them, the largest unit first.
 //! The tables below hold every spelling of every unit; the patterns of the JSON schema are made

@@ -48,8 +48,8 @@ impl ClientHandshake {
     ///
     /// # Errors
     ///
-    /// If the message is malformed, too long or of another conversation, if the server asks for too few or
-    /// too many iterations, refuses the login, or does not prove that it knows the password.
+    /// If the message is malformed, too long or of another conversation, if the server asks for too
+    /// few or too many iterations, refuses the login, or does not prove that it knows the password.
     pub fn step(&mut self, message: &[u8]) -> Result<ClientStep, AuthError> {
         match std::mem::replace(&mut self.state, State::Over) {
             State::AwaitsServerFirst => self.prove(message),

@@ -15,8 +15,8 @@
 //!   as `=2C`, `=3D`.
 //! - No channel binding and no authorization id: the header is `n,,` and nothing else.
 //! - Messages are read strictly: the fields of the grammar, in its order, each once, no extension.
-//! - A server answers an unknown login as it does a known one, with a salt made from its secret, and
-//!   refuses it at the end with the same words.
+//! - A server answers an unknown login as it does a known one, with a salt made from its secret,
+//!   and refuses it at the end with the same words.
 //! - A message longer than [`MESSAGE_BYTES_MAX`] is refused unread.
 
 mod client;

@@ -20,7 +20,8 @@ pub enum ServerStep {
     },
 }
 
-/// One login of one client, from a server's side. It derives nothing: a stranger costs a few hashes.
+/// One login of one client, from a server's side. It derives nothing: a stranger costs a few
+/// hashes.
 ///
 /// A caller that uses this type alone must count the failures; [`Gate`](crate::auth::Gate) does.
 #[derive(Debug)]

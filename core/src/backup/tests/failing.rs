@@ -8,8 +8,8 @@ use crate::{Client, DispatchError, Server, create_store};
 
 const ITEMS: usize = 8;
 
-/// So many calls of a store that was opened are let fail, where it is not counted how many it makes:
-/// some blocks of its journal, and a whole backup.
+/// So many calls of a store that was opened are let fail, where it is not counted how many it
+/// makes: some blocks of its journal, and a whole backup.
 const CALLS: usize = 50;
 
 /// As a disk fails, and as a file system does that is full, became read-only, or changed owners.

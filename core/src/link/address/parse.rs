@@ -1,18 +1,21 @@
 //! Addresses as people write them.
 //!
-//! A text is either read as what it can only mean, or refused with a sentence that says what to write.
+//! A text is either read as what it can only mean, or refused with a sentence that says what to
+//! write.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{Address, PIPES};
 
-/// The longest name of a pipe, in characters, with the place where they are kept (`CreateNamedPipe`).
+/// The longest name of a pipe, in characters, with the place where they are kept
+/// (`CreateNamedPipe`).
 const PIPE_LENGTH_MAX: usize = 256;
 
 /// The longest host name, in bytes (RFC 1035, section 2.3.4).
 const HOST_BYTES_MAX: usize = 253;
 
-/// Reads an address, with this port unless it has one; an error says what is wrong, and what to write.
+/// Reads an address, with this port unless it has one; an error says what is wrong, and what to
+/// write.
 pub(super) fn parse(text: &str, port: u16) -> Result<Address, String> {
     if let Some(path) = text.strip_prefix("unix:") {
         return unix(path);

@@ -1,8 +1,8 @@
 //! The program that a worker runs, which is that of its master.
 //!
-//! A deploy replaces the file of a program that runs. On Linux the master's own program can still be
-//! started by `/proc/self/exe`, so that a master and its workers run the same release. Elsewhere a
-//! worker runs what lies at the path that was found when the master started.
+//! A deploy replaces the file of a program that runs. On Linux the master's own program can still
+//! be started by `/proc/self/exe`, so that a master and its workers run the same release. Elsewhere
+//! a worker runs what lies at the path that was found when the master started.
 
 use std::env;
 use std::io;

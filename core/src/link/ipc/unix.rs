@@ -1,5 +1,5 @@
-//! A pair of connected Unix sockets, one end of which the worker inherits; and the one place where a
-//! bare descriptor number becomes an owned one.
+//! A pair of connected Unix sockets, one end of which the worker inherits; and the one place where
+//! a bare descriptor number becomes an owned one.
 
 use std::env;
 use std::io;

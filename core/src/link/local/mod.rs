@@ -1,5 +1,5 @@
-//! Sockets that never leave this machine: a socket file on Unix, a named pipe on Windows. Both offer
-//! the same, and whoever moves bytes does not know which it is.
+//! Sockets that never leave this machine: a socket file on Unix, a named pipe on Windows. Both
+//! offer the same, and whoever moves bytes does not know which it is.
 
 #[cfg(windows)]
 mod pipe;

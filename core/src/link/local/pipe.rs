@@ -1,5 +1,5 @@
-//! A named pipe of Windows. Only its own user may open one for writing, as the system's default says,
-//! and nobody from another machine.
+//! A named pipe of Windows. Only its own user may open one for writing, as the system's default
+//! says, and nobody from another machine.
 
 use std::io;
 use std::pin::Pin;

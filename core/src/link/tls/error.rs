@@ -223,7 +223,8 @@ impl TlsError {
     }
 }
 
-/// A name as rustls gives it, `DnsName("alpha")` or `IpAddress(127.0.0.1)`, without what is around it.
+/// A name as rustls gives it, `DnsName("alpha")` or `IpAddress(127.0.0.1)`, without what is around
+/// it.
 fn bare(name: &str) -> &str {
     let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
     inner.unwrap_or(name).trim_matches('"')

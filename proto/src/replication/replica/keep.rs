@@ -1,9 +1,9 @@
 //! The records for the disk, and the outputs that wait for them.
 //!
-//! With [`Replica::keep`] a sequencer makes records of what it orders: the driver takes them, writes
-//! them, and says how far with [`Replica::committed`]. If the store is durable, no entry, snapshot,
-//! answer, resolution or change passes that: only the sequencer's own state is ahead. Without,
-//! what is ordered is committed.
+//! With [`Replica::keep`] a sequencer makes records of what it orders: the driver takes them,
+//! writes them, and says how far with [`Replica::committed`]. If the store is durable, no entry,
+//! snapshot, answer, resolution or change passes that: only the sequencer's own state is ahead.
+//! Without, what is ordered is committed.
 
 use std::time::Duration;
 

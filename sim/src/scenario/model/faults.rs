@@ -9,7 +9,8 @@ use super::is_false;
 use crate::scenario::quantity::Span;
 use crate::scenario::spellings::LinkRef;
 
-/// Something that is broken on purpose. `run` does `cut`, `kill` and `pause`; `simulate` does all of them.
+/// Something that is broken on purpose. `run` does `cut`, `kill` and `pause`; `simulate` does all
+/// of them.
 ///
 /// `at` alone: once. `every`: again and again from `at` (or one period in), `times` at most.
 /// `times` alone: at that many instants drawn from the seed, spread over the run.

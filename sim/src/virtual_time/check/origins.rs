@@ -9,7 +9,8 @@ use samestate_proto::replication::Resolution;
 use super::canon::{Broken, Canon, origin_of};
 use crate::invariants::Invariant;
 
-/// A deadline is longer by the time that the bytes take over a line that carries this many a second.
+/// A deadline is longer by the time that the bytes take over a line that carries this many a
+/// second.
 const SLOW_LINE_BYTES: f64 = 65_536.0;
 
 /// The fate of a dispatch.

@@ -13,8 +13,8 @@ pub(super) enum Orphans {
     Moved,
 }
 
-/// The scenario without these nodes, and without the workers of masters among them. Whom they fed is
-/// fed by those who fed them; where a root goes, the first node that it fed takes its place.
+/// The scenario without these nodes, and without the workers of masters among them. Whom they fed
+/// is fed by those who fed them; where a root goes, the first node that it fed takes its place.
 pub(super) fn nodes(
     scenario: &Scenario,
     plan: &Plan,

@@ -139,8 +139,8 @@ impl<'a> Search<'a> {
         );
     }
 
-    /// Takes away as many parts as it can: all at once, then half of them at a time, then a quarter,
-    /// down to one by one.
+    /// Takes away as many parts as it can: all at once, then half of them at a time, then a
+    /// quarter, down to one by one.
     fn minimise(
         &mut self,
         count: impl Fn(&Scenario) -> usize,

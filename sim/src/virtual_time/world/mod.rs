@@ -147,7 +147,8 @@ pub struct World {
     slipped: BTreeSet<String>,
     /// Connections over which a bit was flipped.
     garbled: BTreeSet<u64>,
-    /// Stores of which a replica went to another tree: what was accepted in the old one may be gone.
+    /// Stores of which a replica went to another tree: what was accepted in the old one may be
+    /// gone.
     moved: BTreeSet<String>,
     violation: Option<(Duration, Box<Violation>)>,
     moments: Moments,
