@@ -12,6 +12,7 @@ mod config;
 mod counters;
 mod downstream;
 mod events;
+mod fetching;
 #[cfg(all(test, samestate_mutants))]
 mod held;
 mod keeping;

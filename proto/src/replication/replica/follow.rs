@@ -75,7 +75,7 @@ impl<M: Machine> Replica<M> {
             schema_version: self.config.schema_version,
             codec: self.config.codec,
             resume: (!self.lineage.is_empty() && !self.healing).then_some(self.version),
-            partial: self.partial.as_ref().map(Incoming::partial),
+            partial: self.fetching.partial(),
         };
         self.upstream = Some(Upstream::new(link, protocol, attach.resume.is_some(), now));
         self.say_upstream(|_| Message::Attach(attach));
@@ -86,7 +86,9 @@ impl<M: Machine> Replica<M> {
     pub fn link_down(&mut self, link: LinkId, now: Duration) {
         self.now = now;
         if let Some(upstream) = self.upstream.take_if(|upstream| upstream.link == link) {
-            self.partial = upstream.incoming.or(self.partial.take());
+            if let Some(incoming) = upstream.incoming {
+                self.fetching.keep(incoming);
+            }
             self.requests.clear();
         }
         if let Some(downstream) = self.downstreams.remove(&link) {
@@ -202,7 +204,7 @@ impl<M: Machine> Replica<M> {
         if heal {
             self.say_upstream(|_| Message::Heal { seq: 0 });
         }
-        if first && self.fetching {
+        if first && self.fetching.is_asked() {
             self.say_upstream(|_| Message::Fetch);
         }
         self.note_fed_by_snapshots();
@@ -238,7 +240,7 @@ impl<M: Machine> Replica<M> {
             return Ok(());
         }
         self.note_attached(Resume::Entries, self.version, None);
-        self.partial = None;
+        self.fetching.drop_partial();
         if self.healing || lineage == self.lineage {
             return Ok(());
         }
@@ -279,8 +281,7 @@ impl<M: Machine> Replica<M> {
         let Some(upstream) = &mut self.upstream else { return Ok(Received::Done) };
         upstream.newest = upstream.newest.max(Some(head.version.seq));
         let resumes = upstream.protocol >= PROTOCOL_RESUMES_SNAPSHOTS;
-        let is_its = |partial: &Incoming| resumes && partial.partial().is_of(&head);
-        let bytes = self.partial.take().filter(is_its).map(|partial| partial.bytes);
+        let bytes = self.fetching.take_part_of(&head).filter(|_| resumes);
         upstream.incoming = Some(Incoming { head, bytes: bytes.unwrap_or_default() });
         self.on_snapshot_bytes(None, &Bytes::new())
     }

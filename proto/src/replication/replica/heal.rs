@@ -136,7 +136,7 @@ impl<M: Machine> Replica<M> {
     /// reducer is elsewhere; asking again before the answer has come changes nothing.
     pub fn fetch(&mut self, now: Duration) {
         self.now = now;
-        if self.is_sequencer() || std::mem::replace(&mut self.fetching, true) {
+        if self.is_sequencer() || !self.fetching.ask() {
             return;
         }
         if self.upstream.as_ref().is_some_and(|upstream| upstream.status.is_some()) {
@@ -147,6 +147,6 @@ impl<M: Machine> Replica<M> {
 
     /// Returns the version of the newest snapshot that this replica got; `None` before the first.
     pub fn fetched(&self) -> Option<Version> {
-        self.fetched
+        self.fetching.fetched()
     }
 }

@@ -28,7 +28,7 @@ impl<M: Machine> Replica<M> {
         let Some(upstream) = self.upstream.as_mut().filter(|upstream| ours(upstream)) else {
             // Its link ended meanwhile. It is whole, and need not come again.
             if let Ok(Decoded { head, bytes, .. }) = decoded {
-                self.partial.get_or_insert(Incoming { head, bytes });
+                self.fetching.keep_whole(Incoming { head, bytes });
             }
             return Ok(());
         };
@@ -66,12 +66,10 @@ impl<M: Machine> Replica<M> {
         let diverged = same && reduces;
         self.machine.install(state);
         self.version = to;
-        self.fetched = Some(to);
-        self.fetching = false;
+        self.fetching.came(to);
         self.history = head.history;
         self.log.reset(to.seq);
         self.interrupted.clear();
-        self.partial = None;
         self.installs += u64::from(!mutant!(InstallKeepsJobs));
         self.unrestorable = None;
         self.cutting = None;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Place, Replica};
 use crate::mutant::mutant;
+use crate::replication::fetching::Fetching;
 use crate::replication::origin::Origin;
 use crate::replication::patience::{Patience, SharedPatience};
 use crate::replication::routes::Routes;
@@ -31,7 +32,6 @@ impl<M: Machine> Replica<M> {
             log_wanted: false,
             upstream: None,
             hop: 0,
-            partial: None,
             downstreams: BTreeMap::new(),
             interrupted: Vec::new(),
             told_slow: BTreeSet::new(),
@@ -51,8 +51,7 @@ impl<M: Machine> Replica<M> {
             cutting: None,
             verify: Verify::default(),
             healing: false,
-            fetched: None,
-            fetching: false,
+            fetching: Fetching::default(),
             rebasing: false,
             poisoned: false,
             failed: false,

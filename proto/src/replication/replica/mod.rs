@@ -45,13 +45,14 @@ use asking::Asked;
 use copies::Interrupted;
 
 use super::downstream::{Downstream, Snapshot};
+use super::fetching::Fetching;
 use super::keeping::Keeping;
 use super::log::rolled;
 use super::origin::Origin;
 use super::patience::{Patience, SharedPatience};
 use super::routes::Routes;
 use super::sessions::Sessions;
-use super::upstream::{Incoming, Upstream};
+use super::upstream::Upstream;
 use super::verify::Verify;
 use super::{
     Change, Changes, Config, Counters, Image, LinkId, Log, Machine, Mode, Note, Observer, Output,
@@ -91,8 +92,6 @@ pub struct Replica<M: Machine> {
     upstream: Option<Upstream>,
     /// Numbers this node's own attachments to its upstream.
     hop: u32,
-    /// The part of a snapshot that had arrived when its link ended.
-    partial: Option<Incoming>,
     downstreams: BTreeMap<LinkId, Downstream>,
     /// Snapshots that did not arrive, the newest last.
     interrupted: Vec<Interrupted>,
@@ -123,10 +122,8 @@ pub struct Replica<M: Machine> {
     verify: Verify,
     /// The state is known to be wrong; a snapshot was asked for.
     healing: bool,
-    /// The version of the newest snapshot.
-    fetched: Option<Version>,
-    /// A newer one was asked for.
-    fetching: bool,
+    /// The states that come from the upstream.
+    fetching: Fetching,
     /// The state was this node's own until it became a client.
     rebasing: bool,
     poisoned: bool,
