@@ -25,6 +25,7 @@ mod output;
 mod patience;
 mod probes;
 mod replica;
+mod requests;
 mod routes;
 mod sessions;
 mod upstream;

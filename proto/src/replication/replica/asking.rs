@@ -9,13 +9,11 @@
 use super::pulse::CONTROL_BYTES_MAX;
 use super::{Place, Replica};
 use crate::mutant::mutant;
+use crate::replication::requests::Asked;
 use crate::replication::sessions::Holder;
 use crate::replication::{LinkId, Machine};
 use crate::wire::Message;
 use crate::{Claim, Version};
-
-/// Requests under way through a relay, at most; past it, one of them counts as lost.
-const REQUESTS_MAX: usize = 65_536;
 
 /// A link may ask for this many sessions at once, however few the sequencer remembers: who lost its
 /// own asks for another.
@@ -24,15 +22,6 @@ const ASKING_MIN: usize = 256;
 /// A relay knows the ways back of this many sessions, however few the sequencer remembers: also
 /// one that expired there has an answer to get.
 const ROUTES_MIN: usize = 4096;
-
-/// A request that is under way through this node.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Asked {
-    /// The link that it came over.
-    pub(super) via: LinkId,
-    /// Its number there.
-    theirs: u64,
-}
 
 impl<M: Machine> Replica<M> {
     pub(super) fn on_session_open(&mut self, link: LinkId, hop: u32, request: u64) {
@@ -68,28 +57,19 @@ impl<M: Machine> Replica<M> {
         if !room {
             return;
         }
-        let number = self.number_request();
-        while self.requests.len() >= REQUESTS_MAX {
-            self.requests.pop_first();
-        }
-        self.requests.insert(number, Asked { via: link, theirs });
+        let number = self.requests.pass_on(Asked { via: link, number: theirs });
         let request = Holder::branch(link) | u64::from(number);
         self.say_upstream(|hop| Message::SessionOpen { hop, request });
-    }
-
-    pub(super) fn number_request(&mut self) -> u32 {
-        self.next_request = self.next_request.wrapping_add(1);
-        self.next_request
     }
 
     pub(super) fn on_session_opened(&mut self, request: u64, claim: Claim, at: Version) {
         if self.origin.session_opened(request, claim, at) {
             return;
         }
-        let Some(Asked { via, theirs }) = self.requests.remove(&(request as u32)) else { return };
+        let Some(Asked { via, number }) = self.requests.take(request as u32) else { return };
         self.learn_route(claim, via);
         self.routes.prove(claim);
-        self.say(via, &Message::SessionOpened { request: theirs, claim, at });
+        self.say(via, &Message::SessionOpened { request: number, claim, at });
     }
 
     pub(super) fn learn_route(&mut self, claim: Claim, link: LinkId) {

@@ -203,7 +203,7 @@ impl<M: Machine> Replica<M> {
     pub(super) fn fill_upstream(&mut self, link: LinkId, out: &mut Vec<u8>, budget: usize) {
         if self.origin.wants_session() && self.upstream_answered() {
             let before = self.origin.request();
-            let request = before.unwrap_or_else(|| u64::from(self.number_request()));
+            let request = before.unwrap_or_else(|| u64::from(self.requests.number()));
             self.origin.session_requested(request);
             self.say_upstream(|hop| Message::SessionOpen { hop, request });
         }

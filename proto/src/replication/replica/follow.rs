@@ -89,12 +89,12 @@ impl<M: Machine> Replica<M> {
             if let Some(incoming) = upstream.incoming {
                 self.fetching.keep(incoming);
             }
-            self.requests.clear();
+            self.requests.forget_all();
         }
         if let Some(downstream) = self.downstreams.remove(&link) {
             self.keep_interrupted(downstream);
             self.routes.forget(link);
-            self.requests.retain(|_, asked| asked.via != link);
+            self.requests.forget(link);
             self.doubted.remove(&link);
             if let Some(upstream) = &mut self.upstream {
                 upstream.forget(link);
@@ -195,7 +195,7 @@ impl<M: Machine> Replica<M> {
         if hop_changed {
             upstream.forwards.clear();
             upstream.forwards_bytes = 0;
-            self.requests.clear();
+            self.requests.forget_all();
             self.hop += u32::from(!mutant!(HopKept));
             if !mutant!(ResendForgotten) {
                 self.origin.resend();

@@ -8,6 +8,7 @@ use crate::mutant::mutant;
 use crate::replication::fetching::Fetching;
 use crate::replication::origin::Origin;
 use crate::replication::patience::{Patience, SharedPatience};
+use crate::replication::requests::Requests;
 use crate::replication::routes::Routes;
 use crate::replication::sessions::{Holder, Sessions};
 use crate::replication::verify::Verify;
@@ -37,8 +38,7 @@ impl<M: Machine> Replica<M> {
             told_slow: BTreeSet::new(),
             sleepers: false,
             routes: Routes::default(),
-            requests: BTreeMap::new(),
-            next_request: node.0 as u32,
+            requests: Requests::after(node.0 as u32),
             doubted: BTreeMap::new(),
             doubt_heeded_at: None,
             origin: Origin::default(),

@@ -41,7 +41,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use asking::Asked;
 use copies::Interrupted;
 
 use super::downstream::{Downstream, Snapshot};
@@ -50,6 +49,7 @@ use super::keeping::Keeping;
 use super::log::rolled;
 use super::origin::Origin;
 use super::patience::{Patience, SharedPatience};
+use super::requests::Requests;
 use super::routes::Routes;
 use super::sessions::Sessions;
 use super::upstream::Upstream;
@@ -100,9 +100,7 @@ pub struct Replica<M: Machine> {
     /// Some downstream link is asleep.
     sleepers: bool,
     routes: Routes,
-    /// Requests for a session that were passed on, by the number under which they were.
-    requests: BTreeMap<u32, Asked>,
-    next_request: u32,
+    requests: Requests,
     /// Links whose peers doubt a version of which the own digest is being made.
     doubted: BTreeMap<LinkId, u64>,
     /// The time at which this copy was last renewed for the doubt of a node below.
