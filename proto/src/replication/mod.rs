@@ -26,8 +26,10 @@ mod patience;
 mod probes;
 mod replica;
 mod requests;
+mod restore_check;
 mod routes;
 mod sessions;
+mod snapshots;
 mod upstream;
 mod verify;
 

@@ -6,30 +6,17 @@
 //! the other.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::Replica;
 use crate::NodeId;
 use crate::mutant::mutant;
 use crate::replication::downstream::{Copied, Downstream, Feed, Snapshot};
+use crate::replication::snapshots::SNAPSHOTS_MAX;
 use crate::replication::{Config, Held, Machine, Report};
 use crate::wire::{LinkMode, PartialSnapshot};
 
-/// At most this many snapshots are on their way or kept, beside the newest and the one being cut.
-const SNAPSHOTS_MAX: usize = 2;
-
-/// An interrupted snapshot is kept for this many times `dead_after`.
-const KEPT_FOR: u32 = 6;
-
 /// The followers that the operator was told of, at most.
 const TOLD_MAX: usize = 1024;
-
-/// A snapshot whose link ended before its receiver had caught up.
-#[derive(Debug)]
-pub(super) struct Interrupted {
-    copied: Copied,
-    since: Duration,
-}
 
 impl Copied {
     pub(super) fn new(snapshot: &Arc<Snapshot>) -> Self {
@@ -81,16 +68,7 @@ impl<M: Machine> Replica<M> {
             _ => downstream.copy,
         };
         let Some(copied) = copied else { return };
-        self.interrupted.retain(|other| other.copied.seq != copied.seq);
-        self.interrupted.push(Interrupted { copied, since: self.now });
-        let more = self.interrupted.len().saturating_sub(SNAPSHOTS_MAX);
-        self.interrupted.drain(..more);
-    }
-
-    /// Drops interrupted snapshots whose receivers have not come back.
-    pub(super) fn forget_interrupted(&mut self) {
-        let (now, after) = (self.now, self.config.dead_after.saturating_mul(KEPT_FOR));
-        self.interrupted.retain(|kept| now.saturating_sub(kept.since) < after);
+        self.snapshots.keep_interrupted(copied, self.now);
     }
 
     /// The snapshot that a peer has a part of, if it is here and will still do.
@@ -99,8 +77,8 @@ impl<M: Machine> Replica<M> {
         partial: &PartialSnapshot,
         mode: LinkMode,
     ) -> Option<Arc<Snapshot>> {
-        let kept = self.interrupted.iter().filter_map(|kept| kept.copied.snapshot.as_ref());
-        let all = kept.chain(self.snapshots_under_way()).chain(&self.current);
+        let kept = self.snapshots.interrupted().filter_map(|kept| kept.snapshot.as_ref());
+        let all = kept.chain(self.snapshots_under_way()).chain(self.snapshots.newest());
         let mut all = all.filter(|snapshot| snapshot.head.version.seq <= self.shown());
         let found = all.find(|snapshot| partial.is_of(&snapshot.head))?;
         self.will_do(found, mode).then(|| Arc::clone(found))
@@ -141,14 +119,12 @@ impl<M: Machine> Replica<M> {
             let copies = self.downstreams.values_mut().filter_map(|link| link.copy.as_mut());
             copies.for_each(|copied| copied.snapshot = None);
         }
-        while self.snapshots_kept() >= SNAPSHOTS_MAX && !self.interrupted.is_empty() {
-            self.interrupted.remove(0);
-        }
+        while self.snapshots_kept() >= SNAPSHOTS_MAX && self.snapshots.drop_interrupted() {}
         true
     }
 
     fn snapshots_kept(&self) -> usize {
-        let kept = self.interrupted.iter().filter_map(|kept| kept.copied.snapshot.as_ref());
+        let kept = self.snapshots.interrupted().filter_map(|kept| kept.snapshot.as_ref());
         count(kept.chain(self.snapshots_under_way()))
     }
 
@@ -164,12 +140,12 @@ impl<M: Machine> Replica<M> {
         }
         let config = &self.config;
         let bytes = config.catch_up_bytes_max;
-        let cutting = self.cutting.map(|version| Held { after: version.seq, bytes });
-        let current = self.current.as_ref();
+        let cutting = self.snapshots.cutting().map(|version| Held { after: version.seq, bytes });
+        let current = self.snapshots.newest();
         let current = current.filter(|snapshot| self.log.serves(snapshot.head.version.seq));
         // One that does not move is cut by its driver.
         let links = self.downstreams.values().filter_map(|link| link.held(current, config));
-        let interrupted = self.interrupted.iter().map(|kept| kept.copied.held(config));
+        let interrupted = self.snapshots.interrupted().map(|kept| kept.held(config));
         cutting.into_iter().chain(links).chain(interrupted).reduce(|one, other| Held {
             after: one.after.min(other.after),
             bytes: one.bytes.max(other.bytes),

@@ -119,14 +119,13 @@ impl<M: Machine> Replica<M> {
             Place::Sequencer { sessions, .. } => sessions.len(),
             Place::Follower => 0,
         };
-        let kept = usize::from(self.current.is_some()) + usize::from(self.resync.is_some());
         Holdings {
             log_bytes: self.log.bytes(),
             log_held: self.log.held_bytes(),
             under_way: self.under_way(),
             sessions,
             changes: (self.changes.pushed() - self.changes.taken()) as usize,
-            snapshots: kept + self.snapshots_sending(),
+            snapshots: self.snapshots.len() + self.snapshots_sending(),
         }
     }
 

@@ -70,7 +70,7 @@ impl<M: Machine> Replica<M> {
         }
         self.healing = true;
         self.note(Note::Healing(self.version));
-        self.current = None;
+        self.snapshots.drop_newest();
         let attached = self.upstream.as_ref().is_some_and(|upstream| upstream.status.is_some());
         if attached {
             self.say_upstream(|_| Message::Heal { seq });

@@ -58,6 +58,7 @@ impl<M: Machine> Replica<M> {
 
     fn replace(&mut self, decoded: Decoded<M::State>) {
         let Decoded { head, bytes, state, .. } = decoded;
+        let len = head.len;
         let before = std::mem::replace(&mut self.lineage, head.lineage.clone());
         let (from, to) = (self.version, self.version_at(head.version.seq));
         let lost = !before.is_empty() && !self.lineage.contains(from);
@@ -69,16 +70,13 @@ impl<M: Machine> Replica<M> {
         self.fetching.came(to);
         self.history = head.history;
         self.log.reset(to.seq);
-        self.interrupted.clear();
-        self.installs += u64::from(!mutant!(InstallKeepsJobs));
-        self.unrestorable = None;
-        self.cutting = None;
-        self.resync_due = false;
-        self.resync = None;
+        let snapshot = Snapshot { head, bytes };
+        self.snapshots.replaced(self.log_wanted.then(|| Arc::new(snapshot)));
+        self.restore_check.reset();
         self.counters.snapshots_installed += 1;
         self.counters.healed += u64::from(self.healing);
         if self.healing {
-            self.note(Note::Healed { version: to, bytes: head.len });
+            self.note(Note::Healed { version: to, bytes: len });
         }
         self.count_lives(&before);
         self.verify.replaced(lost || self.rebasing);
@@ -104,7 +102,6 @@ impl<M: Machine> Replica<M> {
         if let Some(observer) = &mut self.observer {
             observer.jumped(from, to, self.history);
         }
-        self.current = self.log_wanted.then(|| Arc::new(Snapshot { head, bytes }));
         self.retarget();
         self.origin.lineage_changed(&self.lineage);
         if !mutant!(RealignForgotten) {

@@ -95,21 +95,21 @@ impl<M: Machine> Replica<M> {
     pub(super) fn cut(&mut self) {
         let sound = !self.poisoned && self.unsendable().is_none();
         let may = !self.healing && sound && !self.lineage.is_empty();
-        if self.cutting.is_some() || !may || !self.has_room_for_snapshot() {
+        if self.snapshots.cutting().is_some() || !may || !self.has_room_for_snapshot() {
             return;
         }
-        self.cutting = Some(self.version);
+        self.snapshots.begin(self.version);
         self.hold_log();
         let mut version = self.version;
         if mutant!(SnapshotOneLate) && version.seq > 1 {
             version = self.version_at(version.seq - 1);
         }
         self.outputs.push(Output::Run(Job::Cut {
-            stamp: self.installs,
+            stamp: self.snapshots.stamp(),
             version,
             history: self.history,
             lineage: self.lineage.clone(),
-            check: self.check_is_due(),
+            check: self.restore_check.is_due(self.now),
             frozen: self.machine.freeze(),
         }));
     }
@@ -118,7 +118,7 @@ impl<M: Machine> Replica<M> {
     pub(super) fn start_digest(&mut self) {
         if self.machine.reduces() && self.verify.begin(self.version.seq) {
             self.outputs.push(Output::Run(Job::Digest {
-                stamp: self.installs,
+                stamp: self.snapshots.stamp(),
                 version: self.version,
                 frozen: self.machine.freeze(),
             }));
@@ -128,15 +128,15 @@ impl<M: Machine> Replica<M> {
     /// Takes what a job came to. `cost` is the CPU time that it took.
     pub fn finish(&mut self, done: JobDone, cost: Duration, now: Duration) {
         self.now = now;
-        let fresh = done.stamp == self.installs || mutant!(StaleJobTaken);
+        let fresh = self.snapshots.is_fresh(done.stamp);
         let digested = matches!(done.product, Product::Digest(_));
         if digested {
             self.verify.finish(cost, self.config.verify_budget, now);
         } else if fresh {
-            self.cutting = None;
+            self.snapshots.end();
         }
         if fresh && done.checked && matches!(done.product, Product::Cut(Ok(_))) {
-            self.checked(cost);
+            self.restore_check.pass(cost, self.config.verify_budget, now);
         }
         match done.product {
             Product::Cut(Err(why)) | Product::Digest(Err(why)) if fresh => {
@@ -189,15 +189,11 @@ impl<M: Machine> Replica<M> {
 
     pub(super) fn on_cut(&mut self, snapshot: Snapshot) {
         self.counters.snapshots_cut += 1;
-        let snapshot = Arc::new(snapshot);
-        if std::mem::take(&mut self.resync_due) {
-            self.resync = Some(Arc::clone(&snapshot));
-        }
         for (link, downstream) in &mut self.downstreams {
             if !matches!(downstream.feed, Feed::Silent | Feed::Undecided { .. }) {
                 super::wake(&mut self.outputs, *link, downstream, self.now);
             }
         }
-        self.current = Some(snapshot);
+        self.snapshots.take(Arc::new(snapshot));
     }
 }

@@ -9,8 +9,10 @@ use crate::replication::fetching::Fetching;
 use crate::replication::origin::Origin;
 use crate::replication::patience::{Patience, SharedPatience};
 use crate::replication::requests::Requests;
+use crate::replication::restore_check::RestoreCheck;
 use crate::replication::routes::Routes;
 use crate::replication::sessions::{Holder, Sessions};
+use crate::replication::snapshots::Snapshots;
 use crate::replication::verify::Verify;
 use crate::replication::{Changes, Config, Counters, Image, Log, Machine, Report};
 use crate::wire::channel_of;
@@ -34,7 +36,6 @@ impl<M: Machine> Replica<M> {
             upstream: None,
             hop: 0,
             downstreams: BTreeMap::new(),
-            interrupted: Vec::new(),
             told_slow: BTreeSet::new(),
             sleepers: false,
             routes: Routes::default(),
@@ -43,20 +44,15 @@ impl<M: Machine> Replica<M> {
             doubt_heeded_at: None,
             origin: Origin::default(),
             keeping: None,
-            current: None,
-            installs: 0,
-            resync_due: false,
-            resync: None,
+            snapshots: Snapshots::default(),
+            restore_check: RestoreCheck::default(),
             closed: false,
-            cutting: None,
             verify: Verify::default(),
             healing: false,
             fetching: Fetching::default(),
             rebasing: false,
             poisoned: false,
             failed: false,
-            unrestorable: None,
-            check_not_before: Duration::ZERO,
             pressured: false,
             patience: SharedPatience::default(),
             cut_patience: Patience::default(),
@@ -132,7 +128,7 @@ impl<M: Machine> Replica<M> {
         self.place = Place::Follower;
         self.upstream = None;
         self.poisoned = false;
-        self.unrestorable = None;
+        self.restore_check.reset();
         self.hop += 1;
         if !mutant!(RebaseKeepsDispatches) {
             self.origin.abandon();

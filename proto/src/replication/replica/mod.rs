@@ -38,20 +38,19 @@ mod standing;
 mod unrestorable;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
-use copies::Interrupted;
-
-use super::downstream::{Downstream, Snapshot};
+use super::downstream::Downstream;
 use super::fetching::Fetching;
 use super::keeping::Keeping;
 use super::log::rolled;
 use super::origin::Origin;
 use super::patience::{Patience, SharedPatience};
 use super::requests::Requests;
+use super::restore_check::RestoreCheck;
 use super::routes::Routes;
 use super::sessions::Sessions;
+use super::snapshots::Snapshots;
 use super::upstream::Upstream;
 use super::verify::Verify;
 use super::{
@@ -93,8 +92,6 @@ pub struct Replica<M: Machine> {
     /// Numbers this node's own attachments to its upstream.
     hop: u32,
     downstreams: BTreeMap<LinkId, Downstream>,
-    /// Snapshots that did not arrive, the newest last.
-    interrupted: Vec<Interrupted>,
     /// The followers that the operator was told to be slow, and whether right after a snapshot.
     told_slow: BTreeSet<(NodeId, bool)>,
     /// Some downstream link is asleep.
@@ -108,15 +105,11 @@ pub struct Replica<M: Machine> {
     origin: Origin,
     /// The records for the disk.
     keeping: Option<Keeping>,
-    current: Option<Arc<Snapshot>>,
-    /// The number of times that the state was replaced.
-    installs: u64,
-    /// The snapshot being cut is the article's resync.
-    resync_due: bool,
-    /// The newest resync: links that come to stand just there get it.
-    resync: Option<Arc<Snapshot>>,
+    /// The snapshots held in memory.
+    snapshots: Snapshots,
+    /// The check that they can be restored.
+    restore_check: RestoreCheck,
     closed: bool,
-    cutting: Option<Version>,
     verify: Verify,
     /// The state is known to be wrong; a snapshot was asked for.
     healing: bool,
@@ -127,10 +120,6 @@ pub struct Replica<M: Machine> {
     poisoned: bool,
     /// A step or a task of it panicked.
     failed: bool,
-    /// The state of this version cannot be restored from its encoding, and why.
-    unrestorable: Option<(Version, String)>,
-    /// The next check of a snapshot is within the budget from here on.
-    check_not_before: Duration,
     pressured: bool,
     /// The wait for links.
     patience: SharedPatience,

@@ -191,9 +191,9 @@ impl<M: Machine> Replica<M> {
     /// cut.
     pub(super) fn resync_by_snapshot(&mut self, seq: u64) {
         let Resync::Snapshot(every) = self.config.resync else { return };
-        let due = seq.is_multiple_of(every.max(1)) && self.cutting.is_none();
+        let due = seq.is_multiple_of(every.max(1)) && self.snapshots.cutting().is_none();
         if due && self.downstreams.values().any(|link| link.needs_after().is_some()) {
-            self.resync_due = true;
+            self.snapshots.want_resync();
             self.cut();
         }
     }

@@ -10,6 +10,9 @@ use crate::wire::Message;
 /// A link with this many bytes of answers unsent gets no credit.
 pub(super) const CONTROL_BYTES_MAX: usize = 256 << 10;
 
+/// An interrupted snapshot is kept for this many times `dead_after`.
+const KEPT_FOR: u32 = 6;
+
 /// A relay holds at most about this many bytes of dispatches on their way up.
 const FORWARDS_BYTES_MAX: usize = 1 << 20;
 
@@ -32,7 +35,7 @@ impl<M: Machine> Replica<M> {
         if self.connected {
             self.origin.inquire(now, self.config.dead_after);
         }
-        self.forget_interrupted();
+        self.snapshots.expire_interrupted(now, self.config.dead_after.saturating_mul(KEPT_FOR));
         self.hold_log();
         self.relieve();
         self.take_back_snapshots();
@@ -122,7 +125,7 @@ impl<M: Machine> Replica<M> {
         let links = self.downstreams.values().map(|downstream| &downstream.patience);
         let mut pressed = self.patience.waits(links, now, grace);
         let room = config.log_bytes_max.saturating_add(config.catch_up_bytes_max);
-        let near = self.cutting.is_some_and(|cut| is_near(cut.seq, room));
+        let near = self.snapshots.cutting().is_some_and(|cut| is_near(cut.seq, room));
         pressed |= self.cut_patience.waits(near, 0, now, grace);
         pressed || self.disk_is_behind()
     }

@@ -144,7 +144,7 @@ impl<M: Machine> Replica<M> {
                 && (version.seq <= head || !self.is_sequencer());
             ours || stale
         };
-        let beside_snapshot = self.cutting.is_some() || self.snapshots_sending() > 0;
+        let beside_snapshot = self.snapshots.cutting().is_some() || self.snapshots_sending() > 0;
         let Some(downstream) = self.downstreams.get(&link) else { return };
         let Feed::Undecided { resume, partial } = downstream.feed else { return };
         let action = downstream.mode == LinkMode::Action;
@@ -315,7 +315,7 @@ impl<M: Machine> Replica<M> {
             let ours = resync.head.lineage.head() == self.lineage.head();
             ours && seq >= cursor && seq > downstream.resynced
         };
-        let resync = self.resync.as_ref().filter(ahead);
+        let resync = self.snapshots.resync().filter(ahead);
         if let Some(resync) = resync.filter(|resync| resync.head.version.seq == cursor) {
             let snapshot = Arc::clone(resync);
             self.counters.resyncs += 1;
@@ -373,7 +373,7 @@ impl<M: Machine> Replica<M> {
 
     /// The shared snapshot, if it will do.
     fn usable(&self, mode: LinkMode, min: u64) -> Option<Arc<Snapshot>> {
-        let current = self.current.as_ref()?;
+        let current = self.snapshots.newest()?;
         let new = current.head.version.seq >= min;
         (new && self.will_do(current, mode)).then(|| Arc::clone(current))
     }

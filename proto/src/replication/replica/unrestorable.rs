@@ -25,7 +25,7 @@ impl<M: Machine> Replica<M> {
     /// an earlier one was reported since a state last could.
     pub(super) fn note_unrestorable(&mut self, version: Version, why: String) {
         let text = format!("the state at version {version} cannot be restored: {why}");
-        if self.unrestorable.replace((version, text)).is_none() {
+        if self.restore_check.fail(version, text) {
             self.report(Report::Unrestorable { version, why });
         }
         self.wake_wanting();
@@ -38,20 +38,7 @@ impl<M: Machine> Replica<M> {
 
     /// Why the state of just this version is not to be sent.
     pub(super) fn unsendable(&self) -> Option<&str> {
-        let (version, text) = self.unrestorable.as_ref()?;
-        (self.is_sequencer() || *version == self.version).then_some(text)
-    }
-
-    /// Returns whether the next snapshot is to be checked: always after one that was found wrong,
-    /// and otherwise within the budget that digests have.
-    pub(super) fn check_is_due(&self) -> bool {
-        self.unrestorable.is_some() || self.now >= self.check_not_before
-    }
-
-    /// A snapshot was checked, and came to no harm.
-    pub(super) fn checked(&mut self, cost: Duration) {
-        self.unrestorable = None;
-        let budget = self.config.verify_budget.clamp(1e-6, 1.0);
-        self.check_not_before = self.now + cost.div_f64(budget);
+        let (version, text) = self.restore_check.failed()?;
+        (self.is_sequencer() || version == self.version).then_some(text)
     }
 }

@@ -1,0 +1,125 @@
+//! The snapshots of a node's state that it holds in memory, each encoded once for all links.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::downstream::{Copied, Snapshot};
+use crate::Version;
+use crate::mutant::mutant;
+
+/// At most this many snapshots are on their way or kept, beside the newest and the one being cut.
+pub(super) const SNAPSHOTS_MAX: usize = 2;
+
+/// A snapshot whose link ended before its receiver had caught up.
+#[derive(Debug)]
+struct Interrupted {
+    copied: Copied,
+    since: Duration,
+}
+
+/// The snapshots that a node holds, apart from the ones that links are sending.
+#[derive(Debug, Default)]
+pub(super) struct Snapshots {
+    newest: Option<Arc<Snapshot>>,
+    /// Where a snapshot is being cut.
+    cutting: Option<Version>,
+    /// The snapshot being cut is for a resync.
+    resync_due: bool,
+    /// The newest one that was cut for a resync. Links that come to stand just there get it.
+    resync: Option<Arc<Snapshot>>,
+    /// Those that did not arrive, the newest last.
+    interrupted: Vec<Interrupted>,
+    /// The number of times that the state was replaced.
+    replaced: u64,
+}
+
+impl Snapshots {
+    /// Returns the newest snapshot that is still good.
+    pub(super) fn newest(&self) -> Option<&Arc<Snapshot>> {
+        self.newest.as_ref()
+    }
+
+    /// Returns the newest snapshot that was cut for a resync.
+    pub(super) fn resync(&self) -> Option<&Arc<Snapshot>> {
+        self.resync.as_ref()
+    }
+
+    /// Returns where a snapshot is being cut.
+    pub(super) fn cutting(&self) -> Option<Version> {
+        self.cutting
+    }
+
+    /// Returns the stamp of a job on the present state. It changes when the state is replaced.
+    pub(super) fn stamp(&self) -> u64 {
+        self.replaced
+    }
+
+    /// Returns whether a job with this stamp is about a state that was not replaced since.
+    pub(super) fn is_fresh(&self, stamp: u64) -> bool {
+        stamp == self.replaced || mutant!(StaleJobTaken)
+    }
+
+    /// Notes that a snapshot is being cut at `version`.
+    pub(super) fn begin(&mut self, version: Version) {
+        self.cutting = Some(version);
+    }
+
+    /// Notes that no snapshot is being cut any more.
+    pub(super) fn end(&mut self) {
+        self.cutting = None;
+    }
+
+    /// Uses the next snapshot for a resync.
+    pub(super) fn want_resync(&mut self) {
+        self.resync_due = true;
+    }
+
+    /// Takes a snapshot that was cut.
+    pub(super) fn take(&mut self, snapshot: Arc<Snapshot>) {
+        if std::mem::take(&mut self.resync_due) {
+            self.resync = Some(Arc::clone(&snapshot));
+        }
+        self.newest = Some(snapshot);
+    }
+
+    /// Drops the newest snapshot: the state is known to be wrong.
+    pub(super) fn drop_newest(&mut self) {
+        self.newest = None;
+    }
+
+    /// The state was replaced by the one in `newest`: no other snapshot is of use.
+    pub(super) fn replaced(&mut self, newest: Option<Arc<Snapshot>>) {
+        let replaced = self.replaced + u64::from(!mutant!(InstallKeepsJobs));
+        *self = Snapshots { newest, replaced, ..Snapshots::default() };
+    }
+
+    /// Keeps a snapshot whose link ended.
+    pub(super) fn keep_interrupted(&mut self, copied: Copied, now: Duration) {
+        self.interrupted.retain(|other| other.copied.seq != copied.seq);
+        self.interrupted.push(Interrupted { copied, since: now });
+        let more = self.interrupted.len().saturating_sub(SNAPSHOTS_MAX);
+        self.interrupted.drain(..more);
+    }
+
+    /// Drops interrupted snapshots whose receivers have not come back after so long.
+    pub(super) fn expire_interrupted(&mut self, now: Duration, after: Duration) {
+        self.interrupted.retain(|kept| now.saturating_sub(kept.since) < after);
+    }
+
+    /// Drops the oldest interrupted snapshot. Returns false if there is none.
+    pub(super) fn drop_interrupted(&mut self) -> bool {
+        let any = !self.interrupted.is_empty();
+        self.interrupted.drain(..usize::from(any));
+        any
+    }
+
+    /// Returns the interrupted snapshots, the oldest first.
+    pub(super) fn interrupted(&self) -> impl Iterator<Item = &Copied> {
+        self.interrupted.iter().map(|kept| &kept.copied)
+    }
+
+    /// Returns the number of snapshots held beside the interrupted ones and those on their way.
+    pub(super) fn len(&self) -> usize {
+        usize::from(self.newest.is_some()) + usize::from(self.resync.is_some())
+    }
+}
