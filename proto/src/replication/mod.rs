@@ -8,11 +8,13 @@
 //! version (I2), every `Ok` exactly once (I3), honest errors (I4), an origin's order (I5), its own
 //! writes read (I6), convergence (I7), bounded memory (I8), and truthful subscriptions (I10).
 
+mod condition;
 mod config;
 mod counters;
 mod downstream;
 mod events;
 mod fetching;
+mod healing;
 #[cfg(all(test, samestate_mutants))]
 mod held;
 mod keeping;

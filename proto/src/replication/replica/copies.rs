@@ -87,7 +87,7 @@ impl<M: Machine> Replica<M> {
     /// Returns whether a link can go on from a snapshot.
     pub(super) fn will_do(&self, snapshot: &Snapshot, mode: LinkMode) -> bool {
         let ours = snapshot.head.lineage.head() == self.lineage.head();
-        let ours = (ours || mutant!(SnapshotOfAnyLife)) && !self.healing;
+        let ours = (ours || mutant!(SnapshotOfAnyLife)) && !self.healing.is_active();
         ours && (mode == LinkMode::Snapshot || self.log.serves(snapshot.head.version.seq))
     }
 

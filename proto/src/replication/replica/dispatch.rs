@@ -81,7 +81,7 @@ impl<M: Machine> Replica<M> {
         now: Duration,
     ) -> Result<Dispatched, Refused> {
         self.now = now;
-        if self.poisoned {
+        if self.condition.is_poisoned() {
             return Err(Refused::Poisoned);
         }
         if let Some(why) = self.stopped() {
@@ -90,7 +90,7 @@ impl<M: Machine> Replica<M> {
         if self.is_stalled() {
             return Err(Refused::Stalled);
         }
-        if !self.connected {
+        if !self.condition.is_connected() {
             return Err(Refused::NotConnected);
         }
         let mut payload = std::mem::take(&mut self.scratch);
@@ -126,7 +126,7 @@ impl<M: Machine> Replica<M> {
                 Err(fault) => Resolution::Rejected(self.refuse(fault)),
             };
             self.ordered(first);
-            if self.poisoned {
+            if self.condition.is_poisoned() {
                 self.settle();
             }
             return Ok(self.answer_here(ticket, resolution));

@@ -74,7 +74,7 @@ impl<M: Machine> Replica<M> {
             store: self.config.store.clone(),
             schema_version: self.config.schema_version,
             codec: self.config.codec,
-            resume: (!self.lineage.is_empty() && !self.healing).then_some(self.version),
+            resume: (!self.lineage.is_empty() && !self.healing.is_active()).then_some(self.version),
             partial: self.fetching.partial(),
         };
         self.upstream = Some(Upstream::new(link, protocol, attach.resume.is_some(), now));
@@ -95,7 +95,7 @@ impl<M: Machine> Replica<M> {
             self.keep_interrupted(downstream);
             self.routes.forget(link);
             self.requests.forget(link);
-            self.doubted.remove(&link);
+            self.healing.forget(link);
             if let Some(upstream) = &mut self.upstream {
                 upstream.forget(link);
             }
@@ -184,7 +184,7 @@ impl<M: Machine> Replica<M> {
         let Some(upstream) = &mut self.upstream else { return Ok(()) };
         let before = upstream.status.replace(status.clone());
         upstream.newest = status.version.map(|version| version.seq).or(upstream.newest);
-        let heal = before.is_none() && upstream.resumes && self.healing;
+        let heal = before.is_none() && upstream.resumes && self.healing.is_active();
         let first = before.is_none();
         let hop_changed = before.as_ref().is_none_or(|before| before.hop != status.hop);
         let was_connected = before.is_some_and(|before| before.connected);
@@ -225,7 +225,7 @@ impl<M: Machine> Replica<M> {
         let status = self.upstream.as_ref().and_then(|upstream| upstream.status.as_ref());
         let fed = status.is_some_and(|status| status.mode == LinkMode::Snapshot);
         let concerns = self.config.mode == super::Mode::Action && !self.downstreams.is_empty();
-        if fed && concerns && !std::mem::replace(&mut self.said_fed_by_snapshots, true) {
+        if fed && concerns && self.condition.say_fed_by_snapshots() {
             self.report(Report::FedBySnapshots);
         }
     }
@@ -241,7 +241,7 @@ impl<M: Machine> Replica<M> {
         }
         self.note_attached(Resume::Entries, self.version, None);
         self.fetching.drop_partial();
-        if self.healing || lineage == self.lineage {
+        if self.healing.is_active() || lineage == self.lineage {
             return Ok(());
         }
         if !self.lies_on(&lineage, self.version) && !mutant!(StaleEpoch) {
@@ -256,7 +256,7 @@ impl<M: Machine> Replica<M> {
         let before = std::mem::replace(&mut self.lineage, lineage);
         self.count_lives(&before);
         self.version = self.version_at(self.version.seq);
-        self.rebasing = false;
+        self.condition.end_rebase();
         self.retarget();
         self.origin.lineage_changed(&self.lineage);
         let message = Message::Lineage(self.lineage.clone());
@@ -316,7 +316,8 @@ impl<M: Machine> Replica<M> {
         }
         upstream.decoding = true;
         let Incoming { head, bytes } = incoming;
-        let digest = !self.healing && head.version == self.version && self.machine.reduces();
+        let digest =
+            !self.healing.is_active() && head.version == self.version && self.machine.reduces();
         Ok(Received::Decode(Decode { head, bytes, digest }))
     }
 
@@ -324,7 +325,7 @@ impl<M: Machine> Replica<M> {
         if self.upstream.as_ref().is_some_and(|upstream| upstream.incoming.is_some()) {
             return Err(LinkFault::Unexpected("entries inside a snapshot"));
         }
-        if self.healing {
+        if self.healing.is_active() {
             return Ok(());
         }
         if self.lineage.head().is_none_or(|head| head.id != epoch) {

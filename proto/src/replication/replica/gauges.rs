@@ -110,7 +110,7 @@ impl<M: Machine> Replica<M> {
 
     /// Returns whether it takes no dispatch any more, now or later.
     pub fn takes_none(&self) -> bool {
-        self.closed || self.poisoned
+        self.condition.is_closed() || self.condition.is_poisoned()
     }
 
     /// Returns what this replica holds in memory.
@@ -150,7 +150,7 @@ impl<M: Machine> Replica<M> {
         });
         Gauges {
             version: self.version,
-            connected: self.connected,
+            connected: self.condition.is_connected(),
             sequencer: self.is_sequencer(),
             log_bytes: self.log.bytes(),
             log_bytes_max: self.config.log_bytes_max,

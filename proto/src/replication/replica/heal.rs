@@ -27,7 +27,7 @@ impl<M: Machine> Replica<M> {
     pub(super) fn on_digest(&mut self, seq: u64, digest: u64) {
         self.verify.tell(seq);
         self.say_digest(seq, digest);
-        let follows = self.machine.reduces() && !self.healing;
+        let follows = self.machine.reduces() && !self.healing.is_active();
         if follows && !mutant!(DigestSkipped) {
             let relays = self.upper_path().len().saturating_sub(1);
             let finding = self.verify.claim(seq, digest, relays);
@@ -62,13 +62,13 @@ impl<M: Machine> Replica<M> {
 
     /// This copy is wrong: asks for a snapshot, and takes no entries until it comes.
     pub(super) fn heal(&mut self, seq: u64) {
-        if self.is_sequencer() || self.healing {
+        if self.is_sequencer() || self.healing.is_active() {
             return;
         }
         if mutant!(RelayHealsFromItself) && !self.downstreams.is_empty() {
             return;
         }
-        self.healing = true;
+        self.healing.begin();
         self.note(Note::Healing(self.version));
         self.snapshots.drop_newest();
         let attached = self.upstream.as_ref().is_some_and(|upstream| upstream.status.is_some());
@@ -85,15 +85,14 @@ impl<M: Machine> Replica<M> {
         let relay = !self.is_sequencer();
         let sure = !relay || !self.verify.doubts(seq);
         if !sure && self.verify.is_digesting(seq) {
-            self.doubted.insert(link, seq);
+            self.healing.wait(link, seq);
             return;
         }
         self.counters.heals_through_relay += u64::from(relay);
         self.counters.heals_unfounded += u64::from(relay && sure && seq != 0);
         let (now, after) = (self.now, self.config.dead_after);
-        let lately = self.doubt_heeded_at.is_some_and(|at| now.saturating_sub(at) < after);
-        if !sure && !lately && !mutant!(RelayHealsFromItself) {
-            self.doubt_heeded_at = Some(now);
+        let itself = mutant!(RelayHealsFromItself);
+        if !sure && !itself && self.healing.heeds(now, after) {
             self.counters.heals_deferred += 1;
             self.heal(seq);
         }
@@ -108,7 +107,7 @@ impl<M: Machine> Replica<M> {
 
     /// The digest that nodes below waited for is there, or will not come.
     pub(super) fn answer_doubts(&mut self) {
-        for (link, seq) in std::mem::take(&mut self.doubted) {
+        for (link, seq) in self.healing.take_waiting() {
             if mutant!(DoubtsForgotten) {
                 continue;
             }

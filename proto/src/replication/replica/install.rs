@@ -49,7 +49,7 @@ impl<M: Machine> Replica<M> {
         if mutant!(HealSkipped) && decoded.head.version == self.version {
             return true;
         }
-        !self.healing
+        !self.healing.is_active()
             && decoded.head.version == self.version
             && decoded.head.history == self.history
             && decoded.digest.is_some()
@@ -63,7 +63,8 @@ impl<M: Machine> Replica<M> {
         let (from, to) = (self.version, self.version_at(head.version.seq));
         let lost = !before.is_empty() && !self.lineage.contains(from);
         let reduces = self.machine.reduces();
-        let same = !self.healing && !lost && from == to && !self.rebasing;
+        let same =
+            !self.healing.is_active() && !lost && from == to && !self.condition.is_rebasing();
         let diverged = same && reduces;
         self.machine.install(state);
         self.version = to;
@@ -74,14 +75,13 @@ impl<M: Machine> Replica<M> {
         self.snapshots.replaced(self.log_wanted.then(|| Arc::new(snapshot)));
         self.restore_check.reset();
         self.counters.snapshots_installed += 1;
-        self.counters.healed += u64::from(self.healing);
-        if self.healing {
+        if self.healing.end() {
+            self.counters.healed += 1;
             self.note(Note::Healed { version: to, bytes: len });
         }
         self.count_lives(&before);
-        self.verify.replaced(lost || self.rebasing);
-        self.healing = false;
-        let why = match (std::mem::take(&mut self.rebasing), lost) {
+        self.verify.replaced(lost || self.condition.is_rebasing());
+        let why = match (self.condition.end_rebase(), lost) {
             (true, _) => Jump::Rebased,
             (false, true) => Jump::HistoryLost,
             (false, false) => Jump::Jumped,

@@ -93,8 +93,8 @@ impl<M: Machine> Replica<M> {
     /// Holds the state still for a snapshot, unless that is under way, or as many snapshots are
     /// being sent as memory is meant for.
     pub(super) fn cut(&mut self) {
-        let sound = !self.poisoned && self.unsendable().is_none();
-        let may = !self.healing && sound && !self.lineage.is_empty();
+        let sound = !self.condition.is_poisoned() && self.unsendable().is_none();
+        let may = !self.healing.is_active() && sound && !self.lineage.is_empty();
         if self.snapshots.cutting().is_some() || !may || !self.has_room_for_snapshot() {
             return;
         }
@@ -146,7 +146,9 @@ impl<M: Machine> Replica<M> {
                     self.abandon_deferred(None);
                 }
             }
-            Product::Cut(Ok(snapshot)) if fresh && !self.healing => self.on_cut(snapshot),
+            Product::Cut(Ok(snapshot)) if fresh && !self.healing.is_active() => {
+                self.on_cut(snapshot)
+            }
             Product::Digest(Ok(digest)) if fresh => {
                 let late = mutant!(DigestAtWrongVersion);
                 let version = if late { self.version } else { done.version };

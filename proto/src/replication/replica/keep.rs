@@ -39,7 +39,8 @@ impl<M: Machine> Replica<M> {
     /// Freezes the content of a backup. Returns `None` if the state is not this node's to keep, or
     /// may be half changed.
     pub fn hold(&self) -> Option<(Image, M::Frozen)> {
-        let whole = self.is_sequencer() && !self.poisoned && self.stopped().is_none();
+        let whole =
+            self.is_sequencer() && !self.condition.is_poisoned() && self.stopped().is_none();
         whole.then(|| (self.image(), self.machine.freeze()))
     }
 

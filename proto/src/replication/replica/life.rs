@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::{Place, Replica};
 use crate::mutant::mutant;
+use crate::replication::condition::Condition;
 use crate::replication::fetching::Fetching;
+use crate::replication::healing::Healing;
 use crate::replication::origin::Origin;
 use crate::replication::patience::{Patience, SharedPatience};
 use crate::replication::requests::Requests;
@@ -40,26 +42,18 @@ impl<M: Machine> Replica<M> {
             sleepers: false,
             routes: Routes::default(),
             requests: Requests::after(node.0 as u32),
-            doubted: BTreeMap::new(),
-            doubt_heeded_at: None,
             origin: Origin::default(),
             keeping: None,
             snapshots: Snapshots::default(),
             restore_check: RestoreCheck::default(),
-            closed: false,
             verify: Verify::default(),
-            healing: false,
+            healing: Healing::default(),
             fetching: Fetching::default(),
-            rebasing: false,
-            poisoned: false,
-            failed: false,
+            condition: Condition::default(),
             pressured: false,
             patience: SharedPatience::default(),
             cut_patience: Patience::default(),
             pressure_checked_at: 0,
-            connected: false,
-            announced: None,
-            said_fed_by_snapshots: false,
             observer: None,
             outputs: Vec::new(),
             counters: Counters::default(),
@@ -123,11 +117,10 @@ impl<M: Machine> Replica<M> {
     /// `OutcomeUnknown`; the first state from the new upstream is told as `Rebased`.
     pub fn follow(&mut self, now: Duration) {
         self.now = now;
-        self.rebasing |= !self.lineage.is_empty();
+        self.condition.rebase(!self.lineage.is_empty());
         self.counters.rebased_in_flight += u64::from(!self.origin.is_empty());
         self.place = Place::Follower;
         self.upstream = None;
-        self.poisoned = false;
         self.restore_check.reset();
         self.hop += 1;
         if !mutant!(RebaseKeepsDispatches) {
@@ -141,8 +134,7 @@ impl<M: Machine> Replica<M> {
     /// Ends after a panic, which may have left this replica half changed: what is under way
     /// resolves as `OutcomeUnknown`, and nothing more is dispatched here. Says so once.
     pub fn fail(&mut self, why: &str, now: Duration) {
-        if !std::mem::replace(&mut self.failed, true) {
-            self.poisoned = true;
+        if self.condition.fail() {
             self.report(Report::Poisoned(why.to_owned()));
             self.close(now);
         }
@@ -158,7 +150,7 @@ impl<M: Machine> Replica<M> {
     /// Ends: what is under way resolves as `OutcomeUnknown`, and nothing more is dispatched here.
     pub fn close(&mut self, now: Duration) {
         self.now = now;
-        self.closed = true;
+        self.condition.close();
         self.origin.abandon();
         self.abandon_deferred(None);
         self.settle();

@@ -40,8 +40,10 @@ mod unrestorable;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::condition::Condition;
 use super::downstream::Downstream;
 use super::fetching::Fetching;
+use super::healing::Healing;
 use super::keeping::Keeping;
 use super::log::rolled;
 use super::origin::Origin;
@@ -58,7 +60,7 @@ use super::{
     Report,
 };
 use crate::mutant::mutant;
-use crate::wire::{Entry, Status};
+use crate::wire::Entry;
 use crate::{Epoch, Lineage, NodeId, TokenKey, Version};
 
 pub use dispatch::{Dispatched, Refused};
@@ -98,10 +100,6 @@ pub struct Replica<M: Machine> {
     sleepers: bool,
     routes: Routes,
     requests: Requests,
-    /// Links whose peers doubt a version of which the own digest is being made.
-    doubted: BTreeMap<LinkId, u64>,
-    /// The time at which this copy was last renewed for the doubt of a node below.
-    doubt_heeded_at: Option<Duration>,
     origin: Origin,
     /// The records for the disk.
     keeping: Option<Keeping>,
@@ -109,26 +107,19 @@ pub struct Replica<M: Machine> {
     snapshots: Snapshots,
     /// The check that they can be restored.
     restore_check: RestoreCheck,
-    closed: bool,
     verify: Verify,
-    /// The state is known to be wrong; a snapshot was asked for.
-    healing: bool,
+    /// What is done about a copy that differs.
+    healing: Healing,
     /// The states that come from the upstream.
     fetching: Fetching,
-    /// The state was this node's own until it became a client.
-    rebasing: bool,
-    poisoned: bool,
-    /// A step or a task of it panicked.
-    failed: bool,
+    /// Whether it is connected, closed, poisoned, or about to be rebased.
+    condition: Condition,
     pressured: bool,
     /// The wait for links.
     patience: SharedPatience,
     /// The wait for a snapshot that is being cut.
     cut_patience: Patience,
     pressure_checked_at: u64,
-    connected: bool,
-    announced: Option<Status>,
-    said_fed_by_snapshots: bool,
     changes: Changes<M::Action>,
     observer: Option<Box<dyn Observer>>,
     outputs: Vec<Output<M>>,
@@ -219,7 +210,7 @@ impl<M: Machine> Replica<M> {
 
     /// In sync with the sequencer; dispatches are taken exactly while this holds.
     pub fn connected(&self) -> bool {
-        self.connected
+        self.condition.is_connected()
     }
 
     /// Returns whether this node is the sequencer.

@@ -141,7 +141,7 @@ impl<M: Machine> Replica<M> {
 
     /// Why the sequencer takes no action any more.
     pub(super) fn taking_none(&self) -> Option<String> {
-        let poisoned = self.poisoned.then_some("the store is poisoned");
+        let poisoned = self.condition.is_poisoned().then_some("the store is poisoned");
         poisoned.or_else(|| self.stopped()).map(cut_to_reason)
     }
 
@@ -150,7 +150,7 @@ impl<M: Machine> Replica<M> {
         let text = cut_to_reason(&fault.to_string());
         match fault {
             Fault::Poisoned(_) => {
-                self.poisoned = true;
+                self.condition.poison();
                 self.report(Report::Poisoned(text.clone()));
             }
             Fault::RolledBack(_) => self.report(Report::PanicUndone(text.clone())),

@@ -32,7 +32,7 @@ impl<M: Machine> Replica<M> {
         self.bury();
         self.origin.expire(now);
         self.expire_deferred();
-        if self.connected {
+        if self.condition.is_connected() {
             self.origin.inquire(now, self.config.dead_after);
         }
         self.snapshots.expire_interrupted(now, self.config.dead_after.saturating_mul(KEPT_FOR));

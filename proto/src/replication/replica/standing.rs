@@ -19,11 +19,11 @@ impl<M: Machine> Replica<M> {
     }
 
     pub(super) fn in_sync(&self) -> bool {
-        if self.closed {
+        if self.condition.is_closed() {
             return false;
         }
         if self.is_sequencer() {
-            return !self.poisoned && !self.is_stalled() && self.stopped().is_none();
+            return !self.condition.is_poisoned() && !self.is_stalled() && self.stopped().is_none();
         }
         let Some(upstream) = &self.upstream else { return false };
         let attached = upstream.status.as_ref().is_some_and(|status| status.connected);
@@ -31,7 +31,7 @@ impl<M: Machine> Replica<M> {
             .target
             .is_some_and(|target| self.lineage.contains(target) && self.version.seq >= target.seq);
         let reached = reached || mutant!(ConnectedTooEarly);
-        attached && reached && (!self.healing || mutant!(HealingInSync))
+        attached && reached && (!self.healing.is_active() || mutant!(HealingInSync))
     }
 
     /// After the lineage changed: where the upstream was at the attach may have been lost.
@@ -47,8 +47,7 @@ impl<M: Machine> Replica<M> {
     /// Ends every input: says what changed to those whom it concerns.
     pub(super) fn settle(&mut self) {
         let connected = self.in_sync();
-        if connected != self.connected {
-            self.connected = connected;
+        if self.condition.set_connected(connected) {
             self.outputs.push(Output::Connected(connected));
         }
         self.announce();
@@ -71,7 +70,7 @@ impl<M: Machine> Replica<M> {
         path.extend(above.iter().flat_map(|status| status.path.iter().copied()));
         Status {
             hop: self.hop,
-            connected: self.connected,
+            connected: self.condition.is_connected(),
             mode: self.link_mode(),
             version: (!self.lineage.is_empty()).then_some(version),
             path,
@@ -80,9 +79,9 @@ impl<M: Machine> Replica<M> {
 
     /// Tells the nodes below when this node's standing changed.
     pub(super) fn announce(&mut self) {
-        let same = self.announced.as_ref().is_some_and(|told| {
+        let same = self.condition.announced().is_some_and(|told| {
             told.hop == self.hop
-                && (told.connected == self.connected || mutant!(SyncUntold))
+                && (told.connected == self.condition.is_connected() || mutant!(SyncUntold))
                 && told.mode == self.link_mode()
                 && told.path.len() == self.path_len()
         });
@@ -97,7 +96,7 @@ impl<M: Machine> Replica<M> {
                 wake(&mut self.outputs, *link, downstream, self.now);
             }
         }
-        self.announced = Some(status);
+        self.condition.announce(status);
     }
 
     pub(super) fn path_len(&self) -> usize {
@@ -105,7 +104,7 @@ impl<M: Machine> Replica<M> {
     }
 
     pub(super) fn path_changed(&self) -> bool {
-        self.announced.as_ref().is_some_and(|told| told.path[1..] != *self.upper_path())
+        self.condition.announced().is_some_and(|told| told.path[1..] != *self.upper_path())
     }
 
     pub(super) fn upper_path(&self) -> &[NodeId] {
