@@ -43,6 +43,7 @@ pub struct Log {
     bytes_max: usize,
     written: u64,
     held: Option<Held>,
+    wanted: bool,
 }
 
 /// The entries that are kept beyond the log's length, for links that get a snapshot.
@@ -57,7 +58,8 @@ pub struct Held {
 impl Log {
     /// Empty, standing at `seq`.
     pub fn new(seq: u64, bytes_max: usize) -> Self {
-        Log { segments: VecDeque::new(), head: seq, bytes: 0, bytes_max, written: 0, held: None }
+        let (segments, held) = (VecDeque::new(), None);
+        Log { segments, head: seq, bytes: 0, bytes_max, written: 0, held, wanted: false }
     }
 
     /// Forgets all entries and stands at `seq`.
@@ -125,6 +127,16 @@ impl Log {
 
     fn segment_bytes(&self) -> usize {
         (self.bytes_max / 8).clamp(1, SEGMENT_BYTES)
+    }
+
+    /// Somebody follows this node: entries are worth keeping from here on.
+    pub fn want(&mut self) {
+        self.wanted = true;
+    }
+
+    /// Returns whether entries are worth keeping.
+    pub fn is_wanted(&self) -> bool {
+        self.wanted
     }
 
     /// Passes over one entry without keeping it, for a node that nobody follows.

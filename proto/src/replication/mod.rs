@@ -25,6 +25,7 @@ mod observer;
 mod origin;
 mod output;
 mod patience;
+mod pressure;
 mod probes;
 mod replica;
 mod requests;

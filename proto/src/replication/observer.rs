@@ -1,7 +1,7 @@
 //! A window on a replica for those who measure and check it.
 
 use crate::Version;
-use crate::wire::Entries;
+use crate::wire::{Entries, Entry};
 
 /// Told synchronously, under the replica's lock, of all that happens to its state. For the
 /// simulator's checker and the runner's instruments; a user wants a subscription.
@@ -11,4 +11,41 @@ pub trait Observer: Send {
 
     /// The state was replaced by a snapshot cut at `to`.
     fn jumped(&mut self, from: Version, to: Version, history: u64);
+}
+
+/// The observer of a replica, if there is one, and the entries that it is told of next.
+#[derive(Default)]
+pub(super) struct Observed {
+    observer: Option<Box<dyn Observer>>,
+    /// The entries applied since it was last told.
+    entries: Vec<u8>,
+}
+
+impl Observed {
+    /// Tells `observer` of all that happens from now on.
+    pub(super) fn by(&mut self, observer: Box<dyn Observer>) {
+        self.observer = Some(observer);
+    }
+
+    /// An entry was applied.
+    pub(super) fn entry(&mut self, entry: &Entry<'_>) {
+        if self.observer.is_some() {
+            self.entries.extend_from_slice(entry.bytes());
+        }
+    }
+
+    /// A batch of entries was applied, the first of which was `first`.
+    pub(super) fn applied(&mut self, first: u64, last: Version, history: u64) {
+        if let Some(observer) = &mut self.observer {
+            observer.applied(first, last, history, Entries::new(&self.entries));
+            self.entries.clear();
+        }
+    }
+
+    /// The state was replaced.
+    pub(super) fn jumped(&mut self, from: Version, to: Version, history: u64) {
+        if let Some(observer) = &mut self.observer {
+            observer.jumped(from, to, history);
+        }
+    }
 }

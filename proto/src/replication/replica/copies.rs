@@ -15,9 +15,6 @@ use crate::replication::snapshots::SNAPSHOTS_MAX;
 use crate::replication::{Config, Held, Machine, Report};
 use crate::wire::{LinkMode, PartialSnapshot};
 
-/// The followers that the operator was told of, at most.
-const TOLD_MAX: usize = 1024;
-
 impl Copied {
     pub(super) fn new(snapshot: &Arc<Snapshot>) -> Self {
         let seq = snapshot.head.version.seq;
@@ -157,14 +154,11 @@ impl<M: Machine> Replica<M> {
     pub(super) fn note_fell_off(&mut self, downstream: &Downstream) {
         let (node, log_bytes_max) = (downstream.node, self.config.log_bytes_max);
         let again = downstream.copy.is_some();
-        let waited = downstream.patience.is_exhausted() || self.patience.is_exhausted();
+        let waited = downstream.patience.is_exhausted() || self.pressure.is_exhausted();
         if !again && !waited {
             return;
         }
-        if self.told_slow.len() >= TOLD_MAX {
-            self.told_slow.clear();
-        }
-        if self.told_slow.insert((node.unwrap_or(NodeId(0)), again)) {
+        if self.pressure.tell(node.unwrap_or(NodeId(0)), again) {
             let waited = self.config.pressure_grace;
             self.report(match again {
                 true => Report::FellOffAgain { node, log_bytes_max },

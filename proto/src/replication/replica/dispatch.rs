@@ -115,7 +115,7 @@ impl<M: Machine> Replica<M> {
         if waiting >= self.config.window {
             return Err(Refused::Busy(waiting));
         }
-        if self.is_sequencer() && !self.pressured && self.origin.is_empty() {
+        if self.is_sequencer() && !self.pressure.is_on() && self.origin.is_empty() {
             let first = self.version.seq + 1;
             let resolution = match self.machine.apply(payload) {
                 Ok(action) => self.commit_local(payload, action),
@@ -170,7 +170,7 @@ impl<M: Machine> Replica<M> {
 
     /// Orders the dispatches of this node that waited for the pressure to fall.
     pub(super) fn drain_local(&mut self) {
-        while self.is_sequencer() && !self.pressured {
+        while self.is_sequencer() && !self.pressure.is_on() {
             let Some((ticket, payload)) = self.origin.pop_local() else { return };
             let first = self.version.seq + 1;
             let resolution = match self.taking_none() {

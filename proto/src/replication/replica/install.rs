@@ -72,7 +72,7 @@ impl<M: Machine> Replica<M> {
         self.history = head.history;
         self.log.reset(to.seq);
         let snapshot = Snapshot { head, bytes };
-        self.snapshots.replaced(self.log_wanted.then(|| Arc::new(snapshot)));
+        self.snapshots.replaced(self.log.is_wanted().then(|| Arc::new(snapshot)));
         self.restore_check.reset();
         self.counters.snapshots_installed += 1;
         if self.healing.end() {
@@ -99,9 +99,7 @@ impl<M: Machine> Replica<M> {
         if (reduces || !same) && !mutant!(JumpUntold) {
             self.changes.push(Change::Jumped { why, from, to }, 0);
         }
-        if let Some(observer) = &mut self.observer {
-            observer.jumped(from, to, self.history);
-        }
+        self.observed.jumped(from, to, self.history);
         self.retarget();
         self.origin.lineage_changed(&self.lineage);
         if !mutant!(RealignForgotten) {

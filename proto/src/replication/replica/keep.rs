@@ -54,7 +54,7 @@ impl<M: Machine> Replica<M> {
             self.release(seq);
             self.wake_all();
         }
-        if self.pressured {
+        if self.pressure.is_on() {
             self.relieve();
         }
         self.settle();

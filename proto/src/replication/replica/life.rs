@@ -1,6 +1,6 @@
 //! The life cycle of a replica: its beginning, its change to a client, and its end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Place, Replica};
@@ -8,8 +8,9 @@ use crate::mutant::mutant;
 use crate::replication::condition::Condition;
 use crate::replication::fetching::Fetching;
 use crate::replication::healing::Healing;
+use crate::replication::observer::Observed;
 use crate::replication::origin::Origin;
-use crate::replication::patience::{Patience, SharedPatience};
+use crate::replication::pressure::Pressure;
 use crate::replication::requests::Requests;
 use crate::replication::restore_check::RestoreCheck;
 use crate::replication::routes::Routes;
@@ -34,11 +35,9 @@ impl<M: Machine> Replica<M> {
             lineage: Lineage::default(),
             version: Version::default(),
             history: 0,
-            log_wanted: false,
             upstream: None,
             hop: 0,
             downstreams: BTreeMap::new(),
-            told_slow: BTreeSet::new(),
             sleepers: false,
             routes: Routes::default(),
             requests: Requests::after(node.0 as u32),
@@ -50,16 +49,12 @@ impl<M: Machine> Replica<M> {
             healing: Healing::default(),
             fetching: Fetching::default(),
             condition: Condition::default(),
-            pressured: false,
-            patience: SharedPatience::default(),
-            cut_patience: Patience::default(),
-            pressure_checked_at: 0,
-            observer: None,
+            pressure: Pressure::default(),
             outputs: Vec::new(),
             counters: Counters::default(),
             scratch: Vec::new(),
             local_entry: Vec::new(),
-            observed: Vec::new(),
+            observed: Observed::default(),
             now,
             ticked_at: now,
         }

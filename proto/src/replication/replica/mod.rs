@@ -37,7 +37,7 @@ mod serve;
 mod standing;
 mod unrestorable;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::condition::Condition;
@@ -46,8 +46,9 @@ use super::fetching::Fetching;
 use super::healing::Healing;
 use super::keeping::Keeping;
 use super::log::rolled;
+use super::observer::Observed;
 use super::origin::Origin;
-use super::patience::{Patience, SharedPatience};
+use super::pressure::Pressure;
 use super::requests::Requests;
 use super::restore_check::RestoreCheck;
 use super::routes::Routes;
@@ -88,14 +89,10 @@ pub struct Replica<M: Machine> {
     version: Version,
     history: u64,
     log: Log,
-    /// Somebody followed this node once, so entries are worth keeping.
-    log_wanted: bool,
     upstream: Option<Upstream>,
     /// Numbers this node's own attachments to its upstream.
     hop: u32,
     downstreams: BTreeMap<LinkId, Downstream>,
-    /// The followers that the operator was told to be slow, and whether right after a snapshot.
-    told_slow: BTreeSet<(NodeId, bool)>,
     /// Some downstream link is asleep.
     sleepers: bool,
     routes: Routes,
@@ -114,21 +111,15 @@ pub struct Replica<M: Machine> {
     fetching: Fetching,
     /// Whether it is connected, closed, poisoned, or about to be rebased.
     condition: Condition,
-    pressured: bool,
-    /// The wait for links.
-    patience: SharedPatience,
-    /// The wait for a snapshot that is being cut.
-    cut_patience: Patience,
-    pressure_checked_at: u64,
+    /// Whether those who dispatch wait.
+    pressure: Pressure,
     changes: Changes<M::Action>,
-    observer: Option<Box<dyn Observer>>,
+    observed: Observed,
     outputs: Vec<Output<M>>,
     counters: Counters,
     scratch: Vec<u8>,
     /// The newest entry made here, as bytes.
     local_entry: Vec<u8>,
-    /// The entries of this batch, for the observer.
-    observed: Vec<u8>,
     now: Duration,
     ticked_at: Duration,
 }
@@ -150,7 +141,7 @@ impl<M: Machine> Replica<M> {
 
     /// Tells `observer` of all that happens from now on.
     pub fn set_observer(&mut self, observer: Box<dyn Observer>) {
-        self.observer = Some(observer);
+        self.observed.by(observer);
     }
 
     /// Sets whether changes are kept for [`Replica::take_changes`].
@@ -261,16 +252,14 @@ impl<M: Machine> Replica<M> {
         let seq = self.version.seq + 1;
         self.version = self.version_at(seq);
         self.history = rolled(self.history, entry);
-        if !self.log_wanted {
+        if !self.log.is_wanted() {
             self.log.pass();
         } else if flags == entry.flags || mutant!(MarkNotPassedOn) {
             self.log.append(|out| out.extend_from_slice(entry.bytes()));
         } else {
             self.log.append(|out| entry.write_flagged(out, flags));
         }
-        if self.observer.is_some() {
-            self.observed.extend_from_slice(entry.bytes());
-        }
+        self.observed.entry(entry);
         if let (Some(keeping), Place::Sequencer { session, .. }) = (&mut self.keeping, &self.place)
         {
             keeping.entry(entry, entry.session == *session);

@@ -176,11 +176,7 @@ impl<M: Machine> Replica<M> {
             return;
         }
         self.counters.applied += self.version.seq + 1 - first;
-        if let Some(observer) = &mut self.observer {
-            let entries = Entries::new(&self.observed);
-            observer.applied(first, self.version, self.history, entries);
-            self.observed.clear();
-        }
+        self.observed.applied(first, self.version, self.history);
         self.check_pressure();
         if self.shown() >= self.version.seq && !mutant!(WakeForgotten) {
             self.wake_all();

@@ -101,17 +101,18 @@ impl<M: Machine> Replica<M> {
     /// Looks whether a moving link nears the end of the log, each time the log has grown a bit.
     pub(super) fn check_pressure(&mut self) {
         let step = (self.config.log_bytes_max / 16) as u64;
-        if self.log.written() - self.pressure_checked_at >= step {
-            self.pressure_checked_at = self.log.written();
+        if self.pressure.is_due(self.log.written(), step) {
             self.hold_log();
-            self.pressured = self.is_pressed();
+            self.look_at_pressure();
         }
-        self.pressured |= self.disk_is_behind();
+        if self.disk_is_behind() {
+            self.pressure.set(true);
+        }
     }
 
-    /// Returns whether dispatches wait: a link that moves, or a snapshot that is being cut, nears
+    /// Has those who dispatch wait if a link that moves, or a snapshot that is being cut, nears
     /// the end of the log, and they have not waited for it long enough.
-    fn is_pressed(&mut self) -> bool {
+    fn look_at_pressure(&mut self) {
         let (now, config, log) = (self.now, &self.config, &self.log);
         let grace = config.pressure_grace;
         let is_near = |seq: u64, room: usize| log.bytes_after(seq) > room / 4 * 3;
@@ -123,18 +124,17 @@ impl<M: Machine> Replica<M> {
             downstream.patience.waits(near, downstream.carried, now, grace);
         }
         let links = self.downstreams.values().map(|downstream| &downstream.patience);
-        let mut pressed = self.patience.waits(links, now, grace);
         let room = config.log_bytes_max.saturating_add(config.catch_up_bytes_max);
         let near = self.snapshots.cutting().is_some_and(|cut| is_near(cut.seq, room));
-        pressed |= self.cut_patience.waits(near, 0, now, grace);
-        pressed || self.disk_is_behind()
+        let pressed = self.pressure.waits(links, near, now, grace) || self.disk_is_behind();
+        self.pressure.set(pressed);
     }
 
     /// Looks again under pressure; when it fell, what waited for that goes on.
     pub(super) fn relieve(&mut self) {
-        if self.pressured {
-            self.pressured = self.is_pressed();
-            if self.pressured {
+        if self.pressure.is_on() {
+            self.look_at_pressure();
+            if self.pressure.is_on() {
                 return;
             }
             self.grant_all();
@@ -154,7 +154,7 @@ impl<M: Machine> Replica<M> {
     /// Lets a link send more dispatches, if there is room for what they will become.
     pub(super) fn grant(&mut self, link: LinkId) {
         let waiting = self.upstream.as_ref().map_or(0, |upstream| upstream.forwards_bytes);
-        if self.pressured || waiting >= FORWARDS_BYTES_MAX {
+        if self.pressure.is_on() || waiting >= FORWARDS_BYTES_MAX {
             return;
         }
         let share = self.config.log_bytes_max / 4 / self.downstreams.len().max(1);

@@ -28,7 +28,7 @@ impl<M: Machine> Replica<M> {
     /// A link to a node further from the sequencer is up and logged in; it will ask.
     pub fn downstream_up(&mut self, link: LinkId, now: Duration) {
         self.now = now;
-        self.log_wanted = true;
+        self.log.want();
         self.downstreams.insert(link, Downstream::new(self.link_mode(), now));
         self.note_fed_by_snapshots();
     }
@@ -238,7 +238,7 @@ impl<M: Machine> Replica<M> {
         if was_full {
             self.grant(link);
         }
-        if self.pressured {
+        if self.pressure.is_on() {
             self.relieve();
         }
     }
