@@ -1,4 +1,4 @@
-//! What a node can do now: whether it is connected, closed, poisoned, or about to be rebased.
+//! The condition of a node: connected, closed, poisoned, about to be rebased.
 
 use crate::wire::Status;
 
@@ -6,7 +6,7 @@ use crate::wire::Status;
 #[derive(Debug, Default)]
 pub(super) struct Condition {
     connected: bool,
-    /// What the nodes below were told last.
+    /// The status that the nodes below were told last.
     announced: Option<Status>,
     closed: bool,
     poisoned: bool,

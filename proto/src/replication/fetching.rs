@@ -9,7 +9,7 @@ use crate::wire::{PartialSnapshot, SnapshotHead};
 pub(super) struct Fetching {
     /// A state was asked for, and has not come yet.
     asked: bool,
-    /// Where the newest snapshot was cut.
+    /// The version of the newest snapshot that came.
     fetched: Option<Version>,
     /// The part of a snapshot that had arrived when its link ended.
     partial: Option<Incoming>,

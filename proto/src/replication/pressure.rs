@@ -1,4 +1,4 @@
-//! Whether those who dispatch wait, and whom the operator was told of as slow.
+//! The pressure on those who dispatch, and the slow followers that the operator was told of.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

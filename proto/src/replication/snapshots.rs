@@ -21,7 +21,7 @@ struct Interrupted {
 #[derive(Debug, Default)]
 pub(super) struct Snapshots {
     newest: Option<Arc<Snapshot>>,
-    /// Where a snapshot is being cut.
+    /// The version at which a snapshot is being cut.
     cutting: Option<Version>,
     /// The snapshot being cut is for a resync.
     resync_due: bool,

@@ -105,13 +105,13 @@ pub struct Replica<M: Machine> {
     /// The check that they can be restored.
     restore_check: RestoreCheck,
     verify: Verify,
-    /// What is done about a copy that differs.
+    /// The healing of a copy that differs.
     healing: Healing,
     /// The states that come from the upstream.
     fetching: Fetching,
-    /// Whether it is connected, closed, poisoned, or about to be rebased.
+    /// Connected, closed, poisoned, about to be rebased.
     condition: Condition,
-    /// Whether those who dispatch wait.
+    /// The pressure on those who dispatch.
     pressure: Pressure,
     changes: Changes<M::Action>,
     observed: Observed,
