@@ -100,8 +100,8 @@ async fn serve(
             match count {
                 0 => println!("{seconds:7.2} s dispatches: 0 ok, {refused} refused"),
                 _ => println!(
-                    "{seconds:7.2} s dispatches: {count} ok, {refused} refused; p50 {} us, p99 {} us, \
-                     max {} us",
+                    "{seconds:7.2} s dispatches: {count} ok, {refused} refused; p50 {} us, p99 {} \
+                     us, max {} us",
                     at(0.5),
                     at(0.99),
                     at(1.0)
@@ -135,8 +135,8 @@ async fn follow(address: &str, stale_ms_max: u64, lasts: Duration) -> Result<Exi
     let at = |share: f64| stale[((stale.len() - 1) as f64 * share) as usize];
     let (samples, max) = (stale.len(), at(1.0));
     println!(
-        "{:7.2} s {samples} samples, {disconnected} of them not in sync; the newest action was p50 {} ms, \
-         p99 {} ms, at most {max} ms old",
+        "{:7.2} s {samples} samples, {disconnected} of them not in sync; the newest action was p50 \
+         {} ms, p99 {} ms, at most {max} ms old",
         began.elapsed().as_secs_f64(),
         at(0.5),
         at(0.99)

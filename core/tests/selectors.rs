@@ -118,9 +118,8 @@ async fn all_three_are_streams_and_end_when_the_store_is_closed() {
     let mut parts = store.select(|counters| counters.0).stream();
     let mut versions = store.watch();
     store.dispatch((false, 4)).await.expect("it applies");
-    assert!(
-        matches!(next(&mut changes).await, Some(Change::Applied { version, .. }) if version.seq == 1)
-    );
+    let told = next(&mut changes).await;
+    assert!(matches!(told, Some(Change::Applied { version, .. }) if version.seq == 1));
     assert_eq!(next(&mut parts).await.as_deref(), Some(&4));
     assert_eq!(next(&mut versions).await.map(|version| version.seq), Some(1));
     let waiting = tokio::spawn(async move { next(&mut versions).await });

@@ -133,7 +133,11 @@ stores:
   saved: { reducer: logger, mode: action, backup: { every_actions: 100000 } }
 clusters: { one: { workers: 0 }, two: { workers: 1 } }
 links:
-  - { store: [kept, saved], server: one.master, unix: kept.sock, client: two.master, backoff_max: 100ms }
+  - store: [kept, saved]
+    server: one.master
+    unix: kept.sock
+    client: two.master
+    backoff_max: 100ms
 phases:
   - name: steady
     duration: 4s

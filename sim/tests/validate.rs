@@ -117,7 +117,9 @@ const WIDE: &str = r#"
 version: 1
 about: Each kind of fault, and each setting of virtual time.
 stores:
-  tasks: { reducer: probe, size: 2KB, mode: action, resync: { verify: 7 }, backup: { every_actions: 100 } }
+  tasks:
+    { reducer: probe, size: 2KB, mode: action, resync: { verify: 7 },
+      backup: { every_actions: 100 } }
   kept: { reducer: probe, mode: action, backup: { durable: true } }
 clusters: { a: { workers: 1 }, b: {}, c: {} }
 links:
@@ -189,7 +191,10 @@ fn each_kind_of_fault_and_each_setting_is_read_resolved_and_written_back() {
             fault: Fault::Slip { node: id("b.master"), store },
         })
     );
-    let is_hole = |fault: &&TimedFault| matches!(fault.fault, Fault::Blackhole { up: true, down: false, lasts, .. } if lasts == ms(10));
+    let is_hole = |fault: &&TimedFault| match fault.fault {
+        Fault::Blackhole { up: true, down: false, lasts, .. } => lasts == ms(10),
+        _ => false,
+    };
     assert_eq!(plan.faults.iter().filter(is_hole).count(), 3);
     let expected = VirtualTimePlan {
         latency: ms(2),
@@ -525,7 +530,8 @@ fn a_matrix_makes_a_case_of_each_combination() {
 fn a_duration_rescales_phases_and_instants_but_not_what_is_fixed() {
     let text = with(
         "faults: []",
-        "  - { name: rest, duration: 10s, fixed: true }\nfaults:\n  - cut: { link: 0, at: 30s, for: 2s }",
+        "  - { name: rest, duration: 10s, fixed: true }\n\
+         faults:\n  - cut: { link: 0, at: 30s, for: 2s }",
     );
     let shorter = Overrides { duration: Some(Span::from_secs(16)), ..Overrides::default() };
     let plan = good(&text, &shorter).cases.remove(0).plan;

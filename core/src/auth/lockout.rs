@@ -94,7 +94,8 @@ impl Default for LockOutPolicy {
 /// An address that may not try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{address} is locked out for another {} s after too many failed logins; wait, or unlock it at the server",
+    "{address} is locked out for another {} s after too many failed logins; wait, or unlock it \
+     at the server",
     remaining.as_secs()
 )]
 pub struct LockedOut {

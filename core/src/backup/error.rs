@@ -185,8 +185,8 @@ pub enum BackupError {
     /// The journal goes on from another backup.
     #[error(
         "journal `{}` goes on from another backup than the one beside it: one of the two was \
-         replaced. Put back the right one; to go on without the actions of the journal, move it away \
-         and say `Backup::accept_missing_journal` once",
+         replaced. Put back the right one; to go on without the actions of the journal, move it \
+         away and say `Backup::accept_missing_journal` once",
         .0.display()
     )]
     JournalOfAnother(PathBuf),

@@ -143,8 +143,8 @@ fn what_is_wrong_with(path: &Path) -> Option<String> {
         return Some("it is empty".to_owned());
     }
     if path.starts_with(b"@") || path.starts_with(b"\0") {
-        let why = "abstract sockets have no permissions and are not supported; write `./@name` for a \
-                   file with such a name";
+        let why = "abstract sockets have no permissions and are not supported; write `./@name` for \
+                   a file with such a name";
         return Some(why.to_owned());
     }
     if path.contains(&0) {

@@ -69,7 +69,9 @@ pub(super) async fn run(socket: Socket, shared: Arc<Shared>, mut stop: Stop) -> 
             ending.unwrap_or_else(Ending::Panicked)
         }
         // It was not aborted, so it is done.
-        ended = &mut writing.0 => ended.map_or(Ending::ClosedHere, |ending| ending.unwrap_or_else(Ending::Panicked)),
+        ended = &mut writing.0 => ended.map_or(Ending::ClosedHere, |ending| {
+            ending.unwrap_or_else(Ending::Panicked)
+        }),
         () = shared.signals.ended.notified() => Ending::ClosedHere,
         () = take_off_faulted(shared) => Ending::ClosedHere,
         () = stopped(&mut stop) => {

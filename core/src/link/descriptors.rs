@@ -69,8 +69,8 @@ pub(super) fn advice(error: &io::Error) -> String {
         let files = getrlimit(Resource::Nofile).current;
         let files = files.map_or_else(|| "so".to_owned(), |files| files.to_string());
         return format!(
-            "; this process may have {files} files open: raise that limit (`ulimit -n`), or look for \
-             files that it does not close"
+            "; this process may have {files} files open: raise that limit (`ulimit -n`), or look \
+             for files that it does not close"
         );
     }
     let _ = error;

@@ -53,8 +53,8 @@ pub enum LinkError {
     },
     /// A worker was to serve at a named pipe (A4).
     #[error(
-        "worker {worker} cannot listen on {address}: on Windows a named pipe belongs to the master; \
-         create this server in the master, or serve on TCP"
+        "worker {worker} cannot listen on {address}: on Windows a named pipe belongs to the \
+         master; create this server in the master, or serve on TCP"
     )]
     PipeInWorker {
         /// The pipe.
@@ -73,7 +73,8 @@ pub enum LinkError {
     },
     /// A file that is no socket is in the way; it is left alone.
     #[error(
-        "failed to listen on {}: a file that is no socket is there; remove it or choose another path",
+        "failed to listen on {}: a file that is no socket is there; remove it or choose another \
+         path",
         path.display()
     )]
     NotASocket {

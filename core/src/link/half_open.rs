@@ -229,7 +229,9 @@ mod tests {
     proptest! {
         /// However many come from wherever, no more places are held than there are.
         #[test]
-        fn places_are_bounded(steps in prop::collection::vec((0u8..6, 0u64..4, any::<bool>()), 0..200)) {
+        fn places_are_bounded(
+            steps in prop::collection::vec((0u8..6, 0u64..4, any::<bool>()), 0..200),
+        ) {
             let places = places(10, 4);
             let (mut now, mut held) = (Duration::ZERO, Vec::new());
             for (number, seconds, leaves) in steps {
@@ -240,9 +242,11 @@ mod tests {
                 }
                 let there = held.iter_mut().filter_map(|place| (!is_lost(place)).then_some(()));
                 prop_assert!(there.count() <= 10);
-                held.retain_mut(|place| place.lost.try_recv() == Err(oneshot::error::TryRecvError::Empty));
+                let empty = Err(oneshot::error::TryRecvError::Empty);
+                held.retain_mut(|place| place.lost.try_recv() == empty);
                 let table = places.held.lock();
-                prop_assert!(table.by_address.values().all(|of_one| (1..=4).contains(&of_one.len())));
+                let mut sizes = table.by_address.values().map(|of_one| of_one.len());
+                prop_assert!(sizes.all(|size| (1..=4).contains(&size)));
                 prop_assert_eq!(table.total(), held.len());
             }
         }

@@ -105,7 +105,8 @@ pub enum HelloError {
     LoginNeeded,
     /// This client has a login, and the server asks nobody for one.
     #[error(
-        "the server asks nobody for a login, so it cannot prove that it is the right one; give it logins, or the client none"
+        "the server asks nobody for a login, so it cannot prove that it is the right one; give it \
+         logins, or the client none"
     )]
     LoginNotAsked,
     /// A ticket that is none.
@@ -113,7 +114,8 @@ pub enum HelloError {
     Ticket(#[from] TicketError),
     /// The server speaks TLS.
     #[error(
-        "the server speaks nothing but TLS; give this client `.tls(Tls::client(..))` (feature `tls`)"
+        "the server speaks nothing but TLS; give this client `.tls(Tls::client(..))` (feature \
+         `tls`)"
     )]
     TlsOnly,
     /// The client speaks TLS, and the server does not.

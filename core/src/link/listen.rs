@@ -215,8 +215,8 @@ fn room_for_connections(options: &ServerOptions, ports: &Ports) -> usize {
     if let Some(files) = room.files_max {
         let (room, wanted) = (room.connections_max, options.connections_max);
         ports.report(&format!(
-            "the server takes {room} connections at most, not {wanted}: this process may have {files} \
-             files open; raise the hard limit (`ulimit -Hn`)"
+            "the server takes {room} connections at most, not {wanted}: this process may have \
+             {files} files open; raise the hard limit (`ulimit -Hn`)"
         ));
     }
     room.connections_max

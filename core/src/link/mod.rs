@@ -15,7 +15,7 @@
 //! | [`ServerOptions`], [`ClientOptions`] | what both are told |
 //! | `ipc` | the link between a master and the workers it forks |
 //! | `hello`, `half_open` | what is said before a login, and who may be there without one |
-//! | `connection`, `channels`, `attached`, `ending` | one connection that is logged in, the stores it carries, and why it ended |
+//! | `connection`, `channels`, `attached`, `ending` | a connection after its login, its stores, and its end |
 //! | [`Setback`] | why a store is not attached to its upstream |
 //! | `tls` | TLS for TCP, from certificate files to a secure stream (feature `tls`) |
 //! | `bind`, `socket` | listening sockets, and connected ones |

@@ -23,12 +23,14 @@ const SERVER: &str = "samestate::server";
 
 /// A client's connection, from the first try to its end.
 pub(super) fn to_server(store: &str, address: &Address) -> Span {
-    info_span!(target: LINK, parent: None, "link", side = "upstream", store, peer = "the server", %address)
+    let (side, peer) = ("upstream", "the server");
+    info_span!(target: LINK, parent: None, "link", side, store, peer, %address)
 }
 
 /// A client at a server. Its stores come later, if any; events about one name it.
 pub(super) fn to_client(peer: &str, address: impl Display) -> Span {
-    info_span!(target: LINK, parent: None, "link", side = "downstream", peer, %address, login = field::Empty)
+    let login = field::Empty;
+    info_span!(target: LINK, parent: None, "link", side = "downstream", peer, %address, login)
 }
 
 /// The link between a master and a worker.

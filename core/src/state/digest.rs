@@ -24,17 +24,20 @@ use super::mix::{Mix, Tag};
 /// | value | mixed in |
 /// |---|---|
 /// | integer | its value. The width does not count: `5u8` is `5u64` is `5i32` |
-/// | float | its bits as an `f64`. `-0.0` is not `0.0`, since a program can tell; all NaNs are one, since which one an operation makes depends on the processor |
+/// | float | its bits as an `f64`. `-0.0` is not `0.0`, since a program can tell. All NaNs are one: they differ by processor |
 /// | `bool`, `char`, unit | its tag and value |
 /// | text, bytes | length, then bytes |
 /// | `None`, `Some(x)` | its tag; then `x` |
 /// | sequence, tuple | its elements in order, then how many |
-/// | struct | name and value of each field in the order declared, then how many. Its own name and skipped fields do not count |
+/// | struct | name and value of each field in the order declared, then how many; no skipped fields |
 /// | newtype struct | what is inside |
 /// | enum | the kind and the *name* of the variant, then what is inside |
 /// | map | the sum of its entries' hashes, each hashed by itself, and how many there are |
-/// | [`List`](super::List) | a polynomial of its elements' hashes modulo 2^61 - 1 (Karp and Rabin, 1987), and how many there are |
+/// | [`List`](super::List) | a polynomial of its elements' hashes, see below, and how many there are |
 /// | set, by [`as_set`](super::as_set) | the sum of its elements' hashes, and how many there are |
+///
+/// A struct's own name does not count. The polynomial of a list is taken modulo 2^61 - 1 (Karp
+/// and Rabin, 1987).
 ///
 /// # Sets
 ///

@@ -72,8 +72,8 @@ impl Backing {
             Source::report(
                 &**shared,
                 &format!(
-                    "the journal ended in the middle of a block, as after a crash: its last {} bytes \
-                 are dropped",
+                    "the journal ended in the middle of a block, as after a crash: its last {} \
+                     bytes are dropped",
                     self.torn
                 ),
             );

@@ -64,8 +64,8 @@ pub enum Error {
     },
     /// The store is a client already.
     #[error(
-        "store `{0}` is a client already: a store has one source of truth. To follow another server, \
-         call `detach_client` first"
+        "store `{0}` is a client already: a store has one source of truth. To follow another \
+         server, call `detach_client` first"
     )]
     AlreadyClient(String),
     /// The store is no client.
@@ -84,8 +84,8 @@ pub enum Error {
     },
     /// A server of this process at that address asks for other logins.
     #[error(
-        "this process has a server at {address} already, for {stores}, {conflict}: give both the same \
-         logins, or choose another address"
+        "this process has a server at {address} already, for {stores}, {conflict}: give both the \
+         same logins, or choose another address"
     )]
     OtherLogins {
         /// The address that the server listens at.
@@ -115,8 +115,8 @@ pub enum Error {
     OtherTls(String),
     /// A server of this process listens there already.
     #[error(
-        "this process has a server at {0} already: a cluster's server carries all of its stores, and \
-         shares its address with no other. Leave this store to it, or choose another address"
+        "this process has a server at {0} already: a cluster's server carries all of its stores, \
+         and shares its address with no other. Leave this store to it, or choose another address"
     )]
     AlreadyServed(String),
     /// Only the master forks.

@@ -37,8 +37,8 @@ pub enum NotInSync {
     Snapshot(String),
     /// The first snapshot is on its way.
     #[error(
-        "its upstream was reached, and its snapshot is in transit: {received} of {total} bytes have \
-         come"
+        "its upstream was reached, and its snapshot is in transit: {received} of {total} bytes \
+         have come"
     )]
     InTransit {
         /// The number of bytes received so far.

@@ -43,7 +43,8 @@ pub struct Server {
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let tasks = samestate::create_store("tasks", |sum: &mut u64, by: &u64| *sum += by).open().await?;
+/// # let reduce = |sum: &mut u64, by: &u64| *sum += by;
+/// # let tasks = samestate::create_store("tasks", reduce).open().await?;
 /// use samestate::Server;
 ///
 /// match tasks.create_server(Server::default().login("app", "secret")).await {

@@ -54,8 +54,9 @@ impl Drop for Stepping {
 pub(super) fn may_call(store: &str) {
     assert!(
         !STEPPING.get(),
-        "store `{store}` was called by a reducer, which must not call a store (nor must `Serialize`, \
-         `Clone` or `Drop` of a state or an action). Dispatch from a subscriber or a middleware instead"
+        "store `{store}` was called by a reducer, which must not call a store (nor must \
+         `Serialize`, `Clone` or `Drop` of a state or an action). Dispatch from a subscriber or a \
+         middleware instead"
     );
 }
 

@@ -19,7 +19,8 @@ use super::halves::{Half, REFUSED};
 use super::tape::{Event, Step, Tape, frame, meaning};
 
 const TITLE: &str = "a store `list` of u32, a sequencer and a client of it, over link 1.\n\
-    Over links 2 and 3 a client that is written by hand: one that resumes, and one that is refused.";
+    Over links 2 and 3 a client that is written by hand: one that resumes, and one that \
+    is refused.";
 
 /// Added to the title from version 2 on.
 const TITLE_OF_PARTIAL: &str = "\nOver link 4 one that has a part of a snapshot already.";

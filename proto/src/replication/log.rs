@@ -259,7 +259,9 @@ mod tests {
         }
 
         #[test]
-        fn a_bounded_log_stays_bounded_and_contiguous(sizes in prop::collection::vec(1usize..9000, 1..200)) {
+        fn a_bounded_log_stays_bounded_and_contiguous(
+            sizes in prop::collection::vec(1usize..9000, 1..200),
+        ) {
             let mut log = Log::new(0, 200_000);
             for size in sizes {
                 log.append(|out| out.resize(out.len() + size, 0));

@@ -55,8 +55,8 @@ pub enum Report {
     /// The copy differs again right after healing.
     #[error(
         "the reducer is not deterministic: the state at version {0} differs again right after a \
-         heal; it is left as it is. Look in the reducer for clocks, random numbers and the order of \
-         a `HashMap`, and in the state for sets without `samestate::state::as_set`"
+         heal; it is left as it is. Look in the reducer for clocks, random numbers and the order \
+         of a `HashMap`, and in the state for sets without `samestate::state::as_set`"
     )]
     NonDeterministic(Version),
     /// The reducer did something to this copy only.

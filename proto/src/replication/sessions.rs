@@ -380,7 +380,10 @@ mod tests {
         /// Checks that claims without proof leave the sessions unchanged.
         #[test]
         fn claims_without_proof_leave_no_trace(
-            steps in prop::collection::vec((0usize..3, any::<bool>(), 0u64..12, any::<[u8; 16]>()), 0..80),
+            steps in prop::collection::vec(
+                (0usize..3, any::<bool>(), 0u64..12, any::<[u8; 16]>()),
+                0..80,
+            ),
         ) {
             let (mut with, mut without) = (Sessions::new(4, 3), Sessions::new(4, 3));
             let mut claims = Vec::new();

@@ -146,7 +146,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_frame_survives_any_split(body in prop::collection::vec(any::<u8>(), 0..300), cut in 0usize..316) {
+        fn a_frame_survives_any_split(
+            body in prop::collection::vec(any::<u8>(), 0..300),
+            cut in 0usize..316,
+        ) {
             let bytes = framed(&body);
             let cut = cut.min(bytes.len() - 1);
             let mut buffer = BytesMut::from(&bytes[..cut]);
@@ -158,7 +161,11 @@ mod tests {
         }
 
         #[test]
-        fn a_flipped_bit_never_passes(body in prop::collection::vec(any::<u8>(), 0..200), at in any::<prop::sample::Index>(), bit in 0u8..8) {
+        fn a_flipped_bit_never_passes(
+            body in prop::collection::vec(any::<u8>(), 0..200),
+            at in any::<prop::sample::Index>(),
+            bit in 0u8..8,
+        ) {
             let mut bytes = framed(&body);
             let at = at.index(bytes.len());
             bytes[at] ^= 1 << bit;

@@ -77,6 +77,7 @@ impl<'a> Drawing<'a> {
         let violations = || {
             trace.marks.iter().filter(|mark| mark.kind == MarkKind::Violation && mark.lane < lanes)
         };
+        let others = |mark: &&Mark| mark.kind != MarkKind::Violation && mark.lane < lanes;
         html! {
             svg #diagram xmlns="http://www.w3.org/2000/svg" width=(width) height=(height)
                 role="img" aria-label=(format!("space-time diagram of {}", trace.title)) {
@@ -84,7 +85,11 @@ impl<'a> Drawing<'a> {
                 g.ticks { @for (at_us, y) in self.axis.ticks(TICK_PX) { (self.tick(at_us, y)) } }
                 g.lanes { @for lane in 0..lanes { (self.lane(lane)) } }
                 g.breaks { @for gap in self.axis.breaks() { (self.gap(gap)) } }
-                g.spans { @for span in trace.spans.iter().filter(|it| it.lane < lanes) { (self.span(span)) } }
+                g.spans {
+                    @for span in trace.spans.iter().filter(|it| it.lane < lanes) {
+                        (self.span(span))
+                    }
+                }
                 g.rules { @for mark in violations() { (self.rule(mark)) } }
                 g.messages {
                     @for message in trace.messages.iter().filter(|it| it.from.max(it.to) < lanes) {
@@ -92,13 +97,15 @@ impl<'a> Drawing<'a> {
                     }
                 }
                 g.versions {
-                    @for point in trace.versions.iter().filter(|it| it.lane < lanes) { (self.version(point)) }
+                    @for point in trace.versions.iter().filter(|it| it.lane < lanes) {
+                        (self.version(point))
+                    }
                 }
                 g.marks {
-                    @for mark in trace.marks.iter().filter(|it| it.lane < lanes && it.kind != MarkKind::Violation) {
-                        (self.mark(mark, None))
+                    @for mark in trace.marks.iter().filter(others) { (self.mark(mark, None)) }
+                    @for (number, mark) in violations().enumerate() {
+                        (self.mark(mark, Some(number + 1)))
                     }
-                    @for (number, mark) in violations().enumerate() { (self.mark(mark, Some(number + 1))) }
                 }
             }
         }
@@ -123,7 +130,8 @@ impl<'a> Drawing<'a> {
     fn gap(&self, gap: &Break) -> Markup {
         let (top, bottom) = (gap.top + 7.0, gap.bottom - 7.0);
         html! {
-            rect x=(px(AXIS_PX)) width=(px(self.width() - AXIS_PX)) y=(px(top)) height=(px(bottom - top)) {}
+            rect x=(px(AXIS_PX)) width=(px(self.width() - AXIS_PX))
+                y=(px(top)) height=(px(bottom - top)) {}
             text x=(px(AXIS_PX - 10.0)) y=(px((top + bottom) / 2.0)) dy="3.5" {
                 "⋮ " (units::microseconds(gap.idle_us as f64))
             }
@@ -141,7 +149,8 @@ impl<'a> Drawing<'a> {
                     (instant(span.from_us)) " to " (instant(span.to_us)) " ("
                     (units::microseconds(span.to_us.saturating_sub(span.from_us) as f64)) ")"
                 }
-                rect x=(px(x - SPAN_PX / 2.0)) width=(px(SPAN_PX)) y=(px(top)) height=(px(height)) {}
+                rect x=(px(x - SPAN_PX / 2.0)) width=(px(SPAN_PX))
+                    y=(px(top)) height=(px(height)) {}
             }
         }
     }
@@ -181,8 +190,8 @@ impl<'a> Drawing<'a> {
 
     fn version(&self, point: &VersionPoint) -> Markup {
         // Below the instant: arrows come from above, so that there is room whence ever they come.
-        let x = self.x(point.lane);
-        html! { text.version x=(px(x + 6.0)) y=(px(self.axis.y(point.at_us))) dy="13" { (point.version) } }
+        let (x, y) = (self.x(point.lane), self.axis.y(point.at_us));
+        html! { text.version x=(px(x + 6.0)) y=(px(y)) dy="13" { (point.version) } }
     }
 
     fn mark(&self, mark: &Mark, violation: Option<usize>) -> Markup {
@@ -203,7 +212,8 @@ impl<'a> Drawing<'a> {
                 }
                 (shape(mark.kind))
                 @if !text.is_empty() {
-                    text.label.left[left] x=(if left { "-12" } else { "12" }) dy=(if violation.is_some() { "18" } else { "3.5" }) { (text) }
+                    text.label.left[left] x=(if left { "-12" } else { "12" })
+                        dy=(if violation.is_some() { "18" } else { "3.5" }) { (text) }
                 }
             }
         }
@@ -243,7 +253,8 @@ fn definitions() -> Markup {
                     path d="M0.5,0.8L7.6,4L0.5,7.2Z" {}
                 }
             }
-            pattern #hatch-down width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)" {
+            pattern #hatch-down width="6" height="6" patternUnits="userSpaceOnUse"
+                patternTransform="rotate(45)" {
                 rect width="6" height="6" {}
                 line x1="0" y1="0" x2="0" y2="6" {}
             }

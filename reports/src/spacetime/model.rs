@@ -88,7 +88,10 @@ pub struct Span {
 
 /// A closed list of kinds: each with a word for the legend and a class for the style sheet.
 macro_rules! kinds {
-    ($(#[$doc:meta])* $name:ident, $( $(#[$kind_doc:meta])* $kind:ident = $class:literal, $word:literal; )+) => {
+    (
+        $(#[$doc:meta])* $name:ident,
+        $( $(#[$kind_doc:meta])* $kind:ident = $class:literal, $word:literal; )+
+    ) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum $name { $( $(#[$kind_doc])* $kind, )+ }

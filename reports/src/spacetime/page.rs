@@ -35,6 +35,7 @@ const VIOLATIONS_MAX: usize = 8;
 /// ```
 pub fn html(trace: &SpaceTime) -> String {
     let drawing = Drawing::new(trace);
+    let width = drawing.lane_px();
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -53,13 +54,17 @@ pub fn html(trace: &SpaceTime) -> String {
                     (violations(trace))
                     (controls(trace))
                     @if drawing.left_out > 0 {
-                        p.left-out { (drawing.left_out) " of what was given names a lane that is not there, and is not drawn." }
+                        p.left-out {
+                            (drawing.left_out)
+                            " of what was given names a lane that is not there, and is not drawn."
+                        }
                     }
                 }
                 main {
                     div.names style=(format!("width:{}px", drawing.width())) {
                         @for (at, lane) in trace.lanes.iter().enumerate() {
-                            div.name style=(format!("left:{}px;width:{}px", drawing.x(at) - drawing.lane_px() / 2.0, drawing.lane_px())) {
+                            @let left = drawing.x(at) - width / 2.0;
+                            div.name style=(format!("left:{left}px;width:{width}px")) {
                                 b title=(lane.name) { (lane.name) }
                                 span { (lane.detail) }
                             }
@@ -102,7 +107,8 @@ fn violations(trace: &SpaceTime) -> Markup {
 fn controls(trace: &SpaceTime) -> Markup {
     let messages = MessageKind::ALL.iter().map(|&kind| {
         let count = trace.messages.iter().filter(|it| it.kind == kind).count();
-        let sample = html! { line x1="1" y1="7" x2="23" y2="7" marker-end=(format!("url(#{})", kind.class())) {} };
+        let head = format!("url(#{})", kind.class());
+        let sample = html! { line x1="1" y1="7" x2="23" y2="7" marker-end=(head) {} };
         (kind.class(), kind.word(), count, sample)
     });
     let marks = MarkKind::ALL.iter().map(|&kind| {
@@ -124,14 +130,17 @@ fn controls(trace: &SpaceTime) -> Markup {
                 @if count > 0 {
                     label.filter {
                         input type="checkbox" data-hides=(class) checked;
-                        svg width="24" height="14" aria-hidden="true" { g.item.(class) { (sample) } }
+                        svg width="24" height="14" aria-hidden="true" {
+                            g.item.(class) { (sample) }
+                        }
                         (word) small { (count) }
                     }
                 }
             }
             label.filter { input #labels type="checkbox" checked; "labels" }
             label.zoom {
-                "zoom" input #zoom type="range" min="-2" max="3" step="0.05" value="0" aria-label="zoom";
+                "zoom"
+                input #zoom type="range" min="-2" max="3" step="0.05" value="0" aria-label="zoom";
                 output #factor { "100 %" }
             }
         }

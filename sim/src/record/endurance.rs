@@ -33,9 +33,10 @@ fn plan(actions: u64) -> Plan {
     let load =
         |at: &str| format!("      - {{ at: \"{at}\", store: c, arrival: {{ rate: 1667/s }} }}\n");
     let text = format!(
-        "version: 1\nabout: By hand.\nseed: 1\nstores: {{ c: {{ reducer: counter, mode: action }} }}\n\
-         clusters: {{ a: {{ workers: 2 }} }}\nphases:\n  - name: p\n    duration: {seconds}s\n    \
-         load:\n{}",
+        "version: 1\nabout: By hand.\nseed: 1\n\
+         stores: {{ c: {{ reducer: counter, mode: action }} }}\n\
+         clusters: {{ a: {{ workers: 2 }} }}\n\
+         phases:\n  - name: p\n    duration: {seconds}s\n    load:\n{}",
         NODES.map(load).concat()
     );
     let file = ScenarioFile::parse("by-hand", "by-hand.yaml", &text, &Overrides::default());

@@ -29,8 +29,10 @@ fn v(epoch: Epoch, seq: u64) -> Version {
 
 fn plan(more: &str) -> Plan {
     let text = format!(
-        "version: 1\nabout: By hand.\nseed: 1\nstores: {{ c: {{ reducer: counter, mode: action }} }}\n\
-         clusters: {{ a: {{ workers: 1 }} }}\nphases:\n  - name: p\n    duration: 1s\n    load:\n      \
+        "version: 1\nabout: By hand.\nseed: 1\n\
+         stores: {{ c: {{ reducer: counter, mode: action }} }}\n\
+         clusters: {{ a: {{ workers: 1 }} }}\n\
+         phases:\n  - name: p\n    duration: 1s\n    load:\n      \
          - {{ at: a.master, store: c, arrival: {{ every: 300ms }} }}\n{more}"
     );
     let file = ScenarioFile::parse("by-hand", "by-hand.yaml", &text, &Overrides::default());

@@ -159,7 +159,8 @@ fn a_file_that_means_nothing_says_what_is_wrong_and_what_to_write() {
         (
             "workers: 1",
             "workers: 010",
-            "5:20: expected a whole number from 0 to 4294967295, found the text `010` (a number has no leading zero: write `10`, or `0o10` for octal)",
+            "5:20: expected a whole number from 0 to 4294967295, found the text `010` (a number \
+             has no leading zero: write `10`, or `0o10` for octal)",
         ),
         ("workers: 1", "workers: 08", "write `8`"),
         ("workers: 1", "workers: 1_0", "write `10`"),
@@ -279,7 +280,8 @@ fn a_file_that_means_nothing_says_what_is_wrong_and_what_to_write() {
         ),
         (
             "version: 1",
-            "version: 1\nlinks: [ { store: tasks, server: main.master, tcp: 9, client: [], backoff_max: 0s } ]",
+            "version: 1\nlinks:\n  - { store: tasks, server: main.master, tcp: 9, client: [], \
+             backoff_max: 0s }",
             "too short for a timer",
         ),
     ] {

@@ -11,7 +11,8 @@ use super::message::MESSAGE_BYTES_MAX;
 pub enum AuthError {
     /// More bytes than any message of the handshake has.
     #[error(
-        "a login message of {bytes} bytes came; {MESSAGE_BYTES_MAX} are allowed: the peer speaks another protocol"
+        "a login message of {bytes} bytes came; {MESSAGE_BYTES_MAX} are allowed: the peer speaks \
+         another protocol"
     )]
     TooLong {
         /// Its length.
@@ -19,7 +20,8 @@ pub enum AuthError {
     },
     /// Bytes that are not the message whose turn it is.
     #[error(
-        "the {message} of the login is malformed: {expected} was expected; check that both ends run compatible versions"
+        "the {message} of the login is malformed: {expected} was expected; check that both ends \
+         run compatible versions"
     )]
     Malformed {
         /// The message whose turn it was, in the words of RFC 5802.
@@ -29,7 +31,8 @@ pub enum AuthError {
     },
     /// The peer wants channel binding or an authorization id.
     #[error(
-        "the client asks for channel binding or an authorization id, which this server does not offer"
+        "the client asks for channel binding or an authorization id, which this server does not \
+         offer"
     )]
     Unsupported,
     /// A message of another conversation: a replay, or a server that made up its nonce.
@@ -61,7 +64,8 @@ pub enum AuthError {
     },
     /// The server does not know the password either: an impostor.
     #[error(
-        "the server did not prove that it knows the password of {login:?}: it is not the one this password is for"
+        "the server did not prove that it knows the password of {login:?}: it is not the one this \
+         password is for"
     )]
     ServerNotProved {
         /// The login that was tried.

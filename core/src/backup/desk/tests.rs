@@ -284,7 +284,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn any_bytes_after_the_last_block_are_dropped(tail in prop::collection::vec(any::<u8>(), 1..200)) {
+    fn any_bytes_after_the_last_block_are_dropped(
+        tail in prop::collection::vec(any::<u8>(), 1..200),
+    ) {
         let scene = Scene::new(None);
         let journal = [&scene.journal[..], &tail].concat();
         let restored = scene.restore(&scene.whole, &journal).expect("a torn end");
@@ -296,7 +298,8 @@ proptest! {
         records in prop::collection::vec(any::<u8>(), 0..200), kind in 0_u8..6, before in 0_u64..8
     ) {
         let scene = Scene::new(None);
-        let mut journal = Journal::create(&scene.files, &scene.files.journal_new, [9; 16]).expect("room");
+        let created = Journal::create(&scene.files, &scene.files.journal_new, [9; 16]);
+        let mut journal = created.expect("room");
         let records = [&[kind], &records[..]].concat();
         journal.append(&scene.seal, before, &records).expect("room");
         let journal = std::fs::read(&scene.files.journal_new).expect("it is there");

@@ -100,7 +100,8 @@ pub enum TlsSetupError {
     BadName(String),
     /// TLS was asked for where there is none.
     #[error(
-        "TLS is for TCP, and {0} does not leave this machine: serve and follow it without `.tls(..)`"
+        "TLS is for TCP, and {0} does not leave this machine: serve and follow it without \
+         `.tls(..)`"
     )]
     NotTcp(Address),
 }
@@ -149,7 +150,8 @@ pub enum TlsError {
     },
     /// The peer's certificate is out of date.
     #[error(
-        "the peer's certificate expired {} ago: give it a new one, or set this machine's clock right",
+        "the peer's certificate expired {} ago: give it a new one, or set this machine's clock \
+         right",
         rounded(*ago)
     )]
     Expired {
@@ -157,7 +159,10 @@ pub enum TlsError {
         ago: Duration,
     },
     /// The peer's certificate's time has not come.
-    #[error("the peer's certificate becomes valid only in {}: set both clocks right", rounded(*ahead))]
+    #[error(
+        "the peer's certificate becomes valid only in {}: set both clocks right",
+        rounded(*ahead)
+    )]
     NotYetValid {
         /// The time until the certificate becomes valid.
         ahead: Duration,

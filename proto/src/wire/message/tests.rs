@@ -115,7 +115,10 @@ fn bytes_after_the_last_field_are_an_error_but_in_the_request_of_a_newer_version
 
 proptest! {
     #[test]
-    fn random_bodies_never_panic(kind in any::<u8>(), body in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn random_bodies_never_panic(
+        kind in any::<u8>(),
+        body in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
         let _ = Message::read(&Frame { channel: 1, kind, body: body.into() });
     }
 }

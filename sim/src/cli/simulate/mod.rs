@@ -142,8 +142,8 @@ impl Simulate {
         if !self.output.quiet {
             files.iter().filter(|file| speaks_tls(file)).for_each(|file| {
                 note!(
-                    "note: {}: no TLS in virtual time: its links carry what they would carry inside \
-                     TLS; `samestate run` speaks it",
+                    "note: {}: no TLS in virtual time: its links carry what they would carry \
+                     inside TLS; `samestate run` speaks it",
                     file.name
                 );
             });
@@ -221,8 +221,8 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
     let end: u64 = end.trim().parse().map_err(|_| shape())?;
     if end <= first {
         return Err(format!(
-            "there is no seed in {first}..{end}, since END itself is not among them: write 0..1000, \
-             for example"
+            "there is no seed in {first}..{end}, since END itself is not among them: write \
+             0..1000, for example"
         ));
     }
     Ok(first..end)

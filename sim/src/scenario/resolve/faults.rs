@@ -86,8 +86,8 @@ impl Resolver<'_> {
         };
         let does = if first.killed { "is down" } else { "stands still" };
         let message = format!(
-            "the {kind} of `{}` at {} collides with the {other_kind} of `{}` (`{other}`{line}), which \
-             {does} from {} {until}",
+            "the {kind} of `{}` at {} collides with the {other_kind} of `{}` (`{other}`{line}), \
+             which {does} from {} {until}",
             second.node,
             Span(second.from),
             first.node,

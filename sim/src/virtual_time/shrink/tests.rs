@@ -13,7 +13,9 @@ version: 1
 seed: 9
 logins: { app: "1" }
 stores:
-  s: { reducer: probe, size: 2KB, mode: action, resync: { verify: 7 }, backup: { every_actions: 10 } }
+  s:
+    { reducer: probe, size: 2KB, mode: action, resync: { verify: 7 },
+      backup: { every_actions: 10 } }
   t: { reducer: counter, mode: action, log_bytes: 1KB }
 clusters: { a: {}, b: { modes: { s: snapshot } }, c: {}, d: {}, w: { workers: 3 } }
 links:
@@ -27,7 +29,10 @@ phases:
     load:
       - { at: d.master, store: s, arrival: { poisson: 40/s }, payload: 20B }
       - { at: "w.worker[3]", store: s, arrival: { at: [10ms, 777777us, 900ms] } }
-      - { at: a.master, store: t, arrival: { burst: { of: 5, every: 200ms } }, poison: { panic_every: 3 } }
+      - at: a.master
+        store: t
+        arrival: { burst: { of: 5, every: 200ms } }
+        poison: { panic_every: 3 }
   - name: two
     duration: 1s
     load: [ { at: c.master, store: s, arrival: { rate: 30/s } } ]
@@ -44,7 +49,8 @@ events:
 mirrors: []
 observe: [ { store: s, every: 50ms } ]
 expect: [ { metric: dispatches.lost, max: 0, store: s } ]
-virtual_time: { latency: 1234us, jitter: 1ms, clock_drift_ppm: 20, window: 4, slow_subscribers: [b.master] }
+virtual_time:
+  { latency: 1234us, jitter: 1ms, clock_drift_ppm: 20, window: 4, slow_subscribers: [b.master] }
 "#;
 
 fn wide() -> Scenario {
