@@ -117,9 +117,4 @@ impl Snapshots {
     pub(super) fn interrupted(&self) -> impl Iterator<Item = &Copied> {
         self.interrupted.iter().map(|kept| &kept.copied)
     }
-
-    /// Returns the number of snapshots held beside the interrupted ones and those on their way.
-    pub(super) fn len(&self) -> usize {
-        usize::from(self.newest.is_some()) + usize::from(self.resync.is_some())
-    }
 }

@@ -125,6 +125,13 @@ impl<M: Machine> Replica<M> {
         count(kept.chain(self.snapshots_under_way()))
     }
 
+    /// Returns the number of snapshots in memory, for whatever reason.
+    pub(super) fn snapshots_held(&self) -> usize {
+        let kept = self.snapshots.interrupted().filter_map(|kept| kept.snapshot.as_ref());
+        let ours = self.snapshots.newest().into_iter().chain(self.snapshots.resync());
+        count(kept.chain(self.snapshots_under_way()).chain(ours))
+    }
+
     /// Keeps the log behind snapshots that move, and lets go of what nobody needs any more.
     pub(super) fn hold_log(&mut self) {
         let held = self.held_log();

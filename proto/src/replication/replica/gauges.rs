@@ -56,7 +56,7 @@ pub struct Holdings {
     pub sessions: usize,
     /// The changes that subscribers were not told of yet.
     pub changes: usize,
-    /// The snapshots that are kept or on their way.
+    /// The snapshots that are kept or on their way, each counted once.
     pub snapshots: usize,
 }
 
@@ -125,7 +125,7 @@ impl<M: Machine> Replica<M> {
             under_way: self.under_way(),
             sessions,
             changes: (self.changes.pushed() - self.changes.taken()) as usize,
-            snapshots: self.snapshots.len() + self.snapshots_sending(),
+            snapshots: self.snapshots_held(),
         }
     }
 

@@ -35,6 +35,8 @@ mod order;
 mod pulse;
 mod serve;
 mod standing;
+#[cfg(test)]
+mod tests;
 mod unrestorable;
 
 use std::collections::BTreeMap;

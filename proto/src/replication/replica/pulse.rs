@@ -11,10 +11,10 @@ use crate::wire::Message;
 pub(super) const CONTROL_BYTES_MAX: usize = 256 << 10;
 
 /// An interrupted snapshot is kept for this many times `dead_after`.
-const KEPT_FOR: u32 = 6;
+pub(super) const KEPT_FOR: u32 = 6;
 
 /// A relay holds at most about this many bytes of dispatches on their way up.
-const FORWARDS_BYTES_MAX: usize = 1 << 20;
+pub(super) const FORWARDS_BYTES_MAX: usize = 1 << 20;
 
 /// The credit of one link, in bytes of dispatches: between these, by the room in the log.
 const CREDIT_BYTES: std::ops::RangeInclusive<usize> = (16 << 10)..=(256 << 10);

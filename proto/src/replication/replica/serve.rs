@@ -22,7 +22,7 @@ const ENTRIES_BYTES: usize = 64 << 10;
 const PART_BYTES: usize = 16 << 10;
 
 /// A link with this many bytes of answers unsent is cut.
-const CONTROL_BYTES_LIMIT: usize = 8 << 20;
+pub(super) const CONTROL_BYTES_LIMIT: usize = 8 << 20;
 
 impl<M: Machine> Replica<M> {
     /// A link to a node further from the sequencer is up and logged in; it will ask.

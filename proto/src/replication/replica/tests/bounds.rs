@@ -1,0 +1,130 @@
+//! Memory that peers cannot make grow.
+
+use super::super::pulse::{CONTROL_BYTES_MAX, FORWARDS_BYTES_MAX};
+use super::super::serve::CONTROL_BYTES_LIMIT;
+use super::*;
+use crate::replication::snapshots::SNAPSHOTS_MAX;
+
+/// Gives each of many nodes below the beginning of a snapshot, or all of one, while the log moves on
+/// behind it. Returns the most snapshots that were in memory, and how many nodes got one.
+fn storm(node: &mut Node, links: std::ops::Range<u64>, parts: usize, ends: bool) -> (usize, usize) {
+    let (mut most, mut begun) = (0, 0);
+    for link in links.map(LinkId) {
+        node.is_asked(link, None);
+        node.says_up_to(link, 1);
+        node.says_up_to(link, 1);
+        node.works();
+        let said: Vec<_> = (0..parts).flat_map(|_| node.says_up_to(link, 1)).collect();
+        begun += usize::from(said.iter().any(|said| matches!(said, Message::SnapshotHead(_))));
+        for _ in 0..4 {
+            node.dispatches(&[8; 600]);
+        }
+        most = most.max(node.replica.holdings().snapshots);
+        if ends {
+            node.replica.link_down(link, node.now);
+        }
+        most = most.max(node.replica.holdings().snapshots);
+    }
+    (most, begun)
+}
+
+fn with_a_short_log() -> Node {
+    let mut node = Node::sequencer(|config| {
+        (config.log_bytes_max, config.catch_up_bytes_max) = (1024, 0);
+        config.pressure_grace = Duration::ZERO;
+    });
+    node.dispatches(&[7; 60_000]);
+    node
+}
+
+#[test]
+fn no_more_snapshots_are_sent_at_once_than_memory_is_meant_for() {
+    let mut node = with_a_short_log();
+    let (most, begun) = storm(&mut node, 10..20, 2, false);
+    assert_eq!(begun, SNAPSHOTS_MAX, "the others wait");
+    assert!(most <= SNAPSHOTS_MAX + 1, "{most}");
+}
+
+#[test]
+fn no_more_snapshots_are_kept_for_links_that_ended_than_memory_is_meant_for() {
+    let mut node = with_a_short_log();
+    let (most, begun) = storm(&mut node, 10..20, 2, true);
+    assert_eq!(begun, 10, "there is room again each time");
+    assert!(most <= SNAPSHOTS_MAX + 1, "{most}");
+}
+
+#[test]
+fn no_more_snapshots_are_kept_for_links_that_have_not_caught_up_than_memory_is_meant_for() {
+    let mut node = with_a_short_log();
+    let (most, begun) = storm(&mut node, 10..20, 10, false);
+    assert_eq!(begun, 10);
+    assert!(most <= SNAPSHOTS_MAX + 1, "{most}");
+}
+
+fn dispatch(hop: u32, entries: Vec<u8>) -> Message {
+    Message::Dispatch { hop, claim: claim(9), oldest: 1, entries: entries.into() }
+}
+
+fn credit(messages: &[Message]) -> Option<u64> {
+    messages.iter().rev().find_map(|message| match message {
+        Message::Credit { bytes } => Some(*bytes),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_peer_that_dispatches_beyond_its_credit_is_cut() {
+    let mut node = Node::sequencer(|_| {});
+    node.is_asked(DOWN, None);
+    let granted = credit(&node.says(DOWN)).expect("it gets credit");
+    node.replica.pressure.set(true);
+    let hop = node.replica.hop;
+    let bytes = entry(9, 1, 0, &[7; 1000]);
+    for _ in 0..granted.div_ceil(bytes.len() as u64) {
+        node.hears(DOWN, dispatch(hop, bytes.clone()));
+    }
+    let fault = node.hear(DOWN, dispatch(hop, bytes)).expect_err("its credit is spent");
+    assert_eq!(fault, LinkFault::Unexpected("dispatches beyond its credit"));
+}
+
+#[test]
+fn a_peer_that_does_not_read_its_answers_gets_no_credit_and_is_cut_in_the_end() {
+    let mut node = Node::sequencer(|_| {});
+    node.is_asked(DOWN, None);
+    node.says(DOWN);
+    let (hop, mut request) = (node.replica.hop, 0);
+    let queued = |node: &Node| node.replica.downstreams[&DOWN].control.len();
+    while queued(&node) < CONTROL_BYTES_MAX {
+        request += 1;
+        node.hears(DOWN, Message::SessionOpen { hop, request });
+    }
+    let before = node.replica.downstreams[&DOWN].granted;
+    let spent = entry(9, 1, 0, &vec![7; before as usize / 2 + 1000]);
+    node.hears(DOWN, dispatch(hop, spent));
+    assert_eq!(node.replica.downstreams[&DOWN].granted, before);
+    while queued(&node) <= CONTROL_BYTES_LIMIT {
+        request += 1;
+        node.hears(DOWN, Message::SessionOpen { hop, request });
+    }
+    let fault = node.hear(DOWN, Message::SessionOpen { hop, request }).expect_err("too many");
+    assert_eq!(fault, LinkFault::Unexpected("more requests than it reads answers to"));
+}
+
+#[test]
+fn a_relay_gives_no_credit_while_much_waits_to_go_up() {
+    let mut relay = Node::attached(b"a", |_| {});
+    relay.is_asked(DOWN, None);
+    relay.is_asked(OTHER, None);
+    let hop = relay.replica.hop;
+    let (mut sent, bytes) = (0, entry(9, 1, 0, &[7; 1000]));
+    while relay.replica.downstreams[&DOWN].received < relay.replica.downstreams[&DOWN].granted {
+        relay.hears(DOWN, dispatch(hop, bytes.clone()));
+        sent += bytes.len();
+        assert!(sent < 2 * FORWARDS_BYTES_MAX, "it goes on without end");
+    }
+    assert!(sent >= FORWARDS_BYTES_MAX, "{sent}");
+    relay.hears(UP, Message::Credit { bytes: 4 << 20 });
+    relay.says(UP);
+    relay.passes(MS);
+    assert!(credit(&relay.says(DOWN)) > Some(sent as u64), "there is room again");
+}
