@@ -79,7 +79,7 @@ pub(super) fn held(view: &View<'_>, entry_bytes_max: usize) -> Result<(), Broken
         ("dispatches under way", held.under_way, window),
         ("sessions", held.sessions, sessions_max.max(1)),
         ("changes for its subscriber", held.changes, events_max.max(1)),
-        ("snapshots", held.snapshots, 5),
+        ("snapshots", held.snapshots, 4),
     ];
     for (what, held, most) in bounds {
         if held > most {
