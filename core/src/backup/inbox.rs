@@ -41,7 +41,7 @@ struct Waiting {
     orphaned: bool,
     /// The thread has ended.
     ended: bool,
-    /// ... by a panic: what was left is not on disk.
+    /// The thread ended by a panic: the records that were left are not on disk.
     broken_off: bool,
     /// The thread waits to be woken.
     asleep: bool,

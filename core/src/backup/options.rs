@@ -15,10 +15,10 @@ use super::watched::HANGS_AFTER;
 /// Without a pace, this many seconds of changes may be lost.
 const SECONDS_USUAL: f64 = 1.0;
 
-/// The paces that are allowed: in seconds, from a millisecond to a year, ...
+/// The allowed paces in seconds: from a millisecond to a year.
 const SECONDS: RangeInclusive<f64> = 0.001..=365.0 * 86_400.0;
 
-/// ... and in actions.
+/// The allowed paces in actions.
 const ACTIONS: RangeInclusive<u64> = 1..=1_000_000_000;
 
 /// A journal shorter than this is never a reason for a whole backup.

@@ -41,7 +41,7 @@ const NO_ROOM_ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
 /// The delay before a server accepts again after the system could not give it a connection.
 const EXHAUSTED_FOR: Duration = Duration::from_millis(100);
 
-/// ... which is said this often, while it lasts.
+/// The interval at which a lasting lack of connections is reported.
 const EXHAUSTED_SAID_EVERY: Duration = Duration::from_secs(60);
 
 /// A server. Dropped, it closes too, and nobody waits for it.

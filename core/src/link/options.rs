@@ -28,11 +28,12 @@ pub struct ServerOptions {
     pub hello_within: Duration,
     /// A client that takes no bytes for this long is cut: 10 s unless set.
     pub stall_after: Duration,
-    /// At most this many connections that are not logged in: 256 unless set. When there are as
-    /// many, one of an address that has several gives way to a newcomer.
+    /// The maximum number of unauthenticated connections. Default: 256. When the limit is reached,
+    /// one of an address that has several is evicted for a new connection.
     pub half_open_max: usize,
-    /// ... and this many of one address, or of one user on a socket file: 64 unless set. With as
-    /// many, one that has been there for two seconds gives way to the next of that address.
+    /// The maximum number of unauthenticated connections of one address, or of one user on a
+    /// socket file. Default: 64. When the limit is reached, one that has lasted for two seconds
+    /// is evicted for the next connection of that address.
     pub half_open_per_address_max: usize,
     /// At most this many connections in all: 10,000 unless set.
     pub connections_max: usize,

@@ -41,13 +41,13 @@ pub struct StoreMetrics {
     pub dispatches: DispatchMetrics,
     /// The counters of the protocol: snapshots, divergences, heals and more.
     pub counters: Counters,
-    /// The entries in the log, in bytes, ...
+    /// The size of the entries in the log, in bytes.
     pub log_bytes: u64,
-    /// ... and the most they may be.
+    /// The limit of `log_bytes`.
     pub log_bytes_max: u64,
-    /// Dispatches made here that are under way, ...
+    /// The number of dispatches of this process that are under way.
     pub window_used: u64,
-    /// ... and the most that may be; past it, `Busy`.
+    /// The limit of `window_used`. Past it, a dispatch is `Busy`.
     pub window: u64,
     /// Subscriptions, those that streams hold included.
     pub subscribers: u64,

@@ -7,13 +7,13 @@
 
 use std::sync::Arc;
 
-/// The actions since the kept state take at least this many bytes before it is renewed, ...
+/// The number of bytes that the actions since the kept state take at least before it is renewed.
 const ACTION_BYTES_MIN: usize = 64 << 10;
 
-/// ... and at most this many, ...
+/// The number of bytes that they take at most.
 const ACTION_BYTES_MAX: usize = 16 << 20;
 
-/// ... and in between, this many times the size of the state.
+/// The number of bytes between the two limits, as a multiple of the size of the state.
 const STATES: usize = 4;
 
 /// A state with more encoded bytes is not kept unless the user asks for it.
@@ -47,9 +47,9 @@ pub(super) struct UndoLog<S> {
     actions: Vec<u8>,
     /// The state is renewed when the actions take more bytes than this.
     action_bytes_max: usize,
-    /// The bytes of actions applied since the state was found too large to be kept, ...
+    /// The bytes of actions applied since the state was found too large to be kept.
     paused: usize,
-    /// ... and how many there are to be before it is measured again.
+    /// The value of `paused` at which the state is measured again.
     pause: usize,
 }
 

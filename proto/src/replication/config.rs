@@ -55,20 +55,21 @@ pub struct Config {
     /// the entries after it beyond `log_bytes_max`: up to the length of the snapshot, and at most
     /// this many bytes. 64 MiB unless set.
     pub catch_up_bytes_max: usize,
-    /// An encoded action may have at most this many bytes: 4 MiB unless set.
+    /// The maximum length of an encoded action, in bytes. Default: 4 MiB.
     pub action_bytes_max: usize,
-    /// An encoded state may have at most this many bytes: 1 GiB unless set.
+    /// The maximum length of an encoded state, in bytes. Default: 1 GiB.
     pub snapshot_bytes_max: usize,
-    /// A node has at most this many dispatches under way: 4,096 unless set. Past it, `Busy`.
+    /// The maximum number of a node's dispatches under way. Default: 4,096. Past it, a dispatch is
+    /// `Busy`.
     pub window: usize,
-    /// ... and at most this many bytes of them: 8 MiB unless set.
+    /// The maximum number of bytes of a node's dispatches under way. Default: 8 MiB.
     pub window_bytes: usize,
-    /// A dispatch that is unresolved for this long resolves as `OutcomeUnknown`; `None`: never.
-    /// 30 s unless set. A large action gets more time: a second for each 64 KiB.
+    /// The time after which an unresolved dispatch resolves as `OutcomeUnknown`; `None` for no limit.
+    /// Default: 30 s. A large action gets more time: a second for each 64 KiB.
     pub dispatch_deadline: Option<Duration>,
-    /// An idle link says after this long that it lives: 500 ms unless set.
+    /// The time after which an idle link sends a heartbeat. Default: 500 ms.
     pub heartbeat: Duration,
-    /// A link that was silent for this long is cut: 5 s unless set.
+    /// The time after which a silent link is cut. Default: 5 s.
     pub dead_after: Duration,
     /// A link that has not moved for this long may fall off the log: 250 ms unless set.
     pub stall_grace: Duration,
@@ -76,12 +77,13 @@ pub struct Config {
     /// together at most this long in a hundred times this long; then they may fall off the log: 1 s
     /// unless set. Links that carry 4 MiB a second or more are waited for without a limit.
     pub pressure_grace: Duration,
-    /// The sequencer remembers at most this many sessions: 4,096 unless set.
+    /// The maximum number of sessions that the sequencer remembers. Default: 4,096.
     pub sessions_max: usize,
-    /// Subscribers may be at most this many actions behind before they are told of a jump: 4,096
-    /// unless set.
+    /// The maximum number of actions that subscribers may be behind before they are told of a jump.
+    /// Default: 4,096.
     pub events_max: usize,
-    /// ... and at most this many bytes of encoded actions: 16 MiB unless set.
+    /// The maximum number of bytes of encoded actions that subscribers may be behind. Default:
+    /// 16 MiB.
     pub events_bytes_max: usize,
 }
 

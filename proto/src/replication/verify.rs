@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use crate::mutant::mutant;
 
-/// Digests are kept for this many versions.
+/// The number of versions whose digests are kept.
 const KEPT_MAX: usize = 4;
 
-/// ... and it is kept for this many where they were told.
+/// The number of versions for which the node remembers that it passed on the digest.
 const TOLD_MAX: usize = 64;
 
 /// The result of a comparison.

@@ -43,9 +43,9 @@ use crate::task::guarded;
 pub(crate) use program::Program;
 pub(crate) use system::End;
 
-/// The environment of a worker: its own number, ...
+/// The environment variable with the number of a worker.
 const WORKER_VARIABLE: &str = "SAMESTATE_WORKER";
-/// ... and the process id of its master.
+/// The environment variable with the process id of a worker's master.
 const MASTER_VARIABLE: &str = "SAMESTATE_MASTER_PID";
 
 /// This process's number as a worker; 0: it is none, so far.

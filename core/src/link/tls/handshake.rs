@@ -26,9 +26,9 @@ const HANDSHAKE_RECORD: u8 = 22;
 /// A read takes at most this many bytes: a TLS record and its header, about.
 const READ_BYTES: usize = 16 << 10;
 
-/// A peer whose handshake failed gets this long to read why ...
+/// The time that a peer whose handshake failed gets to read the reason.
 const PART_WITHIN: Duration = Duration::from_millis(500);
-/// ... and what it still sends is read up to so many bytes: closing with unread bytes would take
+/// The number of bytes that are still read from such a peer: closing with unread bytes would take
 /// the answer back.
 const PART_BYTES_MAX: u64 = 64 << 10;
 

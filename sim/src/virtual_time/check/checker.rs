@@ -232,18 +232,18 @@ impl Checker {
         self.stands_at(seat, version).map(|_| ())
     }
 
-    /// An action is handed over.
+    /// Records that an action is handed over.
     pub(crate) fn dispatched(&mut self, id: u64, bytes: usize, now: Duration, clock: Duration) {
         self.origins.dispatched(id, bytes, now, clock);
         self.entry_bytes_max = self.entry_bytes_max.max(ENTRY_HEADER_BYTES + bytes);
     }
 
-    /// ... and not taken.
+    /// Records that an action was refused.
     pub(crate) fn refused(&mut self, id: u64) {
         self.origins.refused(id);
     }
 
-    /// ... or resolved, when its replica was as it is now.
+    /// Checks the result of a dispatch against the present status of its replica.
     pub(crate) fn resolved(&mut self, view: &View<'_>, id: u64, to: &Resolution) -> Verdict {
         let found = match to {
             Resolution::OutcomeUnknown => self.unknown(view, id),

@@ -65,7 +65,7 @@ pub(super) struct Dispatch {
     pub(super) fate: Fate,
     /// The time at which the dispatch was made.
     pub(super) at: Duration,
-    /// ... by the clock of its host.
+    /// The same time by the clock of its host.
     pub(super) clock: Duration,
     /// The session in which it left its node last.
     pub(super) session: Option<u64>,

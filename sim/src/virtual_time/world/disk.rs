@@ -29,7 +29,7 @@ const WRITE_US: (u64, u64) = (50, 8_000);
 /// The time until a disk that failed is tried again, in microseconds.
 const RETRY_US: (u64, u64) = (2_000, 50_000);
 
-/// ... and a write for which the disk takes its time: so many in a hundred.
+/// The time that a slow write takes, in microseconds, and the percentage of slow writes.
 const SLOW_WRITE_US: (u64, u64) = (8_000, 300_000);
 const SLOW_PERCENT: u64 = 3;
 

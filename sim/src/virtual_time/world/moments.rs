@@ -13,11 +13,11 @@ pub struct Moments {
     pub dispatches: Tally,
     /// Links that ended for a reason that a replica gave.
     pub links_faulted: u64,
-    /// Of these, for silence.
+    /// The number of these that ended for silence.
     pub links_silent: u64,
-    /// ... for bytes that made no sense.
+    /// The number of these that ended for bytes that made no sense.
     pub links_corrupt: u64,
-    /// ... for a loop.
+    /// The number of these that ended for a loop.
     pub links_looped: u64,
     /// Replicas that were told that history is lost.
     pub histories_lost: u64,
