@@ -64,8 +64,8 @@ pub struct Config {
     pub window: usize,
     /// The maximum number of bytes of a node's dispatches under way. Default: 8 MiB.
     pub window_bytes: usize,
-    /// The time after which an unresolved dispatch resolves as `OutcomeUnknown`; `None` for no limit.
-    /// Default: 30 s. A large action gets more time: a second for each 64 KiB.
+    /// The time after which an unresolved dispatch resolves as `OutcomeUnknown`; `None` for no
+    /// limit. Default: 30 s. A large action gets more time: a second for each 64 KiB.
     pub dispatch_deadline: Option<Duration>,
     /// The time after which an idle link sends a heartbeat. Default: 500 ms.
     pub heartbeat: Duration,

@@ -12,7 +12,7 @@ pub(super) struct Healing {
     active: bool,
     /// Links whose peers doubt the state of a version of which the own digest is being made.
     waiting: BTreeMap<LinkId, u64>,
-    /// When this copy was last renewed because a node below doubted it.
+    /// The time at which this copy was last renewed because a node below doubted it.
     heeded_at: Option<Duration>,
 }
 
