@@ -1,0 +1,222 @@
+//! Rules of style that a test can check, for the whole workspace.
+//!
+//! A failure names each place as `file:line`, and the way to fix it. `CONTRIBUTING.md` explains the
+//! rules. The test is part of the protocol crate because that crate compiles fast; the test itself
+//! depends on nothing but the standard library.
+
+mod tree;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tree::{Source, Tree, anchors, doc_paragraphs, link_targets};
+
+const COLUMNS_MAX: usize = 100;
+const LINES_MAX: usize = 500;
+
+/// Files that are longer than [`LINES_MAX`], with the length that each may have.
+///
+/// The list only shrinks: split a file by subject, and remove its row.
+const LONG_FILES: &[(&str, usize)] = &[
+    ("core/src/store/shared.rs", 519),
+    ("proto/src/replication/origin.rs", 515),
+    ("sim/src/virtual_time/world/mod.rs", 503),
+    ("sim/tests/validate.rs", 657),
+    ("sim/tests/virtual_time.rs", 566),
+];
+
+/// Words that make a noun clause of the beginning of a doc comment.
+const NOUN_CLAUSES: &[&str] = &[
+    "How", "What", "Whatever", "When", "Where", "Whether", "Which", "Who", "Whoever", "Whom",
+    "Whose",
+];
+
+/// Parts of `std` that do I/O, read a clock or start threads.
+const IMPURE_STD: &[&str] = &["env", "fs", "io", "net", "os", "process", "thread"];
+
+/// Names that the protocol may not use, wherever they come from.
+const IMPURE_NAMES: &[&str] = &["Instant", "SystemTime", "getrandom", "rand", "tokio"];
+
+/// Crates that the protocol may not depend on.
+const IMPURE_CRATES: &[&str] =
+    &["async-std", "getrandom", "libc", "mio", "rand", "rustix", "smol", "socket2", "tokio"];
+
+/// Fails with all faults at once, so that they can be fixed in one pass.
+fn assert_none(faults: &[String], advice: &str) {
+    assert!(faults.is_empty(), "{advice}:\n\n{}\n", faults.join("\n"));
+}
+
+#[test]
+fn a_doc_comment_begins_with_a_verb_or_a_noun() {
+    let mut faults = Vec::new();
+    for source in Tree::load().with_extension("rs") {
+        for paragraph in doc_paragraphs(&source.text) {
+            let text = &paragraph.text;
+            let first = text.split(|c: char| !c.is_alphabetic()).next().unwrap_or_default();
+            // "When the limit is reached, the oldest is closed." is no noun clause.
+            let is_condition = first == "When" && text.contains(", ");
+            if (NOUN_CLAUSES.contains(&first) && !is_condition) || text.starts_with("...") {
+                let start: String = text.chars().take(60).collect();
+                faults.push(format!("{}:{}: {start}", source.path, paragraph.line));
+            }
+        }
+    }
+    let advice = "begin these doc comments with a verb in the third person (\"Returns whether \
+                  ...\") or with a noun (\"The number of ...\")";
+    assert_none(&faults, advice);
+}
+
+#[test]
+fn no_line_is_wider_than_a_hundred_columns() {
+    let tree = Tree::load();
+    let mut faults = Vec::new();
+    for source in tree.with_extension("rs").chain(tree.with_extension("md")) {
+        for (line, text) in source.lines() {
+            let columns = text.chars().count();
+            if columns > COLUMNS_MAX && !is_table_row(text) && !is_wide_by_links(text) {
+                faults.push(format!("{}:{line}: {columns} columns", source.path));
+            }
+        }
+    }
+    assert_none(&faults, "wrap these lines at 100 columns, comments included");
+}
+
+/// Returns whether the line is a row of a Markdown table, which cannot be wrapped.
+fn is_table_row(text: &str) -> bool {
+    let text = text.trim_start();
+    let text = text.strip_prefix("///").or_else(|| text.strip_prefix("//!")).unwrap_or(text);
+    text.trim_start().starts_with('|')
+}
+
+/// Returns whether the line is narrow enough without the targets of its links.
+fn is_wide_by_links(text: &str) -> bool {
+    let targets: usize = link_targets(text).iter().map(|target| target.chars().count()).sum();
+    text.chars().count() - targets <= COLUMNS_MAX
+}
+
+#[test]
+fn no_file_is_longer_than_five_hundred_lines() {
+    let long_files: BTreeMap<_, _> = LONG_FILES.iter().copied().collect();
+    let mut faults = Vec::new();
+    for source in Tree::load().with_extension("rs") {
+        let (path, lines) = (source.path.as_str(), source.text.lines().count());
+        let max = long_files.get(path).copied().unwrap_or(LINES_MAX);
+        if lines > max {
+            faults.push(format!("{path}:{}: {lines} lines, {max} are allowed", max + 1));
+        } else if lines <= LINES_MAX && long_files.contains_key(path) {
+            faults.push(format!("{path}:1: short enough now; remove it from LONG_FILES"));
+        }
+    }
+    assert_none(&faults, "split these files by subject");
+}
+
+#[test]
+fn the_protocol_does_no_io_and_reads_no_clock() {
+    let tree = Tree::load();
+    let mut faults = Vec::new();
+    for source in tree.with_extension("rs").filter(|source| source.path.starts_with("proto/src/")) {
+        for (line, text) in source.lines() {
+            let code = text.split("//").next().unwrap_or_default();
+            let names = impure_names(code).into_iter();
+            faults.extend(names.map(|name| format!("{}:{line}: {name}", source.path)));
+        }
+        let groups = impure_groups(&source.text).into_iter();
+        faults.extend(groups.map(|name| format!("{}:1: std::{{{name}}}", source.path)));
+    }
+    let manifest = tree.read("proto/Cargo.toml").expect("the manifest of the protocol crate");
+    for (line, text) in manifest.lines() {
+        let name = text.split(['.', '=', ' ']).next().unwrap_or_default();
+        if IMPURE_CRATES.contains(&name) {
+            faults.push(format!("{}:{line}: {name}", manifest.path));
+        }
+    }
+    let advice = "the protocol crate has no sockets, files, threads, clocks or random numbers: \
+                  pass their results in from `core` or `sim`";
+    assert_none(&faults, advice);
+}
+
+fn identifiers(code: &str) -> impl Iterator<Item = &str> {
+    code.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty())
+}
+
+/// Returns the impure names on a line of code.
+fn impure_names(code: &str) -> Vec<String> {
+    let named = identifiers(code).filter(|name| IMPURE_NAMES.contains(name)).map(str::to_owned);
+    let in_std = code.match_indices("std::").filter_map(|(at, prefix)| {
+        let rest = &code[at + prefix.len()..];
+        let part = identifiers(rest).next().filter(|part| rest.starts_with(part))?;
+        IMPURE_STD.contains(&part).then(|| format!("std::{part}"))
+    });
+    named.chain(in_std).collect()
+}
+
+/// Returns the impure parts of `use std::{..}`, which may extend over several lines.
+fn impure_groups(code: &str) -> BTreeSet<String> {
+    let groups = code.split("std::{").skip(1).filter_map(|rest| rest.split(';').next());
+    let names = groups.flat_map(identifiers).filter(|name| IMPURE_STD.contains(name));
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn every_link_in_markdown_leads_to_a_file_and_a_heading() {
+    let tree = Tree::load();
+    let mut faults = Vec::new();
+    for source in tree.with_extension("md") {
+        for link in source.links() {
+            let (path, anchor) = link.target.split_once('#').unwrap_or((&link.target, ""));
+            let path = if path.is_empty() { source.path.clone() } else { source.resolve(path) };
+            let place = format!("{}:{}", source.path, link.line);
+            if !tree.exists(&path) {
+                faults.push(format!("{place}: {} does not exist", link.target));
+            } else if !anchor.is_empty() && path.ends_with(".md") {
+                let target = tree.read(&path).expect("a file that exists");
+                if !anchors(&target.text).contains(anchor) {
+                    faults.push(format!("{place}: {path} has no heading #{anchor}"));
+                }
+            }
+        }
+    }
+    assert_none(&faults, "correct these links, or add the files that they name");
+}
+
+#[test]
+fn every_page_of_the_docs_can_be_reached_from_the_readme() {
+    let tree = Tree::load();
+    let mut reached = BTreeSet::from(["README.md".to_owned()]);
+    let mut waiting: Vec<String> = reached.iter().cloned().collect();
+    while let Some(path) = waiting.pop() {
+        let Some(page) = tree.read(&path) else { continue };
+        for link in page.links() {
+            let target = page.resolve(link.target.split('#').next().unwrap_or_default());
+            if target.ends_with(".md") && tree.exists(&target) && reached.insert(target.clone()) {
+                waiting.push(target);
+            }
+        }
+    }
+    let is_page = |source: &&Source| source.path.starts_with("docs/") || !source.path.contains('/');
+    let lost = tree.with_extension("md").filter(is_page);
+    let lost = lost.filter(|source| !reached.contains(&source.path));
+    let faults: Vec<_> = lost.map(|page| format!("{}:1: no link leads here", page.path)).collect();
+    assert_none(&faults, "link these pages from the README, or from a page that it links to");
+}
+
+#[test]
+fn the_index_of_the_examples_names_each_of_them() {
+    let tree = Tree::load();
+    let index = tree.read("examples/README.md").expect("examples/README.md, the index");
+    let linked: BTreeSet<_> = index.links().map(|link| index.resolve(&link.target)).collect();
+    let programs = tree.with_extension("rs").map(|source| source.path.as_str());
+    let programs = programs.filter(|path| path.starts_with("core/examples/"));
+    let packages = tree.paths().filter(|path| path.starts_with("examples/"));
+    let packages = packages.filter_map(|path| path.strip_suffix("/Cargo.toml"));
+    let missing = programs.chain(packages).filter(|path| !linked.contains(*path));
+    let faults: Vec<_> = missing.map(|path| format!("{path}:1: not in the index")).collect();
+    assert_none(&faults, "add a row with a link to examples/README.md for each of these");
+}
+
+#[test]
+fn no_product_of_a_build_is_in_the_tree() {
+    let tree = Tree::load();
+    let built = tree.paths().filter(|path| path.split('/').any(|part| part == "target"));
+    let faults: Vec<_> = built.map(|path| format!("{path}:1: in a `target` folder")).collect();
+    assert_none(&faults, "remove these files with `git rm`");
+}
