@@ -17,7 +17,7 @@ const CHILD: &str = "SAMESTATE_TEST_SERVER";
 const FILES: u64 = 64;
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What the server's process is told, and what it answers.
+/// The commands to the server's process, and its answers.
 const EXHAUST: &str = "exhaust";
 const EXHAUSTED: &str = "exhausted";
 const RELEASE: &str = "release";
@@ -63,7 +63,7 @@ struct Served {
     stdin: ChildStdin,
     address: SocketAddr,
     lines: Receiver<String>,
-    /// What the server reported.
+    /// The reports of the server.
     said: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What is sent to nodes below, and what is taken from them.
+//! Messages to the nodes below, and messages from them.
 
 use bytes::Bytes;
 

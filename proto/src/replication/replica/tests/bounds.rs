@@ -5,8 +5,8 @@ use super::super::serve::CONTROL_BYTES_LIMIT;
 use super::*;
 use crate::replication::snapshots::SNAPSHOTS_MAX;
 
-/// Gives each of many nodes below the beginning of a snapshot, or all of one, while the log moves on
-/// behind it. Returns the most snapshots that were in memory, and how many nodes got one.
+/// Gives each of many nodes below the beginning of a snapshot, or all of one, while the log moves
+/// on behind it. Returns the most snapshots that were in memory, and how many nodes got one.
 fn storm(node: &mut Node, links: std::ops::Range<u64>, parts: usize, ends: bool) -> (usize, usize) {
     let (mut most, mut begun) = (0, 0);
     for link in links.map(LinkId) {
