@@ -291,12 +291,98 @@ mod closed {
     }
 }
 
+/// Wrappers between a master and its workers: some keep the link to themselves.
+#[cfg(target_os = "linux")]
+mod wrapped {
+    use std::process::Command;
+
+    use super::*;
+
+    pub(super) const CASE: &str = "wrapped";
+
+    /// Tells a worker, or what was to be one, from the master of the case.
+    const WRAPPED_VARIABLE: &str = "SAMESTATE_TEST_WRAPPED";
+
+    /// Tells what a worker started by itself.
+    const HELPER_VARIABLE: &str = "SAMESTATE_TEST_HELPER";
+
+    /// They start this program, `$0`, and one of what they start joins.
+    const PASS_IT_ON: [&[&str]; 4] = [
+        &["sh", "-c", "\"$0\" & wait"],
+        &["sh", "-c", "sh -c '\"$0\"; exit $?' \"$0\"; exit $?"],
+        &["timeout", "600"],
+        // The second one is refused.
+        &["sh", "-c", "\"$0\"& \"$0\"& wait"],
+    ];
+
+    /// Nothing of what they start can join.
+    const KEEP_IT: [&[&str]; 3] = [
+        &["sh", "-c", "exec 3>&-; \"$0\"; exit $?"],
+        &["sh", "-c", "\"$0\" 3>&-; exit $?"],
+        &["sh", "-c", "exec \"$0\" 3</dev/null"],
+    ];
+
+    pub(super) fn a_worker_joins_behind_a_wrapper_or_says_why_it_cannot() {
+        let printed = run_case(CASE);
+        let count = |words: &str| printed.lines().filter(|line| line.contains(words)).count();
+        assert!(printed.contains("all are through"), "{printed}");
+        assert_eq!(count("descriptor 3 was not passed on"), KEEP_IT.len(), "{printed}");
+        assert_eq!(count("another process has taken it"), 1, "{printed}");
+        assert_eq!(count("takes itself for a master"), 0, "{printed}");
+        assert_eq!(count("a helper is no worker"), PASS_IT_ON.len(), "{printed}");
+    }
+
+    pub(super) async fn run() {
+        if std::env::var_os(HELPER_VARIABLE).is_some() {
+            assert!(join().is_master());
+            return println!("a helper is no worker");
+        }
+        let is_wrapped = std::env::var_os(WRAPPED_VARIABLE).is_some();
+        let cluster = match Cluster::join() {
+            Err(error) => return println!("refused: {error}"),
+            Ok(cluster) if is_wrapped && cluster.is_master() => {
+                return println!("takes itself for a master");
+            }
+            Ok(cluster) => cluster,
+        };
+        let store = cluster.create_store("list", push).open().await.expect("it comes in sync");
+        let program = std::env::current_exe().expect("this program has a path");
+        if is_wrapped {
+            let mut helper = Command::new("sh");
+            helper.args(["-c", "\"$0\"; exit $?"]).arg(&program).env(HELPER_VARIABLE, "1");
+            let status = helper.status();
+            assert!(status.expect("it starts").success());
+            store.dispatch(cluster.worker() as u64).await.expect("it applies");
+            return cluster.master_gone().await;
+        }
+        let fork = |number: usize, wrapper: &[&str]| {
+            let mut command = Command::new(wrapper[0]);
+            command.args(&wrapper[1..]).arg(&program).env(WRAPPED_VARIABLE, "1");
+            cluster.fork_command(number, command).expect("the wrapper starts");
+        };
+        for (number, wrapper) in (1..).zip(PASS_IT_ON) {
+            fork(number, wrapper);
+            within("the dispatch of a worker", until_len(&store, number)).await;
+        }
+        for (number, wrapper) in (PASS_IT_ON.len() + 1..).zip(KEEP_IT) {
+            fork(number, wrapper);
+            let mut exits = cluster.exits();
+            let ended = exits.wait_for(|exits| exits.iter().any(|exit| exit.number == number));
+            within("the end of a wrapper", ended).await.expect("the cluster is there");
+        }
+        cluster.close(DEADLINE).await.expect("it closes");
+        println!("all are through");
+    }
+}
+
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
     match std::env::var(CASE_VARIABLE).as_deref() {
         #[cfg(target_os = "linux")]
         Ok(deployed::CASE) => runtime.block_on(async { deployed::run(join()).await }),
+        #[cfg(target_os = "linux")]
+        Ok(wrapped::CASE) => runtime.block_on(wrapped::run()),
         Ok(orphaned::CASE) => runtime.block_on(orphaned::run()),
         Ok(closed::CASE) => runtime.block_on(async { closed::run(join()).await }),
         _ => {
@@ -317,6 +403,11 @@ fn main() -> ExitCode {
             deployed::a_master_forks_its_own_program_whatever_became_of_its_file();
             #[cfg(target_os = "linux")]
             println!("test a_master_forks_its_own_program_whatever_became_of_its_file ... ok");
+            #[cfg(target_os = "linux")]
+            {
+                wrapped::a_worker_joins_behind_a_wrapper_or_says_why_it_cannot();
+                println!("test a_worker_joins_behind_a_wrapper_or_says_why_it_cannot ... ok");
+            }
             orphaned::what_a_worker_dispatched_is_unknown_at_once_when_its_master_is_gone();
             println!(
                 "test what_a_worker_dispatched_is_unknown_at_once_when_its_master_is_gone ... ok"

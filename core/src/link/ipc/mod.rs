@@ -9,6 +9,8 @@
 //! This link lasts as long as both processes do. A store that cannot go on, because its peer was
 //! silent for too long, say, is taken off alone, and attaches again a little later.
 
+#[cfg(target_os = "linux")]
+mod ancestors;
 mod program;
 #[cfg(unix)]
 mod unix;

@@ -14,6 +14,8 @@ use rustix::net::{AddressFamily, RecvFlags, SocketType};
 use tokio::net::UnixStream;
 use tokio::process::Child;
 
+#[cfg(target_os = "linux")]
+use super::ancestors::wrapper;
 use super::{Named, unusable};
 use crate::link::LinkError;
 
@@ -61,20 +63,33 @@ pub(super) fn spawn(mut command: Command, _number: u32) -> io::Result<(Child, En
 pub(super) fn inherited() -> Result<Option<(Named, End)>, LinkError> {
     let Some(fd) = descriptor()? else { return Ok(None) };
     let named = Named::from_environment()?;
-    let Some(socket) = borrow(fd) else { return Ok(None) };
-    if !is_from(socket, named.master) {
-        return Ok(None);
-    }
-    if is_taken(socket) && !TAKEN.load(Ordering::Acquire) {
-        // Only what the master started itself can be sure that it was meant to be the worker.
-        let parent = rustix::process::getppid().map(|pid| pid.as_raw_pid().unsigned_abs());
-        return match parent == Some(named.master) {
-            true => Err(unusable("a process that this one started has taken it")),
-            false => Ok(None),
+    let is_taken_here = TAKEN.load(Ordering::Acquire);
+    let Some(socket) = borrow(fd).filter(|socket| is_from(*socket, named.master)) else {
+        return match wrapper(named.master, fd).filter(|_| !is_taken_here) {
+            Some(pid) => Err(unusable(&format!(
+                "descriptor {fd} was not passed on by process {pid}, which started this one: a \
+                 wrapper has to leave it open"
+            ))),
+            None => Ok(None),
+        };
+    };
+    if is_taken(socket) && !is_taken_here {
+        return match wrapper(named.master, fd) {
+            Some(_) => Err(unusable(
+                "another process has taken it: the first one that joins is the worker, and no \
+                 other one is",
+            )),
+            None => Ok(None),
         };
     }
     if is_ended(socket) {
-        return Err(LinkError::MasterGone { master: named.master });
+        return Err(match is_alive(named.master) {
+            true => unusable(
+                "the process that the master started has ended: a wrapper has to stay until the \
+                 worker ends",
+            ),
+            false => LinkError::MasterGone { master: named.master },
+        });
     }
     if TAKEN.swap(true, Ordering::AcqRel) {
         return Err(unusable("it was taken before, and can be taken once"));
@@ -85,6 +100,21 @@ pub(super) fn inherited() -> Result<Option<(Named, End)>, LinkError> {
     stream.set_nonblocking(true).map_err(failed)?;
     let stream = UnixStream::from_std(stream).map_err(failed)?;
     Ok(Some((named, End(stream))))
+}
+
+/// Elsewhere only what the master started itself can be sure that it was meant to be the worker.
+#[cfg(not(target_os = "linux"))]
+fn wrapper(master: u32, _: RawFd) -> Option<u32> {
+    let parent = rustix::process::getppid().map(|pid| pid.as_raw_pid().unsigned_abs());
+    parent.filter(|parent| *parent == master)
+}
+
+/// Returns whether a process runs.
+fn is_alive(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    let found = pid.map(rustix::process::test_kill_process);
+    // One of another user cannot be signalled.
+    matches!(found, Some(Ok(()) | Err(rustix::io::Errno::PERM)))
 }
 
 /// Returns the file descriptor that the environment names, if any.
