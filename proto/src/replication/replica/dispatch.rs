@@ -68,19 +68,12 @@ fn carrying(bytes: usize) -> Duration {
 }
 
 impl<M: Machine> Replica<M> {
-    /// Hands an action over. Never waits: it resolves now, later under `ticket`, or is refused.
-    ///
-    /// # Errors
-    ///
-    /// If this node may not dispatch now, has no room, or the action cannot be encoded or decoded:
-    /// it never applies.
-    pub fn dispatch(
+    /// Takes an action of this process, or says why not.
+    pub(super) fn take_dispatch(
         &mut self,
         ticket: u64,
         action: &M::Input,
-        now: Duration,
     ) -> Result<Dispatched, Refused> {
-        self.now = now;
         if self.condition.is_poisoned() {
             return Err(Refused::Poisoned);
         }
@@ -144,11 +137,6 @@ impl<M: Machine> Replica<M> {
             self.wake_upstream();
         }
         Ok(Dispatched::Later)
-    }
-
-    /// Returns whether there is room for another dispatch.
-    pub fn has_room(&self) -> bool {
-        self.under_way() < self.config.window && self.origin.bytes() < self.config.window_bytes
     }
 
     fn commit_local(&mut self, payload: &[u8], action: M::Action) -> Resolution {

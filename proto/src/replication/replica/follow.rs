@@ -1,11 +1,11 @@
 //! Handling of messages from upstream.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::Replica;
+use super::outputs::wake;
 use crate::mutant::mutant;
 use crate::replication::upstream::{Forward, Incoming, Upstream};
 use crate::replication::{LinkFault, LinkId, Machine, Note, Report, Resume};
@@ -13,7 +13,7 @@ use crate::wire::{
     Attach, Entries, FLAG_DIGEST, Frame, LinkMode, Message, Outcome, PROTOCOL_RESUMES_SNAPSHOTS,
     SnapshotHead, Status,
 };
-use crate::{Claim, Lineage, NodeId, Version};
+use crate::{Claim, Lineage, Version};
 
 /// A snapshot that came whole: to be decoded away from the lock. Nothing else of this link may be
 /// received before [`Replica::install`] has been called with what it comes to.
@@ -64,10 +64,8 @@ pub enum Received {
 }
 
 impl<M: Machine> Replica<M> {
-    /// A link to the upstream is up and logged in, and `protocol` is the version that was agreed
-    /// on, or the newest where nothing was: asks for the store there.
-    pub fn upstream_up(&mut self, link: LinkId, protocol: u16, now: Duration) {
-        self.now = now;
+    /// Asks for the store over a new link to the upstream.
+    pub(super) fn attach_to(&mut self, link: LinkId, protocol: u16) {
         let attach = Attach {
             protocol,
             node: self.node,
@@ -77,14 +75,12 @@ impl<M: Machine> Replica<M> {
             resume: (!self.lineage.is_empty() && !self.healing.is_active()).then_some(self.version),
             partial: self.fetching.partial(),
         };
-        self.upstream = Some(Upstream::new(link, protocol, attach.resume.is_some(), now));
+        self.upstream = Some(Upstream::new(link, protocol, attach.resume.is_some(), self.now));
         self.say_upstream(|_| Message::Attach(attach));
-        self.settle();
     }
 
-    /// A link ended.
-    pub fn link_down(&mut self, link: LinkId, now: Duration) {
-        self.now = now;
+    /// Drops a link, and what was on its way over it.
+    pub(super) fn end_link(&mut self, link: LinkId) {
         if let Some(upstream) = self.upstream.take_if(|upstream| upstream.link == link) {
             if let Some(incoming) = upstream.incoming {
                 self.fetching.keep(incoming);
@@ -102,31 +98,19 @@ impl<M: Machine> Replica<M> {
             self.check_pressure();
             self.drain_local();
         }
-        self.settle();
     }
 
-    /// Bytes came over `link`, though not a whole frame yet: its peer lives.
-    pub fn heard(&mut self, link: LinkId, now: Duration) {
-        self.now = now;
+    /// Notes that the peer of a link lives.
+    pub(super) fn note_heard(&mut self, link: LinkId) {
         if let Some(downstream) = self.downstreams.get_mut(&link) {
-            downstream.heard_at = now;
+            downstream.heard_at = self.now;
         } else if let Some(upstream) = self.upstream.as_mut().filter(|up| up.link == link) {
-            upstream.heard_at = now;
+            upstream.heard_at = self.now;
         }
     }
 
-    /// Takes a frame that came over `link`. An error means: cut the link.
-    ///
-    /// # Errors
-    ///
-    /// Why the link is to be cut: what came makes no sense, or the peer cannot be served.
-    pub fn receive(
-        &mut self,
-        link: LinkId,
-        frame: &Frame,
-        now: Duration,
-    ) -> Result<Received, LinkFault> {
-        self.now = now;
+    /// Takes a frame from whichever side it came.
+    pub(super) fn hear(&mut self, link: LinkId, frame: &Frame) -> Result<Received, LinkFault> {
         let message = Message::read(frame)?;
         let received = if self.upstream.as_ref().is_some_and(|upstream| upstream.link == link) {
             self.hear_upstream(message)
@@ -263,7 +247,7 @@ impl<M: Machine> Replica<M> {
         for (link, downstream) in &mut self.downstreams {
             if downstream.knows_lineage() && !mutant!(LineageUntold) {
                 downstream.say(self.channel, &message);
-                super::wake(&mut self.outputs, *link, downstream, self.now);
+                wake(&mut self.outputs, *link, downstream, self.now);
             }
         }
         self.decide_all();
@@ -398,10 +382,5 @@ impl<M: Machine> Replica<M> {
             }
         }
         answers
-    }
-
-    /// This node's id.
-    pub fn node(&self) -> NodeId {
-        self.node
     }
 }

@@ -108,11 +108,6 @@ impl<M: Machine> Replica<M> {
         }
     }
 
-    /// Returns whether it takes no dispatch any more, now or later.
-    pub fn takes_none(&self) -> bool {
-        self.condition.is_closed() || self.condition.is_poisoned()
-    }
-
     /// Returns what this replica holds in memory.
     pub fn holdings(&self) -> Holdings {
         let sessions = match &self.place {

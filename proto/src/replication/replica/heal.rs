@@ -1,9 +1,7 @@
 //! Digests compared, and a copy that differs renewed.
 
-use std::time::Duration;
-
 use super::Replica;
-use crate::Version;
+use super::outputs::wake;
 use crate::mutant::mutant;
 use crate::replication::downstream::Feed;
 use crate::replication::verify::Finding;
@@ -39,7 +37,7 @@ impl<M: Machine> Replica<M> {
         for (link, downstream) in &mut self.downstreams {
             if matches!(downstream.feed, Feed::Cursor) && downstream.mode == LinkMode::Action {
                 downstream.say(self.channel, &Message::Digest { seq, digest });
-                super::wake(&mut self.outputs, *link, downstream, self.now);
+                wake(&mut self.outputs, *link, downstream, self.now);
             }
         }
     }
@@ -102,7 +100,7 @@ impl<M: Machine> Replica<M> {
             Feed::Undecided { resume, .. } => *resume = None,
             feed => *feed = Feed::Wanting { min: downstream.cursor.min(self.version.seq) },
         }
-        super::wake(&mut self.outputs, link, downstream, self.now);
+        wake(&mut self.outputs, link, downstream, self.now);
     }
 
     /// The digest that nodes below waited for is there, or will not come.
@@ -125,27 +123,19 @@ impl<M: Machine> Replica<M> {
             Feed::Cursor => {
                 downstream.feed = Feed::Wanting { min: downstream.cursor.min(head) };
                 downstream.fetching = downstream.mode == LinkMode::Action;
-                super::wake(&mut self.outputs, link, downstream, self.now);
+                wake(&mut self.outputs, link, downstream, self.now);
             }
             _ => {}
         }
     }
 
-    /// Asks the upstream for its state, which [`Replica::fetched`] will be at. For a machine whose
-    /// reducer is elsewhere; asking again before the answer has come changes nothing.
-    pub fn fetch(&mut self, now: Duration) {
-        self.now = now;
+    /// Asks the upstream for its state, unless that was done.
+    pub(super) fn ask_for_state(&mut self) {
         if self.is_sequencer() || !self.fetching.ask() {
             return;
         }
         if self.upstream.as_ref().is_some_and(|upstream| upstream.status.is_some()) {
             self.say_upstream(|_| Message::Fetch);
         }
-        self.settle();
-    }
-
-    /// Returns the version of the newest snapshot that this replica got; `None` before the first.
-    pub fn fetched(&self) -> Option<Version> {
-        self.fetching.fetched()
     }
 }

@@ -1,8 +1,8 @@
 //! A snapshot put in place of the state.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use super::outputs::wake;
 use super::{Decoded, Replica};
 use crate::mutant::mutant;
 use crate::replication::downstream::{Feed, Snapshot};
@@ -12,18 +12,12 @@ use crate::wire::Message;
 use crate::{Lineage, Version};
 
 impl<M: Machine> Replica<M> {
-    /// Puts a decoded snapshot in the place of the state. An error means: cut the link.
-    ///
-    /// # Errors
-    ///
-    /// The fault of a snapshot that could not be decoded.
-    pub fn install(
+    /// Puts a decoded snapshot in the place of the state.
+    pub(super) fn put_in_place(
         &mut self,
         link: LinkId,
         decoded: Result<Decoded<M::State>, LinkFault>,
-        now: Duration,
     ) -> Result<(), LinkFault> {
-        self.now = now;
         let ours = |link_now: &super::Upstream| link_now.link == link && link_now.decoding;
         let Some(upstream) = self.upstream.as_mut().filter(|upstream| ours(upstream)) else {
             // Its link ended meanwhile. It is whole, and need not come again.
@@ -131,7 +125,7 @@ impl<M: Machine> Replica<M> {
                     downstream.copy = None;
                 }
             }
-            super::wake(&mut self.outputs, *link, downstream, self.now);
+            wake(&mut self.outputs, *link, downstream, self.now);
         }
         self.decide_all();
     }

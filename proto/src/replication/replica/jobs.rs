@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Replica;
+use super::outputs::wake;
 use crate::mutant::mutant;
 use crate::replication::downstream::{Downstream, Feed, Snapshot};
 use crate::replication::{Frozen, Machine, Output};
@@ -125,18 +126,17 @@ impl<M: Machine> Replica<M> {
         }
     }
 
-    /// Takes what a job came to. `cost` is the CPU time that it took.
-    pub fn finish(&mut self, done: JobDone, cost: Duration, now: Duration) {
-        self.now = now;
+    /// Takes the product of a job.
+    pub(super) fn take_product(&mut self, done: JobDone, cost: Duration) {
         let fresh = self.snapshots.is_fresh(done.stamp);
         let digested = matches!(done.product, Product::Digest(_));
         if digested {
-            self.verify.finish(cost, self.config.verify_budget, now);
+            self.verify.finish(cost, self.config.verify_budget, self.now);
         } else if fresh {
             self.snapshots.end();
         }
         if fresh && done.checked && matches!(done.product, Product::Cut(Ok(_))) {
-            self.restore_check.pass(cost, self.config.verify_budget, now);
+            self.restore_check.pass(cost, self.config.verify_budget, self.now);
         }
         match done.product {
             Product::Cut(Err(why)) | Product::Digest(Err(why)) if fresh => {
@@ -159,14 +159,13 @@ impl<M: Machine> Replica<M> {
         if digested {
             self.answer_doubts();
         }
-        self.settle();
     }
 
     /// A snapshot has left: there may be room for the next one.
     pub(super) fn wake_wanting(&mut self) {
         for (link, downstream) in &mut self.downstreams {
             if matches!(downstream.feed, Feed::Wanting { .. }) {
-                super::wake(&mut self.outputs, *link, downstream, self.now);
+                wake(&mut self.outputs, *link, downstream, self.now);
             }
         }
     }
@@ -193,7 +192,7 @@ impl<M: Machine> Replica<M> {
         self.counters.snapshots_cut += 1;
         for (link, downstream) in &mut self.downstreams {
             if !matches!(downstream.feed, Feed::Silent | Feed::Undecided { .. }) {
-                super::wake(&mut self.outputs, *link, downstream, self.now);
+                wake(&mut self.outputs, *link, downstream, self.now);
             }
         }
         self.snapshots.take(Arc::new(snapshot));

@@ -5,48 +5,18 @@
 //! snapshot, answer, resolution or change passes that: only the sequencer's own state is ahead.
 //! Without, what is ordered is committed.
 
-use std::time::Duration;
-
 use super::Dispatched;
 use super::Replica;
 use super::order::cut_to_reason;
 use crate::mutant::mutant;
-use crate::replication::keeping::{DEFERRED_MAX, Deferred, Gate, Keeping, Span, UNSAVED_BYTES_MAX};
-use crate::replication::{Image, LinkId, Machine, Output, Resolution};
+use crate::replication::keeping::{DEFERRED_MAX, Deferred, Gate, UNSAVED_BYTES_MAX};
+use crate::replication::{LinkId, Machine, Output, Resolution};
 use crate::wire::{Answer, Message, Outcome};
 use crate::{Claim, Version};
 
 impl<M: Machine> Replica<M> {
-    /// Makes records from here on; what was before is on disk. Only at a sequencer. `durable`:
-    /// nothing leaves this node before [`Replica::committed`] says so.
-    pub fn keep(&mut self, durable: bool) {
-        self.keeping = self.is_sequencer().then(|| Keeping::new(self.version.seq, durable));
-    }
-
-    /// Moves the records since this was last called to the end of `out`, and says which actions
-    /// they are about; `None` if there are none.
-    pub fn take_records(&mut self, out: &mut Vec<u8>) -> Option<Span> {
-        let seq = self.version.seq;
-        let keeping = self.keeping.as_mut().filter(|keeping| !keeping.is_empty())?;
-        Some(keeping.hand_over(seq, out))
-    }
-
-    /// Returns whether there are records to take.
-    pub fn has_records(&self) -> bool {
-        self.keeping.as_ref().is_some_and(|keeping| !keeping.is_empty())
-    }
-
-    /// Freezes the content of a backup. Returns `None` if the state is not this node's to keep, or
-    /// may be half changed.
-    pub fn hold(&self) -> Option<(Image, M::Frozen)> {
-        let whole =
-            self.is_sequencer() && !self.condition.is_poisoned() && self.stopped().is_none();
-        whole.then(|| (self.image(), self.machine.freeze()))
-    }
-
-    /// All actions up to `seq` are on disk, and `bytes` more bytes of records.
-    pub fn committed(&mut self, seq: u64, bytes: usize, now: Duration) {
-        self.now = now;
+    /// Lets out what waited for these actions to be on disk.
+    pub(super) fn commit_on_disk(&mut self, seq: u64, bytes: usize) {
         let Some(keeping) = &mut self.keeping else { return };
         keeping.unsaved = keeping.unsaved.saturating_sub(bytes);
         if let Some(gate) = &mut keeping.gate {
@@ -57,26 +27,15 @@ impl<M: Machine> Replica<M> {
         if self.pressure.is_on() {
             self.relieve();
         }
-        self.settle();
     }
 
-    /// Sets whether the disk is stalled. While it does not, a durable store is not connected; what
-    /// waits for the disk resolves as `OutcomeUnknown`, since it may yet get there.
-    pub fn set_stalled(&mut self, stalled: bool, now: Duration) {
-        self.now = now;
+    /// Notes whether the disk takes anything.
+    pub(super) fn stall(&mut self, stalled: bool) {
         let Some(gate) = self.gate_mut() else { return };
         gate.stalled = stalled;
         if stalled {
             self.abandon_deferred(None);
         }
-        self.settle();
-    }
-
-    /// The seq up to which all is committed, and others may see: behind the state only in a durable
-    /// store.
-    pub fn shown(&self) -> u64 {
-        let gate = self.keeping.as_ref().and_then(|keeping| keeping.gate.as_ref());
-        gate.map_or(self.version.seq, |gate| gate.committed)
     }
 
     /// The seq up to which subscribers are told.

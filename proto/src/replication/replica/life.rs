@@ -17,7 +17,7 @@ use crate::replication::routes::Routes;
 use crate::replication::sessions::{Holder, Sessions};
 use crate::replication::snapshots::Snapshots;
 use crate::replication::verify::Verify;
-use crate::replication::{Changes, Config, Counters, Image, Log, Machine, Report};
+use crate::replication::{Changes, Config, Counters, Image, Log, Machine};
 use crate::wire::channel_of;
 use crate::{Epoch, Lineage, NodeId, TokenKey, Version};
 
@@ -108,10 +108,8 @@ impl<M: Machine> Replica<M> {
         self.settle();
     }
 
-    /// Leaves the root, to become a client: stops ordering at once. What is under way resolves as
-    /// `OutcomeUnknown`; the first state from the new upstream is told as `Rebased`.
-    pub fn follow(&mut self, now: Duration) {
-        self.now = now;
+    /// Leaves the root.
+    pub(super) fn become_client(&mut self) {
         self.condition.rebase(!self.lineage.is_empty());
         self.counters.rebased_in_flight += u64::from(!self.origin.is_empty());
         self.place = Place::Follower;
@@ -123,31 +121,17 @@ impl<M: Machine> Replica<M> {
         }
         self.abandon_deferred(None);
         self.keeping = None;
-        self.settle();
     }
 
-    /// Ends after a panic, which may have left this replica half changed: what is under way
-    /// resolves as `OutcomeUnknown`, and nothing more is dispatched here. Says so once.
-    pub fn fail(&mut self, why: &str, now: Duration) {
-        if self.condition.fail() {
-            self.report(Report::Poisoned(why.to_owned()));
-            self.close(now);
-        }
-    }
-
-    /// The upstream is gone and never comes back: what is under way resolves as `OutcomeUnknown`.
-    pub fn orphan(&mut self, now: Duration) {
-        self.now = now;
+    /// Gives up what is under way.
+    pub(super) fn lose_upstream(&mut self) {
         self.origin.abandon();
-        self.settle();
     }
 
-    /// Ends: what is under way resolves as `OutcomeUnknown`, and nothing more is dispatched here.
-    pub fn close(&mut self, now: Duration) {
-        self.now = now;
+    /// Gives up what is under way, for good.
+    pub(super) fn end(&mut self) {
         self.condition.close();
         self.origin.abandon();
         self.abandon_deferred(None);
-        self.settle();
     }
 }

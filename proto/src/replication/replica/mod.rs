@@ -1,25 +1,57 @@
-//! One store at one node: what comes in, what goes out.
+//! One store at one node, and all that can be handed to it or taken from it.
 //!
-//! The loop of whoever drives it: hand in an input ([`Replica::receive`], [`Replica::dispatch`],
-//! [`Replica::link_up`], [`Replica::tick`], ...), carry out what [`Replica::take_outputs`] says,
-//! and for every link that is awake call [`Replica::fill`] and send what it writes, until it
-//! writes nothing. Call [`Replica::tick`] a few times a heartbeat.
+//! # The contract
 //!
-//! - `life`: how it begins, becomes a client, and ends
-//! - `standing`: whether it is in sync, and who is told
+//! A driver calls a replica from one place at a time. It hands in **inputs** as they happen, and
+//! after each of them drains the **outputs**. `now` is the time since any fixed moment; it never
+//! goes back.
+//!
+//! | input | allowed |
+//! |---|---|
+//! | [`Replica::upstream_up`] | below the root, while there is no other link to an upstream |
+//! | [`Replica::downstream_up`] | for a link with a new id |
+//! | [`Replica::receive`], [`Replica::heard`] | while the link is up. After [`Received::Decode`], nothing of this link until `install` |
+//! | [`Replica::install`] | once for each [`Received::Decode`], with the decoded snapshot |
+//! | [`Replica::link_down`] | once for each link, when it has ended or after an error of `receive` or `install` |
+//! | [`Replica::dispatch`], [`Replica::fetch`] | always; a replica that cannot take it now says so |
+//! | [`Replica::finish`] | once for each [`Output::Run`], with the product of the job |
+//! | [`Replica::committed`], [`Replica::set_stalled`] | after [`Replica::keep`] |
+//! | [`Replica::tick`] | a few times in each `heartbeat` of the [`Config`] |
+//! | [`Replica::follow`] | at the sequencer, which becomes a client |
+//! | [`Replica::orphan`], [`Replica::fail`], [`Replica::stop_unrestorable`], [`Replica::close`] | always, any number of times |
+//!
+//! | output | to be drained |
+//! |---|---|
+//! | [`Replica::take_outputs`] | after each input: jobs to run, links to cut or wake, resolutions, reports |
+//! | [`Replica::fill`] | for a link that was just up or that [`Output::Wake`] names, again and again until it writes nothing |
+//! | [`Replica::take_changes`], [`Replica::pop_change`] | after each input, once [`Replica::set_changes_wanted`] said so |
+//! | [`Replica::take_records`] | after each input, once [`Replica::keep`] was called |
+//!
+//! Every input ends in `settle`, which says what it changed about this node to those concerned.
+//!
+//! # The rooms
+//!
+//! - `life`: how a replica begins, becomes a client, and ends
+//! - `standing`: being in sync, and telling the nodes below
 //! - `asking`: sessions that are asked for, here and through this node
 //! - `order`: the sequencer: judging dispatches and putting them in order
-//! - `follow`: what comes from upstream
-//! - `serve`: what comes from downstream, and the cursors
-//! - `dispatch`: what this process asks for, and what goes upstream
-//! - `copies`: full copies on their way, and the log behind them
-//! - `jobs`: work on a state held still: snapshots and digests
+//! - `follow`: messages from upstream
+//! - `serve`: messages from downstream, and the cursors
+//! - `dispatch`: actions of this process, and messages to the upstream
+//! - `copies`: snapshots on their way, and the log behind them
+//! - `jobs`: work on a frozen state: snapshots and digests
 //! - `heal`: digests compared, and a copy that differs renewed
 //! - `install`: a snapshot put in place of the state
-//! - `keep`: what goes to disk, and what waits for it
-//! - `gauges`: where it stands, for those who watch it
+//! - `keep`: records for the disk, and what waits for them
 //! - `unrestorable`: a state that does not survive its codec
 //! - `pulse`: time: heartbeats, dead peers, pressure
+//! - `history`: versions, and actions taken into the history
+//! - `outputs`: reports, notes, and links to wake
+//! - `queries`, `gauges`: questions that change nothing
+//!
+//! Each subject with state of its own has a type beside this folder, with private fields:
+//! `snapshots`, `restore_check`, `verify`, `healing`, `fetching`, `condition`, `pressure`, `routes`,
+//! `requests`, `origin`, `keeping`, `log`.
 
 mod asking;
 mod copies;
@@ -27,12 +59,15 @@ mod dispatch;
 mod follow;
 mod gauges;
 mod heal;
+mod history;
 mod install;
 mod jobs;
 mod keep;
 mod life;
 mod order;
+mod outputs;
 mod pulse;
+mod queries;
 mod serve;
 mod standing;
 #[cfg(test)]
@@ -47,7 +82,6 @@ use super::downstream::Downstream;
 use super::fetching::Fetching;
 use super::healing::Healing;
 use super::keeping::Keeping;
-use super::log::rolled;
 use super::observer::Observed;
 use super::origin::Origin;
 use super::pressure::Pressure;
@@ -59,12 +93,11 @@ use super::snapshots::Snapshots;
 use super::upstream::Upstream;
 use super::verify::Verify;
 use super::{
-    Change, Changes, Config, Counters, Image, LinkId, Log, Machine, Mode, Note, Observer, Output,
-    Report,
+    Change, Changes, Config, Counters, Image, LinkFault, LinkId, Log, Machine, Mode, Observer,
+    Output, Report, Span,
 };
-use crate::mutant::mutant;
-use crate::wire::Entry;
-use crate::{Epoch, Lineage, NodeId, TokenKey, Version};
+use crate::wire::Frame;
+use crate::{Lineage, NodeId, TokenKey, Version};
 
 pub use dispatch::{Dispatched, Refused};
 pub use follow::{Decode, Decoded, Received};
@@ -151,9 +184,191 @@ impl<M: Machine> Replica<M> {
         self.changes.set_wanted(wanted, self.version);
     }
 
-    /// The changes since this was last called.
-    pub fn take_changes(&mut self) -> std::collections::VecDeque<Change<M::Action>> {
-        self.changes.take(self.told_until())
+    /// Makes records from here on; what was before is on disk. Only at a sequencer. `durable`:
+    /// nothing leaves this node before [`Replica::committed`] says so.
+    pub fn keep(&mut self, durable: bool) {
+        self.keeping = self.is_sequencer().then(|| Keeping::new(self.version.seq, durable));
+    }
+
+    /// Moves the records since this was last called to the end of `out`, and says which actions
+    /// they are about; `None` if there are none.
+    pub fn take_records(&mut self, out: &mut Vec<u8>) -> Option<Span> {
+        let seq = self.version.seq;
+        let keeping = self.keeping.as_mut().filter(|keeping| !keeping.is_empty())?;
+        Some(keeping.hand_over(seq, out))
+    }
+
+    /// Freezes the content of a backup. Returns `None` if the state is not this node's to keep, or
+    /// may be half changed.
+    pub fn hold(&self) -> Option<(Image, M::Frozen)> {
+        let whole =
+            self.is_sequencer() && !self.condition.is_poisoned() && self.stopped().is_none();
+        whole.then(|| (self.image(), self.machine.freeze()))
+    }
+}
+
+/// Inputs.
+impl<M: Machine> Replica<M> {
+    /// A link to the upstream is up and logged in, and `protocol` is the version that was agreed
+    /// on, or the newest where nothing was: asks for the store there.
+    pub fn upstream_up(&mut self, link: LinkId, protocol: u16, now: Duration) {
+        self.now = now;
+        self.attach_to(link, protocol);
+        self.settle();
+    }
+
+    /// A link to a node further from the sequencer is up and logged in; it will ask.
+    pub fn downstream_up(&mut self, link: LinkId, now: Duration) {
+        self.now = now;
+        self.expect_attach(link);
+    }
+
+    /// A link ended.
+    pub fn link_down(&mut self, link: LinkId, now: Duration) {
+        self.now = now;
+        self.end_link(link);
+        self.settle();
+    }
+
+    /// Bytes came over `link`, though not a whole frame yet: its peer lives.
+    pub fn heard(&mut self, link: LinkId, now: Duration) {
+        self.now = now;
+        self.note_heard(link);
+    }
+
+    /// Takes a frame that came over `link`. An error means: cut the link.
+    ///
+    /// # Errors
+    ///
+    /// Why the link is to be cut: what came makes no sense, or the peer cannot be served.
+    pub fn receive(
+        &mut self,
+        link: LinkId,
+        frame: &Frame,
+        now: Duration,
+    ) -> Result<Received, LinkFault> {
+        self.now = now;
+        let received = self.hear(link, frame);
+        self.settle();
+        received
+    }
+
+    /// Puts a decoded snapshot in the place of the state. An error means: cut the link.
+    ///
+    /// # Errors
+    ///
+    /// The fault of a snapshot that could not be decoded.
+    pub fn install(
+        &mut self,
+        link: LinkId,
+        decoded: Result<Decoded<M::State>, LinkFault>,
+        now: Duration,
+    ) -> Result<(), LinkFault> {
+        self.now = now;
+        let installed = self.put_in_place(link, decoded);
+        self.settle();
+        installed
+    }
+
+    /// Hands an action over. Never waits: it resolves now, later under `ticket`, or is refused.
+    ///
+    /// # Errors
+    ///
+    /// If this node may not dispatch now, has no room, or the action cannot be encoded or decoded:
+    /// it never applies.
+    pub fn dispatch(
+        &mut self,
+        ticket: u64,
+        action: &M::Input,
+        now: Duration,
+    ) -> Result<Dispatched, Refused> {
+        self.now = now;
+        self.take_dispatch(ticket, action)
+    }
+
+    /// Asks the upstream for its state, which [`Replica::fetched`] will be at. For a machine whose
+    /// reducer is elsewhere; asking again before the answer has come changes nothing.
+    pub fn fetch(&mut self, now: Duration) {
+        self.now = now;
+        self.ask_for_state();
+        self.settle();
+    }
+
+    /// Takes what a job came to. `cost` is the CPU time that it took.
+    pub fn finish(&mut self, done: JobDone, cost: Duration, now: Duration) {
+        self.now = now;
+        self.take_product(done, cost);
+        self.settle();
+    }
+
+    /// Time has passed: call it a few times a heartbeat.
+    pub fn tick(&mut self, now: Duration) {
+        self.now = now;
+        self.pass_time();
+        self.settle();
+    }
+
+    /// All actions up to `seq` are on disk, and `bytes` more bytes of records.
+    pub fn committed(&mut self, seq: u64, bytes: usize, now: Duration) {
+        self.now = now;
+        self.commit_on_disk(seq, bytes);
+        self.settle();
+    }
+
+    /// Sets whether the disk is stalled. While it is, a durable store is not connected; what
+    /// waits for the disk resolves as `OutcomeUnknown`, since it may yet get there.
+    pub fn set_stalled(&mut self, stalled: bool, now: Duration) {
+        self.now = now;
+        self.stall(stalled);
+        self.settle();
+    }
+
+    /// Leaves the root, to become a client: stops ordering at once. What is under way resolves as
+    /// `OutcomeUnknown`; the first state from the new upstream is told as `Rebased`.
+    pub fn follow(&mut self, now: Duration) {
+        self.now = now;
+        self.become_client();
+        self.settle();
+    }
+
+    /// The upstream is gone and never comes back: what is under way resolves as `OutcomeUnknown`.
+    pub fn orphan(&mut self, now: Duration) {
+        self.now = now;
+        self.lose_upstream();
+        self.settle();
+    }
+
+    /// Ends after a panic, which may have left this replica half changed: what is under way
+    /// resolves as `OutcomeUnknown`, and nothing more is dispatched here. Says so once.
+    pub fn fail(&mut self, why: &str, now: Duration) {
+        if self.condition.fail() {
+            self.report(Report::Poisoned(why.to_owned()));
+            self.close(now);
+        }
+    }
+
+    /// Stops a sequencer: its state at `version` cannot be restored from its encoding. No action
+    /// after the ones that are on disk gets there any more, so dispatches that wait for that
+    /// resolve as `Rejected`.
+    pub fn stop_unrestorable(&mut self, version: Version, why: String, now: Duration) {
+        self.now = now;
+        self.stop_for(version, why);
+        self.settle();
+    }
+
+    /// Ends: what is under way resolves as `OutcomeUnknown`, and nothing more is dispatched here.
+    pub fn close(&mut self, now: Duration) {
+        self.now = now;
+        self.end();
+        self.settle();
+    }
+}
+
+/// Outputs.
+impl<M: Machine> Replica<M> {
+    /// Takes the requests to the driver, in order.
+    pub fn take_outputs(&mut self) -> Vec<Output<M>> {
+        std::mem::take(&mut self.outputs)
     }
 
     /// The oldest of the changes that were not taken yet, and how many bytes its action has.
@@ -161,175 +376,15 @@ impl<M: Machine> Replica<M> {
         self.changes.pop(self.told_until())
     }
 
-    /// Returns the number of changes so far, which is the number of the newest.
-    pub fn changes_pushed(&self) -> u64 {
-        self.changes.pushed()
+    /// The changes since this was last called.
+    pub fn take_changes(&mut self) -> std::collections::VecDeque<Change<M::Action>> {
+        self.changes.take(self.told_until())
     }
 
-    /// The number of the newest change that was taken.
-    pub fn changes_taken(&self) -> u64 {
-        self.changes.taken()
-    }
-
-    /// Returns whether there are changes to take.
-    pub fn has_changes(&self) -> bool {
-        self.changes.is_due(self.told_until())
-    }
-
-    /// Takes the requests to the driver, in order.
-    pub fn take_outputs(&mut self) -> Vec<Output<M>> {
-        std::mem::take(&mut self.outputs)
-    }
-
-    /// Returns whether there are requests to the driver.
-    pub fn has_outputs(&self) -> bool {
-        !self.outputs.is_empty()
-    }
-
-    /// Returns the version of this replica.
-    pub fn version(&self) -> Version {
-        self.version
-    }
-
-    /// The lineage that its version lies on.
-    pub fn lineage(&self) -> &Lineage {
-        &self.lineage
-    }
-
-    /// The rolling hash of its history: equal at equal versions.
-    pub fn history(&self) -> u64 {
-        self.history
-    }
-
-    /// In sync with the sequencer; dispatches are taken exactly while this holds.
-    pub fn connected(&self) -> bool {
-        self.condition.is_connected()
-    }
-
-    /// Returns whether this node is the sequencer.
-    pub fn is_sequencer(&self) -> bool {
-        matches!(self.place, Place::Sequencer { .. })
-    }
-
-    /// Returns the number of this node's own dispatches that are under way.
-    pub fn under_way(&self) -> usize {
-        self.origin.len() + self.locals_deferred()
-    }
-
-    /// The bytes of these that were not applied here yet.
-    pub fn bytes_under_way(&self) -> usize {
-        self.origin.bytes()
-    }
-
-    /// Returns the counters since the beginning.
-    pub fn counters(&self) -> Counters {
-        self.counters
-    }
-
-    /// The channel of this store on its links.
-    pub fn channel(&self) -> u32 {
-        self.channel
-    }
-
-    /// The state and its reducer.
-    pub fn machine(&self) -> &M {
-        &self.machine
-    }
-
-    /// The settings.
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// A version on this lineage.
-    fn version_at(&self, seq: u64) -> Version {
-        match self.lineage.lives().last() {
-            Some((epoch, began)) if seq > *began => Version { epoch: *epoch, seq },
-            _ => Version { epoch: self.lineage.epoch_of(seq).unwrap_or_default(), seq },
-        }
-    }
-
-    /// Takes an applied action into the history.
-    fn commit(&mut self, entry: &Entry<'_>, flags: u8, action: M::Action) {
-        let seq = self.version.seq + 1;
-        self.version = self.version_at(seq);
-        self.history = rolled(self.history, entry);
-        if !self.log.is_wanted() {
-            self.log.pass();
-        } else if flags == entry.flags || mutant!(MarkNotPassedOn) {
-            self.log.append(|out| out.extend_from_slice(entry.bytes()));
-        } else {
-            self.log.append(|out| entry.write_flagged(out, flags));
-        }
-        self.observed.entry(entry);
-        if let (Some(keeping), Place::Sequencer { session, .. }) = (&mut self.keeping, &self.place)
-        {
-            keeping.entry(entry, entry.session == *session);
-        }
-        let change = Change::Applied { version: self.version, action };
-        self.changes.push(change, entry.payload.len());
-        if flags & crate::wire::FLAG_DIGEST != 0 {
-            self.start_digest();
-        }
-        self.resync_by_snapshot(seq);
-    }
-
-    fn report(&mut self, report: Report) {
-        self.outputs.push(Output::Report(report));
-    }
-
-    fn note(&mut self, note: Note) {
-        self.outputs.push(Output::Note(note));
-    }
-
-    /// Returns whether `version` lies on `lineage`.
-    fn lies_on(&self, lineage: &Lineage, version: Version) -> bool {
-        #[cfg(samestate_mutants)]
-        if mutant!(LineageByNumber) {
-            return lineage.contains_number(version);
-        }
-        lineage.contains(version)
-    }
-
-    /// Counts a change of the lineage under dispatches of this node.
-    fn count_lives(&mut self, before: &Lineage) {
-        if self.origin.is_empty() || before.is_empty() || before.head() == self.lineage.head() {
-            return;
-        }
-        let known = |life: &(Epoch, u64)| before.lives().contains(life);
-        self.counters.epochs_changed_in_flight += 1;
-        self.counters.rebased_in_flight += u64::from(!self.lineage.lives().iter().any(known));
-    }
-
-    /// Wakes every downstream link: there is something new in the log.
-    fn wake_all(&mut self) {
-        if !std::mem::take(&mut self.sleepers) {
-            return;
-        }
-        for (link, downstream) in &mut self.downstreams {
-            if downstream.attached() {
-                wake(&mut self.outputs, *link, downstream, self.now);
-            }
-        }
-    }
-
-    fn wake_upstream(&mut self) {
-        if let Some(upstream) = &mut self.upstream
-            && !std::mem::replace(&mut upstream.awake, true)
-        {
-            self.outputs.push(Output::Wake(upstream.link));
-        }
-    }
-}
-
-fn wake<M: Machine>(
-    outputs: &mut Vec<Output<M>>,
-    link: LinkId,
-    downstream: &mut Downstream,
-    now: Duration,
-) {
-    if !std::mem::replace(&mut downstream.awake, true) {
-        downstream.moved_at = now;
-        outputs.push(Output::Wake(link));
+    /// Writes to `out` what goes over `link` next, about `budget` bytes at most. Writes nothing
+    /// when there is nothing; the link then sleeps until [`crate::replication::Output::Wake`].
+    pub fn fill(&mut self, link: LinkId, out: &mut Vec<u8>, budget: usize, now: Duration) {
+        self.now = now;
+        self.write_next(link, out, budget);
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Replica;
+use super::outputs::wake;
 use crate::mutant::mutant;
 use crate::replication::{LinkFault, LinkId, Machine, Output};
 use crate::wire::Message;
@@ -20,9 +21,9 @@ pub(super) const FORWARDS_BYTES_MAX: usize = 1 << 20;
 const CREDIT_BYTES: std::ops::RangeInclusive<usize> = (16 << 10)..=(256 << 10);
 
 impl<M: Machine> Replica<M> {
-    /// Time has passed: call it a few times a heartbeat.
-    pub fn tick(&mut self, now: Duration) {
-        self.now = now;
+    /// Does what is due at this time.
+    pub(super) fn pass_time(&mut self) {
+        let now = self.now;
         let slept = now.saturating_sub(self.ticked_at) > self.config.dead_after / 2;
         self.ticked_at = now;
         if slept {
@@ -40,7 +41,6 @@ impl<M: Machine> Replica<M> {
         self.relieve();
         self.take_back_snapshots();
         self.grant_all();
-        self.settle();
     }
 
     /// This process was stopped itself: what its peers said meanwhile is still unread.
@@ -63,7 +63,7 @@ impl<M: Machine> Replica<M> {
             let idle = downstream.attached() && downstream.control.is_empty();
             if idle && now.saturating_sub(downstream.sent_at) >= every {
                 downstream.say(self.channel, &message);
-                super::wake(&mut self.outputs, *link, downstream, now);
+                wake(&mut self.outputs, *link, downstream, now);
             }
         }
         let idle = self.upstream.as_ref().is_some_and(|upstream| {
@@ -167,7 +167,7 @@ impl<M: Machine> Replica<M> {
         if granted >= downstream.granted + credit / 2 {
             downstream.granted = granted;
             downstream.say(self.channel, &Message::Credit { bytes: granted });
-            super::wake(&mut self.outputs, link, downstream, self.now);
+            wake(&mut self.outputs, link, downstream, self.now);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Handling of messages from downstream, and the cursors that feed the links.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::order::OF_ANOTHER_SESSION;
+use super::outputs::wake;
 use super::{Place, Replica};
 use crate::mutant::mutant;
 use crate::replication::downstream::{Copied, Downstream, Feed, Snapshot};
@@ -25,11 +25,10 @@ const PART_BYTES: usize = 16 << 10;
 pub(super) const CONTROL_BYTES_LIMIT: usize = 8 << 20;
 
 impl<M: Machine> Replica<M> {
-    /// A link to a node further from the sequencer is up and logged in; it will ask.
-    pub fn downstream_up(&mut self, link: LinkId, now: Duration) {
-        self.now = now;
+    /// Expects a request for the store over a new link.
+    pub(super) fn expect_attach(&mut self, link: LinkId) {
         self.log.want();
-        self.downstreams.insert(link, Downstream::new(self.link_mode(), now));
+        self.downstreams.insert(link, Downstream::new(self.link_mode(), self.now));
         self.note_fed_by_snapshots();
     }
 
@@ -99,7 +98,7 @@ impl<M: Machine> Replica<M> {
             downstream.feed = Feed::Undecided { resume: attach.resume, partial: attach.partial };
             downstream.say(self.channel, &Message::Status(status));
         }
-        super::wake(&mut self.outputs, link, downstream, self.now);
+        wake(&mut self.outputs, link, downstream, self.now);
         if decided {
             self.decide(link);
         }
@@ -174,7 +173,7 @@ impl<M: Machine> Replica<M> {
             }
             (None, None) => downstream.feed = Feed::Wanting { min: 0 },
         }
-        super::wake(&mut self.outputs, link, downstream, self.now);
+        wake(&mut self.outputs, link, downstream, self.now);
         let resume = if goes_on.is_some() { Resume::Entries } else { Resume::Snapshot };
         let version = goes_on.unwrap_or(self.version);
         self.note(Note::Attached { link, resume, version, bytes: None });
@@ -192,14 +191,12 @@ impl<M: Machine> Replica<M> {
     pub(super) fn say(&mut self, link: LinkId, message: &Message) {
         if let Some(downstream) = self.downstreams.get_mut(&link) {
             downstream.say(self.channel, message);
-            super::wake(&mut self.outputs, link, downstream, self.now);
+            wake(&mut self.outputs, link, downstream, self.now);
         }
     }
 
-    /// Writes to `out` what goes over `link` next, about `budget` bytes at most. Writes nothing
-    /// when there is nothing; the link then sleeps until [`crate::replication::Output::Wake`].
-    pub fn fill(&mut self, link: LinkId, out: &mut Vec<u8>, budget: usize, now: Duration) {
-        self.now = now;
+    /// Writes what goes over a link next.
+    pub(super) fn write_next(&mut self, link: LinkId, out: &mut Vec<u8>, budget: usize) {
         if self.upstream.as_ref().is_some_and(|upstream| upstream.link == link) {
             self.fill_upstream(link, out, budget);
             return;
@@ -213,12 +210,12 @@ impl<M: Machine> Replica<M> {
         let controls = out.len();
         while out.len() - start < budget && self.feed(&mut downstream, out, budget) {}
         if out.len() > controls {
-            downstream.moved_at = now;
+            downstream.moved_at = self.now;
         }
         downstream.carried += (out.len() - start) as u64;
         downstream.awake = out.len() > start;
         if downstream.awake {
-            downstream.sent_at = now;
+            downstream.sent_at = self.now;
         } else {
             self.sleepers = true;
         }

@@ -1,6 +1,7 @@
 //! The sync status of this node, and the notices to others when it changes.
 
-use super::{Replica, wake};
+use super::Replica;
+use super::outputs::wake;
 use crate::NodeId;
 use crate::mutant::mutant;
 use crate::replication::{Machine, Mode, Output};
