@@ -7,11 +7,9 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use samestate::state::Map;
 use samestate::store::Reduced;
-use samestate_proto::replication::{
-    Config, Frozen, LinkId, Machine, Mode, Received, Replica, Resync,
-};
+use samestate_proto::replication::{Config, Frozen, LinkId, Machine, Received, Replica, Resync};
 use samestate_proto::wire::{Attach, Codec, Decoder, Message, PROTOCOL_VERSION};
-use samestate_proto::{Epoch, NodeId, TOKEN_KEY_BYTES, TokenKey};
+use samestate_proto::{Epoch, Mode, NodeId, TOKEN_KEY_BYTES, TokenKey};
 
 /// The article's reducer: a push; past 500, the oldest 100 go first.
 #[allow(clippy::ptr_arg, reason = "a reducer takes its action by reference")]

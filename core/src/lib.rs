@@ -58,11 +58,11 @@ pub use link::RefusalReason;
 #[cfg(feature = "tls")]
 pub use link::Tls;
 #[doc(inline)]
-pub use samestate_proto::replication::{Change, Jump, Mode, Resync};
+pub use samestate_proto::replication::{Change, Jump, Resync};
 #[doc(inline)]
 pub use samestate_proto::wire::Codec;
 #[doc(inline)]
-pub use samestate_proto::{Epoch, NodeId, Version};
+pub use samestate_proto::{Epoch, Mode, NodeId, Version};
 pub use store::{
     ChangeStream, Client, Cluster, CombineReducers, DispatchError, Dispatching, Error, Next,
     NotInSync, Reject, Result, Role, Select, Selected, Server, Serving, Store, StoreBuilder,

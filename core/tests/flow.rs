@@ -6,10 +6,10 @@ use std::time::Duration;
 use bytes::BytesMut;
 use samestate::store::Reduced;
 use samestate_proto::replication::{
-    Config, Dispatched, LinkId, Mode, Output, Received, Replica, Report, Resolution, Resync,
+    Config, Dispatched, LinkId, Output, Received, Replica, Report, Resolution, Resync,
 };
 use samestate_proto::wire::{Attach, Codec, Decoder, Message, PROTOCOL_VERSION};
-use samestate_proto::{Epoch, NodeId, TOKEN_KEY_BYTES, TokenKey};
+use samestate_proto::{Epoch, Mode, NodeId, TOKEN_KEY_BYTES, TokenKey};
 
 type Texts = Reduced<Vec<u64>, String>;
 

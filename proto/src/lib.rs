@@ -12,12 +12,14 @@
 #![warn(clippy::missing_errors_doc, clippy::missing_panics_doc)]
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
+mod mode;
 mod mutant;
 pub mod replication;
 mod token;
 mod version;
 pub mod wire;
 
+pub use mode::Mode;
 #[cfg(samestate_mutants)]
 pub use mutant::{Mutant, UnknownMutant};
 pub use token::{Claim, TOKEN_BYTES, TOKEN_KEY_BYTES, Token, TokenKey};

@@ -5,7 +5,8 @@ mod held;
 
 use std::time::Duration;
 
-use samestate_proto::replication::{Config, Mode, Refused, Resync};
+use samestate_proto::Mode;
+use samestate_proto::replication::{Config, Refused, Resync};
 use samestate_sim::invariants::Invariant;
 use samestate_sim::load::encode;
 use samestate_sim::load::reducers::{ProbeAction, ProbeAsk as Ask};

@@ -2,11 +2,11 @@
 
 use bytes::{Bytes, BytesMut};
 use samestate_proto::wire::{
-    Answer, Attach, Codec, Decoder, Entries, Entry, FLAG_DIGEST, FLAG_VOID, Frame, LinkMode,
-    Message, Outcome, PROTOCOL_VERSION, Refusal, RefusalKind, SnapshotHead, Status, WireError,
-    begin_frame, finish_frame,
+    Answer, Attach, Codec, Decoder, Entries, Entry, FLAG_DIGEST, FLAG_VOID, Frame, Message,
+    Outcome, PROTOCOL_VERSION, Refusal, RefusalKind, SnapshotHead, Status, WireError, begin_frame,
+    finish_frame,
 };
-use samestate_proto::{Claim, Epoch, Lineage, NodeId, TOKEN_BYTES, Token, Version};
+use samestate_proto::{Claim, Epoch, Lineage, Mode, NodeId, TOKEN_BYTES, Token, Version};
 
 use super::script::{Script, put};
 
@@ -145,7 +145,7 @@ fn examples() -> Vec<(&'static str, Message)> {
     let status = Status {
         hop: 3,
         connected: true,
-        mode: LinkMode::Action,
+        mode: Mode::Action,
         version: Some(version),
         path: vec![NodeId(1), NodeId(2)],
     };

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use samestate_proto::replication::{
-    Config, Frozen, LinkFault, LinkId, Machine, Mode, Output, Received, Replica,
+    Config, Frozen, LinkFault, LinkId, Machine, Output, Received, Replica,
 };
 use samestate_proto::wire::{
-    Attach, Codec, Decoder, Entry, Frame, LinkMode, Message, PROTOCOL_VERSION, SnapshotHead, Status,
+    Attach, Codec, Decoder, Entry, Frame, Message, PROTOCOL_VERSION, SnapshotHead, Status,
 };
-use samestate_proto::{Claim, Epoch, Lineage, NodeId, TOKEN_KEY_BYTES, TokenKey, Version};
+use samestate_proto::{Claim, Epoch, Lineage, Mode, NodeId, TOKEN_KEY_BYTES, TokenKey, Version};
 use serde::{Deserialize, Serialize};
 
 use super::script::{Script, put};
@@ -401,7 +401,7 @@ pub(super) fn snapshot_seeds() -> Vec<(&'static str, Vec<u8>)> {
     let status = Message::Status(Status {
         hop: 3,
         connected: true,
-        mode: LinkMode::Action,
+        mode: Mode::Action,
         version: Some(Version { epoch: EPOCH, seq: 1 }),
         path: vec![NodeId(5)],
     });

@@ -4,9 +4,9 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use samestate_proto::replication::{Config, Machine, Mode, Observer, Replica, Resync};
+use samestate_proto::replication::{Config, Machine, Observer, Replica, Resync};
 use samestate_proto::wire::Codec;
-use samestate_proto::{Epoch, NodeId};
+use samestate_proto::{Epoch, Mode, NodeId};
 
 use super::backing;
 use super::dispatching::Dispatching;

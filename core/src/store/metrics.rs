@@ -3,8 +3,8 @@
 #[cfg(feature = "prometheus")]
 use std::sync::Arc;
 
-use samestate_proto::Version;
-use samestate_proto::replication::{Counters, Gauges, LinkGauge, Mode, Resolution};
+use samestate_proto::replication::{Counters, Gauges, LinkGauge, Resolution};
+use samestate_proto::{Mode, Version};
 use serde::Serialize;
 
 use super::Role;

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use samestate::Version;
 use samestate_proto::wire::{
-    Answer, Attach, Entry, FRAME_HEADER_BYTES, LinkMode, Message, Outcome, SnapshotHead, Status,
-    channel_of,
+    Answer, Attach, Entry, FRAME_HEADER_BYTES, Message, Outcome, SnapshotHead, Status, channel_of,
 };
-use samestate_proto::{Claim, Lineage};
+use samestate_proto::{Claim, Lineage, Mode};
 
 use super::peer::{Session, action, attach, framed, raw};
 use super::scene::{Place, STORE, Scene, list};
@@ -64,7 +63,7 @@ fn answers_from_below(version: Version) -> Vec<Message> {
     let status = Status {
         hop: 9,
         connected: false,
-        mode: LinkMode::Action,
+        mode: Mode::Action,
         version: Some(version),
         path: Vec::new(),
     };

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use samestate::{Client, Mode, Resync, StoreBuilder, Version, create_store};
 use samestate_proto::Claim;
-use samestate_proto::wire::{Answer, LinkMode, Message, Outcome, PROTOCOL_VERSION, Status};
+use samestate_proto::wire::{Answer, Message, Outcome, PROTOCOL_VERSION, Status};
 use serde::{Deserialize, Serialize, Serializer};
 use tokio::net::UnixListener;
 use tokio::task::JoinSet;
@@ -253,7 +253,7 @@ async fn held_up(place: &Place) -> (List, Peer) {
     let status = Status {
         hop: 1,
         connected: true,
-        mode: LinkMode::Action,
+        mode: Mode::Action,
         version: Some(Version::default()),
         path: Vec::new(),
     };

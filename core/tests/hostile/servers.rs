@@ -4,10 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use samestate::{Client, DispatchError, Server, Version};
-use samestate_proto::wire::{
-    Entry, LinkMode, Message, PROTOCOL_VERSION, SnapshotHead, Status, channel_of,
-};
-use samestate_proto::{Epoch, Lineage};
+use samestate_proto::wire::{Entry, Message, PROTOCOL_VERSION, SnapshotHead, Status, channel_of};
+use samestate_proto::{Epoch, Lineage, Mode};
 use tokio::net::UnixListener;
 
 use super::peer::{Peer, action, attach, framed, raw};
@@ -92,7 +90,7 @@ fn status(at: Version) -> Message {
     Message::Status(Status {
         hop: 77,
         connected: true,
-        mode: LinkMode::Action,
+        mode: Mode::Action,
         version: Some(Version { seq: at.seq + 100, ..at }),
         path: Vec::new(),
     })

@@ -7,9 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use samestate::Reject;
 use samestate::store::Reduced;
-use samestate_proto::replication::{Config, LinkId, Mode, Output, Received, Replica, Resync};
+use samestate_proto::replication::{Config, LinkId, Output, Received, Replica, Resync};
 use samestate_proto::wire::{Codec, PROTOCOL_VERSION};
-use samestate_proto::{Epoch, NodeId, TOKEN_KEY_BYTES, TokenKey};
+use samestate_proto::{Epoch, Mode, NodeId, TOKEN_KEY_BYTES, TokenKey};
 
 use super::tape::{Event, frame, frames};
 

@@ -7,8 +7,8 @@ use bytes::BytesMut;
 use samestate::{Client, DispatchError, Mode, Server, Store, StoreBuilder, create_store};
 use samestate_proto::NodeId;
 use samestate_proto::wire::{
-    Attach, Codec, Decoder, Frame, LinkMode, Message, Outcome, PROTOCOL_OLDEST, PROTOCOL_VERSION,
-    Status, begin_frame, channel_of, finish_frame,
+    Attach, Codec, Decoder, Frame, Message, Outcome, PROTOCOL_OLDEST, PROTOCOL_VERSION, Status,
+    begin_frame, channel_of, finish_frame,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -282,7 +282,7 @@ async fn follows_in(version: u16, hello: &[u8], part: impl Fn(bytes::Bytes) -> M
     let status = Status {
         hop: 1,
         connected: true,
-        mode: LinkMode::Action,
+        mode: Mode::Action,
         version: Some(store.version()),
         path: vec![NodeId(9)],
     };

@@ -2,19 +2,9 @@
 
 use std::time::Duration;
 
+use crate::Mode;
 use crate::mutant::mutant;
 use crate::wire::Codec;
-
-/// The content that a node sends downstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// The whole state at each change. While the link is busy, the states in between are skipped.
-    Snapshot,
-    /// The actions, and a check of the state at intervals.
-    #[default]
-    Action,
-}
 
 /// The way in which copies are checked, or renewed, in mode `action`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

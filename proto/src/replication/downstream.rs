@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::patience::Patience;
-use crate::wire::{LinkMode, Message, PROTOCOL_VERSION, PartialSnapshot, SnapshotHead};
+use crate::Mode;
+use crate::wire::{Message, PROTOCOL_VERSION, PartialSnapshot, SnapshotHead};
 use crate::{NodeId, Version};
 
 /// A state cut at one version, encoded once for all links that need it.
@@ -71,7 +72,7 @@ pub(super) struct Downstream {
     pub(super) node: Option<NodeId>,
     /// The version of the protocol that the peer speaks in.
     pub(super) protocol: u16,
-    pub(super) mode: LinkMode,
+    pub(super) mode: Mode,
     pub(super) feed: Feed,
     /// The last seq that went over the link.
     pub(super) cursor: u64,
@@ -100,7 +101,7 @@ pub(super) struct Downstream {
 }
 
 impl Downstream {
-    pub(super) fn new(mode: LinkMode, now: Duration) -> Self {
+    pub(super) fn new(mode: Mode, now: Duration) -> Self {
         Downstream {
             node: None,
             protocol: PROTOCOL_VERSION,
@@ -149,9 +150,9 @@ impl Downstream {
     /// The entries before this seq are of no use to the link any more; `None` if it needs none.
     pub(super) fn needs_after(&self) -> Option<u64> {
         match &self.feed {
-            Feed::Cursor if self.mode == LinkMode::Action => Some(self.cursor),
+            Feed::Cursor if self.mode.reads_log() => Some(self.cursor),
             Feed::Wanting { .. } if self.fetching => Some(self.cursor),
-            Feed::Sending { snapshot, .. } if self.mode == LinkMode::Action => {
+            Feed::Sending { snapshot, .. } if self.mode.reads_log() => {
                 Some(snapshot.head.version.seq)
             }
             _ => None,

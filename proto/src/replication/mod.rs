@@ -36,7 +36,7 @@ mod snapshots;
 mod upstream;
 mod verify;
 
-pub use config::{Config, Mode, Resync};
+pub use config::{Config, Resync};
 pub use counters::Counters;
 pub use downstream::Snapshot;
 pub use events::{Change, Changes, Jump};

@@ -23,8 +23,8 @@ mod versions;
 pub use entry::{ENTRY_HEADER_BYTES, Entries, Entry, FLAG_DIGEST, FLAG_VOID};
 pub use frame::{Decoder, FRAME_HEADER_BYTES, Frame, begin_frame, channel_of, finish_frame};
 pub use message::{
-    Answer, Attach, Codec, LinkMode, Message, Outcome, PartialSnapshot, Refusal, RefusalKind,
-    SnapshotHead, Status,
+    Answer, Attach, Codec, Message, Outcome, PartialSnapshot, Refusal, RefusalKind, SnapshotHead,
+    Status,
 };
 pub use reader::{COUNT_MAX, Reader, WireError};
 

@@ -8,12 +8,13 @@
 use std::sync::Arc;
 
 use super::Replica;
+use crate::Mode;
 use crate::NodeId;
 use crate::mutant::mutant;
 use crate::replication::downstream::{Copied, Downstream, Feed, Snapshot};
 use crate::replication::snapshots::SNAPSHOTS_MAX;
 use crate::replication::{Config, Held, Machine, Report};
-use crate::wire::{LinkMode, PartialSnapshot};
+use crate::wire::PartialSnapshot;
 
 impl Copied {
     pub(super) fn new(snapshot: &Arc<Snapshot>) -> Self {
@@ -69,11 +70,7 @@ impl<M: Machine> Replica<M> {
     }
 
     /// The snapshot that a peer has a part of, if it is here and will still do.
-    pub(super) fn resumable(
-        &self,
-        partial: &PartialSnapshot,
-        mode: LinkMode,
-    ) -> Option<Arc<Snapshot>> {
+    pub(super) fn resumable(&self, partial: &PartialSnapshot, mode: Mode) -> Option<Arc<Snapshot>> {
         let kept = self.snapshots.interrupted().filter_map(|kept| kept.snapshot.as_ref());
         let all = kept.chain(self.snapshots_under_way()).chain(self.snapshots.newest());
         let mut all = all.filter(|snapshot| snapshot.head.version.seq <= self.shown());
@@ -82,10 +79,10 @@ impl<M: Machine> Replica<M> {
     }
 
     /// Returns whether a link can go on from a snapshot.
-    pub(super) fn will_do(&self, snapshot: &Snapshot, mode: LinkMode) -> bool {
+    pub(super) fn will_do(&self, snapshot: &Snapshot, mode: Mode) -> bool {
         let ours = snapshot.head.lineage.head() == self.lineage.head();
         let ours = (ours || mutant!(SnapshotOfAnyLife)) && !self.healing.is_active();
-        ours && (mode == LinkMode::Snapshot || self.log.serves(snapshot.head.version.seq))
+        ours && mode.goes_on_from_snapshot(self.log.serves(snapshot.head.version.seq))
     }
 
     /// The snapshots that links send, or have sent and may have to send again.
@@ -139,7 +136,7 @@ impl<M: Machine> Replica<M> {
     }
 
     fn held_log(&self) -> Option<Held> {
-        if self.link_mode() != LinkMode::Action {
+        if !self.link_mode().reads_log() {
             return None;
         }
         let config = &self.config;

@@ -10,7 +10,7 @@ use crate::mutant::mutant;
 use crate::replication::upstream::{Forward, Incoming, Upstream};
 use crate::replication::{LinkFault, LinkId, Machine, Note, Report, Resume};
 use crate::wire::{
-    Attach, Entries, FLAG_DIGEST, Frame, LinkMode, Message, Outcome, PROTOCOL_RESUMES_SNAPSHOTS,
+    Attach, Entries, FLAG_DIGEST, Frame, Message, Outcome, PROTOCOL_RESUMES_SNAPSHOTS,
     SnapshotHead, Status,
 };
 use crate::{Claim, Lineage, Version};
@@ -206,10 +206,8 @@ impl<M: Machine> Replica<M> {
 
     /// Says once that a relay in mode action cannot pass on the actions that it does not get.
     pub(super) fn note_fed_by_snapshots(&mut self) {
-        let status = self.upstream.as_ref().and_then(|upstream| upstream.status.as_ref());
-        let fed = status.is_some_and(|status| status.mode == LinkMode::Snapshot);
-        let concerns = self.config.mode == super::Mode::Action && !self.downstreams.is_empty();
-        if fed && concerns && self.condition.say_fed_by_snapshots() {
+        let concerns = self.link_mode() != self.config.mode && !self.downstreams.is_empty();
+        if concerns && self.condition.say_fed_by_snapshots() {
             self.report(Report::FedBySnapshots);
         }
     }

@@ -1,10 +1,10 @@
 //! Gauges of a replica, for monitoring.
 
 use super::{Place, Replica};
+use crate::Mode;
 use crate::Version;
 use crate::mutant::mutant;
-use crate::replication::{LinkId, Machine, Mode};
-use crate::wire::LinkMode;
+use crate::replication::{LinkId, Machine};
 
 /// The status of a replica at one moment. Sizes in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,13 +134,13 @@ impl<M: Machine> Replica<M> {
         let upstream = self.upstream.as_ref().map(|upstream| LinkGauge {
             link: upstream.link,
             attached: upstream.status.is_some(),
-            mode: upstream.status.as_ref().map(|status| mode(status.mode)),
+            mode: upstream.status.as_ref().map(|status| status.mode),
             lag: upstream.newest.map(|newest| newest.saturating_sub(self.version.seq)),
         });
         let downstream = self.downstreams.iter().map(|(link, downstream)| LinkGauge {
             link: *link,
             attached: downstream.attached(),
-            mode: downstream.attached().then(|| mode(downstream.mode)),
+            mode: downstream.attached().then_some(downstream.mode),
             lag: downstream.attached().then(|| shown.saturating_sub(downstream.cursor)),
         });
         Gauges {
@@ -154,12 +154,5 @@ impl<M: Machine> Replica<M> {
             upstream,
             downstream: downstream.collect(),
         }
-    }
-}
-
-fn mode(mode: LinkMode) -> Mode {
-    match mode {
-        LinkMode::Snapshot => Mode::Snapshot,
-        LinkMode::Action => Mode::Action,
     }
 }

@@ -6,7 +6,7 @@ use crate::mutant::mutant;
 use crate::replication::downstream::Feed;
 use crate::replication::verify::Finding;
 use crate::replication::{LinkId, Machine, Note, Report};
-use crate::wire::{LinkMode, Message};
+use crate::wire::Message;
 
 impl<M: Machine> Replica<M> {
     pub(super) fn on_own_digest(&mut self, seq: u64, digest: u64) {
@@ -35,7 +35,7 @@ impl<M: Machine> Replica<M> {
 
     pub(super) fn say_digest(&mut self, seq: u64, digest: u64) {
         for (link, downstream) in &mut self.downstreams {
-            if matches!(downstream.feed, Feed::Cursor) && downstream.mode == LinkMode::Action {
+            if matches!(downstream.feed, Feed::Cursor) && downstream.mode.reads_log() {
                 downstream.say(self.channel, &Message::Digest { seq, digest });
                 wake(&mut self.outputs, *link, downstream, self.now);
             }
@@ -122,7 +122,7 @@ impl<M: Machine> Replica<M> {
             Feed::Undecided { resume, .. } => *resume = None,
             Feed::Cursor => {
                 downstream.feed = Feed::Wanting { min: downstream.cursor.min(head) };
-                downstream.fetching = downstream.mode == LinkMode::Action;
+                downstream.fetching = downstream.mode.reads_log();
                 wake(&mut self.outputs, link, downstream, self.now);
             }
             _ => {}

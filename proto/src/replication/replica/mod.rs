@@ -93,8 +93,8 @@ use super::snapshots::Snapshots;
 use super::upstream::Upstream;
 use super::verify::Verify;
 use super::{
-    Change, Changes, Config, Counters, Image, LinkFault, LinkId, Log, Machine, Mode, Observer,
-    Output, Report, Span,
+    Change, Changes, Config, Counters, Image, LinkFault, LinkId, Log, Machine, Observer, Output,
+    Report, Span,
 };
 use crate::wire::Frame;
 use crate::{Lineage, NodeId, TokenKey, Version};

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use super::order::OF_ANOTHER_SESSION;
 use super::outputs::wake;
 use super::{Place, Replica};
+use crate::Mode;
+use crate::mode::Next;
 use crate::mutant::mutant;
 use crate::replication::downstream::{Copied, Downstream, Feed, Snapshot};
 use crate::replication::{Counters, LinkFault, LinkId, Machine, Note, Output, Report, Resume};
 use crate::wire::{
-    Attach, Entries, LinkMode, Message, PROTOCOL_RESUMES_SNAPSHOTS, Refusal, RefusalKind, Versions,
+    Attach, Entries, Message, PROTOCOL_RESUMES_SNAPSHOTS, Refusal, RefusalKind, Versions,
     begin_frame, finish_frame,
 };
 use crate::{Claim, Version};
@@ -146,13 +148,13 @@ impl<M: Machine> Replica<M> {
         let beside_snapshot = self.snapshots.cutting().is_some() || self.snapshots_sending() > 0;
         let Some(downstream) = self.downstreams.get(&link) else { return };
         let Feed::Undecided { resume, partial } = downstream.feed else { return };
-        let action = downstream.mode == LinkMode::Action;
+        let mode = downstream.mode;
         let goes_on = resume.filter(|version| {
-            serves(*version) && (self.log.serves(version.seq) || version.seq > head || !action)
+            serves(*version) && mode.goes_on(version.seq, self.log.serves(version.seq), head)
         });
         let partial = partial.filter(|_| goes_on.is_none());
         let resumable = partial.and_then(|partial| {
-            let snapshot = self.resumable(&partial, downstream.mode)?;
+            let snapshot = self.resumable(&partial, mode)?;
             Some((snapshot, usize::try_from(partial.have).ok()?))
         });
         let lineage = Message::Lineage(self.lineage.clone());
@@ -275,12 +277,9 @@ impl<M: Machine> Replica<M> {
                 }
                 if *offset == snapshot.bytes.len() {
                     let seq = snapshot.head.version.seq;
-                    let raced = mutant!(SnapshotRaced)
-                        && downstream.mode == LinkMode::Action
-                        && seq > 0
-                        && self.log.serves(seq - 1);
-                    downstream.cursor = seq - u64::from(raced);
-                    if downstream.mode == LinkMode::Action {
+                    let mode = downstream.mode;
+                    downstream.cursor = mode.cursor_after_snapshot(seq, |seq| self.log.serves(seq));
+                    if mode.reads_log() {
                         downstream.copy = Some(Copied::new(snapshot));
                     }
                     downstream.feed = Feed::Cursor;
@@ -288,14 +287,14 @@ impl<M: Machine> Replica<M> {
                 }
                 true
             }
-            Feed::Cursor if downstream.mode == LinkMode::Snapshot => {
-                if downstream.cursor >= self.shown() || self.lineage.is_empty() {
-                    return false;
+            Feed::Cursor => match downstream.mode.next(downstream.cursor, self.shown()) {
+                Next::Entries => self.feed_entries(downstream, out, budget),
+                Next::Snapshot { min } if !self.lineage.is_empty() => {
+                    downstream.feed = Feed::Wanting { min };
+                    true
                 }
-                downstream.feed = Feed::Wanting { min: self.shown() };
-                true
-            }
-            Feed::Cursor => self.feed_entries(downstream, out, budget),
+                Next::Snapshot { .. } | Next::Nothing => false,
+            },
         }
     }
 
@@ -345,7 +344,7 @@ impl<M: Machine> Replica<M> {
         budget: usize,
     ) -> bool {
         let cursor = downstream.cursor;
-        if cursor >= until || downstream.mode != LinkMode::Action || !self.log.serves(cursor) {
+        if cursor >= until || !downstream.mode.reads_log() || !self.log.serves(cursor) {
             return false;
         }
         let Some((entries, last)) = self.log.read(cursor, until, budget.min(ENTRIES_BYTES)) else {
@@ -369,7 +368,7 @@ impl<M: Machine> Replica<M> {
     }
 
     /// The shared snapshot, if it will do.
-    fn usable(&self, mode: LinkMode, min: u64) -> Option<Arc<Snapshot>> {
+    fn usable(&self, mode: Mode, min: u64) -> Option<Arc<Snapshot>> {
         let current = self.snapshots.newest()?;
         let new = current.head.version.seq >= min;
         (new && self.will_do(current, mode)).then(|| Arc::clone(current))

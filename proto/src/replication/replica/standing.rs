@@ -2,21 +2,18 @@
 
 use super::Replica;
 use super::outputs::wake;
+use crate::Mode;
 use crate::NodeId;
 use crate::mutant::mutant;
-use crate::replication::{Machine, Mode, Output};
-use crate::wire::{LinkMode, Message, Status};
+use crate::replication::{Machine, Output};
+use crate::wire::{Message, Status};
 
 impl<M: Machine> Replica<M> {
     /// Returns the mode of this node's downstream links: it cannot pass on actions that it does not
     /// get.
-    pub(super) fn link_mode(&self) -> LinkMode {
-        let fed = self.upstream.as_ref().and_then(|upstream| upstream.status.as_ref());
-        let by_snapshots = fed.is_some_and(|status| status.mode == LinkMode::Snapshot);
-        match self.config.mode {
-            Mode::Action if !by_snapshots => LinkMode::Action,
-            _ => LinkMode::Snapshot,
-        }
+    pub(super) fn link_mode(&self) -> Mode {
+        let above = self.upstream.as_ref().and_then(|upstream| upstream.status.as_ref());
+        self.config.mode.below(above.map(|status| status.mode))
     }
 
     pub(super) fn in_sync(&self) -> bool {

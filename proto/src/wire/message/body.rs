@@ -1,8 +1,7 @@
 //! The bytes of those parts: numbers little-endian, texts after their length.
 
-use super::{
-    Answer, Attach, Codec, LinkMode, Outcome, PartialSnapshot, Refusal, RefusalKind, Status,
-};
+use super::{Answer, Attach, Codec, Outcome, PartialSnapshot, Refusal, RefusalKind, Status};
+use crate::Mode;
 use crate::wire::{PATH_MAX, PROTOCOL_RESUMES_SNAPSHOTS, PROTOCOL_VERSION, Reader, WireError};
 use crate::{Claim, Epoch, Lineage, NodeId, TOKEN_BYTES, Token, Version};
 
@@ -123,7 +122,7 @@ pub(super) fn read_attach(body: &mut Reader<'_>) -> Result<Attach, WireError> {
 pub(super) fn write_status(out: &mut Vec<u8>, status: &Status) {
     put_u32(out, status.hop);
     out.push(u8::from(status.connected));
-    out.push(status.mode as u8);
+    out.push(status.mode.to_wire());
     put_maybe_version(out, status.version);
     out.push(status.path.len() as u8);
     status.path.iter().for_each(|node| put_u64(out, node.0));
@@ -131,11 +130,7 @@ pub(super) fn write_status(out: &mut Vec<u8>, status: &Status) {
 
 pub(super) fn read_status(body: &mut Reader<'_>) -> Result<Status, WireError> {
     let (hop, connected) = (body.u32("hop")?, body.flag("status")?);
-    let mode = match body.u8("mode")? {
-        0 => LinkMode::Snapshot,
-        1 => LinkMode::Action,
-        _ => return Err(WireError::Malformed("mode")),
-    };
+    let mode = Mode::from_wire(body.u8("mode")?).ok_or(WireError::Malformed("mode"))?;
     let version = read_maybe_version(body)?;
     let len = usize::from(body.u8("path")?);
     if len > PATH_MAX {

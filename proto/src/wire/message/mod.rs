@@ -20,8 +20,7 @@ use bytes::Bytes;
 use super::{Frame, PROTOCOL_VERSION, Reader, WireError, begin_frame, finish_frame};
 use crate::{Claim, Lineage, Version};
 pub use parts::{
-    Answer, Attach, Codec, LinkMode, Outcome, PartialSnapshot, Refusal, RefusalKind, SnapshotHead,
-    Status,
+    Answer, Attach, Codec, Outcome, PartialSnapshot, Refusal, RefusalKind, SnapshotHead, Status,
 };
 
 /// A message: the content of one frame of a store.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Mode;
 use crate::{Lineage, NodeId, Version};
 
 /// The encoding of actions and states. A store has one.
@@ -12,15 +13,6 @@ pub enum Codec {
     MessagePack,
     /// JSON.
     Json,
-}
-
-/// The content of a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinkMode {
-    /// The newest state at each change.
-    Snapshot,
-    /// The actions.
-    Action,
 }
 
 /// A node asks its upstream for a store. Begins alike in every version of the protocol, so that it
@@ -107,7 +99,7 @@ pub struct Status {
     /// The sender is in sync with its sequencer.
     pub connected: bool,
     /// The mode of this link.
-    pub mode: LinkMode,
+    pub mode: Mode,
     /// The sender's own version, unless it has none yet.
     pub version: Option<Version>,
     /// From the sender to the sequencer, as far as known.

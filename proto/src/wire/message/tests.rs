@@ -4,6 +4,7 @@ use bytes::BytesMut;
 use proptest::prelude::*;
 
 use super::*;
+use crate::Mode;
 use crate::wire::Decoder;
 use crate::{Epoch, NodeId, TOKEN_BYTES, Token};
 
@@ -37,7 +38,7 @@ fn examples() -> Vec<Message> {
         Message::Status(Status {
             hop: 3,
             connected: true,
-            mode: LinkMode::Action,
+            mode: Mode::Action,
             version: None,
             path: vec![NodeId(1), NodeId(2)],
         }),

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use samestate_proto::Version;
-use samestate_proto::replication::Mode;
-use samestate_proto::wire::{Entries, LinkMode, Message, Status};
+use samestate_proto::wire::{Entries, Message, Status};
+use samestate_proto::{Mode, Version};
 
 use super::canon::Broken;
 use super::commit::View;
@@ -165,11 +164,11 @@ impl Links {
 }
 
 /// Returns the mode in which a replica sends: it cannot pass on actions that it does not get.
-fn link_mode(view: &View<'_>, sync: &Sync) -> LinkMode {
-    let fed = sync.upper().is_some_and(|status| status.mode == LinkMode::Snapshot);
+fn link_mode(view: &View<'_>, sync: &Sync) -> Mode {
+    let fed = sync.upper().is_some_and(|status| status.mode == Mode::Snapshot);
     match view.replica.config().mode {
-        Mode::Action if !fed => LinkMode::Action,
-        _ => LinkMode::Snapshot,
+        Mode::Action if !fed => Mode::Action,
+        _ => Mode::Snapshot,
     }
 }
 

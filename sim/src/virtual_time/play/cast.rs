@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use samestate_proto::replication::{Config, Mode, Resync};
+use samestate_proto::Mode;
+use samestate_proto::replication::{Config, Resync};
 
 use crate::load::UnknownReducer;
 use crate::scenario::{self, Arrival, NodeId, Plan, Upstream};

@@ -16,10 +16,8 @@ use super::{Job, Received, Replica};
 use crate::replication::{
     Config, Fault, Frozen, LinkFault, LinkId, Machine, Output, Report, Resync,
 };
-use crate::wire::{
-    Attach, Decoder, Entry, LinkMode, Message, PROTOCOL_VERSION, SnapshotHead, Status,
-};
-use crate::{Claim, Epoch, Lineage, NodeId, Token, TokenKey, Version};
+use crate::wire::{Attach, Decoder, Entry, Message, PROTOCOL_VERSION, SnapshotHead, Status};
+use crate::{Claim, Epoch, Lineage, Mode, NodeId, Token, TokenKey, Version};
 
 const MS: Duration = Duration::from_millis(1);
 const UP: LinkId = LinkId(1);
@@ -244,7 +242,7 @@ fn claim(session: u64) -> Claim {
 
 /// An upstream in sync, at this version of the first life.
 fn status(seq: u64) -> Status {
-    let (mode, version, path) = (LinkMode::Action, Some(version(seq)), vec![NodeId(200)]);
+    let (mode, version, path) = (Mode::Action, Some(version(seq)), vec![NodeId(200)]);
     Status { hop: 1, connected: true, mode, version, path }
 }
 
