@@ -50,8 +50,8 @@
 //! - `queries`, `gauges`: questions that change nothing
 //!
 //! Each subject with state of its own has a type beside this folder, with private fields:
-//! `snapshots`, `restore_check`, `verify`, `healing`, `fetching`, `condition`, `pressure`, `routes`,
-//! `requests`, `origin`, `keeping`, `log`.
+//! `snapshots`, `restore_check`, `verify`, `healing`, `fetching`, `condition`, `pressure`,
+//! `routes`, `requests`, `origin`, `keeping`, `log`.
 
 mod asking;
 mod copies;
