@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use assert_cmd::Command;
 use proptest::prelude::*;
+use samestate_sim::faults::{
+    Corrupt, Cut, Disk, Fail, Fault, HalfOpen, Kill, Pause, Slip, TimedFault,
+};
 use samestate_sim::scenario::{
-    self, Address, Arrival, Fault, Invalid, Mode, Overrides, Plan, Role, ScenarioFile, Setting,
-    Span, TimedFault, Upstream, VirtualTimePlan,
+    self, Address, Arrival, Invalid, Mode, Overrides, Plan, Role, ScenarioFile, Setting, Span,
+    Upstream, VirtualTimePlan,
 };
 
 /// The file of the design, which is the article's second test.
@@ -178,24 +181,22 @@ fn each_kind_of_fault_and_each_setting_is_read_resolved_and_written_back() {
     let (node, store) = (id("a.master"), "tasks".to_owned());
     assert_eq!(
         at(200),
-        &Fault::Kill { node, restart_after: Some(ms(10)), silent: true, moment: None }
+        &Fault::Kill(Kill { node, restart_after: Some(ms(10)), silent: true, moment: None })
     );
-    assert_eq!(at(300), &Fault::HalfOpen { link: 0 });
-    assert_eq!(at(400), &Fault::Corrupt { link: 0, up: false });
-    assert_eq!(at(600), &Fault::Fail { node, store: store.clone() });
-    assert_eq!(at(800), &Fault::Disk { node, lasts: ms(30), hangs: true });
-    assert_eq!(at(1_000), &Fault::Pause { node: id("b.master"), lasts: ms(20) });
-    assert!(
-        plan.faults.contains(&TimedFault {
-            at: ms(500),
-            fault: Fault::Slip { node: id("b.master"), store },
-        })
-    );
-    let is_hole = |fault: &&TimedFault| match fault.fault {
-        Fault::Blackhole { up: true, down: false, lasts, .. } => lasts == ms(10),
-        _ => false,
-    };
-    assert_eq!(plan.faults.iter().filter(is_hole).count(), 3);
+    assert_eq!(at(300), &Fault::HalfOpen(HalfOpen { link: 0 }));
+    assert_eq!(at(400), &Fault::Corrupt(Corrupt { link: 0, up: false }));
+    assert_eq!(at(600), &Fault::Fail(Fail { node, store: store.clone() }));
+    assert_eq!(at(800), &Fault::Disk(Disk { node, lasts: ms(30), hangs: true }));
+    assert_eq!(at(1_000), &Fault::Pause(Pause { node: id("b.master"), lasts: ms(20) }));
+    assert!(plan.faults.contains(&TimedFault {
+        at: ms(500),
+        fault: Fault::Slip(Slip { node: id("b.master"), store }),
+    }));
+    let holes = plan.faults.iter().filter_map(|fault| match &fault.fault {
+        Fault::Blackhole(hole) => Some((hole.up, hole.down, hole.lasts)),
+        _ => None,
+    });
+    assert_eq!(holes.collect::<Vec<_>>(), [(true, false, ms(10)); 3]);
     let expected = VirtualTimePlan {
         latency: ms(2),
         jitter: ms(1),
@@ -538,7 +539,7 @@ fn a_duration_rescales_phases_and_instants_but_not_what_is_fixed() {
     let lasts: Vec<_> = plan.phases.iter().map(|phase| phase.duration.as_secs()).collect();
     assert_eq!(lasts, [6, 10]);
     assert_eq!(plan.faults[0].at, Duration::from_secs(3));
-    let Fault::Cut { lasts, .. } = plan.faults[0].fault else { panic!("a cut was asked for") };
+    let Fault::Cut(Cut { lasts, .. }) = plan.faults[0].fault else { panic!("a cut was asked for") };
     assert_eq!(lasts, Duration::from_millis(200));
     let too_short = Overrides { duration: Some(Span::from_secs(10)), ..Overrides::default() };
     let invalid = parse_with(&text, &too_short).expect_err("nothing is left").to_string();

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use samestate_report::FaultDone;
 
-use crate::scenario::{Fault, Plan};
+use super::Target;
+use crate::scenario::Plan;
 
 /// The faults of a run: each as planned, and what came of it.
 ///
@@ -18,17 +19,11 @@ impl FaultLog {
     /// The log of a plan of which nothing has been done yet.
     pub fn of(plan: &Plan) -> Self {
         let faults = plan.faults.iter().map(|timed| {
-            let at = match &timed.fault {
-                Fault::Cut { link, .. }
-                | Fault::Blackhole { link, .. }
-                | Fault::HalfOpen { link }
-                | Fault::Corrupt { link, .. } => plan.links[*link].name.clone(),
-                Fault::Kill { node, .. } | Fault::Pause { node, .. } | Fault::Disk { node, .. } => {
-                    plan.node(*node).name.clone()
-                }
-                Fault::Slip { node, store } | Fault::Fail { node, store } => {
-                    format!("{store} at {}", plan.node(*node).name)
-                }
+            let target = timed.fault.target();
+            let name = target.name(plan);
+            let at = match target {
+                Target::Link(_) | Target::Node(_) => name.to_owned(),
+                Target::Replica(_, store) => format!("{store} at {name}"),
             };
             FaultDone {
                 kind: timed.fault.kind().to_owned(),

@@ -1,6 +1,6 @@
 //! Requests of a scenario that real processes cannot fulfil.
 
-use crate::scenario::{Event, Fault, Plan, TimedEvent, Topology, Upstream};
+use crate::scenario::{Event, Plan, TimedEvent, Topology, Upstream};
 
 /// The most processes that `run` starts.
 const PROCESSES_MAX: usize = 1_000;
@@ -16,7 +16,7 @@ pub fn beyond_run(plan: &Plan) -> Vec<String> {
         beyond.push(format!("start {processes} processes: it starts {PROCESSES_MAX} at most"));
     }
     for timed in &plan.faults {
-        if let Some(why) = why_not(&timed.fault) {
+        if let Some(why) = timed.fault.run_lacks() {
             let line = format!("the fault `{}` {why}", timed.fault.kind());
             if !beyond.contains(&line) {
                 beyond.push(line);
@@ -29,26 +29,6 @@ pub fn beyond_run(plan: &Plan) -> Vec<String> {
         before = &event.topology;
     }
     beyond
-}
-
-fn why_not(fault: &Fault) -> Option<&'static str> {
-    match fault {
-        Fault::Cut { .. }
-        | Fault::Kill { silent: false, moment: None, .. }
-        | Fault::Pause { .. } => None,
-        Fault::Kill { moment: Some(_), .. } => {
-            Some("with `moment` needs to see between two steps of the protocol")
-        }
-        Fault::Kill { silent: true, .. } => Some(
-            "with `silent` needs a machine that loses its power: the system closes the links \
-                  of a process that it kills",
-        ),
-        Fault::Blackhole { .. } | Fault::HalfOpen { .. } | Fault::Corrupt { .. } => {
-            Some("needs a network that loses bytes, and TCP mends what is lost")
-        }
-        Fault::Slip { .. } | Fault::Fail { .. } => Some("needs a reducer that is tampered with"),
-        Fault::Disk { .. } => Some("needs a disk that fails on command"),
-    }
 }
 
 /// Refuses the events that the library refuses: a client that moves, and a loop.

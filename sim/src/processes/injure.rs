@@ -10,7 +10,8 @@ use super::guardian::Ending;
 use super::play::Play;
 use super::proxy::{ProxyEvent, Severed};
 use super::schedule::Act;
-use crate::scenario::{Fault, NodeId};
+use crate::faults::{Cut, Fault, Kill, Pause};
+use crate::scenario::NodeId;
 
 /// Faults that are not over.
 #[derive(Debug, Default)]
@@ -40,12 +41,12 @@ impl Wounds {
 impl Play<'_> {
     /// Injects a fault.
     pub(super) fn injure(&mut self, fault: usize) {
-        match self.plan.faults[fault].fault {
-            Fault::Cut { link, lasts } => {
+        match &self.plan.faults[fault].fault {
+            &Fault::Cut(Cut { link, lasts }) => {
                 self.wounds.cuts.insert(fault);
                 self.stage.cut(link, fault, lasts);
             }
-            Fault::Kill { node, restart_after, silent: false, moment: None } => {
+            &Fault::Kill(Kill { node, restart_after, silent: false, moment: None }) => {
                 let Some(pid) = self.target(node, fault) else { return };
                 self.costs.sample();
                 let planned = self.plan.node(node);
@@ -64,7 +65,7 @@ impl Play<'_> {
                     self.schedule.add(self.at() + after, Act::Restart { node, fault });
                 }
             }
-            Fault::Pause { node, lasts } => {
+            &Fault::Pause(Pause { node, lasts }) => {
                 let Some(pid) = self.target(node, fault) else { return };
                 if self.wounds.pause_of(pid).is_some() {
                     return self.faults.not_injected(fault, "the process stood still already");
@@ -74,13 +75,7 @@ impl Play<'_> {
                 self.schedule.add(self.at() + lasts, Act::Resume { fault });
             }
             // Such a plan is refused before anything is started: see `beyond`.
-            Fault::Kill { .. }
-            | Fault::Blackhole { .. }
-            | Fault::HalfOpen { .. }
-            | Fault::Corrupt { .. }
-            | Fault::Slip { .. }
-            | Fault::Fail { .. }
-            | Fault::Disk { .. } => {
+            _ => {
                 self.faults.not_injected(fault, "only `samestate simulate` does that");
             }
         }

@@ -12,7 +12,8 @@ use super::certificates::{self, CertificatesError};
 use super::control::{self, Briefing, LOGS, SOCKET, ToNode, ToRunner};
 use super::guardian::{Guardian, GuardianError, Report};
 use super::proxy::{Proxy, ProxyEvent};
-use crate::scenario::{Address, Fault, NodeId, Plan};
+use crate::faults::{Cut, Fault};
+use crate::scenario::{Address, NodeId, Plan};
 
 /// The number of nodes' messages that may wait for the runner. Beyond it, the nodes wait.
 const MESSAGES_WAITING_MAX: usize = 256;
@@ -235,7 +236,7 @@ impl Stage {
 
 fn cut_links(plan: &Plan) -> BTreeSet<usize> {
     let links = plan.faults.iter().filter_map(|timed| match timed.fault {
-        Fault::Cut { link, .. } => Some(link),
+        Fault::Cut(Cut { link, .. }) => Some(link),
         _ => None,
     });
     links.collect()

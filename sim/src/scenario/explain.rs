@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::model::{Arrival, Mode, Resync, Role, VirtualTimeSpec};
-use super::plan::{Event, Expectation, Fault, MetricBound, NodeId, Observation, Plan, StorePlan};
+use super::plan::{Event, Expectation, MetricBound, NodeId, Observation, Plan, StorePlan};
 use super::quantity::{Size, Span};
 use super::read::{Case, ScenarioFile};
 use super::topology::{Member, Topology, Tree, Upstream};
@@ -200,57 +200,12 @@ fn faults(plan: &Plan) -> String {
         plan.faults
             .iter()
             .take(FAULTS_SHOWN)
-            .map(|timed| format!("{:>9}  {}", clock(timed.at), fault_line(plan, &timed.fault))),
+            .map(|timed| format!("{:>9}  {}", clock(timed.at), timed.fault.line(plan))),
     );
     if plan.faults.len() > FAULTS_SHOWN {
         text += &format!("  and {} more\n", plan.faults.len() - FAULTS_SHOWN);
     }
     text
-}
-
-fn fault_line(plan: &Plan, fault: &Fault) -> String {
-    let link = |link: &usize| plan.links[*link].name.as_str();
-    let node = |node: &NodeId| plan.node(*node).name.as_str();
-    match fault {
-        Fault::Cut { link: at, lasts } => format!("cut {} for {}", link(at), Span(*lasts)),
-        Fault::Kill { node: at, restart_after, silent, moment } => {
-            let silently = if *silent { " silently" } else { "" };
-            let when = moment.map_or(String::new(), |moment| format!(" once `{}`", moment.name()));
-            match restart_after {
-                Some(after) => {
-                    let after = Span(*after);
-                    format!("kill {}{silently}{when}, start it after {after}", node(at))
-                }
-                None => format!("kill {}{silently}{when} for good", node(at)),
-            }
-        }
-        Fault::Pause { node: at, lasts } => format!("pause {} for {}", node(at), Span(*lasts)),
-        Fault::Blackhole { link: at, up, down, lasts } => {
-            let way = match (up, down) {
-                (true, false) => " upwards",
-                (false, true) => " downwards",
-                _ => "",
-            };
-            format!("nothing arrives over {}{way} for {}", link(at), Span(*lasts))
-        }
-        Fault::HalfOpen { link: at } => {
-            format!("the connections of {} die, and no end is told", link(at))
-        }
-        Fault::Corrupt { link: at, up } => {
-            let way = if *up { "up" } else { "down" };
-            format!("a bit is flipped on its way {way} over {}", link(at))
-        }
-        Fault::Slip { node: at, store } => {
-            format!("{} applies an action to {store} twice", node(at))
-        }
-        Fault::Fail { node: at, store } => {
-            format!("the reducer of {store} panics at {} alone", node(at))
-        }
-        Fault::Disk { node: at, lasts, hangs } => {
-            let does = if *hangs { "hangs" } else { "fails" };
-            format!("the disk of {} {does} for {}", node(at), Span(*lasts))
-        }
-    }
 }
 
 /// An instant of the run, in seconds.

@@ -19,7 +19,6 @@ mod explain;
 pub mod metrics;
 mod model;
 mod near;
-pub(crate) mod outages;
 mod plan;
 mod quantity;
 mod read;
@@ -35,16 +34,13 @@ mod units;
 pub use error::{Invalid, Place, Problem, ScenarioError};
 pub use explain::explain;
 pub use model::{
-    Arrival, BackupSpec, BlackholeSpec, Burst, Closed, ClusterSpec, CorruptSpec, CreateClientSpec,
-    CutSpec, Direction, DiskSpec, EventSpec, ExpectSpec, FORMAT_VERSION, FailSpec, FaultSpec,
-    HalfOpenSpec, KillMoment, KillSpec, LinkSpec, LoadSpec, MirrorSpec, Mode, ObserveSpec, OneWay,
-    PauseSpec, PhaseSpec, PoisonSpec, Ramp, Resync, Role, Scenario, SlipSpec, StoreSpec,
-    VirtualTimeSpec,
+    Arrival, BackupSpec, Burst, Closed, ClusterSpec, CreateClientSpec, EventSpec, ExpectSpec,
+    FORMAT_VERSION, LinkSpec, LoadSpec, MirrorSpec, Mode, ObserveSpec, PhaseSpec, PoisonSpec, Ramp,
+    Resync, Role, Scenario, StoreSpec, VirtualTimeSpec,
 };
 pub use plan::{
-    Address, Event, Expectation, Expected, Fault, LinkPlan, LoadPlan, Login, MetricBound,
-    MirrorPlan, NodeId, NodePlan, Observation, PhasePlan, Plan, StorePlan, TimedEvent, TimedFault,
-    VirtualTimePlan,
+    Address, Event, Expectation, Expected, LinkPlan, LoadPlan, Login, MetricBound, MirrorPlan,
+    NodeId, NodePlan, Observation, PhasePlan, Plan, StorePlan, TimedEvent, VirtualTimePlan,
 };
 pub use quantity::{QuantityError, Rate, Size, Span};
 pub use read::{Case, Overrides, ScenarioFile, Setting};

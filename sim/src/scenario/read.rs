@@ -12,13 +12,14 @@ use super::decode::decode;
 use super::environment;
 use super::error::{Invalid, Problem, ScenarioError};
 use super::model::{
-    ClusterSpec, EventSpec, ExpectSpec, FORMAT_VERSION, FaultSpec, LinkSpec, LoadSpec, MirrorSpec,
+    ClusterSpec, EventSpec, ExpectSpec, FORMAT_VERSION, LinkSpec, LoadSpec, MirrorSpec,
     ObserveSpec, PhaseSpec, Scenario, StoreSpec, VirtualTimeSpec,
 };
 use super::plan::Plan;
 use super::quantity::Span;
 use super::resolve::resolve;
 use super::tree::{FILE_BYTES_MAX, Node, Value, segments};
+use crate::faults::FaultSpec;
 
 /// The most cases that a matrix may have.
 const CASES_MAX: usize = 256;

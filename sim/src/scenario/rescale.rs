@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::error::Problem;
 use super::model::{Arrival, Scenario};
 use super::quantity::Span;
+use crate::faults::TimesMut;
 
 impl Scenario {
     /// Returns the length of all phases together.
@@ -55,10 +56,10 @@ impl Scenario {
             move_to(&mut event.at);
         }
         for fault in &mut self.faults {
-            let (at, lasts) = fault.times_mut();
+            let TimesMut { at, lasts } = fault.times_mut();
             at.into_iter().for_each(move_to);
             lasts.into_iter().for_each(shrunk);
-            fault.every_mut().iter_mut().for_each(|every| *every = scaled(*every, factor));
+            fault.every_mut().into_iter().for_each(|every| *every = scaled(*every, factor));
         }
         Ok(())
     }

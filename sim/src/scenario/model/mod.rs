@@ -6,19 +6,12 @@
 //!
 //! - `sections`: the whole file, and most of its sections;
 //! - `load`: phases, and who dispatches what when;
-//! - `faults`: what is broken, and when;
 //! - `virtual_time`: the network, clocks and settings of `samestate simulate`.
 
-mod faults;
 mod load;
 mod sections;
 mod virtual_time;
 
-pub(super) use faults::When;
-pub use faults::{
-    BlackholeSpec, CorruptSpec, CutSpec, Direction, DiskSpec, FailSpec, FaultSpec, HalfOpenSpec,
-    KillMoment, KillSpec, OneWay, PauseSpec, SlipSpec,
-};
 pub use load::{Arrival, Burst, Closed, LoadSpec, PhaseSpec, PoisonSpec, Ramp};
 pub use sections::{
     BackupSpec, ClusterSpec, CreateClientSpec, EventSpec, ExpectSpec, LinkSpec, MirrorSpec, Mode,

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{FaultSpec, PhaseSpec, VirtualTimeSpec, is_false};
+use super::{PhaseSpec, VirtualTimeSpec, is_false};
+use crate::faults::FaultSpec;
 use crate::scenario::quantity::{Size, Span};
 use crate::scenario::spellings::{LinkRef, OneOrMany};
 

@@ -6,7 +6,6 @@
 //! plan holds nothing that needs a file or a clock, so that it can be sent to another process as it
 //! is.
 
-mod faults;
 mod virtual_time;
 
 use std::collections::BTreeMap;
@@ -19,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::model::{Arrival, Mode, PoisonSpec, Resync, Role};
 use super::topology::Topology;
-pub use faults::{Fault, TimedFault};
+use crate::faults::TimedFault;
 pub use virtual_time::VirtualTimePlan;
 
 /// A node: its position in [`Plan::nodes`].

@@ -4,11 +4,13 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::Resolver;
+use crate::faults::outages::{Outage, collisions};
+use crate::faults::{
+    Fault, Halt, Lasts, Mistake, PlannedHalt, Spec, SpecTarget, Target, TimedFault, When,
+};
 use crate::scenario::LinkRef;
 use crate::scenario::draws::{Draws, Purpose};
-use crate::scenario::model::{Direction, FaultSpec, OneWay, SlipSpec, When};
-use crate::scenario::outages::{Outage, collisions};
-use crate::scenario::plan::{Fault, LinkPlan, NodeId, TimedEvent, TimedFault};
+use crate::scenario::plan::{LinkPlan, NodeId, TimedEvent};
 use crate::scenario::quantity::Span;
 use crate::scenario::topology::Topology;
 
@@ -40,12 +42,12 @@ impl Resolver<'_> {
             let mut strikes = Strikes {
                 path: format!("faults.{index}.{}", spec.kind()),
                 when: spec.when(),
-                lasts: Duration::ZERO,
+                lasts: spec.spec().lasts().span().unwrap_or_default().get(),
                 draws: Draws::new(scenario.seed, Purpose::Faults, index as u64),
             };
-            let struck = self.fault(spec, &mut strikes, links, end);
-            if let FaultSpec::Slip(slip) = spec {
-                self.no_root(&strikes.path, slip, &struck, topology, events);
+            let struck = self.fault(spec.spec(), &mut strikes, links, end);
+            if spec.spoils_state() {
+                self.no_root(&strikes.path, &struck, topology, events);
             }
             // Of a strike that collides nothing comes: who writes it down means something else.
             if self.tree.is_some() && spec.first_at().is_some() {
@@ -62,14 +64,10 @@ impl Resolver<'_> {
 
     /// The outage of a process that a strike is.
     fn outage(&self, strike: &TimedFault, entry: usize) -> Option<Outage> {
-        let (node, lasts, killed) = match strike.fault {
-            Fault::Kill { node, restart_after, .. } => (node, restart_after, true),
-            Fault::Pause { node, lasts } => (node, Some(lasts), false),
-            _ => return None,
-        };
+        let PlannedHalt { node, halt, lasts } = strike.fault.halt()?;
         let node = self.nodes[node.index()].name.clone();
         let until = lasts.map(|lasts| strike.at + lasts);
-        Some(Outage { node, from: strike.at, until, killed, entry })
+        Some(Outage { node, from: strike.at, until, halt, entry })
     }
 
     fn complain_of_collision(&mut self, first: &Outage, second: &Outage) {
@@ -84,7 +82,10 @@ impl Resolver<'_> {
             Some(until) => format!("to {}", Span(until)),
             None => "to the end of the run".to_owned(),
         };
-        let does = if first.killed { "is down" } else { "stands still" };
+        let does = match first.halt {
+            Halt::Down => "is down",
+            Halt::Still => "stands still",
+        };
         let message = format!(
             "the {kind} of `{}` at {} collides with the {other_kind} of `{}` (`{other}`{line}), \
              which {does} from {} {until}",
@@ -99,82 +100,20 @@ impl Resolver<'_> {
     /// All strikes of one fault.
     fn fault(
         &mut self,
-        spec: &FaultSpec,
+        spec: &dyn Spec,
         strikes: &mut Strikes,
         links: &[LinkPlan],
         end: Duration,
     ) -> Vec<TimedFault> {
-        match spec {
-            FaultSpec::Cut(cut) => {
-                let lasts = self.lasting(strikes, cut.lasts);
-                let fault = |link| Fault::Cut { link, lasts };
-                self.of_link(strikes, cut.link.as_ref(), links, end, fault)
-            }
-            FaultSpec::Kill(kill) => {
-                let restart_after = kill.restart_after.map(Span::get);
-                if restart_after.is_none() && (kill.every.is_some() || kill.times.is_some()) {
-                    self.complain(
-                        &strikes.path,
-                        "a process that is killed again has to be started again between",
-                        "add `restart_after`",
-                    );
-                }
-                strikes.lasts = restart_after.unwrap_or_default();
-                let (silent, moment) = (kill.silent, kill.moment);
-                let fault = |node| Fault::Kill { node, restart_after, silent, moment };
-                self.of_node(strikes, &kill.node, None, end, fault)
-            }
-            FaultSpec::Pause(pause) => {
-                let lasts = self.lasting(strikes, pause.lasts);
-                let fault = |node| Fault::Pause { node, lasts };
-                self.of_node(strikes, &pause.node, None, end, fault)
-            }
-            FaultSpec::Blackhole(hole) => {
-                let lasts = self.lasting(strikes, hole.lasts);
-                let up = hole.direction != Direction::Down;
-                let down = hole.direction != Direction::Up;
-                let fault = |link| Fault::Blackhole { link, up, down, lasts };
-                self.of_link(strikes, hole.link.as_ref(), links, end, fault)
-            }
-            FaultSpec::HalfOpen(half) => {
-                let fault = |link| Fault::HalfOpen { link };
-                self.of_link(strikes, half.link.as_ref(), links, end, fault)
-            }
-            FaultSpec::Corrupt(corrupt) => {
-                let up = corrupt.direction == OneWay::Up;
-                let fault = |link| Fault::Corrupt { link, up };
-                self.of_link(strikes, corrupt.link.as_ref(), links, end, fault)
-            }
-            FaultSpec::Slip(slip) => {
-                let fault = |node| Fault::Slip { node, store: slip.store.clone() };
-                self.of_node(strikes, &slip.node, Some(&slip.store), end, fault)
-            }
-            FaultSpec::Fail(fail) => {
-                let fault = |node| Fault::Fail { node, store: fail.store.clone() };
-                self.of_node(strikes, &fail.node, Some(&fail.store), end, fault)
-            }
-            FaultSpec::Disk(disk) => {
-                let lasts = self.lasting(strikes, disk.lasts);
-                self.some_store_is_durable(&strikes.path);
-                let fault = |node| Fault::Disk { node, lasts, hangs: disk.hangs };
-                self.of_node(strikes, &disk.node, None, end, fault)
-            }
+        if let Lasts::For(lasts) = spec.lasts() {
+            self.above_zero(&format!("{}.for", strikes.path), lasts);
         }
-    }
-
-    /// Notes how long a fault lasts, and complains if that is no time at all.
-    fn lasting(&mut self, strikes: &mut Strikes, lasts: Span) -> Duration {
-        self.above_zero(&format!("{}.for", strikes.path), lasts);
-        strikes.lasts = lasts.get();
-        strikes.lasts
-    }
-
-    /// Complains if there is no store that a disk that fails would change anything for.
-    fn some_store_is_durable(&mut self, path: &str) {
-        let mut stores = self.scenario.stores.values();
-        if !stores.any(|store| store.backup.is_some_and(|backup| backup.durable)) {
-            let message = "no store is durable, so nothing waits for a disk";
-            self.complain(path, message, "add `backup: { durable: true }` to a store");
+        if let Some(Mistake { message, help }) = spec.mistake(self.scenario) {
+            self.complain(&strikes.path, message, help);
+        }
+        match spec.target() {
+            SpecTarget::Link { link, plan } => self.of_link(strikes, link, links, end, plan),
+            SpecTarget::Node { node, store, plan } => self.of_node(strikes, node, store, end, plan),
         }
     }
 
@@ -185,7 +124,7 @@ impl Resolver<'_> {
         node: &str,
         store: Option<&str>,
         end: Duration,
-        fault: impl Fn(NodeId) -> Fault,
+        fault: Box<dyn Fn(NodeId) -> Fault + '_>,
     ) -> Vec<TimedFault> {
         let node = self.node(&format!("{}.node", strikes.path), node);
         if let Some(store) = store {
@@ -203,7 +142,7 @@ impl Resolver<'_> {
         link: Option<&LinkRef>,
         links: &[LinkPlan],
         end: Duration,
-        fault: impl Fn(usize) -> Fault,
+        fault: Box<dyn Fn(usize) -> Fault + '_>,
     ) -> Vec<TimedFault> {
         let candidates = self.candidates(&strikes.path, link, links);
         let instants = self.instants(strikes, end);
@@ -221,23 +160,20 @@ impl Resolver<'_> {
     fn no_root(
         &mut self,
         path: &str,
-        slip: &SlipSpec,
         struck: &[TimedFault],
         topology: &Topology,
         events: &[TimedEvent],
     ) {
-        let is_root = |struck: &TimedFault| {
+        let root_struck = struck.iter().find_map(|struck| {
+            let Target::Replica(node, store) = struck.fault.target() else { return None };
             let before = events.iter().rev().find(|event| event.at <= struck.at);
             let topology = before.map_or(topology, |event| &event.topology);
-            topology
-                .trees_of(&slip.store)
-                .iter()
-                .any(|tree| matches!(&struck.fault, Fault::Slip { node, .. } if *node == tree.root))
-        };
-        if struck.iter().any(is_root) {
+            topology.trees_of(store).iter().any(|tree| tree.root == node).then_some((node, store))
+        });
+        if let Some((node, store)) = root_struck {
             let message = format!(
-                "`{}` is a root of the store `{}` then: what it holds is right by definition",
-                slip.node, slip.store
+                "`{}` is a root of the store `{store}` then: what it holds is right by definition",
+                self.nodes[node.index()].name
             );
             self.complain(&format!("{path}.node"), message, "name a node that another one feeds");
         }

@@ -4,9 +4,8 @@
 
 use std::num::NonZeroU64;
 
-use crate::scenario::{
-    BackupSpec, CutSpec, FaultSpec, KillSpec, LinkRef, Mode, Scenario, Size, Span,
-};
+use crate::faults::{CutSpec, FaultSpec, KillSpec};
+use crate::scenario::{BackupSpec, LinkRef, Mode, Scenario, Size, Span};
 use crate::virtual_time::dice::Dice;
 
 /// So many seeds in a hundred are led there.
@@ -33,7 +32,7 @@ pub(super) fn lead(dice: &mut Dice, root: &str, duration_us: u64, scenario: &mut
         virtual_time.bandwidth = Some(BANDWIDTH);
     }
     // A copy that slips is found by a check, which states sent whole do without.
-    scenario.faults.retain(|fault| !matches!(fault, FaultSpec::Slip(_)));
+    scenario.faults.retain(|fault| !fault.spoils_state());
     for _ in 0..dice.within(2, 5) {
         scenario.faults.push(FaultSpec::Kill(KillSpec {
             node: root.to_owned(),

@@ -5,10 +5,11 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::shape::{NamedStore, Shape};
-use crate::scenario::{
+use crate::faults::{
     BlackholeSpec, CorruptSpec, CutSpec, Direction, DiskSpec, FailSpec, FaultSpec, HalfOpenSpec,
-    KillMoment, KillSpec, LinkRef, OneWay, PauseSpec, Resync, Scenario, SlipSpec, Span, StoreSpec,
+    KillMoment, KillSpec, OneWay, PauseSpec, SlipSpec,
 };
+use crate::scenario::{LinkRef, Resync, Scenario, Span, StoreSpec};
 use crate::virtual_time::dice::Dice;
 
 /// A kind of thing that happens.

@@ -23,7 +23,7 @@ mod shape;
 use std::collections::BTreeMap;
 
 use super::dice::Dice;
-use crate::scenario::outages::without_collisions;
+use crate::faults::outages::without_collisions;
 use crate::scenario::{FORMAT_VERSION, Scenario};
 
 /// The swarm's streams of chance; the simulator's own are smaller numbers.
@@ -73,8 +73,9 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
+    use crate::faults::{Fault, Slip};
     use crate::load::Arrivals;
-    use crate::scenario::{Arrival, Fault, Overrides, ScenarioFile, Upstream};
+    use crate::scenario::{Arrival, Overrides, ScenarioFile, Upstream};
 
     /// So many seeds are looked at.
     const SEEDS: u64 = 3_000;
@@ -141,7 +142,7 @@ mod tests {
             }
             let mut slipped = BTreeSet::new();
             for fault in &plan.faults {
-                if let Fault::Slip { node, .. } = fault.fault {
+                if let Fault::Slip(Slip { node, .. }) = fault.fault {
                     assert!(slipped.insert(node), "seed {seed}: {node} slips twice");
                 }
             }

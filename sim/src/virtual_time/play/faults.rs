@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{Act, Play};
-use crate::scenario::{Event, Fault, NodeId};
+use crate::faults::{Blackhole, Corrupt, Cut, Disk, Fail, Fault, HalfOpen, Kill, Pause, Slip};
+use crate::scenario::{Event, NodeId};
 use crate::virtual_time::world::{Injury, Upstream};
 
 impl Play<'_> {
@@ -18,66 +19,65 @@ impl Play<'_> {
 
     /// Injects a fault of the plan.
     pub(super) fn injure(&mut self, number: usize) {
-        let (done, lasts) = match &self.plan.faults[number].fault {
-            Fault::Cut { link, lasts } => {
+        let done = match &self.plan.faults[number].fault {
+            Fault::Cut(Cut { link, lasts }) => {
                 let mut done = 0;
                 for seat in self.clients_of(*link) {
                     let (loses_up, loses_down) = (self.dice.percent(50), self.dice.percent(70));
                     let cut = Injury::Cut { seat, loses_up, loses_down, lasts: *lasts };
                     done += u64::from(self.world.inject(cut));
                 }
-                (counted(done, "connection cut"), Some(*lasts))
+                counted(done, "connection cut")
             }
-            Fault::Kill { node, moment: Some(moment), .. } => {
+            Fault::Kill(Kill { node, moment: Some(moment), .. }) => {
                 self.aimed.insert(node.index(), number);
                 self.world.aim(node.index(), Some(*moment));
                 let why = format!("the moment `{}` did not come", moment.name());
                 return self.faults.not_injected(number, why);
             }
-            Fault::Kill { node, restart_after, silent, moment: None } => {
-                (self.kill(*node, *restart_after, *silent), *restart_after)
+            Fault::Kill(Kill { node, restart_after, silent, moment: None }) => {
+                self.kill(*node, *restart_after, *silent)
             }
-            Fault::Pause { node, lasts } => {
+            Fault::Pause(Pause { node, lasts }) => {
                 let done = self.world.inject(Injury::Pause { host: node.index(), lasts: *lasts });
-                (counted(done.into(), "process stood still"), Some(*lasts))
+                counted(done.into(), "process stood still")
             }
-            Fault::Blackhole { link, up, down, lasts } => {
+            Fault::Blackhole(Blackhole { link, up, down, lasts }) => {
                 let (up, down, lasts) = (*up, *down, *lasts);
                 let hole = |seat| Injury::Blackhole { seat, up, down, lasts };
-                (self.injure_link(*link, hole, "connection blackholed"), Some(lasts))
+                self.injure_link(*link, hole, "connection blackholed")
             }
-            Fault::HalfOpen { link } => {
+            Fault::HalfOpen(HalfOpen { link }) => {
                 let open = |seat| Injury::HalfOpen { seat };
-                (self.injure_link(*link, open, "connection half open"), Some(Duration::ZERO))
+                self.injure_link(*link, open, "connection half open")
             }
-            Fault::Corrupt { link, up } => {
+            Fault::Corrupt(Corrupt { link, up }) => {
                 let corrupt = |seat| Injury::Corrupt { seat, up: *up };
-                (self.injure_link(*link, corrupt, "bit to flip"), Some(Duration::ZERO))
+                self.injure_link(*link, corrupt, "bit to flip")
             }
-            Fault::Slip { node, store } => {
+            Fault::Slip(Slip { node, store }) => {
                 let done = self.injure_seat(*node, store, |seat| Injury::Slip { seat });
                 self.slipped.extend(done.is_some().then(|| store.clone()));
-                (done, Some(Duration::ZERO))
+                done
             }
-            Fault::Disk { node, lasts, hangs } => {
+            Fault::Disk(Disk { node, lasts, hangs }) => {
                 let (host, lasts, hangs) = (node.index(), *lasts, *hangs);
                 let done = self.world.inject(Injury::Disk { host, lasts, hangs });
-                (counted(done.into(), "disk"), Some(lasts))
+                counted(done.into(), "disk")
             }
-            Fault::Fail { node, store } => {
-                let done = self.injure_seat(*node, store, |seat| Injury::Fail { seat });
-                (done, Some(Duration::ZERO))
+            Fault::Fail(Fail { node, store }) => {
+                self.injure_seat(*node, store, |seat| Injury::Fail { seat })
             }
         };
-        self.injured(number, done, lasts);
+        self.injured(number, done);
     }
 
     /// The moment has come that a fault waits for: a process is killed.
     pub(super) fn moment(&mut self, host: usize) {
         let Some(number) = self.aimed.remove(&host) else { return };
-        if let Fault::Kill { node, restart_after, silent, .. } = self.plan.faults[number].fault {
-            let done = self.kill(node, restart_after, silent);
-            self.injured(number, done, restart_after);
+        if let Fault::Kill(kill) = &self.plan.faults[number].fault {
+            let done = self.kill(kill.node, kill.restart_after, kill.silent);
+            self.injured(number, done);
         }
     }
 
@@ -88,12 +88,12 @@ impl Play<'_> {
         }
     }
 
-    fn injured(&mut self, number: usize, done: Option<String>, lasts: Option<Duration>) {
+    fn injured(&mut self, number: usize, done: Option<String>) {
         let at = self.since_start();
         match done {
             Some(evidence) => {
                 self.faults.injected(number, at, evidence);
-                if let Some(lasts) = lasts {
+                if let Some(lasts) = self.plan.faults[number].fault.lasts() {
                     let ends = self.world.now() + lasts;
                     self.agenda.push(ends, Act::FaultEnds { fault: number });
                 }

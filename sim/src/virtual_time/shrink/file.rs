@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use super::Shrunk;
+use crate::faults::outages::without_collisions;
 use crate::scenario::Scenario;
-use crate::scenario::outages::without_collisions;
 
 /// The found violation.
 #[derive(Clone, Debug, PartialEq, Eq)]

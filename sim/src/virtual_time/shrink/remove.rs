@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::scenario::{FaultSpec, LinkRef, NodeId, OneOrMany, Plan, Scenario, StoreSpec, Upstream};
+use crate::faults::{FaultSpec, ReplicaMut};
+use crate::scenario::{LinkRef, NodeId, OneOrMany, Plan, Scenario, Upstream};
 
 /// The treatment of the loads and faults of removed nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,16 +28,11 @@ pub(super) fn nodes(
     for phase in &mut rest.phases {
         phase.load.retain_mut(|load| removal.keep(&mut load.at, Some(&load.store), orphans));
     }
-    rest.faults.retain_mut(|fault| match fault {
-        FaultSpec::Kill(kill) => removal.keep(&mut kill.node, None, orphans),
-        FaultSpec::Pause(pause) => removal.keep(&mut pause.node, None, orphans),
-        FaultSpec::Slip(slip) => removal.keep(&mut slip.node, Some(&slip.store), orphans),
-        FaultSpec::Fail(fail) => removal.keep(&mut fail.node, Some(&fail.store), orphans),
-        FaultSpec::Disk(disk) => removal.keep(&mut disk.node, None, orphans),
-        FaultSpec::Cut(_)
-        | FaultSpec::Blackhole(_)
-        | FaultSpec::HalfOpen(_)
-        | FaultSpec::Corrupt(_) => true,
+    rest.faults.retain_mut(|fault| {
+        let struck = fault.spec_mut().replica_mut();
+        struck.is_none_or(|ReplicaMut { node, store }| {
+            removal.keep(node, store.map(|store| store.as_str()), orphans)
+        })
     });
     let dropped = Orphans::Dropped;
     rest.events.retain_mut(|event| {
@@ -157,14 +153,14 @@ pub(super) fn links(rest: &mut Scenario, gone: &BTreeSet<usize>) {
     }
     rest.links = kept;
     let is_there = |link: &LinkRef| matches!(link, LinkRef::Name(name) if left.contains(name));
-    rest.faults.retain(|fault| link_of(fault).is_none_or(is_there));
+    rest.faults.retain(|fault| fault.link().is_none_or(is_there));
     rest.events
         .retain(|event| event.create_client.as_ref().is_none_or(|create| is_there(&create.link)));
 }
 
 /// Takes links away that nobody is a client of, and that no fault or event names.
 fn unused_links(rest: &mut Scenario) {
-    let by_faults = rest.faults.iter().filter_map(link_of);
+    let by_faults = rest.faults.iter().filter_map(FaultSpec::link);
     let by_events =
         rest.events.iter().filter_map(|event| Some(&event.create_client.as_ref()?.link));
     let wanted: BTreeSet<String> = by_faults.chain(by_events).map(LinkRef::to_string).collect();
@@ -175,21 +171,6 @@ fn unused_links(rest: &mut Scenario) {
     links(rest, &unused);
 }
 
-/// The link that a fault is of, if it is of one.
-fn link_of(fault: &FaultSpec) -> Option<&LinkRef> {
-    match fault {
-        FaultSpec::Cut(cut) => cut.link.as_ref(),
-        FaultSpec::Blackhole(hole) => hole.link.as_ref(),
-        FaultSpec::HalfOpen(half) => half.link.as_ref(),
-        FaultSpec::Corrupt(corrupt) => corrupt.link.as_ref(),
-        FaultSpec::Kill(_)
-        | FaultSpec::Pause(_)
-        | FaultSpec::Slip(_)
-        | FaultSpec::Fail(_)
-        | FaultSpec::Disk(_) => None,
-    }
-}
-
 /// The scenario without these stores. Loads and faults go with them, or to the first that is left.
 pub(super) fn stores(scenario: &Scenario, gone: &BTreeSet<String>, orphans: Orphans) -> Scenario {
     let mut rest = scenario.clone();
@@ -197,11 +178,9 @@ pub(super) fn stores(scenario: &Scenario, gone: &BTreeSet<String>, orphans: Orph
     if let (Orphans::Moved, Some(heir)) = (orphans, heir) {
         let loads = rest.phases.iter_mut().flat_map(|phase| &mut phase.load);
         let by_loads = loads.map(|load| &mut load.store);
-        // A slip belongs to a store whose copies are checked, and goes with it.
-        let by_faults = rest.faults.iter_mut().filter_map(|fault| match fault {
-            FaultSpec::Fail(fail) => Some(&mut fail.store),
-            _ => None,
-        });
+        // A wrong state belongs to a store whose copies are checked, and goes with it.
+        let by_faults = rest.faults.iter_mut().filter(|fault| !fault.spoils_state());
+        let by_faults = by_faults.filter_map(|fault| fault.spec_mut().replica_mut()?.store);
         for store in by_loads.chain(by_faults).filter(|store| gone.contains(*store)) {
             store.clone_from(heir);
         }
@@ -226,14 +205,10 @@ pub(super) fn stores(scenario: &Scenario, gone: &BTreeSet<String>, orphans: Orph
     for phase in &mut rest.phases {
         phase.load.retain(|load| !gone.contains(&load.store));
     }
-    let durable = |store: &StoreSpec| store.backup.is_some_and(|backup| backup.durable);
-    let any_durable = rest.stores.values().any(durable);
-    rest.faults.retain(|fault| match fault {
-        FaultSpec::Disk(_) => any_durable,
-        FaultSpec::Slip(slip) => !gone.contains(&slip.store),
-        FaultSpec::Fail(fail) => !gone.contains(&fail.store),
-        _ => true,
-    });
+    let faults = std::mem::take(&mut rest.faults);
+    let is_left = |fault: &FaultSpec| fault.store().is_none_or(|store| !gone.contains(store));
+    let makes_sense = |fault: &FaultSpec| fault.spec().mistake(&rest).is_none();
+    rest.faults = faults.into_iter().filter(|fault| is_left(fault) && makes_sense(fault)).collect();
     let is_left = |store: &Option<String>| store.as_ref().is_none_or(|store| !gone.contains(store));
     rest.observe.retain(|observed| {
         let compared = observed.compare.iter().flatten().all(|store| !gone.contains(store));

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::scenario::{
-    Arrival, Direction, FaultSpec, LoadSpec, PhaseSpec, Resync, Scenario, Span, VirtualTimeSpec,
-};
+use crate::faults::FaultSpec;
+use crate::scenario::{Arrival, LoadSpec, PhaseSpec, Resync, Scenario, Span, VirtualTimeSpec};
 
 /// A closed loop is replaced by so many dispatches at most.
 const OPENED_MAX: u32 = 20;
@@ -74,7 +73,7 @@ fn of_stores(scenario: &Scenario) -> Vec<Change> {
                 let slips = scenario
                     .faults
                     .iter()
-                    .any(|fault| matches!(fault, FaultSpec::Slip(slip) if slip.store == name));
+                    .any(|fault| fault.spoils_state() && fault.store() == Some(name.as_str()));
                 if let Some(store) = scenario.stores.get_mut(&name).filter(|_| !slips) {
                     store.resync = resync;
                 }
@@ -155,10 +154,10 @@ fn of_each_load(scenario: &Scenario) -> Vec<Change> {
 
 fn of_faults(scenario: &Scenario) -> Vec<Change> {
     let simpler = |index: usize| -> Change {
-        Box::new(move |scenario| match scenario.faults.get_mut(index) {
-            Some(FaultSpec::Kill(kill)) => (kill.silent, kill.moment) = (false, None),
-            Some(FaultSpec::Blackhole(hole)) => hole.direction = Direction::Both,
-            _ => {}
+        Box::new(move |scenario| {
+            if let Some(fault) = scenario.faults.get_mut(index) {
+                fault.spec_mut().simplify();
+            }
         })
     };
     (0..scenario.faults.len()).map(simpler).collect()

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::*;
-use crate::scenario::{Fault, Overrides, ScenarioFile, Span};
+use crate::faults::{Fault, Slip};
+use crate::scenario::{Overrides, ScenarioFile, Span};
 use crate::virtual_time::draw::draw;
 
 /// A chain of four nodes, a branch with workers, two stores, and plenty of everything.
@@ -126,7 +127,7 @@ fn a_depth_is_kept_by_taking_nodes_out_of_the_middle() {
     // Something two hops below the root slips.
     let slips_deep = |plan: &Plan| {
         plan.faults.iter().any(|timed| match &timed.fault {
-            Fault::Slip { node, store } => {
+            Fault::Slip(Slip { node, store }) => {
                 plan.topology.replica(store, *node).is_some_and(|(_, member)| member.depth >= 2)
             }
             _ => false,

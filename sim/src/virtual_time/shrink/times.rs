@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::simplify::Change;
-use crate::scenario::{Arrival, FaultSpec, Scenario, Span};
+use crate::faults::{FaultSpec, TimesMut};
+use crate::scenario::{Arrival, Scenario, Span};
 
 /// The steps of rounding, the coarsest first.
 const STEPS: [Duration; 5] = [
@@ -61,7 +62,7 @@ fn times_of(scenario: &mut Scenario) -> Vec<&mut Span> {
         }
     }
     for fault in &mut scenario.faults {
-        let (at, lasts) = fault.times_mut();
+        let TimesMut { at, lasts } = fault.times_mut();
         times.extend(at);
         times.extend(lasts);
     }
@@ -103,7 +104,7 @@ fn earlier(scenario: &mut Scenario) {
         }
     }
     for fault in &mut scenario.faults {
-        instants.extend(fault.times_mut().0);
+        instants.extend(fault.times_mut().at);
     }
     instants.extend(scenario.events.iter_mut().map(|event| &mut event.at));
     let first = instants.iter().map(|at| at.get()).min().unwrap_or_default();

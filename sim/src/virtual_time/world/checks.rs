@@ -6,7 +6,7 @@ use samestate_proto::wire::{FRAME_HEADER_BYTES, Frame, Message};
 
 use super::World;
 use super::links::{CLIENT, SERVER};
-use crate::scenario::KillMoment;
+use crate::faults::KillMoment;
 use crate::virtual_time::network::EndId;
 
 impl World {

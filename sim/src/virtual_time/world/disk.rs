@@ -15,8 +15,8 @@ use samestate_proto::replication::{Image, ReplayFault, Replica};
 
 use super::seat::Seat;
 use super::{Event, World};
+use crate::faults::KillMoment;
 use crate::invariants::{Invariant, Violation};
-use crate::scenario::KillMoment;
 use crate::virtual_time::subject::{Mishap, Still, Subject};
 use crate::virtual_time::trace::{Moment, What};
 

@@ -8,7 +8,7 @@ use samestate_proto::wire::{Decoder, Entries, Message, PROTOCOL_VERSION};
 
 use super::seat::BACKOFF_MIN;
 use super::{Event, World};
-use crate::scenario::KillMoment;
+use crate::faults::KillMoment;
 use crate::virtual_time::network::{Connection, EndId, Side};
 use crate::virtual_time::subject::Subject;
 use crate::virtual_time::trace::{Moment, What};

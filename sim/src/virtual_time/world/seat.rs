@@ -7,8 +7,8 @@ use samestate_proto::replication::{Config, Image, Replica};
 
 use super::Event;
 use super::disk::{Disk, DiskTrouble};
+use crate::faults::KillMoment;
 use crate::invariants::Witness;
-use crate::scenario::KillMoment;
 use crate::virtual_time::check::Tap;
 use crate::virtual_time::subject::{Kind, Mishap, Still, Subject};
 

@@ -6,7 +6,7 @@ use samestate_proto::replication::{LinkFault, LinkId, Output, Replica, Report, R
 
 use super::disk::Disk;
 use super::{Done, Event, Notice, World};
-use crate::scenario::KillMoment;
+use crate::faults::KillMoment;
 use crate::virtual_time::check::{Checker, Seen, Told, Verdict, View};
 use crate::virtual_time::network::EndId;
 use crate::virtual_time::subject::Subject;

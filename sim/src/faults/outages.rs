@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::model::FaultSpec;
+use super::{FaultSpec, Halt, SpecTarget};
 
 /// A process is down, or stands still.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +18,8 @@ pub(crate) struct Outage {
     pub(crate) from: Duration,
     /// Until when; `None`: to the end of the run.
     pub(crate) until: Option<Duration>,
-    /// It is killed, and does not just stand still.
-    pub(crate) killed: bool,
+    /// Its state meanwhile.
+    pub(crate) halt: Halt,
     /// The position of the fault in the file.
     pub(crate) entry: usize,
 }
@@ -32,11 +32,11 @@ impl Outage {
 
     /// Returns whether another one may begin meanwhile.
     fn bears(&self, other: &Outage) -> bool {
-        !self.covers(other.from) || (!self.killed && other.killed)
+        !self.covers(other.from) || (self.halt == Halt::Still && other.halt == Halt::Down)
     }
 
     fn ends_workers(&self) -> bool {
-        self.killed && self.node.ends_with(MASTER)
+        self.halt == Halt::Down && self.node.ends_with(MASTER)
     }
 
     fn cluster(&self) -> &str {
@@ -75,13 +75,12 @@ pub(crate) fn collisions(mut outages: Vec<Outage>) -> Vec<(Outage, Outage)> {
 pub(crate) fn without_collisions(mut faults: Vec<FaultSpec>) -> Vec<FaultSpec> {
     loop {
         let outages = faults.iter().enumerate().filter_map(|(entry, fault)| {
-            let (node, at, lasts, killed) = match fault {
-                FaultSpec::Kill(kill) => (&kill.node, kill.at?, kill.restart_after, true),
-                FaultSpec::Pause(pause) => (&pause.node, pause.at?, Some(pause.lasts), false),
-                _ => return None,
-            };
-            let until = lasts.map(|lasts| at.get() + lasts.get());
-            Some(Outage { node: node.clone(), from: at.get(), until, killed, entry })
+            let spec = fault.spec();
+            let halt = spec.kind().halt?;
+            let SpecTarget::Node { node, .. } = spec.target() else { return None };
+            let from = fault.when().at?.get();
+            let until = spec.lasts().span().map(|lasts| from + lasts.get());
+            Some(Outage { node: node.to_owned(), from, until, halt, entry })
         });
         let Some((_, second)) = collisions(outages.collect()).pop() else { return faults };
         faults.remove(second.entry);
@@ -92,12 +91,12 @@ pub(crate) fn without_collisions(mut faults: Vec<FaultSpec>) -> Vec<FaultSpec> {
 mod tests {
     use super::*;
 
-    fn outage(node: &str, from: u64, until: u64, killed: bool, entry: usize) -> Outage {
+    fn outage(node: &str, from: u64, until: u64, halt: Halt, entry: usize) -> Outage {
         let ms = Duration::from_millis;
-        Outage { node: node.to_owned(), from: ms(from), until: Some(ms(until)), killed, entry }
+        Outage { node: node.to_owned(), from: ms(from), until: Some(ms(until)), halt, entry }
     }
 
-    fn collide(one: (&str, u64, u64, bool), other: (&str, u64, u64, bool)) -> bool {
+    fn collide(one: (&str, u64, u64, Halt), other: (&str, u64, u64, Halt)) -> bool {
         let one = outage(one.0, one.1, one.2, one.3, 0);
         let other = outage(other.0, other.1, other.2, other.3, 1);
         !collisions(vec![other, one]).is_empty()
@@ -105,7 +104,7 @@ mod tests {
 
     #[test]
     fn what_strikes_a_process_that_is_down_collides() {
-        let (kill, pause) = (true, false);
+        let (kill, pause) = (Halt::Down, Halt::Still);
         let down = ("a.worker[1]", 10, 20, kill);
         assert!(collide(down, ("a.worker[1]", 10, 12, kill)), "both at once");
         assert!(collide(down, ("a.worker[1]", 15, 30, kill)));
@@ -125,16 +124,17 @@ mod tests {
 
     #[test]
     fn a_process_that_never_comes_back_cannot_be_struck_again() {
-        let gone = Outage { until: None, ..outage("a.master", 10, 0, true, 0) };
-        let later = outage("a.master", 10_000, 10_001, false, 1);
+        let gone = Outage { until: None, ..outage("a.master", 10, 0, Halt::Down, 0) };
+        let later = outage("a.master", 10_000, 10_001, Halt::Still, 1);
         assert_eq!(collisions(vec![gone, later]).len(), 1);
     }
 
     #[test]
     fn each_pair_of_faults_is_told_once_however_often_they_strike() {
         let every = |from: u64, entry| {
-            (0..1_000)
-                .map(move |n| outage("a.master", from + n * 100, from + n * 100 + 50, true, entry))
+            (0..1_000).map(move |n| {
+                outage("a.master", from + n * 100, from + n * 100 + 50, Halt::Down, entry)
+            })
         };
         let found = collisions(every(0, 0).chain(every(25, 1)).collect());
         assert_eq!(found.len(), 1);

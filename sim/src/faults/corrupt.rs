@@ -1,0 +1,86 @@
+//! `corrupt`: a bit is flipped on its way over a link.
+
+use std::num::NonZeroU32;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Fault, FaultSpec, Kind, LOSSY_NETWORK, Planned, Spec, SpecTarget, Target, TimesMut};
+use crate::scenario::{LinkRef, Span};
+
+static KIND: Kind = Kind { run_lacks: Some(LOSSY_NETWORK), ..Kind::new("corrupt") };
+
+/// A bit of what arrives next over a link is flipped.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CorruptSpec {
+    /// The link; without it, one is drawn from the seed each time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkRef>,
+    /// The time, from the run's start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Span>,
+    /// The time from one to the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Span>,
+    /// The number of strikes in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<NonZeroU32>,
+    /// The direction.
+    pub direction: OneWay,
+}
+
+/// One way over a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OneWay {
+    /// From the clients to the server.
+    Up,
+    /// From the server to the clients.
+    Down,
+}
+
+/// A bit of what arrives next over a link is flipped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Corrupt {
+    /// The link's position in [`Plan::links`](crate::scenario::Plan::links).
+    pub link: usize,
+    /// Of what arrives at the server; otherwise, at the clients.
+    pub up: bool,
+}
+
+impl Spec for CorruptSpec {
+    fn kind(&self) -> &'static Kind {
+        &KIND
+    }
+
+    fn target(&self) -> SpecTarget<'_> {
+        let up = self.direction == OneWay::Up;
+        SpecTarget::link(self.link.as_ref(), move |link| Fault::Corrupt(Corrupt { link, up }))
+    }
+
+    fn times_mut(&mut self) -> TimesMut<'_> {
+        TimesMut { at: self.at.as_mut(), lasts: None }
+    }
+}
+
+impl Planned for Corrupt {
+    fn kind(&self) -> &'static Kind {
+        &KIND
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target::Link(self.link)
+    }
+
+    fn line(&self, at: &str) -> String {
+        let way = if self.up { "up" } else { "down" };
+        format!("a bit is flipped on its way {way} over {at}")
+    }
+
+    fn spec(&self, name: String, at: Option<Span>) -> FaultSpec {
+        let link = Some(LinkRef::Name(name));
+        let direction = if self.up { OneWay::Up } else { OneWay::Down };
+        FaultSpec::Corrupt(CorruptSpec { link, at, every: None, times: None, direction })
+    }
+}

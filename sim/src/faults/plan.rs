@@ -1,0 +1,144 @@
+//! Faults as planned: names are looked up, and each strikes at one instant.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Fault, FaultSpec, Halt, Kind};
+use crate::scenario::{NodeId, Plan, Span};
+
+/// A fault at its instant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimedFault {
+    /// The time, from the run's start.
+    pub at: Duration,
+    /// The fault.
+    pub fault: Fault,
+}
+
+/// The questions that each kind of fault answers as planned.
+pub(crate) trait Planned {
+    /// The facts of its kind.
+    fn kind(&self) -> &'static Kind;
+
+    /// The thing that it strikes.
+    fn target(&self) -> Target<'_>;
+
+    /// Returns the time for which it lasts: zero if it is over as soon as it has struck, `None` if it has no end.
+    fn lasts(&self) -> Option<Duration> {
+        Some(Duration::ZERO)
+    }
+
+    /// The fault in words, for a link or a node of this name.
+    fn line(&self, at: &str) -> String;
+
+    /// The fault as a file writes it: once, at this instant, for a link or a node of this name.
+    fn spec(&self, name: String, at: Option<Span>) -> FaultSpec;
+
+    /// The reason why `run` cannot inject it; `None` if it can.
+    fn run_lacks(&self) -> Option<&'static str> {
+        self.kind().run_lacks
+    }
+}
+
+/// The thing that a fault strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target<'a> {
+    /// A link, by its position in [`Plan::links`].
+    Link(usize),
+    /// A node.
+    Node(NodeId),
+    /// A store at a node.
+    Replica(NodeId, &'a str),
+}
+
+impl Target<'_> {
+    /// The name of the link or of the node.
+    pub(crate) fn name<'p>(&self, plan: &'p Plan) -> &'p str {
+        match self {
+            Self::Link(link) => &plan.links[*link].name,
+            Self::Node(node) | Self::Replica(node, _) => &plan.node(*node).name,
+        }
+    }
+}
+
+/// A process that a fault stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PlannedHalt {
+    /// The process.
+    pub(crate) node: NodeId,
+    /// Its state meanwhile.
+    pub(crate) halt: Halt,
+    /// For how long; `None` if for good.
+    pub(crate) lasts: Option<Duration>,
+}
+
+impl Fault {
+    /// Its key in a scenario file.
+    pub fn kind(&self) -> &'static str {
+        self.planned().kind().key
+    }
+
+    /// The thing that it strikes.
+    pub(crate) fn target(&self) -> Target<'_> {
+        self.planned().target()
+    }
+
+    /// Returns the time for which it lasts: zero if it is over as soon as it has struck, `None` if it has no end.
+    pub(crate) fn lasts(&self) -> Option<Duration> {
+        self.planned().lasts()
+    }
+
+    /// The fault in words.
+    pub(crate) fn line(&self, plan: &Plan) -> String {
+        self.planned().line(self.target().name(plan))
+    }
+
+    /// The fault as a file writes it: once, at this instant.
+    pub(crate) fn written_out(&self, plan: &Plan, at: Span) -> FaultSpec {
+        self.planned().spec(self.target().name(plan).to_owned(), Some(at))
+    }
+
+    /// The reason why `run` cannot inject it; `None` if it can.
+    pub(crate) fn run_lacks(&self) -> Option<&'static str> {
+        self.planned().run_lacks()
+    }
+
+    /// The process that it stops, if it stops one.
+    pub(crate) fn halt(&self) -> Option<PlannedHalt> {
+        let halt = self.planned().kind().halt?;
+        let (Target::Node(node) | Target::Replica(node, _)) = self.target() else { return None };
+        Some(PlannedHalt { node, halt, lasts: self.lasts() })
+    }
+}
+
+/// The time that a load has to make up for the dispatches that it could not make while its process
+/// stood still.
+const CATCHING_UP: Duration = Duration::from_secs(1);
+
+impl Plan {
+    /// Returns the times at which the faults of the plan have a process down or standing still,
+    /// from the run's start: in order, apart from each other, and each with the time that its loads
+    /// have to catch up. A load that is late then says nothing of the machine that it runs on.
+    pub fn standstills(&self, node: NodeId) -> Vec<Range<Duration>> {
+        let mine = self.node(node);
+        let mut spans: Vec<Range<Duration>> = Vec::new();
+        // Faults are in the order of their instants.
+        for timed in &self.faults {
+            let Some(halted) = timed.fault.halt() else { continue };
+            let theirs = self.node(halted.node);
+            let with_master =
+                halted.halt == Halt::Down && theirs.is_master() && theirs.cluster == mine.cluster;
+            if halted.node != node && !with_master {
+                continue;
+            }
+            let end = halted.lasts.map_or(self.duration(), |lasts| timed.at + lasts) + CATCHING_UP;
+            match spans.last_mut() {
+                Some(last) if timed.at <= last.end => last.end = last.end.max(end),
+                _ => spans.push(timed.at..end),
+            }
+        }
+        spans
+    }
+}
