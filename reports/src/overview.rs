@@ -70,7 +70,7 @@ fn shown(metric: &Metric, case: &Case, best: Option<&str>) -> Shown {
     match metric.of_case(case).map(|value| metric.human(value)) {
         Some(text) if case.verdict == Verdict::Pass && Some(&*text) == best => Shown::Best(text),
         Some(text) => Shown::Value(text),
-        None if metric.null_is_never() && case.verdict != Verdict::Interrupted => Shown::Never,
+        None if metric.is_null_never() && case.verdict != Verdict::Interrupted => Shown::Never,
         None => Shown::Nothing,
     }
 }

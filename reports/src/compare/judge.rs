@@ -159,8 +159,8 @@ fn judge(
 ) -> Change {
     let (base, new) = match (base, new) {
         (Some(base), Some(new)) => (base, new),
-        (Some(_), None) if metric.null_is_never() => return Change::Worse,
-        (None, Some(_)) if metric.null_is_never() => return Change::Better,
+        (Some(_), None) if metric.is_null_never() => return Change::Worse,
+        (None, Some(_)) if metric.is_null_never() => return Change::Better,
         _ => return Change::NotCompared,
     };
     let allowed = match (rule, metric.unit()) {

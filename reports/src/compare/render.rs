@@ -65,7 +65,7 @@ fn render_case(case: &CaseComparison, style: &Style) -> String {
 fn row(line: &Line) -> Vec<Text> {
     let value = |value: Option<f64>| match value {
         Some(value) => line.metric.human(value),
-        None if line.metric.null_is_never() => "never".to_owned(),
+        None if line.metric.is_null_never() => "never".to_owned(),
         None => String::new(),
     };
     let (word, tone) = match line.change {

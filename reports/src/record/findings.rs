@@ -89,12 +89,12 @@ impl Expectation {
                 Outcome::Held
             }
             Some(_) => Outcome::Failed,
-            None if known.null_is_never() => Outcome::Failed,
+            None if known.is_null_never() => Outcome::Failed,
             None => Outcome::NotMeasured,
         };
         let measured = match measured {
             Some(value) => known.exactly(value),
-            None if known.null_is_never() => "never".to_owned(),
+            None if known.is_null_never() => "never".to_owned(),
             None => "not measured".to_owned(),
         };
         let what = match store {

@@ -1,20 +1,29 @@
 //! Every measure under its dotted name: the path it has in a case's JSON.
 //!
-//! One table serves the scenario's `expect`, the columns of a summary and the comparison of two
-//! records, so that a name means the same everywhere.
+//! One table serves the scenario's `expect`, the columns of a summary, the comparison of two
+//! records and `samestate explain --metrics`, so that a name means the same everywhere.
+
+mod table;
 
 use super::{
     Case, Cost, Dispatches, Faults, Identical, Latency, Quantiles, Rate, Staleness, StoreMeasures,
 };
 use crate::units;
+use table::METRICS;
 
-/// One measure: its name, its unit, and which way is better.
+/// One measure: its name, its unit, the way in which it is better, and its text.
 #[derive(Debug)]
 pub struct Metric {
     name: &'static str,
     unit: Unit,
     better: Better,
+    about: &'static str,
     of_stores: bool,
+    per_store: bool,
+    per_node: bool,
+    per_phase: bool,
+    null_is_never: bool,
+    only_grows: bool,
     read: fn(&Measures<'_>) -> Option<f64>,
 }
 
@@ -74,14 +83,40 @@ impl Metric {
         self.better
     }
 
-    /// Returns whether stores have the metric by themselves, too.
+    /// The thing that it measures, in words.
+    pub fn about(&self) -> &'static str {
+        self.about
+    }
+
+    /// Returns whether stores have a place for it, too.
     pub fn of_stores(&self) -> bool {
         self.of_stores
     }
 
-    /// Returns whether null means that an event never happened, and not that it was not measured.
-    pub fn null_is_never(&self) -> bool {
-        self.name == "identical.converged_within_ms"
+    /// Returns whether it is measured store by store, too.
+    pub fn per_store(&self) -> bool {
+        self.per_store
+    }
+
+    /// Returns whether it is measured process by process, too.
+    pub fn per_node(&self) -> bool {
+        self.per_node
+    }
+
+    /// Returns whether it is measured phase by phase, too.
+    pub fn per_phase(&self) -> bool {
+        self.per_phase
+    }
+
+    /// Returns whether null says that something never happened, and not that it was not measured.
+    pub fn is_null_never(&self) -> bool {
+        self.null_is_never
+    }
+
+    /// Returns whether it never becomes less while a run goes on, so that a run that is past a
+    /// bound cannot come back.
+    pub fn is_growing(&self) -> bool {
+        self.only_grows
     }
 
     /// The measure of a case; none where it was not measured.
@@ -188,88 +223,6 @@ impl<'a> Measures<'a> {
         self.latency.replica.as_ref().map(quantile)
     }
 }
-
-/// A measure that cases and stores have.
-const fn both(
-    name: &'static str,
-    unit: Unit,
-    better: Better,
-    read: fn(&Measures<'_>) -> Option<f64>,
-) -> Metric {
-    Metric { name, unit, better, of_stores: true, read }
-}
-
-/// A measure that cases alone have.
-const fn case_only(
-    name: &'static str,
-    better: Better,
-    read: fn(&Measures<'_>) -> Option<f64>,
-) -> Metric {
-    Metric { name, unit: Unit::Count, better, of_stores: false, read }
-}
-
-fn whole(count: Option<u64>) -> Option<f64> {
-    count.map(|count| count as f64)
-}
-
-#[rustfmt::skip]
-const METRICS: &[Metric] = {
-    use Better::{Higher, Lower, Neither};
-    use Unit::{Bytes, Count, Microseconds, Milliseconds, PerSecond, Percent, Seconds};
-    &[
-        both("identical.sampled_percent", Percent, Higher, |m| m.identical.sampled_percent),
-        both("identical.samples", Count, Neither, |m| Some(m.identical.samples as f64)),
-        both("identical.time_weighted_percent", Percent, Higher,
-            |m| m.identical.time_weighted_percent),
-        both("identical.at_equal_version_percent", Percent, Higher,
-            |m| m.identical.at_equal_version_percent),
-        both("identical.compared_at_equal_version", Count, Neither,
-            |m| whole(m.identical.compared_at_equal_version)),
-        both("identical.converged_within_ms", Milliseconds, Lower,
-            |m| m.identical.converged_within_ms),
-        both("dispatches.intended", Count, Neither, |m| Some(m.dispatches.intended as f64)),
-        both("dispatches.ok", Count, Neither, |m| Some(m.dispatches.ok as f64)),
-        both("dispatches.refused", Count, Neither, |m| Some(m.dispatches.refused as f64)),
-        both("dispatches.rejected", Count, Neither, |m| Some(m.dispatches.rejected as f64)),
-        both("dispatches.unknown", Count, Lower, |m| Some(m.dispatches.unknown as f64)),
-        both("dispatches.lost", Count, Lower, |m| whole(m.dispatches.lost)),
-        both("dispatches.duplicated", Count, Lower, |m| whole(m.dispatches.duplicated)),
-        both("dispatches.rolled_back", Count, Lower, |m| whole(m.dispatches.rolled_back)),
-        both("dispatches.from_mirrors", Count, Neither, |m| Some(m.dispatches.from_mirrors as f64)),
-        both("dispatches.ordered", Count, Neither, |m| whole(m.dispatches.ordered)),
-        both("rate.intended_per_s", PerSecond, Neither, |m| m.rate.intended_per_s),
-        both("rate.issued_per_s", PerSecond, Neither, |m| m.rate.issued_per_s),
-        both("rate.achieved_per_s", PerSecond, Higher, |m| m.rate.achieved_per_s),
-        both("rate.schedule_lag_ms_p99", Milliseconds, Neither, |m| m.rate.schedule_lag_ms_p99),
-        both("rate.left_out_seconds", Seconds, Neither, |m| m.rate.left_out_seconds),
-        both("latency_us.local.p50", Microseconds, Lower, |m| m.local(|q| q.p50)),
-        both("latency_us.local.p90", Microseconds, Lower, |m| m.local(|q| q.p90)),
-        both("latency_us.local.p99", Microseconds, Lower, |m| m.local(|q| q.p99)),
-        both("latency_us.local.p999", Microseconds, Lower, |m| m.local(|q| q.p999)),
-        both("latency_us.local.max", Microseconds, Lower, |m| m.local(|q| q.max)),
-        both("latency_us.replica.p50", Microseconds, Lower, |m| m.replica(|q| q.p50)),
-        both("latency_us.replica.p90", Microseconds, Lower, |m| m.replica(|q| q.p90)),
-        both("latency_us.replica.p99", Microseconds, Lower, |m| m.replica(|q| q.p99)),
-        both("latency_us.replica.p999", Microseconds, Lower, |m| m.replica(|q| q.p999)),
-        both("latency_us.replica.max", Microseconds, Lower, |m| m.replica(|q| q.max)),
-        both("staleness.versions_p99", Count, Lower, |m| whole(m.staleness.versions_p99)),
-        both("staleness.versions_max", Count, Lower, |m| whole(m.staleness.versions_max)),
-        both("staleness.ms_p99", Milliseconds, Lower, |m| m.staleness.ms_p99),
-        both("staleness.ms_max", Milliseconds, Lower, |m| m.staleness.ms_max),
-        both("cost.cpu_seconds", Seconds, Lower, |m| m.cost.cpu_seconds),
-        both("cost.cpu_us_per_action", Microseconds, Lower, |m| m.cost.cpu_us_per_action),
-        both("cost.rss_bytes_max", Bytes, Lower, |m| whole(m.cost.rss_bytes_max)),
-        both("cost.wire_bytes", Bytes, Lower, |m| whole(m.cost.wire_bytes)),
-        both("cost.wire_bytes_per_action", Bytes, Lower, |m| m.cost.wire_bytes_per_action),
-        both("cost.syscalls", Count, Lower, |m| whole(m.cost.syscalls)),
-        both("cost.syscalls_per_action", Count, Lower, |m| m.cost.syscalls_per_action),
-        both("cost.snapshots_forced", Count, Lower, |m| whole(m.cost.snapshots_forced)),
-        both("cost.entries_skipped", Count, Lower, |m| whole(m.cost.entries_skipped)),
-        case_only("faults.planned", Neither, |m| m.faults.map(|faults| faults.planned as f64)),
-        case_only("faults.injected", Neither, |m| m.faults.map(|faults| faults.injected as f64)),
-        case_only("violations", Lower, |m| m.violations.map(|count| count as f64)),
-    ]
-};
 
 #[cfg(test)]
 mod tests {

@@ -1,12 +1,12 @@
 //! `samestate explain`: what will a file do?
 
 use clap::Args;
-use samestate_report::printable;
+use samestate_report::{Metric, printable};
 
 use super::args::ScenarioArgs;
 use super::exit::ExitCode;
 use super::terminal::show;
-use crate::scenario::{explain, metrics, reducers};
+use crate::scenario::{explain, reducers};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,13 +51,16 @@ impl Explain {
 
 fn metrics_text() -> String {
     let mut text = String::new();
-    for metric in metrics::all() {
-        let narrowed: Vec<&str> =
-            [("store", metric.per_store), ("node", metric.per_node), ("phase", metric.per_phase)]
-                .into_iter()
-                .filter_map(|(key, possible)| possible.then_some(key))
-                .collect();
-        text += &format!("{:38} {}", metric.name, metric.about);
+    for metric in Metric::all() {
+        let narrowed: Vec<&str> = [
+            ("store", metric.per_store()),
+            ("node", metric.per_node()),
+            ("phase", metric.per_phase()),
+        ]
+        .into_iter()
+        .filter_map(|(key, possible)| possible.then_some(key))
+        .collect();
+        text += &format!("{:38} {}", metric.name(), metric.about());
         if !narrowed.is_empty() {
             text += &format!(" [by {}]", narrowed.join(", "));
         }

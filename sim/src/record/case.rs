@@ -71,7 +71,7 @@ pub(crate) fn assemble(plan: &Plan, mut taken: Taken) -> Case {
         narrowed(measured(&sums, phase.duration.as_secs_f64()), store)
     };
     let of_node = |node: NodeId| Case {
-        cost: costs::cost(plan, &case.processes, Some(node)),
+        cost: costs::cost(plan, &case.processes, Some(node), Cost::default()),
         ..Case::default()
     };
     let held = Held { plan, gathered: &gathered, of_phase: &of_phase, of_node: &of_node };
@@ -119,11 +119,7 @@ fn measured(sums: &Sums, seconds: f64) -> Case {
 }
 
 fn total_cost(plan: &Plan, processes: &[Process], total: &Sums) -> Cost {
-    let cost = Cost {
-        snapshots_forced: Some(total.snapshots_forced),
-        entries_skipped: Some(total.entries_skipped),
-        ..costs::cost(plan, processes, None)
-    };
+    let cost = costs::cost(plan, processes, None, total.cost());
     cost.per_action(total.judged.map_or(0, |judged| judged.ordered))
 }
 
@@ -152,11 +148,7 @@ fn measures(
             rate: case.rate,
             latency_us: case.latency_us,
             staleness: case.staleness,
-            cost: Cost {
-                snapshots_forced: Some(sums.snapshots_forced),
-                entries_skipped: Some(sums.entries_skipped),
-                ..Cost::default()
-            },
+            cost: sums.cost(),
         };
         ((*name).to_owned(), measures)
     });

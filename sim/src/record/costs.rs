@@ -29,8 +29,14 @@ fn process(plan: &Plan, seen: &LifeSeen, gathered: &Gathered) -> Process {
     }
 }
 
-/// Returns the cost of the processes of all nodes together, or of one node.
-pub(super) fn cost(plan: &Plan, processes: &[Process], node: Option<NodeId>) -> Cost {
+/// Returns the cost of the processes of all nodes together, or of one node. `of_stores` holds the
+/// costs that stores count.
+pub(super) fn cost(
+    plan: &Plan,
+    processes: &[Process],
+    node: Option<NodeId>,
+    of_stores: Cost,
+) -> Cost {
     let name = node.map(|node| plan.node(node).name.as_str());
     let counted = || processes.iter().filter(|one| name.is_none_or(|name| name == one.name));
     let sum = |of: fn(&Process) -> Option<u64>| counted().filter_map(of).reduce(|a, b| a + b);
@@ -39,6 +45,6 @@ pub(super) fn cost(plan: &Plan, processes: &[Process], node: Option<NodeId>) -> 
         rss_bytes_max: counted().filter_map(|one| one.rss_bytes_max).max(),
         wire_bytes: sum(|one| one.wire_bytes),
         syscalls: sum(|one| one.syscalls),
-        ..Cost::default()
+        ..of_stores
     }
 }

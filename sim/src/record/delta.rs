@@ -97,6 +97,31 @@ pub struct Figures {
     pub divergences: u64,
 }
 
+impl Figures {
+    /// Adds those of another process.
+    pub(super) fn add(&mut self, other: Figures) {
+        self.combine(other, |ours, theirs| ours + theirs);
+    }
+
+    /// Those counted since `base`.
+    pub(super) fn since(mut self, base: Figures) -> Self {
+        self.combine(base, |now, before| now - before);
+        self
+    }
+
+    fn combine(&mut self, other: Figures, with: fn(u64, u64) -> u64) {
+        let Figures { snapshots_forced, entries_skipped, snapshots_sent, divergences } = self;
+        for (ours, theirs) in [
+            (snapshots_forced, other.snapshots_forced),
+            (entries_skipped, other.entries_skipped),
+            (snapshots_sent, other.snapshots_sent),
+            (divergences, other.divergences),
+        ] {
+            *ours = with(*ours, theirs);
+        }
+    }
+}
+
 impl From<Counters> for Figures {
     fn from(counters: Counters) -> Self {
         Figures {

@@ -286,12 +286,7 @@ impl StoreLife {
             self.counters_before = Some(if before { counters } else { Figures::default() });
         }
         let base = self.counters_before.unwrap_or_default();
-        self.counters = Figures {
-            snapshots_forced: counters.snapshots_forced - base.snapshots_forced,
-            entries_skipped: counters.entries_skipped - base.entries_skipped,
-            snapshots_sent: counters.snapshots_sent - base.snapshots_sent,
-            divergences: counters.divergences - base.divergences,
-        };
+        self.counters = counters.since(base);
         self.state = delta.state.or(self.state.take());
     }
 }

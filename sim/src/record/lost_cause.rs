@@ -5,10 +5,12 @@
 
 use std::collections::BTreeSet;
 
+use samestate_report::{Case, Metric};
+
 use super::expect::demanded;
 use super::gather::{Gathered, StoreLife};
+use super::sums::Sums;
 use crate::invariants::Violation;
-use crate::measure::Counts;
 use crate::scenario::{Expectation, MetricBound, Plan};
 
 /// Why the case cannot pass any more; `None` as long as it may.
@@ -40,51 +42,42 @@ fn violations(gathered: &Gathered) -> impl Iterator<Item = &Violation> {
 /// Describes the value that goes past a bound, if one does.
 fn exceeded(plan: &Plan, gathered: &Gathered, bound: &MetricBound) -> Option<String> {
     let most = bound.max.or(bound.equals)?;
+    let metric = Metric::named(&bound.metric).filter(|metric| metric.is_growing())?;
     if bound.node.is_some() {
         return None;
     }
     let streams = bound.phase.map(|phase| {
         plan.phases[phase].load.iter().map(|load| load.stream).collect::<BTreeSet<u64>>()
     });
-    let all = || stores(gathered, bound.store.as_deref());
-    let counts = counts(all(), streams.as_ref());
-    let so_far = match bound.metric.as_str() {
-        "dispatches.intended" => counts.intended,
-        "dispatches.ok" => counts.ok,
-        "dispatches.refused" => counts.refused(),
-        "dispatches.rejected" => counts.rejected,
-        "dispatches.unknown" => counts.unknown,
-        "dispatches.duplicated" if streams.is_none() => {
-            all().filter_map(|store| Some(store.ledger.as_ref()?.duplicated())).sum()
-        }
-        "cost.snapshots_forced" => all().map(|store| store.counters.snapshots_forced).sum(),
-        "cost.entries_skipped" => all().map(|store| store.counters.entries_skipped).sum(),
-        "violations" => violations(gathered).count() as u64,
-        _ => return None,
-    };
-    let metric = &bound.metric;
-    (so_far as f64 > most)
-        .then(|| format!("{metric} may be {most} at most, and is {so_far} by now"))
+    let so_far = metric.of_case(&counted(gathered, bound.store.as_deref(), streams.as_ref()))?;
+    let name = metric.name();
+    (so_far > most).then(|| format!("{name} may be {most} at most, and is {so_far} by now"))
 }
 
-/// Returns the numbers of dispatches that have an outcome: of these loads, or of all and of
-/// mirrors.
-fn counts<'a>(
-    stores: impl Iterator<Item = &'a StoreLife>,
-    streams: Option<&BTreeSet<u64>>,
-) -> Counts {
-    let mut counts = Counts::default();
-    for store in stores {
+/// The counts so far that only grow: of a store or of all, and of these loads alone if they are
+/// given.
+fn counted(gathered: &Gathered, store: Option<&str>, streams: Option<&BTreeSet<u64>>) -> Case {
+    let mut sums = Sums::default();
+    for store in stores(gathered, store) {
         for (stream, load) in &store.loads {
             if streams.is_none_or(|streams| streams.contains(stream)) {
-                counts.merge(load.log.counts());
+                sums.counts.merge(load.log.counts());
             }
         }
         if streams.is_none() {
-            counts.merge(store.mirrors.log.counts());
+            sums.counts.merge(store.mirrors.log.counts());
+            let judged = sums.judged.get_or_insert_default();
+            judged.duplicated += store.ledger.as_ref().map_or(0, |ledger| ledger.duplicated());
         }
+        sums.counters.add(store.counters);
     }
-    counts
+    let violations = violations(gathered).cloned().map(samestate_report::Violation::from);
+    Case {
+        dispatches: sums.dispatches(),
+        cost: sums.cost(),
+        violations: violations.collect(),
+        ..Case::default()
+    }
 }
 
 fn stores<'a>(

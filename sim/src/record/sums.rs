@@ -2,6 +2,7 @@
 
 use samestate_report as report;
 
+use super::delta::Figures;
 use crate::measure::identity::EqualVersion;
 use crate::measure::summary::in_us;
 use crate::measure::{Counts, Latencies, Samples, Staleness};
@@ -24,8 +25,7 @@ pub(super) struct Sums {
     pub(super) judged: Option<Judged>,
     pub(super) pace: Pace,
     pub(super) achieved_per_s: Option<f64>,
-    pub(super) snapshots_forced: u64,
-    pub(super) entries_skipped: u64,
+    pub(super) counters: Figures,
 }
 
 /// The time until the replicas were equal.
@@ -124,8 +124,7 @@ impl Sums {
             (Some(one), Some(other)) => Some(one + other),
             (one, other) => one.or(other),
         };
-        self.snapshots_forced += other.snapshots_forced;
-        self.entries_skipped += other.entries_skipped;
+        self.counters.add(other.counters);
     }
 
     pub(super) fn identical(&self) -> report::Identical {
@@ -185,6 +184,15 @@ impl Sums {
             versions_max: self.staleness.versions(1.0),
             ms_p99: self.staleness.ns(0.99).map(ms),
             ms_max: self.staleness.ns(1.0).map(ms),
+        }
+    }
+
+    /// The costs that stores count: those of processes are not in it.
+    pub(super) fn cost(&self) -> report::Cost {
+        report::Cost {
+            snapshots_forced: Some(self.counters.snapshots_forced),
+            entries_skipped: Some(self.counters.entries_skipped),
+            ..report::Cost::default()
         }
     }
 }

@@ -208,8 +208,7 @@ impl<'a> TreeSeen<'a> {
         sums.judged = Some(self.judged().0);
         let members = self.tree.members.iter();
         for (_, store) in members.flat_map(|member| self.gathered.stores(member.node, self.store)) {
-            sums.snapshots_forced += store.counters.snapshots_forced;
-            sums.entries_skipped += store.counters.entries_skipped;
+            sums.counters.add(store.counters);
         }
         sums
     }

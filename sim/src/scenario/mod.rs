@@ -16,7 +16,6 @@ pub(crate) mod draws;
 mod environment;
 mod error;
 mod explain;
-pub mod metrics;
 mod model;
 mod near;
 mod plan;

@@ -325,7 +325,7 @@ pub enum Expectation {
 /// A metric and its bounds, both included.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MetricBound {
-    /// The metric's name, one of [`metrics`](super::metrics::all).
+    /// The metric's name, that of a [`Metric`](samestate_report::Metric).
     pub metric: String,
     /// The least it may be.
     pub min: Option<f64>,

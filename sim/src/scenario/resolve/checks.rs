@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use samestate_report::Metric;
+
 use super::Resolver;
-use crate::scenario::metrics;
 use crate::scenario::model::ExpectSpec;
 use crate::scenario::near::{quoted, suggest};
 use crate::scenario::plan::{Expectation, Expected, MetricBound, Observation};
@@ -110,9 +111,9 @@ impl Resolver<'_> {
         self.possible(path, name, bounds);
         if let Some(metric) = metric {
             for (key, narrowed, possible) in [
-                ("store", spec.store.is_some(), metric.per_store),
-                ("node", spec.node.is_some(), metric.per_node),
-                ("phase", spec.phase.is_some(), metric.per_phase),
+                ("store", spec.store.is_some(), metric.per_store()),
+                ("node", spec.node.is_some(), metric.per_node()),
+                ("phase", spec.phase.is_some(), metric.per_phase()),
             ] {
                 if narrowed && !possible {
                     let message = format!("`{name}` is not measured for each {key}");
@@ -127,7 +128,7 @@ impl Resolver<'_> {
         let node = spec.node.as_ref().map(|node| self.node(&format!("{path}.node"), node));
         let phase = spec.phase.as_ref().map(|phase| self.phase(&format!("{path}.phase"), phase));
         Some(Expectation::Metric(MetricBound {
-            metric: metric?.name.to_owned(),
+            metric: metric?.name().to_owned(),
             min: spec.min,
             max: spec.max,
             equals: spec.equals,
@@ -137,10 +138,10 @@ impl Resolver<'_> {
         }))
     }
 
-    fn metric(&mut self, path: &str, name: &str) -> Option<&'static metrics::Metric> {
-        let metric = metrics::find(name);
+    fn metric(&mut self, path: &str, name: &str) -> Option<&'static Metric> {
+        let metric = Metric::named(name);
         if metric.is_none() {
-            let names: Vec<&str> = metrics::all().iter().map(|metric| metric.name).collect();
+            let names: Vec<&str> = Metric::all().iter().map(Metric::name).collect();
             let near = crate::scenario::near::nearest(name, names.iter().copied());
             let near = near.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
             let help = format!("{near}`samestate explain --metrics` lists them all");
