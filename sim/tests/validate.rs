@@ -302,7 +302,7 @@ fn explicit_instants_move_with_their_phase() {
 fn a_disk_that_fails_where_no_store_is_durable_is_refused() {
     let text = WIDE.replace("backup: { durable: true }", "backup: { every_actions: 1 }");
     let says = ["no store is durable", "add `backup: { durable: true }`"];
-    refused(&text, (27, 11), &says);
+    refused(&text, (29, 11), &says);
 }
 
 #[test]
