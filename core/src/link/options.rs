@@ -13,20 +13,21 @@ use crate::auth::{Credentials, Iterations, LockOutPolicy};
 /// The limits and deadlines that a server applies to its clients.
 #[derive(Clone)]
 pub struct ServerOptions {
-    /// Logins and passwords; many clients may share one. Without any, no login is asked for.
+    /// The logins and their passwords. Many clients may share a login. Without a login, the server
+    /// accepts every client.
     pub logins: Vec<(String, Zeroizing<String>)>,
     /// The number of PBKDF2 rounds, and so the work of trying one password against a recorded
     /// login. Default: 600,000.
     pub iterations: Iterations,
     /// The rules of the lock-out. Default: five failures lock an address out for three hours.
     pub lock_out: LockOutPolicy,
-    /// Speaks TLS, and nothing else.
+    /// The TLS options. With them, the server uses TLS only.
     #[cfg(feature = "tls")]
     pub tls: Option<ServerTls>,
-    /// A client has to be logged in within this, its TLS handshake included, and then to ask for a
-    /// store: 10 s unless set.
+    /// The time within which a client has to log in, including the TLS handshake, and then to ask
+    /// for a store. Default: 10 s.
     pub hello_within: Duration,
-    /// A client that takes no bytes for this long is cut: 10 s unless set.
+    /// The time after which a client that takes no bytes is cut. Default: 10 s.
     pub stall_after: Duration,
     /// The maximum number of unauthenticated connections. Default: 256. When the limit is reached,
     /// one of an address that has several is evicted for a new connection.
@@ -35,11 +36,11 @@ pub struct ServerOptions {
     /// socket file. Default: 64. When the limit is reached, one that has lasted for two seconds
     /// is evicted for the next connection of that address.
     pub half_open_per_address_max: usize,
-    /// At most this many connections in all: 10,000 unless set.
+    /// The maximum number of connections in all. Default: 10,000.
     pub connections_max: usize,
-    /// Permissions of a socket file: 0o600 unless set, so that this user alone may connect.
+    /// The permissions of a socket file. Default: 0o600, so that only this user may connect.
     pub unix_mode: u32,
-    /// The longest wait before listening is tried again: 5 s unless set; the first is 100 ms.
+    /// The longest delay between two attempts to listen. Default: 5 s. The first delay is 100 ms.
     pub backoff_max: Duration,
 }
 
@@ -62,7 +63,7 @@ impl Default for ServerOptions {
     }
 }
 
-/// Shorter spans are below what a timer can do.
+/// Checks that a span is long enough for a timer.
 const SPAN_MIN: Duration = Duration::from_millis(1);
 
 fn check_span(name: &'static str, span: Duration) -> Result<(), LinkError> {
@@ -86,7 +87,7 @@ fn check(
 }
 
 impl ServerOptions {
-    /// Refuses what no server could work with.
+    /// Refuses options that cannot work for any server.
     pub(super) fn check(&self) -> Result<(), LinkError> {
         check_span("hello_within", self.hello_within)?;
         check_span("stall_after", self.stall_after)?;
@@ -130,22 +131,23 @@ impl fmt::Debug for ServerOptions {
 /// The limits and deadlines that a client applies to its server.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
-    /// Login and password, where the server asks for them. Given, the client insists on being
-    /// asked.
+    /// The login and password. A client with credentials refuses a server that does not ask for a
+    /// login.
     pub credentials: Option<Credentials>,
-    /// Speaks TLS, and nothing else.
+    /// The TLS options. With them, the client uses TLS only.
     #[cfg(feature = "tls")]
     pub tls: Option<ClientTls>,
-    /// The longest wait between two tries: 5 s unless set; the first is at most 100 ms.
+    /// The longest delay between two attempts to connect. Default: 5 s. The first delay is at most
+    /// 100 ms.
     pub backoff_max: Duration,
-    /// The wait after a server refused the login or the store: 30 s unless set. To insist would
-    /// only lock the address out.
+    /// The delay after a server refused the login or the store. Default: 30 s. Earlier attempts
+    /// would only lock the address out.
     pub retry_refused_after: Duration,
-    /// Each address of the server is tried for this long: 5 s unless set.
+    /// The time for which each address of the server is tried. Default: 5 s.
     pub connect_within: Duration,
-    /// The login, and before it the TLS handshake, have to be done within this: 10 s unless set.
+    /// The time within which the login has to be done, including the TLS handshake. Default: 10 s.
     pub hello_within: Duration,
-    /// A server that takes no bytes for this long is left: 10 s unless set.
+    /// The time after which a client leaves a server that takes no bytes. Default: 10 s.
     pub stall_after: Duration,
 }
 
@@ -165,7 +167,7 @@ impl Default for ClientOptions {
 }
 
 impl ClientOptions {
-    /// Refuses what no client could work with.
+    /// Refuses options that cannot work for any client.
     pub(super) fn check(&self) -> Result<(), LinkError> {
         check_span("backoff_max", self.backoff_max)?;
         check_span("retry_refused_after", self.retry_refused_after)?;
@@ -174,7 +176,7 @@ impl ClientOptions {
         check_span("stall_after", self.stall_after)
     }
 
-    /// Logs in with these.
+    /// Sets the login and the password.
     ///
     /// # Errors
     ///

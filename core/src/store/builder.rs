@@ -24,7 +24,7 @@ use crate::task;
 /// The default time that [`StoreBuilder::open`] waits.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Time is told to a store this often: eight times a heartbeat, within these.
+/// The limits of the interval at which a store learns the time, which is an eighth of a heartbeat.
 const PULSE_MIN: Duration = Duration::from_millis(1);
 const PULSE_MAX: Duration = Duration::from_millis(250);
 
@@ -46,11 +46,12 @@ pub struct StoreBuilder<S: State, A: Action> {
     action: PhantomData<fn(A)>,
 }
 
-/// A store in a process by itself, unless it is told to follow a server with
-/// [`StoreBuilder::client`]. In a cluster, use [`crate::Cluster::create_store`].
+/// Prepares a store that is alone in its process, or a client if [`StoreBuilder::client`] names a
+/// server. In a cluster, use [`crate::Cluster::create_store`].
 ///
-/// `reducer` is pure and deterministic: the same state and action give the same next state in
-/// every process. It returns nothing, or `Result<(), Reject>`: check first, then change.
+/// The reducer must be pure and deterministic: the same state and action give the same next state
+/// in every process. It returns nothing, or `Result<(), Reject>`. A reducer that rejects actions
+/// checks an action before it changes the state.
 #[doc(alias = "createStore")]
 pub fn create_store<S, A, V>(
     name: &str,
@@ -88,7 +89,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         }
     }
 
-    /// A copy whose reducer is elsewhere: a client, and nobody's server.
+    /// Prepares a client without a reducer, which cannot serve other nodes.
     pub(super) fn without_reducer(name: &str, client: Client, state: S) -> Self {
         let builder = StoreBuilder::new(Home::Alone, name, |_: &mut S, _: &A| {}, state);
         StoreBuilder { reducer: None, client: Some(client), ..builder }
@@ -107,7 +108,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         self
     }
 
-    /// The state that the store begins with where this node is its sequencer. Default:
+    /// Sets the state that the store begins with if this node is its sequencer. Default:
     /// `S::default()`.
     ///
     /// ```
@@ -134,9 +135,9 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
 
     /// Sets whether a panic of the reducer is undone. Default: [`UndoPanics::WhileSmall`].
     ///
-    /// A panic that is undone rejects its action alone, and the store goes on in the state before
-    /// it. One that is not undone poisons the store: no dispatch is accepted until the process is
-    /// started again. To undo a panic takes the memory of one more state, and at most 16 MiB.
+    /// If a panic is undone, its action is rejected, and the store continues with the state before
+    /// it. If it is not undone, the store is poisoned: it accepts no dispatch until the process is
+    /// restarted. Undoing panics takes the memory of one more state, and at most 16 MiB.
     pub fn undo_panics(mut self, undo: UndoPanics) -> Self {
         self.undo_panics = undo;
         self
@@ -148,37 +149,41 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         self
     }
 
-    /// The version of the shape of state and action; nodes with different ones refuse each
+    /// Sets the version of the types of state and action. Nodes with different versions refuse each
     /// other. Default: 1.
     pub fn schema_version(mut self, version: u32) -> Self {
         self.config.schema_version = version;
         self
     }
 
-    /// Follows this server from the beginning, instead of being a sequencer or a worker first.
+    /// Makes the store a client of this server from the beginning, instead of a sequencer or a
+    /// worker.
     pub fn client(mut self, client: Client) -> Self {
         self.client = Some(client);
         self
     }
 
-    /// Keeps the store on disk (A15): opening it restores what is there, instead of the
-    /// [`StoreBuilder::preloaded`] state, and everything since is written as [`Backup`] says.
+    /// Keeps the store on disk (A15). Opening the store restores the backup, if there is one,
+    /// instead of the [`StoreBuilder::preloaded`] state. Later actions are written at the pace that
+    /// [`Backup`] sets.
     ///
-    /// Sets a backup. If this node is the store's sequencer (a store alone, a master, a server),
-    /// the restored state goes to all workers and clients. Elsewhere this has no effect: a copy
-    /// gets the state from its upstream. So every process of a cluster may say the same.
+    /// If this node is the store's sequencer (a store alone, a master, a server), the restored
+    /// state goes to all workers and clients. In other nodes a backup has no effect, because a
+    /// replica gets its state from its upstream. So every process of a cluster may have the same
+    /// options.
     pub fn backup(mut self, backup: Backup) -> Self {
         self.backup = Some(backup);
         self
     }
 
-    /// `Ok` means: on disk. No answer, entry, snapshot or event leaves this node before; what is
-    /// ordered while the disk is busy is written together. Needs a [`StoreBuilder::backup`], whose
-    /// pace then has no meaning. [`Store::state`] and [`Store::version`] of this very node may be
-    /// ahead of the disk.
+    /// Makes `Ok` mean that the action is on disk. No answer, entry, snapshot or event leaves this
+    /// node before. Actions that are ordered while the disk is busy are written together. This
+    /// needs a [`StoreBuilder::backup`], whose pace has no effect then. [`Store::state`] and
+    /// [`Store::version`] of this node may be ahead of the disk.
     ///
-    /// While the disk takes nothing the store is not connected: dispatches under way resolve as
-    /// `OutcomeUnknown`, new ones as [`crate::DispatchError::Stalled`]. It goes on by itself.
+    /// While the disk refuses writes, the store is not connected: dispatches under way resolve as
+    /// `OutcomeUnknown`, new ones as [`crate::DispatchError::Stalled`]. The store continues by
+    /// itself when the disk works again.
     pub fn durable(mut self) -> Self {
         self.durable = true;
         self
@@ -191,66 +196,66 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         self
     }
 
-    /// The log holds at most this many bytes of actions; a link that falls behind by more gets a
-    /// snapshot. 1 TiB at most. Default: 16 MiB.
+    /// Sets the maximum number of bytes of actions in the log, up to 1 TiB. A link that falls
+    /// behind by more gets a snapshot. Default: 16 MiB.
     pub fn log_bytes_max(mut self, bytes: usize) -> Self {
         self.config.log_bytes_max = bytes;
         self
     }
 
     /// Sets how many bytes of actions the log keeps beyond [`StoreBuilder::log_bytes_max`] while a
-    /// snapshot is on its way, and until its receiver has caught up: never more than the snapshot
-    /// is long. 1 TiB at most. Default: 64 MiB.
+    /// snapshot is being sent, and until its receiver has caught up. The log never keeps more bytes
+    /// than the snapshot has. 1 TiB at most. Default: 64 MiB.
     pub fn catch_up_bytes_max(mut self, bytes: usize) -> Self {
         self.config.catch_up_bytes_max = bytes;
         self
     }
 
-    /// Sets how long dispatches wait for slow followers that near the end of the log, for all of
-    /// them together, in a hundred times this long. After that such a follower falls off the log,
-    /// which is reported. A follower that takes 4 MiB a second or more sets the pace without a
-    /// limit. [`Duration::MAX`] is no limit for slower ones either. Default: 1 s.
+    /// Sets how long dispatches wait for slow followers that near the end of the log: for all
+    /// followers together, in a period of a hundred times this length. After that a slow follower
+    /// falls off the log, which is reported. A follower that takes 4 MiB a second or more is always
+    /// waited for. [`Duration::MAX`] removes the limit for slower followers too. Default: 1 s.
     pub fn pressure_grace(mut self, grace: Duration) -> Self {
         self.config.pressure_grace = grace;
         self
     }
 
-    /// At most this many dispatches are under way at this node; past it, `Busy`. 1 to 16,777,216.
-    /// Default: 4096.
+    /// Sets the maximum number of dispatches under way at this node, from 1 to 16,777,216. Beyond
+    /// it, a dispatch is `Busy`. Default: 4096.
     pub fn window(mut self, dispatches: usize) -> Self {
         self.config.window = dispatches;
         self
     }
 
-    /// Sets the time after which an unresolved dispatch resolves as `OutcomeUnknown`. Default:
-    /// 30 s. A large action gets more time: a second for each 64 KiB. [`Duration::MAX`] is no
+    /// Sets the time after which an unresolved dispatch resolves as `OutcomeUnknown`. Default: 30
+    /// s. A large action gets more time: a second for each 64 KiB. [`Duration::MAX`] means no
     /// limit.
     pub fn dispatch_deadline(mut self, after: Duration) -> Self {
         self.config.dispatch_deadline = Some(after);
         self
     }
 
-    /// Sets the interval of an idle link's heartbeats, and the silence after which a link is cut: 1
-    /// ms or more, and at least twice the interval. [`Duration::MAX`] is never. Default: 500 ms, 5
-    /// s.
+    /// Sets the interval of an idle link's heartbeats (1 ms or more), and the silence after which a
+    /// link is cut (at least twice the interval). [`Duration::MAX`] means never. Default: 500 ms
+    /// and 5 s.
     pub fn liveness(mut self, heartbeat: Duration, dead_after: Duration) -> Self {
         self.config.heartbeat = heartbeat;
         self.config.dead_after = dead_after;
         self
     }
 
-    /// Puts a middleware around every dispatch that is made with this process's handles of the
-    /// store; actions that come from other processes were seen there. Several are called in the
-    /// order in which they are declared, the first one first.
+    /// Adds a middleware around every dispatch of this process's handles of the store. Actions from
+    /// other processes pass the middleware there. Several middlewares are called in the order in
+    /// which they are added.
     ///
-    /// It gets the action and the [`Next`] one, and returns the dispatch: it may pass the action
-    /// on, change it, refuse it, observe what it comes to, or dispatch others besides. It is
-    /// called inside [`Store::dispatch`] and must not wait; and inside [`Store::read`] too where
-    /// somebody dispatches there.
+    /// A middleware gets the action and the [`Next`] step, and returns the dispatch. It may pass
+    /// the action on, change it, refuse it, observe its outcome, or dispatch other actions as well.
+    /// It is called inside [`Store::dispatch`], and must not wait. If a caller dispatches inside
+    /// [`Store::read`], it is called there too.
     ///
-    /// One caller's actions are applied in the order in which it dispatched them. But a layer that
-    /// passes one on and then dispatches another of its own may see its own applied first, where
-    /// the first still waits for room in [`Store::dispatch_many`].
+    /// The actions of one caller are applied in the order in which it dispatched them. There is one
+    /// exception: if a middleware passes an action on and then dispatches another one itself, its
+    /// own may be applied first, while the other waits for room in [`Store::dispatch_many`].
     ///
     /// ```
     /// use samestate::{DispatchError, create_store};
@@ -280,22 +285,22 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         self
     }
 
-    /// Sets how long [`StoreBuilder::open`] waits for the store to be in sync. [`Duration::MAX`] is
-    /// no limit. Default: 30 s.
+    /// Sets how long [`StoreBuilder::open`] waits for the store to be in sync. [`Duration::MAX`]
+    /// means no limit. Default: 30 s.
     pub fn open_timeout(mut self, timeout: Duration) -> Self {
         self.open_timeout = timeout;
         self
     }
 
-    /// All other settings at once; the store's name stays.
+    /// Changes any setting of the protocol. The name of the store stays.
     #[doc(hidden)]
     pub fn configure(mut self, configure: impl FnOnce(&mut Config)) -> Self {
         configure(&mut self.config);
         self
     }
 
-    /// Tells `observer` of all that happens to the state from the beginning, under the store's
-    /// lock: for instruments.
+    /// Sets an observer of every event of the state from the beginning. It is called under the
+    /// store's lock, and is meant for instruments.
     #[doc(hidden)]
     pub fn observer(mut self, observer: Box<dyn Observer>) -> Self {
         self.observer = Some(observer);
@@ -304,18 +309,20 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
 
     /// Opens the store and waits until it is in sync.
     ///
-    /// A server that is not reached is waited for. So is one that was made by
-    /// [`Cluster::create_server`](crate::Cluster::create_server) and has no store of this name yet:
-    /// it serves every store that opens later. One that refuses is not waited for, as to try again
-    /// comes to the same until something is changed: a wrong password, a locked-out address,
-    /// another schema version. A server of a single store that does not serve this one refuses it
-    /// too, after a second in which it may begin to.
+    /// `open` waits for a server that it cannot reach. It also waits for a server that was made by
+    /// [`Cluster::create_server`](crate::Cluster::create_server) and does not have the store yet,
+    /// because such a server serves every store that opens later.
+    ///
+    /// `open` does not wait for a server that refuses the store, because a retry fails until
+    /// something is changed: a wrong password, a locked-out address, another schema version. A
+    /// server of a single store that does not serve this one refuses it too, after one second in
+    /// which the process may begin to serve it.
     ///
     /// # Errors
     ///
-    /// As [`StoreBuilder::start`], [`Error::Refused`] if its upstream refuses the store, and
-    /// [`Error::NotInSync`], with the reason, if the store does not come in sync in time (30 s,
-    /// unless [`StoreBuilder::open_timeout`] says otherwise).
+    /// The errors of [`StoreBuilder::start`], [`Error::Refused`] if the upstream refuses the store,
+    /// and [`Error::NotInSync`], with the reason, if the store is not in sync in time (30 s, or
+    /// [`StoreBuilder::open_timeout`]).
     pub async fn open(self) -> Result<Store<S, A>> {
         let timeout = self.open_timeout;
         let store = self.start()?;
@@ -323,16 +330,16 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         Ok(store)
     }
 
-    /// Opens the store without waiting. Where it follows a master or a server, `connected` is
-    /// false until it is in sync.
+    /// Opens the store without waiting. If it follows a master or a server, `connected` is false
+    /// until it is in sync.
     ///
     /// # Errors
     ///
-    /// [`Error::Options`] if an option, or the name, has a value that is of no use (a name has 255
-    /// bytes at most, is not blank and has no control characters), [`Error::Backup`] if its backup
+    /// [`Error::Options`] if an option or the name has a value that cannot work (a name has at most
+    /// 255 bytes, is not blank and has no control characters), [`Error::Backup`] if the backup
     /// cannot be read or written, [`Error::DurableWithoutBackup`], [`Error::Unrestorable`] if the
-    /// state does not survive the codec, and [`Error::Link`] if the name is taken in
-    /// this process, or the server's address or options make no sense.
+    /// state does not survive the codec, and [`Error::Link`] if the name is taken in this process,
+    /// or if the server's address or options are invalid.
     pub fn start(self) -> Result<Store<S, A>> {
         let StoreBuilder { home, config, reducer, preloaded, undo_panics, client, .. } = self;
         let (backup, durable) = (self.backup, self.durable);

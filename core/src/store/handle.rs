@@ -20,16 +20,16 @@ use super::upkeep::{Upkeep, close};
 use super::{Client, DispatchError, Result, Role, Server, Watch};
 use crate::link::{LinkCounts, LinkStats, Port};
 
-/// Dispatches of [`Store::dispatch_many`] are handed over this many at a time.
+/// The number of actions that [`Store::dispatch_many`] dispatches at a time.
 const BATCH: usize = 256;
 
-/// A named state, the same in every process. A handle: clones are the same store.
+/// A named state, the same in every process. This is a handle: its clones refer to the same store.
 ///
-/// The store lives while a handle of it does, or until [`Store::close`].
+/// The store lives until its last handle is dropped, or until [`Store::close`].
 pub struct Store<S: State, A: Action> {
     pub(super) shared: Arc<Shared<S, A>>,
     pub(super) upkeep: Arc<Upkeep>,
-    /// `None`: there is no middleware.
+    /// The middleware; `None` if there is none.
     pub(super) middleware: Option<Arc<Chain<S, A>>>,
 }
 
@@ -44,12 +44,14 @@ impl<S: State, A: Action> Clone for Store<S, A> {
 }
 
 impl<S: State, A: Action> Store<S, A> {
-    /// Hands an action over, at once and in the order of the calls, and returns a future for its
-    /// outcome: the version at which it was applied, here too.
+    /// Dispatches an action, and returns a future of its outcome: the version at which the action
+    /// was applied, here too.
     ///
-    /// Never waits: a full window resolves as [`DispatchError::Busy`]. Dropping the future changes
-    /// nothing. It passes the store's middleware first, if there is any. Inside [`Store::read`] the
-    /// action is handed over when the read ends.
+    /// The action is queued before this method returns, so dispatches are ordered as they are
+    /// called. The method never waits: if the window is full, the future resolves as
+    /// [`DispatchError::Busy`]. Dropping the future does not cancel the action. The store's
+    /// middleware sees the action first. Inside [`Store::read`] the action is queued when the read
+    /// ends.
     pub fn dispatch(&self, action: A) -> Dispatching {
         match &self.middleware {
             None => self.hand_over(action),
@@ -57,7 +59,7 @@ impl<S: State, A: Action> Store<S, A> {
         }
     }
 
-    /// Hands an action over that has passed the middleware.
+    /// Dispatches an action that has passed the middleware.
     pub(super) fn hand_over(&self, action: A) -> Dispatching {
         if reading::inside() {
             return self.hand_over_later(action);
@@ -97,7 +99,7 @@ impl<S: State, A: Action> Store<S, A> {
         Dispatching::waiting(receiver)
     }
 
-    /// Offers an action on behalf of who waits at `sender`; `Some`: its outcome is known already.
+    /// Offers an action for the receiver of `sender`. Returns its outcome if that is known already.
     pub(super) fn offer(
         &self,
         action: &A,
@@ -106,10 +108,10 @@ impl<S: State, A: Action> Store<S, A> {
         self.shared.offer(action, sender)
     }
 
-    /// Dispatches many actions, waiting for room as needed, and returns their outcomes in order.
+    /// Dispatches many actions, and returns their outcomes in order. Waits for room as needed.
     ///
-    /// Once one is refused since this replica is not connected, so are all after it, whether or not
-    /// it is connected again by then: what applied is a beginning of `actions`.
+    /// If one action is refused because this replica is not connected, so are all after it, even if
+    /// the replica is connected again by then. So the applied actions are a prefix of `actions`.
     pub async fn dispatch_many(
         &self,
         actions: impl IntoIterator<Item = A>,
@@ -130,7 +132,8 @@ impl<S: State, A: Action> Store<S, A> {
         batch.completed().await
     }
 
-    /// Hands over the next actions, under one lock. False: there was no room for the next one.
+    /// Dispatches the next actions, under one lock. Returns false if there was no room for the next
+    /// one.
     fn hand_over_many(
         &self,
         batch: &Arc<Batch>,
@@ -164,9 +167,9 @@ impl<S: State, A: Action> Store<S, A> {
         })
     }
 
-    /// Waits until a dispatch would be taken: in sync, with room in the window. Where none will
-    /// ever be taken, since the store is closed or poisoned or its master is gone, it returns at
-    /// once, and the dispatch says why.
+    /// Waits until a dispatch would be accepted: the store is in sync, and the window has room.
+    /// Returns at once if no dispatch will ever be accepted, because the store is closed or
+    /// poisoned or its master is gone. The next dispatch then reports the reason.
     pub async fn ready(&self) {
         loop {
             let notified = self.shared.room.notified();
@@ -190,9 +193,10 @@ impl<S: State, A: Action> Store<S, A> {
         }
     }
 
-    /// Calls `subscriber` for every change from now on, in order: each action, or a jump where
-    /// the state was replaced. Called by one task a store, outside of every lock: it may read,
-    /// dispatch and subscribe. [`Store::state`] may be newer than the change told.
+    /// Calls `subscriber` for every change from now on, in order: for each action, or for a jump if
+    /// the state was replaced. One task for each store calls all subscribers, outside of every
+    /// lock, so a subscriber may read, dispatch and subscribe. [`Store::state`] may be newer than
+    /// the change.
     pub fn subscribe(
         &self,
         subscriber: impl Fn(&Change<Arc<A>>) + Send + Sync + 'static,
@@ -200,40 +204,40 @@ impl<S: State, A: Action> Store<S, A> {
         self.shared.subscribe(|_| Arc::new(move |change, _| subscriber(change)))
     }
 
-    /// The newest version, as a stream: versions in between may be skipped.
+    /// Returns a stream of the newest version. It may skip versions in between.
     pub fn watch(&self) -> Watch {
         Watch::new(self.shared.newest(), self.shared.closed())
     }
 
-    /// Borrows the state. Reads nest; other threads' reads go on beside it, changes wait.
+    /// Borrows the state. Reads may nest. Other threads can read meanwhile, but changes wait.
     ///
-    /// Inside, this store may be read, dispatched to and asked whether it is connected and at
-    /// which version; whatever else would wait for a change that waits for this read.
+    /// The reader may read this store, dispatch to it, and ask for its version and whether it is
+    /// connected. Any other call would wait for a change, which waits for this read.
     pub fn read<R>(&self, reader: impl FnOnce(&S) -> R) -> R {
         self.shared.read(reader)
     }
 
-    /// The state. O(1); if it is still held when the next action comes, that action changes a
-    /// clone.
+    /// Returns the state in O(1). If the state is still held when the next action is applied, the
+    /// action changes a clone.
     #[doc(alias = "getState")]
     pub fn state(&self) -> Arc<S> {
         reading::may_call(self.name());
         Arc::clone(&self.shared.cell.read(reading::inside()))
     }
 
-    /// The state and its version, as one. Not to be called inside [`Store::read`].
+    /// Returns the state and its version together. Do not call this inside [`Store::read`].
     pub fn state_at(&self) -> (Version, Arc<S>) {
         self.shared
             .with(|inner, _| (inner.replica.version(), Arc::clone(&self.shared.cell.read(true))))
     }
 
-    /// The version of the state.
+    /// Returns the version of the state.
     pub fn version(&self) -> Version {
         self.shared.version()
     }
 
-    /// In sync with the store's sequencer (A9): dispatches are refused exactly while this is
-    /// false. In a worker it follows its master's link.
+    /// Returns whether the store is in sync with its sequencer (A9). Dispatches are refused exactly
+    /// while it is not. In a worker, this depends on the link of its master too.
     pub fn connected(&self) -> bool {
         self.shared.is_connected()
     }
@@ -250,7 +254,7 @@ impl<S: State, A: Action> Store<S, A> {
         self.upkeep.roles()
     }
 
-    /// The name by which all processes know the store.
+    /// Returns the name by which all processes know the store.
     pub fn name(&self) -> &str {
         self.shared.name()
     }
@@ -261,49 +265,50 @@ impl<S: State, A: Action> Store<S, A> {
         self.shared.node()
     }
 
-    /// Serves the store (A4): clients may link to it from now on. Stores of one process that are
-    /// served at the same address share one server there, and have to ask for the same logins.
-    /// [`Cluster::create_server`](crate::Cluster::create_server) serves all of them at once.
+    /// Serves the store (A4): from now on clients may link to it. Stores of one process that are
+    /// served at the same address share one server, and must have the same logins.
+    /// [`Cluster::create_server`](crate::Cluster::create_server) serves all stores at once.
     ///
-    /// The server lives as long as the store, or until it is closed by what comes back, which also
-    /// tells its address and lifts lock-outs.
+    /// The server lives as long as the store, or until it is closed by the returned handle. The
+    /// handle also returns the address and lifts lock-outs.
     ///
     /// # Errors
     ///
-    /// [`crate::Error::Link`] if it cannot listen there; [`crate::Error::OtherLogins`],
+    /// [`crate::Error::Link`] if the server cannot listen there; [`crate::Error::OtherLogins`],
     /// [`crate::Error::OtherTls`], [`crate::Error::ServedTwice`] or [`crate::Error::AlreadyServed`]
-    /// if this process serves there already, and otherwise.
+    /// if this process has a server there already, with other options.
     pub async fn create_server(&self, server: Server) -> Result<Serving> {
         let port: Arc<dyn Port> = Arc::clone(&self.shared) as Arc<dyn Port>;
         self.upkeep.listen(server, port).await
     }
 
-    /// Makes the store a client of a server (A7). It stops ordering or following at once; what is
-    /// under way resolves as `OutcomeUnknown`, and the server's state takes the place of its own.
-    /// In a worker it stops all traffic with the master (A10). Returns before it is in sync.
+    /// Makes the store a client of a server (A7). The store stops ordering or following at once.
+    /// Dispatches under way resolve as `OutcomeUnknown`, and the server's state replaces its own.
+    /// In a worker, all traffic with the master stops (A10). Returns before the store is in sync.
     ///
     /// # Errors
     ///
-    /// [`crate::Error::AlreadyClient`] if it is one, and [`crate::Error::Link`] if the address or
-    /// the options make no sense. A server that is not there is no error: the store keeps trying.
+    /// [`crate::Error::AlreadyClient`] if the store is a client already, and [`crate::Error::Link`]
+    /// if the address or the options are invalid. A server that cannot be reached is no error: the
+    /// store keeps trying.
     pub fn create_client(&self, client: Client) -> Result<()> {
         let port: Arc<dyn Port> = Arc::clone(&self.shared) as Arc<dyn Port>;
         self.upkeep.dial(client, port, || self.shared.follow())
     }
 
-    /// Stops being a client: the store leaves its server, and what is under way resolves as
-    /// `OutcomeUnknown`. It can be read, and is not connected until it follows a server again by
-    /// [`Store::create_client`]. In a worker it follows the master again.
+    /// Ends the store's role as a client: the store leaves its server, and dispatches under way
+    /// resolve as `OutcomeUnknown`. It can be read, and is not connected until it follows a server
+    /// again by [`Store::create_client`]. In a worker, the store follows the master again.
     ///
     /// # Errors
     ///
-    /// [`crate::Error::NotAClient`](crate::Error::NotAClient) if it is none.
+    /// [`crate::Error::NotAClient`](crate::Error::NotAClient) if the store is not a client.
     pub async fn detach_client(&self) -> Result<()> {
         let port: Arc<dyn Port> = Arc::clone(&self.shared) as Arc<dyn Port>;
         self.upkeep.detach(port, || self.shared.follow()).await
     }
 
-    /// The servers that were made by [`Store::create_server`] and are not closed.
+    /// Returns the servers that were made by [`Store::create_server`] and are not closed.
     pub fn servers(&self) -> Vec<Serving> {
         self.upkeep.servers()
     }
@@ -315,25 +320,25 @@ impl<S: State, A: Action> Store<S, A> {
         self.shared.set_on_error(Arc::new(on_error));
     }
 
-    /// Returns the counters since the store opened. Not to be called inside [`Store::read`].
+    /// Returns the counters since the store opened. Do not call this inside [`Store::read`].
     pub fn counters(&self) -> Counters {
         self.shared.with(|inner, _| inner.replica.counters())
     }
 
-    /// Bytes and system calls of all links of this process, since it began.
+    /// Returns the bytes and system calls of all links of this process, since the process began.
     pub fn link_counts(&self) -> LinkCounts {
         LinkStats::process().counts()
     }
 
-    /// Tells `observer` of all that happens to the state, under the store's lock: for
-    /// instruments.
+    /// Sets an observer of every event of the state. It is called under the store's lock, and is
+    /// meant for instruments.
     #[doc(hidden)]
     pub fn set_observer(&self, observer: Box<dyn Observer>) {
         self.shared.with(|inner, _| inner.replica.set_observer(observer));
     }
 
-    /// The version where the store stands with its rolling hash, and the life in which this node
-    /// orders or follows: what an instrument begins with that is set after the store opened.
+    /// Returns the version with its rolling hash, and the epoch in which this node orders or
+    /// follows. An instrument that is set after the store opened begins with them.
     #[doc(hidden)]
     pub fn stands_at(&self) -> ((Version, u64), Epoch) {
         self.shared.with(|inner, _| {
@@ -342,19 +347,19 @@ impl<S: State, A: Action> Store<S, A> {
         })
     }
 
-    /// Waits until the dispatches that are under way here are resolved, `within` at most, and ends
-    /// the store's server and client, and its backup: all that was ordered is then on disk. What is
-    /// dispatched meanwhile resolves as [`DispatchError::OutcomeUnknown`] where it was not resolved
-    /// by then. A store that is closed can still be read.
+    /// Closes the store. Waits until the dispatches under way at this node are resolved, for
+    /// `within` at most, and then ends the store's server, its client and its backup. All ordered
+    /// actions are then on disk. A dispatch that is made meanwhile and is not resolved by then
+    /// resolves as [`DispatchError::OutcomeUnknown`]. A closed store can still be read.
     ///
-    /// The backup is waited for as long as its disk answers. If the disk hangs, which is that one
-    /// call takes 10 s and a second more for each 8 MiB to be written, the store is closed without
-    /// it, but not before `within` has passed.
+    /// The call waits for the backup while its disk answers. A disk hangs if one call to it takes
+    /// 10 s, and a second more for each 8 MiB to be written. In this case the store is closed
+    /// without waiting for the disk, but not before `within` has passed.
     ///
     /// # Errors
     ///
     /// [`crate::Error::Undrained`] if dispatches were still under way, and [`crate::Error::Backup`]
-    /// if the last of them could not be written. The store is closed all the same.
+    /// if the last of them could not be written. The store is closed in both cases.
     pub async fn close(&self, within: Duration) -> Result<()> {
         close(&self.shared, &self.upkeep, within).await
     }

@@ -9,8 +9,8 @@ use crate::link::Address;
 #[cfg(feature = "tls")]
 use crate::link::{ClientTls, ServerTls};
 
-/// An address as the user gave it: a text is read when it is used, so that building options does
-/// not fail. A path is no text, and need not be UTF-8.
+/// An address as the user gave it. A text is parsed when it is used, so that building options
+/// cannot fail. A path is not a text, and need not be UTF-8.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     Text(String),
@@ -26,7 +26,8 @@ impl Place {
     }
 }
 
-/// The options of a server of a store. Anyone may link to a server without logins: give it some.
+/// The options of a server of a store. A server without logins accepts every client, so add a
+/// login.
 #[derive(Clone, Debug)]
 #[must_use = "hand it to `create_server`"]
 pub struct Server {
@@ -61,14 +62,14 @@ impl Default for Server {
 }
 
 impl Server {
-    /// On TCP, at `host:port`. `*` or no host: all interfaces; no port: 10001, the article's. A
-    /// name is listened on at all addresses of this machine that it has: `localhost` at 127.0.0.1
-    /// and `::1`.
+    /// Listens on TCP, at `host:port`. `*` or no host means all interfaces; no port means 10001,
+    /// the article's. The server listens at all addresses of a name that belong to this machine,
+    /// such as 127.0.0.1 and `::1` for `localhost`.
     pub fn tcp(address: impl Into<String>) -> Self {
         Server::new(Place::Text(address.into()))
     }
 
-    /// At this address.
+    /// Listens at this address.
     pub fn at(address: Address) -> Self {
         Server::new(Place::Address(address))
     }
@@ -85,25 +86,26 @@ impl Server {
         }
     }
 
-    /// At this path (A4): a Unix socket, or on Windows a named pipe; see [`Address::path`].
+    /// Listens at this path (A4): on a Unix socket, or on a named pipe on Windows. See
+    /// [`Address::path`].
     pub fn path(path: impl Into<PathBuf>) -> Self {
         Server::at(Address::path(path))
     }
 
-    /// On a Unix socket at this path, which has at most 107 bytes (103 where the system is not
-    /// Linux). A stale socket file there is replaced.
+    /// Listens on a Unix socket at this path, which has at most 107 bytes (103 on systems other
+    /// than Linux). A stale socket file is replaced.
     pub fn unix(path: impl Into<PathBuf>) -> Self {
         Server::at(Address::unix(path))
     }
 
-    /// On a named pipe of Windows, `\\.\pipe\` before its name. Only the master of a cluster may
-    /// (A4), and only processes of the same user come in.
+    /// Listens on a named pipe of Windows; `\\.\pipe\` is put before the name. Only the master of a
+    /// cluster may create a pipe (A4), and only processes of the same user may open it.
     pub fn pipe(name: impl Into<String>) -> Self {
         Server::tcp(format!("pipe:{}", name.into()))
     }
 
-    /// Lets in who proves to know this password. May be called several times; many clients may
-    /// share a login.
+    /// Accepts clients that authenticate with this login. May be called several times. Many clients
+    /// may share a login.
     pub fn login(mut self, login: impl Into<String>, password: impl Into<String>) -> Self {
         self.logins.push((login.into(), password.into()));
         self
@@ -119,13 +121,13 @@ impl Server {
     }
 
     /// Sets the time within which a client has to log in and ask for a store. A slower one is
-    /// dropped. 1 ms or more; [`Duration::MAX`] is no limit. Default: 10 s.
+    /// dropped. 1 ms or more; [`Duration::MAX`] means no limit. Default: 10 s.
     pub fn login_within(mut self, deadline: Duration) -> Self {
         self.login_within = deadline;
         self
     }
 
-    /// Speaks TLS, and turns away who does not: `.tls(Tls::server("cert.pem", "key.pem"))`.
+    /// Uses TLS, and refuses clients without it: `.tls(Tls::server("cert.pem", "key.pem"))`.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: ServerTls) -> Self {
         self.tls = Some(tls);
@@ -133,8 +135,8 @@ impl Server {
     }
 }
 
-/// The options of a client of a server. Stores of one process that say the same here, each with a
-/// name of its own, share one connection.
+/// The options of a client of a server. Stores of one process with the same options share one
+/// connection, if their names differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "hand it to `create_client`"]
 pub struct Client {
@@ -153,13 +155,13 @@ impl Default for Client {
 }
 
 impl Client {
-    /// Over TCP, at `host:port`. No host: this machine; no port: 10001. All addresses that a name
-    /// has are tried.
+    /// Connects over TCP, to `host:port`. No host means this machine; no port means 10001. The
+    /// client tries all addresses of a name.
     pub fn tcp(address: impl Into<String>) -> Self {
         Client::new(Place::Text(address.into()))
     }
 
-    /// At this address.
+    /// Connects to this address.
     pub fn at(address: Address) -> Self {
         Client::new(Place::Address(address))
     }
@@ -174,35 +176,36 @@ impl Client {
         }
     }
 
-    /// At this path (A7): over a Unix socket, or on Windows a named pipe; see [`Address::path`].
+    /// Connects to this path (A7): over a Unix socket, or over a named pipe on Windows. See
+    /// [`Address::path`].
     pub fn path(path: impl Into<PathBuf>) -> Self {
         Client::at(Address::path(path))
     }
 
-    /// Over the Unix socket at this path.
+    /// Connects over the Unix socket at this path.
     pub fn unix(path: impl Into<PathBuf>) -> Self {
         Client::at(Address::unix(path))
     }
 
-    /// Over the named pipe of Windows of this name.
+    /// Connects over the named pipe of Windows with this name.
     pub fn pipe(name: impl Into<String>) -> Self {
         Client::tcp(format!("pipe:{}", name.into()))
     }
 
-    /// Proves to know this password.
+    /// Logs in with this login and password.
     pub fn login(mut self, login: impl Into<String>, password: impl Into<String>) -> Self {
         self.login = Some((login.into(), password.into()));
         self
     }
 
-    /// The longest wait between two attempts to reconnect: 1 ms or more; with [`Duration::MAX`]
-    /// each wait is longer than the one before. Default: 5 s.
+    /// Sets the longest delay between two attempts to reconnect: 1 ms or more. With
+    /// [`Duration::MAX`], each delay is longer than the one before. Default: 5 s.
     pub fn backoff_max(mut self, longest: Duration) -> Self {
         self.backoff_max = longest;
         self
     }
 
-    /// Speaks TLS, with a server that proves who it is: `.tls(Tls::client("ca.pem"))`.
+    /// Uses TLS, with a server that proves its identity: `.tls(Tls::client("ca.pem"))`.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: ClientTls) -> Self {
         self.tls = Some(tls);
