@@ -201,6 +201,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::wire::Entries;
 
     #[test]
     fn an_empty_log_serves_only_where_it_stands() {
@@ -231,6 +232,16 @@ mod tests {
         log.hold(None);
         append(&mut log, 1);
         assert!((700..=1000).contains(&log.bytes()), "{}", log.bytes());
+    }
+
+    #[test]
+    fn the_rolling_hash_tells_apart_histories_of_the_same_actions() {
+        let entry = |out: &mut Vec<u8>, counter| Entry::write(out, 5, counter, 0, b"a");
+        let (mut one, mut two) = (Vec::new(), Vec::new());
+        (entry(&mut one, 1), entry(&mut two, 2));
+        let [one, two] = [&one, &two].map(|bytes| Entries::first(bytes).expect("it is whole").0);
+        assert_ne!(rolled(rolled(0, &one), &two), rolled(rolled(0, &two), &one));
+        assert_ne!(rolled(0, &one), rolled(1, &one));
     }
 
     proptest! {

@@ -512,4 +512,13 @@ mod tests {
         origin.reached(4, &lineage);
         assert_eq!(origin.take_resolved(), [(7, Resolution::Ok(version))]);
     }
+
+    #[test]
+    fn an_answer_to_another_claim_of_the_session_counts_for_nothing() {
+        let mut origin = sent();
+        let claim = Claim { token: Token::from_bytes([2; 16]), ..CLAIM };
+        let outcome = Outcome::Rejected("no".into());
+        assert!(!origin.answered(claim, vec![Answer { counter: 1, outcome }]));
+        assert!(!origin.has_resolved());
+    }
 }

@@ -48,3 +48,30 @@ impl Probes {
         Some(until)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_answer_of_a_round_is_about_what_was_sent_before_its_first_probe() {
+        let mut probes = Probes::default();
+        probes.sent(5);
+        probes.sent(9);
+        assert_eq!(probes.answered(), Some(5));
+        assert_eq!(probes.answered(), None, "the second of that round");
+        probes.sent(12);
+        assert_eq!(probes.answered(), Some(12));
+    }
+
+    #[test]
+    fn an_answer_of_a_round_that_was_ended_is_passed_over() {
+        let mut probes = Probes::default();
+        probes.sent(5);
+        probes.sent(6);
+        probes.end();
+        probes.sent(9);
+        assert_eq!([probes.answered(), probes.answered()], [None, None]);
+        assert_eq!(probes.answered(), Some(9));
+    }
+}

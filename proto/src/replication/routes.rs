@@ -127,6 +127,18 @@ mod tests {
         assert!(all && routes.by_claim.len() == 8 && routes.by_use.len() == 8);
     }
 
+    #[test]
+    fn a_way_back_stays_proved_when_another_dispatch_comes_by_it() {
+        let (mut routes, origin, thief) = (Routes::default(), LinkId(1), LinkId(2));
+        routes.learn(claim(1, 1), origin, 4);
+        routes.prove(claim(1, 1));
+        routes.learn(claim(1, 1), origin, 4);
+        for session in 10..20 {
+            routes.learn(claim(session, 1), thief, 4);
+        }
+        assert_eq!(routes.of(claim(1, 1)), Some(origin));
+    }
+
     proptest! {
         /// A claim's answers go to the link that made just this claim last, whatever others claim.
         #[test]

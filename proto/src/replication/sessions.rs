@@ -376,6 +376,20 @@ mod tests {
         assert!(!sessions.begin(claim, 1));
     }
 
+    #[test]
+    fn the_sessions_of_all_branches_behind_one_link_count_together() {
+        let mut sessions = Sessions::new(5, 4);
+        let issue = |sessions: &mut Sessions, link, branch| {
+            let holder = Holder::new(LinkId(link), Holder::branch(LinkId(branch)));
+            sessions.issue(1, holder, &key()).session
+        };
+        let of_two = [issue(&mut sessions, 2, 0), issue(&mut sessions, 2, 0)];
+        let of_one = [10, 11, 12].map(|branch| issue(&mut sessions, 1, branch));
+        issue(&mut sessions, 3, 0);
+        assert!(of_two.iter().all(|session| sessions.knows(*session)));
+        assert_eq!(of_one.map(|session| sessions.knows(session)), [false, true, true]);
+    }
+
     proptest! {
         /// Checks that claims without proof leave the sessions unchanged.
         #[test]

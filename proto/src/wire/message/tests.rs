@@ -15,6 +15,20 @@ fn there_and_back(message: &Message) -> Message {
     Message::read(&frame).unwrap()
 }
 
+#[test]
+fn a_path_that_is_too_long_is_no_status() {
+    let status = |len| {
+        let (mode, path) = (LinkMode::Action, vec![NodeId(1); len]);
+        Message::Status(Status { hop: 0, connected: true, mode, version: None, path })
+    };
+    for (len, fits) in [(crate::wire::PATH_MAX, true), (crate::wire::PATH_MAX + 1, false)] {
+        let mut out = Vec::new();
+        status(len).write(&mut out, 9);
+        let frame = Decoder::new(1 << 20).decode(&mut BytesMut::from(&out[..])).unwrap().unwrap();
+        assert_eq!(Message::read(&frame).is_ok(), fits, "{len}");
+    }
+}
+
 fn examples() -> Vec<Message> {
     let epoch = Epoch { number: 2, id: 77 };
     let version = Version { epoch, seq: 40 };

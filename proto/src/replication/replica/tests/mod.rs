@@ -3,6 +3,7 @@
 //! The simulator drives whole clusters of well-behaved nodes. These tests put one node where such a
 //! cluster seldom or never gets it, message by message.
 
+mod above;
 mod below;
 mod bounds;
 mod healing;
