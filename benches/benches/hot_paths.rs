@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use samestate::state::Map;
-use samestate::store::Reduced;
-use samestate_proto::replication::{Config, Frozen, LinkId, Machine, Received, Replica, Resync};
+use samestate::store::ReducerMachine;
+use samestate_proto::replication::{
+    Config, LinkId, Received, Replica, Resync, StateMachine, StateView,
+};
 use samestate_proto::wire::{Attach, Codec, Decoder, Message, PROTOCOL_VERSION};
 use samestate_proto::{Epoch, Mode, NodeId, TOKEN_KEY_BYTES, TokenKey};
 
@@ -20,10 +22,10 @@ fn ring(state: &mut Vec<String>, action: &String) {
     state.push(action.clone());
 }
 
-type Ring = Reduced<Vec<String>, String>;
+type Ring = ReducerMachine<Vec<String>, String>;
 
 fn machine() -> Ring {
-    Reduced::new(Vec::new(), ring, Codec::MessagePack)
+    ReducerMachine::new(Vec::new(), ring, Codec::MessagePack)
 }
 
 fn config() -> Config {
@@ -187,11 +189,11 @@ fn a_state(criterion: &mut Criterion) {
         let document: Document = entries.collect();
         let plain: Vec<String> = document.values().cloned().collect();
         let reducer = |_: &mut Document, _: &String| {};
-        let machine: Reduced<Document, String> =
-            Reduced::new(document, reducer, Codec::MessagePack);
+        let machine: ReducerMachine<Document, String> =
+            ReducerMachine::new(document, reducer, Codec::MessagePack);
         let frozen = machine.freeze();
-        let plain: Reduced<Vec<String>, String> =
-            Reduced::new(plain, |_: &mut Vec<String>, _: &String| {}, Codec::MessagePack);
+        let plain: ReducerMachine<Vec<String>, String> =
+            ReducerMachine::new(plain, |_: &mut Vec<String>, _: &String| {}, Codec::MessagePack);
         let plain = plain.freeze();
         let mut group = criterion.benchmark_group(format!("state of {label}"));
         group.throughput(Throughput::Bytes(bytes));

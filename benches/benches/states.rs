@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use samestate::state::{List, Map};
-use samestate::store::{Reduced, State};
-use samestate_proto::replication::{Frozen, Machine};
+use samestate::store::{ReducerMachine, State};
+use samestate_proto::replication::{StateMachine, StateView};
 use samestate_proto::wire::Codec;
 
 const TEXT_BYTES: usize = 100;
@@ -35,9 +35,9 @@ fn measure<S: State>(
     group.measurement_time(Duration::from_millis(800));
     for (size, bytes) in [("1 KB", 1 << 10), ("1 MB", 1 << 20), ("10 MB", 10 << 20)] {
         let elements = bytes / TEXT_BYTES;
-        let mut machine = Reduced::new(make(elements), edit, Codec::MessagePack);
+        let mut machine = ReducerMachine::new(make(elements), edit, Codec::MessagePack);
         let mut place = 0;
-        let mut step = move |machine: &mut Reduced<S, Action>| {
+        let mut step = move |machine: &mut ReducerMachine<S, Action>| {
             // A prime step, so that neighbours do not follow one another.
             place = (place + 7919) % elements;
             let mut payload = Vec::new();

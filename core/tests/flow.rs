@@ -4,21 +4,21 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use samestate::store::Reduced;
+use samestate::store::ReducerMachine;
 use samestate_proto::replication::{
     Config, Dispatched, LinkId, Output, Received, Replica, Report, Resolution, Resync,
 };
 use samestate_proto::wire::{Attach, Codec, Decoder, Message, PROTOCOL_VERSION};
 use samestate_proto::{Epoch, Mode, NodeId, TOKEN_KEY_BYTES, TokenKey};
 
-type Texts = Reduced<Vec<u64>, String>;
+type Texts = ReducerMachine<Vec<u64>, String>;
 
 const LINK: LinkId = LinkId(1);
 const LOG_BYTES: usize = 256 << 10;
 
 fn machine(state: Vec<u64>) -> Texts {
     let reducer = |lengths: &mut Vec<u64>, text: &String| lengths.push(text.len() as u64);
-    Reduced::new(state, reducer, Codec::MessagePack)
+    ReducerMachine::new(state, reducer, Codec::MessagePack)
 }
 
 fn config() -> Config {

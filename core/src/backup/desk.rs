@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use samestate_proto::replication::{Image, Machine};
+use samestate_proto::replication::{Image, StateMachine};
 
 use super::file_system::{FileSystem, Lock};
 use super::files::Files;
@@ -224,13 +224,13 @@ fn restored(
 
 impl Restored {
     /// The state of the whole backup.
-    pub(crate) fn decode<M: Machine>(&self) -> Result<M::State, BackupError> {
+    pub(crate) fn decode<M: StateMachine>(&self) -> Result<M::State, BackupError> {
         let path = || self.whole.clone();
         M::decode_state(&self.state).map_err(|why| BackupError::Undecodable { path: path(), why })
     }
 
     /// Goes on from there by the journal. `machine` is in the state of the whole backup.
-    pub(crate) fn replay<M: Machine>(&mut self, machine: &mut M) -> Result<(), BackupError> {
+    pub(crate) fn replay<M: StateMachine>(&mut self, machine: &mut M) -> Result<(), BackupError> {
         for (before, records) in std::mem::take(&mut self.blocks) {
             let replayed = self.image.replay(machine, before, &records);
             let path = || self.journal.clone();

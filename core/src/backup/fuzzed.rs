@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use samestate_proto::replication::{Frozen, Image, Machine, Replica, Sessions};
+use samestate_proto::replication::{Image, Replica, Sessions, StateMachine, StateView};
 use samestate_proto::wire::Codec;
 use samestate_proto::{Epoch, Lineage, NodeId, Version};
 
@@ -87,7 +87,7 @@ fn restore(mut image: Image, state: &[u8], blocks: &[(u64, Vec<u8>)]) {
     let taken = replica.dispatch(1, &replicas::Put::Nothing, now);
     assert!(taken.is_ok() && replica.version().seq == before + 1, "it does not go on");
     let (image, frozen) = replica.hold().expect("a sequencer");
-    let state = Frozen::encode(&frozen).expect("it encodes");
+    let state = StateView::encode(&frozen).expect("it encodes");
     let file = draft(&image, &state);
     let (again, state_again) = read_whole(file.clone()).expect("what was written is read");
     assert_eq!((again.version, state_again), (image.version, state.clone()));
@@ -126,7 +126,7 @@ pub(crate) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let mut replica = Replica::sequencer(config, NodeId(1), replicas::machine(), EPOCH, key, now);
     replica.keep(false);
     let first = replica.image();
-    let state = Frozen::encode(&replica.machine().freeze()).expect("it encodes");
+    let state = StateView::encode(&replica.machine().freeze()).expect("it encodes");
     for (ticket, action) in (1..).zip(replicas::puts()) {
         let _ = replica.dispatch(ticket, &action, now);
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use samestate_proto::replication::{
-    Config, Frozen, LinkFault, LinkId, Machine, Output, Received, Replica,
+    Config, LinkFault, LinkId, Output, Received, Replica, StateMachine, StateView,
 };
 use samestate_proto::wire::{
     Attach, Codec, Decoder, Entry, Frame, Message, PROTOCOL_VERSION, SnapshotHead, Status,
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::script::{Script, put};
 use crate::state::{List, Map};
-use crate::store::Reduced;
+use crate::store::ReducerMachine;
 
 /// A state with something of each shape that serde knows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ pub(crate) enum Put {
     Refused,
 }
 
-pub(crate) type Shelved = Reduced<Shelf, Put>;
+pub(crate) type Shelved = ReducerMachine<Shelf, Put>;
 
 fn reduce(shelf: &mut Shelf, put: &Put) -> Result<(), crate::Reject> {
     match put.clone() {
@@ -52,7 +52,7 @@ fn reduce(shelf: &mut Shelf, put: &Put) -> Result<(), crate::Reject> {
 }
 
 pub(crate) fn machine() -> Shelved {
-    Reduced::new(Shelf::default(), reduce, Codec::MessagePack)
+    ReducerMachine::new(Shelf::default(), reduce, Codec::MessagePack)
 }
 
 pub(crate) fn key() -> TokenKey {

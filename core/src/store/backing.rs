@@ -3,10 +3,10 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use samestate_proto::replication::{Config, Machine, Replica};
+use samestate_proto::replication::{Config, Replica, StateMachine};
 use samestate_proto::{Epoch, NodeId};
 
-use super::reduced::{Action, Reduced, State, encoded};
+use super::reduced::{Action, ReducerMachine, State, encoded};
 use super::shared::Shared;
 use super::{Result, random, trace};
 use crate::backup::{About, Backup, Beginning, Desk, Held, Inbox, Keeper, Source};
@@ -26,8 +26,8 @@ pub(super) fn open<S: State, A: Action>(
     durable: bool,
     config: Config,
     node: NodeId,
-    mut machine: Reduced<S, A>,
-) -> Result<(Replica<Reduced<S, A>>, Backing)> {
+    mut machine: ReducerMachine<S, A>,
+) -> Result<(Replica<ReducerMachine<S, A>>, Backing)> {
     let about = About {
         store: config.store.clone(),
         schema_version: config.schema_version,
@@ -42,7 +42,7 @@ pub(super) fn open<S: State, A: Action>(
             (Replica::sequencer(config, node, machine, epoch, key, now), 0)
         }
         Some(mut restored) => {
-            machine.install(restored.decode::<Reduced<S, A>>()?);
+            machine.install(restored.decode::<ReducerMachine<S, A>>()?);
             let sessions = std::mem::take(&mut restored.image.sessions);
             restored.image.sessions = sessions.bounded(config.sessions_max, config.window);
             restored.replay(&mut machine)?;

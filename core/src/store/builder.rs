@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use samestate_proto::replication::{Config, Machine, Observer, Replica, Resync};
+use samestate_proto::replication::{Config, Observer, Replica, Resync, StateMachine};
 use samestate_proto::wire::Codec;
 use samestate_proto::{Epoch, Mode, NodeId};
 
@@ -12,7 +12,7 @@ use super::backing;
 use super::dispatching::Dispatching;
 use super::handle::Store;
 use super::middleware::{Chain, Middleware, Next};
-use super::reduced::{Action, Reduced, Reducer, State, Verdict, encoded};
+use super::reduced::{Action, Reducer, ReducerMachine, State, Verdict, encoded};
 use super::shared::{OnError, Shared, to_stderr};
 use super::undo::UndoPanics;
 use super::upkeep::{Home, Upkeep};
@@ -348,9 +348,9 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         let (began, heartbeat) = (Instant::now(), config.heartbeat);
         let machine = match reducer {
             Some(reducer) => {
-                Reduced::new(preloaded, reducer, config.codec).undo_panics(undo_panics)
+                ReducerMachine::new(preloaded, reducer, config.codec).undo_panics(undo_panics)
             }
-            None => Reduced::without_reducer(preloaded, config.codec),
+            None => ReducerMachine::without_reducer(preloaded, config.codec),
         };
         let restorable = encoded(&machine.freeze()).map(drop);
         restorable.map_err(|why| Error::Unrestorable { store: config.store.clone(), why })?;

@@ -70,7 +70,7 @@ pub use metrics::{BackupMetrics, DispatchMetrics, LinkMetrics, LinkTotals, Store
 pub use middleware::Next;
 pub use opening::NotInSync;
 pub use options::{Client, Server};
-pub use reduced::{Action, Held, Reduced, Reject, State, Verdict};
+pub use reduced::{Action, Held, ReducerMachine, Reject, State, Verdict};
 pub use roles::Role;
 pub use select::{Select, Selected, create_selector};
 pub use servers::Serving;

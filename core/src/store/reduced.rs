@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RecursiveRwLock, RecursiveRwLockReadGuard, RecursiveRwLockWriteGuard};
-use samestate_proto::replication::{Fault, Frozen, Machine};
+use samestate_proto::replication::{Fault, StateMachine, StateView};
 use samestate_proto::wire::Codec;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -98,7 +98,7 @@ impl<S> Cell<S> {
 
 /// A typed state and its reducer: what a store replicates. For those who drive a
 /// [`samestate_proto::replication::Replica`] themselves: the simulator, and benchmarks.
-pub struct Reduced<S, A> {
+pub struct ReducerMachine<S, A> {
     cell: Arc<Cell<S>>,
     reducer: Reducer<S, A>,
     codec: Codec,
@@ -107,7 +107,7 @@ pub struct Reduced<S, A> {
     reduces: bool,
 }
 
-impl<S: State, A: Action> Reduced<S, A> {
+impl<S: State, A: Action> ReducerMachine<S, A> {
     /// A machine in this state.
     pub fn new<V: Verdict>(
         state: S,
@@ -117,17 +117,20 @@ impl<S: State, A: Action> Reduced<S, A> {
         let reducer: Reducer<S, A> =
             Box::new(move |state, action| reducer(state, action).verdict());
         let undo = UndoLog::new(UndoPanics::default());
-        Reduced { cell: Cell::new(state), reducer, codec, undo, reduces: true }
+        ReducerMachine { cell: Cell::new(state), reducer, codec, undo, reduces: true }
     }
 
     /// Sets whether a panic of the reducer is undone.
     pub fn undo_panics(self, undo: UndoPanics) -> Self {
-        Reduced { undo: UndoLog::new(undo), ..self }
+        ReducerMachine { undo: UndoLog::new(undo), ..self }
     }
 
-    /// A machine whose reducer is elsewhere: see [`Machine::reduces`].
+    /// A machine whose reducer is elsewhere: see [`StateMachine::reduces`].
     pub fn without_reducer(state: S, codec: Codec) -> Self {
-        Reduced { reduces: false, ..Reduced::new(state, |_: &mut S, _: &A| {}, codec) }
+        ReducerMachine {
+            reduces: false,
+            ..ReducerMachine::new(state, |_: &mut S, _: &A| {}, codec)
+        }
     }
 
     /// The current state.
@@ -140,7 +143,7 @@ impl<S: State, A: Action> Reduced<S, A> {
     }
 
     fn reduce(&mut self, action: &A, payload: &[u8]) -> Result<(), Fault> {
-        let Reduced { cell, reducer, codec, undo, .. } = self;
+        let ReducerMachine { cell, reducer, codec, undo, .. } = self;
         let mut guard = cell.write();
         undo.prepare(&guard, |state, bytes_max| measured(*codec, state, bytes_max));
         let state = Arc::make_mut(&mut guard);
@@ -180,11 +183,11 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(words_of(panic.as_ref())))
 }
 
-impl<S: State, A: Action> Machine for Reduced<S, A> {
+impl<S: State, A: Action> StateMachine for ReducerMachine<S, A> {
     type Input = A;
     type Action = Arc<A>;
     type State = S;
-    type Frozen = Held<S>;
+    type StateView = Held<S>;
 
     fn reduces(&self) -> bool {
         self.reduces
@@ -234,7 +237,7 @@ impl<S: State, A: Action> Machine for Reduced<S, A> {
 /// # Errors
 ///
 /// In words: the path of the part that does not come back, and why.
-pub(super) fn encoded(frozen: &impl Frozen) -> Result<Vec<u8>, String> {
+pub(super) fn encoded(frozen: &impl StateView) -> Result<Vec<u8>, String> {
     guarded(|| {
         let bytes = frozen.encode()?;
         frozen.check(&bytes)?;
@@ -254,7 +257,7 @@ impl<S> Clone for Held<S> {
     }
 }
 
-impl<S: State> Frozen for Held<S> {
+impl<S: State> StateView for Held<S> {
     fn encode(&self) -> Result<Vec<u8>, String> {
         let mut out = vec![match self.codec {
             Codec::MessagePack => MESSAGE_PACK,

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use samestate_proto::replication::{
-    Dispatched, Frozen, Job, LinkFault, LinkId, Output, Received, Refused, Replica, Resolution,
+    Dispatched, Job, LinkFault, LinkId, Output, Received, Refused, Replica, Resolution, StateView,
 };
 use samestate_proto::wire::Frame;
 use samestate_proto::{NodeId, Version};
@@ -27,7 +27,7 @@ use super::dispatching::{Outcome, Waiter};
 use super::error::resolved;
 use super::metrics::{BackupMetrics, DispatchMetrics, Ended};
 use super::reading::{self, Reading, Stepping};
-use super::reduced::{Action, Cell, Reduced, State};
+use super::reduced::{Action, Cell, ReducerMachine, State};
 use super::subscribers::Subscribers;
 use super::trace;
 use crate::backup::Inbox;
@@ -41,7 +41,7 @@ const INLINE_JOB_MAX: Duration = Duration::from_micros(200);
 pub(super) type OnError = Arc<dyn Fn(&str) + Send + Sync>;
 
 pub(super) struct Inner<S: State, A: Action> {
-    pub(super) replica: Replica<Reduced<S, A>>,
+    pub(super) replica: Replica<ReducerMachine<S, A>>,
     pub(super) dispatches: DispatchMetrics,
     waiters: HashMap<u64, Waiter>,
     next_ticket: u64,
@@ -86,7 +86,7 @@ pub(super) struct Shared<S: State, A: Action> {
 
 impl<S: State, A: Action> Shared<S, A> {
     pub(super) fn new(
-        replica: Replica<Reduced<S, A>>,
+        replica: Replica<ReducerMachine<S, A>>,
         on_error: OnError,
         began: Instant,
         inbox: Option<Arc<Inbox>>,
@@ -236,14 +236,14 @@ impl<S: State, A: Action> Shared<S, A> {
         result
     }
 
-    fn publish(&self, replica: &Replica<Reduced<S, A>>) {
+    fn publish(&self, replica: &Replica<ReducerMachine<S, A>>) {
         let version = replica.version();
         self.newest.send_if_modified(|newest| std::mem::replace(newest, version) != version);
         let connected = replica.connected();
         self.connected.send_if_modified(|told| std::mem::replace(told, connected) != connected);
     }
 
-    fn carry_out(&self, output: Output<Reduced<S, A>>) {
+    fn carry_out(&self, output: Output<ReducerMachine<S, A>>) {
         match output {
             Output::Wake(link) => {
                 if let Some(handle) = self.handles.lock().get(&link) {
@@ -284,7 +284,7 @@ impl<S: State, A: Action> Shared<S, A> {
         meter.map_or((Side::Upstream, Span::none()), |meter| (meter.side(), meter.span().clone()))
     }
 
-    fn run(&self, job: Job<impl Frozen + Send + 'static>) {
+    fn run(&self, job: Job<impl StateView + Send + 'static>) {
         let Some(shared) = self.me.upgrade() else { return };
         let took = if job.is_cut() { &self.cut_ns } else { &self.digest_ns };
         let quick = took.load(Ordering::Relaxed) < INLINE_JOB_MAX.as_nanos() as u64;
@@ -465,7 +465,7 @@ impl<S: State, A: Action> Port for Shared<S, A> {
         match self.with(|inner, now| inner.replica.receive(link, frame, now))? {
             Received::Done => Ok(()),
             Received::Decode(decode) => {
-                let decoded = decode.run::<Reduced<S, A>>();
+                let decoded = decode.run::<ReducerMachine<S, A>>();
                 let installed = self.with(|inner, now| inner.replica.install(link, decoded, now));
                 self.installed.notify_waiters();
                 installed

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use samestate::Reject;
-use samestate::store::Reduced;
+use samestate::store::ReducerMachine;
 use samestate_proto::replication::{Config, LinkId, Output, Received, Replica, Resync};
 use samestate_proto::wire::{Codec, PROTOCOL_VERSION};
 use samestate_proto::{Epoch, Mode, NodeId, TOKEN_KEY_BYTES, TokenKey};
 
 use super::tape::{Event, frame, frames};
 
-type List = Reduced<Vec<u32>, u32>;
+type List = ReducerMachine<Vec<u32>, u32>;
 
 /// Refused by the reducer.
 pub(super) const REFUSED: u32 = 0;
@@ -33,7 +33,7 @@ fn config() -> Config {
 }
 
 fn machine(state: Vec<u32>) -> List {
-    Reduced::new(state, push, Codec::MessagePack)
+    ReducerMachine::new(state, push, Codec::MessagePack)
 }
 
 /// One end of the conversation.

@@ -19,7 +19,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::log::rolled;
-use super::{Image, LinkId, Machine, Resolution};
+use super::{Image, LinkId, Resolution, StateMachine};
 use crate::mutant::mutant;
 use crate::wire::{Answer, Entries, Entry, Outcome, WireError};
 use crate::{Claim, Version};
@@ -54,7 +54,7 @@ pub(super) enum Deferred {
 
 /// The gate of a durable store.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct CommitGate {
     /// All up to here is on disk.
     pub(super) committed: u64,
     /// The disk takes nothing.
@@ -73,12 +73,13 @@ pub(super) struct Keeping {
     handed: u64,
     /// Bytes of records that are not on disk.
     pub(super) unsaved: usize,
-    pub(super) gate: Option<Gate>,
+    pub(super) gate: Option<CommitGate>,
 }
 
 impl Keeping {
     pub(super) fn new(seq: u64, durable: bool) -> Self {
-        let gate = Gate { committed: seq, stalled: false, deferred: VecDeque::new(), locals: 0 };
+        let gate =
+            CommitGate { committed: seq, stalled: false, deferred: VecDeque::new(), locals: 0 };
         Keeping { records: Vec::new(), handed: seq, unsaved: 0, gate: durable.then_some(gate) }
     }
 
@@ -157,7 +158,7 @@ impl Image {
     ///
     /// If records are missing between the image and `before`, if one is damaged, or if the reducer
     /// does not take an action that it took when it was written.
-    pub fn replay<M: Machine>(
+    pub fn replay<M: StateMachine>(
         &mut self,
         machine: &mut M,
         before: u64,
@@ -198,7 +199,7 @@ impl Image {
         Ok(())
     }
 
-    fn replay_entry<M: Machine>(
+    fn replay_entry<M: StateMachine>(
         &mut self,
         machine: &mut M,
         entry: &Entry<'_>,

@@ -19,7 +19,6 @@ mod healing;
 mod held;
 mod keeping;
 mod log;
-mod machine;
 mod note;
 mod observer;
 mod origin;
@@ -33,6 +32,7 @@ mod restore_check;
 mod routes;
 mod sessions;
 mod snapshots;
+mod state_machine;
 mod upstream;
 mod verify;
 
@@ -42,7 +42,6 @@ pub use downstream::Snapshot;
 pub use events::{Change, Changes, Jump};
 pub use keeping::{ReplayFault, Span};
 pub use log::{Held, Log};
-pub use machine::{Fault, Frozen, Machine};
 pub use note::{Note, Resume};
 pub use observer::Observer;
 pub use origin::{Origin, Resolution};
@@ -52,3 +51,4 @@ pub use replica::{
     Replica, Standing,
 };
 pub use sessions::{Holder, Sessions, Verdict};
+pub use state_machine::{Fault, StateMachine, StateView};

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::replica::Job;
 use super::sessions::Sessions;
-use super::{Machine, Note, Resolution};
+use super::{Note, Resolution, StateMachine};
 use crate::wire::{Refusal, WireError};
 use crate::{Lineage, NodeId, Version};
 
@@ -24,13 +24,13 @@ impl fmt::Display for LinkId {
 }
 
 /// Something to be done.
-pub enum Output<M: Machine> {
+pub enum Output<M: StateMachine> {
     /// Call `fill` for this link.
     Wake(LinkId),
     /// End this link; an upstream link is to be remade later.
     Cut(LinkId, LinkFault),
     /// Run this away from the lock, and hand in what it comes to.
-    Run(Job<M::Frozen>),
+    Run(Job<M::StateView>),
     /// The dispatch with this ticket is resolved.
     Resolved {
         /// As handed in with the dispatch.

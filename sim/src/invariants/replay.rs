@@ -6,8 +6,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use samestate::store::{Reduced, UndoPanics};
-use samestate_proto::replication::Machine;
+use samestate::store::{ReducerMachine, UndoPanics};
+use samestate_proto::replication::StateMachine;
 use samestate_proto::wire::Codec;
 
 use super::history::{History, NotReplayed};
@@ -28,7 +28,7 @@ const SLACK_BYTES: usize = 1 << 19;
 /// A history on its way through the reducer `R`.
 pub struct Replay<R: Reducer> {
     codec: Codec,
-    machine: Reduced<R::State, R::Action>,
+    machine: ReducerMachine<R::State, R::Action>,
     /// The number of actions that the machine has applied.
     applied: u64,
     /// The part of the history that it has not applied yet.
@@ -46,7 +46,7 @@ impl<R: Reducer> fmt::Debug for Replay<R> {
 impl<R: Reducer> Replay<R> {
     /// A replay from the empty store, with the codec that the store uses.
     pub fn new(codec: Codec) -> Self {
-        let machine = Reduced::new(R::State::default(), R::reduce, codec);
+        let machine = ReducerMachine::new(R::State::default(), R::reduce, codec);
         let machine = machine.undo_panics(UndoPanics::Never);
         Replay { codec, machine, applied: 0, tail: History::default(), failed: None }
     }

@@ -162,8 +162,8 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::Duration;
 
-    use samestate::store::Reduced;
-    use samestate_proto::replication::{Config, Dispatched, Machine, Replica, Resolution};
+    use samestate::store::ReducerMachine;
+    use samestate_proto::replication::{Config, Dispatched, Replica, Resolution, StateMachine};
     use samestate_proto::wire::{Codec, Entry};
     use samestate_proto::{NodeId, TOKEN_KEY_BYTES, TokenKey};
 
@@ -207,10 +207,10 @@ mod tests {
         assert_eq!(total.continuity.jumps_total(), 1);
     }
 
-    type Tasks = Replica<Reduced<CounterState, CounterAction>>;
+    type Tasks = Replica<ReducerMachine<CounterState, CounterAction>>;
 
-    fn machine(value: i64) -> Reduced<CounterState, CounterAction> {
-        Reduced::new(CounterState { value }, Counter::reduce, Codec::MessagePack)
+    fn machine(value: i64) -> ReducerMachine<CounterState, CounterAction> {
+        ReducerMachine::new(CounterState { value }, Counter::reduce, Codec::MessagePack)
     }
 
     /// Dispatches at the root, and tells the origin's log what came of it.

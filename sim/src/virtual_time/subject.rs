@@ -1,7 +1,7 @@
 //! The state of one replica: what the library ships, with the types of its reducer hidden.
 //!
 //! A world holds stores of several reducers, so their states are trait objects here. Underneath is
-//! [`Reduced`], as in every real process. Each action carries an id of its own behind its encoding,
+//! [`ReducerMachine`], as in every real process. Each action carries an id of its own behind its encoding,
 //! by which the checker follows it: eight bytes more on the wire than in a real cluster.
 
 use std::any::Any;
@@ -14,8 +14,8 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use rand::Rng;
 use samestate::state::digest;
-use samestate::store::Reduced;
-use samestate_proto::replication::{Fault, Frozen, Machine};
+use samestate::store::ReducerMachine;
+use samestate_proto::replication::{Fault, StateMachine, StateView};
 use samestate_proto::wire::Codec;
 
 use crate::load::{
@@ -90,7 +90,7 @@ impl Kind {
     /// This reducer.
     pub fn of<R: Reducer>() -> Kind {
         DECODERS.write().entry(R::NAME).or_insert(|bytes| {
-            let state = Reduced::<R::State, R::Action>::decode_state(bytes)?;
+            let state = ReducerMachine::<R::State, R::Action>::decode_state(bytes)?;
             Ok(Still(Arc::new(Frost::<R>(Arc::new(state)))))
         });
         Kind {
@@ -131,11 +131,11 @@ trait AnyCopy: Send {
     fn install(&mut self, state: &Still);
 }
 
-struct Live<R: Reducer>(Reduced<R::State, R::Action>);
+struct Live<R: Reducer>(ReducerMachine<R::State, R::Action>);
 
 impl<R: Reducer> Live<R> {
     fn of(state: R::State) -> Self {
-        Live(Reduced::new(state, R::reduce, Codec::MessagePack))
+        Live(ReducerMachine::new(state, R::reduce, Codec::MessagePack))
     }
 }
 
@@ -224,7 +224,7 @@ impl Still {
     }
 }
 
-impl Frozen for Still {
+impl StateView for Still {
     /// A byte that says how all is encoded (as the library's own), the state, and its reducer's
     /// name, so that it can be decoded without knowing which store it is of.
     fn encode(&self) -> Result<Vec<u8>, String> {
@@ -306,11 +306,11 @@ impl Subject {
     }
 }
 
-impl Machine for Subject {
+impl StateMachine for Subject {
     type Input = Action;
     type Action = Action;
     type State = Still;
-    type Frozen = Still;
+    type StateView = Still;
 
     fn apply(&mut self, payload: &[u8]) -> Result<Action, Fault> {
         let (encoded, id) =
@@ -380,7 +380,7 @@ mod tests {
                 let action = Action::new(id as u64, encoded);
                 let _ = one.apply(&action.payload);
             }
-            let bytes = Frozen::encode(&one.still()).unwrap();
+            let bytes = StateView::encode(&one.still()).unwrap();
             other.install(Subject::decode_state(&bytes).unwrap());
             assert_eq!(other.still().bytes(), one.still().bytes(), "{name}");
             assert_eq!(other.still().digest_or_zero(), one.still().digest_or_zero(), "{name}");

@@ -4,13 +4,13 @@
 use std::path::Path;
 
 use proptest::prelude::*;
-use samestate_proto::replication::Frozen;
+use samestate_proto::replication::StateView;
 use samestate_proto::wire::{Codec, Entry};
 use samestate_proto::{Epoch, Lineage, Version};
 
 use super::*;
 use crate::backup::file_system::{FileSystem, System};
-use crate::store::Reduced;
+use crate::store::ReducerMachine;
 
 /// The header of a journal, and that of a block, in bytes.
 const JOURNAL_HEADER: usize = 32;
@@ -18,10 +18,14 @@ const BLOCK_HEADER: usize = 20;
 /// The header of a whole backup, with its checksum at the end.
 const WHOLE_HEADER: usize = 84;
 
-type List = Reduced<Vec<u64>, u64>;
+type List = ReducerMachine<Vec<u64>, u64>;
 
 fn list() -> List {
-    Reduced::new(Vec::new(), |list: &mut Vec<u64>, item: &u64| list.push(*item), Codec::MessagePack)
+    ReducerMachine::new(
+        Vec::new(),
+        |list: &mut Vec<u64>, item: &u64| list.push(*item),
+        Codec::MessagePack,
+    )
 }
 
 fn system() -> Arc<dyn FileSystem> {

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use samestate_proto::replication::Machine;
+use samestate_proto::replication::StateMachine;
 
 use super::simulated::{FOLDER, Simulated};
 use crate::backup::{About, Desk};
-use crate::store::Reduced;
+use crate::store::ReducerMachine;
 use crate::{Backup, BackupError, Codec, DispatchError, Error, Store, create_store};
 
 pub(super) const DEADLINE: Duration = Duration::from_secs(60);
@@ -89,9 +89,9 @@ impl Life {
         let backup = self.backup().on(Arc::new(disk.clone()), RETRY);
         let (store, codec) = ("list".into(), Codec::default());
         let (_, restored) = Desk::open(&backup, About { store, schema_version: 1, codec })?;
-        let mut machine = Reduced::new(Vec::new(), push, codec);
+        let mut machine = ReducerMachine::new(Vec::new(), push, codec);
         if let Some(mut restored) = restored {
-            machine.install(restored.decode::<Reduced<Vec<u64>, u64>>()?);
+            machine.install(restored.decode::<ReducerMachine<Vec<u64>, u64>>()?);
             restored.replay(&mut machine)?;
         }
         self.check(&machine.state());

@@ -13,7 +13,7 @@ use crate::NodeId;
 use crate::mutant::mutant;
 use crate::replication::downstream::{Copied, Downstream, Feed, Snapshot};
 use crate::replication::snapshots::SNAPSHOTS_MAX;
-use crate::replication::{Config, Held, Machine, Report};
+use crate::replication::{Config, Held, Report, StateMachine};
 use crate::wire::PartialSnapshot;
 
 impl Copied {
@@ -58,7 +58,7 @@ impl Downstream {
     }
 }
 
-impl<M: Machine> Replica<M> {
+impl<M: StateMachine> Replica<M> {
     /// A link ended: keeps the snapshot that was on its way there.
     pub(super) fn keep_interrupted(&mut self, downstream: Downstream) {
         let copied = match &downstream.feed {

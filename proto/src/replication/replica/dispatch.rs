@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::{Place, Replica};
 use crate::mutant::mutant;
-use crate::replication::{Fault, LinkId, Machine, Resolution};
+use crate::replication::{Fault, LinkId, Resolution, StateMachine};
 use crate::wire::{Entries, Entry, Message, begin_frame, finish_frame};
 
 /// A `Dispatch` frame carries about this many bytes of entries at most.
@@ -67,7 +67,7 @@ fn carrying(bytes: usize) -> Duration {
     Duration::from_secs_f64(bytes as f64 / SLOW_LINE_BYTES as f64)
 }
 
-impl<M: Machine> Replica<M> {
+impl<M: StateMachine> Replica<M> {
     /// Takes an action of this process, or says why not.
     pub(super) fn take_dispatch(
         &mut self,

@@ -8,7 +8,7 @@ use super::Replica;
 use super::outputs::wake;
 use crate::mutant::mutant;
 use crate::replication::upstream::{Forward, Incoming, Upstream};
-use crate::replication::{LinkFault, LinkId, Machine, Note, Report, Resume};
+use crate::replication::{LinkFault, LinkId, Note, Report, Resume, StateMachine};
 use crate::wire::{
     Attach, Entries, FLAG_DIGEST, Frame, Message, Outcome, PROTOCOL_RESUMES_SNAPSHOTS,
     SnapshotHead, Status,
@@ -39,12 +39,12 @@ impl Decode {
     /// # Errors
     ///
     /// If the bytes are no state of this store.
-    pub fn run<M: Machine>(self) -> Result<Decoded<M::State>, LinkFault> {
+    pub fn run<M: StateMachine>(self) -> Result<Decoded<M::State>, LinkFault> {
         catch_unwind(AssertUnwindSafe(|| self.decode::<M>()))
             .unwrap_or_else(|_| Err(LinkFault::Undecodable("it panicked".into())))
     }
 
-    fn decode<M: Machine>(self) -> Result<Decoded<M::State>, LinkFault> {
+    fn decode<M: StateMachine>(self) -> Result<Decoded<M::State>, LinkFault> {
         let state = M::decode_state(&self.bytes).map_err(LinkFault::Undecodable)?;
         let digest = match self.digest {
             true => Some(M::digest_state(&state).map_err(LinkFault::Undecodable)?),
@@ -63,7 +63,7 @@ pub enum Received {
     Decode(Decode),
 }
 
-impl<M: Machine> Replica<M> {
+impl<M: StateMachine> Replica<M> {
     /// Asks for the store over a new link to the upstream.
     pub(super) fn attach_to(&mut self, link: LinkId, protocol: u16) {
         let attach = Attach {

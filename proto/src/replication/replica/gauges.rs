@@ -4,7 +4,7 @@ use super::{Place, Replica};
 use crate::Mode;
 use crate::Version;
 use crate::mutant::mutant;
-use crate::replication::{LinkId, Machine};
+use crate::replication::{LinkId, StateMachine};
 
 /// The status of a replica at one moment. Sizes in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ pub enum Standing {
     },
 }
 
-impl<M: Machine> Replica<M> {
+impl<M: StateMachine> Replica<M> {
     /// Returns the status of this replica, for a caller that waits until it is in sync.
     pub fn standing(&self) -> Standing {
         if self.is_sequencer() {

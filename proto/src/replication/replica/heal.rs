@@ -5,10 +5,10 @@ use super::outputs::wake;
 use crate::mutant::mutant;
 use crate::replication::downstream::Feed;
 use crate::replication::verify::Finding;
-use crate::replication::{LinkId, Machine, Note, Report};
+use crate::replication::{LinkId, Note, Report, StateMachine};
 use crate::wire::Message;
 
-impl<M: Machine> Replica<M> {
+impl<M: StateMachine> Replica<M> {
     pub(super) fn on_own_digest(&mut self, seq: u64, digest: u64) {
         if self.is_sequencer() {
             if !self.defer_digest(seq, digest) {

@@ -3,11 +3,11 @@
 use super::{Place, Replica};
 use crate::mutant::mutant;
 use crate::replication::log::rolled;
-use crate::replication::{Change, Machine};
+use crate::replication::{Change, StateMachine};
 use crate::wire::Entry;
 use crate::{Epoch, Lineage, Version};
 
-impl<M: Machine> Replica<M> {
+impl<M: StateMachine> Replica<M> {
     /// A version on this lineage.
     pub(super) fn version_at(&self, seq: u64) -> Version {
         match self.lineage.lives().last() {

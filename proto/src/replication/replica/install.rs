@@ -7,11 +7,11 @@ use super::{Decoded, Replica};
 use crate::mutant::mutant;
 use crate::replication::downstream::{Feed, Snapshot};
 use crate::replication::upstream::Incoming;
-use crate::replication::{Change, Frozen, Jump, LinkFault, LinkId, Machine, Note, Report};
+use crate::replication::{Change, Jump, LinkFault, LinkId, Note, Report, StateMachine, StateView};
 use crate::wire::Message;
 use crate::{Lineage, Version};
 
-impl<M: Machine> Replica<M> {
+impl<M: StateMachine> Replica<M> {
     /// Puts a decoded snapshot in the place of the state.
     pub(super) fn put_in_place(
         &mut self,

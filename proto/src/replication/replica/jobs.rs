@@ -8,7 +8,7 @@ use super::Replica;
 use super::outputs::wake;
 use crate::mutant::mutant;
 use crate::replication::downstream::{Downstream, Feed, Snapshot};
-use crate::replication::{Frozen, Machine, Output};
+use crate::replication::{Output, StateMachine, StateView};
 use crate::wire::SnapshotHead;
 use crate::{Lineage, Version};
 
@@ -53,7 +53,7 @@ enum Product {
     Digest(Result<u64, String>),
 }
 
-impl<F: Frozen> Job<F> {
+impl<F: StateView> Job<F> {
     /// Does the work. A panic of the user's serialiser is an error like another.
     pub fn run(self) -> JobDone {
         match self {
@@ -90,7 +90,7 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err("it panicked".into()))
 }
 
-impl<M: Machine> Replica<M> {
+impl<M: StateMachine> Replica<M> {
     /// Holds the state still for a snapshot, unless that is under way, or as many snapshots are
     /// being sent as memory is meant for.
     pub(super) fn cut(&mut self) {

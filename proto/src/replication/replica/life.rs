@@ -17,11 +17,11 @@ use crate::replication::routes::Routes;
 use crate::replication::sessions::{Holder, Sessions};
 use crate::replication::snapshots::Snapshots;
 use crate::replication::verify::Verify;
-use crate::replication::{Changes, Config, Counters, Image, Log, Machine};
+use crate::replication::{Changes, Config, Counters, Image, Log, StateMachine};
 use crate::wire::channel_of;
 use crate::{Epoch, Lineage, NodeId, TokenKey, Version};
 
-impl<M: Machine> Replica<M> {
+impl<M: StateMachine> Replica<M> {
     /// A replica below a sequencer that it has not heard from yet.
     pub fn follower(config: Config, node: NodeId, machine: M, now: Duration) -> Self {
         Replica {

@@ -32,8 +32,8 @@
 //! # The rooms
 //!
 //! - `life`: how a replica begins, becomes a client, and ends
-//! - `standing`: being in sync, and telling the nodes below
-//! - `asking`: sessions that are asked for, here and through this node
+//! - `sync_status`: being in sync, and telling the nodes below
+//! - `session_requests`: sessions that are asked for, here and through this node
 //! - `order`: the sequencer: judging dispatches and putting them in order
 //! - `follow`: messages from upstream
 //! - `serve`: messages from downstream, and the cursors
@@ -42,9 +42,9 @@
 //! - `jobs`: work on a frozen state: snapshots and digests
 //! - `heal`: digests compared, and a copy that differs renewed
 //! - `install`: a snapshot put in place of the state
-//! - `keep`: records for the disk, and what waits for them
+//! - `durability`: records for the disk, and what waits for them
 //! - `unrestorable`: a state that does not survive its codec
-//! - `pulse`: time: heartbeats, dead peers, pressure
+//! - `timers`: time: heartbeats, dead peers, pressure
 //! - `history`: versions, and actions taken into the history
 //! - `outputs`: reports, notes, and links to wake
 //! - `queries`, `gauges`: questions that change nothing
@@ -53,25 +53,25 @@
 //! `snapshots`, `restore_check`, `verify`, `healing`, `fetching`, `condition`, `pressure`,
 //! `routes`, `requests`, `origin`, `keeping`, `log`.
 
-mod asking;
 mod copies;
 mod dispatch;
+mod durability;
 mod follow;
 mod gauges;
 mod heal;
 mod history;
 mod install;
 mod jobs;
-mod keep;
 mod life;
 mod order;
 mod outputs;
-mod pulse;
 mod queries;
 mod serve;
-mod standing;
+mod session_requests;
+mod sync_status;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod unrestorable;
 
 use std::collections::BTreeMap;
@@ -93,8 +93,8 @@ use super::snapshots::Snapshots;
 use super::upstream::Upstream;
 use super::verify::Verify;
 use super::{
-    Change, Changes, Config, Counters, Image, LinkFault, LinkId, Log, Machine, Observer, Output,
-    Report, Span,
+    Change, Changes, Config, Counters, Image, LinkFault, LinkId, Log, Observer, Output, Report,
+    Span, StateMachine,
 };
 use crate::wire::Frame;
 use crate::{Lineage, NodeId, TokenKey, Version};
@@ -114,7 +114,7 @@ enum Place {
 }
 
 /// One store at one node.
-pub struct Replica<M: Machine> {
+pub struct Replica<M: StateMachine> {
     config: Config,
     channel: u32,
     node: NodeId,
@@ -159,7 +159,7 @@ pub struct Replica<M: Machine> {
     ticked_at: Duration,
 }
 
-impl<M: Machine> Replica<M> {
+impl<M: StateMachine> Replica<M> {
     /// Returns the content of a backup, without the state itself.
     pub fn image(&self) -> Image {
         let sessions = match &self.place {
@@ -200,7 +200,7 @@ impl<M: Machine> Replica<M> {
 
     /// Freezes the content of a backup. Returns `None` if the state is not this node's to keep, or
     /// may be half changed.
-    pub fn hold(&self) -> Option<(Image, M::Frozen)> {
+    pub fn hold(&self) -> Option<(Image, M::StateView)> {
         let whole =
             self.is_sequencer() && !self.condition.is_poisoned() && self.stopped().is_none();
         whole.then(|| (self.image(), self.machine.freeze()))
@@ -208,7 +208,7 @@ impl<M: Machine> Replica<M> {
 }
 
 /// Inputs.
-impl<M: Machine> Replica<M> {
+impl<M: StateMachine> Replica<M> {
     /// A link to the upstream is up and logged in, and `protocol` is the version that was agreed
     /// on, or the newest where nothing was: asks for the store there.
     pub fn upstream_up(&mut self, link: LinkId, protocol: u16, now: Duration) {
@@ -365,7 +365,7 @@ impl<M: Machine> Replica<M> {
 }
 
 /// Outputs.
-impl<M: Machine> Replica<M> {
+impl<M: StateMachine> Replica<M> {
     /// Takes the requests to the driver, in order.
     pub fn take_outputs(&mut self) -> Vec<Output<M>> {
         std::mem::take(&mut self.outputs)

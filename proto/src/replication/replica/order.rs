@@ -7,7 +7,7 @@ use crate::Claim;
 use crate::mutant::mutant;
 use crate::replication::probes::PROBE;
 use crate::replication::sessions::{REASON_BYTES_MAX, Verdict};
-use crate::replication::{Fault, LinkFault, LinkId, Machine, Report, Resync};
+use crate::replication::{Fault, LinkFault, LinkId, Report, Resync, StateMachine};
 use crate::wire::{Answer, Entries, Entry, FLAG_DIGEST, FLAG_VOID, Outcome};
 
 /// A frame holds at most this many answers.
@@ -21,7 +21,7 @@ pub(super) fn cut_to_reason(why: &str) -> String {
     why[..why.floor_char_boundary(REASON_BYTES_MAX)].to_owned()
 }
 
-impl<M: Machine> Replica<M> {
+impl<M: StateMachine> Replica<M> {
     /// Orders the dispatches of one session that came over `link`, and answers there.
     pub(super) fn order_batch(
         &mut self,

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::Replica;
 use crate::replication::downstream::Downstream;
-use crate::replication::{LinkId, Machine, Note, Output, Report};
+use crate::replication::{LinkId, Note, Output, Report, StateMachine};
 
-impl<M: Machine> Replica<M> {
+impl<M: StateMachine> Replica<M> {
     pub(super) fn report(&mut self, report: Report) {
         self.outputs.push(Output::Report(report));
     }
@@ -37,7 +37,7 @@ impl<M: Machine> Replica<M> {
 }
 
 /// Has the driver fill this link, unless it does already.
-pub(super) fn wake<M: Machine>(
+pub(super) fn wake<M: StateMachine>(
     outputs: &mut Vec<Output<M>>,
     link: LinkId,
     downstream: &mut Downstream,

@@ -1,10 +1,10 @@
 //! Questions about a replica. None of them changes it.
 
 use super::{Place, Replica};
-use crate::replication::{Config, Counters, Machine};
+use crate::replication::{Config, Counters, StateMachine};
 use crate::{Lineage, NodeId, Version};
 
-impl<M: Machine> Replica<M> {
+impl<M: StateMachine> Replica<M> {
     /// Returns the version of this replica.
     pub fn version(&self) -> Version {
         self.version

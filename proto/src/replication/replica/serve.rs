@@ -9,7 +9,7 @@ use crate::Mode;
 use crate::mode::Next;
 use crate::mutant::mutant;
 use crate::replication::downstream::{Copied, Downstream, Feed, Snapshot};
-use crate::replication::{Counters, LinkFault, LinkId, Machine, Note, Output, Report, Resume};
+use crate::replication::{Counters, LinkFault, LinkId, Note, Output, Report, Resume, StateMachine};
 use crate::wire::{
     Attach, Entries, Message, PROTOCOL_RESUMES_SNAPSHOTS, Refusal, RefusalKind, Versions,
     begin_frame, finish_frame,
@@ -26,7 +26,7 @@ const PART_BYTES: usize = 16 << 10;
 /// A link with this many bytes of answers unsent is cut.
 pub(super) const CONTROL_BYTES_LIMIT: usize = 8 << 20;
 
-impl<M: Machine> Replica<M> {
+impl<M: StateMachine> Replica<M> {
     /// Expects a request for the store over a new link.
     pub(super) fn expect_attach(&mut self, link: LinkId) {
         self.log.want();
@@ -205,7 +205,7 @@ impl<M: Machine> Replica<M> {
         }
         let Some(mut downstream) = self.downstreams.remove(&link) else { return };
         let start = out.len();
-        let was_full = downstream.control.len() >= super::pulse::CONTROL_BYTES_MAX;
+        let was_full = downstream.control.len() >= super::timers::CONTROL_BYTES_MAX;
         let Counters { snapshots_forced, entries_skipped, .. } = self.counters;
         let sent = downstream.sending().map(Arc::as_ptr);
         out.append(&mut downstream.control);

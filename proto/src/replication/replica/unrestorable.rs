@@ -5,9 +5,9 @@
 
 use super::Replica;
 use crate::Version;
-use crate::replication::{Machine, Report};
+use crate::replication::{Report, StateMachine};
 
-impl<M: Machine> Replica<M> {
+impl<M: StateMachine> Replica<M> {
     /// Stops this sequencer: its state cannot be restored.
     pub(super) fn stop_for(&mut self, version: Version, why: String) {
         self.note_unrestorable(version, why);

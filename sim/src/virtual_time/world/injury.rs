@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use samestate_proto::replication::Frozen as _;
+use samestate_proto::replication::StateView as _;
 
 use super::disk::DiskTrouble;
 use super::links::{CLIENT, SERVER};

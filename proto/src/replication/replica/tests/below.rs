@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::super::order::OF_ANOTHER_SESSION;
-use super::super::pulse::KEPT_FOR;
+use super::super::timers::KEPT_FOR;
 use super::*;
 use crate::wire::{PartialSnapshot, RefusalKind};
 

@@ -1,6 +1,6 @@
 //! Memory that peers cannot make grow.
 
-use super::super::pulse::{CONTROL_BYTES_MAX, FORWARDS_BYTES_MAX};
+use super::super::timers::{CONTROL_BYTES_MAX, FORWARDS_BYTES_MAX};
 use super::super::serve::CONTROL_BYTES_LIMIT;
 use super::*;
 use crate::replication::snapshots::SNAPSHOTS_MAX;

@@ -15,7 +15,7 @@ use bytes::BytesMut;
 
 use super::{Job, Received, Replica};
 use crate::replication::{
-    Config, Fault, Frozen, LinkFault, LinkId, Machine, Output, Report, Resync,
+    Config, Fault, LinkFault, LinkId, Output, Report, Resync, StateMachine, StateView,
 };
 use crate::wire::{Attach, Decoder, Entry, Message, PROTOCOL_VERSION, SnapshotHead, Status};
 use crate::{Claim, Epoch, Lineage, Mode, NodeId, Token, TokenKey, Version};
@@ -31,7 +31,7 @@ const SECOND_LIFE: Epoch = Epoch { number: 2, id: 22 };
 #[derive(Clone, Default)]
 struct Tape(Vec<u8>);
 
-impl Frozen for Tape {
+impl StateView for Tape {
     fn encode(&self) -> Result<Vec<u8>, String> {
         Ok(self.0.clone())
     }
@@ -45,11 +45,11 @@ impl Frozen for Tape {
     }
 }
 
-impl Machine for Tape {
+impl StateMachine for Tape {
     type Input = [u8];
     type Action = Vec<u8>;
     type State = Vec<u8>;
-    type Frozen = Tape;
+    type StateView = Tape;
 
     fn apply(&mut self, payload: &[u8]) -> Result<Vec<u8>, Fault> {
         if payload.starts_with(b"!") {

@@ -27,7 +27,7 @@ impl fmt::Display for Fault {
 }
 
 /// A state held still: what a snapshot or a digest is made from, away from the replica's lock.
-pub trait Frozen: Clone {
+pub trait StateView: Clone {
     /// The encoded state.
     ///
     /// # Errors
@@ -51,7 +51,7 @@ pub trait Frozen: Clone {
 }
 
 /// A deterministic state machine with encoded actions and states.
-pub trait Machine {
+pub trait StateMachine {
     /// The type of a dispatched action in this process.
     type Input: ?Sized;
     /// The type of an action for subscribers: a shared pointer, or small.
@@ -59,7 +59,7 @@ pub trait Machine {
     /// A decoded state, ready to take the place of the current one.
     type State;
     /// The current state, held still; O(1).
-    type Frozen: Frozen;
+    type StateView: StateView;
 
     /// Returns whether actions change the state. A copy whose reducer is elsewhere decodes them and
     /// tells of them; its state is that of the last snapshot, and is never checked nor served.
@@ -90,7 +90,7 @@ pub trait Machine {
     fn check_action(&self, action: &Self::Input, payload: &[u8]) -> Result<(), String>;
 
     /// Holds the current state still.
-    fn freeze(&self) -> Self::Frozen;
+    fn freeze(&self) -> Self::StateView;
 
     /// Decodes a state; needs no lock.
     ///

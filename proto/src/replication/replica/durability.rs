@@ -9,12 +9,12 @@ use super::Dispatched;
 use super::Replica;
 use super::order::cut_to_reason;
 use crate::mutant::mutant;
-use crate::replication::keeping::{DEFERRED_MAX, Deferred, Gate, UNSAVED_BYTES_MAX};
-use crate::replication::{LinkId, Machine, Output, Resolution};
+use crate::replication::keeping::{CommitGate, DEFERRED_MAX, Deferred, UNSAVED_BYTES_MAX};
+use crate::replication::{LinkId, Output, Resolution, StateMachine};
 use crate::wire::{Answer, Message, Outcome};
 use crate::{Claim, Version};
 
-impl<M: Machine> Replica<M> {
+impl<M: StateMachine> Replica<M> {
     /// Lets out what waited for these actions to be on disk.
     pub(super) fn commit_on_disk(&mut self, seq: u64, bytes: usize) {
         let Some(keeping) = &mut self.keeping else { return };
@@ -68,12 +68,12 @@ impl<M: Machine> Replica<M> {
         })
     }
 
-    fn gate_mut(&mut self) -> Option<&mut Gate> {
+    fn gate_mut(&mut self) -> Option<&mut CommitGate> {
         self.keeping.as_mut().and_then(|keeping| keeping.gate.as_mut())
     }
 
     /// The gate, if it holds anything back now.
-    fn gate_behind(&mut self) -> Option<&mut Gate> {
+    fn gate_behind(&mut self) -> Option<&mut CommitGate> {
         let seq = self.version.seq;
         self.gate_mut().filter(|gate| gate.committed < seq || !gate.deferred.is_empty())
     }
@@ -102,7 +102,7 @@ impl<M: Machine> Replica<M> {
     /// Tells of the digest of a state, now or once that is on disk. False: it is told later.
     pub(super) fn defer_digest(&mut self, seq: u64, digest: u64) -> bool {
         let at = self.version.seq;
-        let behind = |gate: &&mut Gate| gate.committed < seq && !mutant!(DigestBeforeDisk);
+        let behind = |gate: &&mut CommitGate| gate.committed < seq && !mutant!(DigestBeforeDisk);
         let Some(gate) = self.gate_mut().filter(behind) else { return false };
         gate.deferred.push_back((at, Deferred::Digest { seq, digest }));
         true

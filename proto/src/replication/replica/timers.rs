@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Replica;
 use super::outputs::wake;
 use crate::mutant::mutant;
-use crate::replication::{LinkFault, LinkId, Machine, Output};
+use crate::replication::{LinkFault, LinkId, Output, StateMachine};
 use crate::wire::Message;
 
 /// A link with this many bytes of answers unsent gets no credit.
@@ -20,7 +20,7 @@ pub(super) const FORWARDS_BYTES_MAX: usize = 1 << 20;
 /// The credit of one link, in bytes of dispatches: between these, by the room in the log.
 const CREDIT_BYTES: std::ops::RangeInclusive<usize> = (16 << 10)..=(256 << 10);
 
-impl<M: Machine> Replica<M> {
+impl<M: StateMachine> Replica<M> {
     /// Does what is due at this time.
     pub(super) fn pass_time(&mut self) {
         let now = self.now;

@@ -6,12 +6,12 @@
 //! after that for a sixteenth of them a second. What is dropped here is asked for again after
 //! `dead_after`.
 
-use super::pulse::CONTROL_BYTES_MAX;
+use super::timers::CONTROL_BYTES_MAX;
 use super::{Place, Replica};
 use crate::mutant::mutant;
 use crate::replication::requests::Asked;
 use crate::replication::sessions::Holder;
-use crate::replication::{LinkId, Machine};
+use crate::replication::{LinkId, StateMachine};
 use crate::wire::Message;
 use crate::{Claim, Version};
 
@@ -23,7 +23,7 @@ const ASKING_MIN: usize = 256;
 /// one that expired there has an answer to get.
 const ROUTES_MIN: usize = 4096;
 
-impl<M: Machine> Replica<M> {
+impl<M: StateMachine> Replica<M> {
     pub(super) fn on_session_open(&mut self, link: LinkId, hop: u32, request: u64) {
         if hop != self.hop {
             self.counters.stale_hops += 1;

@@ -5,10 +5,10 @@ use super::outputs::wake;
 use crate::Mode;
 use crate::NodeId;
 use crate::mutant::mutant;
-use crate::replication::{Machine, Output};
+use crate::replication::{Output, StateMachine};
 use crate::wire::{Message, Status};
 
-impl<M: Machine> Replica<M> {
+impl<M: StateMachine> Replica<M> {
     /// Returns the mode of this node's downstream links: it cannot pass on actions that it does not
     /// get.
     pub(super) fn link_mode(&self) -> Mode {
