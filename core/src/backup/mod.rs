@@ -20,31 +20,31 @@
 //! - `seal`: encryption, or a checksum
 //! - `whole`: the file of a whole state
 //! - `journal`: the file of what came since
-//! - `desk`: both together: opened, read, and begun anew
-//! - `inbox`: where a store leaves its records, and when they are due
-//! - `keeper`: the thread that writes
+//! - `backup_files`: both together: opened, read, and begun anew
+//! - `queue`: where a store leaves its records, and when they are due
+//! - `writer`: the thread that writes
 
-mod desk;
+mod backup_files;
 mod error;
 mod file_system;
 mod files;
 #[cfg(samestate_fuzzing)]
 pub(crate) mod fuzzed;
-mod inbox;
 mod journal;
-mod keeper;
 mod options;
+mod queue;
 mod seal;
 #[cfg(test)]
 mod tests;
 mod watched;
 mod whole;
+mod writer;
 
-pub(crate) use desk::Desk;
+pub(crate) use backup_files::BackupFiles;
 pub use error::BackupError;
-pub(crate) use inbox::Inbox;
-pub(crate) use keeper::{Beginning, Held, Keeper, Source};
 pub use options::Backup;
 pub(crate) use options::Misfit;
+pub(crate) use queue::JournalQueue;
 pub(crate) use watched::{DiskNews, DiskWatch, Hang};
 pub(crate) use whole::About;
+pub(crate) use writer::{BackupWriter, Held, PreparedBackup, Source};

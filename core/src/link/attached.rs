@@ -9,8 +9,8 @@ use samestate_proto::replication::{LinkFault, LinkId};
 use samestate_proto::wire::{Frame, RefusalKind, WireError};
 use tokio::sync::{Notify, watch};
 
-use super::ending::Ending;
-use super::{Handle, Meter, Port};
+use super::close_reason::CloseReason;
+use super::{LinkEndpoint, LinkHandle, Meter};
 
 /// Links are numbered over the whole process.
 static NEXT_LINK: AtomicU64 = AtomicU64::new(1);
@@ -62,14 +62,14 @@ pub(super) struct Signals {
     pub(super) faulted: Notify,
     /// The peer, this worker's master, said that it ends, and how long this process has.
     pub(super) told_to_end: watch::Sender<Option<Duration>>,
-    ending: Mutex<Option<Ending>>,
+    ending: Mutex<Option<CloseReason>>,
     faults: Mutex<Vec<(Arc<Attached>, LinkFault)>>,
     heard_at: Mutex<Option<Instant>>,
 }
 
 impl Signals {
     /// Ends the connection; the first reason counts.
-    pub(super) fn end(&self, why: Ending) {
+    pub(super) fn end(&self, why: CloseReason) {
         self.ending.lock().get_or_insert(why);
         self.ended.notify_one();
     }
@@ -89,16 +89,16 @@ impl Signals {
         std::mem::take(&mut *self.faults.lock())
     }
 
-    pub(super) fn take_ending(&self) -> Option<Ending> {
+    pub(super) fn take_ending(&self) -> Option<CloseReason> {
         self.ending.lock().take()
     }
 }
 
-/// A store on a connection. This is the [`Handle`] that the store has.
+/// A store on a connection. This is the [`LinkHandle`] that the store has.
 pub(super) struct Attached {
     pub(super) channel: u32,
     pub(super) link: LinkId,
-    pub(super) port: Arc<dyn Port>,
+    pub(super) port: Arc<dyn LinkEndpoint>,
     pub(super) frame_bytes_max: usize,
     /// Its next bytes were not asked for yet.
     wanted: AtomicBool,
@@ -110,7 +110,7 @@ pub(super) struct Attached {
     me: Weak<Attached>,
 }
 
-impl Handle for Attached {
+impl LinkHandle for Attached {
     fn wake(&self) {
         if !self.wanted.swap(true, Ordering::AcqRel) {
             self.signals.to_write.notify_one();
@@ -145,7 +145,7 @@ impl Handle for Attached {
 impl Attached {
     /// A new link of this store, which it has not been told of yet.
     pub(super) fn new(
-        port: &Arc<dyn Port>,
+        port: &Arc<dyn LinkEndpoint>,
         on_fault: OnFault,
         signals: &Arc<Signals>,
         meter: Meter,
@@ -165,8 +165,8 @@ impl Attached {
     }
 
     /// Why a connection ends that this store cannot go on with.
-    pub(super) fn fault(&self, fault: LinkFault) -> Ending {
-        Ending::Fault { store: self.port.name().to_owned(), fault }
+    pub(super) fn fault(&self, fault: LinkFault) -> CloseReason {
+        CloseReason::Fault { store: self.port.name().to_owned(), fault }
     }
 
     /// Hands a frame to the store; what comes after it left is dropped.

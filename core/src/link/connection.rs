@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::channels::{Round, Shared};
-use super::ending::Ending;
+use super::close_reason::CloseReason;
 use super::progress::Arrivals;
 use super::socket::{Reader, Socket, Writer};
 use crate::task::{Panicked, guarded};
@@ -58,7 +58,7 @@ pub(super) async fn stopped(stop: &mut Stop) {
 
 /// Runs a connection that is logged in, until it ends. Every store that was told of it is told of
 /// its end, also when this future is dropped.
-pub(super) async fn run(socket: Socket, shared: Arc<Shared>, mut stop: Stop) -> Ending {
+pub(super) async fn run(socket: Socket, shared: Arc<Shared>, mut stop: Stop) -> CloseReason {
     let joined = Joined::new(shared);
     let shared = &joined.0;
     let Socket { reader, writer, buffer, arrivals } = socket;
@@ -66,17 +66,17 @@ pub(super) async fn run(socket: Socket, shared: Arc<Shared>, mut stop: Stop) -> 
     let mut writing = Writing(tokio::spawn(guarded("writer of a link", writing)));
     let ending = tokio::select! {
         ending = guarded("reader of a link", read(shared, reader, buffer, &arrivals)) => {
-            ending.unwrap_or_else(Ending::Panicked)
+            ending.unwrap_or_else(CloseReason::Panicked)
         }
         // It was not aborted, so it is done.
-        ended = &mut writing.0 => ended.map_or(Ending::ClosedHere, |ending| {
-            ending.unwrap_or_else(Ending::Panicked)
+        ended = &mut writing.0 => ended.map_or(CloseReason::ClosedHere, |ending| {
+            ending.unwrap_or_else(CloseReason::Panicked)
         }),
-        () = shared.signals.ended.notified() => Ending::ClosedHere,
-        () = take_off_faulted(shared) => Ending::ClosedHere,
+        () = shared.signals.ended.notified() => CloseReason::ClosedHere,
+        () = take_off_faulted(shared) => CloseReason::ClosedHere,
         () = stopped(&mut stop) => {
             let _ = tokio::time::timeout(CLOSE_GRACE, &mut writing.0).await;
-            Ending::ClosedHere
+            CloseReason::ClosedHere
         }
     };
     if !writing.0.is_finished() {
@@ -85,14 +85,14 @@ pub(super) async fn run(socket: Socket, shared: Arc<Shared>, mut stop: Stop) -> 
     }
     match shared.signals.take_ending() {
         // What a peer does of a connection that is being closed here does not matter.
-        _ if *stop.borrow() => Ending::ClosedHere,
+        _ if *stop.borrow() => CloseReason::ClosedHere,
         Some(why) => why,
         None => ending,
     }
 }
 
 /// The writer's task, which does not outlive its connection.
-struct Writing(JoinHandle<Result<Ending, Panicked>>);
+struct Writing(JoinHandle<Result<CloseReason, Panicked>>);
 
 impl Drop for Writing {
     fn drop(&mut self) {
@@ -129,7 +129,7 @@ async fn read(
     mut reader: Reader,
     mut buffer: BytesMut,
     arrivals: &Arrivals,
-) -> Ending {
+) -> CloseReason {
     let mut room = *READ_BYTES.start();
     let mut last = None;
     let mut heard_at = Instant::now();
@@ -142,7 +142,7 @@ async fn read(
                     }
                 }
                 Ok(None) => break,
-                Err(error) => return Ending::Garbage(error),
+                Err(error) => return CloseReason::Garbage(error),
             }
         }
         if heard_at.elapsed() >= HEARD_EVERY {
@@ -151,8 +151,8 @@ async fn read(
         }
         buffer.reserve(room);
         match read_some(shared, &mut reader, &mut buffer, arrivals).await {
-            Ok(0) if buffer.is_empty() => return Ending::Closed,
-            Ok(0) => return Ending::Truncated,
+            Ok(0) if buffer.is_empty() => return CloseReason::Closed,
+            Ok(0) => return CloseReason::Truncated,
             Ok(read) => {
                 shared.signals.heard();
                 if read >= room {
@@ -162,12 +162,18 @@ async fn read(
                     tokio::task::yield_now().await;
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ending::Closed,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                return CloseReason::Closed;
+            }
             // A peer that died without the last word of TLS.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                return if buffer.is_empty() { Ending::Closed } else { Ending::Truncated };
+                return if buffer.is_empty() {
+                    CloseReason::Closed
+                } else {
+                    CloseReason::Truncated
+                };
             }
-            Err(error) => return Ending::Io(error),
+            Err(error) => return CloseReason::Io(error),
         }
     }
 }
@@ -209,7 +215,7 @@ enum Last {
     Fresh(u32),
 }
 
-async fn write(shared: Arc<Shared>, mut writer: Writer, mut stop: Stop) -> Ending {
+async fn write(shared: Arc<Shared>, mut writer: Writer, mut stop: Stop) -> CloseReason {
     let mut out = Vec::new();
     let mut round = Round::default();
     let mut room = *WRITE_BYTES.start();
@@ -223,7 +229,7 @@ async fn write(shared: Arc<Shared>, mut writer: Writer, mut stop: Stop) -> Endin
         if !out.is_empty() {
             let began = Instant::now();
             if let Err(error) = send(&mut writer, &out).await {
-                return Ending::of_write(error);
+                return CloseReason::of_write(error);
             }
             room = next_room(room, out.len(), began.elapsed());
             out.clear();
@@ -232,7 +238,7 @@ async fn write(shared: Arc<Shared>, mut writer: Writer, mut stop: Stop) -> Endin
             tokio::task::yield_now().await;
         } else if closing {
             let _ = writer.shutdown().await;
-            return Ending::ClosedHere;
+            return CloseReason::ClosedHere;
         } else {
             tokio::select! {
                 () = shared.signals.to_write.notified() => {}

@@ -74,16 +74,16 @@ pub enum HelloError {
     Closed,
     /// The peer connected and went away without a word, as probes of a port do.
     #[error("the peer closed the connection without a word")]
-    Wordless,
+    EmptyConnection,
     /// The peer took too long.
     #[error("the login was not done within {0:?}")]
-    Late(Duration),
+    TimedOut(Duration),
     /// Bytes that are no frames.
     #[error("the peer does not speak samestate: {0}")]
     Wire(#[from] WireError),
     /// A frame whose turn it is not.
     #[error("the peer does not speak samestate: {0} was to come")]
-    Stranger(&'static str),
+    UnexpectedFrame(&'static str),
     /// Another version of the protocol.
     #[error(
         "the peer speaks {theirs} of the protocol, this process {}: none in common; {}",
@@ -140,7 +140,7 @@ pub enum HelloError {
         "too many connections that are not logged in, and this one gave way: it had its place for \
          the longest, or its address had the most"
     )]
-    GaveWay,
+    Evicted,
     /// The system gave no random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(#[from] getrandom::Error),
@@ -160,13 +160,13 @@ impl HelloError {
         match self {
             Self::Io(_)
             | Self::Closed
-            | Self::Wordless
-            | Self::Late(_)
+            | Self::EmptyConnection
+            | Self::TimedOut(_)
             | Self::Busy(_)
-            | Self::GaveWay
+            | Self::Evicted
             | Self::Wire(_)
             | Self::Random(_) => false,
-            Self::Stranger(_)
+            Self::UnexpectedFrame(_)
             | Self::Version { .. }
             | Self::Login(_)
             | Self::Refused(_)
@@ -195,7 +195,7 @@ pub(super) struct Identity {
 /// A client's side: greets, and proves its password if it has one. Keeps the new ticket. Returns
 /// the version of the protocol that both sides speak from here on.
 pub(super) async fn greet(socket: &mut Socket, identity: &mut Identity) -> Result<u16, HelloError> {
-    let mut line = Line::new(socket);
+    let mut line = FrameStream::new(socket);
     let ticket = identity.ticket.map(|ticket| ticket.to_bytes());
     let hello = Hello { asks: false, client: identity.client, ticket: ticket.as_ref() };
     line.say(kind::HELLO, &hello.body()).await?;
@@ -212,7 +212,10 @@ pub(super) async fn greet(socket: &mut Socket, identity: &mut Identity) -> Resul
     }
 }
 
-async fn log_in(line: &mut Line<'_>, credentials: Credentials) -> Result<Ticket, HelloError> {
+async fn log_in(
+    line: &mut FrameStream<'_>,
+    credentials: Credentials,
+) -> Result<Ticket, HelloError> {
     let mut handshake = ClientHandshake::new(credentials, nonce()?);
     line.say(kind::LOGIN, &handshake.start()).await?;
     loop {
@@ -237,7 +240,7 @@ async fn log_in(line: &mut Line<'_>, credentials: Credentials) -> Result<Ticket,
 
 /// A client that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Guest {
+pub(super) struct Peer {
     /// The client's own identifier, over all of its connections.
     pub(super) client: u64,
     /// With which login, where the server asks for one.
@@ -245,7 +248,7 @@ pub(super) struct Guest {
 }
 
 /// The settings by which a server accepts or refuses a connection.
-pub(super) struct Door<'a> {
+pub(super) struct AcceptContext<'a> {
     /// `None`: no login is asked for.
     pub(super) gate: Option<&'a std::sync::Arc<Gate>>,
     /// The address of the client.
@@ -255,11 +258,14 @@ pub(super) struct Door<'a> {
 }
 
 /// A server's side: lets a visitor in, or says why not.
-pub(super) async fn welcome(socket: &mut Socket, door: Door<'_>) -> Result<Guest, HelloError> {
-    let mut line = Line::new(socket);
+pub(super) async fn welcome(
+    socket: &mut Socket,
+    door: AcceptContext<'_>,
+) -> Result<Peer, HelloError> {
+    let mut line = FrameStream::new(socket);
     let hello = match line.hear(kind::HELLO, "a hello").await {
         Ok(hello) => hello,
-        Err(HelloError::Closed) if line.is_silent() => return Err(HelloError::Wordless),
+        Err(HelloError::Closed) if line.is_silent() => return Err(HelloError::EmptyConnection),
         Err(HelloError::Wire(_)) if line.begins_as_tls() => {
             // Anything that is no TLS will tell it.
             line.socket.send(&busy("this server does not speak TLS")).await?;
@@ -273,7 +279,7 @@ pub(super) async fn welcome(socket: &mut Socket, door: Door<'_>) -> Result<Guest
         line.say(kind::HELLO, &ours.body()).await?;
     }
     let hello = hello?;
-    let Some(gate) = door.gate else { return Ok(Guest { client: hello.client, login: None }) };
+    let Some(gate) = door.gate else { return Ok(Peer { client: hello.client, login: None }) };
     let mut visit = gate.visit(door.address, hello.client, hello.ticket, nonce()?);
     loop {
         let message = line.hear(kind::LOGIN, "a step of the login").await?;
@@ -282,7 +288,7 @@ pub(super) async fn welcome(socket: &mut Socket, door: Door<'_>) -> Result<Guest
             Ok(VisitStep::Accepted { login, reply, ticket }) => {
                 line.say(kind::LOGIN, &reply).await?;
                 line.say(kind::TICKET, &ticket.to_bytes()).await?;
-                return Ok(Guest { client: hello.client, login: Some(login) });
+                return Ok(Peer { client: hello.client, login: Some(login) });
             }
             Err(refused) => {
                 line.say(kind::LOGIN, &refused.reply()).await?;
@@ -315,7 +321,7 @@ pub(super) async fn within<T>(
     deadline: Duration,
     entering: impl Future<Output = Result<T, HelloError>>,
 ) -> Result<T, HelloError> {
-    tokio::time::timeout(deadline, entering).await.map_err(|_| HelloError::Late(deadline))?
+    tokio::time::timeout(deadline, entering).await.map_err(|_| HelloError::TimedOut(deadline))?
 }
 
 fn nonce() -> Result<Nonce, getrandom::Error> {
@@ -349,7 +355,7 @@ impl Hello<'_> {
 fn read_versions<'a>(frame: &'a Frame) -> Result<(u16, Reader<'a>), HelloError> {
     let mut body = Reader::new(&frame.body);
     if body.bytes(MAGIC.len(), "magic").ok() != Some(MAGIC) {
-        return Err(HelloError::Stranger("a hello of samestate"));
+        return Err(HelloError::UnexpectedFrame("a hello of samestate"));
     }
     let theirs = Versions::read(&mut body)?;
     match theirs.common(Versions::OURS) {
@@ -389,15 +395,15 @@ impl ClientHello {
 }
 
 /// One frame after the other, both ways.
-struct Line<'a> {
+struct FrameStream<'a> {
     socket: &'a mut Socket,
     decoder: Decoder,
     heard: bool,
 }
 
-impl<'a> Line<'a> {
+impl<'a> FrameStream<'a> {
     fn new(socket: &'a mut Socket) -> Self {
-        Line { socket, decoder: Decoder::new(HELLO_BYTES_MAX), heard: false }
+        FrameStream { socket, decoder: Decoder::new(HELLO_BYTES_MAX), heard: false }
     }
 
     async fn say(&mut self, kind: u8, body: &[u8]) -> Result<(), HelloError> {
@@ -418,7 +424,7 @@ impl<'a> Line<'a> {
                 Err(HelloError::Busy(words.chars().filter(|c| !c.is_control()).take(200).collect()))
             }
             Frame { channel: LINK_CHANNEL, kind: kind::TLS_ONLY, .. } => Err(HelloError::TlsOnly),
-            _ => Err(HelloError::Stranger(what)),
+            _ => Err(HelloError::UnexpectedFrame(what)),
         }
     }
 

@@ -1,28 +1,28 @@
 //! Tokio drivers that move bytes between stores: ipc, tcp, socket files, named pipes.
 //!
 //! A link is one connection that may carry several stores. What travels on it is decided elsewhere:
-//! a store is a [`Port`], asked for bytes and handed frames. This room promises that no peer,
+//! a store is a [`LinkEndpoint`], asked for bytes and handed frames. This room promises that no peer,
 //! whatever it sends or does not send, costs more than a bounded amount of memory and time, that a
 //! store is told of each link once and of its end once, and that what ended by a failure
 //! is tried again.
 //!
 //! | room | what for |
 //! |---|---|
-//! | [`Port`], [`Handle`], [`Side`] | where a connection and a store meet |
-//! | [`Ports`] | the stores of a process, as its connections find them |
+//! | [`LinkEndpoint`], [`LinkHandle`], [`Side`] | where a connection and a store meet |
+//! | [`StoreRegistry`] | the stores of a process, as its connections find them |
 //! | [`Listener`] | a server: listens, lets in, comes back after a failure |
-//! | [`Dialer`] | a client: connects, logs in, comes back after a failure |
+//! | [`Connector`] | a client: connects, logs in, comes back after a failure |
 //! | [`ServerOptions`], [`ClientOptions`] | what both are told |
 //! | `ipc` | the link between a master and the workers it forks |
 //! | `hello`, `half_open` | what is said before a login, and who may be there without one |
-//! | `connection`, `channels`, `attached`, `ending` | a connection after its login, its stores, and its end |
+//! | `connection`, `channels`, `attached`, `close_reason` | a connection after its login, its stores, and its end |
 //! | [`Setback`] | why a store is not attached to its upstream |
 //! | `tls` | TLS for TCP, from certificate files to a secure stream (feature `tls`) |
 //! | `bind`, `socket` | listening sockets, and connected ones |
 //! | `progress` | whether the peer of a socket still takes bytes |
 //! | `resolve` | from the name of a host to its addresses |
 //! | `local` | those that do not leave this machine: socket files, named pipes |
-//! | `backoff`, `complaints` | how long to wait, and how much to say |
+//! | `backoff`, `rate_limiter` | how long to wait, and how much to say |
 //! | `descriptors` | how many connections this process may hold |
 //! | [`Meter`], `trace` | one store's part of a connection, as it is watched; what is logged |
 //! | [`LinkStats`] | bytes and system calls, counted at the socket |
@@ -32,25 +32,25 @@ mod attached;
 mod backoff;
 mod bind;
 mod channels;
-mod complaints;
+mod close_reason;
 mod connection;
+mod connector;
 mod descriptors;
-mod dial;
-mod ending;
+mod endpoint;
 mod error;
 mod half_open;
 #[cfg(not(samestate_fuzzing))]
 mod hello;
 #[cfg(samestate_fuzzing)]
 pub(crate) mod hello;
-mod hub;
 pub(crate) mod ipc;
-mod listen;
+mod listener;
 mod local;
 mod meter;
 mod options;
-mod port;
 mod progress;
+mod rate_limiter;
+mod registry;
 mod resolve;
 mod setback;
 mod socket;
@@ -67,16 +67,16 @@ pub use address::Address;
 pub use backoff::Backoff;
 #[cfg(feature = "prometheus")]
 pub(crate) use bind::TcpListeners;
-pub use dial::Dialer;
-pub(crate) use dial::Prepared;
-pub use ending::Ending;
+pub use close_reason::CloseReason;
+pub use connector::Connector;
+pub(crate) use connector::Prepared;
+pub use endpoint::{LinkEndpoint, LinkHandle, Side};
 pub use error::LinkError;
 pub use hello::HelloError;
-pub use hub::Ports;
-pub use listen::Listener;
+pub use listener::Listener;
 pub use meter::{Meter, Traffic};
 pub use options::{ClientOptions, ServerOptions};
-pub use port::{Handle, Port, Side};
+pub use registry::StoreRegistry;
 pub use setback::{RefusalReason, Setback};
 pub use stats::{LinkCounts, LinkStats};
 #[cfg(feature = "tls")]

@@ -5,7 +5,7 @@ use samestate_proto::wire::RefusalKind;
 use thiserror::Error;
 
 use super::HelloError;
-use super::ending::Ending;
+use super::close_reason::CloseReason;
 
 /// Why an upstream refused. To try again is of no use until something is changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,9 +91,9 @@ impl Setback {
     }
 
     /// Returns the setback that the end of a connection means for the store of this name.
-    pub(super) fn of_ending(peer: &str, ending: &Ending, name: &str) -> Self {
+    pub(super) fn of_ending(peer: &str, ending: &CloseReason, name: &str) -> Self {
         match ending {
-            Ending::Fault { store, fault } if store == name => Setback::of_fault(peer, fault),
+            CloseReason::Fault { store, fault } if store == name => Setback::of_fault(peer, fault),
             _ => Setback::Unreachable(format!("{peer}: {ending}")),
         }
     }
@@ -125,7 +125,9 @@ fn reason_of_hello(error: &HelloError) -> Option<RefusalReason> {
         | HelloError::LoginNotAsked
         | HelloError::Ticket(_) => Some(RefusalReason::Login),
         HelloError::TlsOnly | HelloError::NoTlsHere => Some(RefusalReason::Tls),
-        HelloError::Stranger(_) | HelloError::Version { .. } => Some(RefusalReason::Protocol),
+        HelloError::UnexpectedFrame(_) | HelloError::Version { .. } => {
+            Some(RefusalReason::Protocol)
+        }
         #[cfg(feature = "tls")]
         HelloError::Tls(error) if error.is_refusal() => Some(RefusalReason::Tls),
         _ => None,

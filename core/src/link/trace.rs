@@ -13,7 +13,7 @@ use std::time::Duration;
 use samestate_proto::replication::LinkFault;
 use tracing::{Span, debug, field, info, info_span, warn};
 
-use super::ending::Ending;
+use super::close_reason::CloseReason;
 use super::hello::HelloError;
 use super::{Address, LinkError, Side};
 use crate::auth::{LockedOut, Refused};
@@ -71,9 +71,9 @@ pub(super) fn backing_off(span: &Span, wait: Duration) {
 }
 
 /// A connection to the server, or to a relative, has ended.
-pub(super) fn lost(span: &Span, ending: &Ending) {
+pub(super) fn lost(span: &Span, ending: &CloseReason) {
     match ending {
-        Ending::ClosedHere => debug!(target: LINK, parent: span, "closed"),
+        CloseReason::ClosedHere => debug!(target: LINK, parent: span, "closed"),
         ending => warn!(target: LINK, parent: span, reason = why(ending), "lost"),
     }
 }
@@ -111,12 +111,12 @@ pub(super) fn turned_away(span: &Span) {
 }
 
 /// A client left, in good order.
-pub(super) fn left(span: &Span, ending: &Ending) {
+pub(super) fn left(span: &Span, ending: &CloseReason) {
     debug!(target: LINK, parent: span, reason = why(ending), "left");
 }
 
 /// A client was cut, or broke.
-pub(super) fn cut(span: &Span, ending: &Ending) {
+pub(super) fn cut(span: &Span, ending: &CloseReason) {
     warn!(target: LINK, parent: span, reason = why(ending), "lost");
 }
 
@@ -174,9 +174,9 @@ fn is_about_login(error: &HelloError) -> bool {
     matches!(error, E::Login(_) | E::Refused(_) | E::LoginNeeded | E::LoginNotAsked | E::Ticket(_))
 }
 
-fn why(ending: &Ending) -> String {
+fn why(ending: &CloseReason) -> String {
     match ending {
-        Ending::Fault { fault, .. } => reason(fault),
+        CloseReason::Fault { fault, .. } => reason(fault),
         ending => ending.to_string(),
     }
 }
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn what_a_decoder_said_of_a_state_is_not_logged() {
         let fault = LinkFault::Undecodable("invalid type: string \"hunter2\"".into());
-        let ending = Ending::Fault { store: "tasks".into(), fault };
+        let ending = CloseReason::Fault { store: "tasks".into(), fault };
         assert_eq!(why(&ending), "the snapshot cannot be decoded");
     }
 }

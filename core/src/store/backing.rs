@@ -9,14 +9,16 @@ use samestate_proto::{Epoch, NodeId};
 use super::reduced::{Action, ReducerMachine, State, encoded};
 use super::shared::Shared;
 use super::{Result, random, trace};
-use crate::backup::{About, Backup, Beginning, Desk, Held, Inbox, Keeper, Source};
-use crate::link::Port;
+use crate::backup::{
+    About, Backup, BackupFiles, BackupWriter, Held, JournalQueue, PreparedBackup, Source,
+};
+use crate::link::LinkEndpoint;
 use crate::task::Panicked;
 
 /// A backup that was begun for a store that is being opened.
 pub(super) struct Backing {
-    pub(super) inbox: Arc<Inbox>,
-    beginning: Beginning,
+    pub(super) inbox: Arc<JournalQueue>,
+    beginning: PreparedBackup,
     torn: usize,
 }
 
@@ -33,7 +35,7 @@ pub(super) fn open<S: State, A: Action>(
         schema_version: config.schema_version,
         codec: config.codec,
     };
-    let (desk, restored) = Desk::open(backup, about)?;
+    let (desk, restored) = BackupFiles::open(backup, about)?;
     let (now, id) = (Duration::ZERO, random::id()?);
     let key = random::token_key()?;
     let (mut replica, torn) = match restored {
@@ -58,9 +60,9 @@ pub(super) fn open<S: State, A: Action>(
     let store = &replica.config().store;
     let state = state.map_err(|why| super::Error::Unrestorable { store: store.clone(), why })?;
     let disk = desk.watch();
-    let beginning = Keeper::begin(desk, backup, &replica.image(), &state)?;
+    let beginning = BackupWriter::begin(desk, backup, &replica.image(), &state)?;
     replica.keep(durable);
-    let inbox = Arc::new(Inbox::new(backup.pace(), durable, disk));
+    let inbox = Arc::new(JournalQueue::new(backup.pace(), durable, disk));
     Ok((replica, Backing { inbox, beginning, torn }))
 }
 
@@ -162,6 +164,6 @@ impl<S: State, A: Action> Source for Shared<S, A> {
     }
 
     fn report(&self, text: &str) {
-        Port::report(self, &format!("store `{}`: {text}", self.name()));
+        LinkEndpoint::report(self, &format!("store `{}`: {text}", self.name()));
     }
 }

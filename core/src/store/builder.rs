@@ -8,6 +8,7 @@ use samestate_proto::replication::{Config, Observer, Replica, Resync, StateMachi
 use samestate_proto::wire::Codec;
 use samestate_proto::{Epoch, Mode, NodeId};
 
+use super::attachments::{Attachments, Placement};
 use super::backing;
 use super::dispatching::Dispatching;
 use super::handle::Store;
@@ -15,10 +16,9 @@ use super::middleware::{Chain, Middleware, Next};
 use super::reduced::{Action, Reducer, ReducerMachine, State, Verdict, encoded};
 use super::shared::{OnError, Shared, to_stderr};
 use super::undo::UndoPanics;
-use super::upkeep::{Home, Upkeep};
 use super::{Client, Error, Result, bounds, random, trace};
 use crate::backup::Backup;
-use crate::link::Port;
+use crate::link::LinkEndpoint;
 use crate::task;
 
 /// The default time that [`StoreBuilder::open`] waits.
@@ -31,7 +31,7 @@ const PULSE_MAX: Duration = Duration::from_millis(250);
 /// A store that is not open yet.
 #[must_use = "a store begins with `open()` or `start()`"]
 pub struct StoreBuilder<S: State, A: Action> {
-    home: Home,
+    home: Placement,
     config: Config,
     reducer: Option<Reducer<S, A>>,
     preloaded: S,
@@ -62,12 +62,12 @@ where
     A: Action,
     V: Verdict,
 {
-    StoreBuilder::new(Home::Alone, name, reducer, S::default())
+    StoreBuilder::new(Placement::Alone, name, reducer, S::default())
 }
 
 impl<S: State, A: Action> StoreBuilder<S, A> {
     pub(super) fn new<V: Verdict>(
-        home: Home,
+        home: Placement,
         name: &str,
         reducer: impl Fn(&mut S, &A) -> V + Send + Sync + 'static,
         preloaded: S,
@@ -91,7 +91,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
 
     /// Prepares a client without a reducer, which cannot serve other nodes.
     pub(super) fn without_reducer(name: &str, client: Client, state: S) -> Self {
-        let builder = StoreBuilder::new(Home::Alone, name, |_: &mut S, _: &A| {}, state);
+        let builder = StoreBuilder::new(Placement::Alone, name, |_: &mut S, _: &A| {}, state);
         StoreBuilder { reducer: None, client: Some(client), ..builder }
     }
 
@@ -385,8 +385,8 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
             Shared::pulse(Arc::downgrade(&shared), (heartbeat / 8).clamp(PULSE_MIN, PULSE_MAX));
         task::spawn("timers", shared.on_panic(), pulse);
         task::spawn("notifier", shared.on_panic(), Shared::notify(Arc::downgrade(&shared)));
-        let upkeep = Arc::new(Upkeep::new(home));
-        let port: Arc<dyn Port> = Arc::clone(&shared) as Arc<dyn Port>;
+        let upkeep = Arc::new(Attachments::new(home));
+        let port: Arc<dyn LinkEndpoint> = Arc::clone(&shared) as Arc<dyn LinkEndpoint>;
         upkeep.move_in(&port)?;
         match client {
             Some(client) => upkeep.start_as_client(client, port)?,

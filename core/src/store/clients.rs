@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::runtime::{Handle, Id};
 
 use super::{Client, Result, bounds};
-use crate::link::{self, Address, ClientOptions, Dialer, Port, Ports};
+use crate::link::{self, Address, ClientOptions, Connector, LinkEndpoint, StoreRegistry};
 
 static CLIENTS: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
 
@@ -18,8 +18,8 @@ struct Shared {
     client: Client,
     /// Its task lives there, and ends with it.
     runtime: Id,
-    dialer: Dialer,
-    ports: Arc<Ports>,
+    dialer: Connector,
+    ports: Arc<StoreRegistry>,
 }
 
 /// A client, with all that can fail done.
@@ -41,19 +41,19 @@ impl Client {
         if let Some(tls) = &self.tls {
             options.tls = Some(tls.clone());
         }
-        Ok(Prepared { client: self, dialer: Dialer::prepare(address, options)? })
+        Ok(Prepared { client: self, dialer: Connector::prepare(address, options)? })
     }
 }
 
 /// One store's part in a connection.
-pub(super) struct Dialled {
+pub(super) struct SharedClient {
     shared: Arc<Shared>,
     channel: u32,
 }
 
-impl Dialled {
+impl SharedClient {
     /// Connects a store: over a connection that this process has there, or makes, or a new one.
-    pub(super) fn begin(prepared: Prepared, port: Arc<dyn Port>) -> Self {
+    pub(super) fn begin(prepared: Prepared, port: Arc<dyn LinkEndpoint>) -> Self {
         let Prepared { client, dialer } = prepared;
         let (channel, runtime) = (port.channel(), Handle::current().id());
         let mut clients = CLIENTS.lock();
@@ -62,14 +62,14 @@ impl Dialled {
             let same = shared.client == client && shared.runtime == runtime;
             if same && shared.ports.register(Arc::clone(&port)).is_ok() {
                 shared.dialer.hurry();
-                return Dialled { shared, channel };
+                return SharedClient { shared, channel };
             }
         }
-        let ports = Ports::only(port);
+        let ports = StoreRegistry::only(port);
         let dialer = dialer.start(Arc::clone(&ports));
         let shared = Arc::new(Shared { client, runtime, dialer, ports });
         clients.push(Arc::downgrade(&shared));
-        Dialled { shared, channel }
+        SharedClient { shared, channel }
     }
 
     /// Ends it for this store, and the connection with its last store.
@@ -89,7 +89,7 @@ impl Dialled {
     }
 }
 
-impl Drop for Dialled {
+impl Drop for SharedClient {
     fn drop(&mut self) {
         self.shared.ports.unregister(self.channel);
     }

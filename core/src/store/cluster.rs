@@ -13,12 +13,12 @@ use parking_lot::Mutex;
 use tokio::process::Child;
 use tokio::sync::{Notify, watch};
 
+use super::attachments::Placement;
 use super::builder::StoreBuilder;
 use super::closing::{AfterMaster, leave_with_the_master, outlive_the_master};
-use super::house::House;
+use super::cluster_shared::ClusterShared;
 use super::reduced::{Action, State, Verdict};
 use super::servers::Serving;
-use super::upkeep::Home;
 use super::{Error, Result, Server, bounds, trace};
 use crate::link::LinkError;
 use crate::link::ipc::{self, IpcLink, Program};
@@ -32,7 +32,7 @@ pub struct Cluster {
 
 #[derive(Debug)]
 pub(super) struct Inner {
-    pub(super) house: Arc<House>,
+    pub(super) house: Arc<ClusterShared>,
     /// 0: the master.
     number: usize,
     pub(super) to_master: Option<IpcLink>,
@@ -98,7 +98,7 @@ impl Cluster {
     }
 
     fn join_and(after: AfterMaster) -> Result<Cluster> {
-        let house = House::new();
+        let house = ClusterShared::new();
         let inherited = ipc::inherited()?;
         let number = inherited.as_ref().map_or(0, |inherited| inherited.worker as usize);
         let to_master =
@@ -138,10 +138,10 @@ impl Cluster {
     /// # }
     /// ```
     pub fn alone() -> Cluster {
-        Cluster::with(House::new(), 0, None)
+        Cluster::with(ClusterShared::new(), 0, None)
     }
 
-    fn with(house: Arc<House>, number: usize, to_master: Option<IpcLink>) -> Cluster {
+    fn with(house: Arc<ClusterShared>, number: usize, to_master: Option<IpcLink>) -> Cluster {
         let inner = Inner {
             house,
             number,
@@ -254,7 +254,8 @@ impl Cluster {
         V: Verdict,
     {
         let house = Arc::clone(&self.inner.house);
-        let home = if self.is_master() { Home::Master(house) } else { Home::Worker(house) };
+        let home =
+            if self.is_master() { Placement::Master(house) } else { Placement::Worker(house) };
         StoreBuilder::new(home, name, reducer, S::default())
     }
 

@@ -7,7 +7,7 @@ use super::reduced::{Action, State};
 use super::shared::Shared;
 use super::trace;
 use crate::backup::{BackupError, DiskNews, Hang, Source};
-use crate::link::Port;
+use crate::link::LinkEndpoint;
 
 /// A store that closes looks at the disk this often.
 const LOOK_EVERY: Duration = Duration::from_millis(100);

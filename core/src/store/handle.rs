@@ -8,6 +8,7 @@ use samestate_proto::replication::{Change, Counters, Observer, Refused};
 use samestate_proto::{Epoch, NodeId, Version};
 use tokio::sync::oneshot;
 
+use super::attachments::{Attachments, close};
 use super::dispatching::{Batch, Dispatching, Outcome, Waiter};
 use super::error::resolved;
 use super::middleware::Chain;
@@ -16,9 +17,8 @@ use super::reduced::{Action, State};
 use super::servers::Serving;
 use super::shared::{Inner, Shared};
 use super::subscribers::Subscription;
-use super::upkeep::{Upkeep, close};
 use super::{Client, DispatchError, Result, Role, Server, Watch};
-use crate::link::{LinkCounts, LinkStats, Port};
+use crate::link::{LinkCounts, LinkEndpoint, LinkStats};
 
 /// The number of actions that [`Store::dispatch_many`] dispatches at a time.
 const BATCH: usize = 256;
@@ -28,7 +28,7 @@ const BATCH: usize = 256;
 /// The store lives until its last handle is dropped, or until [`Store::close`].
 pub struct Store<S: State, A: Action> {
     pub(super) shared: Arc<Shared<S, A>>,
-    pub(super) upkeep: Arc<Upkeep>,
+    pub(super) upkeep: Arc<Attachments>,
     /// The middleware; `None` if there is none.
     pub(super) middleware: Option<Arc<Chain<S, A>>>,
 }
@@ -278,7 +278,7 @@ impl<S: State, A: Action> Store<S, A> {
     /// [`crate::Error::OtherTls`], [`crate::Error::ServedTwice`] or [`crate::Error::AlreadyServed`]
     /// if this process has a server there already, with other options.
     pub async fn create_server(&self, server: Server) -> Result<Serving> {
-        let port: Arc<dyn Port> = Arc::clone(&self.shared) as Arc<dyn Port>;
+        let port: Arc<dyn LinkEndpoint> = Arc::clone(&self.shared) as Arc<dyn LinkEndpoint>;
         self.upkeep.listen(server, port).await
     }
 
@@ -292,7 +292,7 @@ impl<S: State, A: Action> Store<S, A> {
     /// if the address or the options are invalid. A server that cannot be reached is no error: the
     /// store keeps trying.
     pub fn create_client(&self, client: Client) -> Result<()> {
-        let port: Arc<dyn Port> = Arc::clone(&self.shared) as Arc<dyn Port>;
+        let port: Arc<dyn LinkEndpoint> = Arc::clone(&self.shared) as Arc<dyn LinkEndpoint>;
         self.upkeep.dial(client, port, || self.shared.follow())
     }
 
@@ -304,7 +304,7 @@ impl<S: State, A: Action> Store<S, A> {
     ///
     /// [`crate::Error::NotAClient`](crate::Error::NotAClient) if the store is not a client.
     pub async fn detach_client(&self) -> Result<()> {
-        let port: Arc<dyn Port> = Arc::clone(&self.shared) as Arc<dyn Port>;
+        let port: Arc<dyn LinkEndpoint> = Arc::clone(&self.shared) as Arc<dyn LinkEndpoint>;
         self.upkeep.detach(port, || self.shared.follow()).await
     }
 

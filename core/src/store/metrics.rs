@@ -13,7 +13,7 @@ use super::handle::Store;
 use super::reduced::{Action, State};
 use super::shared::Shared;
 use crate::DispatchError;
-use crate::link::{Handle, Port, Side, Traffic};
+use crate::link::{LinkEndpoint, LinkHandle, Side, Traffic};
 
 /// The metrics of a store at one moment. All counts are since it opened, in this process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -195,7 +195,7 @@ pub(super) struct Ended {
 }
 
 impl Ended {
-    pub(super) fn add(&mut self, handle: &dyn Handle) {
+    pub(super) fn add(&mut self, handle: &dyn LinkHandle) {
         let meter = handle.meter();
         let totals = self.of(meter.side());
         totals.ended += 1;

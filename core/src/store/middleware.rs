@@ -16,7 +16,7 @@ use super::dispatching::{Dispatching, Outcome};
 use super::handle::Store;
 use super::reading;
 use super::reduced::{Action, State};
-use crate::link::Port;
+use crate::link::LinkEndpoint;
 use crate::task::guarded;
 
 pub(super) type Middleware<S, A> = Box<dyn Fn(A, Next<'_, S, A>) -> Dispatching + Send + Sync>;

@@ -9,8 +9,8 @@
 //! - `reading`: reads that nest, and dispatches made inside them
 //! - `clients`: the connections of this process to servers, which stores share
 //! - `servers`: the servers of this process, which stores share
-//! - `house`: what the stores of one cluster share in a process
-//! - `upkeep`: what it keeps running
+//! - `cluster_shared`: what the stores of one cluster share in a process
+//! - `attachments`: what it keeps running
 //! - `dispatching`: the future of a dispatch, and of many
 //! - `subscribers`: who is told of changes, by one notifier a store
 //! - `changes`, `watch`: every change as a stream; the newest version as one
@@ -27,6 +27,7 @@
 //! - `untyped`: a store seen from a program that knows neither its types nor its reducer
 //! - `roles`, `error`
 
+mod attachments;
 mod backing;
 mod bounds;
 mod builder;
@@ -34,12 +35,12 @@ mod changes;
 mod clients;
 mod closing;
 mod cluster;
+mod cluster_shared;
 mod combine;
 mod disk;
 mod dispatching;
 mod error;
 mod handle;
-mod house;
 mod mailbox;
 mod metrics;
 mod middleware;
@@ -56,7 +57,6 @@ mod subscribers;
 mod trace;
 mod undo;
 mod untyped;
-mod upkeep;
 mod watch;
 
 pub use builder::{StoreBuilder, create_store};

@@ -12,14 +12,14 @@ use super::{Error, Result, Server, bounds};
 use crate::auth::{Iterations, LockedOut, PeerAddress};
 #[cfg(feature = "tls")]
 use crate::link::ServerTls;
-use crate::link::{Address, LinkError, Listener, Port, Ports, ServerOptions};
+use crate::link::{Address, LinkEndpoint, LinkError, Listener, ServerOptions, StoreRegistry};
 
 static SERVERS: Mutex<BTreeMap<Address, Weak<Shared>>> = Mutex::const_new(BTreeMap::new());
 
 /// A listener and the stores behind it.
 pub(super) struct Shared {
     listener: Listener,
-    ports: Arc<Ports>,
+    ports: Arc<StoreRegistry>,
     logins: Vec<(String, String)>,
     #[cfg(feature = "tls")]
     tls: Option<ServerTls>,
@@ -29,7 +29,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    async fn start(server: Server, ports: Arc<Ports>, of_cluster: bool) -> Result<Arc<Self>> {
+    async fn start(
+        server: Server,
+        ports: Arc<StoreRegistry>,
+        of_cluster: bool,
+    ) -> Result<Arc<Self>> {
         bounds::of_server(&server)?;
         let address: Address = server.place.address()?;
         let options = server
@@ -60,7 +64,7 @@ impl Shared {
     }
 
     /// A server of all stores of a cluster, those to come included.
-    pub(super) async fn of_cluster(server: Server, ports: Arc<Ports>) -> Result<Arc<Self>> {
+    pub(super) async fn of_cluster(server: Server, ports: Arc<StoreRegistry>) -> Result<Arc<Self>> {
         let address: Address = server.place.address()?;
         let mut servers = SERVERS.lock().await;
         if running(&mut servers, &address).is_some() {
@@ -138,7 +142,7 @@ pub(super) struct Served {
 
 impl Served {
     /// Serves a store at an address: with the server that this process has there, or a new one.
-    pub(super) async fn begin(server: Server, port: Arc<dyn Port>) -> Result<Self> {
+    pub(super) async fn begin(server: Server, port: Arc<dyn LinkEndpoint>) -> Result<Self> {
         let address: Address = server.place.address()?;
         let channel = port.channel();
         let mut servers = SERVERS.lock().await;
@@ -154,7 +158,7 @@ impl Served {
             shared.ports.register(port)?;
             return Ok(Served { server: shared, channel });
         }
-        let shared = Shared::start(server, Ports::only(port), false).await?;
+        let shared = Shared::start(server, StoreRegistry::only(port), false).await?;
         remember(&mut servers, address, &shared);
         Ok(Served { server: shared, channel })
     }

@@ -30,8 +30,8 @@ use super::reading::{self, Reading, Stepping};
 use super::reduced::{Action, Cell, ReducerMachine, State};
 use super::subscribers::Subscribers;
 use super::trace;
-use crate::backup::Inbox;
-use crate::link::{Handle, Port, RefusalReason, Setback, Side};
+use crate::backup::JournalQueue;
+use crate::link::{LinkEndpoint, LinkHandle, RefusalReason, Setback, Side};
 use crate::task::{Panicked, words_of};
 
 /// A snapshot or digest that took less than this runs where it is asked for, without a thread.
@@ -56,7 +56,7 @@ pub(super) struct Shared<S: State, A: Action> {
     frame_bytes_max: usize,
     inner: Mutex<Inner<S, A>>,
     pub(super) cell: Arc<Cell<S>>,
-    pub(super) handles: Mutex<BTreeMap<LinkId, Arc<dyn Handle>>>,
+    pub(super) handles: Mutex<BTreeMap<LinkId, Arc<dyn LinkHandle>>>,
     pub(super) ended: Mutex<Ended>,
     /// Dispatches that were decided on outside of the store's lock.
     pub(super) decided: Mutex<DispatchMetrics>,
@@ -79,7 +79,7 @@ pub(super) struct Shared<S: State, A: Action> {
     closed: watch::Sender<bool>,
     closing: AtomicBool,
     /// The queue of the records for the store's backup.
-    pub(super) inbox: Option<Arc<Inbox>>,
+    pub(super) inbox: Option<Arc<JournalQueue>>,
     pub(super) checks: Mutex<Checks>,
     me: Weak<Shared<S, A>>,
 }
@@ -89,7 +89,7 @@ impl<S: State, A: Action> Shared<S, A> {
         replica: Replica<ReducerMachine<S, A>>,
         on_error: OnError,
         began: Instant,
-        inbox: Option<Arc<Inbox>>,
+        inbox: Option<Arc<JournalQueue>>,
     ) -> Arc<Self> {
         let (name, frame_bytes_max) =
             (replica.config().store.clone(), replica.config().frame_bytes_max());
@@ -433,7 +433,7 @@ impl<S: State, A: Action> Drop for Shared<S, A> {
     }
 }
 
-impl<S: State, A: Action> Port for Shared<S, A> {
+impl<S: State, A: Action> LinkEndpoint for Shared<S, A> {
     fn channel(&self) -> u32 {
         self.channel
     }
@@ -446,7 +446,7 @@ impl<S: State, A: Action> Port for Shared<S, A> {
         self.frame_bytes_max
     }
 
-    fn up(&self, link: LinkId, side: Side, protocol: u16, handle: Arc<dyn Handle>) {
+    fn up(&self, link: LinkId, side: Side, protocol: u16, handle: Arc<dyn LinkHandle>) {
         self.handles.lock().insert(link, handle);
         if side == Side::Upstream {
             // It is reached now. What was wrong with this store may still be.

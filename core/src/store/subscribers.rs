@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use super::reduced::{Action, State};
 use super::shared::Shared;
 use super::{reading, trace};
-use crate::link::Port;
+use crate::link::LinkEndpoint;
 
 /// Told of a change, and how many bytes its action has, encoded.
 pub(super) type Callback<A> = Arc<dyn Fn(&Change<Arc<A>>, usize) + Send + Sync>;

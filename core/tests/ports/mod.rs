@@ -1,4 +1,4 @@
-//! Ports for servers of tests, known before the server is there.
+//! StoreRegistry for servers of tests, known before the server is there.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::TcpListener;

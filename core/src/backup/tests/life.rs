@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use samestate_proto::replication::StateMachine;
 
 use super::simulated::{FOLDER, Simulated};
-use crate::backup::{About, Desk};
+use crate::backup::{About, BackupFiles};
 use crate::store::ReducerMachine;
 use crate::{Backup, BackupError, Codec, DispatchError, Error, Store, create_store};
 
@@ -88,7 +88,7 @@ impl Life {
     pub(super) fn check_disk(&self, disk: &Simulated) -> Result<(), BackupError> {
         let backup = self.backup().on(Arc::new(disk.clone()), RETRY);
         let (store, codec) = ("list".into(), Codec::default());
-        let (_, restored) = Desk::open(&backup, About { store, schema_version: 1, codec })?;
+        let (_, restored) = BackupFiles::open(&backup, About { store, schema_version: 1, codec })?;
         let mut machine = ReducerMachine::new(Vec::new(), push, codec);
         if let Some(mut restored) = restored {
             machine.install(restored.decode::<ReducerMachine<Vec<u64>, u64>>()?);

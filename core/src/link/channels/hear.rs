@@ -8,7 +8,7 @@ use bytes::Bytes;
 use samestate_proto::wire::{Frame, Message, Reader, Refusal, RefusalKind, WireError};
 
 use super::super::attached::Attached;
-use super::super::ending::Ending;
+use super::super::close_reason::CloseReason;
 use super::super::hello::LINK_CHANNEL;
 use super::super::{Side, trace};
 use super::table::{Channel, DETACHED, ENDING, GONE, Then};
@@ -26,7 +26,7 @@ impl Shared {
         self: &Arc<Self>,
         last: &mut Option<Arc<Attached>>,
         frame: Frame,
-    ) -> Result<(), Ending> {
+    ) -> Result<(), CloseReason> {
         let same = last
             .as_ref()
             .filter(|attached| attached.channel == frame.channel && !attached.is_gone());
@@ -46,7 +46,7 @@ impl Shared {
         }
     }
 
-    fn hand_over(&self, attached: &Arc<Attached>, frame: &Frame) -> Result<(), Ending> {
+    fn hand_over(&self, attached: &Arc<Attached>, frame: &Frame) -> Result<(), CloseReason> {
         if self.side == Side::Downstream && is_detach(frame) {
             let registry = self.ports.lock();
             self.detached(&registry, frame.channel);
@@ -62,11 +62,12 @@ impl Shared {
         }
     }
 
-    fn hear_link(self: &Arc<Self>, frame: &Frame) -> Result<(), Ending> {
+    fn hear_link(self: &Arc<Self>, frame: &Frame) -> Result<(), CloseReason> {
         if !matches!(frame.kind, GONE | DETACHED | ENDING) || self.side == Side::Downstream {
-            return Err(Ending::Garbage(WireError::UnknownKind(frame.kind)));
+            return Err(CloseReason::Garbage(WireError::UnknownKind(frame.kind)));
         }
-        let value = Reader::new(&frame.body).u32("channel or time").map_err(Ending::Garbage)?;
+        let value =
+            Reader::new(&frame.body).u32("channel or time").map_err(CloseReason::Garbage)?;
         if frame.kind == ENDING {
             self.signals.told_to_end.send_replace(Some(Duration::from_millis(value.into())));
             return Ok(());
@@ -95,8 +96,8 @@ impl Shared {
         Ok(())
     }
 
-    fn hear_unattached(&self, frame: Frame) -> Result<(), Ending> {
-        let stray = Err(Ending::Stray { channel: frame.channel });
+    fn hear_unattached(&self, frame: Frame) -> Result<(), CloseReason> {
+        let stray = Err(CloseReason::Stray { channel: frame.channel });
         if self.side == Side::Upstream {
             let leaving = self.channels.lock().map.contains_key(&frame.channel);
             return if leaving { Ok(()) } else { stray };
@@ -132,12 +133,12 @@ impl Shared {
         }
     }
 
-    fn wait_for(&self, frame: Frame) -> Result<(), Ending> {
+    fn wait_for(&self, frame: Frame) -> Result<(), CloseReason> {
         let mut channels = self.channels.lock();
         let waiting = |channel: &&Channel| matches!(channel, Channel::Waiting(_));
         let full = channels.map.values().filter(waiting).count() >= MISSING_MAX;
         if full && !channels.map.contains_key(&frame.channel) {
-            return Err(Ending::TooManyMissing);
+            return Err(CloseReason::TooManyMissing);
         }
         // A copy, lest it keeps the whole read that it came in.
         let body = Bytes::copy_from_slice(&frame.body);
@@ -145,12 +146,12 @@ impl Shared {
         Ok(())
     }
 
-    fn refuse(&self, channel: u32, store: &str) -> Result<(), Ending> {
+    fn refuse(&self, channel: u32, store: &str) -> Result<(), CloseReason> {
         let text = format!("store {} is not served here, {}", quoted(store), self.ports.served());
         let mut channels = self.channels.lock();
         let asks_again = !channels.refused.insert(channel);
         if channels.refused.len() > MISSING_MAX {
-            return Err(Ending::TooManyMissing);
+            return Err(CloseReason::TooManyMissing);
         }
         let refusal = Refusal { kind: RefusalKind::Store, text: text.clone() };
         Message::Refused(refusal).write(&mut channels.control, channel);
@@ -158,7 +159,7 @@ impl Shared {
         self.say();
         let is_new = !asks_again && self.refusals.said.is_new((self.refusals.client, channel));
         let complaint = is_new.then(|| format!("{} is refused: {text}", self.peer));
-        if let Some(complaint) = complaint.and_then(|text| self.refusals.complaints.weigh(text)) {
+        if let Some(complaint) = complaint.and_then(|text| self.refusals.complaints.admit(text)) {
             trace::store_refused(&self.span, store);
             self.ports.report(&complaint);
         }

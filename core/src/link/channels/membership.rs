@@ -10,9 +10,9 @@ use samestate_proto::replication::LinkFault;
 use samestate_proto::wire::{Frame, Message, RefusalKind};
 
 use super::super::attached::{Attached, OnFault, is_of_one_store, is_refusal};
-use super::super::ending::Ending;
-use super::super::hub::Registry;
-use super::super::{Meter, Port, Setback, Side, trace};
+use super::super::close_reason::CloseReason;
+use super::super::registry::Registry;
+use super::super::{LinkEndpoint, Meter, Setback, Side, trace};
 use super::table::{Channel, DETACHED, GONE, Then, write_link};
 use super::{REST, Shared};
 use crate::task::{self, Panicked};
@@ -25,7 +25,7 @@ const REST_UNUSABLE: Duration = Duration::from_secs(30);
 
 impl Shared {
     /// A store was registered.
-    pub(in crate::link) fn opened(&self, registry: &Registry, port: &Arc<dyn Port>) {
+    pub(in crate::link) fn opened(&self, registry: &Registry, port: &Arc<dyn LinkEndpoint>) {
         let mut channels = self.channels.lock();
         let channel = port.channel();
         match (self.side, channels.map.get(&channel)) {
@@ -74,7 +74,11 @@ impl Shared {
     }
 
     /// A store and this connection are told of each other.
-    pub(super) fn attach(&self, _registry: &Registry, port: &Arc<dyn Port>) -> Arc<Attached> {
+    pub(super) fn attach(
+        &self,
+        _registry: &Registry,
+        port: &Arc<dyn LinkEndpoint>,
+    ) -> Arc<Attached> {
         let meter = Meter::new(self.peer.clone(), self.side, self.span.clone());
         let attached = Attached::new(port, self.on_fault, &self.signals, meter);
         self.frame_bytes_max.fetch_max(attached.frame_bytes_max, Ordering::Relaxed);
@@ -121,9 +125,9 @@ impl Shared {
     pub(super) fn take_up(
         &self,
         registry: &Registry,
-        port: &Arc<dyn Port>,
+        port: &Arc<dyn LinkEndpoint>,
         frame: &Frame,
-    ) -> Result<(), Ending> {
+    ) -> Result<(), CloseReason> {
         let attached = self.attach(registry, port);
         attached.receive(frame).map_err(|fault| attached.fault(fault))
     }

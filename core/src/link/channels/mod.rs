@@ -32,10 +32,10 @@ use table::{Channel, Channels, ENDING, write_link};
 use tracing::Span;
 
 use super::attached::{Attached, OnFault, Signals};
-use super::complaints::{Complaints, Once};
-use super::ending::Ending;
+use super::close_reason::CloseReason;
 use super::hello::HELLO_BYTES_MAX;
-use super::{Ports, Side};
+use super::rate_limiter::{Once, RateLimiter};
+use super::{Side, StoreRegistry};
 
 /// A peer that lets this much of such frames pile up is cut.
 const CONTROL_BYTES_MAX: usize = 64 << 10;
@@ -54,7 +54,7 @@ pub(super) struct Refusals {
     pub(super) client: u64,
     /// The refusals that were reported, by client and channel.
     pub(super) said: Arc<Once<(u64, u32)>>,
-    pub(super) complaints: Arc<Complaints>,
+    pub(super) complaints: Arc<RateLimiter>,
 }
 
 /// The stores that a writer asks, as of some moment.
@@ -68,7 +68,7 @@ pub(super) struct Round {
 pub(super) struct Shared {
     pub(super) peer: String,
     pub(super) signals: Arc<Signals>,
-    pub(super) ports: Arc<Ports>,
+    pub(super) ports: Arc<StoreRegistry>,
     pub(super) span: Span,
     refusals: Refusals,
     side: Side,
@@ -83,7 +83,7 @@ impl Shared {
         peer: String,
         side: Side,
         on_fault: OnFault,
-        ports: Arc<Ports>,
+        ports: Arc<StoreRegistry>,
         span: Span,
         refusals: Refusals,
     ) -> Arc<Self> {
@@ -143,16 +143,16 @@ impl Shared {
 
     /// Waits until the peer has, at the end of some `span`, asked for no store that it still has,
     /// or has long waited for one in silence.
-    pub(super) async fn idle(&self, span: Duration) -> Ending {
+    pub(super) async fn idle(&self, span: Duration) -> CloseReason {
         let silent_for = span.saturating_mul(SILENT_SPANS);
         loop {
             tokio::time::sleep(span).await;
             if self.channels.lock().map.is_empty() {
-                return Ending::Idle(span);
+                return CloseReason::Idle(span);
             }
             // A store that is attached looks for itself.
             if !self.has_attached() && !self.signals.heard_within(silent_for) {
-                return Ending::Silent(silent_for);
+                return CloseReason::Silent(silent_for);
             }
         }
     }
@@ -172,7 +172,7 @@ impl Shared {
     /// The connection itself has something to say: there is more in `control`.
     fn say(&self) {
         if self.channels.lock().control.len() > CONTROL_BYTES_MAX {
-            self.signals.end(Ending::Flooded);
+            self.signals.end(CloseReason::Flooded);
         }
         self.signals.to_write.notify_one();
     }

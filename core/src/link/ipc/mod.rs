@@ -36,10 +36,10 @@ use windows as system;
 
 use super::attached::OnFault;
 use super::channels::{Refusals, Shared};
+use super::close_reason::CloseReason;
 use super::connection::{self, Stop, stopped};
-use super::ending::Ending;
 use super::socket::Socket;
-use super::{LinkError, Ports, Side, trace};
+use super::{LinkError, Side, StoreRegistry, trace};
 use crate::task::guarded;
 
 pub(crate) use program::Program;
@@ -121,17 +121,17 @@ pub(crate) struct IpcLink {
 
 impl IpcLink {
     /// The master's end: serves the stores of `ports` to worker `number`, those to come included.
-    pub(crate) fn to_worker(end: End, number: u32, ports: Arc<Ports>) -> Self {
+    pub(crate) fn to_worker(end: End, number: u32, ports: Arc<StoreRegistry>) -> Self {
         Self::start(end, format!("worker {number}"), Side::Downstream, ports)
     }
 
     /// The worker's end: every store of `ports` follows the master's, those to come included,
     /// until it is unregistered.
-    pub(crate) fn to_master(end: End, ports: Arc<Ports>) -> Self {
+    pub(crate) fn to_master(end: End, ports: Arc<StoreRegistry>) -> Self {
         Self::start(end, "the master".to_owned(), Side::Upstream, ports)
     }
 
-    fn start(end: End, peer: String, side: Side, ports: Arc<Ports>) -> Self {
+    fn start(end: End, peer: String, side: Side, ports: Arc<StoreRegistry>) -> Self {
         let (stop, stopping) = watch::channel(false);
         let (ended_sender, ended) = watch::channel(false);
         let span = trace::to_relative(side, &peer);
@@ -139,9 +139,9 @@ impl IpcLink {
         let link = Arc::clone(&shared);
         let task = tokio::spawn(async move {
             let ended = guarded("link", run(end, Arc::clone(&link), stopping)).await;
-            let ending = ended.unwrap_or_else(Ending::Panicked);
+            let ending = ended.unwrap_or_else(CloseReason::Panicked);
             match ending {
-                Ending::Closed | Ending::ClosedHere => trace::left(&link.span, &ending),
+                CloseReason::Closed | CloseReason::ClosedHere => trace::left(&link.span, &ending),
                 _ => {
                     trace::lost(&link.span, &ending);
                     link.ports.report(&format!("the link to {} is cut: {ending}", link.peer));
@@ -193,10 +193,10 @@ impl IpcLink {
 }
 
 /// From before it is open to its end.
-async fn run(end: End, shared: Arc<Shared>, mut stop: Stop) -> Ending {
+async fn run(end: End, shared: Arc<Shared>, mut stop: Stop) -> CloseReason {
     let opened = tokio::select! {
         opened = end.open() => opened,
-        () = stopped(&mut stop) => return Ending::ClosedHere,
+        () = stopped(&mut stop) => return CloseReason::ClosedHere,
     };
     match opened {
         Ok(stream) => {
@@ -204,7 +204,7 @@ async fn run(end: End, shared: Arc<Shared>, mut stop: Stop) -> Ending {
             let socket = Socket::local(stream, Arc::default(), STALL_AFTER);
             connection::run(socket, shared, stop).await
         }
-        Err(error) => Ending::Io(error),
+        Err(error) => CloseReason::Io(error),
     }
 }
 

@@ -11,7 +11,7 @@ use samestate_proto::wire::{Attach, Codec, Frame, Message, PROTOCOL_VERSION, cha
 use tokio::sync::mpsc;
 
 use super::within;
-use crate::link::{Handle, Port, Side};
+use crate::link::{LinkEndpoint, LinkHandle, Side};
 
 /// A call that a connection made to a store.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(super) enum Event {
 }
 
 struct Link {
-    handle: Arc<dyn Handle>,
+    handle: Arc<dyn LinkHandle>,
     outbox: Vec<u8>,
 }
 
@@ -87,7 +87,7 @@ impl FakePort {
     }
 }
 
-impl Port for FakePort {
+impl LinkEndpoint for FakePort {
     fn channel(&self) -> u32 {
         channel_of(&self.name)
     }
@@ -100,7 +100,7 @@ impl Port for FakePort {
         1 << 20
     }
 
-    fn up(&self, link: LinkId, side: Side, _: u16, handle: Arc<dyn Handle>) {
+    fn up(&self, link: LinkId, side: Side, _: u16, handle: Arc<dyn LinkHandle>) {
         let mut outbox = Vec::new();
         if side == Side::Upstream {
             self.attach().write(&mut outbox, self.channel());

@@ -269,8 +269,8 @@ async fn a_client_that_asks_and_does_not_listen_is_cut() {
 }
 
 /// A server of all stores of a process, of which there are none yet.
-async fn serve_later(options: ServerOptions) -> (Listener, Arc<Ports>) {
-    let ports = Ports::all();
+async fn serve_later(options: ServerOptions) -> (Listener, Arc<StoreRegistry>) {
+    let ports = StoreRegistry::all();
     let listener = Listener::start(any_port(), options, ports.clone()).await.expect("listens");
     (listener, ports)
 }

@@ -27,11 +27,11 @@ fn any_port() -> Address {
 async fn serve(address: Address, options: ServerOptions, port: Arc<FakePort>) -> Listener {
     let iterations = Iterations::new(Iterations::MIN).expect("the least is allowed");
     let options = ServerOptions { iterations, ..options };
-    Listener::start(address, options, Ports::only(port)).await.expect("listens")
+    Listener::start(address, options, StoreRegistry::only(port)).await.expect("listens")
 }
 
-fn dial(address: &Address, options: ClientOptions, port: Arc<FakePort>) -> Dialer {
-    Dialer::start(address.clone(), options, Ports::only(port)).expect("starts")
+fn dial(address: &Address, options: ClientOptions, port: Arc<FakePort>) -> Connector {
+    Connector::start(address.clone(), options, StoreRegistry::only(port)).expect("starts")
 }
 
 async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {

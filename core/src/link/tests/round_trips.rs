@@ -149,8 +149,11 @@ async fn a_client_and_a_server_that_differ_about_logins_say_so() {
 async fn a_port_in_use_is_an_error_that_says_which_and_what_to_do() {
     let (server, _events) = FakePort::new("tasks");
     let first = serve(any_port(), ServerOptions::default(), server.clone()).await;
-    let second =
-        Listener::start(first.address().clone(), ServerOptions::default(), Ports::only(server));
+    let second = Listener::start(
+        first.address().clone(),
+        ServerOptions::default(),
+        StoreRegistry::only(server),
+    );
     let error = second.await.expect_err("in use").to_string();
     let address = first.address().to_string();
     assert!(error.contains(&address) && error.contains("choose another port"), "{error}");
@@ -165,8 +168,9 @@ async fn a_stale_socket_file_is_taken_over_and_a_live_one_is_not() {
     let (server, _events) = FakePort::new("tasks");
     let options = ServerOptions::default();
     let _live = serve(Address::unix(&path), options.clone(), server.clone()).await;
-    let start =
-        |path| Listener::start(Address::unix(path), options.clone(), Ports::only(server.clone()));
+    let start = |path| {
+        Listener::start(Address::unix(path), options.clone(), StoreRegistry::only(server.clone()))
+    };
     let error = start(path).await.expect_err("in use");
     assert!(matches!(error, LinkError::SocketInUse { .. }), "{error}");
     let file = folder.path().join("notes.txt");
@@ -281,12 +285,13 @@ async fn links_or_refuses(name: &str, server_options: ServerOptions, options: Cl
         LinkError::BadOption { name: refused, .. } => assert_eq!(refused, name),
         error => panic!("{name}: {error}"),
     };
-    let listener = match Listener::start(any_port(), server_options, Ports::only(server)).await {
-        Ok(listener) => listener,
-        Err(error) => return refused(error),
-    };
+    let listener =
+        match Listener::start(any_port(), server_options, StoreRegistry::only(server)).await {
+            Ok(listener) => listener,
+            Err(error) => return refused(error),
+        };
     let options = options.login("app", "secret").expect("a login");
-    match Dialer::start(listener.address().clone(), options, Ports::only(client)) {
+    match Connector::start(listener.address().clone(), options, StoreRegistry::only(client)) {
         Ok(dialer) => {
             at_server.first(name, |event| matches!(event, Event::Up(_)).then_some(())).await;
             dialer.close().await;

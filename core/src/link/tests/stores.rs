@@ -11,8 +11,8 @@ use crate::link::ipc::{End, IpcLink, inherited, spawn_worker};
 
 /// A master and a worker in one process.
 struct Pair {
-    above: Arc<Ports>,
-    below: Arc<Ports>,
+    above: Arc<StoreRegistry>,
+    below: Arc<StoreRegistry>,
     to_worker: IpcLink,
     to_master: IpcLink,
 }
@@ -20,7 +20,7 @@ struct Pair {
 impl Pair {
     fn new() -> Self {
         let (up, down) = End::pair().expect("a pair");
-        let (above, below) = (Ports::all(), Ports::all());
+        let (above, below) = (StoreRegistry::all(), StoreRegistry::all());
         let to_worker = IpcLink::to_worker(up, 1, above.clone());
         let to_master = IpcLink::to_master(down, below.clone());
         Pair { above, below, to_worker, to_master }
@@ -35,7 +35,7 @@ impl Pair {
     }
 }
 
-fn open(ports: &Ports, name: &str) -> (Arc<FakePort>, Events) {
+fn open(ports: &StoreRegistry, name: &str) -> (Arc<FakePort>, Events) {
     let (port, events) = FakePort::new(name);
     ports.register(port.clone()).expect("is new");
     (port, events)
@@ -175,7 +175,7 @@ async fn stores_that_come_and_go_at_both_ends_at_once_find_each_other_in_the_end
     const NAMES: [&str; 3] = ["a", "b", "c"];
     let pair = Pair::new();
     // Only who is asked may speak before it was answered.
-    let churn = |ports: Arc<Ports>, name: &'static str, speaks: bool| {
+    let churn = |ports: Arc<StoreRegistry>, name: &'static str, speaks: bool| {
         tokio::task::spawn_blocking(move || {
             for _ in 0..ROUNDS {
                 let (port, events) = open(&ports, name);
@@ -225,7 +225,7 @@ async fn both_ends_notice_when_the_link_ends() {
 
 #[tokio::test]
 async fn two_stores_on_one_channel_are_refused_by_name() {
-    let ports = Ports::all();
+    let ports = StoreRegistry::all();
     let (_port, _events) = open(&ports, "tasks");
     let (twin, _twin_events) = FakePort::new("tasks");
     let error = ports.register(twin).expect_err("is taken").to_string();
@@ -241,7 +241,7 @@ async fn a_forked_worker_inherits_its_link_and_what_it_starts_does_not() {
     command.args(["--ignored", "--exact", "link::tests::stores::in_a_worker_process"]);
     command.stdout(std::process::Stdio::null());
     let (mut child, end) = spawn_worker(command, 3).expect("starts");
-    let ports = Ports::all();
+    let ports = StoreRegistry::all();
     let (_port, mut events) = open(&ports, "tasks");
     let link = IpcLink::to_worker(end, 3, ports);
     let told = Message::Heal { seq: GRANDCHILD_IS_NO_WORKER };
@@ -261,7 +261,7 @@ async fn in_a_worker_process() {
     };
     assert_eq!(inherited.worker, 3);
     assert!(super::super::ipc::inherited().is_err(), "once");
-    let ports = Ports::all();
+    let ports = StoreRegistry::all();
     let (port, mut events) = open(&ports, "tasks");
     let to_master = IpcLink::to_master(inherited.end, ports);
     let link = events.up().await;

@@ -78,7 +78,7 @@ impl Acceptor {
         let arrivals = Arrivals::default();
         let mut stream = counted(stream, &arrivals, stats, stall_after);
         match stream.fill_buf().await?.first() {
-            None => return Err(HelloError::Wordless),
+            None => return Err(HelloError::EmptyConnection),
             Some(&HANDSHAKE_RECORD) => {}
             Some(_) => {
                 // It waits for a frame: it gets one.

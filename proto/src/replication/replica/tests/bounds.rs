@@ -1,7 +1,7 @@
 //! Memory that peers cannot make grow.
 
-use super::super::timers::{CONTROL_BYTES_MAX, FORWARDS_BYTES_MAX};
 use super::super::serve::CONTROL_BYTES_LIMIT;
+use super::super::timers::{CONTROL_BYTES_MAX, FORWARDS_BYTES_MAX};
 use super::*;
 use crate::replication::snapshots::SNAPSHOTS_MAX;
 

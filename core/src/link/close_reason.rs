@@ -12,7 +12,7 @@ use crate::task::Panicked;
 
 /// Why a connection ended.
 #[derive(Debug, Error)]
-pub enum Ending {
+pub enum CloseReason {
     /// The peer closed it, between two frames.
     #[error("the peer closed the connection")]
     Closed,
@@ -62,7 +62,7 @@ pub enum Ending {
     Panicked(Panicked),
 }
 
-impl Ending {
+impl CloseReason {
     /// Returns whether the peer broke the protocol or cannot be served.
     pub fn is_fault(&self) -> bool {
         !matches!(self, Self::Closed | Self::ClosedHere | Self::Io(_))

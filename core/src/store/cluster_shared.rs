@@ -11,14 +11,14 @@ use parking_lot::Mutex;
 
 use super::servers::{Serving, Shared};
 use super::{Error, Result, Server};
-use crate::link::Ports;
+use crate::link::StoreRegistry;
 use crate::task::guarded;
 
-pub(super) struct House {
+pub(super) struct ClusterShared {
     /// The stores that are on the links between master and workers.
-    pub(super) linked: Arc<Ports>,
+    pub(super) linked: Arc<StoreRegistry>,
     /// All stores, as the servers find them: a worker's that became a client, too.
-    pub(super) served: Arc<Ports>,
+    pub(super) served: Arc<StoreRegistry>,
     servers: Mutex<Vec<Arc<Shared>>>,
     /// The stores that are open, by channel.
     members: Mutex<BTreeMap<u32, Arc<dyn Member>>>,
@@ -35,11 +35,11 @@ pub(super) trait Member: Send + Sync {
 
 pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-impl House {
+impl ClusterShared {
     pub(super) fn new() -> Arc<Self> {
-        let (linked, served) = (Ports::all(), Ports::all());
+        let (linked, served) = (StoreRegistry::all(), StoreRegistry::all());
         let (servers, members) = (Mutex::default(), Mutex::default());
-        Arc::new(House { linked, served, servers, members })
+        Arc::new(ClusterShared { linked, served, servers, members })
     }
 
     pub(super) async fn create_server(&self, server: Server) -> Result<Serving> {
@@ -106,9 +106,9 @@ impl House {
     }
 }
 
-impl fmt::Debug for House {
+impl fmt::Debug for ClusterShared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("House")
+        f.debug_struct("ClusterShared")
             .field("linked", &self.linked)
             .field("served", &self.served)
             .finish_non_exhaustive()

@@ -20,7 +20,7 @@ const BYTES_MAX: usize = 1 << 20;
 pub(super) type Closing = oneshot::Sender<Result<(), BackupError>>;
 
 /// Between a store and the thread that writes its backup.
-pub(crate) struct Inbox {
+pub(crate) struct JournalQueue {
     waiting: Mutex<Waiting>,
     wake: Condvar,
     pace: Pace,
@@ -59,9 +59,9 @@ pub(super) enum Work {
     Close(Option<(Vec<u8>, Span)>, Option<Closing>),
 }
 
-impl Inbox {
+impl JournalQueue {
     pub(crate) fn new(pace: Pace, durable: bool, disk: Arc<DiskWatch>) -> Self {
-        Inbox { waiting: Mutex::default(), wake: Condvar::new(), pace, durable, disk }
+        JournalQueue { waiting: Mutex::default(), wake: Condvar::new(), pace, durable, disk }
     }
 
     /// The calls to the disk that are under way.

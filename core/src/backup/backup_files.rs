@@ -14,7 +14,7 @@ use super::whole::{self, About, Draft, Id, Whole};
 use super::{Backup, BackupError};
 
 /// The files of a backup, and the work of opening them.
-pub(crate) struct Desk {
+pub(crate) struct BackupFiles {
     pub(super) files: Files,
     pub(super) about: About,
     pub(super) seal: Seal,
@@ -37,12 +37,12 @@ pub(crate) struct Restored {
     blocks: Vec<(u64, Vec<u8>)>,
 }
 
-impl Desk {
+impl BackupFiles {
     /// Locks the files and reads what is there. Derives the key, if there is one.
     pub(crate) fn open(
         backup: &Backup,
         about: About,
-    ) -> Result<(Desk, Option<Restored>), BackupError> {
+    ) -> Result<(BackupFiles, Option<Restored>), BackupError> {
         let watch = DiskWatch::new(backup.hangs_after);
         let system = Watched { system: Arc::clone(&backup.system), watch: Arc::clone(&watch) };
         let system: Arc<dyn FileSystem> = Arc::new(system);
@@ -55,7 +55,7 @@ impl Desk {
                 return Err(BackupError::JournalAlone(files.journal));
             }
             let (seal, recipe) = Seal::begin(passphrase, path)?;
-            return Ok((Desk { files, about, seal, recipe, watch, lock }, None));
+            return Ok((BackupFiles { files, about, seal, recipe, watch, lock }, None));
         };
         whole::check(&start, path)?;
         // What is no backup may be longer than the memory. One byte more shows that there is more.
@@ -68,7 +68,7 @@ impl Desk {
                 false => Seal::resume(passphrase, recipe, path),
             }
         })?;
-        let mut desk = Desk { files, about, recipe: whole.recipe, seal, watch, lock };
+        let mut desk = BackupFiles { files, about, recipe: whole.recipe, seal, watch, lock };
         desk.finish_replacement()?;
         let journal = desk.read_journal()?;
         if journal.is_none() && !whole.closed && !backup.accept_missing_journal {
@@ -138,7 +138,7 @@ impl Desk {
     }
 
     /// Puts the whole backup that was written, and the journal that goes on from it, in their
-    /// places. Where it ends in between, [`Desk::finish_replacement`] does the rest.
+    /// places. Where it ends in between, [`BackupFiles::finish_replacement`] does the rest.
     pub(super) fn put_in_place(&self, mut journal: Journal) -> Result<Journal, BackupError> {
         let files = &self.files;
         // A disk may keep renames in any order: both files are there before one takes its place.

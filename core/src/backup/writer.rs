@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use samestate_proto::replication::{Image, Span};
 
-use super::inbox::{Closing, Inbox, Work};
 use super::journal::Journal;
-use super::{Backup, BackupError, Desk};
+use super::queue::{Closing, JournalQueue, Work};
+use super::{Backup, BackupError, BackupFiles};
 use crate::task::{self, Panicked};
 
 /// A backup that failed is tried again at least this often.
@@ -58,10 +58,10 @@ pub(crate) trait Source: Send + Sync {
 }
 
 /// The state of the backup thread.
-pub(crate) struct Keeper {
-    inbox: Arc<Inbox>,
+pub(crate) struct BackupWriter {
+    inbox: Arc<JournalQueue>,
     source: Weak<dyn Source>,
-    desk: Desk,
+    desk: BackupFiles,
     /// `None`: the disk failed, and a whole backup is needed.
     journal: Option<Journal>,
     whole_bytes: u64,
@@ -86,18 +86,18 @@ struct Draft {
     seq: u64,
 }
 
-impl Keeper {
+impl BackupWriter {
     /// Makes a whole backup of where a store's life begins, and takes over. The thread ends when
     /// the store is closed or gone.
     pub(crate) fn begin(
-        mut desk: Desk,
+        mut desk: BackupFiles,
         backup: &Backup,
         image: &Image,
         state: &[u8],
-    ) -> Result<Beginning, BackupError> {
+    ) -> Result<PreparedBackup, BackupError> {
         let (journal, whole_bytes) = desk.begin(image, state, false)?;
         let (journal_bytes_min, retry) = (backup.journal_bytes_min, backup.retry);
-        Ok(Beginning { desk, journal, whole_bytes, journal_bytes_min, retry })
+        Ok(PreparedBackup { desk, journal, whole_bytes, journal_bytes_min, retry })
     }
 
     fn run(mut self) {
@@ -307,7 +307,7 @@ impl Keeper {
 
     fn end(self, outcome: Result<(), BackupError>, closing: Option<Closing>) {
         self.inbox.end();
-        let Keeper { desk, .. } = self;
+        let BackupWriter { desk, .. } = self;
         drop(desk);
         if let Some(closing) = closing {
             let _ = closing.send(outcome);
@@ -316,23 +316,23 @@ impl Keeper {
 }
 
 /// A backup that was begun, and waits for its store.
-pub(crate) struct Beginning {
-    desk: Desk,
+pub(crate) struct PreparedBackup {
+    desk: BackupFiles,
     journal: Journal,
     whole_bytes: u64,
     journal_bytes_min: u64,
     retry: Duration,
 }
 
-impl Beginning {
+impl PreparedBackup {
     /// Starts the thread.
     pub(crate) fn keep(
         self,
-        inbox: Arc<Inbox>,
+        inbox: Arc<JournalQueue>,
         source: Weak<dyn Source>,
     ) -> Result<(), BackupError> {
         let path = self.desk.files.whole.clone();
-        let keeper = Keeper {
+        let keeper = BackupWriter {
             inbox,
             source,
             desk: self.desk,

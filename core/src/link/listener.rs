@@ -18,16 +18,16 @@ use super::attached::OnFault;
 use super::backoff::Backoff;
 use super::bind::{Accepted, Bound};
 use super::channels::{Refusals, Shared};
-use super::complaints::{Complaints, Once};
+use super::close_reason::CloseReason;
 use super::connection::{self, Stop, stopped};
 use super::descriptors::{self, is_exhaustion};
-use super::ending::Ending;
 use super::half_open::{Limits, Place, Places};
-use super::hello::{self, Door, HelloError};
+use super::hello::{self, AcceptContext, HelloError};
+use super::rate_limiter::{Once, RateLimiter};
 use super::socket::{Socket, Stream};
 #[cfg(feature = "tls")]
 use super::tls::Acceptor;
-use super::{Address, LinkError, LinkStats, Ports, ServerOptions, Side, ipc, trace};
+use super::{Address, LinkError, LinkStats, ServerOptions, Side, StoreRegistry, ipc, trace};
 use crate::auth::{Gate, LockedOut, PeerAddress, ServerSecret};
 use crate::task::{self, Panicked, guarded};
 
@@ -57,19 +57,19 @@ struct Inner {
     #[cfg(feature = "tls")]
     tls: Option<Acceptor>,
     gate: Option<Arc<Gate>>,
-    ports: Arc<Ports>,
+    ports: Arc<StoreRegistry>,
     started: Instant,
     stats: Arc<LinkStats>,
     places: Arc<Places>,
-    complaints: Complaints,
+    complaints: RateLimiter,
     /// Of stores that are not here: they hide no other complaint.
-    refusals: Arc<Complaints>,
+    refusals: Arc<RateLimiter>,
     /// The clients that were refused a store, and which.
     refused: Arc<Once<(u64, u32)>>,
     /// Lock-outs are told however many complain.
-    lock_outs: Complaints,
+    lock_outs: RateLimiter,
     /// That the system gives no more connections.
-    exhaustions: Complaints,
+    exhaustions: RateLimiter,
     connections_max: usize,
 }
 
@@ -88,7 +88,7 @@ impl Listener {
     pub async fn start(
         address: Address,
         options: ServerOptions,
-        ports: Arc<Ports>,
+        ports: Arc<StoreRegistry>,
     ) -> Result<Self, LinkError> {
         options.check()?;
         may_listen(&address, ipc::worker())?;
@@ -123,11 +123,11 @@ impl Listener {
             started: Instant::now(),
             stats: Arc::default(),
             places: Places::new(limits),
-            complaints: Complaints::default(),
+            complaints: RateLimiter::default(),
             refusals: Arc::default(),
             refused: Arc::default(),
-            lock_outs: Complaints::default(),
-            exhaustions: Complaints::new(1, EXHAUSTED_SAID_EVERY),
+            lock_outs: RateLimiter::default(),
+            exhaustions: RateLimiter::new(1, EXHAUSTED_SAID_EVERY),
             connections_max,
         });
         let (stop, stopping) = watch::channel(false);
@@ -190,7 +190,7 @@ fn may_listen(address: &Address, worker: Option<u32>) -> Result<(), LinkError> {
 }
 
 /// Says who else may read and dispatch at a server that others can reach.
-fn warn_of_others(actual: &Address, options: &ServerOptions, ports: &Ports) {
+fn warn_of_others(actual: &Address, options: &ServerOptions, ports: &StoreRegistry) {
     if !options.speaks_tls() {
         trace::server_in_plaintext(actual);
         ports.report(&format!(
@@ -210,7 +210,7 @@ fn warn_of_others(actual: &Address, options: &ServerOptions, ports: &Ports) {
 
 /// Returns the number of connections that this process may hold at the server, and reports if it is
 /// lower than configured.
-fn room_for_connections(options: &ServerOptions, ports: &Ports) -> usize {
+fn room_for_connections(options: &ServerOptions, ports: &StoreRegistry) -> usize {
     let room = descriptors::make_room(options.connections_max);
     if let Some(files) = room.files_max {
         let (room, wanted) = (room.connections_max, options.connections_max);
@@ -305,7 +305,7 @@ async fn accept_all(
             Err(error) if is_exhaustion(&error) => {
                 let advice = descriptors::advice(&error);
                 let text = format!("failed to accept a connection: {error}{advice}");
-                if let Some(text) = inner.exhaustions.weigh(text) {
+                if let Some(text) = inner.exhaustions.admit(text) {
                     trace::server_exhausted(&error);
                     inner.ports.report(&text);
                 }
@@ -359,7 +359,8 @@ impl Inner {
     async fn attend(self: Arc<Self>, accepted: Accepted, mut place: Place, mut stop: Stop) {
         let Accepted { stream, address, mut name } = accepted;
         let span = trace::to_client(&name, address);
-        let door = Door { gate: self.gate.as_ref(), address, now: &|| self.started.elapsed() };
+        let door =
+            AcceptContext { gate: self.gate.as_ref(), address, now: &|| self.started.elapsed() };
         let entering = async {
             let mut socket = self.open(stream).await?;
             let guest = hello::welcome(&mut socket, door).await?;
@@ -367,7 +368,7 @@ impl Inner {
         };
         let entered = tokio::select! {
             entered = hello::within(self.options.hello_within, entering) => entered,
-            () = place.lost() => Err(HelloError::GaveWay),
+            () = place.lost() => Err(HelloError::Evicted),
             () = stopped(&mut stop) => return,
         };
         drop(place);
@@ -379,7 +380,7 @@ impl Inner {
                 }
                 (socket, guest.client)
             }
-            Err(HelloError::Wordless) => return,
+            Err(HelloError::EmptyConnection) => return,
             Err(error) => {
                 self.tell_lock_out(&span, &error);
                 let text = format!("{name} was not let in: {error}");
@@ -397,7 +398,7 @@ impl Inner {
             ending = shared.idle(idle_after) => ending,
         };
         match ending {
-            Ending::Closed | Ending::ClosedHere => trace::left(&span, &ending),
+            CloseReason::Closed | CloseReason::ClosedHere => trace::left(&span, &ending),
             _ => {
                 let text = format!("the link to {} is cut: {ending}", shared.peer);
                 self.complain(text, || trace::cut(&span, &ending));
@@ -446,7 +447,7 @@ impl Inner {
 
     /// Reports what a client did, and logs it, unless too much of that kind was said.
     fn complain(&self, text: String, log: impl FnOnce()) {
-        if let Some(text) = self.complaints.weigh(text) {
+        if let Some(text) = self.complaints.admit(text) {
             log();
             self.ports.report(&text);
         }
@@ -454,7 +455,7 @@ impl Inner {
 
     fn tell_lock_out(&self, span: &Span, error: &HelloError) {
         let Some(locked_out) = trace::lock_out(error) else { return };
-        if self.lock_outs.weigh(String::new()).is_some() {
+        if self.lock_outs.admit(String::new()).is_some() {
             trace::locked_out(span, locked_out);
         }
     }

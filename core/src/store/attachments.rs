@@ -6,60 +6,60 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::clients::Dialled;
-use super::house::{BoxFuture, House, Member};
+use super::clients::SharedClient;
+use super::cluster_shared::{BoxFuture, ClusterShared, Member};
 use super::reduced::{Action, State};
 use super::servers::{Served, Serving};
 use super::shared::Shared;
 use super::{Client, Error, Result, Role, Server};
-use crate::link::Port;
+use crate::link::LinkEndpoint;
 
 /// The place in which a store was created.
 #[derive(Clone, Debug)]
-pub(super) enum Home {
+pub(super) enum Placement {
     /// In a process by itself.
     Alone,
     /// In the master of a cluster, which serves its workers over its links.
-    Master(Arc<House>),
+    Master(Arc<ClusterShared>),
     /// In a worker, which follows its master over its link.
-    Worker(Arc<House>),
+    Worker(Arc<ClusterShared>),
 }
 
-impl Home {
+impl Placement {
     pub(super) fn is_worker(&self) -> bool {
-        matches!(self, Home::Worker(_))
+        matches!(self, Placement::Worker(_))
     }
 
-    fn house(&self) -> Option<&House> {
+    fn house(&self) -> Option<&ClusterShared> {
         match self {
-            Home::Alone => None,
-            Home::Master(house) | Home::Worker(house) => Some(house),
+            Placement::Alone => None,
+            Placement::Master(house) | Placement::Worker(house) => Some(house),
         }
     }
 }
 
-pub(super) struct Upkeep {
-    home: Home,
+pub(super) struct Attachments {
+    home: Placement,
     running: Mutex<Running>,
 }
 
 #[derive(Default)]
 struct Running {
     servers: Vec<Served>,
-    client: Option<Dialled>,
+    client: Option<SharedClient>,
     /// The store is on the links of its cluster.
     at_home: Option<u32>,
     /// The servers of its cluster have it.
     moved_in: Option<u32>,
 }
 
-impl Upkeep {
-    pub(super) fn new(home: Home) -> Self {
-        Upkeep { home, running: Mutex::default() }
+impl Attachments {
+    pub(super) fn new(home: Placement) -> Self {
+        Attachments { home, running: Mutex::default() }
     }
 
     /// Shows the store to the servers of its cluster, whatever it is itself.
-    pub(super) fn move_in(&self, port: &Arc<dyn Port>) -> Result<()> {
+    pub(super) fn move_in(&self, port: &Arc<dyn LinkEndpoint>) -> Result<()> {
         if let Some(house) = self.home.house() {
             house.served.register(Arc::clone(port))?;
             self.running.lock().moved_in = Some(port.channel());
@@ -69,7 +69,7 @@ impl Upkeep {
 
     /// Puts the store on the links of its cluster: in the master to serve its workers, in a worker
     /// to follow its master.
-    pub(super) fn settle_in(&self, port: &Arc<dyn Port>) -> Result<()> {
+    pub(super) fn settle_in(&self, port: &Arc<dyn LinkEndpoint>) -> Result<()> {
         if let Some(house) = self.home.house() {
             house.linked.register(Arc::clone(port))?;
             self.running.lock().at_home = Some(port.channel());
@@ -105,7 +105,11 @@ impl Upkeep {
         }
     }
 
-    pub(super) async fn listen(&self, server: Server, port: Arc<dyn Port>) -> Result<Serving> {
+    pub(super) async fn listen(
+        &self,
+        server: Server,
+        port: Arc<dyn LinkEndpoint>,
+    ) -> Result<Serving> {
         let served = Served::begin(server, port).await?;
         let serving = served.serving();
         let mut running = self.running.lock();
@@ -126,7 +130,11 @@ impl Upkeep {
     }
 
     /// A store that follows a server from its beginning: a worker's never follows its master.
-    pub(super) fn start_as_client(&self, client: Client, port: Arc<dyn Port>) -> Result<()> {
+    pub(super) fn start_as_client(
+        &self,
+        client: Client,
+        port: Arc<dyn LinkEndpoint>,
+    ) -> Result<()> {
         if !self.home.is_worker() {
             self.settle_in(&port)?;
         }
@@ -137,7 +145,7 @@ impl Upkeep {
     pub(super) fn dial(
         &self,
         client: Client,
-        port: Arc<dyn Port>,
+        port: Arc<dyn LinkEndpoint>,
         follow: impl FnOnce(),
     ) -> Result<()> {
         let prepared = client.prepare()?;
@@ -148,14 +156,18 @@ impl Upkeep {
             self.leave_home();
         }
         follow();
-        let dialled = Dialled::begin(prepared, port);
+        let dialled = SharedClient::begin(prepared, port);
         self.running.lock().client = Some(dialled);
         Ok(())
     }
 
     /// Stops following the server. `follow` is called once the link to it has ended. In a worker
     /// the store follows its master again.
-    pub(super) async fn detach(&self, port: Arc<dyn Port>, follow: impl FnOnce()) -> Result<()> {
+    pub(super) async fn detach(
+        &self,
+        port: Arc<dyn LinkEndpoint>,
+        follow: impl FnOnce(),
+    ) -> Result<()> {
         let client = self.running.lock().client.take();
         let client = client.ok_or_else(|| Error::NotAClient(port.name().to_owned()))?;
         client.end().await;
@@ -168,11 +180,11 @@ impl Upkeep {
 
     /// Returns the roles of the store in this process, in the order of [`Role`].
     pub(super) fn roles(&self) -> Vec<Role> {
-        let served_by_house = self.home.house().is_some_and(House::is_served);
+        let served_by_house = self.home.house().is_some_and(ClusterShared::is_served);
         let running = self.running.lock();
         let at_home = running.at_home.is_some();
         let roles = [
-            (Role::Master, at_home && matches!(self.home, Home::Master(_))),
+            (Role::Master, at_home && matches!(self.home, Placement::Master(_))),
             (Role::Worker, at_home && self.home.is_worker()),
             (
                 Role::Server,
@@ -199,7 +211,7 @@ impl Upkeep {
 /// Closes a store: see [`Store::close`](crate::Store::close).
 pub(super) async fn close<S: State, A: Action>(
     shared: &Shared<S, A>,
-    upkeep: &Upkeep,
+    upkeep: &Attachments,
     within: Duration,
 ) -> Result<()> {
     let until = Instant::now().checked_add(within);
@@ -214,7 +226,7 @@ pub(super) async fn close<S: State, A: Action>(
 /// A store, as its cluster knows it.
 struct Tenant<S: State, A: Action> {
     shared: Weak<Shared<S, A>>,
-    upkeep: Weak<Upkeep>,
+    upkeep: Weak<Attachments>,
 }
 
 impl<S: State, A: Action> Member for Tenant<S, A> {
@@ -236,7 +248,7 @@ impl<S: State, A: Action> Member for Tenant<S, A> {
     }
 }
 
-impl Drop for Upkeep {
+impl Drop for Attachments {
     fn drop(&mut self) {
         self.move_out();
     }

@@ -18,7 +18,7 @@ const REMEMBERED_MAX: usize = 1024;
 /// Lets the first reports of each span through, and counts the others: whoever can connect can
 /// make a server complain, as often as it likes.
 #[derive(Debug)]
-pub(super) struct Complaints {
+pub(super) struct RateLimiter {
     started: Instant,
     said_max: u32,
     span: Duration,
@@ -32,24 +32,24 @@ struct Quota {
     unsaid: u64,
 }
 
-impl Default for Complaints {
+impl Default for RateLimiter {
     fn default() -> Self {
-        Complaints::new(SAID_MAX, SPAN)
+        RateLimiter::new(SAID_MAX, SPAN)
     }
 }
 
-impl Complaints {
+impl RateLimiter {
     /// Lets so many through in each span of this length.
     pub(super) fn new(said_max: u32, span: Duration) -> Self {
-        Complaints { started: Instant::now(), said_max, span, quota: Mutex::default() }
+        RateLimiter { started: Instant::now(), said_max, span, quota: Mutex::default() }
     }
 
     /// Returns the text to report instead of `text`, if any.
-    pub(super) fn weigh(&self, text: String) -> Option<String> {
-        self.weigh_at(text, self.started.elapsed())
+    pub(super) fn admit(&self, text: String) -> Option<String> {
+        self.admit_at(text, self.started.elapsed())
     }
 
-    fn weigh_at(&self, text: String, now: Duration) -> Option<String> {
+    fn admit_at(&self, text: String, now: Duration) -> Option<String> {
         let mut quota = self.quota.lock();
         if now.saturating_sub(quota.began) >= self.span {
             quota.began = now;
@@ -107,13 +107,13 @@ mod tests {
 
     #[test]
     fn a_flood_of_reports_is_counted_and_not_shown() {
-        let complaints = Complaints::default();
-        let weigh = |seconds| complaints.weigh_at("no".into(), Duration::from_secs(seconds));
-        let shown = (0..100).filter_map(|_| weigh(3)).count();
+        let complaints = RateLimiter::default();
+        let admit = |seconds| complaints.admit_at("no".into(), Duration::from_secs(seconds));
+        let shown = (0..100).filter_map(|_| admit(3)).count();
         assert_eq!(shown, SAID_MAX as usize);
-        let next = weigh(13).expect("another span");
+        let next = admit(13).expect("another span");
         assert_eq!(next, "no (and 80 more reports, not shown)");
-        assert_eq!(weigh(13).as_deref(), Some("no"));
+        assert_eq!(admit(13).as_deref(), Some("no"));
     }
 
     #[test]

@@ -15,21 +15,23 @@ use tracing::Span;
 use super::attached::OnFault;
 use super::backoff::Backoff;
 use super::channels::{Refusals, Shared};
+use super::close_reason::CloseReason;
 use super::connection::{self, Stop, stopped};
-use super::ending::Ending;
 use super::hello::{self, HelloError, Identity};
 use super::resolve::resolve;
 use super::socket::{Socket, Stream, tune};
 #[cfg(feature = "tls")]
-use super::tls::Connector;
-use super::{Address, ClientOptions, LinkError, LinkStats, Ports, Setback, Side, local, trace};
+use super::tls;
+use super::{
+    Address, ClientOptions, LinkError, LinkStats, Setback, Side, StoreRegistry, local, trace,
+};
 use crate::task::{self, Panicked};
 
 /// A connection that a fault ended within this did not get anywhere: the waits go on growing.
 const SHORT_LIVED: Duration = Duration::from_secs(1);
 
 /// A client. Dropped, it closes too, and nobody waits for it.
-pub struct Dialer {
+pub struct Connector {
     address: Address,
     stats: Arc<LinkStats>,
     stop: watch::Sender<bool>,
@@ -37,7 +39,7 @@ pub struct Dialer {
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Dialer {
+impl Connector {
     /// Connects the stores of `ports`, those to come included, to the server at `address`, for as
     /// long as this value lives. What goes wrong is reported to them, and tried again. Needs a
     /// tokio runtime.
@@ -48,9 +50,9 @@ impl Dialer {
     pub fn start(
         address: Address,
         options: ClientOptions,
-        ports: Arc<Ports>,
+        ports: Arc<StoreRegistry>,
     ) -> Result<Self, LinkError> {
-        Ok(Dialer::prepare(address, options)?.start(ports))
+        Ok(Connector::prepare(address, options)?.start(ports))
     }
 
     /// All that can fail before the first try.
@@ -62,7 +64,7 @@ impl Dialer {
         let identity = Identity { client, credentials: options.credentials.clone(), ticket: None };
         #[cfg(feature = "tls")]
         let tls = match &options.tls {
-            Some(tls) => Some(Connector::new(tls.clone(), &address)?),
+            Some(tls) => Some(tls::Connector::new(tls.clone(), &address)?),
             None => None,
         };
         Ok(Prepared {
@@ -100,16 +102,16 @@ impl Dialer {
     }
 }
 
-impl fmt::Debug for Dialer {
+impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dialer").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Connector").field("address", &self.address).finish_non_exhaustive()
     }
 }
 
 /// A client that has not begun.
 pub(crate) struct Prepared {
     #[cfg(feature = "tls")]
-    tls: Option<Connector>,
+    tls: Option<tls::Connector>,
     address: Address,
     options: ClientOptions,
     identity: Identity,
@@ -117,11 +119,11 @@ pub(crate) struct Prepared {
 
 impl Prepared {
     /// Begins. Needs a tokio runtime.
-    pub(crate) fn start(self, ports: Arc<Ports>) -> Dialer {
+    pub(crate) fn start(self, ports: Arc<StoreRegistry>) -> Connector {
         let (address, stats) = (self.address.clone(), Arc::<LinkStats>::default());
         let (stop, stopping) = watch::channel(false);
         let hurry = Arc::<Notify>::default();
-        let dialing = Dialing {
+        let dialing = ConnectTask {
             #[cfg(feature = "tls")]
             tls: self.tls,
             address: self.address,
@@ -141,18 +143,18 @@ impl Prepared {
             ports.lose_upstream();
         };
         let task = Mutex::new(Some(task::spawn("client", panicked, dialing.go_on())));
-        Dialer { address, stats, stop, hurry, task }
+        Connector { address, stats, stop, hurry, task }
     }
 }
 
 /// The client's task.
-struct Dialing {
+struct ConnectTask {
     #[cfg(feature = "tls")]
-    tls: Option<Connector>,
+    tls: Option<tls::Connector>,
     address: Address,
     options: ClientOptions,
     identity: Identity,
-    ports: Arc<Ports>,
+    ports: Arc<StoreRegistry>,
     hurry: Arc<Notify>,
     stats: Arc<LinkStats>,
     backoff: Backoff,
@@ -163,7 +165,7 @@ struct Dialing {
     stop: Stop,
 }
 
-impl Dialing {
+impl ConnectTask {
     async fn go_on(mut self) {
         let mut stop = self.stop.clone();
         loop {
@@ -257,7 +259,7 @@ impl Dialing {
         let began = Instant::now();
         let ending = connection::run(socket, shared, self.stop.clone()).await;
         trace::lost(&self.span, &ending);
-        if matches!(ending, Ending::ClosedHere) {
+        if matches!(ending, CloseReason::ClosedHere) {
             return None;
         }
         if !ending.is_fault() || began.elapsed() > SHORT_LIVED {

@@ -18,8 +18,8 @@ pub enum Side {
 
 /// The operations that a store may request from a connection. They are cheap, and callable under
 /// the store's lock.
-pub trait Handle: Send + Sync {
-    /// There is something to send: call [`Port::fill`] until it writes nothing.
+pub trait LinkHandle: Send + Sync {
+    /// There is something to send: call [`LinkEndpoint::fill`] until it writes nothing.
     fn wake(&self);
 
     /// End the connection, for this reason.
@@ -31,7 +31,7 @@ pub trait Handle: Send + Sync {
 
 /// A store, as the connections of its process see it. A connection may carry several stores; each
 /// is a `LinkId` to it alone, unique in the process.
-pub trait Port: Send + Sync {
+pub trait LinkEndpoint: Send + Sync {
     /// The store's channel on every link.
     fn channel(&self) -> u32;
 
@@ -42,7 +42,7 @@ pub trait Port: Send + Sync {
     fn frame_bytes_max(&self) -> usize;
 
     /// A connection is up and logged in; its ends speak this version of the protocol.
-    fn up(&self, link: LinkId, side: Side, protocol: u16, handle: Arc<dyn Handle>);
+    fn up(&self, link: LinkId, side: Side, protocol: u16, handle: Arc<dyn LinkHandle>);
 
     /// Takes a frame; decodes and installs a snapshot that it completes. An error: cut the link.
     ///

@@ -2,7 +2,7 @@
 //!
 //! Stores come and go while connections are up, and connections while stores are: this is the one
 //! place where both meet, and its one lock orders them. That lock is held while a store is told of
-//! a link ([`Port::up`], [`Port::down`]) or handed the first message of one: a store never calls
+//! a link ([`LinkEndpoint::up`], [`LinkEndpoint::down`]) or handed the first message of one: a store never calls
 //! in here under a lock of its own.
 
 use std::collections::BTreeMap;
@@ -11,13 +11,13 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::channels::Shared;
-use super::{LinkError, Port};
+use super::{LinkEndpoint, LinkError};
 
 /// So many stores are named to a peer that asks for another.
 const NAMED_MAX: usize = 8;
 
 /// A registry of stores, shared by any number of connections and servers.
-pub struct Ports {
+pub struct StoreRegistry {
     registry: Mutex<Registry>,
     closed_set: bool,
 }
@@ -25,24 +25,24 @@ pub struct Ports {
 /// The data behind the lock.
 #[derive(Default)]
 pub(super) struct Registry {
-    pub(super) ports: BTreeMap<u32, Arc<dyn Port>>,
+    pub(super) ports: BTreeMap<u32, Arc<dyn LinkEndpoint>>,
     connections: Vec<Arc<Shared>>,
     /// The link to the upstream has ended, and is never made again.
     lost: bool,
 }
 
-impl Ports {
+impl StoreRegistry {
     /// All stores of a process, those to come included. A peer that asks for one which is not open
     /// yet waits for it.
     pub fn all() -> Arc<Self> {
-        Arc::new(Ports { registry: Mutex::default(), closed_set: false })
+        Arc::new(StoreRegistry { registry: Mutex::default(), closed_set: false })
     }
 
     /// This store and no other. A peer that asks for another is refused.
-    pub fn only(port: Arc<dyn Port>) -> Arc<Self> {
+    pub fn only(port: Arc<dyn LinkEndpoint>) -> Arc<Self> {
         let mut registry = Registry::default();
         registry.ports.insert(port.channel(), port);
-        Arc::new(Ports { registry: Mutex::new(registry), closed_set: true })
+        Arc::new(StoreRegistry { registry: Mutex::new(registry), closed_set: true })
     }
 
     /// Adds a store. Connections towards an upstream carry it from now on; peers downstream that
@@ -51,7 +51,7 @@ impl Ports {
     /// # Errors
     ///
     /// If another store has the channel that its name hashes to.
-    pub fn register(&self, port: Arc<dyn Port>) -> Result<(), LinkError> {
+    pub fn register(&self, port: Arc<dyn LinkEndpoint>) -> Result<(), LinkError> {
         let mut registry = self.registry.lock();
         if let Some(other) = registry.ports.get(&port.channel()) {
             let (name, other) = (port.name().to_owned(), other.name().to_owned());
@@ -104,7 +104,7 @@ impl Ports {
     }
 
     /// The stores that are here now.
-    pub(super) fn stores(&self) -> Vec<Arc<dyn Port>> {
+    pub(super) fn stores(&self) -> Vec<Arc<dyn LinkEndpoint>> {
         self.registry.lock().ports.values().cloned().collect()
     }
 
@@ -152,11 +152,11 @@ impl Ports {
     }
 }
 
-impl std::fmt::Debug for Ports {
+impl std::fmt::Debug for StoreRegistry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let registry = self.registry.lock();
         let names: Vec<_> = registry.ports.values().map(|port| port.name()).collect();
-        f.debug_struct("Ports")
+        f.debug_struct("StoreRegistry")
             .field("stores", &names)
             .field("connections", &registry.connections.len())
             .finish_non_exhaustive()
