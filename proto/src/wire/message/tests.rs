@@ -18,7 +18,7 @@ fn there_and_back(message: &Message) -> Message {
 #[test]
 fn a_path_that_is_too_long_is_no_status() {
     let status = |len| {
-        let (mode, path) = (LinkMode::Action, vec![NodeId(1); len]);
+        let (mode, path) = (Mode::Action, vec![NodeId(1); len]);
         Message::Status(Status { hop: 0, connected: true, mode, version: None, path })
     };
     for (len, fits) in [(crate::wire::PATH_MAX, true), (crate::wire::PATH_MAX + 1, false)] {
