@@ -36,7 +36,7 @@ struct Waiting {
     since: Option<Instant>,
     /// The result of the whole backup that was being written.
     drafted: Option<Result<u64, BackupError>>,
-    closing: Option<Closing>,
+    closing: Vec<Closing>,
     /// The store is gone.
     orphaned: bool,
     /// The thread has ended.
@@ -56,7 +56,7 @@ pub(super) enum Work {
     /// The time that was waited for has come.
     Wake,
     /// Write what there is, and end.
-    Close(Option<(Vec<u8>, Span)>, Option<Closing>),
+    Close(Option<(Vec<u8>, Span)>),
 }
 
 impl JournalQueue {
@@ -115,9 +115,8 @@ impl JournalQueue {
                 return Work::Drafted(drafted);
             }
             let now = Instant::now();
-            if waiting.orphaned || waiting.closing.is_some() {
-                let closing = waiting.closing.take();
-                return Work::Close(take_all(&mut waiting), closing);
+            if waiting.orphaned || !waiting.closing.is_empty() {
+                return Work::Close(take_all(&mut waiting));
             }
             if self.is_due(&waiting, Some(now))
                 && let Some((records, span)) = take_all(&mut waiting)
@@ -168,10 +167,10 @@ impl JournalQueue {
             // The sender is dropped, which says it.
             return Some(receiver);
         }
-        if waiting.ended || waiting.closing.is_some() {
+        if waiting.ended {
             return None;
         }
-        waiting.closing = Some(sender);
+        waiting.closing.push(sender);
         self.wake_if(&mut waiting, true);
         Some(receiver)
     }
@@ -185,17 +184,17 @@ impl JournalQueue {
 
     /// The thread has panicked.
     pub(super) fn break_off(&self) {
-        self.end();
-        let mut waiting = self.waiting.lock();
-        waiting.broken_off = true;
-        waiting.closing = None;
+        // Their senders are dropped, which says it.
+        drop::<Vec<Closing>>(self.end());
+        self.waiting.lock().broken_off = true;
     }
 
-    /// The thread has ended.
-    pub(super) fn end(&self) {
+    /// The thread has ended. Returns those who wait for that.
+    pub(super) fn end(&self) -> Vec<Closing> {
         let mut waiting = self.waiting.lock();
         waiting.ended = true;
         waiting.records = Vec::new();
+        std::mem::take(&mut waiting.closing)
     }
 }
 

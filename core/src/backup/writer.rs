@@ -10,13 +10,14 @@
 //! until both are in place. What the store ordered meanwhile is in its state, and so in that
 //! backup. Only where the files for a next whole backup cannot be written does the journal go on.
 
+use std::io;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use samestate_proto::replication::{Image, Span};
 
 use super::journal::Journal;
-use super::queue::{Closing, JournalQueue, Work};
+use super::queue::{JournalQueue, Work};
 use super::{Backup, BackupError, BackupFiles};
 use crate::task::{self, Panicked};
 
@@ -106,9 +107,9 @@ impl BackupWriter {
                 Work::Append(records, span) => self.append(&records, span),
                 Work::Drafted(outcome) => self.finish_draft(outcome),
                 Work::Wake => self.wake(),
-                Work::Close(records, closing) => {
+                Work::Close(records) => {
                     let outcome = self.close(records);
-                    return self.end(outcome, closing);
+                    return self.end(outcome);
                 }
             }
             if self.wants_draft() {
@@ -305,12 +306,24 @@ impl BackupWriter {
         self.desk.begin(&held.image, &state, true).map(drop)
     }
 
-    fn end(self, outcome: Result<(), BackupError>, closing: Option<Closing>) {
-        self.inbox.end();
-        let BackupWriter { desk, .. } = self;
-        drop(desk);
-        if let Some(closing) = closing {
-            let _ = closing.send(outcome);
+    fn end(self, outcome: Result<(), BackupError>) {
+        let closing = self.inbox.end();
+        let path = self.desk.files.whole.clone();
+        drop(self);
+        // All who closed the store are told the same.
+        let said = outcome.as_ref().err().map(ToString::to_string);
+        let mut outcome = Some(outcome);
+        for closing in closing {
+            let again = || match &said {
+                None => Ok(()),
+                Some(said) => Err(BackupError::Io {
+                    what: "close",
+                    path: path.clone(),
+                    source: io::Error::other(said.clone()),
+                }),
+            };
+            // Who gave up waiting hears of it from the disk's own report.
+            let _ = closing.send(outcome.take().unwrap_or_else(again));
         }
     }
 }

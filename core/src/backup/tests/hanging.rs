@@ -1,9 +1,14 @@
 //! Calls that do not end, until the disk is released.
 
 use std::cell::Cell;
+use std::future::poll_fn;
+use std::io::ErrorKind;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use super::life::{DEADLINE, Life, until};
+use super::simulated::Fault;
 use crate::{BackupError, Error};
 
 /// The disk hangs if a call takes this long.
@@ -64,6 +69,39 @@ async fn a_store_closes_on_a_disk_that_hangs() {
         let again = again.take().expect("it is open");
         assert_eq!(*again.state(), [1]);
         assert!(life.close(again).await);
+    }
+}
+
+/// Polls a future once.
+async fn is_pending<T>(future: &mut Pin<Box<impl Future<Output = T>>>) -> bool {
+    poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_pending())).await
+}
+
+#[tokio::test]
+async fn a_store_that_is_closed_twice_at_once_closes_once_for_both() {
+    for fails in [false, true] {
+        let mut life = Life::new(true);
+        let store = life.open().expect("the disk works");
+        life.dispatch(&store).await.expect("the disk works");
+        life.disk.hold_syncs(true);
+        let mut first = Box::pin(store.close(DEADLINE));
+        assert!(is_pending(&mut first).await);
+        until("the last backup is being written", || {
+            life.disk.calls().last().is_some_and(|call| call.starts_with("write"))
+        })
+        .await;
+        // The thread that writes is closing already.
+        let mut second = Box::pin(store.close(DEADLINE));
+        assert!(is_pending(&mut second).await);
+        if fails {
+            life.disk.fail(0, Fault::Error(ErrorKind::Other), true);
+        }
+        life.disk.hold_syncs(false);
+        for closing in [first, second] {
+            let closed = tokio::time::timeout(DEADLINE, closing).await.expect("it ends");
+            assert_eq!(closed.is_err(), fails, "{closed:?}");
+        }
+        assert!(store.close(DEADLINE).await.is_ok(), "it is closed");
     }
 }
 
