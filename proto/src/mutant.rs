@@ -205,6 +205,12 @@ mutants! {
     FallBelongsToNoLink = "fall-belongs-to-no-link",
     /// The resent dispatches of other epochs are not added up.
     ResentNotAdded = "resent-not-added",
+    /// A node that is getting a snapshot is not told of another lineage.
+    LineageUntoldAmidSnapshot = "lineage-untold-amid-snapshot",
+    /// A copy that went wrong while its attach was under way does not ask to be healed.
+    HealNotAskedAgain = "heal-not-asked-again",
+    /// As many snapshots are sent at once as are asked for. Breaks I8.
+    SnapshotsUnbounded = "snapshots-unbounded",
 }
 
 #[cfg(samestate_mutants)]

@@ -36,6 +36,9 @@ const HELD_BY_TESTS: &[Mutant] = &[
     Mutant::ForgottenStillCounted,
     Mutant::LostAnswerKept,
     Mutant::UnsentLostToo,
+    Mutant::LineageUntoldAmidSnapshot,
+    Mutant::HealNotAskedAgain,
+    Mutant::SnapshotsUnbounded,
 ];
 
 /// Seeds that showed a mutant when it was put in: they are tried first, which takes a tenth of the

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::patience::Patience;
 use crate::Mode;
+use crate::mutant::mutant;
 use crate::wire::{Message, PROTOCOL_VERSION, PartialSnapshot, SnapshotHead};
 use crate::{NodeId, Version};
 
@@ -140,7 +141,10 @@ impl Downstream {
     /// Returns whether the peer's version, or that of the snapshot it is getting, lies on a lineage
     /// that it was told.
     pub(super) fn knows_lineage(&self) -> bool {
-        self.fetching || matches!(self.feed, Feed::Cursor | Feed::Sending { begun: true, .. })
+        let begun = matches!(self.feed, Feed::Sending { begun: true, .. });
+        self.fetching
+            || matches!(self.feed, Feed::Cursor)
+            || (begun && !mutant!(LineageUntoldAmidSnapshot))
     }
 
     pub(super) fn say(&mut self, channel: u32, message: &Message) {

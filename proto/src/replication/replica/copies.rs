@@ -95,7 +95,7 @@ impl<M: StateMachine> Replica<M> {
 
     /// Returns whether as many snapshots are on their way over links as may be.
     pub(super) fn sends_most_snapshots(&self) -> bool {
-        self.snapshots_sending() >= SNAPSHOTS_MAX
+        self.snapshots_sending() >= SNAPSHOTS_MAX && !mutant!(SnapshotsUnbounded)
     }
 
     /// Returns the number of snapshots that are on their way over links.

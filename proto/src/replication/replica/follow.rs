@@ -168,7 +168,10 @@ impl<M: StateMachine> Replica<M> {
         let Some(upstream) = &mut self.upstream else { return Ok(()) };
         let before = upstream.status.replace(status.clone());
         upstream.newest = status.version.map(|version| version.seq).or(upstream.newest);
-        let heal = before.is_none() && upstream.resumes && self.healing.is_active();
+        let heal = before.is_none()
+            && upstream.resumes
+            && self.healing.is_active()
+            && !mutant!(HealNotAskedAgain);
         let first = before.is_none();
         let hop_changed = before.as_ref().is_none_or(|before| before.hop != status.hop);
         let was_connected = before.is_some_and(|before| before.connected);

@@ -38,7 +38,7 @@ fn with_a_short_log() -> Node {
 }
 
 #[test]
-fn no_more_snapshots_are_sent_at_once_than_memory_is_meant_for() {
+pub(super) fn no_more_snapshots_are_sent_at_once_than_memory_is_meant_for() {
     let mut node = with_a_short_log();
     let (most, begun) = storm(&mut node, 10..20, 2, false);
     assert_eq!(begun, SNAPSHOTS_MAX, "the others wait");

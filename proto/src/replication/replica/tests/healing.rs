@@ -34,7 +34,7 @@ fn a_copy_that_differs_asks_for_a_snapshot_and_takes_no_entries_until_it_comes()
 }
 
 #[test]
-fn a_copy_that_goes_wrong_while_its_attach_is_under_way_asks_when_that_is_answered() {
+pub(super) fn a_copy_that_goes_wrong_while_its_attach_is_under_way_asks_when_that_is_answered() {
     let mut node = about_to_differ();
     node.replica.link_down(UP, node.now);
     node.replica.upstream_up(UP, PROTOCOL_VERSION, node.now);

@@ -27,6 +27,32 @@ const OTHER: LinkId = LinkId(3);
 const FIRST_LIFE: Epoch = Epoch { number: 1, id: 11 };
 const SECOND_LIFE: Epoch = Epoch { number: 2, id: 22 };
 
+/// Mutants that the swarm does not show, and the test that does.
+#[cfg(samestate_mutants)]
+const HELD: &[(crate::Mutant, fn())] = &[
+    (
+        crate::Mutant::LineageUntoldAmidSnapshot,
+        relay::a_node_that_is_getting_a_snapshot_is_told_of_another_lineage,
+    ),
+    (
+        crate::Mutant::HealNotAskedAgain,
+        healing::a_copy_that_goes_wrong_while_its_attach_is_under_way_asks_when_that_is_answered,
+    ),
+    (
+        crate::Mutant::SnapshotsUnbounded,
+        bounds::no_more_snapshots_are_sent_at_once_than_memory_is_meant_for,
+    ),
+];
+
+#[cfg(samestate_mutants)]
+#[test]
+fn each_mutant_held_by_a_replica_driven_by_hand_fails_its_test() {
+    for (mutant, test) in HELD {
+        let run = std::panic::catch_unwind(|| mutant.put_in(test));
+        assert!(run.is_err(), "{mutant} is not found");
+    }
+}
+
 /// A state that is the actions one after another. An action that begins with `!` is rejected.
 #[derive(Clone, Default)]
 struct Tape(Vec<u8>);

@@ -11,7 +11,7 @@ fn lineages(messages: &[Message]) -> Vec<Lineage> {
 }
 
 #[test]
-fn a_node_that_is_getting_a_snapshot_is_told_of_another_lineage() {
+pub(super) fn a_node_that_is_getting_a_snapshot_is_told_of_another_lineage() {
     let state = [7; 40_000];
     let mut relay = Node::attached(&state, |_| {});
     relay.is_asked(DOWN, None);
