@@ -16,7 +16,7 @@ pub enum Mode {
     Action = 1,
 }
 
-/// What a link is sent next.
+/// The next content of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     /// Nothing until something changes.

@@ -18,7 +18,7 @@ const LIST: &str = ".samestate";
 /// The most folders of one name that are tried.
 const NUMBERS_MAX: u32 = 10_000;
 
-/// Why a folder cannot be used for results.
+/// The reason why a folder cannot be used for results.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FolderError {
     /// It cannot be made, or not written into.

@@ -145,7 +145,8 @@ fn found(mutant: Mutant) -> bool {
     false
 }
 
-/// Why a seed fails in this thread, if it does. A mutant may let the protocol panic, too.
+/// Returns the reason why a seed fails in this thread, if it does. A mutant may let the protocol
+/// panic, too.
 fn failure(seed: u64) -> Option<Failure> {
     let mut scenario = draw(seed);
     scenario.seed = seed;

@@ -114,7 +114,7 @@ pub enum VisitStep {
     },
 }
 
-/// Why a visitor was not let in. Send [`Refused::reply`], then close.
+/// A reason to refuse a client. Send [`Refused::reply`], then close.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// Its address is locked out, and it has no living ticket.
@@ -125,7 +125,7 @@ pub enum Refused {
     Failed {
         /// The address of the client.
         address: PeerAddress,
-        /// Why.
+        /// The reason.
         error: AuthError,
         /// Some where this failure has locked the address out.
         locked_out: Option<LockedOut>,

@@ -101,7 +101,7 @@ impl Default for LockOutPolicy {
 pub struct LockedOut {
     /// The locked-out address or user, as it is counted.
     pub address: PeerAddress,
-    /// For how long still.
+    /// The time until the lock-out ends.
     pub remaining: Duration,
 }
 

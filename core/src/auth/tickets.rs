@@ -58,8 +58,8 @@ pub struct ProvenTicket {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct TicketId([u8; KEY_BYTES]);
 
-/// Why a ticket is worth nothing. A client without a ticket may log in all the same, unless its
-/// address is locked out.
+/// An error of a ticket. A client without a ticket may log in all the same, unless its address is
+/// locked out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TicketError {
     /// Not the bytes of a ticket.

@@ -8,7 +8,7 @@ use samestate_proto::replication::ReplayFault;
 use samestate_proto::wire::Codec;
 use thiserror::Error;
 
-/// Why a backup cannot be read or written. What was on disk before is still there.
+/// An error of a backup that cannot be read or written. What was on disk before is still there.
 #[derive(Debug, Error)]
 pub enum BackupError {
     /// No backup can lie at this path.
@@ -58,7 +58,7 @@ pub enum BackupError {
     Io {
         /// The call that failed.
         what: &'static str,
-        /// With which file.
+        /// The path of the file.
         path: PathBuf,
         /// The error of the operating system.
         source: io::Error,
@@ -135,7 +135,7 @@ pub enum BackupError {
     Key {
         /// The path of the backup.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         why: String,
     },
     /// It is of another store.
@@ -247,7 +247,7 @@ pub enum BackupError {
     DiskHangs {
         /// The purpose of the call.
         what: &'static str,
-        /// With which file or folder.
+        /// The path of the file or folder.
         path: PathBuf,
         /// The time that the call has taken so far.
         waited: Duration,

@@ -73,7 +73,7 @@ pub(crate) struct BackupWriter {
     /// A check of the state that was put off, of what has been written since the last one.
     check_at: Option<Instant>,
     failures: u32,
-    /// Why nothing can be appended, since the operator was told so.
+    /// The error because of which nothing can be appended, since it was reported to the operator.
     stalled: Option<BackupError>,
     /// The operator was told of something that has not been put right yet.
     told: bool,

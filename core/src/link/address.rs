@@ -136,7 +136,7 @@ fn is_unspecified(host: &str) -> bool {
     host == Address::ALL_INTERFACES || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified())
 }
 
-/// Why there can be no socket file at this path.
+/// Describes the reason why there can be no socket file at this path, if there is one.
 fn what_is_wrong_with(path: &Path) -> Option<String> {
     let path = path.as_os_str().as_encoded_bytes();
     if path.is_empty() {

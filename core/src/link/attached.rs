@@ -164,7 +164,7 @@ impl Attached {
         })
     }
 
-    /// Why a connection ends that this store cannot go on with.
+    /// Returns the reason to end a connection that this store cannot continue with.
     pub(super) fn fault(&self, fault: LinkFault) -> CloseReason {
         CloseReason::Fault { store: self.port.name().to_owned(), fault }
     }

@@ -1,4 +1,4 @@
-//! Why a connection ended, and what that means for who dialled.
+//! The ends of connections, and their meaning for the side that connected.
 
 use std::io;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::attached::is_refusal;
 use crate::task::Panicked;
 
-/// Why a connection ended.
+/// The reason for the end of a connection.
 #[derive(Debug, Error)]
 pub enum CloseReason {
     /// The peer closed it, between two frames.

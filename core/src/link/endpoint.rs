@@ -7,7 +7,7 @@ use samestate_proto::wire::Frame;
 
 use super::{Meter, Setback};
 
-/// On which side of a link this process is, for one store.
+/// The side of a link that this process is on, for one store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// The peer is nearer to the sequencer: this store follows it.
@@ -48,7 +48,7 @@ pub trait LinkEndpoint: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Why the link is to be cut: what came makes no sense, or cannot be served.
+    /// An error if the link is to be cut: the frame is invalid, or cannot be served.
     fn receive(&self, link: LinkId, frame: &Frame) -> Result<(), LinkFault>;
 
     /// Bytes came from the peer, though not a whole frame yet.

@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::Address;
 use crate::auth::CredentialsError;
 
-/// Why a link could not be set up. What goes wrong later is reported, and tried again.
+/// An error of a link that could not be set up. What goes wrong later is reported, and tried again.
 #[derive(Debug, Error)]
 pub enum LinkError {
     /// Text that is no address.

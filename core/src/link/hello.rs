@@ -63,7 +63,7 @@ mod kind {
     pub(super) const TLS_ONLY: u8 = 5;
 }
 
-/// Why nobody came in. Says on both sides what differs.
+/// An error of the exchange before a login. Says on both sides what differs.
 #[derive(Debug, Error)]
 pub enum HelloError {
     /// The socket failed.
@@ -243,7 +243,7 @@ async fn log_in(
 pub(super) struct Peer {
     /// The client's own identifier, over all of its connections.
     pub(super) client: u64,
-    /// With which login, where the server asks for one.
+    /// The login of the client, if the server asks for one.
     pub(super) login: Option<String>,
 }
 

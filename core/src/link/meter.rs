@@ -48,7 +48,7 @@ impl Meter {
         &self.peer
     }
 
-    /// On which side of the link this process is.
+    /// Returns the side of the link that this process is on.
     pub fn side(&self) -> Side {
         self.side
     }

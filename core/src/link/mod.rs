@@ -1,10 +1,10 @@
 //! Tokio drivers that move bytes between stores: ipc, tcp, socket files, named pipes.
 //!
 //! A link is one connection that may carry several stores. What travels on it is decided elsewhere:
-//! a store is a [`LinkEndpoint`], asked for bytes and handed frames. This room promises that no peer,
-//! whatever it sends or does not send, costs more than a bounded amount of memory and time, that a
-//! store is told of each link once and of its end once, and that what ended by a failure
-//! is tried again.
+//! a store is a [`LinkEndpoint`], asked for bytes and handed frames. This room promises that no
+//! peer, whatever it sends or does not send, costs more than a bounded amount of memory and time,
+//! that a store is told of each link once and of its end once, and that what ended by a failure is
+//! tried again.
 //!
 //! | room | what for |
 //! |---|---|

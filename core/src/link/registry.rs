@@ -2,8 +2,8 @@
 //!
 //! Stores come and go while connections are up, and connections while stores are: this is the one
 //! place where both meet, and its one lock orders them. That lock is held while a store is told of
-//! a link ([`LinkEndpoint::up`], [`LinkEndpoint::down`]) or handed the first message of one: a store never calls
-//! in here under a lock of its own.
+//! a link ([`LinkEndpoint::up`], [`LinkEndpoint::down`]) or handed the first message of one: a
+//! store never calls in here under a lock of its own.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

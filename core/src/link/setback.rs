@@ -1,4 +1,4 @@
-//! Why a store is not attached to its upstream, as its links see it.
+//! The reasons why a store is not attached to its upstream, as its links see it.
 
 use samestate_proto::replication::LinkFault;
 use samestate_proto::wire::RefusalKind;
@@ -7,7 +7,8 @@ use thiserror::Error;
 use super::HelloError;
 use super::close_reason::CloseReason;
 
-/// Why an upstream refused. To try again is of no use until something is changed.
+/// The reason of an upstream to refuse a store. To try again is of no use until something is
+/// changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RefusalReason {
@@ -32,7 +33,7 @@ pub enum RefusalReason {
     UpstreamGone,
 }
 
-/// Why a store is not attached to its upstream.
+/// The reason why a store is not attached to its upstream.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Setback {
@@ -42,7 +43,7 @@ pub enum Setback {
     /// The upstream refused.
     #[error("{upstream}: {text}")]
     Refused {
-        /// Why.
+        /// The reason.
         reason: RefusalReason,
         /// The peer that refused.
         upstream: String,
@@ -108,7 +109,7 @@ impl Setback {
         Setback::Refused { reason, upstream: upstream.to_owned(), text }
     }
 
-    /// Why it was refused, if it was.
+    /// Returns the reason of the upstream's refusal, if it refused the store.
     pub fn refusal(&self) -> Option<RefusalReason> {
         match self {
             Setback::Refused { reason, .. } => Some(*reason),

@@ -181,7 +181,8 @@ fn why(ending: &CloseReason) -> String {
     }
 }
 
-/// Why a link is cut, without what a user's decoder said: that may quote the state.
+/// Describes the reason to cut a link, without the message of a user's decoder, which may quote the
+/// state.
 fn reason(fault: &LinkFault) -> String {
     match fault {
         LinkFault::Undecodable(_) => "the snapshot cannot be decoded".to_owned(),

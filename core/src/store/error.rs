@@ -14,7 +14,7 @@ use crate::task::Panicked;
 /// The result type of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why something could not be set up or closed.
+/// An error of setting something up, or of closing it.
 #[derive(Debug, Error)]
 pub enum Error {
     /// The store's backup cannot be read or written.
@@ -44,9 +44,9 @@ pub enum Error {
     Refused {
         /// The name of the store.
         store: String,
-        /// Why.
+        /// The reason.
         reason: RefusalReason,
-        /// Why, in words, and by which upstream.
+        /// The reason in words, and the upstream that gave it.
         why: String,
     },
     /// The store did not come in sync in time.
@@ -57,7 +57,7 @@ pub enum Error {
     NotInSync {
         /// The name of the store.
         store: String,
-        /// For how long `open` had waited.
+        /// The time that `open` had waited.
         waited: Duration,
         /// The event that the store waited for.
         why: NotInSync,
@@ -133,7 +133,7 @@ pub enum Error {
     Undrained(usize),
 }
 
-/// Why a dispatch did not resolve to a version.
+/// The reason why a dispatch did not resolve to a version.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DispatchError {
     /// This replica is not in sync; the action never applies.

@@ -95,7 +95,7 @@ pub struct DispatchMetrics {
     pub busy: u64,
     /// Refused: not in sync.
     pub not_connected: u64,
-    /// Nobody can say.
+    /// Dispatches whose outcome is unknown.
     pub unknown: u64,
     /// Refused: too long, or not encodable.
     pub invalid: u64,

@@ -16,7 +16,7 @@ use crate::link::{RefusalReason, Setback};
 /// does not serve is refused once it was not served for this long.
 const UNSERVED_FOR: Duration = Duration::from_secs(1);
 
-/// Why a store did not come in sync in time.
+/// The reason why a store was not in sync in time.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum NotInSync {

@@ -36,7 +36,7 @@ pub trait Verdict {
     ///
     /// # Errors
     ///
-    /// Why it was refused.
+    /// The reason of the rejection.
     fn verdict(self) -> Result<(), Reject>;
 }
 

@@ -68,7 +68,7 @@ pub(super) struct Shared<S: State, A: Action> {
     pub(super) room: Notify,
     /// A snapshot was put in place.
     pub(super) installed: Notify,
-    /// Why this copy was not attached to its upstream when it last was not.
+    /// The reason why this copy was not attached to its upstream when it last was not.
     pub(super) setback: watch::Sender<Option<Setback>>,
     on_error: Mutex<OnError>,
     began: Instant,

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use crate::Version;
 use crate::mutant::mutant;
 
-/// Why a replica's state changed otherwise than by the next action; the gravest last.
+/// The reason for a change of a replica's state otherwise than by the next action; the gravest
+/// last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Jump {
     /// A snapshot, a heal, or a subscriber that fell behind.
@@ -28,7 +29,7 @@ pub enum Change<A> {
     },
     /// The state was replaced.
     Jumped {
-        /// Why.
+        /// The reason.
         why: Jump,
         /// The version before.
         from: Version,
@@ -65,7 +66,8 @@ pub struct Changes<A> {
 }
 
 impl<A> Changes<A> {
-    /// Nobody listens yet; at most `capacity` changes of `bytes_max` bytes in all are kept.
+    /// Creates a ring without a subscriber, which keeps at most `capacity` changes of `bytes_max`
+    /// bytes in all.
     pub fn new(capacity: usize, bytes_max: usize) -> Self {
         Changes {
             ring: VecDeque::new(),

@@ -126,7 +126,7 @@ impl Keeping {
     }
 }
 
-/// Why records cannot be replayed.
+/// An error of records that cannot be replayed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ReplayFault {
     /// The records make no sense.

@@ -129,7 +129,7 @@ impl Log {
         (self.bytes_max / 8).clamp(1, SEGMENT_BYTES)
     }
 
-    /// Somebody follows this node: entries are worth keeping from here on.
+    /// Keeps entries from here on, because another node follows this one.
     pub fn want(&mut self) {
         self.wanted = true;
     }

@@ -143,7 +143,7 @@ fn follower(node: &Option<NodeId>) -> String {
     node.map_or_else(|| "a follower".to_owned(), |node| format!("the follower {node}"))
 }
 
-/// Why a link is cut.
+/// The reason to cut a link.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum LinkFault {
     /// Its bytes make no sense.

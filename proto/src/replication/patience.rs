@@ -1,4 +1,4 @@
-//! For how long those who dispatch wait for links that are about to fall off the log.
+//! The time that dispatches wait for links that are about to fall off the log.
 
 use std::time::Duration;
 

@@ -22,7 +22,7 @@ struct Route {
 #[derive(Debug, Default)]
 pub(super) struct Routes {
     by_claim: BTreeMap<Claim, Route>,
-    /// By whether they are proved, and when they were used.
+    /// The routes, by their proof and the time of their last use.
     by_use: BTreeMap<(bool, u64), Claim>,
     clock: u64,
 }

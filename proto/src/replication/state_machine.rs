@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Why an action was not applied.
+/// The reason why an action was not applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The reducer refused it; the state is as it was.

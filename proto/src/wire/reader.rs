@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-/// Why bytes from a peer are not a message. The link they came on is cut.
+/// An error of bytes from a peer that are not a message. The link they came on is cut.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum WireError {
     /// A frame longer than this side accepts; nothing was allocated for it.

@@ -20,7 +20,7 @@ pub struct Case {
     pub with: BTreeMap<String, Value>,
     /// The verdict of the case. A case with violations that nobody demanded has failed.
     pub verdict: Verdict,
-    /// Why the verdict is not `pass`, where no expectation and no violation says so: a load
+    /// Reasons why the verdict is not `pass`, if no expectation and no violation gives one: a load
     /// generator that could not keep up, faults that were never injected.
     pub because: Vec<String>,
     /// The duration of the measurement, in seconds; virtual ones in a simulation.
@@ -103,7 +103,7 @@ pub struct Observation {
     pub every_ms: f64,
     /// The number of samples.
     pub samples: u64,
-    /// In how many of those all states were deeply equal.
+    /// The number of those in which all states were deeply equal.
     pub identical: u64,
 }
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{Record, SCHEMA};
 
-/// Why a record could not be read or written.
+/// An error of a record that could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {

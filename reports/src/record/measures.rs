@@ -90,8 +90,8 @@ pub struct Rate {
     pub achieved_per_s: Option<f64>,
     /// The delay of the load generator against its own schedule, in milliseconds: 99th percentile.
     pub schedule_lag_ms_p99: Option<f64>,
-    /// For how many seconds loads were left out of that, summed over them, because the scenario had
-    /// their processes paused or killed.
+    /// The number of seconds for which loads were left out of that, summed over them, because the
+    /// scenario had their processes paused or killed.
     pub left_out_seconds: Option<f64>,
 }
 

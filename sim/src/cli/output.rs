@@ -143,8 +143,8 @@ pub(super) fn write_scenario(scenario: &Scenario, path: &Path) -> Result<(), Str
         .map_err(|error| format!("failed to write {}: {error}", path.display()))
 }
 
-/// Why a run did not pass, a line each: expectations, violations, and whatever else stands in the
-/// way of a pass.
+/// Lists the reasons why a run did not pass, a line each: expectations, violations, and any other
+/// reason.
 fn findings(record: &Record) -> Vec<String> {
     let mut lines = Vec::new();
     for case in record.cases.iter().filter(|case| case.verdict != Verdict::Pass) {

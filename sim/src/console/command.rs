@@ -36,7 +36,7 @@ pub(super) enum Command {
     Exit,
 }
 
-/// Why a line means nothing.
+/// An error of a line that has no meaning.
 #[derive(Debug, Error)]
 pub(super) enum LineError {
     #[error("`{0}` is no command, and no JSON value to dispatch: {1}")]

@@ -11,7 +11,7 @@ const NAMED_MAX: usize = 12;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Part(Vec<String>);
 
-/// Why there is no such part.
+/// An error of a part that does not exist.
 #[derive(Debug, Error)]
 #[error("there is no `{step}` in `{path}`, {there}")]
 pub(super) struct NoSuchPart {

@@ -20,7 +20,7 @@ const FILE_BYTES_MAX: u64 = 4096;
 /// A password, which no `{:?}` shows.
 pub(crate) struct Password(String);
 
-/// Why there is none.
+/// An error of a password that cannot be read.
 #[derive(Debug, Error)]
 pub(crate) enum PasswordError {
     #[error("failed to read the password from {}: {source}", path.display())]

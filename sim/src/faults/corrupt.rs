@@ -45,7 +45,7 @@ pub enum OneWay {
 pub struct Corrupt {
     /// The link's position in [`Plan::links`](crate::scenario::Plan::links).
     pub link: usize,
-    /// Of what arrives at the server; otherwise, at the clients.
+    /// True for bytes that arrive at the server, false for those at the clients.
     pub up: bool,
 }
 

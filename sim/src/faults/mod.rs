@@ -48,8 +48,8 @@ pub(crate) use spec::{Halt, Kind, Lasts, Mistake, ReplicaMut, Spec, SpecTarget, 
 use spec::{LOSSY_NETWORK, TAMPERED_REDUCER, is_false};
 
 kinds! {
-    /// Something that is broken on purpose. `run` does `cut`, `kill` and `pause`; `simulate` does all
-    /// of them.
+    /// Something that is broken on purpose. `run` does `cut`, `kill` and `pause`; `simulate` does
+    /// all of them.
     ///
     /// `at` alone: once. `every`: again and again from `at` (or one period in), `times` at most.
     /// `times` alone: at that many instants drawn from the seed, spread over the run.

@@ -14,9 +14,9 @@ use super::{FaultSpec, Halt, SpecTarget};
 pub(crate) struct Outage {
     /// The process; with a master that is killed, its workers are down too.
     pub(crate) node: String,
-    /// From when on.
+    /// The beginning.
     pub(crate) from: Duration,
-    /// Until when; `None`: to the end of the run.
+    /// The end; `None` for the end of the run.
     pub(crate) until: Option<Duration>,
     /// Its state meanwhile.
     pub(crate) halt: Halt,

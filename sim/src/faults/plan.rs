@@ -25,7 +25,8 @@ pub(crate) trait Planned {
     /// The thing that it strikes.
     fn target(&self) -> Target<'_>;
 
-    /// Returns the time for which it lasts: zero if it is over as soon as it has struck, `None` if it has no end.
+    /// Returns the time for which it lasts: zero if it is over as soon as it has struck, `None` if
+    /// it has no end.
     fn lasts(&self) -> Option<Duration> {
         Some(Duration::ZERO)
     }
@@ -70,7 +71,7 @@ pub(crate) struct PlannedHalt {
     pub(crate) node: NodeId,
     /// Its state meanwhile.
     pub(crate) halt: Halt,
-    /// For how long; `None` if for good.
+    /// The duration; `None` if for good.
     pub(crate) lasts: Option<Duration>,
 }
 
@@ -85,7 +86,8 @@ impl Fault {
         self.planned().target()
     }
 
-    /// Returns the time for which it lasts: zero if it is over as soon as it has struck, `None` if it has no end.
+    /// Returns the time for which it lasts: zero if it is over as soon as it has struck, `None` if
+    /// it has no end.
     pub(crate) fn lasts(&self) -> Option<Duration> {
         self.planned().lasts()
     }

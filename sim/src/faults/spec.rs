@@ -58,7 +58,8 @@ pub(crate) trait Spec {
         Lasts::AtOnce
     }
 
-    /// The names of the node and the store that it strikes, to be changed, unless it strikes a link.
+    /// The names of the node and the store that it strikes, to be changed, unless it strikes a
+    /// link.
     fn replica_mut(&mut self) -> Option<ReplicaMut<'_>> {
         None
     }

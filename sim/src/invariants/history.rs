@@ -18,11 +18,11 @@ pub struct History {
     ends: Vec<usize>,
     bytes_max: usize,
     epoch: Option<Epoch>,
-    /// Why the history is not whole any more.
+    /// The reason why the history is not whole any more.
     broken: Option<NotReplayed>,
 }
 
-/// Why a history could not be put through its reducer.
+/// The reason why a history could not be put through its reducer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum NotReplayed {
     /// More payloads than the bound.
@@ -158,7 +158,7 @@ impl History {
         self.base
     }
 
-    /// Why it is not whole, if it is not.
+    /// Returns the reason why it is not whole, if it is not.
     pub(super) fn broken(&self) -> Option<&NotReplayed> {
         self.broken.as_ref()
     }

@@ -33,7 +33,7 @@ pub struct Replay<R: Reducer> {
     applied: u64,
     /// The part of the history that it has not applied yet.
     tail: History,
-    /// Why it could not go on.
+    /// The reason why it could not continue.
     failed: Option<NotReplayed>,
 }
 

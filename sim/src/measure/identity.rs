@@ -22,7 +22,7 @@ pub const DISAGREEMENTS_MAX: usize = 32;
 /// A share of a stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share {
-    /// For how long it held, in nanoseconds.
+    /// The time for which it held, in nanoseconds.
     pub same_ns: u64,
     /// Out of how long.
     pub total_ns: u64,

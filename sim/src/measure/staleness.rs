@@ -15,7 +15,7 @@ use super::timeline::Trace;
 /// The distance of replicas from the root, weighted by time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Staleness {
-    /// For how long a replica was that many versions behind.
+    /// The time for which a replica was behind, by the number of versions.
     versions: BTreeMap<u64, u64>,
     /// Stretches in which a replica fell behind, from so many nanoseconds, for so many.
     ramps: Vec<(u64, u64)>,
@@ -122,7 +122,7 @@ impl Staleness {
         self.ramps.iter().map(|ramp| ramp.0 + ramp.1).max().unwrap_or(0)
     }
 
-    /// For how long replicas were watched, summed over them, in nanoseconds.
+    /// Returns the time for which replicas were watched, summed over them, in nanoseconds.
     pub fn total_ns(&self) -> u64 {
         self.total_ns
     }

@@ -27,7 +27,7 @@ const FOLDER: &str = "tls";
 /// The host that nodes connect to.
 const LOOPBACK: &str = "127.0.0.1";
 
-/// Why the nodes of a run have no certificates.
+/// The reason why the nodes of a run have no certificates.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CertificatesError {
     /// No key or certificate came out.

@@ -127,7 +127,7 @@ pub enum ControlError {
     Briefing {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         source: io::Error,
     },
     /// The connection broke.

@@ -20,7 +20,7 @@ pub(crate) struct Nodes {
     nodes: Vec<Node>,
     /// Every process that ever said that it is a node, by its connection.
     lives: BTreeMap<u64, Life>,
-    /// Since when nothing has changed, and what it was then.
+    /// The state of the run since it last changed, and the time of that change.
     quiet: Option<Quiet>,
 }
 

@@ -59,7 +59,7 @@ const SAMPLE_EVERY_NS: u64 = 500_000_000;
 /// The number of errors of stores that are kept for the log.
 const ERRORS_KEPT_MAX: usize = 10_000;
 
-/// Why a case could not be done.
+/// The reason why a case could not be done.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PlayError {
     /// Nodes are missing at the start.
@@ -70,7 +70,7 @@ pub(crate) enum PlayError {
     NoGuardian,
 }
 
-/// Why attending ended.
+/// The reason why attending ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Attended {
     Done,
@@ -103,7 +103,7 @@ pub(crate) struct Play<'c> {
     stop_ns: u64,
     /// True if the case ends as soon as it cannot pass any more.
     fail_fast: bool,
-    /// Why it cannot.
+    /// The reason why it cannot pass.
     lost_cause: Option<String>,
     no_guardian: bool,
     drawn_ns: u64,

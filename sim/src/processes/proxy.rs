@@ -179,7 +179,7 @@ impl Place {
         })
     }
 
-    /// Nobody listens any more, and nothing looks as if somebody did.
+    /// Closes the listener, and removes its traces.
     fn close(&self, listener: Listener) {
         drop(listener);
         if let Self::Unix(path) = self {

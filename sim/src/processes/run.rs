@@ -34,11 +34,11 @@ pub struct RunOptions {
 pub struct Ran {
     /// The record of the run.
     pub record: Record,
-    /// Why the run could not be done, or not as planned; empty if it was.
+    /// Reasons why the run could not be done, or not as planned; empty if it was.
     pub trouble: Vec<String>,
 }
 
-/// Why a case could not be done.
+/// The reason why a case could not be done.
 #[derive(Debug, thiserror::Error)]
 enum CaseError {
     #[error(transparent)]
@@ -47,7 +47,8 @@ enum CaseError {
     Play(#[from] PlayError),
 }
 
-/// Why a case that was done did not end as it should. What it measured is kept all the same.
+/// The reason why a case that was done did not end as it should. What it measured is kept all the
+/// same.
 #[derive(Debug, thiserror::Error)]
 enum EndError {
     #[error(transparent)]

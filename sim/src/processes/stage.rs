@@ -21,7 +21,7 @@ const MESSAGES_WAITING_MAX: usize = 256;
 /// The number of a log's last lines that an error shows.
 const LOG_LINES_SHOWN: usize = 8;
 
-/// Why a case cannot be set up.
+/// The reason why a case cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StageError {
     /// There is no guardian.

@@ -1,4 +1,4 @@
-//! Why a case cannot pass any more, as far as that is known while it goes on.
+//! The reasons why a case cannot pass any more, as far as they are known while it goes on.
 //!
 //! Only what never gets better is looked at: invariants that are violated, and counts that may not
 //! go past a bound.
@@ -13,7 +13,7 @@ use super::sums::Sums;
 use crate::invariants::Violation;
 use crate::scenario::{Expectation, MetricBound, Plan};
 
-/// Why the case cannot pass any more; `None` as long as it may.
+/// Returns the reason why the case cannot pass any more; `None` as long as it may.
 pub(crate) fn lost_cause(plan: &Plan, gathered: &Gathered) -> Option<String> {
     violated(plan, gathered).or_else(|| {
         let bounds = plan.expect.iter().filter_map(|expected| match &expected.what {

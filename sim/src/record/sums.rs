@@ -62,7 +62,7 @@ pub(super) struct Pace {
     pub(super) closed: u64,
     /// There is a closed loop among the loads.
     pub(super) has_closed: bool,
-    /// For how long open loops are left out of the lag, as planned.
+    /// The time for which open loops are left out of the lag, as planned.
     pub(super) left_out_ns: u64,
 }
 

@@ -31,7 +31,7 @@ pub(crate) struct Taken {
     pub(crate) carrying: Duration,
     /// The user stopped the run.
     pub(crate) interrupted: bool,
-    /// Why the case was ended early: it could not pass any more.
+    /// The reason why the case was ended early: it could not pass any more.
     pub(crate) lost_cause: Option<String>,
     /// The reasons why the case was not done as planned, such as nodes that crashed.
     pub(crate) trouble: Vec<String>,

@@ -53,7 +53,7 @@ pub(super) struct TreeSeen<'a> {
     pub(super) replicas: Vec<Trace>,
     /// Of each of them, whether it was in this tree from the start.
     there: Vec<bool>,
-    /// From when on the tree was what it was at the end.
+    /// The time since which the tree was what it was at the end.
     since_ns: u64,
     ledger: Ledger,
     claims: Claims,
@@ -256,8 +256,8 @@ impl<'a> TreeSeen<'a> {
         sums
     }
 
-    /// For how long the open loops of the tree's nodes, or these alone, could not be on time, as
-    /// the plan has it.
+    /// Returns the time for which the open loops of the tree's nodes, or these alone, could not be
+    /// on time, by the plan.
     fn left_out_ns(&self, streams: Option<&BTreeSet<u64>>) -> u64 {
         let mut total = Duration::ZERO;
         for phase in &self.plan.phases {

@@ -175,7 +175,7 @@ fn in_plain_words(message: &str) -> String {
     TERMS.iter().fold(message.to_owned(), replaced)
 }
 
-/// Why a scenario could not be used.
+/// The reason why a scenario could not be used.
 #[derive(Debug, Error)]
 pub enum ScenarioError {
     /// The file could not be read.

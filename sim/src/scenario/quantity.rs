@@ -32,7 +32,7 @@ const SIZE_MAX: u64 = 1 << 53;
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Rate(f64);
 
-/// Why a text is not the quantity that it should be.
+/// The reason why a text is not the quantity that it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum QuantityError {
     /// A number stands alone.

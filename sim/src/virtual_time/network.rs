@@ -128,7 +128,7 @@ struct Pipe {
 pub(crate) struct End {
     /// The seat that it is at.
     pub(crate) seat: usize,
-    /// In which life of its host.
+    /// The number of the life of its host.
     pub(crate) life: u32,
     /// The replica knows of it.
     pub(crate) up: bool,
@@ -312,7 +312,7 @@ impl Connections {
         self.slots.get_mut(usize::try_from(number).ok()?)?.as_deref_mut()
     }
 
-    /// Nobody knows of it any more.
+    /// Removes the connection, which neither end knows any more.
     pub(crate) fn remove(&mut self, number: u64) {
         let slot = usize::try_from(number).ok().and_then(|at| self.slots.get_mut(at));
         if let Some(slot) = slot {

@@ -32,7 +32,7 @@ pub struct Search {
     pub twice_every: u64,
 }
 
-/// Why a seed fails.
+/// The reason why a seed fails.
 #[derive(Clone, Debug)]
 pub enum Why {
     /// An invariant does not hold, and when that was seen.
@@ -69,7 +69,7 @@ pub struct Failure {
     pub seed: u64,
     /// The scenario of the seed.
     pub scenario: Scenario,
-    /// Why it fails.
+    /// The reason.
     pub why: Why,
 }
 
@@ -195,14 +195,15 @@ impl Search {
     }
 }
 
-/// Why an outcome is neither a failure nor a pass, if it is neither.
+/// Returns the reason why an outcome is neither a failure nor a pass, if it is neither.
 fn doubt_of(outcome: &Outcome) -> Option<String> {
     let case = outcome.case.as_ref().filter(|case| case.verdict == Verdict::Inconclusive)?;
     let unmeasured = case.unmeasured_expectations().map(samestate_report::Expectation::in_a_line);
     Some(unmeasured.chain(case.because.iter().cloned()).collect::<Vec<_>>().join("; "))
 }
 
-/// Why an outcome is a failure, if it is one. A scenario may ask for a violation.
+/// Returns the reason why an outcome is a failure, if it is one. A scenario may ask for a
+/// violation.
 pub fn why_of(outcome: &Outcome) -> Option<Why> {
     let judged = outcome.case.as_ref().map(|case| case.verdict);
     if judged.is_some_and(|verdict| verdict != Verdict::Fail) {

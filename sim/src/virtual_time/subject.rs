@@ -1,8 +1,8 @@
 //! The state of one replica: what the library ships, with the types of its reducer hidden.
 //!
 //! A world holds stores of several reducers, so their states are trait objects here. Underneath is
-//! [`ReducerMachine`], as in every real process. Each action carries an id of its own behind its encoding,
-//! by which the checker follows it: eight bytes more on the wire than in a real cluster.
+//! [`ReducerMachine`], as in every real process. Each action carries an id of its own behind its
+//! encoding, by which the checker follows it: eight bytes more on the wire than in a real cluster.
 
 use std::any::Any;
 use std::collections::BTreeMap;

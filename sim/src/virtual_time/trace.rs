@@ -65,7 +65,7 @@ impl Moment {
 pub struct Stamped {
     /// The time, in virtual time.
     pub at: Duration,
-    /// At which seat; everywhere, for `None`.
+    /// The seat; `None` for all seats.
     pub seat: Option<usize>,
     /// The event.
     pub moment: Moment,
@@ -76,7 +76,7 @@ pub struct Stamped {
 pub struct Flight {
     /// The sender.
     pub from: usize,
-    /// To whom.
+    /// The receiver.
     pub to: usize,
     /// The time of sending.
     pub sent: Duration,

@@ -15,7 +15,7 @@ pub const LOGIN_BYTES_MAX: usize = 255;
 /// The most bytes of a password, in UTF-8.
 pub const PASSWORD_BYTES_MAX: usize = 1024;
 
-/// Why a login or a password cannot be used.
+/// An error of a login or a password that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialsError {
     /// Empty, too long, or with a NUL.

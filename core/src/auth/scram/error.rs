@@ -5,8 +5,8 @@ use std::fmt;
 use super::credentials::Iterations;
 use super::message::MESSAGE_BYTES_MAX;
 
-/// Why a handshake ended. The connection is to be closed, after [`AuthError::reply`] where there
-/// is one; the handshake takes no further message.
+/// An error that ends a handshake. The connection is to be closed, after [`AuthError::reply`] where
+/// there is one; the handshake takes no further message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
     /// More bytes than any message of the handshake has.
@@ -89,7 +89,7 @@ impl AuthError {
     }
 }
 
-/// Why a server refuses, as far as it tells its client.
+/// A reason of a server to refuse a login, as far as it tells its client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The login is unknown or the password wrong.

@@ -26,8 +26,8 @@ pub(super) fn wrapper(master: u32, fd: RawFd) -> Option<u32> {
     None
 }
 
-/// Whether a process has taken the link: a worker does not pass it on to what it starts. `None`:
-/// its descriptors cannot be read.
+/// Returns whether a process has taken the link. A worker does not pass the link on to processes
+/// that it starts. `None`: its descriptors cannot be read.
 fn has_taken(pid: u32, fd: RawFd) -> Option<bool> {
     let info = match std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")) {
         Ok(info) => info,

@@ -1,10 +1,11 @@
 //! The link between a master and the workers it forks: a pair of connected Unix sockets, or a named
 //! pipe of Windows.
 //!
-//! Nobody logs in: whoever has an end got it from the master. The worker finds it by its
-//! environment, and takes itself for a worker only if the end was made by the master named there
-//! and no other process has taken it; what a worker itself starts is no worker. The process that
-//! the master started may be another one, which starts the worker: a debugger or a shell, say.
+//! A link to a worker needs no login, because only the master can hand out its ends. The worker
+//! finds it by its environment, and takes itself for a worker only if the end was made by the
+//! master named there and no other process has taken it; what a worker itself starts is no worker.
+//! The process that the master started may be another one, which starts the worker: a debugger or a
+//! shell, say.
 //!
 //! This link lasts as long as both processes do. A store that cannot go on, because its peer was
 //! silent for too long, say, is taken off alone, and attaches again a little later.

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::link::Address;
 
-/// Why TLS could not be set up.
+/// An error of setting up TLS.
 #[derive(Debug, Error)]
 pub enum TlsSetupError {
     /// A file cannot be read.
@@ -66,7 +66,7 @@ pub enum TlsSetupError {
     Expired {
         /// The file.
         path: PathBuf,
-        /// For how long.
+        /// The time since the certificate expired.
         ago: Duration,
     },
     /// A certificate's time has not come.
@@ -106,7 +106,7 @@ pub enum TlsSetupError {
     NotTcp(Address),
 }
 
-/// Why a handshake came to nothing.
+/// An error of a handshake.
 #[derive(Debug, Error)]
 pub enum TlsError {
     /// As the server sees it.
@@ -155,7 +155,7 @@ pub enum TlsError {
         rounded(*ago)
     )]
     Expired {
-        /// For how long.
+        /// The time since the certificate expired.
         ago: Duration,
     },
     /// The peer's certificate's time has not come.

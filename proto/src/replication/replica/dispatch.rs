@@ -16,7 +16,7 @@ const BATCH_BYTES: usize = 64 << 10;
 /// this many a second.
 const SLOW_LINE_BYTES: usize = 64 << 10;
 
-/// Why a dispatch was not taken. It never applies.
+/// The reason why a dispatch was not accepted. It never applies.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Refused {
     /// This node is not in sync with the sequencer.

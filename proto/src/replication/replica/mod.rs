@@ -240,7 +240,7 @@ impl<M: StateMachine> Replica<M> {
     ///
     /// # Errors
     ///
-    /// Why the link is to be cut: what came makes no sense, or the peer cannot be served.
+    /// An error if the link is to be cut: the frame is invalid, or the peer cannot be served.
     pub fn receive(
         &mut self,
         link: LinkId,

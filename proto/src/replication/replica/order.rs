@@ -69,8 +69,8 @@ impl<M: StateMachine> Replica<M> {
         outcome
     }
 
-    /// Somebody behind `link` dispatches in a session that is not theirs. It may be one of many
-    /// behind a relay, so the link goes on; the operator hears of it once.
+    /// Notes that a node behind `link` dispatches in a session that is not its own. It may be one
+    /// of many behind a relay, so the link goes on; the operator hears of it once.
     fn note_unproved(&mut self, link: LinkId) {
         self.counters.claims_unproved += 1;
         let Some(downstream) = self.downstreams.get_mut(&link) else { return };
@@ -139,7 +139,7 @@ impl<M: StateMachine> Replica<M> {
         }
     }
 
-    /// Why the sequencer takes no action any more.
+    /// Returns the reason why the sequencer accepts no action any more, if there is one.
     pub(super) fn taking_none(&self) -> Option<String> {
         let poisoned = self.condition.is_poisoned().then_some("the store is poisoned");
         poisoned.or_else(|| self.stopped()).map(cut_to_reason)

@@ -107,7 +107,8 @@ impl<M: StateMachine> Replica<M> {
         gate.map_or(self.version.seq, |gate| gate.committed)
     }
 
-    /// Why a sequencer has stopped: its state cannot be restored from its encoding.
+    /// Returns the reason why a sequencer has stopped: its state cannot be restored from its
+    /// encoding.
     pub fn stopped(&self) -> Option<&str> {
         self.unsendable().filter(|_| self.is_sequencer())
     }

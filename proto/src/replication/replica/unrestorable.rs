@@ -25,7 +25,7 @@ impl<M: StateMachine> Replica<M> {
         self.wake_wanting();
     }
 
-    /// Why the state of just this version is not to be sent.
+    /// Returns the reason why the state of this very version is not to be sent, if there is one.
     pub(super) fn unsendable(&self) -> Option<&str> {
         let (version, text) = self.restore_check.failed()?;
         (self.is_sequencer() || version == self.version).then_some(text)

@@ -64,7 +64,7 @@ impl PartialSnapshot {
     }
 }
 
-/// Why an upstream will not serve.
+/// The reason of an upstream to refuse its service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalKind {
     /// Another version of the protocol.

@@ -79,7 +79,7 @@ pub(super) struct Attach {
     tls: TlsArgs,
 }
 
-/// Why nobody attached, and how that ends the program.
+/// The reason why the console could not attach, and the exit code for it.
 struct Failure {
     complaint: String,
     code: ExitCode,
@@ -91,8 +91,8 @@ impl Failure {
         Failure { complaint: complaint.to_string(), code: ExitCode::NotDone }
     }
 
-    /// Why the library does not even try: what is wrong with a file or an address was said on the
-    /// command line.
+    /// Returns the failure if the library does not even try: an invalid file or address was given
+    /// on the command line.
     fn of_start(error: &samestate::Error) -> Self {
         let code = match error {
             samestate::Error::Link(LinkError::Tls(_)) => ExitCode::Usage,

@@ -21,7 +21,7 @@ const START_MAX: Duration = Duration::from_secs(10);
 /// The time that the guardian has to kill everything and remove the folder.
 const FINISH_MAX: Duration = Duration::from_secs(20);
 
-/// Why there is no guardian, or none any more.
+/// An error of the guardian, which did not start or has ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GuardianError {
     /// It could not be started.

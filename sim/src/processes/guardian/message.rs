@@ -47,7 +47,7 @@ pub(crate) enum Report {
     NotLaunched {
         /// The name of the process, from its launch.
         name: String,
-        /// Why.
+        /// The error.
         error: String,
     },
     /// A `SIGKILL` was sent, or could not be, because the process was gone already.

@@ -24,7 +24,7 @@ pub(super) struct Comparison {
     pub(super) stores: [Arc<dyn AnyStore>; 2],
     /// The interval between comparisons.
     pub(super) every: Duration,
-    /// For how long the run lasts.
+    /// The length of the run.
     pub(super) length: Duration,
     /// The seed of the plan.
     pub(super) seed: u64,

@@ -36,7 +36,7 @@ const CLOSED_WITHIN: Duration = Duration::from_secs(2);
 /// it is told; past it, checking would be measured along with the store.
 const CHECKED_PER_S_MAX: f64 = 2_000.0;
 
-/// Why a node could not do what the plan says.
+/// The reason why a node could not do what the plan demands.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeError {

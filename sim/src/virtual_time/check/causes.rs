@@ -1,5 +1,5 @@
-//! Why the outcome of a dispatch may be unknown, and what excuses a copy that differs: what the
-//! simulation knows to have happened to each store.
+//! The causes of unknown outcomes, and the excuses for a copy that differs: the events of each
+//! store that the simulation knows.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -116,7 +116,7 @@ impl Facts {
         self.asked > self.capacity
     }
 
-    /// Why the outcome of a dispatch is unknown; `None` if there is no reason.
+    /// Returns the cause of the unknown outcome of a dispatch; `None` if there is none.
     pub(super) fn cause(&self, unknown: &Unknown) -> Option<Cause> {
         let session = unknown.session.and_then(|session| self.sessions.get(&session));
         let since = session.map_or(unknown.at, |session| session.issued.min(unknown.at));

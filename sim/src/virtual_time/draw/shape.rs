@@ -36,7 +36,7 @@ pub(super) struct Link {
 /// The upstream of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fed {
-    /// Nobody: it is a root.
+    /// No upstream: the node is a root.
     Root,
     /// Its master.
     ByMaster,

@@ -410,7 +410,7 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// Nobody will hear any more of what a host has under way: the streams it is of.
+    /// Forgets the dispatches under way of a host, which has ended. Returns their streams.
     fn forget_pending(&mut self, host: usize) -> Vec<u64> {
         let mut streams = Vec::new();
         for seat in self.world.seats_of(host).to_vec() {

@@ -18,7 +18,7 @@ pub struct Found {
     pub origin: String,
 }
 
-/// Why the file of a finding could not be written.
+/// The reason why the file of a finding could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum FoundError {
     /// A value of the scenario has no form in YAML.
@@ -29,7 +29,7 @@ pub enum FoundError {
     Write {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         source: io::Error,
     },
 }

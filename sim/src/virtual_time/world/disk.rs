@@ -47,7 +47,7 @@ pub(super) struct Disk {
     kept: BTreeSet<u64>,
 }
 
-/// Until when calls to a disk fail, or do not return.
+/// The times until which calls to a disk fail, or do not return.
 #[derive(Debug, Default)]
 pub(super) struct DiskTrouble {
     fails_until: Duration,

@@ -26,7 +26,7 @@ pub enum Injury {
         loses_up: bool,
         /// True if messages on their way down are lost.
         loses_down: bool,
-        /// For how long it cannot be made again.
+        /// The time for which it cannot be made again.
         lasts: Duration,
     },
     /// Nothing arrives over the connection of a seat for a while, and all of it later.
@@ -37,7 +37,7 @@ pub enum Injury {
         up: bool,
         /// Down.
         down: bool,
-        /// For how long.
+        /// The duration.
         lasts: Duration,
     },
     /// Nothing arrives over the connection of a seat any more, and neither end is told.
@@ -65,7 +65,7 @@ pub enum Injury {
     Pause {
         /// The host.
         host: usize,
-        /// For how long.
+        /// The duration.
         lasts: Duration,
     },
     /// A sequencer keeps what it has now as its backup.
@@ -77,7 +77,7 @@ pub enum Injury {
     Disk {
         /// The host.
         host: usize,
-        /// For how long.
+        /// The duration.
         lasts: Duration,
         /// Its calls do not return meanwhile; otherwise they fail.
         hangs: bool,
@@ -250,7 +250,7 @@ impl World {
         }
     }
 
-    /// Why this is not yet what it should become; `None` if it is. Hosts that were killed for good
+    /// Describes why the cluster has not settled; `None` if it has. Hosts that were killed for good
     /// are not waited for, nor is who follows them.
     pub fn unsettled(&self) -> Option<String> {
         for number in 0..self.seats.len() {

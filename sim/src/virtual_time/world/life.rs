@@ -280,7 +280,7 @@ impl World {
     }
 }
 
-/// Nobody guesses in here, so the life's own random id will do.
+/// Returns the token key of an epoch: its own random id, because the simulation has no attackers.
 fn token_key(epoch: Epoch) -> TokenKey {
     let mut random = [0; TOKEN_KEY_BYTES];
     random[..8].copy_from_slice(&epoch.id.to_le_bytes());

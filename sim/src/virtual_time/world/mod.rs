@@ -324,7 +324,7 @@ impl World {
         &self.hosts[host].seats
     }
 
-    /// Until when a host stands still, if it does.
+    /// Returns the time until which a host stands still, if it does.
     pub fn paused_until(&self, host: usize) -> Option<Duration> {
         self.hosts[host].paused_until
     }

@@ -1,4 +1,4 @@
-//! What is said to the node above, and what is made of its messages.
+//! Messages to the node above, and the handling of its messages.
 
 use super::super::Dispatched;
 use super::*;
