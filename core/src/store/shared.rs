@@ -5,8 +5,9 @@
 //! [`super::Store::read`] nothing here may be locked, so what a reader may ask (`connected`, the
 //! version) is published beside the lock.
 
+mod endpoint;
+
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -14,9 +15,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use samestate_proto::replication::{
-    Dispatched, Job, LinkFault, LinkId, Output, Received, Refused, Replica, Resolution, StateView,
+    Dispatched, Job, LinkId, Output, Refused, Replica, Resolution, StateView,
 };
-use samestate_proto::wire::Frame;
 use samestate_proto::{NodeId, Version};
 use tokio::sync::{Notify, oneshot, watch};
 use tracing::Span;
@@ -33,6 +33,8 @@ use super::trace;
 use crate::backup::JournalQueue;
 use crate::link::{LinkEndpoint, LinkHandle, RefusalReason, Setback, Side};
 use crate::task::{Panicked, words_of};
+
+pub(super) use endpoint::to_stderr;
 
 /// A snapshot or digest that took less than this runs where it is asked for, without a thread.
 const INLINE_JOB_MAX: Duration = Duration::from_micros(200);
@@ -431,89 +433,4 @@ impl<S: State, A: Action> Drop for Shared<S, A> {
             inbox.orphan();
         }
     }
-}
-
-impl<S: State, A: Action> LinkEndpoint for Shared<S, A> {
-    fn channel(&self) -> u32 {
-        self.channel
-    }
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn frame_bytes_max(&self) -> usize {
-        self.frame_bytes_max
-    }
-
-    fn up(&self, link: LinkId, side: Side, protocol: u16, handle: Arc<dyn LinkHandle>) {
-        self.handles.lock().insert(link, handle);
-        if side == Side::Upstream {
-            // It is reached now. What was wrong with this store may still be.
-            self.setback.send_if_modified(|setback| {
-                let reached = matches!(setback, Some(Setback::Unreachable(_)));
-                setback.take_if(|_| reached).is_some()
-            });
-        }
-        self.with(|inner, now| match side {
-            Side::Upstream => inner.replica.upstream_up(link, protocol, now),
-            Side::Downstream => inner.replica.downstream_up(link, now),
-        });
-    }
-
-    fn receive(&self, link: LinkId, frame: &Frame) -> Result<(), LinkFault> {
-        match self.with(|inner, now| inner.replica.receive(link, frame, now))? {
-            Received::Done => Ok(()),
-            Received::Decode(decode) => {
-                let decoded = decode.run::<ReducerMachine<S, A>>();
-                let installed = self.with(|inner, now| inner.replica.install(link, decoded, now));
-                self.installed.notify_waiters();
-                installed
-            }
-        }
-    }
-
-    fn heard(&self, link: LinkId) {
-        self.with(|inner, now| inner.replica.heard(link, now));
-    }
-
-    fn fill(&self, link: LinkId, out: &mut Vec<u8>, budget: usize) {
-        self.with(|inner, now| inner.replica.fill(link, out, budget, now));
-    }
-
-    fn down(&self, link: LinkId) {
-        self.with(|inner, now| inner.replica.link_down(link, now));
-        // Under one lock, so that nobody sees its traffic nowhere.
-        let mut handles = self.handles.lock();
-        let ended = handles.remove(&link);
-        if let Some(ended) = &ended {
-            self.ended.lock().add(&**ended);
-        }
-        drop(handles);
-    }
-
-    fn set_back(&self, why: Setback) {
-        self.setback.send_replace(Some(why));
-    }
-
-    fn lost(&self) {
-        self.set_back(Setback::upstream_gone());
-        self.with(|inner, now| inner.replica.orphan(now));
-        self.room.notify_waiters();
-    }
-
-    fn report(&self, text: &str) {
-        let on_error = Arc::clone(&self.on_error.lock());
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| on_error(text))) {
-            // Where else could it be said?
-            let why = words_of(&*panic);
-            to_stderr(text);
-            to_stderr(&format!("`on_error` of store `{}` panicked: {why}", self.name));
-        }
-    }
-}
-
-/// Writes a report to standard error; a stream that is full or closed loses it.
-pub(super) fn to_stderr(text: &str) {
-    let _ = std::io::stderr().write_all(format!("samestate: {text}\n").as_bytes());
 }
