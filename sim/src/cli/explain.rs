@@ -6,7 +6,8 @@ use samestate_report::{Metric, printable};
 use super::args::ScenarioArgs;
 use super::exit::ExitCode;
 use super::terminal::show;
-use crate::scenario::{explain, reducers};
+use crate::load::{Registry as _, Shipped};
+use crate::scenario::explain;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -70,5 +71,5 @@ fn metrics_text() -> String {
 }
 
 fn reducers_text() -> String {
-    reducers::all().iter().map(|known| format!("{:10} {}\n", known.name, known.about)).collect()
+    Shipped::all().iter().map(|known| format!("{:10} {}\n", known.name, known.about)).collect()
 }

@@ -8,10 +8,14 @@ use clap::Args;
 
 use super::exit::ExitCode;
 use super::terminal::show;
+use crate::load::{Registry as _, Shipped};
 use crate::streams::note;
 
 /// The file that `new` writes, and which a test keeps valid.
 const STARTER: &str = include_str!("starter.yaml");
+
+/// Stands in the starter for the names of all reducers.
+const REDUCERS: &str = "{reducers}";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,10 +33,10 @@ pub(super) struct New {
 impl New {
     pub(super) fn run(self) -> ExitCode {
         if self.file.as_os_str() == "-" {
-            return show(STARTER, ExitCode::Pass);
+            return show(&starter(), ExitCode::Pass);
         }
         let opened = OpenOptions::new().write(true).create_new(true).open(&self.file);
-        match opened.and_then(|mut file| file.write_all(STARTER.as_bytes())) {
+        match opened.and_then(|mut file| file.write_all(starter().as_bytes())) {
             Ok(()) => {
                 let told = format!("wrote {0}; next: samestate explain {0}\n", self.file.display());
                 show(&told, ExitCode::Pass)
@@ -43,4 +47,9 @@ impl New {
             }
         }
     }
+}
+
+fn starter() -> String {
+    let names: Vec<&str> = Shipped::all().iter().map(|reducer| reducer.name).collect();
+    STARTER.replace(REDUCERS, &names.join(", "))
 }

@@ -14,4 +14,8 @@ pub mod text;
 
 pub use arrival::{Arrivals, Samplings, random};
 pub use held::{Held, HeldState, decode, encode, same};
-pub use reducer::{Params, Poison, Reducer, Registry, Reject, Shipped, UnknownReducer, Visitor};
+pub(crate) use reducer::in_words;
+pub use reducer::{
+    Params, Poison, Reducer, ReducerInfo, Registry, Reject, UnknownReducer, Visitor,
+};
+pub use reducers::Shipped;

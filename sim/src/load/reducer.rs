@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 use crate::scenario::{LoadPlan, StorePlan};
 
-use super::reducers::{Counter, Document, Logger, MapReducer, Probe, Replace, Ring};
+use super::reducers::Shipped;
 
 /// A reducer as a load: its state, its actions, and how to make them.
 pub trait Reducer: Send + Sync + 'static {
@@ -25,8 +25,8 @@ pub trait Reducer: Send + Sync + 'static {
     /// The actions.
     type Action: Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static;
 
-    /// The name in scenarios.
-    const NAME: &'static str;
+    /// Its name and text, and the keys of a scenario that it takes.
+    const INFO: ReducerInfo;
 
     /// Applies an action: pure and deterministic; checks first, then changes.
     fn reduce(state: &mut Self::State, action: &Self::Action) -> Result<(), Reject>;
@@ -49,6 +49,42 @@ pub trait Reducer: Send + Sync + 'static {
     /// The serialised state that was mirrored into this one, if that is what it holds.
     fn mirrored(_state: &Self::State) -> Option<&[u8]> {
         None
+    }
+
+    /// Returns whether two states are the same. By default they are compared as values, since a
+    /// map's entries may stand in another order.
+    fn same(one: &Self::State, other: &Self::State) -> bool {
+        match (serde_json::to_value(one), serde_json::to_value(other)) {
+            (Ok(one), Ok(other)) => one == other,
+            _ => false,
+        }
+    }
+}
+
+/// A reducer as a scenario names it, and the keys that it takes there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReducerInfo {
+    /// Its name in files.
+    pub name: &'static str,
+    /// A description of its state and its actions.
+    pub about: &'static str,
+    /// True if the state's size can be given (`size`).
+    pub sized: bool,
+    /// True if actions carry bytes whose number can be given (`payload`).
+    pub payload: bool,
+    /// True if the reducer supports actions that go wrong on purpose (`poison`).
+    pub poisonable: bool,
+}
+
+/// Lists the shipped reducers that `fit`, as words: "`counter`, `map` or `probe`".
+pub(crate) fn in_words(fit: fn(&ReducerInfo) -> bool, joined_by: &str) -> String {
+    let fit = Shipped::all().into_iter().filter(fit);
+    let names: Vec<String> = fit.map(|reducer| format!("`{}`", reducer.name)).collect();
+    match names.as_slice() {
+        [first @ .., last] if !first.is_empty() => {
+            format!("{} {joined_by} {last}", first.join(", "))
+        }
+        _ => names.concat(),
     }
 }
 
@@ -128,8 +164,20 @@ pub trait Registry: Send + Sync + 'static {
     /// Calls `visitor` with the reducer called `name`.
     fn visit<V: Visitor>(name: &str, visitor: V) -> Result<V::Output, UnknownReducer>;
 
-    /// The names of all, in order.
-    fn names() -> Vec<&'static str>;
+    /// Returns a description of each, in the order of their list.
+    fn all() -> Vec<ReducerInfo>;
+
+    /// Returns the description of the reducer called `name`.
+    fn find(name: &str) -> Option<ReducerInfo> {
+        Self::all().into_iter().find(|reducer| reducer.name == name)
+    }
+
+    /// Returns the names of all, in alphabetical order.
+    fn names() -> Vec<&'static str> {
+        let mut names: Vec<_> = Self::all().iter().map(|reducer| reducer.name).collect();
+        names.sort_unstable();
+        names
+    }
 }
 
 /// No reducer has this name.
@@ -142,47 +190,42 @@ pub struct UnknownReducer {
     pub known: Vec<&'static str>,
 }
 
-/// The reducers that ship.
-pub struct Shipped;
-
-/// Writes a registry over a list of reducers.
+/// Declares a registry of reducers.
 macro_rules! registry {
-    ($registry:ty: $($reducer:ty),+ $(,)?) => {
+    ($(#[$about:meta])* $registry:ident: $($reducer:ty),+ $(,)?) => {
+        $(#[$about])*
+        pub struct $registry;
+
         impl Registry for $registry {
             fn visit<V: Visitor>(name: &str, visitor: V) -> Result<V::Output, UnknownReducer> {
-                $(if name == <$reducer>::NAME {
+                $(if name == <$reducer>::INFO.name {
                     return Ok(visitor.visit::<$reducer>());
                 })+
                 Err(UnknownReducer { name: name.to_owned(), known: Self::names() })
             }
 
-            fn names() -> Vec<&'static str> {
-                let mut names = vec![$(<$reducer>::NAME),+];
-                names.sort_unstable();
-                names
+            fn all() -> Vec<ReducerInfo> {
+                vec![$(<$reducer>::INFO),+]
             }
         }
     };
 }
 
-registry!(Shipped: Counter, Document, Logger, MapReducer, Probe, Replace, Ring);
+pub(super) use registry;
 
 /// A reducer of one's own, before those of another registry.
 impl<R: Reducer, Others: Registry> Registry for (R, Others) {
     fn visit<V: Visitor>(name: &str, visitor: V) -> Result<V::Output, UnknownReducer> {
-        if name == R::NAME {
+        if name == R::INFO.name {
             return Ok(visitor.visit::<R>());
         }
         Others::visit(name, visitor)
             .map_err(|_| UnknownReducer { name: name.to_owned(), known: Self::names() })
     }
 
-    fn names() -> Vec<&'static str> {
-        let mut names = Others::names();
-        names.push(R::NAME);
-        names.sort_unstable();
-        names.dedup();
-        names
+    fn all() -> Vec<ReducerInfo> {
+        let others = Others::all().into_iter().filter(|other| other.name != R::INFO.name);
+        std::iter::once(R::INFO).chain(others).collect()
     }
 }
 
@@ -214,7 +257,7 @@ mod tests {
                 let action = serde_json::from_slice(&bytes).expect("and back");
                 rejected += u64::from(R::reduce(&mut state, &action).is_err());
             }
-            assert!(rejected <= self.actions / 5, "{}: {rejected} rejected", R::NAME);
+            assert!(rejected <= self.actions / 5, "{}: {rejected} rejected", R::INFO.name);
             let bytes = serde_json::to_vec(&state).expect("states serialise");
             let back: R::State = serde_json::from_slice(&bytes).expect("and back");
             serde_json::to_value(&back).expect("states serialise")
@@ -239,6 +282,12 @@ mod tests {
     }
 
     #[test]
+    fn reducers_are_listed_in_words() {
+        assert_eq!(in_words(|reducer| reducer.name == "ring", "or"), "`ring`");
+        assert_eq!(in_words(|reducer| reducer.sized, "and"), "`document`, `map` and `probe`");
+    }
+
+    #[test]
     fn an_unknown_reducer_is_answered_with_those_there_are() {
         let error = Shipped::visit("rong", load(0)).expect_err("there is none");
         assert!(error.to_string().contains("`rong`") && error.to_string().contains("ring"));
@@ -250,7 +299,13 @@ mod tests {
         impl Reducer for Mine {
             type State = u64;
             type Action = ();
-            const NAME: &'static str = "mine";
+            const INFO: ReducerInfo = ReducerInfo {
+                name: "mine",
+                about: "counts in twos",
+                sized: false,
+                payload: false,
+                poisonable: false,
+            };
             fn reduce(state: &mut u64, _: &()) -> Result<(), Reject> {
                 *state += 2;
                 Ok(())

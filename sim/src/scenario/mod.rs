@@ -21,7 +21,6 @@ mod near;
 mod plan;
 mod quantity;
 mod read;
-pub mod reducers;
 mod rescale;
 mod resolve;
 mod schema;

@@ -89,12 +89,12 @@ impl Kind {
 
     /// This reducer.
     pub fn of<R: Reducer>() -> Kind {
-        DECODERS.write().entry(R::NAME).or_insert(|bytes| {
+        DECODERS.write().entry(R::INFO.name).or_insert(|bytes| {
             let state = ReducerMachine::<R::State, R::Action>::decode_state(bytes)?;
             Ok(Still(Arc::new(Frost::<R>(Arc::new(state)))))
         });
         Kind {
-            name: R::NAME,
+            name: R::INFO.name,
             fresh: || Box::new(Live::<R>::of(R::State::default())),
             action: |random, n, params| encoded(&R::action(random, n, params)),
             opening: |params| R::opening(params).iter().map(encoded).collect(),
@@ -183,7 +183,7 @@ struct Frost<R: Reducer>(Arc<R::State>);
 
 impl<R: Reducer> AnyStill for Frost<R> {
     fn name(&self) -> &'static str {
-        R::NAME
+        R::INFO.name
     }
 
     fn encode(&self) -> Result<Vec<u8>, String> {

@@ -3,7 +3,7 @@
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::load::reducer::{Params, Reducer, Reject, Wrong};
+use crate::load::reducer::{Params, Reducer, ReducerInfo, Reject, Wrong};
 
 /// A number that grows.
 pub struct Counter;
@@ -30,7 +30,13 @@ impl Reducer for Counter {
     type State = CounterState;
     type Action = CounterAction;
 
-    const NAME: &'static str = "counter";
+    const INFO: ReducerInfo = ReducerInfo {
+        name: "counter",
+        about: "adds to a number",
+        sized: false,
+        payload: false,
+        poisonable: true,
+    };
 
     fn reduce(state: &mut CounterState, action: &CounterAction) -> Result<(), Reject> {
         match action {

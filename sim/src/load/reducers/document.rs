@@ -8,7 +8,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use samestate::state::Map;
 use serde::{Deserialize, Serialize};
 
-use crate::load::reducer::{Params, Reducer, Reject};
+use crate::load::reducer::{Params, Reducer, ReducerInfo, Reject};
 use crate::load::text;
 
 /// The default size of the document: a megabyte.
@@ -67,7 +67,13 @@ impl Reducer for Document {
     type State = DocumentState;
     type Action = DocumentAction;
 
-    const NAME: &'static str = "document";
+    const INFO: ReducerInfo = ReducerInfo {
+        name: "document",
+        about: "a big document of `size` bytes, of which each action edits one small field",
+        sized: true,
+        payload: true,
+        poisonable: false,
+    };
 
     fn reduce(state: &mut DocumentState, action: &DocumentAction) -> Result<(), Reject> {
         match action {

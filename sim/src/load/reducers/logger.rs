@@ -3,7 +3,7 @@
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-use crate::load::reducer::{Params, Reducer, Reject};
+use crate::load::reducer::{Params, Reducer, ReducerInfo, Reject};
 use crate::load::text;
 
 /// The latest record of a log.
@@ -46,7 +46,13 @@ impl Reducer for Logger {
     type State = LoggerState;
     type Action = LoggerAction;
 
-    const NAME: &'static str = "logger";
+    const INFO: ReducerInfo = ReducerInfo {
+        name: "logger",
+        about: "keeps the latest record of a cluster-wide log: a type and a text",
+        sized: false,
+        payload: true,
+        poisonable: false,
+    };
 
     fn reduce(state: &mut LoggerState, action: &LoggerAction) -> Result<(), Reject> {
         let (kind, text) = match action {

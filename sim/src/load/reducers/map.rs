@@ -5,7 +5,7 @@ use rand::{Rng, RngExt};
 use samestate::state::Map;
 use serde::{Deserialize, Serialize};
 
-use crate::load::reducer::{Params, Reducer, Reject, Wrong};
+use crate::load::reducer::{Params, Reducer, ReducerInfo, Reject, Wrong};
 use crate::load::text;
 
 /// The default number of keys of a load.
@@ -49,7 +49,13 @@ impl Reducer for MapReducer {
     type State = MapState;
     type Action = MapAction;
 
-    const NAME: &'static str = "map";
+    const INFO: ReducerInfo = ReducerInfo {
+        name: "map",
+        about: "keys and values of about `size` bytes in all, of which each action sets one",
+        sized: true,
+        payload: true,
+        poisonable: true,
+    };
 
     fn reduce(state: &mut MapState, action: &MapAction) -> Result<(), Reject> {
         match action {

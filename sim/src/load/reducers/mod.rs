@@ -1,4 +1,6 @@
-//! The reducers that ship, one a file.
+//! The reducers that ship: each describes itself in a file of its own, and stands in one list.
+
+use super::reducer::{Reducer as _, ReducerInfo, Registry, UnknownReducer, Visitor, registry};
 
 mod counter;
 mod document;
@@ -15,3 +17,8 @@ pub use map::{MapAction, MapReducer, MapState};
 pub use probe::{Probe, ProbeAction, ProbeAsk, ProbeState};
 pub use replace::{Replace, ReplaceAction, ReplaceState};
 pub use ring::{Ring, RingAction, RingState};
+
+registry! {
+    /// The reducers that ship, in the order in which they are listed for people.
+    Shipped: Ring, Replace, Counter, Logger, Document, MapReducer, Probe
+}

@@ -7,7 +7,7 @@
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::load::reducer::{Params, Reducer, Reject, Wrong};
+use crate::load::reducer::{Params, Reducer, ReducerInfo, Reject, Wrong};
 
 /// The numbers of so many actions are kept, newest last.
 const RECENT_MAX: usize = 12;
@@ -69,7 +69,14 @@ impl Reducer for Probe {
     type State = ProbeState;
     type Action = ProbeAction;
 
-    const NAME: &'static str = "probe";
+    const INFO: ReducerInfo = ReducerInfo {
+        name: "probe",
+        about: "a small state, padded to `size` bytes, in which any slip in the order of actions \
+                shows; it rejects one action in fifteen by itself",
+        sized: true,
+        payload: true,
+        poisonable: true,
+    };
 
     fn reduce(state: &mut ProbeState, action: &ProbeAction) -> Result<(), Reject> {
         match action.ask {

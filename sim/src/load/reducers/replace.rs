@@ -7,7 +7,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use crate::load::reducer::{Params, Reducer, Reject};
+use crate::load::reducer::{Params, Reducer, ReducerInfo, Reject};
 use crate::load::text;
 
 /// The last bytes put there.
@@ -31,7 +31,13 @@ impl Reducer for Replace {
     type State = ReplaceState;
     type Action = ReplaceAction;
 
-    const NAME: &'static str = "replace";
+    const INFO: ReducerInfo = ReducerInfo {
+        name: "replace",
+        about: "keeps the newest payload as opaque bytes; what mirrors dispatch into",
+        sized: false,
+        payload: true,
+        poisonable: false,
+    };
 
     fn reduce(state: &mut ReplaceState, action: &ReplaceAction) -> Result<(), Reject> {
         let ReplaceAction::Set(content) = action;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::load::reducer::{Params, Reducer, Reject};
+use crate::load::reducer::{Params, Reducer, ReducerInfo, Reject};
 use crate::load::text;
 
 /// The ring holds this many strings before it drops any.
@@ -37,7 +37,14 @@ impl Reducer for Ring {
     type State = RingState;
     type Action = RingAction;
 
-    const NAME: &'static str = "ring";
+    const INFO: ReducerInfo = ReducerInfo {
+        name: "ring",
+        about: "the article's: pushes a text onto a list, of which the oldest 100 go once it has \
+                more than 500",
+        sized: false,
+        payload: true,
+        poisonable: false,
+    };
 
     fn reduce(state: &mut RingState, action: &RingAction) -> Result<(), Reject> {
         let RingAction::Push(text) = action;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{PhaseSpec, VirtualTimeSpec, is_false};
 use crate::faults::FaultSpec;
+use crate::load::in_words;
 use crate::scenario::quantity::{Size, Span};
 use crate::scenario::spellings::{LinkRef, OneOrMany};
 
@@ -68,9 +69,11 @@ pub struct Scenario {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StoreSpec {
-    /// The reducer's name: `ring`, `replace`, `counter`, `logger`, `document`, `map` or `probe`.
+    /// The reducer's name.
+    #[schemars(extend("description" = reducer_text()))]
     pub reducer: String,
-    /// The size of the state (reducers `document`, `map` and `probe`).
+    /// The size of the state, for reducers that take one.
+    #[schemars(extend("description" = size_text()))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<Size>,
     /// The mode in which its nodes feed others, unless their cluster sets another; `action` by
@@ -87,6 +90,14 @@ pub struct StoreSpec {
     /// sequencer that is killed begins with an empty store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupSpec>,
+}
+
+fn reducer_text() -> String {
+    format!("The reducer's name: {}.", in_words(|_| true, "or"))
+}
+
+fn size_text() -> String {
+    format!("The size of the state (reducers {}).", in_words(|reducer| reducer.sized, "and"))
 }
 
 /// A sequencer's backup: its state, its version and the sessions of those who dispatch (A15).

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::Resolver;
+use crate::load::{Registry as _, Shipped, in_words};
 use crate::scenario::model::{ClusterSpec, Mode};
 use crate::scenario::near::suggest;
 use crate::scenario::plan::{NodeId, NodePlan, StorePlan};
-use crate::scenario::reducers;
 
 /// The most processes that one scenario has; `run` starts fewer.
 const NODES_MAX: u32 = 20_000;
@@ -24,18 +24,18 @@ impl Resolver<'_> {
             if let Some(size) = spec.size {
                 self.state_size(&format!("{path}.size"), size);
             }
-            match reducers::find(&spec.reducer) {
+            match Shipped::find(&spec.reducer) {
                 Some(reducer) => {
                     if spec.size.is_some() && !reducer.sized {
                         self.complain(
                             &format!("{path}.size"),
                             format!("the reducer `{}` takes no `size`", reducer.name),
-                            "remove it, or use `document`, `map` or `probe`",
+                            format!("remove it, or use {}", in_words(|known| known.sized, "or")),
                         );
                     }
                 }
                 None => {
-                    let names: Vec<&str> = reducers::all().iter().map(|known| known.name).collect();
+                    let names: Vec<&str> = Shipped::all().iter().map(|known| known.name).collect();
                     self.complain(
                         &format!("{path}.reducer"),
                         format!("there is no reducer `{}`", spec.reducer),

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::Resolver;
 use super::bounds::Demand;
+use crate::load::{Registry as _, Shipped, in_words};
 use crate::scenario::model::{Arrival, LoadSpec};
 use crate::scenario::plan::{Event, LinkPlan, LoadPlan, NodeId, PhasePlan, TimedEvent};
 use crate::scenario::quantity::Span;
-use crate::scenario::reducers;
 use crate::scenario::topology::{Topology, Upstream, upstreams};
 
 /// The longest that a scenario runs: long enough for any soak, short enough to add up.
@@ -66,7 +66,7 @@ impl Resolver<'_> {
     ) -> Option<LoadPlan> {
         let at = self.node(&format!("{path}.at"), &spec.at);
         if self.store_at(&format!("{path}.store"), &spec.store, at)
-            && let Some(reducer) = reducers::find(&self.scenario.stores[&spec.store].reducer)
+            && let Some(reducer) = Shipped::find(&self.scenario.stores[&spec.store].reducer)
         {
             let name = reducer.name;
             if spec.payload.is_some() && !reducer.payload {
@@ -75,7 +75,8 @@ impl Resolver<'_> {
             }
             if spec.poison.is_some() && !reducer.poisonable {
                 let message = format!("actions of the reducer `{name}` cannot go wrong on purpose");
-                let help = "use `counter`, `map` or `probe`, which can";
+                let able = in_words(|known| known.poisonable, "or");
+                let help = format!("use {able}, which can");
                 self.complain(&format!("{path}.poison"), message, help);
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::settings::at_times;
 use super::shape::{NamedStore, Shape};
-use crate::scenario::reducers;
+use crate::load::{Registry as _, Shipped};
 use crate::scenario::{
     Arrival, Burst, Closed, LoadSpec, PhaseSpec, PoisonSpec, Ramp, Rate, Size, Span,
 };
@@ -120,7 +120,7 @@ impl Habits {
         arrival: Arrival,
     ) -> LoadSpec {
         let node = if dice.percent(40) { self.busiest } else { dice.pick(shape.nodes.len()) };
-        let reducer = reducers::find(&store.reducer);
+        let reducer = Shipped::find(&store.reducer);
         let payload = reducer.filter(|reducer| reducer.payload && self.payload_bytes > 0);
         LoadSpec {
             at: shape.nodes[node].name.clone(),
