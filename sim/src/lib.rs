@@ -3,14 +3,16 @@
 
 pub mod cli;
 mod console;
+pub mod control;
 pub mod faults;
 mod gate;
 pub mod invariants;
 pub mod load;
 pub mod measure;
-pub mod processes;
+pub mod node;
 pub mod record;
 mod results;
+pub mod runner;
 pub mod scenario;
 mod streams;
 pub mod virtual_time;

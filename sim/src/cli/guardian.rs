@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::exit::ExitCode;
-use crate::processes;
+use crate::runner;
 use crate::streams::note;
 
 /// Guard the processes of a run; standard input is a socket to the runner
@@ -12,7 +12,7 @@ pub(super) struct Guardian {}
 
 impl Guardian {
     pub(super) fn run(self) -> ExitCode {
-        match processes::guard() {
+        match runner::guard() {
             Ok(()) => ExitCode::Pass,
             Err(error) => {
                 note!("error: the guardian of a run: {error}");

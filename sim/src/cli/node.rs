@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::exit::ExitCode;
-use crate::processes::node;
+use crate::node;
 use crate::streams::note;
 
 /// Be a node process of a run

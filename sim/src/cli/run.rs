@@ -11,8 +11,8 @@ use tokio::sync::watch;
 
 use super::args::{OutputArgs, ScenarioArgs};
 use super::exit::ExitCode;
-use crate::processes::{RunOptions, Watching, beyond_run, logs_kept, run_scenario};
 use crate::record::utc;
+use crate::runner::{RunOptions, Watching, beyond_run, logs_kept, run_scenario};
 use crate::scenario::ScenarioFile;
 use crate::streams::note;
 

@@ -3,8 +3,8 @@
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Wanted;
-use crate::processes::Watching;
 use crate::results::ResultsFolder;
+use crate::runner::Watching;
 use crate::streams::note;
 use crate::virtual_time::shrink::{Found, Progress, shrink_failure, write_found};
 use crate::virtual_time::{Failure, Options, Why};

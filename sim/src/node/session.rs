@@ -7,7 +7,7 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::processes::control::{ControlError, SOCKET, ToNode, ToRunner, now_ns, receive, send};
+use crate::control::{ControlError, SOCKET, ToNode, ToRunner, now_ns, receive, send};
 use crate::scenario::NodeId;
 
 /// The time that the messages in the outbox may take to be sent at the end.

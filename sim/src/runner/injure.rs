@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::control::ToNode;
 use super::guardian::Ending;
 use super::play::Play;
 use super::proxy::{ProxyEvent, Severed};
 use super::schedule::Act;
+use crate::control::ToNode;
 use crate::faults::{Cut, Fault, Kill, Pause};
 use crate::scenario::NodeId;
 

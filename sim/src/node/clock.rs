@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::processes::control::now_ns;
+use crate::control::now_ns;
 
 /// The longest part of a wait, after which it checks whether the load was stopped.
 const SLICE: Duration = Duration::from_millis(50);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Play, START_MAX};
-use crate::processes::nodes::Life;
+use crate::runner::nodes::Life;
 use crate::scenario::NodeId;
 
 impl Play<'_> {

@@ -21,7 +21,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::control::now_ns;
+use crate::control::now_ns;
 use crate::scenario::Address;
 
 /// The longest time that a cut waits for a connection that it can sever.

@@ -8,9 +8,9 @@ use parking_lot::Mutex;
 
 use super::clock::{Stop, sleep_until};
 use super::store::AnyStore;
+use crate::control::now_ns;
 use crate::load::{Samplings, same};
 use crate::measure::Samples;
-use crate::processes::control::now_ns;
 
 /// The results of comparisons since they were last taken, by the observation's position in the
 /// plan.

@@ -10,10 +10,10 @@ use samestate::{
 
 use super::NodeError;
 use super::store::{AnyStore, OpenStore};
+use crate::control::certificates;
+use crate::control::{Briefing, now_ns};
 use crate::invariants::Witness;
 use crate::load::{Params, Reducer, Registry, Shipped, Visitor};
-use crate::processes::certificates;
-use crate::processes::control::{Briefing, now_ns};
 use crate::scenario::{self, Address, Arrival, LoadPlan, NodePlan, StorePlan, Upstream};
 
 /// The passwords of a scenario lie in its file: there is nothing to guess.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use samestate_proto::Version;
 use tokio::sync::mpsc;
 
-use super::control::ToNode;
 use super::guardian::Ending;
+use crate::control::ToNode;
 use crate::record::NodeDelta;
 use crate::scenario::{NodeId, Plan, Topology};
 

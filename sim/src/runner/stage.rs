@@ -8,10 +8,10 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::certificates::{self, CertificatesError};
-use super::control::{self, Briefing, LOGS, SOCKET, ToNode, ToRunner};
 use super::guardian::{Guardian, GuardianError, Report};
 use super::proxy::{Proxy, ProxyEvent};
+use crate::control::certificates::{self, CertificatesError};
+use crate::control::{self, Briefing, LOGS, SOCKET, ToNode, ToRunner};
 use crate::faults::{Cut, Fault};
 use crate::scenario::{Address, NodeId, Plan};
 

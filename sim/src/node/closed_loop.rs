@@ -11,8 +11,8 @@ use samestate::DispatchError;
 use super::clock::{Stop, sleep_until};
 use super::open_loop::Shift;
 use super::store::OpenStore;
+use crate::control::now_ns;
 use crate::load::{Reducer, encode};
-use crate::processes::control::now_ns;
 use crate::record::Source;
 
 /// Runs the load on the runtime, until its phase ends.

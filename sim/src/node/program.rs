@@ -17,8 +17,8 @@ use super::open::{Opener, Tell};
 use super::open_loop::Shift;
 use super::session::{Outbox, Session};
 use super::store::AnyStore;
+use crate::control::{Briefing, ControlError, ToNode, ToRunner, now_ns};
 use crate::load::{Params, UnknownReducer};
-use crate::processes::control::{Briefing, ControlError, ToNode, ToRunner, now_ns};
 use crate::record::{LinkFigures, NodeDelta};
 use crate::scenario::{Arrival, NodePlan, Observation, Plan};
 

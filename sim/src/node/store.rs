@@ -15,10 +15,10 @@ use super::clock::Stop;
 use super::open::Tell;
 use super::open_loop::Shift;
 use super::{closed_loop, open_loop};
+use crate::control::{ControlError, now_ns};
 use crate::invariants::{Testimony, Witness};
 use crate::load::{Held, HeldState, Params, Reducer, encode};
 use crate::measure::{Dispatched, Outcome};
-use crate::processes::control::{ControlError, now_ns};
 use crate::record::{FinalState, Recorder, Source, StoreDelta};
 use crate::scenario::{Arrival, Role};
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use parking_lot::Mutex;
 
-use crate::processes::control::{LOGS, now_ns};
+use crate::control::{LOGS, now_ns};
 
 /// The log of a node's errors.
 #[derive(Debug, Default)]

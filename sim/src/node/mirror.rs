@@ -9,8 +9,8 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::store::AnyStore;
+use crate::control::now_ns;
 use crate::measure::Outcome;
-use crate::processes::control::now_ns;
 
 /// Mirrors `from` into `to` for as long as the process lives.
 pub(super) fn run(from: Arc<dyn AnyStore>, to: Arc<dyn AnyStore>) {

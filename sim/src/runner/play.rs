@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::control::{ToNode, ToRunner, now_ns};
 use super::guardian::Report;
 use super::nodes::Nodes;
 use super::progress::{Glance, Progress};
@@ -25,6 +24,7 @@ use super::run::RunOptions;
 use super::schedule::{Act, Schedule};
 use super::stage::{Aside, Ears, FromNode, Stage};
 use super::{family, injure};
+use crate::control::{ToNode, ToRunner, now_ns};
 use crate::faults::FaultLog;
 use crate::invariants::Violations;
 use crate::measure::CostSampler;

@@ -14,8 +14,8 @@ use tokio::sync::mpsc;
 
 use super::clock::{Stop, wait_until, wake_on_time};
 use super::store::OpenStore;
+use crate::control::now_ns;
 use crate::load::{self, Arrivals, Params, Reducer, encode};
-use crate::processes::control::now_ns;
 use crate::record::Source;
 use crate::scenario::LoadPlan;
 
