@@ -2,25 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use samestate_report::{
-    Case, Cost, Observation as Observed, Process, StoreMeasures, Verdict, Violation,
-};
+use samestate_report::{Case, Cost, Observation as Observed, Process, StoreMeasures, Violation};
 
 use super::expect::{Held, demanded, narrowed};
 use super::gather::Gathered;
-use super::sums::{Pace, Sums};
+use super::sums::Sums;
 use super::taken::Taken;
 use super::tree::{Instants, TreeSeen};
+use super::verdict::judge;
 use super::{costs, faults};
 use crate::invariants::Violations;
 use crate::measure::Samples;
 use crate::scenario::{NodeId, Observation, Plan, Resync, StorePlan, Upstream};
-
-/// A load that issued less than this share of what was due was itself the bottleneck.
-const ISSUED_SHARE_MIN: f64 = 0.95;
-
-/// So was one that was later than this against its own schedule, at the 99th percentile.
-const LAG_NS_MAX: u64 = 10_000_000;
 
 /// The case as the record shows it, judged.
 pub(crate) fn assemble(plan: &Plan, mut taken: Taken) -> Case {
@@ -76,8 +69,8 @@ pub(crate) fn assemble(plan: &Plan, mut taken: Taken) -> Case {
     };
     let held = Held { plan, gathered: &gathered, of_phase: &of_phase, of_node: &of_node };
     case.expectations = held.against(&case);
-    case.because.extend(taken.lost_cause.take());
-    judge(&mut case, &total.pace, taken.interrupted);
+    case.because.extend(taken.lost_cause);
+    judge(&mut case, &total.pace, taken.trouble, taken.interrupted);
     case
 }
 
@@ -223,42 +216,4 @@ fn article_samples(plan: &Plan, observed: &[Observed]) -> Option<Samples> {
         all.merge(&more);
         all
     })
-}
-
-/// Gives the verdict, and says why where nothing else does.
-fn judge(case: &mut Case, pace: &Pace, interrupted: bool) {
-    let mut inconclusive = Vec::new();
-    let share = pace.issued as f64 / pace.due.max(1) as f64;
-    if pace.due > 0 && share < ISSUED_SHARE_MIN {
-        inconclusive.push(format!(
-            "the load generator issued {:.0} % of the intended dispatches, under {:.0} %",
-            share * 100.0,
-            ISSUED_SHARE_MIN * 100.0
-        ));
-    }
-    let lag_ns = pace.lag.quantile_ns(0.99).unwrap_or(0);
-    if lag_ns > LAG_NS_MAX {
-        inconclusive.push(format!(
-            "the load generator was {:.1} ms behind its own schedule (99th percentile), over {} \
-             ms: latencies are partly its own",
-            lag_ns as f64 / 1e6,
-            LAG_NS_MAX / 1_000_000
-        ));
-    }
-    if case.faults.planned > 0 && case.faults.injected == 0 {
-        inconclusive.push(format!("none of {} planned faults was injected", case.faults.planned));
-    }
-    let failed =
-        case.unwanted_violations().next().is_some() || case.failed_expectations().next().is_some();
-    let unmeasured = case.unmeasured_expectations().next().is_some();
-    case.verdict = if interrupted {
-        Verdict::Interrupted
-    } else if failed {
-        Verdict::Fail
-    } else if unmeasured || !inconclusive.is_empty() {
-        Verdict::Inconclusive
-    } else {
-        Verdict::Pass
-    };
-    case.because.append(&mut inconclusive);
 }

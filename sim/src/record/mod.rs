@@ -19,6 +19,7 @@
 //! | `faults` | how soon all were equal after each fault |
 //! | `expect` | the scenario's expectations |
 //! | `lost_cause` | why a case that goes on cannot pass any more |
+//! | `verdict` | the verdict of a case, and the rules by which it is given |
 //! | `case` | all of it: measures, findings and verdict |
 //! | `machine` | where it ran, and when |
 
@@ -39,6 +40,7 @@ mod taken;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod verdict;
 
 pub(crate) use case::{assemble, transports};
 pub use delta::{Figures, FinalState, LinkFigures, LoadDelta, NodeDelta, StoreDelta};
@@ -47,3 +49,4 @@ pub(crate) use lost_cause::lost_cause;
 pub use machine::{this_machine, utc};
 pub(crate) use recorder::{Recorder, Source};
 pub(crate) use taken::{LifeSeen, Taken};
+pub(crate) use verdict::{Findings, not_done};

@@ -12,7 +12,7 @@ use super::guardian::GuardianError;
 use super::play::{Play, PlayError};
 use super::progress::{Progress, Watching};
 use super::stage::{Stage, StageError};
-use crate::record::{Taken, assemble, this_machine, transports, utc};
+use crate::record::{Taken, assemble, not_done, this_machine, transports, utc};
 use crate::scenario::{self, ScenarioFile};
 
 /// The options of a run.
@@ -84,9 +84,7 @@ pub async fn run_scenario(file: &ScenarioFile, options: &RunOptions) -> Ran {
             }
             Err(error) => {
                 trouble.push(format!("{title}: {error}"));
-                let because = vec![format!("the run could not be done: {error}")];
-                let verdict = Verdict::Inconclusive;
-                cases.push(Case { with: case.with.clone(), verdict, because, ..Case::default() });
+                cases.push(Case { with: case.with.clone(), ..not_done(error) });
                 break;
             }
         }
@@ -157,18 +155,10 @@ fn keep_logs(from: &Path, to: &Path, taken: Option<&Taken>) -> io::Result<()> {
 
 /// The case as the record shows it.
 fn judged(planned: &scenario::Case, taken: Taken) -> Case {
-    let (interrupted, trouble) = (taken.interrupted, taken.trouble.clone());
     let mut case = assemble(&planned.plan, taken);
     for (name, store) in &mut case.stores {
         store.transport = transports(&planned.plan, name);
     }
     case.with = planned.with.clone();
-    if !trouble.is_empty() {
-        case.verdict = Verdict::Fail;
-        case.because.extend(trouble);
-    }
-    if interrupted {
-        case.verdict = Verdict::Interrupted;
-    }
     case
 }

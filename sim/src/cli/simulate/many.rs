@@ -4,12 +4,12 @@ use std::ops::Range;
 use std::time::{Instant, SystemTime};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use samestate_report::{Case, Kind, Record, SeedFailure, Seeds, Verdict};
+use samestate_report::{Case, Kind, Record, SeedFailure, Seeds};
 
 use super::super::exit::ExitCode;
 use super::super::output::write_scenario;
 use super::{Wanted, found};
-use crate::record::{this_machine, utc};
+use crate::record::{Findings, this_machine, utc};
 use crate::results::ResultsFolder;
 use crate::runner::Watching;
 use crate::scenario::{Scenario, ScenarioFile};
@@ -155,15 +155,8 @@ fn judge(searched: &Searched, swarm: Option<&Range<u64>>, interrupted: bool) -> 
         ));
     }
     case.seconds = Some(searched.virtual_time.as_secs_f64());
-    case.verdict = if interrupted {
-        Verdict::Interrupted
-    } else if failed {
-        Verdict::Fail
-    } else if searched.inconclusive > 0 {
-        Verdict::Inconclusive
-    } else {
-        Verdict::Pass
-    };
+    case.verdict =
+        Findings { interrupted, failed, inconclusive: searched.inconclusive > 0 }.verdict();
     case
 }
 
