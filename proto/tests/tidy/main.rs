@@ -8,7 +8,7 @@ mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tree::{Source, Tree, anchors, doc_paragraphs, link_targets};
+use tree::{Source, Tree, anchors, code_spans, doc_paragraphs, link_targets};
 
 const COLUMNS_MAX: usize = 100;
 const LINES_MAX: usize = 500;
@@ -17,6 +17,9 @@ const LINES_MAX: usize = 500;
 ///
 /// The list only shrinks: split a file by subject, and remove its row.
 const LONG_FILES: &[(&str, usize)] = &[("sim/src/virtual_time/world/mod.rs", 503)];
+
+/// Folders that the docs name and git ignores.
+const UNTRACKED: &[&str] = &["fuzz/work/"];
 
 /// Words that make a noun clause of the beginning of a doc comment, also after a preposition.
 const NOUN_CLAUSES: &[&str] = &[
@@ -191,6 +194,26 @@ fn every_link_in_markdown_leads_to_a_file_and_a_heading() {
         }
     }
     assert_none(&faults, "correct these links, or add the files that they name");
+}
+
+#[test]
+fn every_path_in_markdown_exists() {
+    let tree = Tree::load();
+    let folders: BTreeSet<_> = tree.paths().filter_map(|path| path.split_once('/')).collect();
+    let folders: BTreeSet<_> = folders.into_iter().map(|(folder, _)| folder).collect();
+    let is_path = |code: &&str| {
+        let plain = code.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c));
+        plain && code.split_once('/').is_some_and(|(folder, _)| folders.contains(folder))
+    };
+    let mut faults = Vec::new();
+    for source in tree.with_extension("md") {
+        for (line, text) in source.prose() {
+            let missing = code_spans(text).filter(is_path).filter(|path| !tree.exists(path));
+            let missing = missing.filter(|path| !UNTRACKED.contains(path));
+            faults.extend(missing.map(|path| format!("{}:{line}: {path}", source.path)));
+        }
+    }
+    assert_none(&faults, "these files have moved or are gone: correct their paths");
 }
 
 #[test]

@@ -80,15 +80,19 @@ impl Source {
         self.text.lines().enumerate().map(|(index, line)| (index + 1, line))
     }
 
-    /// Returns the links to other files of the workspace, outside of code.
-    pub(super) fn links(&self) -> impl Iterator<Item = Link> {
+    /// Returns the lines outside of code blocks, with their numbers.
+    pub(super) fn prose(&self) -> impl Iterator<Item = (usize, &str)> {
         let mut fenced = false;
-        let prose = self.lines().filter(move |(_, text)| {
+        self.lines().filter(move |(_, text)| {
             let fence = text.trim_start().starts_with("```");
             fenced ^= fence;
             !fenced && !fence
-        });
-        prose.flat_map(|(line, text)| {
+        })
+    }
+
+    /// Returns the links to other files of the workspace, outside of code blocks.
+    pub(super) fn links(&self) -> impl Iterator<Item = Link> {
+        self.prose().flat_map(|(line, text)| {
             let targets = link_targets(text).into_iter().filter(|target| !target.contains(':'));
             targets.map(move |target| Link { line, target: target.to_owned() })
         })
@@ -145,6 +149,11 @@ fn walk(root: &Path, folder: &str, found: &mut BTreeSet<String>) {
 pub(super) fn link_targets(line: &str) -> Vec<&str> {
     let rests = line.match_indices("](").map(|(at, bracket)| &line[at + bracket.len()..]);
     rests.filter_map(|rest| rest.split_once(')').map(|(target, _)| target)).collect()
+}
+
+/// Returns the code spans on a line of Markdown.
+pub(super) fn code_spans(line: &str) -> impl Iterator<Item = &str> {
+    line.split('`').skip(1).step_by(2)
 }
 
 /// Returns the anchors of a Markdown file's headings, as GitHub makes them.
