@@ -92,7 +92,7 @@ fn durable(c: &mut Criterion) {
                     let mut window = std::collections::VecDeque::new();
                     for at in 0..DURABLE_BATCH {
                         if window.len() == under_way {
-                            let oldest: samestate::Dispatching =
+                            let oldest: samestate::DispatchFuture =
                                 window.pop_front().expect("the window is full");
                             oldest.await.expect("it applies");
                         }

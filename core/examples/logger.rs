@@ -9,7 +9,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use samestate::{Change, Client, Cluster, Mode, Server, Store, Subscription};
+use samestate::{Change, ClientConfig, Cluster, Mode, ServerConfig, Store, Subscription};
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -125,13 +125,13 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut store = cluster.create_store("log", reduce).mode(Mode::Action);
     if options.client {
-        store = store.client(Client::tcp(&options.address).login("admin", &password));
+        store = store.client(ClientConfig::tcp(&options.address).login("admin", &password));
     }
     let store = store.open().await?;
     let _printing = (options.verbose && cluster.is_master()).then(|| print(&store));
     let who = format!("{}, process {}", store.role()[0], std::process::id());
     if cluster.is_master() && !options.client {
-        store.create_server(Server::tcp(&options.address).login("admin", &password)).await?;
+        store.create_server(ServerConfig::tcp(&options.address).login("admin", &password)).await?;
         cluster.fork(options.workers)?;
     }
     if !options.every.is_zero() {

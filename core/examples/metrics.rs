@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use samestate::metrics::Exporter;
-use samestate::{Client, Mode, Server, create_store};
+use samestate::{ClientConfig, Mode, ServerConfig, create_store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tracing_subscriber::EnvFilter;
@@ -24,8 +24,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let add = |count: &mut i64, by: &i64| *count += by;
     let server = create_store("counter", add).mode(Mode::Action).open().await?;
     let socket = std::env::temp_dir().join(format!("samestate-{}", std::process::id()));
-    server.create_server(Server::unix(&socket).login("app", "secret")).await?;
-    let client = Client::unix(&socket).login("app", "secret");
+    server.create_server(ServerConfig::unix(&socket).login("app", "secret")).await?;
+    let client = ClientConfig::unix(&socket).login("app", "secret");
     let client = create_store("counter", add).client(client).open().await?;
 
     let exporter = Exporter::bind(if once { "127.0.0.1:0" } else { Exporter::LOCAL }).await?;

@@ -8,10 +8,10 @@ use std::fmt::Debug;
 use std::time::Instant;
 
 use samestate::store::{Action, State};
-use samestate::{Dispatching, Next, Reject, create_store};
+use samestate::{DispatchFuture, Next, Reject, create_store};
 
 /// Prints every action, and what it came to: for any store.
-fn log<S: State, A: Action + Debug>(action: A, next: Next<'_, S, A>) -> Dispatching {
+fn log<S: State, A: Action + Debug>(action: A, next: Next<'_, S, A>) -> DispatchFuture {
     let (text, began) = (format!("{action:?}"), Instant::now());
     next.run_then(action, move |outcome| {
         let took = began.elapsed();

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use samestate::state::List;
-use samestate::{Client, Mode, Server, StoreBuilder, create_store};
+use samestate::{ClientConfig, Mode, ServerConfig, StoreBuilder, create_store};
 use serde::{Deserialize, Serialize};
 
 /// The state is that many bytes in parts of this size, one of which each action replaces.
@@ -81,7 +81,7 @@ async fn serve(
     let part = || "p".repeat(PART_BYTES);
     let parts = (0..state_bytes / PART_BYTES).map(|_| part()).collect();
     let store = log(began).preloaded(Log { parts, ..Log::default() }).open().await?;
-    let _serving = store.create_server(Server::tcp(address)).await?;
+    let _serving = store.create_server(ServerConfig::tcp(address)).await?;
     let every = Duration::from_secs(1).mul_f64(action_bytes as f64 / load_bytes_per_s);
     let mut ticks = tokio::time::interval(every);
     let (mut second, mut latencies, mut refused) = (Instant::now(), Vec::new(), 0);
@@ -115,7 +115,7 @@ async fn serve(
 
 async fn follow(address: &str, stale_ms_max: u64, lasts: Duration) -> Result<ExitCode, Failure> {
     let began = Instant::now();
-    let client = Client::tcp(address).backoff_max(Duration::from_millis(500));
+    let client = ClientConfig::tcp(address).backoff_max(Duration::from_millis(500));
     let store = log(began).client(client).open_timeout(Duration::from_secs(900)).open().await?;
     println!("{:7.2} s in sync", began.elapsed().as_secs_f64());
     let mut ticks = tokio::time::interval(Duration::from_millis(20));

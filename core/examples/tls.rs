@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use samestate::{Client, Mode, Server, Tls, create_store};
+use samestate::{ClientConfig, Mode, ServerConfig, Tls, create_store};
 
 const ADDRESS: &str = "localhost:10443";
 /// Closing waits so long for what is under way.
@@ -26,9 +26,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let counter = create_store("counter", add).mode(Mode::Action).open().await?;
     let tls = Tls::server(file("server.pem"), file("server.key"));
-    counter.create_server(Server::tcp(ADDRESS).login("app", "secret").tls(tls)).await?;
+    counter.create_server(ServerConfig::tcp(ADDRESS).login("app", "secret").tls(tls)).await?;
 
-    let client = Client::tcp(ADDRESS).login("app", "secret").tls(Tls::client(file("ca.pem")));
+    let client = ClientConfig::tcp(ADDRESS).login("app", "secret").tls(Tls::client(file("ca.pem")));
     let copy = create_store("counter", add).client(client).open().await?;
     let version = copy.dispatch(42).await?;
     println!("over TLS: {} at version {version}, on both sides", counter.state());

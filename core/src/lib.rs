@@ -2,7 +2,7 @@
 //!
 //! A [`Store`] is a named state and the reducer that changes it. Every process that creates it
 //! holds a copy: the processes of a [`Cluster`] (a master and the workers it forks), and the
-//! clients that link to a [`Server`], in any combination that makes a tree. Actions dispatched in
+//! clients that link to a [`ServerConfig`], in any combination that makes a tree. Actions dispatched in
 //! any of them are put in one order by the process at the tree's root, and applied by all.
 //!
 //! ```
@@ -64,10 +64,10 @@ pub use samestate_proto::wire::Codec;
 #[doc(inline)]
 pub use samestate_proto::{Epoch, Mode, NodeId, Version};
 pub use store::{
-    ChangeStream, Client, Cluster, CombineReducers, DispatchError, Dispatching, Error, Next,
-    NotInSync, Reject, Result, Role, Select, Selected, Server, Serving, Store, StoreBuilder,
-    Subscription, UndoPanics, UntypedStore, Watch, WorkerExit, combine_reducers, create_selector,
-    create_store,
+    ChangeStream, ClientConfig, Cluster, CombineReducers, DispatchError, DispatchFuture, Error,
+    Next, NotInSync, Reject, Result, Role, Select, Selected, ServerConfig, ServerHandle, Store,
+    StoreBuilder, Subscription, UndoPanics, UntypedStore, Watch, WorkerExit, combine_reducers,
+    create_selector, create_store,
 };
 
 /// The README's example is compiled with the documentation's.

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use samestate::{Client, Cluster, Mode, Role, Server, Store, WorkerExit, create_store};
+use samestate::{ClientConfig, Cluster, Mode, Role, ServerConfig, Store, WorkerExit, create_store};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const WORKERS: usize = 4;
@@ -47,8 +47,9 @@ async fn worker(cluster: Cluster) {
 async fn becomes_a_client(store: &Store<Vec<u64>, u64>) {
     let elsewhere = create_store("list", push).mode(Mode::Action).preloaded(vec![77]);
     let elsewhere = elsewhere.open().await.expect("it opens");
-    let serving = elsewhere.create_server(Server::tcp("127.0.0.1:0")).await.expect("it listens");
-    let there = Client::tcp(serving.address().to_string());
+    let serving =
+        elsewhere.create_server(ServerConfig::tcp("127.0.0.1:0")).await.expect("it listens");
+    let there = ClientConfig::tcp(serving.address().to_string());
     store.create_client(there).expect("it becomes a client");
     assert_eq!(store.role(), [Role::Client]);
     within("the client comes in sync", store.until_connected(true)).await;

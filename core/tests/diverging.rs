@@ -9,7 +9,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use samestate::store::{Action, State};
-use samestate::{Change, Client, Jump, Mode, Resync, Server, Store, StoreBuilder, create_store};
+use samestate::{
+    Change, ClientConfig, Jump, Mode, Resync, ServerConfig, Store, StoreBuilder, create_store,
+};
 use serde::{Deserialize, Serialize};
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -56,12 +58,12 @@ impl Sockets {
         self.0.path().join(name)
     }
 
-    fn server(&self, name: &str) -> Server {
-        Server::path(self.path(name))
+    fn server(&self, name: &str) -> ServerConfig {
+        ServerConfig::path(self.path(name))
     }
 
-    fn client(&self, name: &str) -> Client {
-        Client::path(self.path(name)).backoff_max(Duration::from_millis(50))
+    fn client(&self, name: &str) -> ClientConfig {
+        ClientConfig::path(self.path(name)).backoff_max(Duration::from_millis(50))
     }
 }
 

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
-use samestate::{Client, Mode, Server, Store, StoreBuilder, create_store};
+use samestate::{ClientConfig, Mode, ServerConfig, Store, StoreBuilder, create_store};
 use samestate_proto::wire::{FRAME_HEADER_BYTES, begin_frame, finish_frame};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
@@ -30,7 +30,7 @@ fn sum() -> StoreBuilder<u64, u64> {
 async fn child() -> Result<(), Box<dyn std::error::Error>> {
     let store = sum().open().await?;
     // Longer than the test: nobody leaves by being late.
-    let server = Server::tcp("127.0.0.1:0")
+    let server = ServerConfig::tcp("127.0.0.1:0")
         .login("app", "secret")
         .login_rounds(4096)
         .login_within(DEADLINE * 10);
@@ -73,7 +73,7 @@ impl Served {
     }
 
     async fn client(&self) -> Store<u64, u64> {
-        let client = Client::tcp(self.address.to_string()).login("app", "secret");
+        let client = ClientConfig::tcp(self.address.to_string()).login("app", "secret");
         let client = client.backoff_max(Duration::from_millis(500));
         let opened = tokio::time::timeout(DEADLINE, sum().client(client).open()).await;
         opened.expect("it is let in before the deadline").expect("it comes in sync")

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use samestate::{
-    Client, DispatchError, Dispatching, Mode, Next, Server, Store, StoreBuilder, create_store,
+    ClientConfig, DispatchError, DispatchFuture, Mode, Next, ServerConfig, Store, StoreBuilder,
+    create_store,
 };
 
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -30,8 +31,8 @@ async fn linked(
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("s");
     let server = list().open().await.expect("it opens");
-    server.create_server(Server::path(&path)).await.expect("it listens");
-    let client = client(list()).client(Client::path(&path)).open().await.expect("in sync");
+    server.create_server(ServerConfig::path(&path)).await.expect("it listens");
+    let client = client(list()).client(ClientConfig::path(&path)).open().await.expect("in sync");
     (server, client, folder)
 }
 
@@ -55,7 +56,7 @@ async fn middleware_is_called_in_the_order_it_is_declared_and_may_change_the_act
         .await
         .expect("it opens");
     let dispatching = store.clone().dispatch(3);
-    assert!(dispatching.now().is_some(), "at the sequencer it is still resolved at once");
+    assert!(dispatching.try_outcome().is_some(), "at the sequencer it is still resolved at once");
     dispatching.await.expect("it applies");
     assert_eq!(*seen.lock(), [("first", 3), ("second", 30)]);
     assert_eq!(*store.state(), [31]);
@@ -195,7 +196,7 @@ async fn many_that_are_cut_off_stop_there_and_the_rest_does_not_pass() {
 }
 
 /// Even numbers are dispatched later, and twice.
-fn thunk(item: u32, next: Next<'_, List, u32>) -> Dispatching {
+fn thunk(item: u32, next: Next<'_, List, u32>) -> DispatchFuture {
     if !item.is_multiple_of(2) {
         return next.run(item);
     }
@@ -210,7 +211,7 @@ fn thunk(item: u32, next: Next<'_, List, u32>) -> Dispatching {
 async fn a_thunk_waits_in_a_task_of_its_own_and_resolves_the_dispatch() {
     let store = list().middleware(thunk).open().await.expect("it opens");
     let dispatching = store.dispatch(10);
-    assert!(dispatching.now().is_none());
+    assert!(dispatching.try_outcome().is_none());
     store.dispatch(1).await.expect("it applies, and waits for no thunk");
     assert_eq!(in_time(dispatching).await.map(|version| version.seq), Ok(3));
     assert_eq!(*store.state(), [1, 11, 13]);

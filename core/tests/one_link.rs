@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use samestate::auth::PeerAddress;
 use samestate::{
-    Client, Cluster, DispatchError, Error, Mode, Role, Server, Serving, Store, StoreBuilder,
-    create_store,
+    ClientConfig, Cluster, DispatchError, Error, Mode, Role, ServerConfig, ServerHandle, Store,
+    StoreBuilder, create_store,
 };
 use tokio::net::{TcpListener, TcpStream};
 
@@ -41,7 +41,7 @@ struct Way {
 }
 
 impl Way {
-    async fn to(server: &Serving) -> Self {
+    async fn to(server: &ServerHandle) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("it has an address").to_string();
         let (count, server) = (Arc::<AtomicUsize>::default(), server.address().to_string());
@@ -61,8 +61,10 @@ impl Way {
         Way { address, count }
     }
 
-    fn client(&self) -> Client {
-        Client::tcp(&self.address).login("app", "secret").backoff_max(Duration::from_millis(200))
+    fn client(&self) -> ClientConfig {
+        ClientConfig::tcp(&self.address)
+            .login("app", "secret")
+            .backoff_max(Duration::from_millis(200))
     }
 
     fn connections(&self) -> usize {
@@ -70,8 +72,8 @@ impl Way {
     }
 }
 
-fn server() -> Server {
-    Server::tcp("127.0.0.1:0").login("app", "secret").login_rounds(4096)
+fn server() -> ServerConfig {
+    ServerConfig::tcp("127.0.0.1:0").login("app", "secret").login_rounds(4096)
 }
 
 /// A process that serves all of its stores.
@@ -175,8 +177,8 @@ async fn a_store_that_is_served_later_at_a_shared_address_is_asked_for_again() {
     let first = here("first").open().await.expect("it opens");
     let path = tempfile::tempdir().expect("a temporary folder");
     let path = path.path().join("s");
-    let server = || Server::path(&path);
-    let client = || Client::path(&path);
+    let server = || ServerConfig::path(&path);
+    let client = || ClientConfig::path(&path);
     first.create_server(server()).await.expect("it listens");
     let first_here = here("first").client(client()).open().await.expect("it comes in sync");
     let (sender, mut errors) = tokio::sync::mpsc::unbounded_channel();
@@ -203,7 +205,7 @@ async fn another_login_or_another_copy_of_a_store_has_a_connection_of_its_own() 
     let there = (open(&cluster, "one").await, open(&cluster, "two").await);
     let one = follow(&way, "one").await;
     let copy = follow(&way, "one").await;
-    let other_login = Client::tcp(&way.address).login("b", "b");
+    let other_login = ClientConfig::tcp(&way.address).login("b", "b");
     let two = here("two").client(other_login).open().await.expect("it comes in sync");
     for store in [&one, &copy, &two] {
         store.dispatch(1).await.expect("it applies");
@@ -227,14 +229,14 @@ async fn a_connection_ends_with_its_last_store() {
 async fn all_stores_of_a_connection_come_back_with_their_server() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("s");
-    let client = || Client::path(&path).backoff_max(Duration::from_millis(200));
+    let client = || ClientConfig::path(&path).backoff_max(Duration::from_millis(200));
     let mut clients = Vec::new();
     for name in ["one", "two"] {
         clients.push(here(name).client(client()).start().expect("it starts"));
     }
     for life in 1..=2 {
         let cluster = Cluster::alone();
-        cluster.create_server(Server::path(&path)).await.expect("it listens");
+        cluster.create_server(ServerConfig::path(&path)).await.expect("it listens");
         let there = (open(&cluster, "one").await, open(&cluster, "two").await);
         for client in &clients {
             within(client.until_connected(true)).await;
@@ -251,7 +253,7 @@ async fn all_stores_of_a_connection_come_back_with_their_server() {
 #[tokio::test]
 async fn a_clusters_server_shares_its_address_with_no_other() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let server = |name: &str| Server::path(folder.path().join(name));
+    let server = |name: &str| ServerConfig::path(folder.path().join(name));
     let cluster = Cluster::alone();
     let (mine, alone) = (open(&cluster, "mine").await, here("alone").open().await.expect("opens"));
     alone.create_server(server("a")).await.expect("it listens");
@@ -276,7 +278,7 @@ async fn a_lock_out_is_lifted_at_the_server() {
         let sender = sender.clone();
         here("guarded")
             .on_error(move |text| drop(sender.send(text.to_owned())))
-            .client(Client::tcp(&address).login("app", password))
+            .client(ClientConfig::tcp(&address).login("app", password))
             .start()
             .expect("it starts")
     };
@@ -293,6 +295,6 @@ async fn a_lock_out_is_lifted_at_the_server() {
 
     assert!(serving.unlock(guest), "there was something to lift");
     assert!(serving.locked().is_empty() && !serving.unlock(guest));
-    let client = Client::tcp(&address).login("app", "secret").backoff_max(DEADLINE / 2);
+    let client = ClientConfig::tcp(&address).login("app", "secret").backoff_max(DEADLINE / 2);
     here("guarded").client(client).open().await.expect("it is let in");
 }

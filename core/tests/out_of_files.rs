@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, setrlimit};
-use samestate::{Client, Error, Mode, Server, Store, StoreBuilder, create_store};
+use samestate::{ClientConfig, Error, Mode, ServerConfig, Store, StoreBuilder, create_store};
 
 const CHILD: &str = "SAMESTATE_TEST_SERVER";
 /// So many files the server's process may have open.
@@ -38,7 +38,7 @@ fn say(line: &str) {
 async fn child() -> Result<(), Box<dyn std::error::Error>> {
     setrlimit(Resource::Nofile, Rlimit { current: Some(FILES), maximum: Some(FILES) })?;
     let store = sum().on_error(|text| say(&format!("{SAID}{text}"))).open().await?;
-    let serving = store.create_server(Server::tcp("127.0.0.1:0")).await?;
+    let serving = store.create_server(ServerConfig::tcp("127.0.0.1:0")).await?;
     say(&serving.address().to_string());
     let told = tokio::task::spawn_blocking(|| {
         let mut files = Vec::new();
@@ -119,7 +119,8 @@ impl Served {
     }
 
     fn client(&self) -> StoreBuilder<u64, u64> {
-        let client = Client::tcp(self.address.to_string()).backoff_max(Duration::from_millis(100));
+        let client =
+            ClientConfig::tcp(self.address.to_string()).backoff_max(Duration::from_millis(100));
         sum().on_error(|_| {}).client(client)
     }
 

@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use samestate::{Cluster, Server, create_store};
+use samestate::{Cluster, ServerConfig, create_store};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -56,7 +56,7 @@ async fn worker_that_would_serve_at_a_pipe() {
     let said =
         cluster.create_store("said", |said: &mut String, word: &String| *said = word.clone());
     let said = said.open().await.expect("it opens");
-    let served = said.create_server(Server::pipe("samestate-test")).await;
+    let served = said.create_server(ServerConfig::pipe("samestate-test")).await;
     let error = served.expect_err("a worker cannot").to_string();
     said.dispatch(error).await.expect("it applies");
     cluster.master_gone().await;
@@ -66,8 +66,8 @@ async fn worker_that_would_serve_at_a_pipe() {
 #[tokio::test]
 async fn a03_a_system_without_named_pipes_says_what_to_use() {
     let store = create_store("list", push).open().await.expect("it opens");
-    let served = store.create_server(Server::pipe("list")).await.map(|_| ());
-    let dialed = store.create_client(samestate::Client::pipe("list"));
+    let served = store.create_server(ServerConfig::pipe("list")).await.map(|_| ());
+    let dialed = store.create_client(samestate::ClientConfig::pipe("list"));
     for refused in [served, dialed] {
         let error: samestate::Error = refused.expect_err("no pipe");
         assert_eq!(
@@ -81,7 +81,7 @@ async fn a03_a_system_without_named_pipes_says_what_to_use() {
 #[cfg(windows)]
 mod windows {
     use samestate::auth::PeerAddress;
-    use samestate::{Client, Mode, Store, StoreBuilder};
+    use samestate::{ClientConfig, Mode, Store, StoreBuilder};
 
     use super::*;
 
@@ -104,13 +104,13 @@ mod windows {
 
     async fn served(name: &str) -> List {
         let store = list().open().await.expect("it opens");
-        let server = Server::pipe(name).login("app", "secret");
+        let server = ServerConfig::pipe(name).login("app", "secret");
         store.create_server(server).await.expect("it listens");
         store
     }
 
     async fn client(name: &str) -> List {
-        let client = Client::pipe(name).login("app", "secret");
+        let client = ClientConfig::pipe(name).login("app", "secret");
         within("a client in sync", list().client(client).open()).await.expect("it follows")
     }
 
@@ -124,7 +124,8 @@ mod windows {
         within("both actions", until_len(&here, 2)).await;
         assert_eq!((&*here.state(), &*server.state()), (&vec![1, 2], &vec![1, 2]));
 
-        let as_windows_writes_it = Client::tcp(format!(r"\\.\pipe\{name}")).login("app", "secret");
+        let as_windows_writes_it =
+            ClientConfig::tcp(format!(r"\\.\pipe\{name}")).login("app", "secret");
         let other = list().client(as_windows_writes_it).open();
         let other = within("the same pipe", other).await.expect("it follows");
         assert_eq!(*other.state(), [1, 2]);
@@ -134,8 +135,8 @@ mod windows {
     async fn a_state_of_many_mebibytes_comes_through_both_ways() {
         let name = name("large");
         let server = list().preloaded((0..1_000_000).collect()).open().await.expect("it opens");
-        server.create_server(Server::pipe(&name)).await.expect("it listens");
-        let client = list().client(Client::pipe(&name)).open();
+        server.create_server(ServerConfig::pipe(&name)).await.expect("it listens");
+        let client = list().client(ClientConfig::pipe(&name)).open();
         let client = within("a large snapshot", client).await.expect("it follows");
         for outcome in within("many", client.dispatch_many(0..10_000)).await {
             outcome.expect("it applies");
@@ -178,13 +179,13 @@ mod windows {
     async fn a05_five_wrong_passwords_lock_the_user_of_a_pipe_out() {
         let name = name("locked");
         let store = list().open().await.expect("it opens");
-        let serving = store.create_server(Server::pipe(&name).login("app", "secret")).await;
+        let serving = store.create_server(ServerConfig::pipe(&name).login("app", "secret")).await;
         let serving = serving.expect("it listens");
         for _ in 0..5 {
-            let refused = told(Client::pipe(&name).login("app", "wrong")).await;
+            let refused = told(ClientConfig::pipe(&name).login("app", "wrong")).await;
             assert!(refused.contains("refuses login"), "{refused}");
         }
-        let locked = told(Client::pipe(&name).login("app", "secret")).await;
+        let locked = told(ClientConfig::pipe(&name).login("app", "secret")).await;
         assert!(locked.contains("locked out"), "{locked}");
         let who: Vec<_> = serving.locked().iter().map(|locked| locked.address).collect();
         assert_eq!(who, [PeerAddress::Pipe]);
@@ -230,7 +231,7 @@ mod windows {
     async fn process_that_would_serve_there_too() {
         let name = std::env::var("SAMESTATE_TEST_PIPE").expect("a name");
         let store = list().open().await.expect("it opens");
-        let served = store.create_server(Server::pipe(name)).await;
+        let served = store.create_server(ServerConfig::pipe(name)).await;
         println!("{}", served.expect_err("it is taken"));
     }
 

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use rand::{RngExt, SeedableRng};
 use samestate::{
-    Backup, Client, DispatchError, Mode, Reject, Server, Store, StoreBuilder, create_store,
+    Backup, ClientConfig, DispatchError, Mode, Reject, ServerConfig, Store, StoreBuilder,
+    create_store,
 };
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -40,7 +41,7 @@ fn list() -> StoreBuilder<Vec<u64>, u64> {
 async fn serve(folder: &Path) -> samestate::Result<()> {
     let backup = Backup::at(folder.join("list.backup")).journal_bytes_min(4096);
     let store = list().backup(backup).durable().open().await?;
-    store.create_server(Server::unix(folder.join("socket"))).await?;
+    store.create_server(ServerConfig::unix(folder.join("socket"))).await?;
     println!("serves");
     std::future::pending().await
 }
@@ -89,7 +90,7 @@ async fn dispatch(store: List, until: Arc<AtomicU64>) -> Outcomes {
 
 async fn storm(folder: &Path) {
     let mut server = start(folder);
-    let client = Client::unix(folder.join("socket")).backoff_max(Duration::from_millis(20));
+    let client = ClientConfig::unix(folder.join("socket")).backoff_max(Duration::from_millis(20));
     let client = list().client(client).open().await.expect("it is in sync");
     let until = Arc::new(AtomicU64::new(0));
     let storming = tokio::spawn(dispatch(client.clone(), Arc::clone(&until)));

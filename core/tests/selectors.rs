@@ -7,7 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use futures_core::Stream;
-use samestate::{Change, Client, Server, Store, create_selector, create_store};
+use samestate::{Change, ClientConfig, ServerConfig, Store, create_selector, create_store};
 use serde::{Deserialize, Serialize};
 
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -148,11 +148,11 @@ async fn a_part_that_a_jump_changed_is_told() {
     let path = folder.path().join("s");
     let reducer = |counters: &mut Counters, by: &u64| counters.0 += by;
     let server = create_store("jumping", reducer).preloaded((7, 3)).open().await.expect("opens");
-    server.create_server(Server::path(&path)).await.expect("it listens");
+    server.create_server(ServerConfig::path(&path)).await.expect("it listens");
     let store = create_store("jumping", reducer).preloaded((7, 0)).open().await.expect("opens");
     let mut same = store.select(|counters| counters.0).stream();
     let mut other = store.select(|counters| counters.1).stream();
-    store.create_client(Client::path(&path)).expect("it becomes a client");
+    store.create_client(ClientConfig::path(&path)).expect("it becomes a client");
     assert_eq!(next(&mut other).await.as_deref(), Some(&3), "the server's state took its place");
     server.dispatch(1).await.expect("it applies");
     assert_eq!(next(&mut same).await.as_deref(), Some(&8), "7 was 7 before and after");

@@ -53,7 +53,7 @@ async fn reads_nest_and_a_dispatch_inside_waits_for_the_outermost() {
     let store = list().await;
     let dispatched = store.read(|list| {
         let dispatched = store.read(|_| store.dispatch(7));
-        assert!(dispatched.now().is_none() && list.is_empty() && store.connected());
+        assert!(dispatched.try_outcome().is_none() && list.is_empty() && store.connected());
         dispatched
     });
     dispatched.await.expect("it applies when the read ends");

@@ -6,7 +6,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use samestate::store::Untyped;
 use samestate::{
-    Change, Client, DispatchError, Mode, Reject, Resync, Server, Store, UntypedStore, create_store,
+    Change, ClientConfig, DispatchError, Mode, Reject, Resync, ServerConfig, Store, UntypedStore,
+    create_store,
 };
 use samestate_proto::wire::Codec;
 use serde::{Deserialize, Serialize};
@@ -52,14 +53,14 @@ impl Scene {
             .await
             .expect("it opens");
         let socket =
-            Server::path(folder.path().join("s")).login("app", "secret").login_rounds(4096);
+            ServerConfig::path(folder.path().join("s")).login("app", "secret").login_rounds(4096);
         server.create_server(socket).await.expect("it listens");
         Scene { folder, server }
     }
 
     /// A copy without types, and what it complains of.
     async fn attach(&self, codec: Codec) -> (UntypedStore, Arc<Mutex<Vec<String>>>) {
-        let client = Client::path(self.folder.path().join("s")).login("app", "secret");
+        let client = ClientConfig::path(self.folder.path().join("s")).login("app", "secret");
         let complaints = Arc::<Mutex<Vec<String>>>::default();
         let heard = Arc::clone(&complaints);
         let attached = UntypedStore::attach("tasks", client)
@@ -176,7 +177,8 @@ async fn a_copy_without_types_goes_on_when_its_server_is_back() {
 
     let server = create_store("tasks", reduce).mode(Mode::Action).open().await.expect("it opens");
     server.dispatch(push("new")).await.expect("it applies");
-    let socket = Server::path(folder.path().join("s")).login("app", "secret").login_rounds(4096);
+    let socket =
+        ServerConfig::path(folder.path().join("s")).login("app", "secret").login_rounds(4096);
     server.create_server(socket).await.expect("it listens");
     within(copy.until_connected(true)).await;
     let (_, state) = within(copy.fetch()).await.expect("it is connected");
@@ -186,7 +188,7 @@ async fn a_copy_without_types_goes_on_when_its_server_is_back() {
 #[tokio::test]
 async fn a_wrong_password_is_told_at_once() {
     let scene = Scene::new(Mode::Action, Codec::MessagePack).await;
-    let client = Client::path(scene.folder.path().join("s")).login("app", "wrong");
+    let client = ClientConfig::path(scene.folder.path().join("s")).login("app", "wrong");
     let copy = UntypedStore::attach("tasks", client).on_error(|_| {}).start().expect("it starts");
     let words = within(copy.refused()).await;
     assert!(words.contains("login"), "{words}");
@@ -195,7 +197,7 @@ async fn a_wrong_password_is_told_at_once() {
 #[tokio::test]
 async fn another_codec_than_the_servers_is_told_at_once() {
     let scene = Scene::new(Mode::Action, Codec::Json).await;
-    let client = Client::path(scene.folder.path().join("s")).login("app", "secret");
+    let client = ClientConfig::path(scene.folder.path().join("s")).login("app", "secret");
     let copy = UntypedStore::attach("tasks", client).on_error(|_| {}).start().expect("it starts");
     let words = within(copy.refused()).await;
     assert!(words.contains("codec MessagePack") && words.contains("Json"), "{words}");

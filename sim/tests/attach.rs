@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use samestate::{Client, Mode, Server, Store, create_store};
+use samestate::{ClientConfig, Mode, ServerConfig, Store, create_store};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
@@ -41,7 +41,7 @@ impl Log {
     }
 
     fn serve(&mut self, mode: Mode) {
-        let server = Server::unix(self.folder.path().join("s")).login("admin", "secret");
+        let server = ServerConfig::unix(self.folder.path().join("s")).login("admin", "secret");
         self.store = Some(self.runtime.block_on(async {
             let store = create_store("log", newest).mode(mode).on_error(|_| {}).open().await;
             let store = store.expect("it opens");
@@ -335,7 +335,7 @@ fn e02_a_console_on_a_terminal_waits_for_a_server_that_is_not_up_yet() {
     log.serve(Mode::Action);
     terminal.until("CLI> ");
     // A typed client hears what the console says.
-    let client = Client::unix(log.folder.path().join("s")).login("admin", "secret");
+    let client = ClientConfig::unix(log.folder.path().join("s")).login("admin", "secret");
     let typed = create_store("log", newest).client(client);
     let typed = log.runtime.block_on(typed.open()).expect("it comes in sync");
     terminal.enter("{\"type\":\"LOG\",\"text\":\"to all\"}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use samestate::link::{Address, ServerTls};
-use samestate::{Server, Store, Tls, create_store};
+use samestate::{ServerConfig, Store, Tls, create_store};
 use tokio::runtime::Runtime;
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -59,7 +59,7 @@ struct Served {
 impl Served {
     fn new(tls: Option<ServerTls>) -> Self {
         let runtime = Runtime::new().expect("a runtime");
-        let mut server = Server::tcp("127.0.0.1:0").login("admin", "secret");
+        let mut server = ServerConfig::tcp("127.0.0.1:0").login("admin", "secret");
         if let Some(tls) = tls {
             server = server.tls(tls);
         }

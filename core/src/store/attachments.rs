@@ -9,9 +9,9 @@ use parking_lot::Mutex;
 use super::clients::SharedClient;
 use super::cluster_shared::{BoxFuture, ClusterShared, Member};
 use super::reduced::{Action, State};
-use super::servers::{Served, Serving};
+use super::servers::{Served, ServerHandle};
 use super::shared::Shared;
-use super::{Client, Error, Result, Role, Server};
+use super::{ClientConfig, Error, Result, Role, ServerConfig};
 use crate::link::LinkEndpoint;
 
 /// The place in which a store was created.
@@ -107,9 +107,9 @@ impl Attachments {
 
     pub(super) async fn listen(
         &self,
-        server: Server,
+        server: ServerConfig,
         port: Arc<dyn LinkEndpoint>,
-    ) -> Result<Serving> {
+    ) -> Result<ServerHandle> {
         let served = Served::begin(server, port).await?;
         let serving = served.serving();
         let mut running = self.running.lock();
@@ -124,7 +124,7 @@ impl Attachments {
     }
 
     /// The store's own servers that are not closed.
-    pub(super) fn servers(&self) -> Vec<Serving> {
+    pub(super) fn servers(&self) -> Vec<ServerHandle> {
         let running = self.running.lock();
         running.servers.iter().filter(|served| served.is_open()).map(Served::serving).collect()
     }
@@ -132,7 +132,7 @@ impl Attachments {
     /// A store that follows a server from its beginning: a worker's never follows its master.
     pub(super) fn start_as_client(
         &self,
-        client: Client,
+        client: ClientConfig,
         port: Arc<dyn LinkEndpoint>,
     ) -> Result<()> {
         if !self.home.is_worker() {
@@ -144,7 +144,7 @@ impl Attachments {
     /// Starts following a server. `follow` is called once it is certain that the store will.
     pub(super) fn dial(
         &self,
-        client: Client,
+        client: ClientConfig,
         port: Arc<dyn LinkEndpoint>,
         follow: impl FnOnce(),
     ) -> Result<()> {

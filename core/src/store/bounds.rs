@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use samestate_proto::replication::{Config, Resync};
 
-use super::{Client, Error, Result, Server};
+use super::{ClientConfig, Error, Result, ServerConfig};
 use crate::auth::Iterations;
 use crate::backup::{Backup, Misfit};
 
@@ -98,7 +98,7 @@ fn of_name(name: &str) -> Result<()> {
     check("name of the store", (shown, Bytes(name.len())), is_name, &allowed)
 }
 
-pub(super) fn of_server(server: &Server) -> Result<()> {
+pub(super) fn of_server(server: &ServerConfig) -> Result<()> {
     let within = server.login_within;
     check("login_within", within, within >= SPAN_MIN, "1 ms or more")?;
     let (least, most) = (Iterations::MIN, Iterations::MAX);
@@ -107,7 +107,7 @@ pub(super) fn of_server(server: &Server) -> Result<()> {
     check("login_rounds", rounds, fits, &format!("{least} to {most}"))
 }
 
-pub(super) fn of_client(client: &Client) -> Result<()> {
+pub(super) fn of_client(client: &ClientConfig) -> Result<()> {
     let longest = client.backoff_max;
     check("backoff_max", longest, longest >= SPAN_MIN, "1 ms or more")
 }

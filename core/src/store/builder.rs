@@ -10,13 +10,13 @@ use samestate_proto::{Epoch, Mode, NodeId};
 
 use super::attachments::{Attachments, Placement};
 use super::backing;
-use super::dispatching::Dispatching;
+use super::dispatching::DispatchFuture;
 use super::handle::Store;
 use super::middleware::{Chain, Middleware, Next};
-use super::reduced::{Action, Reducer, ReducerMachine, State, Verdict, encoded};
+use super::reduced::{Action, IntoReduction, Reducer, ReducerMachine, State, encoded};
 use super::shared::{OnError, Shared, to_stderr};
 use super::undo::UndoPanics;
-use super::{Client, Error, Result, bounds, random, trace};
+use super::{ClientConfig, Error, Result, bounds, random, trace};
 use crate::backup::Backup;
 use crate::link::LinkEndpoint;
 use crate::task;
@@ -36,7 +36,7 @@ pub struct StoreBuilder<S: State, A: Action> {
     reducer: Option<Reducer<S, A>>,
     preloaded: S,
     undo_panics: UndoPanics,
-    client: Option<Client>,
+    client: Option<ClientConfig>,
     backup: Option<Backup>,
     durable: bool,
     on_error: OnError,
@@ -60,13 +60,13 @@ pub fn create_store<S, A, V>(
 where
     S: State + Default,
     A: Action,
-    V: Verdict,
+    V: IntoReduction,
 {
     StoreBuilder::new(Placement::Alone, name, reducer, S::default())
 }
 
 impl<S: State, A: Action> StoreBuilder<S, A> {
-    pub(super) fn new<V: Verdict>(
+    pub(super) fn new<V: IntoReduction>(
         home: Placement,
         name: &str,
         reducer: impl Fn(&mut S, &A) -> V + Send + Sync + 'static,
@@ -90,7 +90,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     }
 
     /// Prepares a client without a reducer, which cannot serve other nodes.
-    pub(super) fn without_reducer(name: &str, client: Client, state: S) -> Self {
+    pub(super) fn without_reducer(name: &str, client: ClientConfig, state: S) -> Self {
         let builder = StoreBuilder::new(Placement::Alone, name, |_: &mut S, _: &A| {}, state);
         StoreBuilder { reducer: None, client: Some(client), ..builder }
     }
@@ -158,7 +158,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
 
     /// Makes the store a client of this server from the beginning, instead of a sequencer or a
     /// worker.
-    pub fn client(mut self, client: Client) -> Self {
+    pub fn client(mut self, client: ClientConfig) -> Self {
         self.client = Some(client);
         self
     }
@@ -279,7 +279,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     #[doc(alias = "applyMiddleware")]
     pub fn middleware(
         mut self,
-        middleware: impl Fn(A, Next<'_, S, A>) -> Dispatching + Send + Sync + 'static,
+        middleware: impl Fn(A, Next<'_, S, A>) -> DispatchFuture + Send + Sync + 'static,
     ) -> Self {
         self.middleware.push(Box::new(middleware));
         self

@@ -8,14 +8,14 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use tokio::runtime::{Handle, Id};
 
-use super::{Client, Result, bounds};
+use super::{ClientConfig, Result, bounds};
 use crate::link::{self, Address, ClientOptions, Connector, LinkEndpoint, StoreRegistry};
 
 static CLIENTS: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
 
 /// A connection, and the stores on it.
 struct Shared {
-    client: Client,
+    client: ClientConfig,
     /// Its task lives there, and ends with it.
     runtime: Id,
     dialer: Connector,
@@ -24,11 +24,11 @@ struct Shared {
 
 /// A client, with all that can fail done.
 pub(super) struct Prepared {
-    client: Client,
+    client: ClientConfig,
     dialer: link::Prepared,
 }
 
-impl Client {
+impl ClientConfig {
     /// Reads what the user gave.
     pub(super) fn prepare(self) -> Result<Prepared> {
         bounds::of_client(&self)?;

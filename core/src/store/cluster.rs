@@ -17,9 +17,9 @@ use super::attachments::Placement;
 use super::builder::StoreBuilder;
 use super::closing::{AfterMaster, leave_with_the_master, outlive_the_master};
 use super::cluster_shared::ClusterShared;
-use super::reduced::{Action, State, Verdict};
-use super::servers::Serving;
-use super::{Error, Result, Server, bounds, trace};
+use super::reduced::{Action, IntoReduction, State};
+use super::servers::ServerHandle;
+use super::{Error, Result, ServerConfig, bounds, trace};
 use crate::link::LinkError;
 use crate::link::ipc::{self, IpcLink, Program};
 use crate::task::{self, Panicked};
@@ -117,18 +117,18 @@ impl Cluster {
     /// server, where there are no workers. It is a master, and may fork.
     ///
     /// ```
-    /// use samestate::{Client, Cluster, Server, create_store};
+    /// use samestate::{ClientConfig, Cluster, ServerConfig, create_store};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let add = |sum: &mut i64, by: &i64| *sum += by;
     /// let here = Cluster::alone();
-    /// let serving = here.create_server(Server::tcp("127.0.0.1:0").login("app", "secret")).await?;
+    /// let serving = here.create_server(ServerConfig::tcp("127.0.0.1:0").login("app", "secret")).await?;
     /// let apples = here.create_store("apples", add).open().await?;
     /// let pears = here.create_store("pears", add).open().await?;
     ///
     /// // Elsewhere: the same address for each of them, and one connection.
-    /// let client = || Client::tcp(serving.address().to_string()).login("app", "secret");
+    /// let client = || ClientConfig::tcp(serving.address().to_string()).login("app", "secret");
     /// let apples_there = create_store("apples", add).client(client()).open().await?;
     /// let pears_there = create_store("pears", add).client(client()).open().await?;
     /// apples_there.dispatch(3).await?;
@@ -251,7 +251,7 @@ impl Cluster {
     where
         S: State + Default,
         A: Action,
-        V: Verdict,
+        V: IntoReduction,
     {
         let house = Arc::clone(&self.inner.house);
         let home =
@@ -270,12 +270,12 @@ impl Cluster {
     ///
     /// [`Error::Link`] if it cannot listen there, and [`Error::AlreadyServed`] if this process does
     /// already.
-    pub async fn create_server(&self, server: Server) -> Result<Serving> {
+    pub async fn create_server(&self, server: ServerConfig) -> Result<ServerHandle> {
         self.inner.house.create_server(server).await
     }
 
     /// The servers that were made by [`Cluster::create_server`] and are not closed.
-    pub fn servers(&self) -> Vec<Serving> {
+    pub fn servers(&self) -> Vec<ServerHandle> {
         self.inner.house.servers()
     }
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::servers::{Serving, Shared};
-use super::{Error, Result, Server};
+use super::servers::{ServerHandle, Shared};
+use super::{Error, Result, ServerConfig};
 use crate::link::StoreRegistry;
 use crate::task::guarded;
 
@@ -42,9 +42,9 @@ impl ClusterShared {
         Arc::new(ClusterShared { linked, served, servers, members })
     }
 
-    pub(super) async fn create_server(&self, server: Server) -> Result<Serving> {
+    pub(super) async fn create_server(&self, server: ServerConfig) -> Result<ServerHandle> {
         let server = Shared::of_cluster(server, Arc::clone(&self.served)).await?;
-        let serving = Serving::new(&server);
+        let serving = ServerHandle::new(&server);
         self.servers.lock().push(server);
         Ok(serving)
     }
@@ -55,10 +55,10 @@ impl ClusterShared {
     }
 
     /// The servers that are not closed.
-    pub(super) fn servers(&self) -> Vec<Serving> {
+    pub(super) fn servers(&self) -> Vec<ServerHandle> {
         let mut servers = self.servers.lock();
         servers.retain(|server| server.is_open());
-        servers.iter().map(Serving::new).collect()
+        servers.iter().map(ServerHandle::new).collect()
     }
 
     pub(super) fn join(&self, channel: u32, member: Arc<dyn Member>) {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::reduced::{Reject, Verdict};
+use super::reduced::{IntoReduction, Reject};
 
 /// Begins a reducer of several, each for a part (a *slice*) of the state. Every slice is told of
 /// every action that it understands, in the order in which the slices are declared.
@@ -74,7 +74,7 @@ impl<S: 'static, A: 'static> CombineReducers<S, A> {
     where
         T: Clone + 'static,
         B: 'static,
-        V: Verdict + 'static,
+        V: IntoReduction + 'static,
     {
         self.slices.push(Box::new(Slice { part, concerns, reducer, types: PhantomData }));
         self
@@ -139,7 +139,7 @@ struct Slice<P, C, R, T, B, V> {
 impl<S, A, T, B, V, P, C, R> Sliced<S, A> for Slice<P, C, R, T, B, V>
 where
     T: Clone + 'static,
-    V: Verdict,
+    V: IntoReduction,
     P: Fn(&mut S) -> &mut T + Send + Sync,
     C: Fn(&A) -> Option<&B> + Send + Sync,
     R: Fn(&mut T, &B) -> V + Send + Sync,

@@ -18,7 +18,7 @@ pub(super) type Outcome = Result<Version, DispatchError>;
 /// A dispatch under way. It is on its way whether or not this is awaited; dropping it changes
 /// nothing.
 #[derive(Debug)]
-pub struct Dispatching {
+pub struct DispatchFuture {
     state: State,
 }
 
@@ -28,17 +28,17 @@ enum State {
     Waiting(oneshot::Receiver<Outcome>),
 }
 
-impl Dispatching {
+impl DispatchFuture {
     pub(super) fn resolved(result: Result<Version, DispatchError>) -> Self {
-        Dispatching { state: State::Resolved(Some(result)) }
+        DispatchFuture { state: State::Resolved(Some(result)) }
     }
 
     pub(super) fn waiting(receiver: oneshot::Receiver<Outcome>) -> Self {
-        Dispatching { state: State::Waiting(receiver) }
+        DispatchFuture { state: State::Waiting(receiver) }
     }
 
     /// Returns the outcome, if the dispatch is already resolved.
-    pub fn now(&self) -> Option<&Result<Version, DispatchError>> {
+    pub fn try_outcome(&self) -> Option<&Result<Version, DispatchError>> {
         match &self.state {
             State::Resolved(result) => result.as_ref(),
             State::Waiting(_) => None,
@@ -46,7 +46,7 @@ impl Dispatching {
     }
 }
 
-impl Future for Dispatching {
+impl Future for DispatchFuture {
     type Output = Result<Version, DispatchError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {

@@ -9,15 +9,15 @@ use samestate_proto::{Epoch, NodeId, Version};
 use tokio::sync::oneshot;
 
 use super::attachments::{Attachments, close};
-use super::dispatching::{Batch, Dispatching, Outcome, Waiter};
+use super::dispatching::{Batch, DispatchFuture, Outcome, Waiter};
 use super::error::resolved;
 use super::middleware::Chain;
 use super::reading;
 use super::reduced::{Action, State};
-use super::servers::Serving;
+use super::servers::ServerHandle;
 use super::shared::{Inner, Shared};
 use super::subscribers::Subscription;
-use super::{Client, DispatchError, Result, Role, Server, Watch};
+use super::{ClientConfig, DispatchError, Result, Role, ServerConfig, Watch};
 use crate::link::{LinkCounts, LinkEndpoint, LinkStats};
 
 /// The number of actions that [`Store::dispatch_many`] dispatches at a time.
@@ -52,7 +52,7 @@ impl<S: State, A: Action> Store<S, A> {
     /// [`DispatchError::Busy`]. Dropping the future does not cancel the action. The store's
     /// middleware sees the action first. Inside [`Store::read`] the action is queued when the read
     /// ends.
-    pub fn dispatch(&self, action: A) -> Dispatching {
+    pub fn dispatch(&self, action: A) -> DispatchFuture {
         match &self.middleware {
             None => self.hand_over(action),
             Some(chain) => chain.dispatch(self, action),
@@ -60,7 +60,7 @@ impl<S: State, A: Action> Store<S, A> {
     }
 
     /// Dispatches an action that has passed the middleware.
-    pub(super) fn hand_over(&self, action: A) -> Dispatching {
+    pub(super) fn hand_over(&self, action: A) -> DispatchFuture {
         if reading::inside() {
             return self.hand_over_later(action);
         }
@@ -73,17 +73,17 @@ impl<S: State, A: Action> Store<S, A> {
             })
         });
         match (taken, receiver) {
-            (Ok(None), Some(receiver)) => Dispatching::waiting(receiver),
-            (Ok(Some(resolution)), _) => Dispatching::resolved(resolved(resolution)),
-            (Ok(None), None) => Dispatching::resolved(Err(DispatchError::OutcomeUnknown)),
+            (Ok(None), Some(receiver)) => DispatchFuture::waiting(receiver),
+            (Ok(Some(resolution)), _) => DispatchFuture::resolved(resolved(resolution)),
+            (Ok(None), None) => DispatchFuture::resolved(Err(DispatchError::OutcomeUnknown)),
             (Err(busy @ Refused::Busy(_)), _) => {
-                Dispatching::resolved(self.shared.counted(Err(busy.into())))
+                DispatchFuture::resolved(self.shared.counted(Err(busy.into())))
             }
-            (Err(refused), _) => Dispatching::resolved(Err(refused.into())),
+            (Err(refused), _) => DispatchFuture::resolved(Err(refused.into())),
         }
     }
 
-    fn hand_over_later(&self, action: A) -> Dispatching {
+    fn hand_over_later(&self, action: A) -> DispatchFuture {
         let (sender, receiver) = oneshot::channel();
         let shared = Arc::clone(&self.shared);
         reading::defer(Box::new(move || {
@@ -96,7 +96,7 @@ impl<S: State, A: Action> Store<S, A> {
                 let _ = sender.send(outcome);
             }
         }));
-        Dispatching::waiting(receiver)
+        DispatchFuture::waiting(receiver)
     }
 
     /// Offers an action for the receiver of `sender`. Returns its outcome if that is known already.
@@ -277,7 +277,7 @@ impl<S: State, A: Action> Store<S, A> {
     /// [`crate::Error::Link`] if the server cannot listen there; [`crate::Error::OtherLogins`],
     /// [`crate::Error::OtherTls`], [`crate::Error::ServedTwice`] or [`crate::Error::AlreadyServed`]
     /// if this process has a server there already, with other options.
-    pub async fn create_server(&self, server: Server) -> Result<Serving> {
+    pub async fn create_server(&self, server: ServerConfig) -> Result<ServerHandle> {
         let port: Arc<dyn LinkEndpoint> = Arc::clone(&self.shared) as Arc<dyn LinkEndpoint>;
         self.upkeep.listen(server, port).await
     }
@@ -291,7 +291,7 @@ impl<S: State, A: Action> Store<S, A> {
     /// [`crate::Error::AlreadyClient`] if the store is a client already, and [`crate::Error::Link`]
     /// if the address or the options are invalid. A server that cannot be reached is no error: the
     /// store keeps trying.
-    pub fn create_client(&self, client: Client) -> Result<()> {
+    pub fn create_client(&self, client: ClientConfig) -> Result<()> {
         let port: Arc<dyn LinkEndpoint> = Arc::clone(&self.shared) as Arc<dyn LinkEndpoint>;
         self.upkeep.dial(client, port, || self.shared.follow())
     }
@@ -309,7 +309,7 @@ impl<S: State, A: Action> Store<S, A> {
     }
 
     /// Returns the servers that were made by [`Store::create_server`] and are not closed.
-    pub fn servers(&self) -> Vec<Serving> {
+    pub fn servers(&self) -> Vec<ServerHandle> {
         self.upkeep.servers()
     }
 

@@ -12,14 +12,14 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::DispatchError;
-use super::dispatching::{Dispatching, Outcome};
+use super::dispatching::{DispatchFuture, Outcome};
 use super::handle::Store;
 use super::reading;
 use super::reduced::{Action, State};
 use crate::link::LinkEndpoint;
 use crate::task::guarded;
 
-pub(super) type Middleware<S, A> = Box<dyn Fn(A, Next<'_, S, A>) -> Dispatching + Send + Sync>;
+pub(super) type Middleware<S, A> = Box<dyn Fn(A, Next<'_, S, A>) -> DispatchFuture + Send + Sync>;
 
 /// The middleware of one store.
 pub(super) struct Chain<S: State, A: Action> {
@@ -36,7 +36,7 @@ impl<S: State, A: Action> Chain<S, A> {
         }
     }
 
-    pub(super) fn dispatch(&self, store: &Store<S, A>, action: A) -> Dispatching {
+    pub(super) fn dispatch(&self, store: &Store<S, A>, action: A) -> DispatchFuture {
         self.begin(store, None).run(action)
     }
 
@@ -47,7 +47,7 @@ impl<S: State, A: Action> Chain<S, A> {
         for action in actions {
             if cut_off {
                 let cut_off = store.shared.counted(Err(DispatchError::NotConnected));
-                under_way.push(Dispatching::resolved(cut_off));
+                under_way.push(DispatchFuture::resolved(cut_off));
                 continue;
             }
             store.has_room().await;
@@ -97,23 +97,23 @@ impl<A> Default for Many<A> {
 }
 
 impl<A: Action> Many<A> {
-    fn dispatch<S: State>(&self, store: &Store<S, A>, action: A) -> Dispatching {
+    fn dispatch<S: State>(&self, store: &Store<S, A>, action: A) -> DispatchFuture {
         let (sender, receiver) = oneshot::channel();
         let mut busy = self.busy.borrow_mut();
         if !busy.is_empty() {
             busy.push((action, sender));
-            return Dispatching::waiting(receiver);
+            return DispatchFuture::waiting(receiver);
         }
         match store.offer(&action, sender) {
-            None => Dispatching::waiting(receiver),
+            None => DispatchFuture::waiting(receiver),
             Some((sender, Err(DispatchError::Busy(_)))) => {
                 busy.push((action, sender));
-                Dispatching::waiting(receiver)
+                DispatchFuture::waiting(receiver)
             }
             Some((_, outcome)) => {
                 let not_connected = outcome == Err(DispatchError::NotConnected);
                 self.not_connected.set(self.not_connected.get() || not_connected);
-                Dispatching::resolved(outcome)
+                DispatchFuture::resolved(outcome)
             }
         }
     }
@@ -131,7 +131,7 @@ pub struct Next<'a, S: State, A: Action> {
 impl<'a, S: State, A: Action> Next<'a, S, A> {
     /// Passes an action on, this one or another. What is passed on is handed over in the order of
     /// these calls.
-    pub fn run(&self, action: A) -> Dispatching {
+    pub fn run(&self, action: A) -> DispatchFuture {
         match (self.rest.split_first(), self.many) {
             (Some((layer, rest)), _) => layer(action, Next { rest, ..*self }),
             (None, Some(many)) if !reading::inside() => many.dispatch(self.store, action),
@@ -145,9 +145,9 @@ impl<'a, S: State, A: Action> Next<'a, S, A> {
         &self,
         action: A,
         told: impl FnOnce(&Result<crate::Version, DispatchError>) + Send + 'static,
-    ) -> Dispatching {
+    ) -> DispatchFuture {
         let dispatching = self.run(action);
-        if let Some(outcome) = dispatching.now() {
+        if let Some(outcome) = dispatching.try_outcome() {
             told(outcome);
             return dispatching;
         }
@@ -159,9 +159,9 @@ impl<'a, S: State, A: Action> Next<'a, S, A> {
     }
 
     /// Drops the action: it never applies, and resolves as [`DispatchError::Refused`].
-    pub fn refuse(&self, reason: impl Into<String>) -> Dispatching {
+    pub fn refuse(&self, reason: impl Into<String>) -> DispatchFuture {
         let refused = Err(DispatchError::Refused(reason.into()));
-        Dispatching::resolved(self.store.shared.counted(refused))
+        DispatchFuture::resolved(self.store.shared.counted(refused))
     }
 
     /// Resolves the dispatch by a task, as Redux's thunks do: it may wait, and dispatch through a
@@ -169,7 +169,7 @@ impl<'a, S: State, A: Action> Next<'a, S, A> {
     pub fn later(
         &self,
         thunk: impl Future<Output = Result<crate::Version, DispatchError>> + Send + 'static,
-    ) -> Dispatching {
+    ) -> DispatchFuture {
         let (sender, receiver) = oneshot::channel();
         let shared = Arc::downgrade(&self.store.shared);
         let thunk = guarded("thunk of a middleware", thunk);
@@ -183,7 +183,7 @@ impl<'a, S: State, A: Action> Next<'a, S, A> {
                 (Err(_), None) => {}
             }
         });
-        Dispatching::waiting(receiver)
+        DispatchFuture::waiting(receiver)
     }
 
     /// The store: to read it, and to dispatch further actions, which pass the whole chain.

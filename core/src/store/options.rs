@@ -30,7 +30,7 @@ impl Place {
 /// login.
 #[derive(Clone, Debug)]
 #[must_use = "hand it to `create_server`"]
-pub struct Server {
+pub struct ServerConfig {
     pub(super) place: Place,
     pub(super) logins: Vec<(String, String)>,
     pub(super) login_rounds: Option<u32>,
@@ -46,37 +46,37 @@ pub struct Server {
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let reduce = |sum: &mut u64, by: &u64| *sum += by;
 /// # let tasks = samestate::create_store("tasks", reduce).open().await?;
-/// use samestate::Server;
+/// use samestate::ServerConfig;
 ///
-/// match tasks.create_server(Server::default().login("app", "secret")).await {
+/// match tasks.create_server(ServerConfig::default().login("app", "secret")).await {
 ///     Ok(serving) => println!("listening on {}", serving.address()),
 ///     Err(error) => eprintln!("{error}"), // another program has that port
 /// }
 /// # Ok(())
 /// # }
 /// ```
-impl Default for Server {
+impl Default for ServerConfig {
     fn default() -> Self {
-        Server::at(Address::server_default())
+        ServerConfig::at(Address::server_default())
     }
 }
 
-impl Server {
+impl ServerConfig {
     /// Listens on TCP, at `host:port`. `*` or no host means all interfaces; no port means 10001,
     /// the article's. The server listens at all addresses of a name that belong to this machine,
     /// such as 127.0.0.1 and `::1` for `localhost`.
     pub fn tcp(address: impl Into<String>) -> Self {
-        Server::new(Place::Text(address.into()))
+        ServerConfig::new(Place::Text(address.into()))
     }
 
     /// Listens at this address.
     pub fn at(address: Address) -> Self {
-        Server::new(Place::Address(address))
+        ServerConfig::new(Place::Address(address))
     }
 
     fn new(place: Place) -> Self {
         let login_within = Duration::from_secs(10);
-        Server {
+        ServerConfig {
             place,
             logins: Vec::new(),
             login_rounds: None,
@@ -89,19 +89,19 @@ impl Server {
     /// Listens at this path (A4): on a Unix socket, or on a named pipe on Windows. See
     /// [`Address::path`].
     pub fn path(path: impl Into<PathBuf>) -> Self {
-        Server::at(Address::path(path))
+        ServerConfig::at(Address::path(path))
     }
 
     /// Listens on a Unix socket at this path, which has at most 107 bytes (103 on systems other
     /// than Linux). A stale socket file is replaced.
     pub fn unix(path: impl Into<PathBuf>) -> Self {
-        Server::at(Address::unix(path))
+        ServerConfig::at(Address::unix(path))
     }
 
     /// Listens on a named pipe of Windows; `\\.\pipe\` is put before the name. Only the master of a
     /// cluster may create a pipe (A4), and only processes of the same user may open it.
     pub fn pipe(name: impl Into<String>) -> Self {
-        Server::tcp(format!("pipe:{}", name.into()))
+        ServerConfig::tcp(format!("pipe:{}", name.into()))
     }
 
     /// Accepts clients that authenticate with this login. May be called several times. Many clients
@@ -139,7 +139,7 @@ impl Server {
 /// connection, if their names differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "hand it to `create_client`"]
-pub struct Client {
+pub struct ClientConfig {
     pub(super) place: Place,
     pub(super) login: Option<(String, String)>,
     pub(super) backoff_max: Duration,
@@ -148,26 +148,26 @@ pub struct Client {
 }
 
 /// The default address of a client (A7): `localhost`, port 10001.
-impl Default for Client {
+impl Default for ClientConfig {
     fn default() -> Self {
-        Client::at(Address::client_default())
+        ClientConfig::at(Address::client_default())
     }
 }
 
-impl Client {
+impl ClientConfig {
     /// Connects over TCP, to `host:port`. No host means this machine; no port means 10001. The
     /// client tries all addresses of a name.
     pub fn tcp(address: impl Into<String>) -> Self {
-        Client::new(Place::Text(address.into()))
+        ClientConfig::new(Place::Text(address.into()))
     }
 
     /// Connects to this address.
     pub fn at(address: Address) -> Self {
-        Client::new(Place::Address(address))
+        ClientConfig::new(Place::Address(address))
     }
 
     fn new(place: Place) -> Self {
-        Client {
+        ClientConfig {
             place,
             login: None,
             backoff_max: Duration::from_secs(5),
@@ -179,17 +179,17 @@ impl Client {
     /// Connects to this path (A7): over a Unix socket, or over a named pipe on Windows. See
     /// [`Address::path`].
     pub fn path(path: impl Into<PathBuf>) -> Self {
-        Client::at(Address::path(path))
+        ClientConfig::at(Address::path(path))
     }
 
     /// Connects over the Unix socket at this path.
     pub fn unix(path: impl Into<PathBuf>) -> Self {
-        Client::at(Address::unix(path))
+        ClientConfig::at(Address::unix(path))
     }
 
     /// Connects over the named pipe of Windows with this name.
     pub fn pipe(name: impl Into<String>) -> Self {
-        Client::tcp(format!("pipe:{}", name.into()))
+        ClientConfig::tcp(format!("pipe:{}", name.into()))
     }
 
     /// Logs in with this login and password.

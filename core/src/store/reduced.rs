@@ -28,7 +28,7 @@ impl<T: Into<String>> From<T> for Reject {
 }
 
 /// The return types of a reducer: nothing, or `Result<(), Reject>`.
-pub trait Verdict {
+pub trait IntoReduction {
     /// True if the type can express a refusal.
     const CAN_REJECT: bool;
 
@@ -40,7 +40,7 @@ pub trait Verdict {
     fn verdict(self) -> Result<(), Reject>;
 }
 
-impl Verdict for () {
+impl IntoReduction for () {
     const CAN_REJECT: bool = false;
 
     fn verdict(self) -> Result<(), Reject> {
@@ -48,7 +48,7 @@ impl Verdict for () {
     }
 }
 
-impl Verdict for Result<(), Reject> {
+impl IntoReduction for Result<(), Reject> {
     const CAN_REJECT: bool = true;
 
     fn verdict(self) -> Result<(), Reject> {
@@ -109,7 +109,7 @@ pub struct ReducerMachine<S, A> {
 
 impl<S: State, A: Action> ReducerMachine<S, A> {
     /// A machine in this state.
-    pub fn new<V: Verdict>(
+    pub fn new<V: IntoReduction>(
         state: S,
         reducer: impl Fn(&mut S, &A) -> V + Send + Sync + 'static,
         codec: Codec,

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 
 use tokio::sync::Mutex;
 
-use super::{Error, Result, Server, bounds};
+use super::{Error, Result, ServerConfig, bounds};
 use crate::auth::{Iterations, LockedOut, PeerAddress};
 #[cfg(feature = "tls")]
 use crate::link::ServerTls;
@@ -30,7 +30,7 @@ pub(super) struct Shared {
 
 impl Shared {
     async fn start(
-        server: Server,
+        server: ServerConfig,
         ports: Arc<StoreRegistry>,
         of_cluster: bool,
     ) -> Result<Arc<Self>> {
@@ -64,7 +64,10 @@ impl Shared {
     }
 
     /// A server of all stores of a cluster, those to come included.
-    pub(super) async fn of_cluster(server: Server, ports: Arc<StoreRegistry>) -> Result<Arc<Self>> {
+    pub(super) async fn of_cluster(
+        server: ServerConfig,
+        ports: Arc<StoreRegistry>,
+    ) -> Result<Arc<Self>> {
         let address: Address = server.place.address()?;
         let mut servers = SERVERS.lock().await;
         if running(&mut servers, &address).is_some() {
@@ -76,7 +79,7 @@ impl Shared {
     }
 
     /// Checks that this server may also serve for `server`.
-    fn may_share(&self, server: &Server, address: &Address) -> Result<()> {
+    fn may_share(&self, server: &ServerConfig, address: &Address) -> Result<()> {
         if let Some(conflict) = conflict(&self.logins, &server.logins) {
             let (address, stores) = (address.to_string(), self.ports.names());
             return Err(Error::OtherLogins { address, stores, conflict });
@@ -142,7 +145,7 @@ pub(super) struct Served {
 
 impl Served {
     /// Serves a store at an address: with the server that this process has there, or a new one.
-    pub(super) async fn begin(server: Server, port: Arc<dyn LinkEndpoint>) -> Result<Self> {
+    pub(super) async fn begin(server: ServerConfig, port: Arc<dyn LinkEndpoint>) -> Result<Self> {
         let address: Address = server.place.address()?;
         let channel = port.channel();
         let mut servers = SERVERS.lock().await;
@@ -164,8 +167,8 @@ impl Served {
     }
 
     /// Returns the handle for the server's user.
-    pub(super) fn serving(&self) -> Serving {
-        Serving::new(&self.server)
+    pub(super) fn serving(&self) -> ServerHandle {
+        ServerHandle::new(&self.server)
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -192,15 +195,15 @@ impl Drop for Served {
 /// [`Cluster::create_server`](crate::Cluster::create_server). A handle: clones are the same server,
 /// and dropping one ends nothing.
 #[derive(Clone)]
-pub struct Serving {
+pub struct ServerHandle {
     address: Address,
     server: Weak<Shared>,
 }
 
-impl Serving {
+impl ServerHandle {
     pub(super) fn new(server: &Arc<Shared>) -> Self {
         let address = server.listener.address().clone();
-        Serving { address, server: Arc::downgrade(server) }
+        ServerHandle { address, server: Arc::downgrade(server) }
     }
 
     /// Returns the address that the server listens at. Port 0 is replaced by the one that the
@@ -236,9 +239,9 @@ impl Serving {
     }
 }
 
-impl fmt::Debug for Serving {
+impl fmt::Debug for ServerHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Serving").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("ServerHandle").field("address", &self.address).finish_non_exhaustive()
     }
 }
 

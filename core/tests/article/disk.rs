@@ -1,6 +1,6 @@
 //! A15: the state comes back from disk, and from there to everybody.
 
-use samestate::{Backup, BackupError, Error, Role, Server};
+use samestate::{Backup, BackupError, Error, Role, ServerConfig};
 
 use super::scene::{DEADLINE, Place, Scene, client, cluster_test, list, until};
 
@@ -74,7 +74,7 @@ async fn a15_a_server_restored_behind_its_clients_takes_them_back_with_it() {
     let backup = || Backup::at(place.path().with_extension("backup")).every_actions(1);
     let server = list().backup(backup()).open().await.expect("it opens");
     server
-        .create_server(Server::path(place.path()).login("app", "secret").login_rounds(4096))
+        .create_server(ServerConfig::path(place.path()).login("app", "secret").login_rounds(4096))
         .await
         .expect("listens");
     let client = list().client(client(&place.path())).open().await.expect("it comes in sync");

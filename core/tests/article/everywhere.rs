@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use samestate::{Change, Client, Mode, Server, create_store};
+use samestate::{Change, ClientConfig, Mode, ServerConfig, create_store};
 
 use super::ports::free_port;
 use super::scene::{Place, Scene, client, cluster_test, list, push, until, within};
@@ -85,14 +85,14 @@ cluster_test!(
         let root = scene.list().open().await.expect("it opens");
         let (path, port) = (scene.folder.join("s"), free_port());
         let address = format!("127.0.0.1:{port}");
-        root.create_server(Server::path(&path).login("app", "secret").login_rounds(4096))
+        root.create_server(ServerConfig::path(&path).login("app", "secret").login_rounds(4096))
             .await
             .expect("it listens");
-        root.create_server(Server::tcp(&address).login("app", "secret").login_rounds(4096))
+        root.create_server(ServerConfig::tcp(&address).login("app", "secret").login_rounds(4096))
             .await
             .expect("as well");
         let over_file = list().client(client(&path)).open().await.expect("it comes in sync");
-        let over_tcp = Client::tcp(&address).login("app", "secret");
+        let over_tcp = ClientConfig::tcp(&address).login("app", "secret");
         let over_tcp = list().client(over_tcp).open().await.expect("it comes in sync");
         over_file.dispatch(1).await.expect("it applies");
         over_tcp.dispatch(2).await.expect("it applies");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use samestate::link::Address;
-use samestate::{Client, DispatchError, Server};
+use samestate::{ClientConfig, DispatchError, ServerConfig};
 use tokio::sync::{Mutex, mpsc};
 
 use super::ports::free_port;
@@ -17,7 +17,7 @@ static PORT_10001: Mutex<()> = Mutex::const_new(());
 async fn a04_a_server_listens_on_all_interfaces_at_port_10001_unless_told() {
     let _alone = PORT_10001.lock().await;
     let server = list().open().await.expect("it opens");
-    match server.create_server(Server::default().login("app", "secret")).await {
+    match server.create_server(ServerConfig::default().login("app", "secret")).await {
         Ok(serving) => {
             // As the system calls them, with IPv6 or without.
             let all = ["::", "0.0.0.0"].map(|host| Address::tcp(host, 10001));
@@ -34,10 +34,10 @@ async fn a04_a_server_listens_on_all_interfaces_at_port_10001_unless_told() {
 async fn a04_all_interfaces_means_reachable_by_either_family() {
     let port = free_port();
     let server = list().open().await.expect("it opens");
-    let serving = Server::tcp(format!(":{port}")).login("app", "secret").login_rounds(4096);
+    let serving = ServerConfig::tcp(format!(":{port}")).login("app", "secret").login_rounds(4096);
     server.create_server(serving).await.expect("it listens");
     for host in ["127.0.0.1", "localhost"] {
-        let client = Client::tcp(format!("{host}:{port}")).login("app", "secret");
+        let client = ClientConfig::tcp(format!("{host}:{port}")).login("app", "secret");
         let client = list().client(client).open().await.expect("it comes in sync");
         client.dispatch(1).await.expect("it applies");
     }
@@ -64,11 +64,12 @@ async fn a07_a_client_goes_to_localhost_at_port_10001_unless_told() {
     let _alone = PORT_10001.lock().await;
     let (told, mut reports) = mpsc::unbounded_channel();
     let client = list().on_error(move |text| drop(told.send(text.to_owned())));
-    let client = client.client(Client::default().login("app", "secret")).start().expect("it dials");
+    let client =
+        client.client(ClientConfig::default().login("app", "secret")).start().expect("it dials");
     let report = within("nobody is there, and it says where", reports.recv()).await;
     assert!(report.as_ref().is_some_and(|text| text.contains("localhost:10001")), "{report:?}");
     let server = list().preloaded(vec![7]).open().await.expect("it opens");
-    match server.create_server(Server::default().login("app", "secret")).await {
+    match server.create_server(ServerConfig::default().login("app", "secret")).await {
         Ok(_) => within("it comes in sync", client.until_connected(true)).await,
         // Another program has it.
         Err(error) => assert!(error.to_string().contains("*:10001"), "{error}"),
@@ -80,10 +81,10 @@ async fn a07_create_client_on_an_existing_store_makes_it_a_copy_of_the_servers()
     let port = free_port();
     let address = format!("127.0.0.1:{port}");
     let server = list().preloaded(vec![1, 2]).open().await.expect("it opens");
-    let serving = Server::tcp(&address).login("app", "secret").login_rounds(4096);
+    let serving = ServerConfig::tcp(&address).login("app", "secret").login_rounds(4096);
     server.create_server(serving).await.expect("it listens");
     let store = list().open().await.expect("it opens");
-    store.create_client(Client::tcp(&address).login("app", "secret")).expect("it dials");
+    store.create_client(ClientConfig::tcp(&address).login("app", "secret")).expect("it dials");
     within("it comes in sync", store.until_connected(true)).await;
     store.dispatch(3).await.expect("it applies");
     assert_eq!((&*store.state(), &*server.state()), (&vec![1, 2, 3], &vec![1, 2, 3]));
@@ -123,7 +124,8 @@ async fn a08_while_the_link_is_down_nothing_is_dispatched_or_told_and_the_state_
 /// The server that a test's cluster loses and finds again.
 async fn elsewhere(scene: &Scene) -> super::scene::List {
     let server = list().preloaded(vec![7]).open().await.expect("it opens");
-    let serving = Server::path(scene.folder.join("s")).login("app", "secret").login_rounds(4096);
+    let serving =
+        ServerConfig::path(scene.folder.join("s")).login("app", "secret").login_rounds(4096);
     server.create_server(serving).await.expect("it listens");
     server
 }

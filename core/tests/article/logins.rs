@@ -1,7 +1,7 @@
 //! A5: who does not know the password learns nothing, and is locked out after five wrong ones.
 
 use samestate::auth::LockOutPolicy;
-use samestate::{Client, Server, StoreBuilder};
+use samestate::{ClientConfig, ServerConfig, StoreBuilder};
 
 use super::ports::free_port;
 #[cfg(unix)]
@@ -9,7 +9,7 @@ use super::proxy::Proxy;
 use super::scene::{DEADLINE, Place, client, list, push, within};
 
 /// Returns the error that a client gets that tries once.
-async fn told(client: Client) -> String {
+async fn told(client: ClientConfig) -> String {
     let (sender, mut errors) = tokio::sync::mpsc::unbounded_channel();
     let store: StoreBuilder<Vec<u64>, u64> = samestate::create_store("list", push);
     let store = store.on_error(move |text| drop(sender.send(text.to_owned()))).client(client);
@@ -42,7 +42,7 @@ async fn a05_the_password_never_crosses_in_clear_nor_twice_in_the_same_form() {
     let place = Place::new();
     let server = list().open().await.expect("it opens");
     let serving =
-        Server::path(place.path()).login("app", "correct horse battery").login_rounds(4096);
+        ServerConfig::path(place.path()).login("app", "correct horse battery").login_rounds(4096);
     server.create_server(serving).await.expect("it listens");
     let seen = Proxy::before(&place.path(), place.path().with_extension("seen"));
     let mut logins = Vec::new();
@@ -71,7 +71,7 @@ fn a05_five_wrong_attempts_lock_an_address_out_for_three_hours() {
     assert_eq!((policy.failures_max, policy.locked_for.as_secs()), (5, 3 * 60 * 60));
 }
 
-async fn locks_out(server: Server, client: impl Fn(&str) -> Client) {
+async fn locks_out(server: ServerConfig, client: impl Fn(&str) -> ClientConfig) {
     let store = list().open().await.expect("it opens");
     store.create_server(server).await.expect("it listens");
     for _ in 0..5 {
@@ -85,8 +85,8 @@ async fn locks_out(server: Server, client: impl Fn(&str) -> Client) {
 #[tokio::test]
 async fn a05_who_guessed_five_times_is_shut_out_on_tcp() {
     let address = format!("127.0.0.1:{}", free_port());
-    let server = Server::tcp(&address).login("app", "secret").login_rounds(4096);
-    locks_out(server, |password| Client::tcp(&address).login("app", password)).await;
+    let server = ServerConfig::tcp(&address).login("app", "secret").login_rounds(4096);
+    locks_out(server, |password| ClientConfig::tcp(&address).login("app", password)).await;
 }
 
 #[tokio::test]

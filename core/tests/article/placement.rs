@@ -1,7 +1,7 @@
 //! A11: where servers and clients may sit. The article's drawings (A17) are run as scenarios, in
 //! the runner's tests.
 
-use samestate::{DispatchError, Server};
+use samestate::{DispatchError, ServerConfig};
 
 use super::scene::{Scene, client, cluster_test, list, until, within};
 
@@ -23,7 +23,7 @@ cluster_test!(
     },
     async |scene: Scene| {
         let store = scene.list().open().await.expect("it opens");
-        let serving = Server::path(scene.folder.join(scene.worker().to_string()));
+        let serving = ServerConfig::path(scene.folder.join(scene.worker().to_string()));
         store.create_server(serving.login("app", "secret")).await.expect("it listens");
         scene.say("serving").await;
         until("all three", &store, |list| *list == [1, 2, 3]).await;
@@ -38,7 +38,7 @@ cluster_test!(
     async |scene: Scene| {
         let primary = list().preloaded(vec![7]).open().await.expect("it opens");
         let serving =
-            Server::path(scene.folder.join("s")).login("app", "secret").login_rounds(4096);
+            ServerConfig::path(scene.folder.join("s")).login("app", "secret").login_rounds(4096);
         primary.create_server(serving).await.expect("it listens");
         let store = scene.list().client(client(&scene.folder.join("s"))).open().await;
         let store = store.expect("it comes in sync");
@@ -62,7 +62,7 @@ cluster_test!(
     async |scene: Scene| {
         let primary = list().preloaded(vec![7]).open().await.expect("it opens");
         let serving =
-            Server::path(scene.folder.join("s")).login("app", "secret").login_rounds(4096);
+            ServerConfig::path(scene.folder.join("s")).login("app", "secret").login_rounds(4096);
         primary.create_server(serving).await.expect("it listens");
         let store = scene.list().open().await.expect("it opens");
         scene.heard("with the primary", 1).await;

@@ -1,6 +1,6 @@
 //! A10: what a store is in a process, several roles at once.
 
-use samestate::{Error, Role, Server};
+use samestate::{Error, Role, ServerConfig};
 
 use super::scene::{Place, Scene, client, cluster_test, list, until, within};
 
@@ -30,7 +30,7 @@ cluster_test!(
     async |scene: Scene| {
         let store = scene.list().open().await.expect("it opens");
         let serving =
-            Server::path(scene.folder.join("s")).login("app", "secret").login_rounds(4096);
+            ServerConfig::path(scene.folder.join("s")).login("app", "secret").login_rounds(4096);
         store.create_server(serving).await.expect("it listens");
         assert_eq!(store.role(), [Role::Worker, Role::Server]);
         scene.say("serving").await;
@@ -48,7 +48,7 @@ cluster_test!(
         let store = scene.list().open().await.expect("it opens");
         let elsewhere = list().preloaded(vec![77]).open().await.expect("it opens");
         let serving =
-            Server::path(scene.folder.join("s")).login("app", "secret").login_rounds(4096);
+            ServerConfig::path(scene.folder.join("s")).login("app", "secret").login_rounds(4096);
         elsewhere.create_server(serving).await.expect("it listens");
         scene.heard("a client now", 1).await;
         assert_eq!(*elsewhere.state(), [77, 78], "its dispatch went to its server");

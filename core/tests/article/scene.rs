@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use samestate::{Client, Cluster, Mode, Server, Store, StoreBuilder, create_store};
+use samestate::{ClientConfig, Cluster, Mode, ServerConfig, Store, StoreBuilder, create_store};
 
 /// The longest time that a test waits for an event.
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
@@ -55,18 +55,18 @@ impl Place {
         self.0.path().join("s")
     }
 
-    pub(super) fn server(&self) -> Server {
-        Server::path(self.path()).login("app", "secret").login_rounds(4096)
+    pub(super) fn server(&self) -> ServerConfig {
+        ServerConfig::path(self.path()).login("app", "secret").login_rounds(4096)
     }
 
-    pub(super) fn client(&self) -> Client {
+    pub(super) fn client(&self) -> ClientConfig {
         client(&self.path())
     }
 }
 
 /// A client of the socket at this path that does not wait long between its attempts.
-pub(super) fn client(path: &Path) -> Client {
-    Client::path(path).login("app", "secret").backoff_max(Duration::from_millis(200))
+pub(super) fn client(path: &Path) -> ClientConfig {
+    ClientConfig::path(path).login("app", "secret").backoff_max(Duration::from_millis(200))
 }
 
 /// One process of a test's cluster.

@@ -14,8 +14,8 @@ mod replaced;
 
 use parking_lot::Mutex;
 use samestate::{
-    Backup, BackupError, Change, Client, DispatchError, Error, Jump, Mode, Reject, Server, Store,
-    StoreBuilder, create_store,
+    Backup, BackupError, Change, ClientConfig, DispatchError, Error, Jump, Mode, Reject,
+    ServerConfig, Store, StoreBuilder, create_store,
 };
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -199,7 +199,7 @@ async fn a_durable_store_acknowledges_what_is_on_disk_only() {
     let copy = folder.0.path().join("copy.backup");
     for item in 1..30 {
         let dispatched = store.dispatch(item);
-        assert!(dispatched.now().is_none(), "it waits for the disk");
+        assert!(dispatched.try_outcome().is_none(), "it waits for the disk");
         dispatched.await.expect("it applies");
         for (from, to) in [(".backup", ""), (".backup.journal", ".journal")] {
             let from = folder.0.path().join(format!("list{from}"));
@@ -238,10 +238,11 @@ async fn clients_of_a_durable_server_get_what_is_on_disk_and_its_next_life() {
     let socket = folder.0.path().join("socket");
     for mode in [Mode::Action, Mode::Snapshot] {
         let server = list(&folder.path()).mode(mode).durable().open().await.expect("it opens");
-        server.create_server(Server::path(&socket)).await.expect("it serves");
+        server.create_server(ServerConfig::path(&socket)).await.expect("it serves");
         let before = server.state().len();
         let client = create_store("list", push).on_error(|_| {}).mode(mode);
-        let client = client.client(Client::path(&socket)).open().await.expect("it is in sync");
+        let client =
+            client.client(ClientConfig::path(&socket)).open().await.expect("it is in sync");
         assert_eq!(client.state().len(), before, "what was restored reaches clients");
         for item in 1..50 {
             client.dispatch(item).await.expect("it applies");
@@ -264,9 +265,9 @@ async fn replicas_ahead_of_what_was_restored_are_told_that_history_is_lost() {
     let saved = std::fs::read(folder.path()).expect("it is there");
 
     let server = list(&folder.path()).mode(Mode::Action).open().await.expect("it opens");
-    server.create_server(Server::path(&socket)).await.expect("it serves");
+    server.create_server(ServerConfig::path(&socket)).await.expect("it serves");
     let client = create_store("list", push).on_error(|_| {}).mode(Mode::Action);
-    let client = client.client(Client::path(&socket)).open().await.expect("it is in sync");
+    let client = client.client(ClientConfig::path(&socket)).open().await.expect("it is in sync");
     let (sender, lost) = std::sync::mpsc::channel();
     client
         .subscribe(move |change| {
@@ -282,7 +283,7 @@ async fn replicas_ahead_of_what_was_restored_are_told_that_history_is_lost() {
     std::fs::write(folder.path(), saved).expect("it can be written");
     std::fs::remove_file(folder.journal()).expect("it is there");
     let server = list(&folder.path()).mode(Mode::Action).open().await.expect("it opens");
-    server.create_server(Server::path(&socket)).await.expect("it serves");
+    server.create_server(ServerConfig::path(&socket)).await.expect("it serves");
     let told = tokio::task::spawn_blocking(move || lost.recv_timeout(DEADLINE));
     assert_eq!(told.await.expect("no panic").expect("it is told"), (4, 3));
     assert_eq!(*client.state(), [1, 2, 3]);

@@ -7,7 +7,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use samestate::store::{Action, State};
 use samestate::{
-    Backup, Client, Codec, Mode, Resync, Server, Store, StoreBuilder, Version, create_store,
+    Backup, ClientConfig, Codec, Mode, Resync, ServerConfig, Store, StoreBuilder, Version,
+    create_store,
 };
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
@@ -57,12 +58,12 @@ impl Scene {
             .on_error(move |text| said.0.lock().push(text.to_owned()))
     }
 
-    pub(crate) fn server(&self) -> Server {
-        Server::path(self.folder.path().join("socket"))
+    pub(crate) fn server(&self) -> ServerConfig {
+        ServerConfig::path(self.folder.path().join("socket"))
     }
 
-    pub(crate) fn client(&self) -> Client {
-        Client::path(self.folder.path().join("socket")).backoff_max(Duration::from_millis(20))
+    pub(crate) fn client(&self) -> ClientConfig {
+        ClientConfig::path(self.folder.path().join("socket")).backoff_max(Duration::from_millis(20))
     }
 
     pub(crate) fn path(&self) -> PathBuf {

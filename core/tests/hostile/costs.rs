@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use samestate::auth::{ClientHandshake, ClientStep, Credentials, NONCE_BYTES, Nonce};
-use samestate::{Client, Server, create_store};
+use samestate::{ClientConfig, ServerConfig, create_store};
 use samestate_proto::wire::{FRAME_HEADER_BYTES, Message, Outcome, PROTOCOL_VERSION, channel_of};
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpSocket, TcpStream};
@@ -43,12 +43,13 @@ impl OnTcp {
     }
 
     /// Served so.
-    async fn with(options: impl FnOnce(Server) -> Server) -> Self {
+    async fn with(options: impl FnOnce(ServerConfig) -> ServerConfig) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let (reports, on_error) = Reports::new();
         let server = list().on_error(on_error).open().await.expect("it opens");
-        let served =
-            options(Server::tcp(address.to_string()).login(LOGIN, PASSWORD).login_rounds(4096));
+        let served = options(
+            ServerConfig::tcp(address.to_string()).login(LOGIN, PASSWORD).login_rounds(4096),
+        );
         server.create_server(served).await.expect("it listens");
         let good = Good::start(list().client(client(address))).await;
         OnTcp { server, reports, good, address }
@@ -71,8 +72,8 @@ impl OnTcp {
     }
 }
 
-fn client(address: SocketAddr) -> Client {
-    Client::tcp(address.to_string()).login(LOGIN, PASSWORD)
+fn client(address: SocketAddr) -> ClientConfig {
+    ClientConfig::tcp(address.to_string()).login(LOGIN, PASSWORD)
 }
 
 /// Raises the limit of open files, or says that the system does not allow it.
@@ -116,7 +117,7 @@ const PER_ADDRESS: usize = 64;
 const ADDRESSES: u8 = 4;
 
 /// Longer than any test waits.
-fn patient(server: Server) -> Server {
+fn patient(server: ServerConfig) -> ServerConfig {
     server.login_within(Duration::from_secs(600))
 }
 
@@ -299,7 +300,7 @@ fn guests_that_ask_for_snapshots_for_ever_share_a_few_of_them() {
         let place = Place::new();
         let server = pages().open().await.expect("it opens");
         server.create_server(place.server()).await.expect("it listens");
-        let logged_in = Client::unix(place.path()).login(LOGIN, PASSWORD);
+        let logged_in = ClientConfig::unix(place.path()).login(LOGIN, PASSWORD);
         let good = pages().client(logged_in).open().await.expect("it comes in sync");
         let page = "x".repeat(STATE_BYTES);
         within(good.dispatch(page.clone())).await.expect("it is applied");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use samestate::{Client, Mode, Store, create_store};
+use samestate::{ClientConfig, Mode, Store, create_store};
 use samestate_proto::wire::Message;
 
 use super::alone::alone;
@@ -71,7 +71,7 @@ fn who_stops_reading_falls_off_the_log_at_no_cost_to_the_others() {
         let place = Place::new();
         let server: Pages = pages().open().await.expect("it opens");
         server.create_server(place.server()).await.expect("it listens");
-        let client = Client::unix(place.path()).login(LOGIN, PASSWORD);
+        let client = ClientConfig::unix(place.path()).login(LOGIN, PASSWORD);
         let good = pages().client(client).open().await.expect("it comes in sync");
         let mut stopped = Peer::guest(&place.path()).await;
         stopped.say(&Message::Attach(attach(STORE))).await;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use samestate::{Client, Mode, Resync, StoreBuilder, Version, create_store};
+use samestate::{ClientConfig, Mode, Resync, StoreBuilder, Version, create_store};
 use samestate_proto::Claim;
 use samestate_proto::wire::{Answer, Message, Outcome, PROTOCOL_VERSION, Status};
 use serde::{Deserialize, Serialize, Serializer};
@@ -246,7 +246,7 @@ async fn held_up(place: &Place) -> (List, Peer) {
     let upstream = Place::new();
     let listener = UnixListener::bind(upstream.path()).expect("it listens");
     let patient = list().liveness(Duration::from_millis(500), Duration::from_secs(60));
-    let relay = patient.client(Client::unix(upstream.path())).start().expect("it starts");
+    let relay = patient.client(ClientConfig::unix(upstream.path())).start().expect("it starts");
     let mut root = Peer::over(within(listener.accept()).await.expect("it comes").0);
     root.greet(PROTOCOL_VERSION, false).await;
     root.hears(|message| matches!(message, Message::Attach(_)).then_some(())).await;

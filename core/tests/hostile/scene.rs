@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use samestate::{Client, Mode, Reject, Server, Store, StoreBuilder, create_store};
+use samestate::{ClientConfig, Mode, Reject, ServerConfig, Store, StoreBuilder, create_store};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -86,12 +86,14 @@ impl Place {
         self.0.path().join("s")
     }
 
-    pub(super) fn server(&self) -> Server {
-        Server::unix(self.path()).login(LOGIN, PASSWORD).login_rounds(4096)
+    pub(super) fn server(&self) -> ServerConfig {
+        ServerConfig::unix(self.path()).login(LOGIN, PASSWORD).login_rounds(4096)
     }
 
-    pub(super) fn client(&self) -> Client {
-        Client::unix(self.path()).login(LOGIN, PASSWORD).backoff_max(Duration::from_millis(50))
+    pub(super) fn client(&self) -> ClientConfig {
+        ClientConfig::unix(self.path())
+            .login(LOGIN, PASSWORD)
+            .backoff_max(Duration::from_millis(50))
     }
 }
 
@@ -114,7 +116,7 @@ impl Scene {
     pub(super) async fn with(
         place: Place,
         store: StoreBuilder<Vec<u32>, u32>,
-        options: Server,
+        options: ServerConfig,
     ) -> Self {
         let (reports, on_error) = Reports::new();
         let server = store.on_error(on_error).open().await.expect("it opens");

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use samestate::{Client, DispatchError, Server, Version};
+use samestate::{ClientConfig, DispatchError, ServerConfig, Version};
 use samestate_proto::wire::{Entry, Message, PROTOCOL_VERSION, SnapshotHead, Status, channel_of};
 use samestate_proto::{Epoch, Lineage, Mode};
 use tokio::net::UnixListener;
@@ -49,12 +49,12 @@ impl Misled {
     async fn new() -> Self {
         let place = Place::new();
         let server = list().open().await.expect("it opens");
-        server.create_server(Server::unix(place.path())).await.expect("it listens");
+        server.create_server(ServerConfig::unix(place.path())).await.expect("it listens");
         let (reports, on_error) = Reports::new();
         let client = list()
             .on_error(on_error)
             .liveness(Duration::from_millis(50), Duration::from_millis(500))
-            .client(Client::unix(place.path()).backoff_max(Duration::from_millis(20)))
+            .client(ClientConfig::unix(place.path()).backoff_max(Duration::from_millis(20)))
             .open()
             .await
             .expect("it comes in sync");
@@ -78,7 +78,7 @@ impl Misled {
         let Misled { client, impostor, place, .. } = self;
         drop(impostor);
         let server = list().preloaded(vec![7]).open().await.expect("it opens");
-        server.create_server(Server::unix(place.path())).await.expect("it listens");
+        server.create_server(ServerConfig::unix(place.path())).await.expect("it listens");
         within(client.until_connected(true)).await;
         within(client.dispatch(8)).await.expect("it applies");
         assert_eq!(*client.state(), [7, 8]);

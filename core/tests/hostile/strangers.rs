@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use samestate::{Client, Server};
+use samestate::{ClientConfig, ServerConfig};
 use samestate_proto::Claim;
 use samestate_proto::wire::{FRAME_HEADER_BYTES, Message, PROTOCOL_VERSION};
 use tokio::net::TcpStream;
@@ -90,9 +90,9 @@ async fn six_passwords_over_sockets_opened_beforehand_lock_the_address_out() {
     let address = format!("127.0.0.1:{}", free_port());
     let (mut reports, on_error) = Reports::new();
     let server = list().on_error(on_error).open().await.expect("it opens");
-    let options = Server::tcp(&address).login(LOGIN, PASSWORD).login_rounds(4096);
+    let options = ServerConfig::tcp(&address).login(LOGIN, PASSWORD).login_rounds(4096);
     server.create_server(options).await.expect("it listens");
-    let client = Client::tcp(&address).login(LOGIN, PASSWORD);
+    let client = ClientConfig::tcp(&address).login(LOGIN, PASSWORD);
     let good = Good::start(list().client(client)).await;
 
     let mut sockets = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use samestate::{Backup, Server};
+use samestate::{Backup, ServerConfig};
 use samestate_proto::wire::{Answer, Entries, Message, Outcome};
 use samestate_proto::{Claim, TOKEN_BYTES, Token};
 
@@ -186,7 +186,7 @@ async fn the_next_life_of_a_sequencer_knows_a_session_by_its_token() {
     let open = || async {
         let store = list().backup(Backup::at(&path).every_actions(1));
         let store = store.open().await.expect("it opens");
-        let server = Server::unix(place.path()).login("app", "secret").login_rounds(4096);
+        let server = ServerConfig::unix(place.path()).login("app", "secret").login_rounds(4096);
         store.create_server(server).await.expect("it listens");
         store
     };

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use samestate::{
-    Client, Cluster, Codec, Error, NotInSync, RefusalReason, Server, Store, create_store,
+    ClientConfig, Cluster, Codec, Error, NotInSync, RefusalReason, ServerConfig, Store,
+    create_store,
 };
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
@@ -51,7 +52,7 @@ async fn a_wrong_login_is_refused_at_once_with_the_reason() {
     let place = Place::new();
     let server = sum().open().await.expect("it opens");
     server.create_server(place.server().login("app", "right")).await.expect("it listens");
-    let open = async |client: Client| {
+    let open = async |client: ClientConfig| {
         within("the refusal", sum().client(client).open_timeout(LONG).open()).await
     };
     let wrong = refusal(open(place.client().login("app", "wrong")).await);
@@ -191,7 +192,7 @@ async fn a_peer_that_is_another_program_is_named() {
             let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, words).await;
         }
     });
-    let client = Client::tcp(address).backoff_max(Duration::from_millis(50));
+    let client = ClientConfig::tcp(address).backoff_max(Duration::from_millis(50));
     let opened = within("the end", sum().client(client).open_timeout(BRIEF).open()).await;
     let text = opened.expect_err("it is no server of samestate").to_string();
     assert!(text.contains("does not speak samestate"), "{text}");
@@ -224,10 +225,10 @@ async fn passes_only(bytes: u64, server: String) -> String {
 async fn a_snapshot_in_transit_is_named_with_how_much_of_it_has_come() {
     let server = create_store("text", |text: &mut String, more: &String| text.push_str(more));
     let server = server.preloaded("x".repeat(1 << 20)).open().await.expect("it opens");
-    let serving = server.create_server(Server::tcp("127.0.0.1:0")).await.expect("it listens");
+    let serving = server.create_server(ServerConfig::tcp("127.0.0.1:0")).await.expect("it listens");
     let address = passes_only(500_000, serving.address().to_string()).await;
     let copy = create_store("text", |text: &mut String, more: &String| text.push_str(more));
-    let copy = copy.on_error(|_| {}).client(Client::tcp(address));
+    let copy = copy.on_error(|_| {}).client(ClientConfig::tcp(address));
     let opened = copy.open_timeout(Duration::from_secs(2)).open().await;
     let (why, text) = not_in_sync(opened);
     let NotInSync::InTransit { received, total } = why else { panic!("{text}") };

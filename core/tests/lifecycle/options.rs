@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use samestate::{Backup, Client, Cluster, Error, Resync, Server, StoreBuilder};
+use samestate::{Backup, ClientConfig, Cluster, Error, Resync, ServerConfig, StoreBuilder};
 
 use super::scene::{Place, Reports, add, sum, within};
 
@@ -219,10 +219,10 @@ async fn a_server_and_a_client_refuse_spans_in_which_nothing_can_happen() {
     let place = Place::new();
     let store = sum().open().await.expect("it opens");
     for span in [Duration::ZERO, TINY] {
-        let server: Server = place.server().login_within(span);
+        let server: ServerConfig = place.server().login_within(span);
         let error = store.create_server(server).await.expect_err("it is refused");
         refused(&error, "login_within");
-        let client: Client = place.client().backoff_max(span);
+        let client: ClientConfig = place.client().backoff_max(span);
         let error = sum().client(client).open().await.expect_err("it is refused");
         refused(&error, "backoff_max");
     }

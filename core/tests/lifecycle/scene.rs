@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use samestate::{Client, Mode, Server, Store, StoreBuilder, create_store};
+use samestate::{ClientConfig, Mode, ServerConfig, Store, StoreBuilder, create_store};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -33,12 +33,12 @@ impl Place {
         Place(tempfile::tempdir().expect("a temporary folder"))
     }
 
-    pub(crate) fn server(&self) -> Server {
-        Server::path(self.0.path().join("s")).login_rounds(4096)
+    pub(crate) fn server(&self) -> ServerConfig {
+        ServerConfig::path(self.0.path().join("s")).login_rounds(4096)
     }
 
-    pub(crate) fn client(&self) -> Client {
-        Client::path(self.0.path().join("s")).backoff_max(Duration::from_millis(50))
+    pub(crate) fn client(&self) -> ClientConfig {
+        ClientConfig::path(self.0.path().join("s")).backoff_max(Duration::from_millis(50))
     }
 
     pub(crate) fn file(&self, name: &str) -> std::path::PathBuf {

@@ -4,12 +4,12 @@ use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use samestate::link::Address;
-use samestate::{Client, Server, Store};
+use samestate::{ClientConfig, ServerConfig, Store};
 
 use super::ports::free_port;
 use super::{Path, list, within};
 
-async fn served(server: Server) -> (Store<Vec<u32>, u32>, u16) {
+async fn served(server: ServerConfig) -> (Store<Vec<u32>, u32>, u16) {
     let store = list().preloaded(vec![7]).open().await.expect("it opens");
     let serving = store.create_server(server).await.expect("it listens");
     let port = match serving.address() {
@@ -19,7 +19,7 @@ async fn served(server: Server) -> (Store<Vec<u32>, u32>, u16) {
     (store, port)
 }
 
-async fn joins(client: Client) {
+async fn joins(client: ClientConfig) {
     let what = format!("{client:?}");
     let joined = within(list().client(client).open()).await;
     assert_eq!(*joined.expect(&what).state(), [7], "{what}");
@@ -32,29 +32,30 @@ fn has_ipv6() -> bool {
 
 #[tokio::test]
 async fn a_server_on_localhost_listens_at_both_of_its_addresses() {
-    let (_store, port) = served(Server::tcp("localhost:0")).await;
-    joins(Client::tcp(format!("127.0.0.1:{port}"))).await;
-    joins(Client::tcp(format!("LOCALHOST.:{port}"))).await;
+    let (_store, port) = served(ServerConfig::tcp("localhost:0")).await;
+    joins(ClientConfig::tcp(format!("127.0.0.1:{port}"))).await;
+    joins(ClientConfig::tcp(format!("LOCALHOST.:{port}"))).await;
     if has_ipv6() {
-        joins(Client::tcp(format!("[::1]:{port}"))).await;
+        joins(ClientConfig::tcp(format!("[::1]:{port}"))).await;
     }
 }
 
 #[tokio::test]
 async fn a_client_of_localhost_finds_a_server_at_either_of_its_addresses() {
-    let (_v4, port) = served(Server::tcp("127.0.0.1:0")).await;
-    joins(Client::tcp(format!("localhost:{port}"))).await;
+    let (_v4, port) = served(ServerConfig::tcp("127.0.0.1:0")).await;
+    joins(ClientConfig::tcp(format!("localhost:{port}"))).await;
     if has_ipv6() {
-        let (_v6, port) = served(Server::tcp("[::1]:0")).await;
-        joins(Client::tcp(format!("localhost:{port}"))).await;
+        let (_v6, port) = served(ServerConfig::tcp("[::1]:0")).await;
+        joins(ClientConfig::tcp(format!("localhost:{port}"))).await;
     }
 }
 
 #[tokio::test]
 async fn without_a_host_a_server_is_everywhere_and_a_client_goes_to_this_machine() {
-    let (_store, port) = served(Server::tcp(":0").login("app", "secret").login_rounds(4096)).await;
+    let (_store, port) =
+        served(ServerConfig::tcp(":0").login("app", "secret").login_rounds(4096)).await;
     for address in [":", "*:", "0.0.0.0:", "[::]:", "tcp://127.0.0.1:"] {
-        joins(Client::tcp(format!("{address}{port}")).login("app", "secret")).await;
+        joins(ClientConfig::tcp(format!("{address}{port}")).login("app", "secret")).await;
     }
 }
 
@@ -62,12 +63,13 @@ async fn without_a_host_a_server_is_everywhere_and_a_client_goes_to_this_machine
 async fn what_is_no_address_is_refused_at_once_by_server_and_client() {
     for text in ["", "10001", "localhost:65536", "http://localhost:1", "::1", "a b:1", "[::1"] {
         let store = list().open().await.expect("it opens");
-        let server = store.create_server(Server::tcp(text)).await.expect_err(text).to_string();
-        let client = list().client(Client::tcp(text)).start().expect_err(text).to_string();
+        let server =
+            store.create_server(ServerConfig::tcp(text)).await.expect_err(text).to_string();
+        let client = list().client(ClientConfig::tcp(text)).start().expect_err(text).to_string();
         assert_eq!(server, client);
         assert!(server.starts_with(&format!("invalid address {text:?}: ")), "{server}");
     }
-    let error = list().client(Client::tcp("localhost:0")).start().expect_err("no port");
+    let error = list().client(ClientConfig::tcp("localhost:0")).start().expect_err("no port");
     assert!(error.to_string().contains("give a client the one it chose"), "{error}");
 }
 
@@ -83,13 +85,13 @@ mod socket_files {
     async fn a_path_that_is_not_utf_8_is_taken_as_it_is() {
         let folder = Path::new();
         let path = folder.0.path().join(OsStr::from_bytes(b"a\xff.sock"));
-        let (_store, _) = served(Server::unix(&path)).await;
+        let (_store, _) = served(ServerConfig::unix(&path)).await;
         assert!(path.exists());
-        joins(Client::unix(&path)).await;
-        joins(Client::at(Address::unix(&path))).await;
+        joins(ClientConfig::unix(&path)).await;
+        joins(ClientConfig::at(Address::unix(&path))).await;
         let there = folder.0.path().join(OsStr::from_bytes(b"b\xff.sock"));
-        let (_store, _) = served(Server::path(&there)).await;
-        joins(Client::path(&there)).await;
+        let (_store, _) = served(ServerConfig::path(&there)).await;
+        joins(ClientConfig::path(&there)).await;
     }
 
     #[tokio::test]
@@ -97,9 +99,9 @@ mod socket_files {
         let path = format!("/tmp/{}", "l".repeat(120));
         let store = list().open().await.expect("it opens");
         let error =
-            store.create_server(Server::unix(&path)).await.expect_err("too long").to_string();
+            store.create_server(ServerConfig::unix(&path)).await.expect_err("too long").to_string();
         assert!(error.contains("it has 125 bytes") && error.contains("at most 10"), "{error}");
-        let client = list().client(Client::unix(&path)).start().expect_err("too long");
+        let client = list().client(ClientConfig::unix(&path)).start().expect_err("too long");
         assert_eq!(client.to_string(), error);
     }
 
@@ -137,7 +139,7 @@ mod socket_files {
             }
         });
         let store = list().open().await.expect("it opens");
-        let serving = store.create_server(Server::unix(&path)).await;
+        let serving = store.create_server(ServerConfig::unix(&path)).await;
         let error = serving.expect_err("it is in use").to_string();
         assert!(error.contains("a server answers there"), "{error}");
         assert!(!release.is_finished(), "it waited for the owner");
@@ -149,11 +151,11 @@ mod socket_files {
         let folder = Path::new();
         let path = folder.0.path().join("s");
         drop(UnixListener::bind(&path).expect("it binds"));
-        let (_store, _) = served(Server::unix(&path)).await;
+        let (_store, _) = served(ServerConfig::unix(&path)).await;
         UnixStream::connect(&path).expect("it is served");
         let other = list().open().await.expect("it opens");
         let _held = UnixListener::bind(folder.0.path().join("t")).expect("it binds");
-        let error = other.create_server(Server::unix(folder.0.path().join("t"))).await;
+        let error = other.create_server(ServerConfig::unix(folder.0.path().join("t"))).await;
         assert!(error.expect_err("in use").to_string().contains("a server answers there"));
     }
 }
@@ -166,7 +168,7 @@ async fn a_port_that_is_taken_at_one_address_of_a_name_is_taken() {
     let port = free_port();
     let Ok(_taken) = TcpListener::bind((Ipv6Addr::LOCALHOST, port)) else { return };
     let store = list().open().await.expect("it opens");
-    let error = store.create_server(Server::tcp(format!("localhost:{port}"))).await;
+    let error = store.create_server(ServerConfig::tcp(format!("localhost:{port}"))).await;
     let error = error.expect_err("half of it is taken").to_string();
     assert!(error.contains("choose another port"), "{error}");
     assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err(), "nothing is left behind");

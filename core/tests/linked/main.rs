@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use samestate::{
-    Change, Client, Error, Jump, Mode, Resync, Role, Server, Store, StoreBuilder, create_store,
+    Change, ClientConfig, Error, Jump, Mode, Resync, Role, ServerConfig, Store, StoreBuilder,
+    create_store,
 };
 
 use ports::free_port;
@@ -36,12 +37,12 @@ impl Path {
         Path(tempfile::tempdir().expect("a temporary folder"))
     }
 
-    fn server(&self) -> Server {
-        Server::path(self.0.path().join("s")).login("app", "secret").login_rounds(4096)
+    fn server(&self) -> ServerConfig {
+        ServerConfig::path(self.0.path().join("s")).login("app", "secret").login_rounds(4096)
     }
 
-    fn client(&self) -> Client {
-        Client::path(self.0.path().join("s"))
+    fn client(&self) -> ClientConfig {
+        ClientConfig::path(self.0.path().join("s"))
             .login("app", "secret")
             .backoff_max(Duration::from_millis(200))
     }
@@ -86,10 +87,10 @@ async fn a03_the_same_over_tcp() {
     let port = free_port();
     let address = format!("127.0.0.1:{port}");
     server
-        .create_server(Server::tcp(&address).login("a", "b").login_rounds(4096))
+        .create_server(ServerConfig::tcp(&address).login("a", "b").login_rounds(4096))
         .await
         .expect("it listens");
-    let client = Client::tcp(&address).login("a", "b");
+    let client = ClientConfig::tcp(&address).login("a", "b");
     let client = list().client(client).open().await.expect("it comes in sync");
     let outcomes = client.dispatch_many(0..1000).await;
     assert!(outcomes.iter().all(Result::is_ok));
@@ -244,7 +245,8 @@ async fn a_second_server_at_one_address_is_refused_with_what_differs() {
     let store = list().open().await.expect("it opens");
     store.create_server(path.server()).await.expect("it listens");
     let other = create_store("other", push).on_error(|_| {}).open().await.expect("it opens");
-    let server = Server::path(path.0.path().join("s")).login("app", "guess").login_rounds(4096);
+    let server =
+        ServerConfig::path(path.0.path().join("s")).login("app", "guess").login_rounds(4096);
     let error = other.create_server(server).await.expect_err("another password").to_string();
     let words = "for list, which has another password for login \"app\": give both the same logins";
     assert!(error.contains(words), "{error}");
@@ -279,10 +281,10 @@ async fn says(said: &mut Said, words: &str) -> String {
 async fn a_store_that_is_not_served_is_reported_once_on_both_sides_with_those_that_are() {
     let (server, mut at_server) = heard(list());
     let server = server.open().await.expect("it opens");
-    let serving = server.create_server(Server::tcp("127.0.0.1:0")).await.expect("it listens");
+    let serving = server.create_server(ServerConfig::tcp("127.0.0.1:0")).await.expect("it listens");
     let Address::Tcp { port, .. } = *serving.address() else { panic!("it listens on TCP") };
     let wire = Wire::to(port, 1_000_000).await;
-    let client = Client::tcp(wire.address()).backoff_max(Duration::from_millis(20));
+    let client = ClientConfig::tcp(wire.address()).backoff_max(Duration::from_millis(20));
     let (wrong, mut at_client) = heard(create_store("lisp", push));
     let wrong = wrong.client(client).start().expect("it starts");
     let refused = "store `lisp` is not served here, only `list`";
@@ -290,7 +292,7 @@ async fn a_store_that_is_not_served_is_reported_once_on_both_sides_with_those_th
     says(&mut at_client, refused).await;
     within(wire.has_carried(8)).await;
     let (other, mut at_other) = heard(create_store("lost", push));
-    let client = Client::tcp(serving.address().to_string());
+    let client = ClientConfig::tcp(serving.address().to_string());
     let other = other.client(client).start().expect("it starts");
     says(&mut at_other, "store `lost` is not served here").await;
     says(&mut at_server, "store `lost` is not served here").await;
@@ -302,12 +304,12 @@ async fn a_store_that_is_not_served_is_reported_once_on_both_sides_with_those_th
 async fn a_server_that_others_reach_says_who_may_dispatch() {
     let (server, mut said) = heard(list());
     let server = server.open().await.expect("it opens");
-    server.create_server(Server::tcp("*:0")).await.expect("it listens");
+    server.create_server(ServerConfig::tcp("*:0")).await.expect("it listens");
     let report = says(&mut said, "without logins").await;
     assert!(report.contains("any client that reaches this address may read list and dispatch"));
-    server.create_server(Server::tcp("127.0.0.1:0")).await.expect("it listens");
+    server.create_server(ServerConfig::tcp("127.0.0.1:0")).await.expect("it listens");
     server
-        .create_server(Server::tcp("*:0").login("app", "secret").login_rounds(4096))
+        .create_server(ServerConfig::tcp("*:0").login("app", "secret").login_rounds(4096))
         .await
         .expect("it listens");
     says(&mut said, "in plaintext").await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use samestate::link::Address;
-use samestate::{Client, Mode, Server, Store, StoreBuilder, create_store};
+use samestate::{ClientConfig, Mode, ServerConfig, Store, StoreBuilder, create_store};
 
 use super::wire::Wire;
 use super::within;
@@ -23,14 +23,14 @@ fn log() -> StoreBuilder<Vec<String>, String> {
 /// A server that holds this much, and the slow wire to it.
 async fn behind_a_wire(bytes: usize) -> (Store<Vec<String>, String>, Wire) {
     let server = log().preloaded(vec!["s".repeat(bytes)]).open().await.expect("it opens");
-    let serving = server.create_server(Server::tcp("127.0.0.1:0")).await.expect("it listens");
+    let serving = server.create_server(ServerConfig::tcp("127.0.0.1:0")).await.expect("it listens");
     let Address::Tcp { port, .. } = *serving.address() else { panic!("it listens on TCP") };
     let wire = Wire::to(port, BYTES_PER_S).await;
     (server, wire)
 }
 
-fn client(wire: &Wire) -> Client {
-    Client::tcp(wire.address()).backoff_max(Duration::from_millis(100))
+fn client(wire: &Wire) -> ClientConfig {
+    ClientConfig::tcp(wire.address()).backoff_max(Duration::from_millis(100))
 }
 
 #[tokio::test]

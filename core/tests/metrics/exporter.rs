@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use samestate::metrics::Exporter;
-use samestate::{Client, Server};
+use samestate::{ClientConfig, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -40,8 +40,8 @@ async fn a_scrape_is_well_formed_and_its_values_move_with_dispatches() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("s");
     let server = words("tasks").open().await.expect("it opens");
-    server.create_server(Server::unix(&path)).await.expect("it listens");
-    let client = words("tasks").client(Client::unix(&path)).open().await.expect("in sync");
+    server.create_server(ServerConfig::unix(&path)).await.expect("it listens");
+    let client = words("tasks").client(ClientConfig::unix(&path)).open().await.expect("in sync");
     let exporter = Exporter::bind("127.0.0.1:0").await.expect("it listens").watch(&server);
     let before = scrape(&exporter).await;
     let of = |samples: &Samples, series: &str| {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use samestate::metrics::{DispatchMetrics, StoreMetrics};
 use samestate::{
-    Backup, Client, DispatchError, Mode, Reject, Resync, Role, Server, Store, StoreBuilder,
-    UndoPanics, create_store,
+    Backup, ClientConfig, DispatchError, Mode, Reject, Resync, Role, ServerConfig, Store,
+    StoreBuilder, UndoPanics, create_store,
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -80,8 +80,8 @@ async fn busy_and_not_connected_and_unknown_are_counted_where_they_are_said() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("s");
     let server = words("window").open().await.expect("it opens");
-    server.create_server(Server::unix(&path)).await.expect("it listens");
-    let client = words("window").window(4).client(Client::unix(&path));
+    server.create_server(ServerConfig::unix(&path)).await.expect("it listens");
+    let client = words("window").window(4).client(ClientConfig::unix(&path));
     let client = client.open().await.expect("it comes in sync");
 
     // None of these waits, so that the fifth finds the window full.
@@ -131,7 +131,7 @@ async fn what_a_middleware_refuses_is_counted_also_inside_a_read_and_stops_nobod
     let reading = tokio::task::spawn_blocking(move || {
         for _ in 0..2000 {
             let refused = reader.read(|_| reader.dispatch("no".to_owned()));
-            assert!(matches!(refused.now(), Some(Err(DispatchError::Refused(_)))));
+            assert!(matches!(refused.try_outcome(), Some(Err(DispatchError::Refused(_)))));
         }
     });
     within(reading).await.expect("it reads to the end");
@@ -146,10 +146,10 @@ async fn both_ends_of_a_link_measure_the_same_link() {
     let path = folder.path().join("s");
     let server = words("ends").resync(Resync::Off).open().await.expect("it opens");
     server
-        .create_server(Server::unix(&path).login("app", "secret").login_rounds(4096))
+        .create_server(ServerConfig::unix(&path).login("app", "secret").login_rounds(4096))
         .await
         .expect("it listens");
-    let client = Client::unix(&path).login("app", "secret");
+    let client = ClientConfig::unix(&path).login("app", "secret");
     let client = words("ends").client(client).open().await.expect("it comes in sync");
     let _subscription = client.subscribe(|_| {});
     for word in 0..20 {
@@ -222,9 +222,9 @@ async fn pass(
 async fn a_client_that_reads_nothing_lags_and_one_that_reads_again_does_not() {
     let server = words("lag").open().await.expect("it opens");
     let port = free_port();
-    server.create_server(Server::tcp(format!("127.0.0.1:{port}"))).await.expect("it listens");
+    server.create_server(ServerConfig::tcp(format!("127.0.0.1:{port}"))).await.expect("it listens");
     let (through, valve) = valve(port).await;
-    let client = words("lag").client(Client::tcp(format!("127.0.0.1:{through}")));
+    let client = words("lag").client(ClientConfig::tcp(format!("127.0.0.1:{through}")));
     let client = client.liveness(Duration::from_millis(50), DEADLINE).open().await;
     let client = client.expect("it comes in sync");
     let behind = |metrics: &StoreMetrics| {

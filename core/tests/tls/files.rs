@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use samestate::link::{ClientTls, ServerTls};
-use samestate::{Client, Server, Tls};
+use samestate::{ClientConfig, ServerConfig, Tls};
 
 use super::pki::{Ca, Pair};
 use super::ports::free_port;
@@ -11,7 +11,7 @@ use super::scene::{Served, client, list};
 
 async fn server_says(tls: ServerTls) -> String {
     let store = list().open().await.expect("it opens");
-    let server = Server::tcp(format!("127.0.0.1:{}", free_port())).tls(tls);
+    let server = ServerConfig::tcp(format!("127.0.0.1:{}", free_port())).tls(tls);
     store.create_server(server).await.expect_err("it does not listen").to_string()
 }
 
@@ -148,10 +148,10 @@ async fn tls_on_a_socket_file_is_refused_on_both_sides() {
     let ca = Ca::new();
     let path = ca.path("socket");
     let store = list().open().await.expect("it opens");
-    let said = store.create_server(Server::unix(&path).tls(ca.server())).await;
+    let said = store.create_server(ServerConfig::unix(&path).tls(ca.server())).await;
     let said = said.expect_err("it does not listen").to_string();
     assert!(said.contains("TLS is for TCP") && said.contains("without `.tls(..)`"), "{said}");
-    let said = list().client(Client::unix(&path).tls(ca.client())).start();
+    let said = list().client(ClientConfig::unix(&path).tls(ca.client())).start();
     let said = said.expect_err("it does not start").to_string();
     assert!(said.contains("TLS is for TCP"), "{said}");
 }

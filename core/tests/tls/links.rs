@@ -1,7 +1,7 @@
 //! The bytes that a link over TLS carries.
 
 use samestate::link::{ClientTls, ServerTls};
-use samestate::{Client, Server, Store, create_store};
+use samestate::{ClientConfig, ServerConfig, Store, create_store};
 
 use super::pki::Ca;
 use super::ports::free_port;
@@ -79,7 +79,7 @@ async fn a_password_is_asked_for_inside_and_a_wrong_one_is_refused() {
     let ca = Ca::new();
     let mut served = Served::new(Some(ca.server())).await;
     let (mut reports, on_error) = Reports::new();
-    let guess = Client::tcp(format!("localhost:{}", served.port)).login("app", "guess");
+    let guess = ClientConfig::tcp(format!("localhost:{}", served.port)).login("app", "guess");
     let guess = list().client(guess.tls(ca.client())).on_error(on_error).start();
     let guess = guess.expect("it starts");
     reports.say("wrong").await;
@@ -116,7 +116,7 @@ async fn plaintext_on_all_interfaces_is_warned_about_and_tls_is_not() {
     for (tls, warned) in [(None, true), (Some(ca.server()), false)] {
         let (mut reports, on_error) = Reports::new();
         let store = list().on_error(on_error).open().await.expect("it opens");
-        let mut server = Server::tcp(format!("0.0.0.0:{}", free_port()));
+        let mut server = ServerConfig::tcp(format!("0.0.0.0:{}", free_port()));
         if let Some(tls) = tls {
             server = server.tls(tls);
         }
@@ -134,7 +134,9 @@ async fn stores_share_a_server_with_the_same_tls_and_no_other() {
     let other: Store<i64, i64> =
         create_store("other", |sum: &mut i64, by: &i64| *sum += by).open().await.expect("it opens");
     let at = || {
-        Server::tcp(format!("127.0.0.1:{}", served.port)).login("app", "secret").login_rounds(4096)
+        ServerConfig::tcp(format!("127.0.0.1:{}", served.port))
+            .login("app", "secret")
+            .login_rounds(4096)
     };
     let said = other.create_server(at()).await.expect_err("it has none").to_string();
     assert!(said.contains("with another `.tls(..)`"), "{said}");

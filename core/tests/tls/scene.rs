@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use samestate::link::{ClientTls, ServerTls};
-use samestate::{Client, Mode, Server, Store, StoreBuilder, create_store};
+use samestate::{ClientConfig, Mode, ServerConfig, Store, StoreBuilder, create_store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -72,13 +72,14 @@ impl Served {
 
     pub(super) async fn with(
         tls: Option<ServerTls>,
-        change: impl FnOnce(Server) -> Server,
+        change: impl FnOnce(ServerConfig) -> ServerConfig,
     ) -> Self {
         let (reports, on_error) = Reports::new();
         let store = list().on_error(on_error).open().await.expect("it opens");
         let port = free_port();
-        let mut server =
-            Server::tcp(format!("127.0.0.1:{port}")).login("app", "secret").login_rounds(4096);
+        let mut server = ServerConfig::tcp(format!("127.0.0.1:{port}"))
+            .login("app", "secret")
+            .login_rounds(4096);
         if let Some(tls) = tls {
             server = server.tls(tls);
         }
@@ -115,8 +116,8 @@ impl Served {
     }
 }
 
-pub(super) fn client(port: u16, tls: Option<ClientTls>) -> Client {
-    let client = Client::tcp(format!("localhost:{port}")).login("app", "secret");
+pub(super) fn client(port: u16, tls: Option<ClientTls>) -> ClientConfig {
+    let client = ClientConfig::tcp(format!("localhost:{port}")).login("app", "secret");
     let client = client.backoff_max(Duration::from_millis(50));
     match tls {
         Some(tls) => client.tls(tls),

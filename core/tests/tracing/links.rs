@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use samestate::{Client, Mode, Server, Store, StoreBuilder, create_store};
+use samestate::{ClientConfig, Mode, ServerConfig, Store, StoreBuilder, create_store};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tracing::Level;
@@ -64,7 +64,7 @@ async fn served(name: &str) -> (Store<Vec<u32>, u32>, u16) {
     let port = free_port();
     let address = format!("127.0.0.1:{port}");
     server
-        .create_server(Server::tcp(&address).login("app", "s3cret").login_rounds(4096))
+        .create_server(ServerConfig::tcp(&address).login("app", "s3cret").login_rounds(4096))
         .await
         .expect("it listens");
     (server, port)
@@ -77,7 +77,7 @@ async fn a_link_that_is_cut_is_followed_from_dialing_to_its_loss_and_back() {
     let (server, port) = served(STORE).await;
     let proxy = Proxy::start(0, port).await;
     let address = format!("127.0.0.1:{}", proxy.port);
-    let client = Client::tcp(&address).login("app", "s3cret");
+    let client = ClientConfig::tcp(&address).login("app", "s3cret");
     let client = list(STORE).client(client).open().await.expect("it comes in sync");
     client.dispatch(1).await.expect("it applies");
 
@@ -138,7 +138,7 @@ async fn a_server_that_loses_its_socket_file_says_that_it_fell_over_and_came_bac
     let path = folder.path().join("s");
     let address = format!("unix:{}", path.display());
     let server = list("fallen").open().await.expect("it opens");
-    server.create_server(Server::unix(&path)).await.expect("it listens");
+    server.create_server(ServerConfig::unix(&path)).await.expect("it listens");
     std::fs::remove_file(&path).expect("it is removed");
     let ours = |line: &Line| line.target == "samestate::server" && line.field("address") == address;
     log.line(|line| ours(line) && line.message == "came back").await;
@@ -160,11 +160,11 @@ async fn wrong_passwords_are_logged_on_both_sides_and_so_is_the_lock_out() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("s");
     let server = list("locked").open().await.expect("it opens");
-    let options = Server::unix(&path).login("app", "r1ght-password").login_rounds(4096);
+    let options = ServerConfig::unix(&path).login("app", "r1ght-password").login_rounds(4096);
     server.create_server(options).await.expect("it listens");
     let mut clients = Vec::new();
     for tries in 0..6 {
-        let client = Client::unix(&path).login("app", "wr0ng-password");
+        let client = ClientConfig::unix(&path).login("app", "wr0ng-password");
         let client = list("locked").client(client).start().expect("it starts");
         clients.push(client);
         let refused = |line: &Line| line.is("link", "login refused") && upstream("locked")(line);

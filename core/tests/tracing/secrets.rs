@@ -1,7 +1,7 @@
 //! Checks that no fault logs a password, an action or a state.
 
 use samestate::{
-    Client, DispatchError, Mode, Reject, Server, StoreBuilder, UndoPanics, create_store,
+    ClientConfig, DispatchError, Mode, Reject, ServerConfig, StoreBuilder, UndoPanics, create_store,
 };
 use serde::{Deserialize, Serialize};
 use tracing::Level;
@@ -40,10 +40,10 @@ async fn no_password_action_or_state_is_ever_logged() {
     let preloaded = Vault { notes: vec![STATE.to_owned()] };
     let server = vault(false).preloaded(preloaded).open().await.expect("it opens");
     server
-        .create_server(Server::unix(&path).login("app", PASSWORD).login_rounds(4096))
+        .create_server(ServerConfig::unix(&path).login("app", PASSWORD).login_rounds(4096))
         .await
         .expect("it listens");
-    let login = || Client::unix(&path).login("app", PASSWORD);
+    let login = || ClientConfig::unix(&path).login("app", PASSWORD);
     let client = vault(true).client(login()).open().await.expect("it comes in sync");
 
     // Dies at one replica only, which heals; is refused by all; kills the sequencer's reducer.
@@ -69,7 +69,7 @@ async fn no_password_action_or_state_is_ever_logged() {
     };
     assert!(log.line(lost).await.is("link", "lost"));
     assert!(!other.connected());
-    let wrong = vault(false).client(Client::unix(&path).login("app", "hush-other"));
+    let wrong = vault(false).client(ClientConfig::unix(&path).login("app", "hush-other"));
     let _wrong = wrong.start().expect("it starts");
     let refused = |line: &Line| line.field("store") == STORE && line.message == "login refused";
     log.line(refused).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use samestate::{Client, Mode, Resync, Server, StoreBuilder, create_store};
+use samestate::{ClientConfig, Mode, Resync, ServerConfig, StoreBuilder, create_store};
 use tracing::Level;
 
 use super::captured::{Line, Log};
@@ -29,9 +29,9 @@ async fn a_divergence_its_heal_and_one_that_comes_back_are_logged_with_the_link(
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("s");
     let server = biased(STORE, &Arc::default()).open().await.expect("it opens");
-    server.create_server(Server::unix(&path)).await.expect("it listens");
+    server.create_server(ServerConfig::unix(&path)).await.expect("it listens");
     let bias = Arc::new(AtomicU32::new(0));
-    let client = biased(STORE, &bias).client(Client::unix(&path));
+    let client = biased(STORE, &bias).client(ClientConfig::unix(&path));
     let client = client.open().await.expect("it comes in sync");
     let ours = |message: &'static str| {
         move |line: &Line| line.is("store", message) && line.field("store") == STORE
@@ -74,12 +74,12 @@ async fn a_rebase_and_a_rollback_are_logged_with_both_versions() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("s");
     let server = list(STORE).open().await.expect("it opens");
-    server.create_server(Server::unix(&path)).await.expect("it listens");
+    server.create_server(ServerConfig::unix(&path)).await.expect("it listens");
     let store = list(STORE).open().await.expect("it opens");
     for item in 0..3 {
         store.dispatch(item).await.expect("it applies");
     }
-    let client = Client::unix(&path).backoff_max(Duration::from_millis(100));
+    let client = ClientConfig::unix(&path).backoff_max(Duration::from_millis(100));
     store.create_client(client).expect("it becomes a client");
     within(store.until_connected(true)).await;
     let ours = |message: &'static str| {
@@ -93,7 +93,7 @@ async fn a_rebase_and_a_rollback_are_logged_with_both_versions() {
     server.close(DEADLINE).await.expect("it closes");
     drop(server);
     let server = list(STORE).open().await.expect("it opens");
-    server.create_server(Server::unix(&path)).await.expect("it listens");
+    server.create_server(ServerConfig::unix(&path)).await.expect("it listens");
     let rolled = log.line(ours("rolled back")).await;
     assert_eq!(rolled.level, Level::WARN);
     // Both epochs are the first of their lineage, so their ids tell them apart.

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use samestate::{Client, DispatchError, Mode, Server, Store, StoreBuilder, create_store};
+use samestate::{
+    ClientConfig, DispatchError, Mode, ServerConfig, Store, StoreBuilder, create_store,
+};
 use samestate_proto::NodeId;
 use samestate_proto::wire::{
     Attach, Codec, Decoder, Frame, Message, Outcome, PROTOCOL_OLDEST, PROTOCOL_VERSION, Status,
@@ -59,14 +61,14 @@ impl Place {
         self.0.path().join("s")
     }
 
-    pub(super) fn client(&self) -> Client {
-        Client::unix(self.path()).backoff_max(Duration::from_millis(20))
+    pub(super) fn client(&self) -> ClientConfig {
+        ClientConfig::unix(self.path()).backoff_max(Duration::from_millis(20))
     }
 
     pub(super) async fn served(&self) -> (List, Reports) {
         let (store, reports) = list();
         let store = store.preloaded(vec![1]).open().await.expect("it opens");
-        store.create_server(Server::unix(self.path())).await.expect("it listens");
+        store.create_server(ServerConfig::unix(self.path())).await.expect("it listens");
         (store, reports)
     }
 }

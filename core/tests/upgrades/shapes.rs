@@ -1,7 +1,7 @@
 //! Stores of two schema versions, or two codecs, over real sockets: words on both sides, and no
 //! data.
 
-use samestate::{Backup, Codec, DispatchError, Server};
+use samestate::{Backup, Codec, DispatchError, ServerConfig};
 
 use super::peers::{DEADLINE, Place, list, within};
 
@@ -32,7 +32,7 @@ async fn the_new_shape_under_a_name_of_its_own_is_served_beside_the_old() {
     let push = |list: &mut Vec<u64>, item: &u64| list.push(*item);
     let new = || samestate::create_store("list-2", push).on_error(|_| {});
     let server = new().open().await.expect("it opens");
-    server.create_server(Server::unix(place.path())).await.expect("it joins that server");
+    server.create_server(ServerConfig::unix(place.path())).await.expect("it joins that server");
     let (old_client, _reports) = list();
     let old_client = old_client.client(place.client()).open().await.expect("it comes in sync");
     let new_client = new().client(place.client()).open().await.expect("it comes in sync");

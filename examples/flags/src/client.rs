@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use samestate::{Client, DispatchError, Store, create_store};
+use samestate::{ClientConfig, DispatchError, Store, create_store};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::flags::{Action, Flag, Flags, STORE, reduce, word};
@@ -20,7 +20,7 @@ const OUTCOME_WITHIN: Duration = Duration::from_secs(10);
 /// Opens a copy, or says why there is none: at once, if the server refuses. Later complaints are
 /// only printed: by then the store reconnects by itself.
 async fn connect(link: &Link) -> Result<Store<Flags, Action>> {
-    let client = Client::tcp(&link.address)
+    let client = ClientConfig::tcp(&link.address)
         .login(LOGIN, password(&link.password_file)?)
         .backoff_max(BACKOFF_MAX);
     let store = create_store(STORE, reduce)

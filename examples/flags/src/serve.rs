@@ -8,7 +8,7 @@ use std::process;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
-use samestate::{Backup, Cluster, Mode, Server, Store, WorkerExit};
+use samestate::{Backup, Cluster, Mode, ServerConfig, Store, WorkerExit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, interval, sleep_until};
 
@@ -50,7 +50,7 @@ async fn lead(options: &Serve, cluster: &Cluster, store: &Store<Flags, Action>) 
     let (mut seen, mut missing) = (0, Missing::default());
 
     let password = password(&options.link.password_file)?;
-    let server = Server::tcp(&options.link.address).login(LOGIN, password);
+    let server = ServerConfig::tcp(&options.link.address).login(LOGIN, password);
     let serving = store.create_server(server).await?;
     cluster.fork(options.workers)?;
     writeln!(io::stdout(), "serving at {}", serving.address())?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use samestate::{
-    Backup, Client, Cluster, Mode, Resync, Server, StoreBuilder, Version, create_store,
+    Backup, ClientConfig, Cluster, Mode, Resync, ServerConfig, StoreBuilder, Version, create_store,
 };
 
 use super::NodeError;
@@ -68,21 +68,21 @@ impl Opener<'_> {
         Shipped::visit(&store.reducer, Open { opener: self, store, client, is_root })?
     }
 
-    fn server(&self, address: &Address) -> Server {
+    fn server(&self, address: &Address) -> ServerConfig {
         let server = match address {
-            Address::Tcp(port) => Server::tcp(format!("127.0.0.1:{port}")),
-            Address::Unix(path) => Server::unix(self.folder.join(path)),
+            Address::Tcp(port) => ServerConfig::tcp(format!("127.0.0.1:{port}")),
+            Address::Unix(path) => ServerConfig::unix(self.folder.join(path)),
         };
         server.login_rounds(LOGIN_ROUNDS)
     }
 
     /// Returns the options with which this node follows the server of a link.
-    pub(super) fn client(&self, link: usize) -> Result<Client, NodeError> {
+    pub(super) fn client(&self, link: usize) -> Result<ClientConfig, NodeError> {
         let unplanned = || NodeError::Unplanned(format!("link {link}"));
         let plan = self.briefing.plan.links.get(link).ok_or_else(unplanned)?;
         let mut client = match self.briefing.dialled(link).ok_or_else(unplanned)? {
-            Address::Tcp(port) => Client::tcp(format!("127.0.0.1:{port}")),
-            Address::Unix(path) => Client::unix(self.folder.join(path)),
+            Address::Tcp(port) => ClientConfig::tcp(format!("127.0.0.1:{port}")),
+            Address::Unix(path) => ClientConfig::unix(self.folder.join(path)),
         };
         if plan.tls {
             client = client.tls(certificates::of_client(self.folder, &self.node.name));
@@ -107,7 +107,7 @@ impl Opener<'_> {
 struct Open<'a> {
     opener: &'a Opener<'a>,
     store: &'a StorePlan,
-    client: Option<Client>,
+    client: Option<ClientConfig>,
     is_root: bool,
 }
 

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use samestate::Dispatching;
+use samestate::DispatchFuture;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
@@ -48,7 +48,7 @@ impl Shift {
 
 /// A dispatch under way.
 struct Pending {
-    dispatching: Dispatching,
+    dispatching: DispatchFuture,
     intended_ns: u64,
     issued_ns: u64,
     payload: Option<Vec<u8>>,
@@ -101,7 +101,7 @@ fn generate<R: Reducer>(
         let issued_ns = now_ns();
         store.recorder.issued(source, 1);
         let dispatching = store.store.dispatch(action);
-        if let Some(result) = dispatching.now() {
+        if let Some(result) = dispatching.try_outcome() {
             store.record(source, (intended_ns, issued_ns), result, payload.as_deref());
         } else {
             // The receiver lives as long as this sender.

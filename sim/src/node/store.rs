@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use samestate::state::digest;
-use samestate::{Client, DispatchError, Dispatching, Server, Store, Subscription};
+use samestate::{ClientConfig, DispatchError, DispatchFuture, ServerConfig, Store, Subscription};
 use samestate_proto::Version;
 use serde_bytes::ByteBuf;
 
@@ -49,10 +49,10 @@ pub(super) trait AnyStore: Send + Sync {
     fn ready(&self) -> Boxed<'_, ()>;
 
     /// Serves it.
-    fn serve(&self, server: Server) -> Boxed<'_, samestate::Result<()>>;
+    fn serve(&self, server: ServerConfig) -> Boxed<'_, samestate::Result<()>>;
 
     /// Makes it follow a server. What it orders, if it is the sequencer, ends here.
-    fn follow(&self, client: Client) -> samestate::Result<()>;
+    fn follow(&self, client: ClientConfig) -> samestate::Result<()>;
 
     /// Dispatches what brings it into its first state.
     fn begin(&self) -> Boxed<'_, Result<(), DispatchError>>;
@@ -216,11 +216,11 @@ impl<R: Reducer> AnyStore for Arc<OpenStore<R>> {
         Box::pin(self.store.ready())
     }
 
-    fn serve(&self, server: Server) -> Boxed<'_, samestate::Result<()>> {
+    fn serve(&self, server: ServerConfig) -> Boxed<'_, samestate::Result<()>> {
         Box::pin(async { self.store.create_server(server).await.map(drop) })
     }
 
-    fn follow(&self, client: Client) -> samestate::Result<()> {
+    fn follow(&self, client: ClientConfig) -> samestate::Result<()> {
         let mut seen = self.seen.lock();
         let before = seen.take();
         if before.ledger.is_some() {
@@ -307,7 +307,7 @@ impl<R: Reducer> AnyStore for Arc<OpenStore<R>> {
         let payload = encode(&action).ok();
         let issued_ns = now_ns();
         self.recorder.issued(Source::Mirror, 1);
-        let dispatching: Dispatching = self.store.dispatch(action);
+        let dispatching: DispatchFuture = self.store.dispatch(action);
         let me = Arc::clone(self);
         Box::pin(async move {
             let result = dispatching.await;

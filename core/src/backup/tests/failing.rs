@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use super::life::{Life, connected, push, until};
 use super::simulated::Fault;
-use crate::{Client, DispatchError, Server, create_store};
+use crate::{ClientConfig, DispatchError, ServerConfig, create_store};
 
 const ITEMS: usize = 8;
 
@@ -184,7 +184,7 @@ async fn no_dispatch_is_acknowledged_before_a_sync_and_many_share_one() {
     })
     .await;
     let mut rest: Vec<_> = (2..=300).map(|item| store.dispatch(item)).collect();
-    assert!(first.now().is_none() && rest.iter().all(|dispatch| dispatch.now().is_none()));
+    assert!(first.try_outcome().is_none() && rest.iter().all(|dispatch| dispatch.try_outcome().is_none()));
     life.disk.hold_syncs(false);
     first.await.expect("the disk works");
     assert!(life.disk.syncs() > before);
@@ -203,8 +203,8 @@ async fn nothing_reaches_a_client_before_a_sync() {
     let socket = folder.path().join("socket");
     let life = Life::new(true).journal_bytes_min(1 << 30);
     let server = life.open().expect("the disk works");
-    server.create_server(Server::path(&socket)).await.expect("it serves");
-    let client = create_store("list", push).on_error(|_| {}).client(Client::path(&socket));
+    server.create_server(ServerConfig::path(&socket)).await.expect("it serves");
+    let client = create_store("list", push).on_error(|_| {}).client(ClientConfig::path(&socket));
     let client = client.open().await.expect("it is in sync");
     client.dispatch(1).await.expect("the disk works");
 
@@ -214,7 +214,7 @@ async fn nothing_reaches_a_client_before_a_sync() {
     let received = || client.metrics().upstream.map_or(0, |link| link.traffic.frames_received);
     let before = received();
     until("the client hears of it twice", || received() >= before + 2).await;
-    assert!(theirs.now().is_none() && ours.now().is_none(), "before it is on disk");
+    assert!(theirs.try_outcome().is_none() && ours.try_outcome().is_none(), "before it is on disk");
     assert_eq!((client.version().seq, client.state().len()), (1, 1));
     assert_eq!(client.metrics().upstream.and_then(|link| link.lag_versions), Some(0));
     life.disk.hold_syncs(false);

@@ -18,7 +18,8 @@ use samestate_proto::replication::Change;
 use samestate_proto::wire::Codec;
 
 use super::{
-    Client, DispatchError, Dispatching, Result, Role, Store, StoreBuilder, Subscription, Watch,
+    ClientConfig, DispatchError, DispatchFuture, Result, Role, Store, StoreBuilder, Subscription,
+    Watch,
 };
 use crate::link::{RefusalReason, Setback};
 
@@ -26,11 +27,11 @@ use crate::link::{RefusalReason, Setback};
 /// same copy.
 ///
 /// ```no_run
-/// use samestate::{Client, UntypedStore};
+/// use samestate::{ClientConfig, UntypedStore};
 /// use serde_json::json;
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// let client = Client::tcp("localhost:10001").login("admin", "secret");
+/// let client = ClientConfig::tcp("localhost:10001").login("admin", "secret");
 /// let tasks = UntypedStore::attach("tasks", client).open().await?;
 /// tasks.dispatch(json!({ "Push": "from afar" })).await?;
 /// let (version, state) = tasks.fetch().await?;
@@ -97,14 +98,14 @@ impl UntypedBuilder {
 
 impl UntypedStore {
     /// The store of this name at a server.
-    pub fn attach(name: &str, client: Client) -> UntypedBuilder {
+    pub fn attach(name: &str, client: ClientConfig) -> UntypedBuilder {
         let state = Untyped::default();
         UntypedBuilder { builder: StoreBuilder::without_reducer(name, client, state) }
     }
 
     /// As [`Store::dispatch`]: an action that the sequencer cannot decode resolves as
     /// [`DispatchError::Rejected`], with the decoder's words.
-    pub fn dispatch(&self, action: impl Into<Untyped>) -> Dispatching {
+    pub fn dispatch(&self, action: impl Into<Untyped>) -> DispatchFuture {
         self.store.dispatch(action.into())
     }
 

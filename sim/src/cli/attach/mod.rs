@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use samestate::link::{Address, LinkError};
-use samestate::{Client, Codec, UntypedStore};
+use samestate::{ClientConfig, Codec, UntypedStore};
 use samestate_report::printable;
 use tokio::runtime::Runtime;
 
@@ -127,8 +127,8 @@ impl Attach {
     }
 
     /// Returns the options of the client.
-    fn client(&self) -> Result<Client, String> {
-        let mut client = Client::tcp(completed(&self.address));
+    fn client(&self) -> Result<ClientConfig, String> {
+        let mut client = ClientConfig::tcp(completed(&self.address));
         if let Some(tls) = self.tls.client() {
             client = client.tls(tls);
         }
@@ -138,7 +138,7 @@ impl Attach {
         Ok(client.login(login, password.reveal()))
     }
 
-    fn converse(&self, client: Client, runtime: &Runtime) -> Result<ExitCode, Failure> {
+    fn converse(&self, client: ClientConfig, runtime: &Runtime) -> Result<ExitCode, Failure> {
         let on_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
         let (prompt, screen, thread) = match on_terminal {
             true => {
@@ -173,7 +173,7 @@ impl Attach {
     /// Attaches, and waits until in sync. `screen`: where a person reads what goes wrong later.
     fn attach(
         &self,
-        client: Client,
+        client: ClientConfig,
         screen: Option<Screen>,
         runtime: &Runtime,
     ) -> Result<UntypedStore, Failure> {
