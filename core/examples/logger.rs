@@ -129,7 +129,7 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     }
     let store = store.open().await?;
     let _printing = (options.verbose && cluster.is_master()).then(|| print(&store));
-    let who = format!("{}, process {}", store.role()[0], std::process::id());
+    let who = format!("{}, process {}", store.roles()[0], std::process::id());
     if cluster.is_master() && !options.client {
         store.create_server(ServerConfig::tcp(&options.address).login("admin", &password)).await?;
         cluster.fork(options.workers)?;

@@ -129,7 +129,7 @@ async fn follow(address: &str, stale_ms_max: u64, lasts: Duration) -> Result<Exi
     while joined.elapsed() < lasts {
         ticks.tick().await;
         stale.push(age_ms());
-        disconnected += usize::from(!store.connected());
+        disconnected += usize::from(!store.is_connected());
     }
     stale.sort_unstable();
     let at = |share: f64| stale[((stale.len() - 1) as f64 * share) as usize];

@@ -31,7 +31,7 @@ async fn until_len(store: &Store<Vec<u64>, u64>, len: usize) {
 async fn worker(cluster: Cluster) {
     let store = cluster.create_store("list", push).mode(Mode::Action).open().await;
     let store = store.expect("a worker comes in sync with its master");
-    assert_eq!(store.role(), [Role::Worker]);
+    assert_eq!(store.roles(), [Role::Worker]);
     store.dispatch(cluster.worker() as u64).await.expect("it applies");
     // The master dispatches 0 at the end, and again once it lost and found its server.
     until_len(&store, WORKERS + 1).await;
@@ -51,7 +51,7 @@ async fn becomes_a_client(store: &Store<Vec<u64>, u64>) {
         elsewhere.create_server(ServerConfig::tcp("127.0.0.1:0")).await.expect("it listens");
     let there = ClientConfig::tcp(serving.address().to_string());
     store.create_client(there).expect("it becomes a client");
-    assert_eq!(store.role(), [Role::Client]);
+    assert_eq!(store.roles(), [Role::Client]);
     within("the client comes in sync", store.until_connected(true)).await;
     assert_eq!(*store.state(), [77]);
     elsewhere.dispatch(78).await.expect("it applies");
@@ -61,7 +61,7 @@ async fn becomes_a_client(store: &Store<Vec<u64>, u64>) {
 async fn master(cluster: Cluster) {
     let store = cluster.create_store("list", push).mode(Mode::Action).open().await;
     let store = store.expect("a master is in sync");
-    assert_eq!(store.role(), [Role::Master]);
+    assert_eq!(store.roles(), [Role::Master]);
     let done = cluster.create_store("done", push).open().await.expect("it opens");
     cluster.fork(WORKERS).expect("the workers start");
     within("every worker's dispatch", until_len(&store, WORKERS)).await;
@@ -261,11 +261,11 @@ mod closed {
         let ending = cluster.ending();
         store.dispatch(1).await.expect("it applies");
         within("the end", ending).await;
-        assert!(cluster.is_ending() && store.connected());
+        assert!(cluster.is_ending() && store.is_connected());
         store.dispatch(77).await.expect("the master still orders");
         cluster.close(DEADLINE).await.expect("all is resolved");
         // It goes on after that, until it returns.
-        assert!(!store.connected());
+        assert!(!store.is_connected());
     }
 
     /// It does not know, and is ended between two dispatches.

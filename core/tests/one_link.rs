@@ -104,7 +104,7 @@ async fn three_stores_follow_one_server_over_one_connection() {
         client.dispatch(by).await.expect("it applies");
         assert_eq!(*server.state(), by);
         assert_eq!(
-            (server.role(), client.role()),
+            (server.roles(), client.roles()),
             (vec![Role::Master, Role::Server], vec![Role::Client])
         );
     }
@@ -122,7 +122,7 @@ async fn a_store_that_its_process_opens_later_is_waited_for_and_holds_no_other_u
         early.dispatch(1).await.expect("the link stays up while the other store is waited for");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert!(!late.connected());
+    assert!(!late.is_connected());
     let late_there = open(&cluster, "late").await;
     within(late.until_connected(true)).await;
     late.dispatch(2).await.expect("it applies");
@@ -168,7 +168,7 @@ async fn a_store_that_is_refused_leaves_the_others_on_the_connection() {
     let error = within(errors.recv()).await.expect("it is said");
     assert!(error.contains("schema_version 2 at the client, 1 at the server"), "{error}");
     good.dispatch(1).await.expect("it goes on");
-    assert!(good.connected() && !refused.connected());
+    assert!(good.is_connected() && !refused.is_connected());
     assert_eq!(way.connections(), 1);
 }
 
@@ -291,7 +291,7 @@ async fn a_lock_out_is_lifted_at_the_server() {
     assert_eq!(serving.locked().iter().map(|locked| locked.address).collect::<Vec<_>>(), [guest]);
     let shut_out = try_with("secret".into());
     let error = within(errors.recv()).await.expect("it is said");
-    assert!(error.contains("locked out") && !shut_out.connected(), "{error}");
+    assert!(error.contains("locked out") && !shut_out.is_connected(), "{error}");
 
     assert!(serving.unlock(guest), "there was something to lift");
     assert!(serving.locked().is_empty() && !serving.unlock(guest));

@@ -53,7 +53,7 @@ async fn reads_nest_and_a_dispatch_inside_waits_for_the_outermost() {
     let store = list().await;
     let dispatched = store.read(|list| {
         let dispatched = store.read(|_| store.dispatch(7));
-        assert!(dispatched.try_outcome().is_none() && list.is_empty() && store.connected());
+        assert!(dispatched.try_outcome().is_none() && list.is_empty() && store.is_connected());
         dispatched
     });
     dispatched.await.expect("it applies when the read ends");
@@ -68,7 +68,7 @@ async fn a_panic_that_is_not_undone_poisons_its_store_and_leaves_others_serving(
     let refused = store.dispatch(13).await.expect_err("the reducer panics");
     assert!(matches!(&refused, DispatchError::Rejected(why) if why.contains("thirteen")));
     assert_eq!(store.dispatch(1).await, Err(DispatchError::Poisoned));
-    assert!(!store.connected());
+    assert!(!store.is_connected());
     other.dispatch(1).await.expect("the other store serves");
 }
 
@@ -84,7 +84,7 @@ async fn a_panic_is_undone_by_default_whatever_the_reducer_had_changed() {
         let panicked = store.dispatch("thirteen".to_owned()).await;
         let panicked = panicked.expect_err("the reducer panics");
         assert!(matches!(&panicked, DispatchError::Rejected(why) if why.contains("unlucky")));
-        assert!(store.connected(), "the store still serves");
+        assert!(store.is_connected(), "the store still serves");
     }
     assert_eq!(*store.state(), ["item 0", "item 1", "item 2"]);
     assert_eq!(store.version().seq, 3, "what panicked took no version");

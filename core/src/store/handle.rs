@@ -174,7 +174,7 @@ impl<S: State, A: Action> Store<S, A> {
         loop {
             let notified = self.shared.room.notified();
             let taken =
-                |inner: &mut Inner<S, A>| inner.replica.connected() && inner.replica.has_room();
+                |inner: &mut Inner<S, A>| inner.replica.is_connected() && inner.replica.has_room();
             if self.shared.with(|inner, _| taken(inner)) || self.shared.takes_none() {
                 return;
             }
@@ -186,7 +186,10 @@ impl<S: State, A: Action> Store<S, A> {
     pub(super) async fn has_room(&self) {
         loop {
             let notified = self.shared.room.notified();
-            if self.shared.with(|inner, _| !inner.replica.connected() || inner.replica.has_room()) {
+            if self
+                .shared
+                .with(|inner, _| !inner.replica.is_connected() || inner.replica.has_room())
+            {
                 return;
             }
             notified.await;
@@ -238,7 +241,7 @@ impl<S: State, A: Action> Store<S, A> {
 
     /// Returns whether the store is in sync with its sequencer (A9). Dispatches are refused exactly
     /// while it is not. In a worker, this depends on the link of its master too.
-    pub fn connected(&self) -> bool {
+    pub fn is_connected(&self) -> bool {
         self.shared.is_connected()
     }
 
@@ -250,7 +253,7 @@ impl<S: State, A: Action> Store<S, A> {
     }
 
     /// Returns the roles of this store in this process (A10), several at once.
-    pub fn role(&self) -> Vec<Role> {
+    pub fn roles(&self) -> Vec<Role> {
         self.upkeep.roles()
     }
 
@@ -370,7 +373,7 @@ impl<S: State, A: Action> std::fmt::Debug for Store<S, A> {
         f.debug_struct("Store")
             .field("name", &self.name())
             .field("version", &self.version())
-            .field("connected", &self.connected())
+            .field("connected", &self.is_connected())
             .finish_non_exhaustive()
     }
 }

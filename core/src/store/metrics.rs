@@ -280,7 +280,7 @@ impl<S: State, A: Action> Store<S, A> {
     /// # }
     /// ```
     pub fn metrics(&self) -> StoreMetrics {
-        self.shared.metrics(self.role())
+        self.shared.metrics(self.roles())
     }
 
     /// The same for one who does not hold the store: `None` once it is gone.

@@ -103,7 +103,7 @@ impl<S: State, A: Action> Shared<S, A> {
             channel: replica.channel(),
             frame_bytes_max,
             cell: replica.machine().cell(),
-            connected: watch::Sender::new(replica.connected()),
+            connected: watch::Sender::new(replica.is_connected()),
             newest: watch::Sender::new(replica.version()),
             inner: Mutex::new(Inner {
                 replica,
@@ -241,7 +241,7 @@ impl<S: State, A: Action> Shared<S, A> {
     fn publish(&self, replica: &Replica<ReducerMachine<S, A>>) {
         let version = replica.version();
         self.newest.send_if_modified(|newest| std::mem::replace(newest, version) != version);
-        let connected = replica.connected();
+        let connected = replica.is_connected();
         self.connected.send_if_modified(|told| std::mem::replace(told, connected) != connected);
     }
 

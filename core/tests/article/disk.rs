@@ -31,7 +31,7 @@ cluster_test!(
         before.close(DEADLINE).await.expect("it closes");
         drop(before);
         let store = scene.list().backup(backup).open().await.expect("it restores");
-        assert_eq!((&*store.state(), store.role()), (&vec![7], vec![Role::Master]));
+        assert_eq!((&*store.state(), store.roles()), (&vec![7], vec![Role::Master]));
         scene.heard("restored", 2).await;
     },
     async |scene: Scene| {

@@ -123,5 +123,5 @@ async fn a02_a_client_is_never_given_another_store_than_it_names() {
     server.dispatch(1).await.expect("it applies");
     let told = within("an error", errors.recv()).await.expect("it is told");
     assert!(told.contains("another"), "{told}");
-    assert!(!other.connected() && other.read(Vec::is_empty));
+    assert!(!other.is_connected() && other.read(Vec::is_empty));
 }

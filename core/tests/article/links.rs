@@ -168,10 +168,10 @@ cluster_test!(
     master_that_loses_its_server,
     async |scene: Scene| {
         let store = scene.list().open().await.expect("it opens");
-        assert!(store.connected());
+        assert!(store.is_connected());
         scene.say("in sync").await;
         within("false", store.until_connected(false)).await;
-        assert!(!store.connected());
+        assert!(!store.is_connected());
         scene.say("read-only").await;
         within("true again", store.until_connected(true)).await;
         store.dispatch(1).await.expect("connected means that it can dispatch");

@@ -15,7 +15,7 @@ async fn told(client: ClientConfig) -> String {
     let store = store.on_error(move |text| drop(sender.send(text.to_owned()))).client(client);
     let store = store.start().expect("it starts");
     let told = within("a refusal", errors.recv()).await.expect("it is said");
-    assert!(!store.connected());
+    assert!(!store.is_connected());
     store.close(DEADLINE).await.expect("it closes");
     told
 }

@@ -12,10 +12,10 @@ cluster_test!(
     async |scene: Scene| {
         let store = scene.list().open().await.expect("it opens");
         scene.heard("serving", 1).await;
-        assert_eq!(store.role(), [Role::Master]);
+        assert_eq!(store.roles(), [Role::Master]);
         let client = list().client(client(&scene.folder.join("s"))).open().await;
         let client = client.expect("it comes in sync");
-        assert_eq!(client.role(), [Role::Client]);
+        assert_eq!(client.roles(), [Role::Client]);
         client.dispatch(1).await.expect("a client's dispatch goes on to the master");
         assert_eq!(*store.state(), [1]);
         store.dispatch(2).await.expect("it applies");
@@ -32,7 +32,7 @@ cluster_test!(
         let serving =
             ServerConfig::path(scene.folder.join("s")).login("app", "secret").login_rounds(4096);
         store.create_server(serving).await.expect("it listens");
-        assert_eq!(store.role(), [Role::Worker, Role::Server]);
+        assert_eq!(store.roles(), [Role::Worker, Role::Server]);
         scene.say("serving").await;
         until("the others' actions", &store, |list| *list == [1, 2]).await;
         store.dispatch(3).await.expect("it applies");
@@ -61,7 +61,7 @@ cluster_test!(
         let store = scene.list().open().await.expect("it opens");
         store.dispatch(1).await.expect("it applies");
         store.create_client(client(&scene.folder.join("s"))).expect("it becomes a client");
-        assert_eq!(store.role(), [Role::Client]);
+        assert_eq!(store.roles(), [Role::Client]);
         within("in sync with its server", store.until_connected(true)).await;
         store.dispatch(78).await.expect("it applies");
         scene.say("a client now").await;
@@ -88,7 +88,7 @@ async fn a10_a_store_may_be_server_and_client_at_once() {
     root.create_server(upper.server()).await.expect("it listens");
     let relay = list().client(upper.client()).open().await.expect("it comes in sync");
     relay.create_server(lower.server()).await.expect("it listens");
-    assert_eq!(relay.role(), [Role::Server, Role::Client]);
+    assert_eq!(relay.roles(), [Role::Server, Role::Client]);
     let leaf = list().client(lower.client()).open().await.expect("it comes in sync");
     leaf.dispatch(1).await.expect("it applies");
     assert_eq!(*root.state(), [1]);

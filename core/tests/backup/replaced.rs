@@ -48,7 +48,7 @@ async fn a_durable_store_stalls_while_a_file_cannot_be_replaced_and_goes_on_afte
             matches!(outcome, DispatchError::OutcomeUnknown | DispatchError::Stalled),
             "{outcome:?}"
         );
-        assert!(!store.connected());
+        assert!(!store.is_connected());
         assert_eq!(store.dispatch(9).await, Err(DispatchError::Stalled));
         let report = reports.recv_timeout(DEADLINE).expect("it is reported");
         assert!(report.contains("list.backup") && report.contains("tried again"), "{report}");
@@ -83,7 +83,7 @@ async fn a_store_that_is_not_durable_reports_it_keeps_trying_and_writes_all_afte
         tokio::task::yield_now().await;
     };
     assert!(report.contains("list.backup") && report.contains("tried again"), "{report}");
-    assert!(store.connected());
+    assert!(store.is_connected());
     pushed(&store, item + 1..item + 10).await;
     cleared(&folder.path());
     let report = reports.recv_timeout(DEADLINE).expect("it is reported");

@@ -100,5 +100,5 @@ pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
 
 /// Waits until a copy has come as far as this.
 pub(crate) async fn reached<S: State, A: Action>(copy: &Store<S, A>, version: Version) {
-    until(|| copy.version().seq >= version.seq && copy.connected()).await;
+    until(|| copy.version().seq >= version.seq && copy.is_connected()).await;
 }

@@ -97,7 +97,7 @@ async fn a_durable_store_takes_no_action_whose_state_would_be_lost_with_it() {
         panic!("it would be lost");
     };
     assert!(why.contains("by_pair: "), "{why}");
-    assert!(!store.connected());
+    assert!(!store.is_connected());
     let Err(DispatchError::Unrestorable(why)) = within(store.dispatch(3.0)).await else {
         panic!("the store has stopped");
     };
@@ -212,7 +212,7 @@ async fn a_copy_that_cannot_get_the_state_is_told_why_and_asks_seldom() {
     let late = store().client(scene.client()).open_timeout(std::time::Duration::from_millis(500));
     let error = late.open().await.expect_err("there is no state to get").to_string();
     assert!(error.contains("by_pair: "), "{error}");
-    until(|| !server.connected()).await;
+    until(|| !server.is_connected()).await;
     assert!(server.dispatch(2.0).await.is_err());
     let said = scene.said.of("cannot be restored");
     assert_eq!(said.len(), 2, "once at each node: {said:?}");
@@ -261,5 +261,5 @@ async fn a_snapshot_of_another_type_is_reported_once_by_its_path_and_not_fetched
     let said = scene.said.of("[0][1]: wrong msgpack marker");
     assert_eq!(said.len(), 1, "{:?}", scene.said.all());
     assert!(server.counters().snapshots_sent <= 2, "{:?}", server.counters());
-    assert!(server.connected(), "the server's own state is sound");
+    assert!(server.is_connected(), "the server's own state is sound");
 }

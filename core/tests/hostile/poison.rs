@@ -63,7 +63,7 @@ async fn a_panic_is_undone_and_the_store_and_its_clients_go_on() {
     within(clients[0].dispatch(1)).await.expect("it applies");
     within(clients[1].dispatch(2)).await.expect("it applies");
     assert_eq!((keys(&server), keys(&clients[1])), (vec![1, 2], vec![1, 2]));
-    assert!(clients.iter().all(Store::connected));
+    assert!(clients.iter().all(Store::is_connected));
     other.end_undisturbed().await;
 }
 

@@ -68,7 +68,7 @@ impl Misled {
     /// Checks that the client is unharmed after an attempt.
     async fn unmoved(&mut self, words: &str) {
         self.reports.say(words).await;
-        assert!(!self.client.connected(), "{words}");
+        assert!(!self.client.is_connected(), "{words}");
         assert_eq!(*self.client.state(), [1, 2], "{words}");
         assert_eq!(self.client.dispatch(3).await, Err(DispatchError::NotConnected), "{words}");
     }
@@ -226,5 +226,5 @@ async fn a_client_with_a_password_gives_nothing_to_a_server_that_does_not_ask_fo
     peer.greet(PROTOCOL_VERSION, false).await;
     assert_eq!(peer.frame().await, None, "not a word of the login");
     reports.say("the server asks nobody for a login").await;
-    assert!(!client.connected());
+    assert!(!client.is_connected());
 }

@@ -175,7 +175,7 @@ async fn a_doubt_about_a_version_that_was_never_verified_gets_a_snapshot_and_mov
     assert_eq!(after.heals_unfounded - before.heals_unfounded, 4);
     assert_eq!(after.heals_deferred, before.heals_deferred);
     assert_eq!(after.snapshots_installed, before.snapshots_installed);
-    assert!(tree.relay.connected());
+    assert!(tree.relay.is_connected());
 }
 
 #[tokio::test]

@@ -18,14 +18,14 @@ async fn a_server_is_closed_by_its_handle_and_its_address_is_free_again() {
     let client = sum().client(place.client()).open().await.expect("it comes in sync");
     within("the close", serving.close()).await;
     assert!(!serving.is_open() && store.servers().is_empty());
-    assert_eq!(store.role(), []);
+    assert_eq!(store.roles(), []);
     within("the loss of the server", client.until_connected(false)).await;
     assert!(!place.file("s").exists(), "its socket file is gone");
     within("a second close", serving.close()).await;
     store.dispatch(1).await.expect("the store goes on");
     let again = store.create_server(place.server().login("app", "secret")).await;
     let again = again.expect("it listens there again, with another login");
-    assert_eq!((store.role(), store.servers().len()), (vec![Role::Server], 1));
+    assert_eq!((store.roles(), store.servers().len()), (vec![Role::Server], 1));
     within("the close", again.close()).await;
     store.create_server(place.server()).await.expect("it listens once more");
     within("the server", client.until_connected(true)).await;
@@ -131,7 +131,7 @@ async fn a_store_stops_being_a_client_and_follows_another_server() {
     let taken = store.create_client(second_place.client()).expect_err("it has one");
     assert!(matches!(taken, Error::AlreadyClient(_)), "{taken}");
     within("the end of the link", store.detach_client()).await.expect("it was a client");
-    assert_eq!((store.role(), store.connected(), *store.state()), (vec![], false, 3));
+    assert_eq!((store.roles(), store.is_connected(), *store.state()), (vec![], false, 3));
     assert_eq!(store.dispatch(2).await, Err(DispatchError::NotConnected));
     let none = store.detach_client().await.expect_err("it is no client any more");
     assert!(matches!(none, Error::NotAClient(_)), "{none}");

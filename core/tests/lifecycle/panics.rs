@@ -28,7 +28,7 @@ async fn a_panic_in_a_link_of_a_server_poisons_its_store_and_says_so() {
     let said = reports.with("a bug was put in").await;
     assert!(said.contains("the store is poisoned"), "{said}");
     reports.with("its task \"reader of a link\" panicked").await;
-    assert!(!server.connected());
+    assert!(!server.is_connected());
     assert_eq!(server.dispatch(1).await, Err(DispatchError::Poisoned));
     within("a poisoned store", server.ready()).await;
     within("the client", client.until_connected(false)).await;

@@ -41,7 +41,7 @@ async fn whatever_a_reducer_asks_of_its_own_store_panics_with_the_cause() {
         |store| drop(store.state_at()),
         |store| drop(store.dispatch(1)),
         |store| _ = store.version(),
-        |store| _ = store.connected(),
+        |store| _ = store.is_connected(),
         |store| drop(store.subscribe(|_| {})),
         |store| drop(store.watch()),
         |store| drop(store.changes()),

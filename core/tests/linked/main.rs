@@ -78,7 +78,7 @@ async fn a07_a_client_holds_what_its_server_holds_and_dispatches_to_it() {
     assert_eq!(*client.state(), [1, 2], "a client reads its own writes");
     server.dispatch(3).await.expect("it applies");
     same(&server, &client).await;
-    assert_eq!((server.role(), client.role()), (vec![Role::Server], vec![Role::Client]));
+    assert_eq!((server.roles(), client.roles()), (vec![Role::Server], vec![Role::Client]));
 }
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn a10_a_relay_is_client_and_server_and_passes_dispatches_both_ways() {
     let relay = list().client(upper.client()).open().await.expect("it comes in sync");
     relay.create_server(lower.server()).await.expect("it listens");
     let leaf = list().client(lower.client()).open().await.expect("it comes in sync");
-    assert_eq!(relay.role(), [Role::Server, Role::Client]);
+    assert_eq!(relay.roles(), [Role::Server, Role::Client]);
     leaf.dispatch(1).await.expect("it applies");
     relay.dispatch(2).await.expect("it applies");
     root.dispatch(3).await.expect("it applies");
@@ -147,7 +147,7 @@ async fn a10_a_store_with_a_history_becomes_a_client_and_says_rebased_once() {
         }
     });
     store.create_client(path.client()).expect("it becomes a client");
-    assert!(!store.connected(), "it stops ordering at the call");
+    assert!(!store.is_connected(), "it stops ordering at the call");
     within(store.until_connected(true)).await;
     assert_eq!(*store.state(), [1]);
     assert_eq!(within(jumps.recv()).await, Some(Jump::Rebased));
@@ -169,7 +169,7 @@ async fn a05_a_wrong_password_is_refused_and_said_once() {
         .expect("it starts");
     let error = within(errors.recv()).await.expect("it is said");
     assert!(error.contains("refuses login"), "{error}");
-    assert!(!client.connected());
+    assert!(!client.is_connected());
 }
 
 #[tokio::test]
@@ -216,7 +216,7 @@ async fn two_stores_of_other_names_or_schemas_refuse_each_other_in_words() {
         .expect("it starts");
     let error = within(errors.recv()).await.expect("it is said");
     assert!(error.contains("schema_version 2 at the client, 1 at the server"), "{error}");
-    assert!(!newer.connected());
+    assert!(!newer.is_connected());
 }
 
 #[tokio::test]
@@ -297,7 +297,7 @@ async fn a_store_that_is_not_served_is_reported_once_on_both_sides_with_those_th
     says(&mut at_other, "store `lost` is not served here").await;
     says(&mut at_server, "store `lost` is not served here").await;
     assert_eq!((at_server.try_recv().ok(), at_client.try_recv().ok()), (None, None));
-    assert!(!wrong.connected() && !other.connected());
+    assert!(!wrong.is_connected() && !other.is_connected());
 }
 
 #[tokio::test]

@@ -131,9 +131,9 @@ async fn a_store_that_cannot_become_a_client_goes_on_as_it_was() {
     let store = list().open().await.expect("it opens");
     let bad = client(1, Some(Tls::client(ca.path("no.pem"))));
     store.create_client(bad).expect_err("there is no such file");
-    assert!(store.connected(), "it is still its own root");
+    assert!(store.is_connected(), "it is still its own root");
     store.dispatch("on".into()).await.expect("it orders");
-    assert!(store.role().is_empty(), "{:?}", store.role());
+    assert!(store.roles().is_empty(), "{:?}", store.roles());
 }
 
 #[tokio::test]

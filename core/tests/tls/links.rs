@@ -84,7 +84,7 @@ async fn a_password_is_asked_for_inside_and_a_wrong_one_is_refused() {
     let guess = guess.expect("it starts");
     reports.say("wrong").await;
     served.reports.say("password is wrong").await;
-    assert!(!guess.connected());
+    assert!(!guess.is_connected());
     served.is_served(ca.client()).await;
 }
 

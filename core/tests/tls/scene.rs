@@ -106,7 +106,7 @@ impl Served {
         let (mut reports, on_error) = Reports::new();
         let client = self.client(tls).on_error(on_error).start().expect("it starts");
         let said = reports.say(words).await;
-        assert!(!client.connected());
+        assert!(!client.is_connected());
         said
     }
 

@@ -113,7 +113,7 @@ async fn a_tls_client_and_a_plaintext_server_both_say_so() {
     let said = served.reports.say("was not let in").await;
     assert!(said.contains("the client speaks TLS, and this server does not"), "{said}");
     let plain = within("a client", served.client(None).open()).await.expect("it comes in");
-    assert!(plain.connected());
+    assert!(plain.is_connected());
 }
 
 #[tokio::test]

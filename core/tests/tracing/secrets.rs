@@ -68,7 +68,7 @@ async fn no_password_action_or_state_is_ever_logged() {
         line.field("store") == STORE && line.field("reason") == "the snapshot cannot be decoded"
     };
     assert!(log.line(lost).await.is("link", "lost"));
-    assert!(!other.connected());
+    assert!(!other.is_connected());
     let wrong = vault(false).client(ClientConfig::unix(&path).login("app", "hush-other"));
     let _wrong = wrong.start().expect("it starts");
     let refused = |line: &Line| line.field("store") == STORE && line.message == "login refused";

@@ -153,8 +153,8 @@ impl Session {
 
     fn status(&self) -> String {
         let store = &self.store;
-        let roles: Vec<_> = store.role().iter().map(ToString::to_string).collect();
-        let connected = if store.connected() { "yes" } else { "no, trying again" };
+        let roles: Vec<_> = store.roles().iter().map(ToString::to_string).collect();
+        let connected = if store.is_connected() { "yes" } else { "no, trying again" };
         let fetched = |(at, _)| format!("of {at}, the last that was fetched");
         let state = store.newest().map_or_else(|| "none yet".into(), fetched);
         format!(

@@ -143,7 +143,7 @@ impl<R: Reducer> OpenStore<R> {
 
     fn roles(&self) -> Vec<Role> {
         use samestate::Role as Lib;
-        let roles = self.store.role().into_iter().map(|role| match role {
+        let roles = self.store.roles().into_iter().map(|role| match role {
             Lib::Master => Role::Master,
             Lib::Worker => Role::Worker,
             Lib::Server => Role::Server,
@@ -254,7 +254,7 @@ impl<R: Reducer> AnyStore for Arc<OpenStore<R>> {
         let recorded = self.recorder.take();
         Ok(StoreDelta {
             version: self.store.version(),
-            connected: self.store.connected(),
+            connected: self.store.is_connected(),
             roles: self.roles(),
             seen: self.seen.lock().take(),
             subscriber: recorded.subscriber,

@@ -126,7 +126,7 @@ fn a_lineage_that_changes_amid_a_snapshot_is_told() {
     cluster.until("another life", |world| {
         world
             .replica(1)
-            .is_some_and(|relay| relay.connected() && relay.lineage().lives().len() == 2)
+            .is_some_and(|relay| relay.is_connected() && relay.lineage().lives().len() == 2)
     });
     cluster.add_at(0);
     cluster.run(100 * MS);

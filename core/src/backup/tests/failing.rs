@@ -100,7 +100,7 @@ async fn a_durable_store_stalls_while_the_disk_fails_and_goes_on_afterwards() {
             let all = life.dispatch_until_it_fails(&store, 3 * ITEMS).await;
             assert!(!all || call > ITEMS, "acknowledged by a disk that fails");
             if !all {
-                assert!(!store.connected());
+                assert!(!store.is_connected());
                 assert_eq!(life.dispatch(&store).await, Err(DispatchError::Stalled));
                 let told = life.told();
                 let stalls = told.iter().filter(|text| text.contains("tried again")).count();
@@ -134,7 +134,7 @@ async fn a_store_that_is_not_durable_reports_a_disk_that_fails_and_writes_all_af
         life.disk.fail(call, Fault::Error(ErrorKind::Other), true);
         for _ in 0..1000 {
             life.dispatch_and_write(&store).await;
-            assert!(store.connected());
+            assert!(store.is_connected());
             if !life.told().is_empty() {
                 break;
             }
@@ -163,7 +163,7 @@ async fn a_writer_that_panics_is_reported_and_acknowledges_nothing_more() {
         if !all {
             let told = || life.told().iter().any(|text| text.contains("panicked"));
             until("it is told", told).await;
-            assert!(!store.connected());
+            assert!(!store.is_connected());
         }
         life.kill(store).await;
         life.disk.mend();
@@ -184,7 +184,10 @@ async fn no_dispatch_is_acknowledged_before_a_sync_and_many_share_one() {
     })
     .await;
     let mut rest: Vec<_> = (2..=300).map(|item| store.dispatch(item)).collect();
-    assert!(first.try_outcome().is_none() && rest.iter().all(|dispatch| dispatch.try_outcome().is_none()));
+    assert!(
+        first.try_outcome().is_none()
+            && rest.iter().all(|dispatch| dispatch.try_outcome().is_none())
+    );
     life.disk.hold_syncs(false);
     first.await.expect("the disk works");
     assert!(life.disk.syncs() > before);

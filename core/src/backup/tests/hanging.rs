@@ -32,7 +32,11 @@ async fn a_sync_that_hangs_is_reported_once_and_once_more_when_it_ends() {
             life.disk.hold_syncs(true);
             let dispatch = store.dispatch(round);
             until("it is told", || told(&life, HANGS) == round as usize).await;
-            assert_eq!(dispatch.try_outcome().is_none(), durable, "nothing is acknowledged meanwhile");
+            assert_eq!(
+                dispatch.try_outcome().is_none(),
+                durable,
+                "nothing is acknowledged meanwhile"
+            );
             assert!(life.told().last().is_some_and(|text| text.contains("/data/list.backup")));
             life.disk.hold_syncs(false);
             dispatch.await.expect("the disk works");

@@ -120,7 +120,7 @@ impl UntypedStore {
         let mut connected = self.store.shared.connected();
         loop {
             let installed = self.store.shared.installed.notified();
-            if !self.store.connected() {
+            if !self.store.is_connected() {
                 return Err(DispatchError::NotConnected);
             }
             // A sequencer that lost its newest actions goes on from before.
@@ -165,8 +165,8 @@ impl UntypedStore {
     }
 
     /// As [`Store::connected`].
-    pub fn connected(&self) -> bool {
-        self.store.connected()
+    pub fn is_connected(&self) -> bool {
+        self.store.is_connected()
     }
 
     /// Waits until [`UntypedStore::connected`] is `wanted`.
@@ -191,8 +191,8 @@ impl UntypedStore {
     }
 
     /// As [`Store::role`]: a client.
-    pub fn role(&self) -> Vec<Role> {
-        self.store.role()
+    pub fn roles(&self) -> Vec<Role> {
+        self.store.roles()
     }
 
     /// As [`Store::name`].

@@ -21,7 +21,7 @@ impl<M: StateMachine> Replica<M> {
     }
 
     /// In sync with the sequencer; dispatches are taken exactly while this holds.
-    pub fn connected(&self) -> bool {
+    pub fn is_connected(&self) -> bool {
         self.condition.is_connected()
     }
 

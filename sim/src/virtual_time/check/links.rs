@@ -145,7 +145,7 @@ impl Links {
         let Some(link) = self.0.get_mut(&end) else { return Ok(()) };
         let Some(told) = &link.told else { return Ok(()) };
         let replica = view.replica;
-        if told.connected != replica.connected() {
+        if told.connected != replica.is_connected() {
             let word = if told.connected { "in sync" } else { "not in sync" };
             return broken(Invariant::I4, format!("told a node below that it is {word}"));
         }

@@ -181,7 +181,7 @@ impl Sync {
             Some(upward) => !self.healing && upward.in_sync(view),
             None => false,
         };
-        if in_sync != replica.connected() {
+        if in_sync != replica.is_connected() {
             let word = if in_sync { "in sync" } else { "not in sync" };
             return broken(Invariant::I4, format!("is {word}, and says otherwise"));
         }

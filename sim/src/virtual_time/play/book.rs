@@ -139,7 +139,7 @@ impl Play<'_> {
         let recorded = self.book.as_ref()?.recorders[seat].take();
         Some(StoreDelta {
             version: replica.version(),
-            connected: replica.connected(),
+            connected: replica.is_connected(),
             roles: self.roles(seat),
             seen: self.world.witness(seat)?.take(),
             subscriber: None,

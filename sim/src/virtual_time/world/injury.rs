@@ -269,7 +269,7 @@ impl World {
         let root = self.root_of(seat)?;
         let replica = &running.replica;
         let version = root.replica.version();
-        if !replica.connected() {
+        if !replica.is_connected() {
             Some("is not in sync".to_owned())
         } else if replica.version() != version {
             Some(format!("is at {:?}, and the sequencer at {version:?}", replica.version()))

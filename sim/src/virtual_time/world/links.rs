@@ -276,7 +276,7 @@ impl World {
         let hopeless = matches!(why, Some(LinkFault::Refused(_) | LinkFault::Loop(_)));
         running.backoff = match hopeless {
             true => longest,
-            false if running.replica.connected() => BACKOFF_MIN,
+            false if running.replica.is_connected() => BACKOFF_MIN,
             false => running.backoff,
         };
         let wait = running.backoff / 2;

@@ -282,7 +282,7 @@ impl World {
         let action = Action::new(id, encoded);
         let clock = self.hosts[self.seats[seat].spec.host].clock(self.now);
         self.checker.dispatched(id, action.len(), self.now, clock);
-        let connected = self.replica(seat).is_some_and(Replica::connected);
+        let connected = self.replica(seat).is_some_and(Replica::is_connected);
         let taken = self.step(seat, |replica, now| replica.dispatch(id, &action, now));
         let taken = taken.ok_or(None)?;
         let refused = taken.as_ref().err();

@@ -29,7 +29,7 @@ fn a_part_of_a_snapshot_outlives_two_links() {
     node.hears(UP, Message::SnapshotHead(head(1, &state)));
     let bytes = bytes::Bytes::copy_from_slice(&state[3000..]);
     node.hears(UP, Message::SnapshotPart { offset: 3000, bytes });
-    assert!(node.replica.connected());
+    assert!(node.replica.is_connected());
     assert_eq!(node.replica.machine().0, state);
 }
 
@@ -101,9 +101,9 @@ fn the_lag_is_behind_what_the_upstream_named_last() {
 #[test]
 fn a_sequencer_that_has_stopped_is_not_in_sync() {
     let mut node = Node::sequencer(|_| {});
-    assert!(node.replica.connected());
+    assert!(node.replica.is_connected());
     node.replica.stop_unrestorable(version(0), "it is lost".into(), node.now);
-    assert!(!node.replica.connected());
+    assert!(!node.replica.is_connected());
 }
 
 #[test]

@@ -25,11 +25,11 @@ fn a_copy_that_differs_asks_for_a_snapshot_and_takes_no_entries_until_it_comes()
     let mut node = about_to_differ();
     node.works();
     assert_eq!(heals(&node.says(UP)), [2]);
-    assert!(!node.replica.connected());
+    assert!(!node.replica.is_connected());
     node.gets_entry(b"c", 0);
     assert_eq!(node.replica.version(), version(2));
     node.gets_snapshot(3, b"abc");
-    assert!(node.replica.connected());
+    assert!(node.replica.is_connected());
     assert_eq!((node.replica.version(), &node.replica.machine().0[..]), (version(3), &b"abc"[..]));
 }
 
@@ -44,9 +44,9 @@ pub(super) fn a_copy_that_goes_wrong_while_its_attach_is_under_way_asks_when_tha
     assert!(matches!(&before[..], [Message::Attach(attach)] if attach.resume == Some(version(2))));
     node.hears(UP, Message::Status(status(2)));
     assert_eq!(heals(&node.says(UP)), [0]);
-    assert!(!node.replica.connected());
+    assert!(!node.replica.is_connected());
     node.gets_snapshot(2, b"ab");
-    assert!(node.replica.connected());
+    assert!(node.replica.is_connected());
 }
 
 #[test]

@@ -145,7 +145,7 @@ impl Node {
         node.replica.upstream_up(UP, PROTOCOL_VERSION, node.now);
         node.hears(UP, Message::Status(status(1)));
         node.gets_snapshot(1, state);
-        assert!(node.replica.connected());
+        assert!(node.replica.is_connected());
         node.says(UP);
         node
     }
