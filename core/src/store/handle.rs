@@ -245,7 +245,7 @@ impl<S: State, A: Action> Store<S, A> {
         self.shared.is_connected()
     }
 
-    /// Waits until [`Store::connected`] is `wanted`.
+    /// Waits until [`Store::is_connected`] is `wanted`.
     pub async fn until_connected(&self, wanted: bool) {
         let mut connected = self.shared.connected();
         // The sender lives in `shared`, which outlives this borrow.

@@ -164,12 +164,12 @@ impl UntypedStore {
         self.store.version()
     }
 
-    /// As [`Store::connected`].
+    /// As [`Store::is_connected`].
     pub fn is_connected(&self) -> bool {
         self.store.is_connected()
     }
 
-    /// Waits until [`UntypedStore::connected`] is `wanted`.
+    /// Waits until [`UntypedStore::is_connected`] is `wanted`.
     pub async fn until_connected(&self, wanted: bool) {
         self.store.until_connected(wanted).await;
     }
@@ -190,7 +190,7 @@ impl UntypedStore {
         }
     }
 
-    /// As [`Store::role`]: a client.
+    /// As [`Store::roles`]: a client.
     pub fn roles(&self) -> Vec<Role> {
         self.store.roles()
     }
