@@ -89,7 +89,7 @@ impl Cluster {
     fn in_sync(&mut self) {
         let nodes = self.world.len();
         self.until("all in sync", |world| {
-            (0..nodes).all(|node| world.replica(node).is_some_and(|found| found.connected()))
+            (0..nodes).all(|node| world.replica(node).is_some_and(|found| found.is_connected()))
         });
     }
 
@@ -129,7 +129,7 @@ impl Cluster {
     }
 
     fn connected(&self, node: usize) -> bool {
-        self.world.replica(node).expect("a process").connected()
+        self.world.replica(node).expect("a process").is_connected()
     }
 
     /// Puts all right, and holds what came of it against the history.
@@ -347,7 +347,7 @@ fn a_deadline_resolves_unknown_and_is_resent_as_void() {
     cluster.fault(Injury::HalfOpen { seat: 1 });
     let id = cluster.add_at(1);
     cluster.until("the deadline", |world| world.fate(id) == Some(Fate::Unknown));
-    cluster.until("the link ends", |world| !world.replica(1).unwrap().connected());
+    cluster.until("the link ends", |world| !world.replica(1).unwrap().is_connected());
     cluster.in_sync();
     assert!(matches!(cluster.come_to(1, Ask::Add), Fate::Ok(_)), "the next number");
     cluster.settle();
@@ -477,7 +477,7 @@ fn a_resync_of_an_older_life_is_not_sent_under_the_lineage_of_a_newer_one() {
     cluster.fault(Injury::Cut { seat, loses_up: true, loses_down: true, lasts });
     cluster.fault(Injury::Kill { host: 0, silent: false, lasts: Some(MS) });
     cluster.run(100 * MS);
-    cluster.until("the relay is back", |world| world.replica(1).unwrap().connected());
+    cluster.until("the relay is back", |world| world.replica(1).unwrap().is_connected());
     assert!(matches!(cluster.come_to(1, Ask::Add), Fate::Ok(_)));
     cluster.settle();
     assert_eq!(cluster.seq(2), 2);

@@ -47,7 +47,7 @@ fn a_durable_sequencer_stalls_while_its_disk_fails_and_goes_on_with_all_that_it_
         cluster.fault(Injury::Disk { host: 0, lasts: 100 * MS, hangs: false });
         let ids = [0, 1, 2].map(|node| cluster.add_at(node));
         cluster.until("the leaf hears of it", |world| {
-            (0..3).all(|node| world.replica(node).is_some_and(|found| !found.connected()))
+            (0..3).all(|node| world.replica(node).is_some_and(|found| !found.is_connected()))
         });
         let refused = cluster.dispatch(0, Ask::Add, 0);
         assert!(matches!(refused, Err(Some(Refused::Stalled))), "{refused:?}");
