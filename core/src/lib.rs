@@ -2,8 +2,9 @@
 //!
 //! A [`Store`] is a named state and the reducer that changes it. Every process that creates it
 //! holds a copy: the processes of a [`Cluster`] (a master and the workers it forks), and the
-//! clients that link to a [`ServerConfig`], in any combination that makes a tree. Actions dispatched in
-//! any of them are put in one order by the process at the tree's root, and applied by all.
+//! clients that link to a [`ServerConfig`], in any combination that makes a tree. Actions
+//! dispatched in any of them are put in one order by the process at the tree's root, and applied by
+//! all.
 //!
 //! ```
 //! use samestate::{Mode, create_store};

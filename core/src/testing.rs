@@ -1,4 +1,4 @@
-//! Checks for the tests of those who use this library.
+//! Checks for tests of programs that use this library.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub struct CodecError {
     pub codec: Codec,
     /// The place of the value among the ones that were checked, from 0.
     pub index: usize,
-    /// The path of the part that does not come back, and why.
+    /// The path of the part that does not survive, and the reason.
     pub why: String,
 }
 
@@ -64,8 +64,8 @@ pub fn check_codec<T: Serialize + DeserializeOwned + Send + Sync>(
 /// same [digest](crate::state::digest()). Use values of your actions, and of your state at its
 /// fullest. `docs/states.md` lists which types survive which codec.
 ///
-/// Returns the values as they come back, to be compared with `assert_eq!` where they implement
-/// `PartialEq`: a field marked `#[serde(skip)]` is lost without a trace in the digest.
+/// Returns the decoded values, to be compared with `assert_eq!` if they implement `PartialEq`: the
+/// digest does not show the loss of a field marked `#[serde(skip)]`.
 ///
 /// # Errors
 ///

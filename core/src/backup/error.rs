@@ -11,18 +11,18 @@ use thiserror::Error;
 /// An error of a backup that cannot be read or written. What was on disk before is still there.
 #[derive(Debug, Error)]
 pub enum BackupError {
-    /// No backup can lie at this path.
+    /// The path cannot be that of a backup.
     #[error("invalid backup path `{}`: {why}", path.display())]
     InvalidPath {
-        /// The path.
+        /// The path of the backup.
         path: PathBuf,
         /// The reason, and what to do.
         why: String,
     },
-    /// Its folder is not there.
+    /// The folder of the backup does not exist.
     #[error("the folder of backup `{}` does not exist: create it first", .0.display())]
     MissingFolder(PathBuf),
-    /// The system does not let this process write there.
+    /// The system does not allow this process to write there.
     #[error(
         "backup `{}` cannot be written here ({source}): its folder must be readable and writable \
          by this process, since a backup is written beside and then renamed",
@@ -34,7 +34,7 @@ pub enum BackupError {
         /// The error of the operating system.
         source: io::Error,
     },
-    /// There is no room.
+    /// The disk is full.
     #[error(
         "no room to write backup `{}` ({source}): a backup needs room for the state twice, and for \
          its journal. The last good one is still there",
@@ -46,14 +46,14 @@ pub enum BackupError {
         /// The error of the operating system.
         source: io::Error,
     },
-    /// Another process, or another store of this one, has it open.
+    /// Another process, or another store of this process, has opened the backup.
     #[error(
         "backup `{}` is in use by another process or store: each needs a path of its own. It is \
          free once the other is closed or has ended",
         .0.display()
     )]
     InUse(PathBuf),
-    /// Something else that the system said.
+    /// The system returned another error.
     #[error("failed to {what} `{}`: {source}", path.display())]
     Io {
         /// The call that failed.
@@ -63,14 +63,14 @@ pub enum BackupError {
         /// The error of the operating system.
         source: io::Error,
     },
-    /// It is no file of ours.
+    /// The file is not a backup of Samestate.
     #[error(
         "`{}` is not a backup of a store: its first bytes are others. Nothing was written; choose \
          another path, or move the file away",
         .0.display()
     )]
     Foreign(PathBuf),
-    /// A later release wrote it.
+    /// A later release wrote the file.
     #[error(
         "backup `{}` has format {found}, this release reads formats up to {known}: open it with \
          the release that wrote it, or a later one",
@@ -79,7 +79,7 @@ pub enum BackupError {
     NewerFormat {
         /// The path of the file.
         path: PathBuf,
-        /// Its format.
+        /// The format of the file.
         found: u16,
         /// The newest that this release knows.
         known: u16,

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::file_system::{FileSystem, System};
 use super::watched::HANGS_AFTER;
 
-/// Without a pace, this many seconds of changes may be lost.
+/// The number of seconds of changes that may be lost by default.
 const SECONDS_USUAL: f64 = 1.0;
 
 /// The allowed paces in seconds: from a millisecond to a year.
@@ -21,7 +21,7 @@ const SECONDS: RangeInclusive<f64> = 0.001..=365.0 * 86_400.0;
 /// The allowed paces in actions.
 const ACTIONS: RangeInclusive<u64> = 1..=1_000_000_000;
 
-/// A journal shorter than this is never a reason for a whole backup.
+/// The length of a journal below which no whole backup is written because of it.
 const JOURNAL_BYTES_MIN: u64 = 1 << 20;
 
 /// The first delay before a failed backup is tried again.
@@ -54,13 +54,13 @@ pub struct Backup {
 /// The times at which records are due on disk.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Pace {
-    /// This long after the first that is not there.
+    /// So long after the first record that is not on disk.
     Seconds(Duration),
-    /// Once there are this many actions.
+    /// When there are this many actions.
     Actions(u64),
 }
 
-/// An option with a value of no use.
+/// An option with a value that cannot work.
 pub(crate) struct Misfit {
     pub(crate) name: &'static str,
     pub(crate) value: String,
@@ -68,11 +68,12 @@ pub(crate) struct Misfit {
 }
 
 impl Backup {
-    /// A backup at this path, in a folder that exists. Beside it lie `<path>.journal` and
-    /// `<path>.lock`, and for a while `<path>.new` and `<path>.journal.new`.
+    /// Creates a backup at this path, in a folder that exists. `<path>.journal` and `<path>.lock`
+    /// lie beside it, and for a while also `<path>.new` and `<path>.journal.new`.
     ///
-    /// Symbolic links are followed when the store opens, and all files lie beside the file that
-    /// they lead to. A path where no such files can lie is refused then, before any is created.
+    /// Symbolic links are followed when the store opens, and all files lie beside the file that the
+    /// links lead to. A path where such files cannot lie is refused then, before any file is
+    /// created.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Backup {
             path: path.into(),
@@ -89,40 +90,41 @@ impl Backup {
         }
     }
 
-    /// Encrypts and authenticates what is written: XChaCha20-Poly1305 under a key that Argon2id
-    /// (RFC 9106) makes of this passphrase, once each time the store opens. Without, anybody who
-    /// can read the files can read the state, and a checksum finds damage but no forgery.
+    /// Encrypts and authenticates the files: XChaCha20-Poly1305 under a key that Argon2id (RFC
+    /// 9106) derives from this passphrase, once each time the store opens. Without a key, any
+    /// reader of the files can read the state, and a checksum detects damage but no forgery.
     #[cfg(feature = "encryption")]
     pub fn key(mut self, passphrase: impl Into<String>) -> Self {
         self.key = Some(Zeroizing::new(passphrase.into()));
         self
     }
 
-    /// Goes on from a backup that is not encrypted though there is a key now, and encrypts it from
-    /// then on. Without, that is an error: anybody could have written it.
+    /// Accepts a backup that is not encrypted although there is a key now, and encrypts it from
+    /// then on. Without this option, such a backup is an error, because anyone could have written
+    /// it.
     #[cfg(feature = "encryption")]
     pub fn accept_plaintext(mut self) -> Self {
         self.accept_plaintext = true;
         self
     }
 
-    /// Goes on from a whole backup whose journal is missing though its store was not closed.
-    /// Without, that is an error: all that was written since the whole backup is lost with the
+    /// Accepts a whole backup whose journal is missing although its store was not closed. Without
+    /// this option, such a backup is an error: all actions since the whole backup are lost with the
     /// journal.
     pub fn accept_missing_journal(mut self) -> Self {
         self.accept_missing_journal = true;
         self
     }
 
-    /// At most this many seconds of changes may be lost: 0.001 to 31,536,000, which is a year. Wins
-    /// over [`Backup::every_actions`]. Default: 1 s, if neither is said.
+    /// Sets how many seconds of changes may be lost: 0.001 to 31,536,000, which is a year. Takes
+    /// precedence over [`Backup::every_actions`]. Default: 1 s, if neither is set.
     #[doc(alias = "updateTimeout")]
     pub fn every_seconds(mut self, seconds: impl Into<f64>) -> Self {
         self.seconds = Some(seconds.into());
         self
     }
 
-    /// At most this many actions may be lost, beside those under way: 1 to 1,000,000,000.
+    /// Sets how many actions may be lost, beside those that are being written: 1 to 1,000,000,000.
     #[doc(alias = "updateCount")]
     pub fn every_actions(mut self, actions: u64) -> Self {
         self.actions = Some(actions);
@@ -137,14 +139,14 @@ impl Backup {
         self
     }
 
-    /// Lies on this file system, and tries again so soon what failed.
+    /// Sets the file system, and the first delay before a failed call is repeated.
     #[cfg(test)]
     pub(super) fn on(mut self, system: Arc<dyn FileSystem>, retry: Duration) -> Self {
         (self.system, self.retry) = (system, retry);
         self
     }
 
-    /// Takes the disk for one that hangs if a call takes this long.
+    /// Sets the time after which a call to the disk counts as hanging.
     #[cfg(test)]
     pub(super) fn hangs_after(mut self, after: Duration) -> Self {
         self.hangs_after = after;
@@ -169,7 +171,7 @@ impl Backup {
         }
     }
 
-    /// Returns the first option that has a value of no use.
+    /// Returns the first option that has a value that cannot work.
     pub(crate) fn misfit(&self) -> Option<Misfit> {
         let range = |name, value: &dyn fmt::Debug, allowed: &dyn fmt::Debug, unit: &str| {
             let allowed = format!("{allowed:?} {unit}").replace("..=", " to ");

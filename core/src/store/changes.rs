@@ -27,13 +27,13 @@ impl<A> Pending for Changes<Arc<A>> {
     }
 }
 
-/// The changes of a store since [`Store::changes`] was called, in order. A `futures_core::Stream`;
-/// [`next`](ChangeStream::next) needs no other crate.
+/// A stream of the changes of a store since [`Store::changes`] was called, in order. It implements
+/// `futures_core::Stream`; [`next`](ChangeStream::next) needs no other crate.
 ///
-/// It never holds the store or its other subscribers back: at most 1,024 changes wait, of 4 MiB of
-/// encoded actions (or one action that is longer); the oldest beyond become one
-/// [`Change::Jumped`]. It ends, after what waits, when the store is closed or gone. Dropped, it is
-/// a subscriber no longer.
+/// The stream never delays the store or its other subscribers: at most 1,024 changes wait, with 4
+/// MiB of encoded actions (or one action that is longer). The oldest changes beyond these limits
+/// become one [`Change::Jumped`]. The stream ends, after the waiting changes, when the store is
+/// closed or dropped. Dropping the stream ends the subscription.
 #[must_use = "dropping a stream ends it"]
 pub struct ChangeStream<A> {
     mailbox: Arc<Mailbox<Changes<Arc<A>>>>,
@@ -41,7 +41,7 @@ pub struct ChangeStream<A> {
 }
 
 impl<A> ChangeStream<A> {
-    /// The next change; `None` when the store is closed or gone.
+    /// Waits for the next change; `None` when the store is closed or dropped.
     pub async fn next(&mut self) -> Option<Change<Arc<A>>> {
         poll_fn(|context| self.mailbox.poll(context)).await
     }
@@ -62,8 +62,8 @@ impl<A> std::fmt::Debug for ChangeStream<A> {
 }
 
 impl<S: State, A: Action> Store<S, A> {
-    /// Every change from now on, as a stream: what [`Store::subscribe`] tells, for a task. Not to
-    /// be called inside [`Store::read`].
+    /// Returns a stream of every change from now on: the same changes that [`Store::subscribe`]
+    /// delivers. Do not call this inside [`Store::read`].
     ///
     /// ```
     /// use samestate::{Change, create_store};

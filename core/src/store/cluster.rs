@@ -24,7 +24,7 @@ use crate::link::LinkError;
 use crate::link::ipc::{self, IpcLink, Program};
 use crate::task::{self, Panicked};
 
-/// This process as part of its cluster. A handle: clones are the same cluster.
+/// This process as a member of its cluster. This is a handle: its clones refer to the same cluster.
 #[derive(Clone, Debug)]
 pub struct Cluster {
     pub(super) inner: Arc<Inner>,
@@ -74,12 +74,13 @@ pub struct WorkerExit {
 }
 
 impl Cluster {
-    /// Joins the cluster: a process that was forked by [`Cluster::fork`] is a worker of the one
-    /// that forked it, any other is a master. Call it once, early, on a tokio runtime.
+    /// Joins the cluster. A process that was forked by [`Cluster::fork`] becomes a worker of the
+    /// process that forked it; any other process becomes a master. Call this once, early, on a
+    /// tokio runtime.
     ///
-    /// A worker ends, with exit code 0, when its master is gone or has closed the cluster; see
-    /// [`Cluster::join_and_stay`] and [`Cluster::ending`]. One that closes the cluster by itself
-    /// goes on.
+    /// A worker exits with code 0 when its master is gone or has closed the cluster; see
+    /// [`Cluster::join_and_stay`] and [`Cluster::ending`]. A worker that closes the cluster itself
+    /// continues.
     ///
     /// # Errors
     ///
@@ -88,11 +89,11 @@ impl Cluster {
         Cluster::join_and(AfterMaster::Exit)
     }
 
-    /// Joins, and stays when the master is gone: the stores can still be read.
+    /// Joins the cluster, and continues when the master is gone: the stores can still be read.
     ///
     /// # Errors
     ///
-    /// As [`Cluster::join`].
+    /// The errors of [`Cluster::join`].
     pub fn join_and_stay() -> Result<Cluster> {
         Cluster::join_and(AfterMaster::Stay)
     }
@@ -113,19 +114,18 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// A cluster of this process by itself, whoever started it: for stores that are to share one
-    /// server, where there are no workers. It is a master, and may fork.
+    /// Creates a cluster of this process alone, whichever process started it, for stores that share
+    /// one server without workers. The process is a master, and may fork.
     ///
     /// ```
     /// use samestate::{ClientConfig, Cluster, ServerConfig, create_store};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let add = |sum: &mut i64, by: &i64| *sum += by;
-    /// let here = Cluster::alone();
-    /// let serving = here.create_server(ServerConfig::tcp("127.0.0.1:0").login("app", "secret")).await?;
-    /// let apples = here.create_store("apples", add).open().await?;
-    /// let pears = here.create_store("pears", add).open().await?;
+    /// let add = |sum: &mut i64, by: &i64| *sum += by; let here = Cluster::alone(); let serving =
+    /// here.create_server(ServerConfig::tcp("127.0.0.1:0").login("app", "secret")).await?; let
+    /// apples = here.create_store("apples", add).open().await?; let pears =
+    /// here.create_store("pears", add).open().await?;
     ///
     /// // Elsewhere: the same address for each of them, and one connection.
     /// let client = || ClientConfig::tcp(serving.address().to_string()).login("app", "secret");
@@ -161,17 +161,19 @@ impl Cluster {
         self.inner.number == 0
     }
 
-    /// This worker's number, from 1; 0 in the master.
+    /// Returns the number of this worker, from 1; 0 in the master.
     pub fn worker(&self) -> usize {
         self.inner.number
     }
 
-    /// Starts `count` workers: this program again, with the same arguments. Only the master may.
+    /// Starts `count` workers, which run this program with the same arguments. Only a master may
+    /// fork.
     ///
     /// # Errors
     ///
-    /// [`Error::NotMaster`] in a worker, [`Error::Options`] if these are too many workers, and
-    /// [`Error::Link`] if a process cannot be started; those that were started before it stay.
+    /// [`Error::NotMaster`] in a worker, [`Error::Options`] if there would be too many workers, and
+    /// [`Error::Link`] if a process cannot be started. Workers that were started before the error
+    /// stay.
     pub fn fork(&self, count: usize) -> Result<()> {
         bounds::of_workers(count, self.inner.workers.lock().running.len())?;
         for _ in 0..count {
@@ -181,11 +183,11 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts the worker of this number (again), once the one before it has ended.
+    /// Starts the worker with this number, or starts it again after it has ended.
     ///
     /// # Errors
     ///
-    /// As [`Cluster::fork`], and [`Error::WorkerRuns`] if that worker has not ended.
+    /// The errors of [`Cluster::fork`], and [`Error::WorkerRuns`] if this worker has not ended.
     pub fn fork_as(&self, number: usize) -> Result<()> {
         bounds::of_worker(number)?;
         let failed = |source| LinkError::Spawn { number: number as u32, source };
@@ -193,11 +195,12 @@ impl Cluster {
         self.fork_command(number, command)
     }
 
-    /// Starts `command` as the worker of this number: any program that calls [`Cluster::join`].
+    /// Starts `command` as the worker with this number. Any program that calls [`Cluster::join`]
+    /// will do.
     ///
     /// # Errors
     ///
-    /// As [`Cluster::fork_as`].
+    /// The errors of [`Cluster::fork_as`].
     pub fn fork_command(&self, number: usize, command: Command) -> Result<()> {
         if !self.is_master() {
             return Err(Error::NotMaster(self.inner.number));
@@ -220,18 +223,18 @@ impl Cluster {
         Ok(())
     }
 
-    /// The workers that run: number and process id.
+    /// Returns the running workers, by number and process id.
     pub fn workers(&self) -> Vec<(usize, u32)> {
         let workers = self.inner.workers.lock();
         workers.running.iter().map(|(number, worker)| (*number, worker.pid)).collect()
     }
 
-    /// The workers that have ended so far, oldest first; a receiver of more.
+    /// Returns a receiver of the workers that have ended so far, oldest first.
     pub fn exits(&self) -> watch::Receiver<Vec<WorkerExit>> {
         self.inner.exits.subscribe()
     }
 
-    /// Waits until the master's end of the link is gone. Never in the master.
+    /// Waits until the master's end of the link is gone. In the master, it waits for ever.
     pub async fn master_gone(&self) {
         match &self.inner.to_master {
             Some(link) => link.ended().await,
@@ -239,9 +242,10 @@ impl Cluster {
         }
     }
 
-    /// A store of this cluster: in the master at the root of its tree, in a worker following its
-    /// master, unless it is told to be a client. Create it in every process, under the same name
-    /// (A2) and with the same reducer; see [`super::create_store`].
+    /// Prepares a store of this cluster. In the master the store is the root of its tree, and in a
+    /// worker it follows the master, unless [`super::StoreBuilder::client`] names a server. Create
+    /// the store in every process, with the same name (A2) and the same reducer; see
+    /// [`super::create_store`].
     #[doc(alias = "createStore")]
     pub fn create_store<S, A, V>(
         &self,
@@ -259,22 +263,22 @@ impl Cluster {
         StoreBuilder::new(home, name, reducer, S::default())
     }
 
-    /// Serves all stores of this cluster in this process at one address (A4), those that open
-    /// later included: a client that asks for one of them waits until then. Beside it, a store may
-    /// have a server of its own: [`Store::create_server`](crate::Store::create_server).
+    /// Serves all stores of this cluster in this process at one address (A4), including those that
+    /// open later: a client that asks for such a store waits until it opens. A store may also have
+    /// a server of its own: [`Store::create_server`](crate::Store::create_server).
     ///
-    /// The server lives until [`Cluster::close`], or as long as a handle of the cluster or one of
-    /// its stores.
+    /// The server lives until [`Cluster::close`], or until the last handle of the cluster and of
+    /// its stores is dropped.
     ///
     /// # Errors
     ///
-    /// [`Error::Link`] if it cannot listen there, and [`Error::AlreadyServed`] if this process does
-    /// already.
+    /// [`Error::Link`] if the server cannot listen there, and [`Error::AlreadyServed`] if this
+    /// process has a server there already.
     pub async fn create_server(&self, server: ServerConfig) -> Result<ServerHandle> {
         self.inner.house.create_server(server).await
     }
 
-    /// The servers that were made by [`Cluster::create_server`] and are not closed.
+    /// Returns the servers that were made by [`Cluster::create_server`] and are not closed.
     pub fn servers(&self) -> Vec<ServerHandle> {
         self.inner.house.servers()
     }

@@ -15,8 +15,8 @@ use crate::DispatchError;
 
 pub(super) type Outcome = Result<Version, DispatchError>;
 
-/// A dispatch under way. It is on its way whether or not this is awaited; dropping it changes
-/// nothing.
+/// A future of the outcome of a dispatch. The action is queued whether or not the future is
+/// awaited, and dropping the future does not cancel it.
 #[derive(Debug)]
 pub struct DispatchFuture {
     state: State,

@@ -20,18 +20,18 @@ pub enum Error {
     /// The store's backup cannot be read or written.
     #[error(transparent)]
     Backup(#[from] BackupError),
-    /// A store is to be durable and has no backup.
+    /// A durable store has no backup.
     #[error(
         "store `{0}` is to be durable, which is a promise about its disk: say where with \
          `.backup(Backup::at(path))`"
     )]
     DurableWithoutBackup(String),
-    /// An option has a value that is of no use.
+    /// An option has a value that cannot work.
     #[error("invalid option `{name}`: {value}; allowed is {allowed}")]
     Options {
         /// The name of the option.
         name: &'static str,
-        /// Its value.
+        /// The value of the option.
         value: String,
         /// The values that are allowed.
         allowed: String,
@@ -39,7 +39,7 @@ pub enum Error {
     /// A listener, a client or a worker could not be started.
     #[error(transparent)]
     Link(#[from] LinkError),
-    /// The upstream refused the store: trying again is of no use until something is changed.
+    /// The upstream refused the store. A retry fails until something is changed.
     #[error("store `{store}` is refused: {why}")]
     Refused {
         /// The name of the store.
@@ -49,7 +49,7 @@ pub enum Error {
         /// The reason in words, and the upstream that gave it.
         why: String,
     },
-    /// The store did not come in sync in time.
+    /// The store was not in sync in time.
     #[error(
         "store `{store}` is not in sync after {waited:?}: {why}. `start()` opens a store without \
          waiting, and `open_timeout` sets how long `open()` waits"
@@ -68,7 +68,7 @@ pub enum Error {
          server, call `detach_client` first"
     )]
     AlreadyClient(String),
-    /// The store is no client.
+    /// The store is not a client.
     #[error("store `{0}` is no client, so there is no server to detach it from")]
     NotAClient(String),
     /// The state that the store begins with does not survive its codec.
@@ -82,7 +82,7 @@ pub enum Error {
         /// The part that does not survive the codec, with the message of the encoder or decoder.
         why: String,
     },
-    /// A server of this process at that address asks for other logins.
+    /// A server of this process at this address has other logins.
     #[error(
         "this process has a server at {address} already, for {stores}, {conflict}: give both the \
          same logins, or choose another address"
@@ -95,7 +95,7 @@ pub enum Error {
         /// The difference between its logins and those that were given.
         conflict: String,
     },
-    /// A server of this process serves the store at that address.
+    /// A server of this process already serves the store at this address.
     #[error("store `{store}` is served at {address} already; another server needs another address")]
     ServedTwice {
         /// The name of the store.
@@ -103,32 +103,32 @@ pub enum Error {
         /// The address at fault.
         address: String,
     },
-    /// The system gave no random bytes for the tokens of sessions.
+    /// The system returned no random bytes for the tokens of sessions.
     #[error("the system gives no random bytes: {0}")]
     Random(#[from] getrandom::Error),
-    /// A server of this process at that address has other certificates.
+    /// A server of this process at this address has other certificates.
     #[cfg(feature = "tls")]
     #[error(
         "this process serves other stores at {0}, with another `.tls(..)`: give the same, or \
          choose another address"
     )]
     OtherTls(String),
-    /// A server of this process listens there already.
+    /// A server of this process already listens at this address.
     #[error(
         "this process has a server at {0} already: a cluster's server carries all of its stores, \
          and shares its address with no other. Leave this store to it, or choose another address"
     )]
     AlreadyServed(String),
-    /// Only the master forks.
+    /// A worker cannot fork; only a master can.
     #[error("only the master of a cluster forks workers; this process is worker {0}")]
     NotMaster(usize),
-    /// That worker runs already.
+    /// The worker with this number is still running.
     #[error("worker {0} runs already; `workers()` lists them")]
     WorkerRuns(usize),
     /// A task panicked while a store was closed.
     #[error("a bug: {0}")]
     Panicked(Panicked),
-    /// Dispatches were still under way when the time to close was over.
+    /// Dispatches were still under way when the time to close was up.
     #[error("closed with {0} dispatches unresolved; their outcome is unknown")]
     Undrained(usize),
 }
@@ -142,13 +142,13 @@ pub enum DispatchError {
     /// Too many dispatches are under way; the action never applies.
     #[error("busy: {0} dispatches are under way; wait for room with `ready()`")]
     Busy(usize),
-    /// The reducer refused the action; it never applies.
+    /// The reducer rejected the action; it never applies.
     #[error("rejected: {0}")]
     Rejected(String),
-    /// A middleware of this store refused the action, and says why; it never applies.
+    /// A middleware of this store refused the action, for this reason; it never applies.
     #[error("refused by a middleware: {0}")]
     Refused(String),
-    /// The action may have been applied, and nobody can say.
+    /// The action may have been applied or not; this node cannot find out.
     #[error("outcome unknown: the action may or may not have been applied")]
     OutcomeUnknown,
     /// The action is too long, or does not survive its codec: see [`crate::Codec`]. It never
@@ -158,7 +158,7 @@ pub enum DispatchError {
     /// The store is durable, and its backup cannot be written now; the action never applies.
     #[error("{}", Refused::Stalled)]
     Stalled,
-    /// The reducer panicked earlier and the state could not be put back, or a task of the store
+    /// The reducer panicked earlier and the state could not be restored, or a task of the store
     /// panicked.
     #[error(
         "the store is poisoned: its reducer or a task of it panicked, as was reported to \

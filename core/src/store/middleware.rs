@@ -1,8 +1,8 @@
-//! Middleware, in Redux's sense: what sees each dispatch before it is handed over.
+//! Middleware, in Redux's sense: functions that see each dispatch before it is queued.
 //!
-//! A store's middleware is a chain, in the order in which it was declared. Each layer gets the
-//! action and what comes after it ([`Next`]); the last one hands the action over. All of it runs
-//! in the call of `dispatch`, which therefore still never waits.
+//! A store's middleware is a chain, in the order in which it was added. Each layer gets the action
+//! and the rest of the chain ([`Next`]); the last layer queues the action. All layers run inside
+//! the call of `dispatch`, which therefore still never waits.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -129,8 +129,7 @@ pub struct Next<'a, S: State, A: Action> {
 }
 
 impl<'a, S: State, A: Action> Next<'a, S, A> {
-    /// Passes an action on, this one or another. What is passed on is handed over in the order of
-    /// these calls.
+    /// Passes an action on, this one or another. Actions are queued in the order of these calls.
     pub fn run(&self, action: A) -> DispatchFuture {
         match (self.rest.split_first(), self.many) {
             (Some((layer, rest)), _) => layer(action, Next { rest, ..*self }),
@@ -139,8 +138,8 @@ impl<'a, S: State, A: Action> Next<'a, S, A> {
         }
     }
 
-    /// Passes an action on, and calls `told` once with what it came to, whether or not anybody
-    /// awaits it: here and now where that is known at once, in a task of its own otherwise.
+    /// Passes an action on, and calls `told` once with its outcome, even if the future is dropped:
+    /// at once if the outcome is known, in a task of its own otherwise.
     pub fn run_then(
         &self,
         action: A,
@@ -158,14 +157,14 @@ impl<'a, S: State, A: Action> Next<'a, S, A> {
         })
     }
 
-    /// Drops the action: it never applies, and resolves as [`DispatchError::Refused`].
+    /// Refuses the action: it never applies, and resolves as [`DispatchError::Refused`].
     pub fn refuse(&self, reason: impl Into<String>) -> DispatchFuture {
         let refused = Err(DispatchError::Refused(reason.into()));
         DispatchFuture::resolved(self.store.shared.counted(refused))
     }
 
-    /// Resolves the dispatch by a task, as Redux's thunks do: it may wait, and dispatch through a
-    /// clone of [`Next::store`] whenever it likes.
+    /// Resolves the dispatch by a task, as Redux's thunks do. The task may wait, and may dispatch
+    /// at any time through a clone of [`Next::store`].
     pub fn later(
         &self,
         thunk: impl Future<Output = Result<crate::Version, DispatchError>> + Send + 'static,
@@ -186,7 +185,7 @@ impl<'a, S: State, A: Action> Next<'a, S, A> {
         DispatchFuture::waiting(receiver)
     }
 
-    /// The store: to read it, and to dispatch further actions, which pass the whole chain.
+    /// Returns the store, to read it and to dispatch further actions, which pass the whole chain.
     pub fn store(&self) -> &'a Store<S, A> {
         self.store
     }

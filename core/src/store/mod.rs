@@ -2,27 +2,27 @@
 //!
 //! - `backing`: a store that is kept on disk
 //! - `bounds`: the bounds of all options
-//! - `builder`: what a store is told before it opens
+//! - `builder`: the options of a store before it opens
 //! - `handle`: the store itself
-//! - `opening`, `closing`: how a store opens, and how a cluster closes
-//! - `options`: how it is served, and how it follows a server
+//! - `opening`, `closing`: the opening of a store, and the closing of a cluster
+//! - `options`: the options of servers and clients
 //! - `reading`: reads that nest, and dispatches made inside them
 //! - `clients`: the connections of this process to servers, which stores share
 //! - `servers`: the servers of this process, which stores share
-//! - `cluster_shared`: what the stores of one cluster share in a process
-//! - `attachments`: what it keeps running
+//! - `cluster_shared`: the state that the stores of one cluster share in a process
+//! - `attachments`: the servers, the client and the links that a store keeps running
 //! - `dispatching`: the future of a dispatch, and of many
-//! - `subscribers`: who is told of changes, by one notifier a store
+//! - `subscribers`: delivery of changes, by one notifier for each store
 //! - `changes`, `watch`: every change as a stream; the newest version as one
-//! - `select`: a part of the state, and who is told of it
+//! - `select`: parts of the state, and notices when they change
 //! - `mailbox`: from the notifier to one task that waits
-//! - `middleware`: what sees each dispatch before it is handed over
+//! - `middleware`: functions that see each dispatch before it is queued
 //! - `combine`: one reducer of several
 //! - `reduced`: state and reducer as the machine that is replicated
-//! - `shared`: the replica behind its lock, and what its outputs ask for
-//! - `cluster`: the process and those that it forks
-//! - `metrics`: what a store measures of itself
-//! - `trace`: what is logged of a store
+//! - `shared`: the replica behind its lock, and the handling of its outputs
+//! - `cluster`: the process and its workers
+//! - `metrics`: the metrics of a store
+//! - `trace`: the log events of a store
 //! - `undo`: the state before an action on which the reducer panicked
 //! - `untyped`: a store seen from a program that knows neither its types nor its reducer
 //! - `roles`, `error`

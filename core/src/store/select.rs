@@ -1,7 +1,7 @@
-//! Selectors: a part of the state, and who is told when that part changed.
+//! Selectors: parts of the state, and notices when they change.
 //!
-//! A part is taken by the store's notifier, after a change, from the newest state. So a burst of
-//! actions costs one look at the state, and a part that went away and came back was never gone.
+//! The store's notifier takes the part from the newest state after a change. So a burst of actions
+//! costs one look at the state, and a part that changed and changed back is not reported.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -18,11 +18,11 @@ use super::reduced::{Action, State};
 use super::subscribers::Subscription;
 use crate::Store;
 
-/// A part of a store's state, as [`Store::select`] made it. Clones select the same.
+/// A part of a store's state, as returned by [`Store::select`]. Clones select the same part.
 ///
-/// The part is taken while the state is borrowed, at most once a change: a selector should be
-/// cheap, and give what is small or cloned in O(1). What is dear to make of such a part belongs
-/// into a [`create_selector`].
+/// The part is taken while the state is borrowed, at most once a change. So a selector should be
+/// cheap, and return a small value or one that is cloned in O(1). Put expensive derivations into a
+/// [`create_selector`].
 pub struct Select<S: State, A: Action, T> {
     store: Store<S, A>,
     selector: Selector<S, T>,
@@ -37,7 +37,7 @@ impl<S: State, A: Action, T> Clone for Select<S, A, T> {
 }
 
 impl<S: State, A: Action> Store<S, A> {
-    /// A part of the state, to be read, subscribed to or streamed.
+    /// Selects a part of the state, to be read, subscribed to or streamed.
     ///
     /// ```
     /// use samestate::create_store;
@@ -63,20 +63,21 @@ impl<S: State, A: Action> Store<S, A> {
 }
 
 impl<S: State, A: Action, T: PartialEq + Send + Sync + 'static> Select<S, A, T> {
-    /// The part as it is now.
+    /// Returns the current part.
     pub fn get(&self) -> T {
         self.store.read(|state| (self.selector)(state))
     }
 
-    /// Calls `subscriber` with the part whenever it is another than it was (`PartialEq`), for
-    /// changes from now on. It is told of the newest part: where changes come faster than it
-    /// returns, parts in between are skipped. Called as the subscribers of
-    /// [`Store::subscribe`] are. Not to be called inside [`Store::read`].
+    /// Calls `subscriber` with the part whenever it differs from the one before (`PartialEq`), for
+    /// changes from now on. The subscriber gets the newest part: if changes arrive while it runs,
+    /// parts in between are skipped. It is called as the subscribers of [`Store::subscribe`] are.
+    /// Do not call this inside [`Store::read`].
     pub fn subscribe(&self, subscriber: impl Fn(&T) + Send + Sync + 'static) -> Subscription {
         self.tell(move |part| subscriber(&part))
     }
 
-    /// The part whenever it is another than it was, as a stream. Only the newest waits.
+    /// Returns a stream of the part, which yields whenever the part differs from the one before.
+    /// Only the newest part waits.
     pub fn stream(&self) -> Selected<T> {
         let (sending, mailbox) = Mailbox::new(Newest(None));
         let subscription =
@@ -143,11 +144,11 @@ impl<T> Pending for Newest<T> {
     }
 }
 
-/// A part of the state, each time it is another. A `futures_core::Stream`;
-/// [`next`](Selected::next) needs no other crate.
+/// A stream of a part of the state, which yields whenever the part changes. It implements
+/// `futures_core::Stream`; [`next`](Selected::next) needs no other crate.
 ///
-/// Only the newest part waits, so it is bounded and holds nobody back. It ends when the store is
-/// closed or gone. Dropped, it is a subscriber no longer.
+/// Only the newest part waits, so the stream is bounded and delays no other subscriber. It ends
+/// when the store is closed or dropped. Dropping the stream ends the subscription.
 #[must_use = "dropping a stream ends it"]
 pub struct Selected<T> {
     mailbox: Arc<Mailbox<Newest<T>>>,
@@ -155,8 +156,8 @@ pub struct Selected<T> {
 }
 
 impl<T> Selected<T> {
-    /// The newest part, once it is another than the one before; `None` when the store is closed or
-    /// gone.
+    /// Waits for a part that differs from the one before; `None` when the store is closed or
+    /// dropped.
     pub async fn next(&mut self) -> Option<Arc<T>> {
         poll_fn(|context| self.mailbox.poll(context)).await
     }
@@ -176,9 +177,9 @@ impl<T> std::fmt::Debug for Selected<T> {
     }
 }
 
-/// A selector that remembers: `derive` is called only when what `input` takes from the state is
-/// another than the last time. For a value that is dear to make from a part that is cheap to
-/// compare.
+/// Creates a selector that remembers: `derive` is called only if the value that `input` takes from
+/// the state differs from the last one. Use it for a value that is expensive to derive from a part
+/// that is cheap to compare.
 ///
 /// ```
 /// use samestate::{create_selector, create_store};

@@ -16,7 +16,7 @@ use crate::link::{Address, LinkEndpoint, LinkError, Listener, ServerOptions, Sto
 
 static SERVERS: Mutex<BTreeMap<Address, Weak<Shared>>> = Mutex::const_new(BTreeMap::new());
 
-/// A listener and the stores behind it.
+/// A listener and the stores that it serves.
 pub(super) struct Shared {
     listener: Listener,
     ports: Arc<StoreRegistry>,
@@ -191,9 +191,9 @@ impl Drop for Served {
     }
 }
 
-/// A server that runs: from [`Store::create_server`](crate::Store::create_server) or
-/// [`Cluster::create_server`](crate::Cluster::create_server). A handle: clones are the same server,
-/// and dropping one ends nothing.
+/// A running server, as returned by [`Store::create_server`](crate::Store::create_server) or
+/// [`Cluster::create_server`](crate::Cluster::create_server). This is a handle: its clones refer to
+/// the same server, and dropping them does not close it.
 #[derive(Clone)]
 pub struct ServerHandle {
     address: Address,
@@ -212,9 +212,9 @@ impl ServerHandle {
         &self.address
     }
 
-    /// Closes the server, for all stores that it serves: it stops listening, sends what is under
-    /// way to its clients, for half a second at most, and closes their connections. The stores stay
-    /// open; the clients keep trying to reconnect. The address is free when this returns.
+    /// Closes the server, for all stores that it serves. The server stops listening, sends queued
+    /// bytes to its clients, for half a second at most, and closes their connections. The stores
+    /// stay open, and the clients keep trying to reconnect. The address is free when this returns.
     pub async fn close(&self) {
         if let Some(server) = self.server.upgrade() {
             server.close().await;
@@ -227,13 +227,13 @@ impl ServerHandle {
     }
 
     /// Lists the addresses that are locked out after too many failed logins (A5), ordered by the
-    /// end of their lock-out. Nobody, once the server is closed.
+    /// end of their lock-out. The list of a closed server is empty.
     pub fn locked(&self) -> Vec<LockedOut> {
         self.server.upgrade().map_or_else(Vec::new, |server| server.listener.locked())
     }
 
-    /// Lifts a lock-out, and forgets the failed logins of this address; says whether there were
-    /// any. Whoever is let in again may fail five times again.
+    /// Lifts a lock-out, and forgets the failed logins of this address. Returns whether there were
+    /// any. The address may then fail five times again.
     pub fn unlock(&self, address: PeerAddress) -> bool {
         self.server.upgrade().is_some_and(|server| server.listener.unlock(address))
     }

@@ -1,7 +1,7 @@
 //! Delivery of changes to subscribers, by one notifier for each store.
 //!
-//! The notifier is a task that takes what the replica has to tell and calls the subscribers, one
-//! after another, outside of every lock. A subscriber may therefore dispatch, read, subscribe and
+//! The notifier is a task that takes the changes from the replica and calls the subscribers, one
+//! after another, outside of every lock. So a subscriber may dispatch, read, subscribe and
 //! unsubscribe.
 
 use std::collections::BTreeMap;
@@ -146,15 +146,15 @@ impl<S: State, A: Action> Shared<S, A> {
     }
 }
 
-/// A subscription; dropping it ends it. The subscriber may be called once more by a notifier that
-/// is about to.
+/// A subscription. Dropping it ends the subscription, but the notifier may be about to call the
+/// subscriber once more.
 #[must_use = "dropping a subscription ends it"]
 pub struct Subscription {
     end: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
 impl Subscription {
-    /// Lets the subscription live as long as the store.
+    /// Keeps the subscription for as long as the store lives.
     pub fn forever(mut self) {
         self.end = None;
     }
