@@ -56,7 +56,7 @@ pub struct Backup {
 pub(crate) enum Pace {
     /// So long after the first record that is not on disk.
     Seconds(Duration),
-    /// When there are this many actions.
+    /// As soon as there are this many actions.
     Actions(u64),
 }
 
