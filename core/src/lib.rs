@@ -1,10 +1,9 @@
 //! One state in every process.
 //!
-//! A [`Store`] is a named state and the reducer that changes it. Every process that creates it
-//! holds a copy: the processes of a [`Cluster`] (a master and the workers it forks), and the
-//! clients that link to a [`ServerConfig`], in any combination that makes a tree. Actions
-//! dispatched in any of them are put in one order by the process at the tree's root, and applied by
-//! all.
+//! A [`Store`] is a named state and the reducer that changes it. Every process that creates the
+//! store holds a copy: the processes of a [`Cluster`] (a master and the workers it forks), and the
+//! clients of a server, in any combination that makes a tree. The process at the root of the tree
+//! puts the actions of all processes in one order, and all processes apply them.
 //!
 //! ```
 //! use samestate::{Mode, create_store};
@@ -31,11 +30,11 @@
 //! # }
 //! ```
 //!
-//! `Ok` from [`Store::dispatch`] means: ordered by the root and applied here, exactly once,
-//! however many links were cut and remade on its way. [`DispatchError`] says what else there is,
-//! and which of it never applies.
+//! `Ok` from [`Store::dispatch`] means that the action was ordered by the root and applied here,
+//! exactly once, even if links broke on its way. [`DispatchError`] lists the other outcomes, and
+//! whether the action may have been applied.
 //!
-//! All of it runs on the ambient tokio runtime.
+//! Stores run on the tokio runtime that is current when they are opened.
 
 // A library says how each call can fail.
 #![warn(clippy::missing_errors_doc, clippy::missing_panics_doc)]

@@ -1,8 +1,8 @@
-//! The record of a run, and what people read of it.
+//! The record of a run, and the reports made of it.
 //!
-//! A run of `samestate` leaves one [`Record`]: a JSON file whose shape is a contract, because
-//! scripts read it. This crate holds its types and nothing that measures: whoever runs a
-//! scenario fills a record in, and whoever wants to show one asks here.
+//! A run of `samestate` leaves one [`Record`]: a JSON file whose schema is a contract with scripts.
+//! This crate defines the types of the record, and measures nothing: the runner fills a record in,
+//! and reports are made from it here.
 //!
 //! - [`Record`] and [`Case`], what a run and each value of its matrix measured; [`Metric`], every
 //!   measure under its dotted name, as a scenario's `expect` spells it.
