@@ -26,7 +26,7 @@ fn sum() -> StoreBuilder<u64, u64> {
     create_store("sum", |sum: &mut u64, by: &u64| *sum += by).mode(Mode::Action).on_error(|_| {})
 }
 
-/// The child: serves until nobody holds its standard input any more.
+/// The child: serves until its standard input is closed.
 async fn child() -> Result<(), Box<dyn std::error::Error>> {
     let store = sum().open().await?;
     // Longer than the test: nobody leaves by being late.

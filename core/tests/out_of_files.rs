@@ -33,8 +33,8 @@ fn say(line: &str) {
     writeln!(stdout, "{line}").and_then(|()| stdout.flush()).expect("the test listens");
 }
 
-/// The child: serves, and takes all files or gives them back when it is told to, until nobody holds
-/// its standard input any more.
+/// The child: serves, and takes all files or gives them back on command, until its standard input
+/// is closed.
 async fn child() -> Result<(), Box<dyn std::error::Error>> {
     setrlimit(Resource::Nofile, Rlimit { current: Some(FILES), maximum: Some(FILES) })?;
     let store = sum().on_error(|text| say(&format!("{SAID}{text}"))).open().await?;

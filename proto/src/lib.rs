@@ -3,7 +3,7 @@
 //! [`wire`] turns messages into bytes and back. [`replication`] holds one store at one node: a
 //! [`Replica`](replication::Replica) takes messages, local dispatches and the time, and returns
 //! messages, events and work to do. Neither opens a socket, reads a clock or draws a random number;
-//! whoever drives a replica passes all of these in. The `samestate` crate drives it over real
+//! the driver of a replica passes all of these in. The `samestate` crate drives it over real
 //! connections, and the simulator of `samestate-sim` over virtual ones.
 //!
 //! Users of Samestate do not depend on this crate. Its items follow the protocol and change with

@@ -1,4 +1,4 @@
-//! The proof that a session was issued to whoever dispatches in it.
+//! The proof that a session was issued to the node that dispatches in it.
 //!
 //! The sequencer issues a [`Token`] with each session. It goes down to the origin alone, and each
 //! dispatch carries it back; relays pass both on and keep for themselves where they came from. A
@@ -28,7 +28,7 @@ pub const TOKEN_KEY_BYTES: usize = 32;
 /// A block of SHA-256: HMAC pads a shorter key with zeros to this many bytes.
 const BLOCK_BYTES: usize = 64;
 
-/// The key with which one epoch of a sequencer makes its tokens. Nobody else ever knows it.
+/// The key with which one epoch of a sequencer makes its tokens. It never leaves the sequencer.
 #[derive(Clone)]
 pub struct TokenKey(Zeroizing<[u8; BLOCK_BYTES]>);
 

@@ -25,8 +25,8 @@ pub fn printable_line(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// JSON whose strings hold each character that would steer the terminal as an escape (RFC 8259,
-/// section 7): the same value for whoever parses it.
+/// Escapes each character of JSON's strings that would control the terminal (RFC 8259, section 7).
+/// The value stays the same for a parser.
 pub fn printable_json(json: &str) -> Cow<'_, str> {
     if !json.contains(steers) {
         return Cow::Borrowed(json);

@@ -6,9 +6,9 @@
 //!   [`LockOut::attempt`] charges it, [`Attempt::succeeded`] takes it back. One that is dropped, by
 //!   a cut or an early return, has failed. So it does not matter how many sockets were opened
 //!   beforehand: the sixth proof meets a locked table, whatever it proves.
-//! - A connection that ends **before** it sent a proof counts nothing: it tried no password, and
-//!   learnt nothing that helps to guess one. Flaky links lock nobody out. Such connections
-//!   are bounded by whoever accepts them (a deadline, a cap on half-open ones).
+//! - A connection that ends **before** it sent a proof does not count: it tried no password, and
+//!   learnt nothing that helps to guess one. So an unreliable link locks no address out. The caller
+//!   bounds such connections (by a deadline and a limit of half-open ones).
 //! - [`Attempt`] borrows the table, so that no attempt can begin before the last one has ended, and
 //!   honest clients that come at once are never in each other's way.
 //! - An attempt while locked out is refused without being counted: it neither extends the lock nor
@@ -18,13 +18,13 @@
 //! - A client with a proven ticket may try from a locked-out address. That attempt counts
 //!   against the ticket alone, and leaves the address locked whatever its outcome.
 //!
-//! IPv6 addresses are counted by /64, the least that one household or host is given; an IPv4
-//! address in IPv6's clothes counts as IPv4. The table is bounded: when it is full the oldest count
-//! that locks nobody makes room, else the lock that ends soonest. To push a count out one must
-//! fail from as many addresses as the table holds.
+//! IPv6 addresses are counted by /64, the smallest block that a household or a host is given; an
+//! IPv4 address mapped into IPv6 counts as IPv4. The table is bounded: when it is full, the oldest
+//! count that is no lock is evicted, else the lock that ends soonest. To evict a count, an attacker
+//! must fail from as many addresses as the table holds.
 //!
-//! A known limit, and the article's own: whoever holds one login of a server clears the count of
-//! their address with it, and so may guess at other logins for longer.
+//! A known limit, and the article's own: a client with one login of a server clears the count of
+//! its address with it, and so may guess at other logins for longer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -114,7 +114,7 @@ pub struct LockOut {
 }
 
 impl LockOut {
-    /// A table in which nobody has failed.
+    /// Creates a table without failures.
     pub fn new(policy: LockOutPolicy) -> Self {
         Self {
             locked_for: policy.locked_for,

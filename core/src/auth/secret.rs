@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 /// Bytes of a SHA-256 hash, and of every key here.
 pub(super) const KEY_BYTES: usize = 32;
 
-/// 32 bytes that nobody may see: erased when dropped, compared in constant time.
+/// A secret of 32 bytes: erased when dropped, compared in constant time.
 #[derive(Clone)]
 pub(super) struct Key(Zeroizing<[u8; KEY_BYTES]>);
 

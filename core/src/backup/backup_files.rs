@@ -20,7 +20,8 @@ pub(crate) struct BackupFiles {
     pub(super) seal: Seal,
     pub(super) recipe: Recipe,
     watch: Arc<DiskWatch>,
-    /// Shared with the thread that writes a whole backup, so that nobody else writes beside it.
+    /// The lock, shared with the thread that writes a whole backup, so that no other writer runs
+    /// beside it.
     lock: Arc<Lock>,
 }
 

@@ -83,8 +83,9 @@ impl Files {
         })
     }
 
-    /// Writes a file with these bytes, on disk when this returns. After an error there is none, so
-    /// that half a backup does not take the room that the next try, or somebody else, needs.
+    /// Writes a file with these bytes, on disk when this returns. After an error there is no file,
+    /// so that half a backup does not take the room that the next attempt, or another program,
+    /// needs.
     pub(super) fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), BackupError> {
         let mut file = self.create(path)?;
         let written = file.write_all(bytes).and_then(|()| file.sync());

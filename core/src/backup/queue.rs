@@ -16,7 +16,7 @@ use super::{BackupError, DiskWatch};
 /// So many bytes of records are due whatever the pace.
 const BYTES_MAX: usize = 1 << 20;
 
-/// Says how the last backup went, to whoever closes the store.
+/// The receiver of the last backup's result, for the caller that closes the store.
 pub(super) type Closing = oneshot::Sender<Result<(), BackupError>>;
 
 /// Between a store and the thread that writes its backup.

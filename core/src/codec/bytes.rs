@@ -198,7 +198,8 @@ pub(super) fn misfit<T: DeserializeOwned>(codec: Codec, bytes: &[u8]) -> Option<
     }
 }
 
-/// Leaves out where in the bytes `serde_json` stood: nobody sees those.
+/// Removes the offset in the bytes from a message of `serde_json`, because users never see the
+/// bytes.
 fn without_place(error: String) -> String {
     match error.rfind(" at line ") {
         Some(place) => error[..place].to_owned(),

@@ -44,9 +44,10 @@ fn gate() -> std::sync::Arc<Gate> {
     Gate::with(&secret(), LOGINS.clone(), LockOutPolicy::default())
 }
 
-/// Visitors of one server, each with the same nonce, which real ones never have: so that a recorded
-/// proof is good here. Whoever is let in proved the one login there is; five wrong proofs lock an
-/// address out; no answer is longer than a message may be; nothing follows the end.
+/// Feeds clients of one server, each with the same nonce, which real ones never have, so that a
+/// recorded proof is valid here. Checks that a client that is accepted proved the one login there
+/// is, that five wrong proofs lock an address out, that no answer is longer than a message may be,
+/// and that nothing follows the end.
 pub(super) fn handshake(data: &[u8]) {
     let (gate, mut client) = (gate(), client());
     let mut ticket = None;

@@ -232,8 +232,9 @@ fn learn(out: &[u8], claim: &mut Claim, hop: &mut u32) {
     assert!(buffer.is_empty(), "a replica writes whole frames");
 }
 
-/// A server says what it likes to a follower, which serves another: nothing panics, no state is
-/// larger than the limit, and whoever follows the follower to the same version has the same state.
+/// Feeds arbitrary messages of a server to a follower, which serves another. Checks that nothing
+/// panics, that no state is larger than the limit, and that a follower of the follower has the same
+/// state at the same version.
 pub(super) fn snapshot(data: &[u8]) {
     let now = Duration::from_secs(1);
     let follower = |id| Replica::follower(config(), NodeId(id), machine(), now);

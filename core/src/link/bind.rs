@@ -40,8 +40,7 @@ pub(super) struct Accepted {
 }
 
 impl Bound {
-    /// Listens. A socket file is made with `unix_mode`, and takes the place of one that nobody
-    /// listens on any more.
+    /// Listens. A socket file is made with `unix_mode`, and replaces one without a listener.
     pub(super) async fn bind(address: &Address, unix_mode: u32) -> Result<Self, LinkError> {
         let failed = |source| LinkError::Bind { address: address.clone(), source };
         match address {

@@ -30,7 +30,7 @@ use crate::task::{self, Panicked};
 /// A connection that a fault ended within this did not get anywhere: the waits go on growing.
 const SHORT_LIVED: Duration = Duration::from_secs(1);
 
-/// A client. Dropped, it closes too, and nobody waits for it.
+/// A client. Dropping it closes the connection without waiting.
 pub struct Connector {
     address: Address,
     stats: Arc<LinkStats>,

@@ -81,7 +81,7 @@ pub enum LinkError {
         /// The file.
         path: PathBuf,
     },
-    /// Logins or passwords that nobody could use.
+    /// Invalid logins or passwords.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
     /// TLS cannot be set up.

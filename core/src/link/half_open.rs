@@ -3,12 +3,12 @@
 //! Anyone who can connect can hold places, so a newcomer is not simply turned away when all are
 //! taken:
 //!
-//! - An address that holds more places than the newcomer's will, with this one, loses the one that
-//!   it has held for the longest: who comes from few addresses keeps nobody out.
-//! - Otherwise who has held a place for the longest loses it, among all or, where the newcomer's
-//!   own address has as many as it may, among those of that address; but nobody does before
-//!   [`UNDISTURBED`], in which any honest login is done. So a rush of honest clients goes through a
-//!   part at a time.
+//! - An address that holds more places than the newcomer's address will, with this one, loses its
+//!   oldest connection. So a peer with few addresses keeps no other peer out.
+//! - Otherwise the oldest connection is evicted: the oldest of all or, if the newcomer's own
+//!   address has as many as it may, the oldest of that address. No connection is evicted before
+//!   [`UNDISTURBED`], in which any honest login is done. So a rush of honest clients passes a part
+//!   at a time.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -66,8 +66,9 @@ impl Places {
         Arc::new(Places { limits, held: Mutex::default() })
     }
 
-    /// A place for a connection from `address`, at `now`, the time since the server's start.
-    /// `crowded`: there is room for it only if another gives way. `None`: nobody does.
+    /// Takes a place for a connection from `address`, at `now`, the time since the server's start.
+    /// `crowded`: there is room for it only if another connection is evicted. Returns `None` if
+    /// none can be.
     pub(super) fn take(
         self: &Arc<Self>,
         address: PeerAddress,

@@ -23,10 +23,10 @@
 //! what a newer version adds, passed over by who does not know it
 //! ```
 //!
-//! Both sides use the highest version that both speak. If there is none both say so, naming what
-//! each speaks: the server answers with its own hello before it leaves. A client that was given a
-//! login insists on being asked for it: a server that asks nobody has not proved that it is the one
-//! this login is for.
+//! Both sides use the highest version that both know. If there is none, both report it, with the
+//! versions of each: the server answers with its own hello before it closes. A client with a login
+//! insists on being asked for it: a server that does not ask has not proved that it is the one this
+//! login is for.
 
 #[cfg(samestate_fuzzing)]
 pub(crate) mod fuzzed;
@@ -103,7 +103,7 @@ pub enum HelloError {
     /// The server has logins, and this client none.
     #[error("the server asks for a login; give the client one")]
     LoginNeeded,
-    /// This client has a login, and the server asks nobody for one.
+    /// This client has a login, and the server asks for none.
     #[error(
         "the server asks nobody for a login, so it cannot prove that it is the right one; give it \
          logins, or the client none"

@@ -44,7 +44,7 @@ const EXHAUSTED_FOR: Duration = Duration::from_millis(100);
 /// The interval at which a lasting lack of connections is reported.
 const EXHAUSTED_SAID_EVERY: Duration = Duration::from_secs(60);
 
-/// A server. Dropped, it closes too, and nobody waits for it.
+/// A server. Dropping it closes the server without waiting.
 pub struct Listener {
     inner: Arc<Inner>,
     address: Address,

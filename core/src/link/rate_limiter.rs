@@ -15,8 +15,8 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(3600);
 /// The number of other subjects after which a subject is forgotten sooner.
 const REMEMBERED_MAX: usize = 1024;
 
-/// Lets the first reports of each span through, and counts the others: whoever can connect can
-/// make a server complain, as often as it likes.
+/// Lets the first reports of each span through, and counts the others, because any peer that can
+/// connect can cause as many reports as it likes.
 #[derive(Debug)]
 pub(super) struct RateLimiter {
     started: Instant,

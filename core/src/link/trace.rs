@@ -1,10 +1,10 @@
 //! Log events of connections and servers; `docs/observability.md` lists them.
 //!
-//! One span a connection, named `link`. It is the explicit parent of its events, and is entered by
-//! nobody: what a connection carries costs nothing more while somebody listens. Levels: `warn`
-//! where an operator may have to act, `info` where this process's own links and servers change,
-//! `debug` for what clients of its servers do, which may be many, and for single tries. Fields
-//! hold no password, ticket, action or state, nor a user's words that may quote one.
+//! Each connection has a span, named `link`. The span is the explicit parent of its events, and is
+//! never entered: a frame costs no more with a subscriber than without. Levels: `warn` if an
+//! operator may have to act, `info` if this process's own links and servers change, `debug` for
+//! actions of clients of its servers, which may be many, and for single attempts. Fields hold no
+//! password, ticket, action or state, nor a message of the user's code that may quote one.
 
 use std::fmt::Display;
 use std::io;

@@ -58,7 +58,7 @@ pub struct List<T> {
 
 type Tree<T> = RedBlackTreeMapSync<u64, Kept<T>>;
 
-/// Keys begin in the middle: nobody adds 2^63 elements at either end.
+/// Keys begin in the middle, which leaves room for 2^63 elements at either end.
 const FIRST: u64 = 1 << 63;
 
 /// A value, and its hash as it is in the digest: `None` where there is none.

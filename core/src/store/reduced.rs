@@ -1,8 +1,8 @@
 //! State and reducer as the machine that is replicated.
 //!
-//! The state lies in an `Arc` behind a lock. Whoever asks for it gets a clone of the `Arc`; the
-//! next action then changes a copy, so that a state is cloned at most once a version, and only if
-//! somebody still holds it. Snapshots and digests are made from such an `Arc`, away from the lock.
+//! The state is in an `Arc` behind a lock. A reader gets a clone of the `Arc`. The next action then
+//! changes a copy, so that a state is cloned at most once a version, and only if a clone of the
+//! `Arc` is still alive. Snapshots and digests are made from such an `Arc`, without the lock.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

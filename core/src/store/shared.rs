@@ -331,8 +331,8 @@ impl<S: State, A: Action> Shared<S, A> {
         }
     }
 
-    /// Hands an action over on behalf of who waits at `sender`; `Some`: its outcome is known
-    /// already, and nobody was told.
+    /// Offers an action for the receiver of `sender`. Returns the outcome if it is known already;
+    /// the receiver is not notified then.
     pub(super) fn offer(
         &self,
         action: &A,
@@ -415,7 +415,7 @@ impl<S: State, A: Action> Shared<S, A> {
         self.closed.subscribe()
     }
 
-    /// Returns whether no dispatch will be taken any more, whoever waits.
+    /// Returns whether no dispatch will be accepted any more.
     pub(super) fn takes_none(&self) -> bool {
         let setback = self.setback.borrow().as_ref().and_then(Setback::refusal);
         setback == Some(RefusalReason::UpstreamGone)

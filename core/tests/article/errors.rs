@@ -1,4 +1,4 @@
-//! A16: where errors go that nobody has to act upon.
+//! A16: the receiver of errors that need no action.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Peers that mean ill, against real stores over real sockets: each is named on `on_error` and
-//! dropped, at a bounded cost, and nobody else notices.
+//! Malicious peers, against real stores over real sockets: each is reported to `on_error` and
+//! dropped, at a bounded cost, and no other peer is affected.
 //!
 //! - `scene`: a store that is served, a good client that goes on dispatching, and what is reported
 //! - `peer`: one end of a connection in raw bytes, which can greet, log in and speak the protocol

@@ -132,8 +132,8 @@ async fn who_asks_a_relay_for_snapshots_for_ever_costs_the_sequencer_not_one() {
     behind.end_undisturbed().await;
 }
 
-/// A list whose digest takes its time at the relay: there the reducer sets a mark that is not
-/// sent, and that nobody else sees.
+/// A list whose digest is slow at the relay: there the reducer sets a mark that is not sent, and
+/// that no other node sees.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(from = "Vec<u32>")]
 struct Slow {

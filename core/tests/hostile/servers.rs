@@ -85,7 +85,7 @@ impl Misled {
     }
 }
 
-/// Promises more than it has, so that nobody counts it as a server in sync.
+/// Promises a higher version than the server has, so that it does not count as in sync.
 fn status(at: Version) -> Message {
     Message::Status(Status {
         hop: 77,

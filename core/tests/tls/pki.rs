@@ -75,7 +75,7 @@ impl Ca {
         pair
     }
 
-    /// One that nobody should take any more.
+    /// Issues a certificate that has expired.
     pub(super) fn issue_expired(&self, file: &str, names: &[&str]) -> Pair {
         self.issue_with(file, names, |params| params.not_after = rcgen::date_time_ymd(2020, 1, 1))
     }

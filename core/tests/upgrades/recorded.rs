@@ -2,9 +2,9 @@
 //! byte, at either end.
 //!
 //! `protocol-N.txt` is made by `cargo test --test upgrades -- --ignored`, once for each version N
-//! of the protocol, and never again after its release: whoever changes a byte of it changes the
-//! protocol, and needs a new version of it. The login is not in it, since its bytes differ each
-//! time by design; its form is RFC 5802's, and `auth` holds it against the example of RFC 7677.
+//! of the protocol, and never again after its release: a change of one byte changes the protocol,
+//! and needs a new version of it. The login is not in it, since its bytes differ each time by
+//! design; its form is RFC 5802's, and `auth` compares it with the example of RFC 7677.
 
 use std::collections::BTreeSet;
 

@@ -10,8 +10,8 @@
 //! 4  a session that was issued                   session u64, length u16, MessagePack
 //! ```
 //!
-//! Not recorded, since nobody can tell: what became of a dispatch that its origin had given up, and
-//! which sessions were forgotten for want of room.
+//! Not recorded, since they cannot be known: the outcome of a dispatch that its origin had given
+//! up, and the sessions that were forgotten for want of room.
 
 use std::collections::VecDeque;
 use std::time::Duration;

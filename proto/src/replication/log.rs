@@ -139,7 +139,7 @@ impl Log {
         self.wanted
     }
 
-    /// Passes over one entry without keeping it, for a node that nobody follows.
+    /// Passes over one entry without keeping it, for a node without followers.
     pub fn pass(&mut self) {
         self.reset(self.head + 1);
     }

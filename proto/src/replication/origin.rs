@@ -19,7 +19,7 @@ pub enum Resolution {
     Ok(Version),
     /// The reducer refused it.
     Rejected(String),
-    /// It may or may not have been applied, and nobody can say.
+    /// The dispatch may have been applied or not; the node cannot find out.
     OutcomeUnknown,
 }
 

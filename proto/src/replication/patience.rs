@@ -27,7 +27,7 @@ impl Budget {
         self.exhausted = self.spent >= grace || (self.exhausted && !self.spent.is_zero());
     }
 
-    /// Gives back what is regained while nobody waits.
+    /// Gives back what is regained while no dispatch waits.
     fn regain(&mut self, passed: Duration, grace: Duration) {
         self.spend(Duration::ZERO, passed / REGAINED_OVER, grace);
     }

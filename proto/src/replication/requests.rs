@@ -50,7 +50,7 @@ impl Requests {
         self.passed_on.remove(&number)
     }
 
-    /// The link is gone: nobody waits there for an answer.
+    /// Removes the requests of a link that is gone.
     pub(super) fn forget(&mut self, link: LinkId) {
         self.passed_on.retain(|_, asked| asked.via != link);
     }

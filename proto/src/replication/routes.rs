@@ -1,9 +1,9 @@
 //! The links over which the answers of sessions go back, bounded.
 //!
-//! A way back belongs to a claim, the session's number and its token together: whoever claims a
-//! session under another token learns a way of its own, and turns nobody else's. Whether a claim is
-//! true is for the sequencer to say; until an answer of it, or a grant, has come by, it is the
-//! first to give way.
+//! A route belongs to a claim, the session's number and its token together: a node that claims a
+//! session under another token gets a route of its own, and redirects no other. Whether a claim is
+//! true is for the sequencer to decide. Until an answer or a grant of the sequencer has come by,
+//! the route is the first to be evicted.
 
 use std::collections::BTreeMap;
 

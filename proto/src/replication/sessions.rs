@@ -102,9 +102,10 @@ impl Sessions {
         self
     }
 
-    /// Issues a session in the life with this random id to `holder`. If there is no room, then of
-    /// the link with the most sessions, the holder with the most loses the one that it did not use
-    /// for the longest: nobody can drive out others' by asking for many.
+    /// Issues a session in the epoch with this random id to `holder`. If there is no room, the link
+    /// with the most sessions loses one: of its holders, the one with the most sessions loses the
+    /// session that was not used for the longest time. So a node cannot evict the sessions of
+    /// others by requesting many.
     pub fn issue(&mut self, epoch_id: u64, holder: Holder, key: &TokenKey) -> Claim {
         self.issued += 1;
         let mut session = epoch_id.wrapping_add(self.issued);

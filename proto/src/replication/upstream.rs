@@ -86,8 +86,9 @@ impl Upstream {
         }
     }
 
-    /// A link below is gone: what came over it and has not left yet is dropped, so that nobody can
-    /// leave more here than one link may. Its origins send it again, by another way.
+    /// Drops the dispatches that came over a link below and have not left yet, because the link is
+    /// gone. So no node can leave more here than one link may. The origins send them again, by
+    /// another path.
     pub(super) fn forget(&mut self, via: LinkId) {
         self.forwards.retain(|forward| forward.via != via);
         if mutant!(ForgottenStillCounted) {

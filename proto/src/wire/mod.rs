@@ -5,11 +5,11 @@
 //! action on its way is an [`Entry`], with a checksum of its own that travels from the origin to
 //! every replica. All integers are little-endian; CRC-32 is that of IEEE 802.3.
 //!
-//! Two nodes agree on a version of the protocol before anything else is said: each names the lowest
-//! and the highest that it speaks, and the highest in common is used. Within a version nothing is
-//! open: a kind that it does not have, or bytes left over after a message's last field, cut the
-//! link. Whatever is new comes with a new version, which nobody is sent who does not speak it. Only
-//! the hello, which comes before, may be longer than its reader knows.
+//! Two nodes agree on a version of the protocol before any other message: each names the lowest and
+//! the highest version that it knows, and the highest common one is used. A version is closed: an
+//! unknown kind, or bytes after a message's last field, cut the link. Any addition needs a new
+//! version, and is never sent to a node that does not know this version. Only the hello, which
+//! comes before, may be longer than its reader expects.
 //!
 //! Nothing here allocates by a length that a peer claims: a frame's length is held against a limit
 //! first, and every count inside it against the bytes that are really there.

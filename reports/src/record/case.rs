@@ -18,7 +18,8 @@ pub struct Case {
     /// The values of the matrix this case ran with, by the path they were set at. Empty where
     /// there is no matrix.
     pub with: BTreeMap<String, Value>,
-    /// The verdict of the case. A case with violations that nobody demanded has failed.
+    /// The verdict of the case. A case with violations that the scenario does not demand has
+    /// failed.
     pub verdict: Verdict,
     /// Reasons why the verdict is not `pass`, if no expectation and no violation gives one: a load
     /// generator that could not keep up, faults that were never injected.

@@ -107,7 +107,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The verdict on a run or a case. A case nobody has judged yet is `Interrupted`.
+/// The verdict on a run or a case. A case that has not been judged yet is `Interrupted`.
 #[derive(
     Clone,
     Copy,

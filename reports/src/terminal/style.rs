@@ -2,8 +2,8 @@
 
 use crate::printable;
 
-/// The capabilities of the terminal. Whoever asks for a summary decides: colour is for terminals,
-/// and not where `NO_COLOR` is set.
+/// The capabilities of the terminal. The caller decides about colour: it is for terminals, and not
+/// used if `NO_COLOR` is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Style {
     /// True if text may be coloured.

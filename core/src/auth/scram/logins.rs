@@ -64,7 +64,7 @@ pub struct Logins {
 }
 
 impl Logins {
-    /// A table without logins, which lets nobody in.
+    /// Creates a table without logins, which accepts no client.
     pub fn new(secret: &ServerSecret, iterations: Iterations) -> Self {
         Self {
             iterations,
@@ -150,8 +150,8 @@ impl Logins {
         }
     }
 
-    /// From the server's secret and the login, known or not: as good as random to whoever lacks
-    /// the secret, and the same at every attempt.
+    /// Derives the salt from the server's secret and the login, known or not. Without the secret
+    /// the salt looks random, and it is the same at every attempt.
     fn salt(&self, login: &str) -> Vec<u8> {
         self.salts.mac_fields(&[login.as_bytes()]).bytes()[..SALT_BYTES].to_vec()
     }

@@ -192,7 +192,7 @@ impl Life {
     }
 
     /// Waits until a first whole backup has been replaced, as it is due after some items, or until
-    /// somebody was told that it cannot be.
+    /// it was reported that it cannot be.
     pub(super) async fn replaced(&self) {
         let renames = || self.disk.calls().iter().filter(|call| call.starts_with("rename")).count();
         until("it is replaced", || renames() >= 4 || self.was_told()).await;
@@ -210,7 +210,7 @@ impl Life {
         let _ = store.close(DEADLINE).await;
     }
 
-    /// Returns whether anybody was told that the disk failed.
+    /// Returns whether a failure of the disk was reported.
     pub(super) fn was_told(&self) -> bool {
         self.errors.get() > 0 || !self.told().is_empty()
     }

@@ -26,7 +26,7 @@ pub(super) enum Fault {
     Short,
     /// The machine stops: a write gets half of its bytes out, and nothing happens afterwards.
     Crash,
-    /// A bug of whoever calls.
+    /// A bug of the caller.
     Panic,
 }
 
@@ -119,7 +119,7 @@ impl Simulated {
         self.0.released.notify_all();
     }
 
-    /// Stops this disk for whoever has it, as if killed, and returns one with all that it has.
+    /// Stops this disk for its present user, as if killed, and returns one with the same content.
     pub(super) fn taken_over(&self) -> Simulated {
         let mut state = self.0.state.lock();
         let next = State { locked: BTreeSet::new(), ..state.clone() };

@@ -111,8 +111,7 @@ fn unusable(why: &str) -> LinkError {
     LinkError::Inherited { why: why.to_owned() }
 }
 
-/// One end of the link between a master and a worker. Dropped, it closes too, and nobody waits for
-/// it.
+/// One end of the link between a master and a worker. Dropping it closes the link without waiting.
 pub(crate) struct IpcLink {
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,

@@ -1,5 +1,5 @@
-//! A named pipe with a name that nobody can guess, which the worker finds in its environment. Only
-//! the user who made it may open it for writing.
+//! A named pipe with an unguessable name, which the worker finds in its environment. Only the user
+//! who made it may open it for writing.
 
 use std::env;
 use std::io;

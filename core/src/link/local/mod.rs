@@ -1,5 +1,5 @@
-//! Sockets that never leave this machine: a socket file on Unix, a named pipe on Windows. Both
-//! offer the same, and whoever moves bytes does not know which it is.
+//! Sockets that never leave this machine: a socket file on Unix, a named pipe on Windows. Both have
+//! the same interface, so that other modules need not distinguish them.
 
 #[cfg(windows)]
 mod pipe;

@@ -1,5 +1,5 @@
-//! A named pipe of Windows. Only its own user may open one for writing, as the system's default
-//! says, and nobody from another machine.
+//! A named pipe of Windows. By the system's default, only its own user may open it for writing, and
+//! no process of another machine.
 
 use std::io;
 use std::pin::Pin;
@@ -68,13 +68,13 @@ impl Listener {
         Ok(Some(Visitor { stream, address: PeerAddress::Pipe, name }))
     }
 
-    /// Returns whether clients can still reach the pipe, which nobody can remove.
+    /// Returns whether clients can still reach the pipe. A pipe cannot be removed from outside.
     pub(in crate::link) fn is_reachable(&self) -> bool {
         true
     }
 }
 
-/// A pipe of this name that nobody else has.
+/// Creates a pipe with this name, which no other process has.
 pub(in crate::link) fn first(name: &str) -> io::Result<NamedPipeServer> {
     instance(name, true)
 }

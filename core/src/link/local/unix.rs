@@ -25,7 +25,7 @@ pub(in crate::link) struct Listener {
 }
 
 impl Listener {
-    /// Makes the file with this mode; it takes the place of one that nobody listens on any more.
+    /// Makes the file with this mode. It replaces a file without a listener.
     pub(in crate::link) fn bind(address: &Address, mode: u32) -> Result<Self, LinkError> {
         let Address::Unix(path) = address else { return Err(address.is_not_here()) };
         clear_the_way(path)?;

@@ -152,8 +152,7 @@ fn check(
     }
 }
 
-/// Returns the CAs that this side trusts. What a platform's bundle holds that nobody understands is
-/// left out.
+/// Returns the CAs that this side trusts. Invalid certificates in a platform's bundle are skipped.
 fn roots(path: &Path) -> Result<RootCertStore, TlsSetupError> {
     let mut roots = RootCertStore::empty();
     match roots.add_parsable_certificates(certificates(CA, path)?) {

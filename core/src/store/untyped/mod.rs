@@ -1,8 +1,9 @@
 //! A store seen from a program that knows neither its types nor its reducer: what a console needs.
 //!
-//! Such a copy follows the actions, and tells of them, but cannot run them. Its state is that of
-//! the newest snapshot, and [`UntypedStore::fetch`] asks for another: a state of any size crosses
-//! the link when it is asked for, and not with every action. It serves nobody.
+//! Such a copy follows the actions and reports them, but cannot apply them. Its state is that of
+//! the newest snapshot, and [`UntypedStore::fetch`] requests another. So a state of any size
+//! crosses the link when it is requested, and not with every action. The copy cannot serve other
+//! nodes.
 
 mod value;
 

@@ -129,7 +129,7 @@ impl<M: StateMachine> Replica<M> {
         count(kept.chain(self.snapshots_under_way()).chain(ours))
     }
 
-    /// Keeps the log behind snapshots that move, and lets go of what nobody needs any more.
+    /// Keeps the log behind snapshots that move, and drops the entries that no link needs any more.
     pub(super) fn hold_log(&mut self) {
         let held = self.held_log();
         self.log.hold(held);

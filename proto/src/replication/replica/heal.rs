@@ -75,10 +75,10 @@ impl<M: StateMachine> Replica<M> {
         }
     }
 
-    /// A node below asks for a snapshot since its copy is wrong. A relay that does not know its
-    /// own to be right heals first, so that a bad copy never spreads; one whose digest is being
-    /// made waits for that. Somebody who means ill can claim to differ as often as it likes, so a
-    /// relay heals for others once in `dead_after` at most.
+    /// Handles a request of a node below for a snapshot because its copy is wrong. A relay that
+    /// does not know its own copy to be right heals first, so that a bad copy never spreads; one
+    /// whose digest is being made waits for that. A malicious node can claim to differ as often as
+    /// it likes, so a relay heals for others once in `dead_after` at most.
     pub(super) fn on_heal(&mut self, link: LinkId, seq: u64) {
         let relay = !self.is_sequencer();
         let sure = !relay || !self.verify.doubts(seq);

@@ -1,10 +1,10 @@
 //! Sessions that are asked for, here and through this node.
 //!
-//! A relay passes requests on under numbers of its own: nobody below can take the answer to
-//! another's. It says in them over which of its links they came, so that who asks for many drives
-//! out no neighbour's; and each link may ask for as many at once as a sequencer remembers, and
-//! after that for a sixteenth of them a second. What is dropped here is asked for again after
-//! `dead_after`.
+//! A relay passes requests on under numbers of its own, so that no node below can take the answer
+//! to another's request. Each request names the link over which it came, so that many requests of
+//! one node evict none of its neighbours' sessions. Each link may have as many requests at once as
+//! a sequencer remembers sessions, and after that a sixteenth of them a second. A request that is
+//! dropped here is made again after `dead_after`.
 
 use super::timers::CONTROL_BYTES_MAX;
 use super::{Place, Replica};
