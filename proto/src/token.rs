@@ -85,7 +85,8 @@ impl fmt::Debug for Token {
     }
 }
 
-/// A session, and the proof that it is one's own: to be believed only by who issued it.
+/// A session, and the proof that it is the claimant's own. Only the node that issued the session
+/// can check it.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Claim {
     /// The number of the session.

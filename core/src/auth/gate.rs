@@ -100,7 +100,7 @@ impl fmt::Debug for Gate {
 /// The next step of a server in a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VisitStep {
-    /// Send this, and feed what comes back to [`Visit::step`].
+    /// A message to send. Feed the answer to [`Visit::step`].
     Reply(Vec<u8>),
     /// Let the client in: send this, and the ticket for its next connection.
     Accepted {

@@ -138,8 +138,8 @@ impl BackupFiles {
         }
     }
 
-    /// Puts the whole backup that was written, and the journal that goes on from it, in their
-    /// places. Where it ends in between, [`BackupFiles::finish_replacement`] does the rest.
+    /// Puts the whole backup that was written, and its journal, in their places. If the process
+    /// ends in between, [`BackupFiles::finish_replacement`] completes the replacement.
     pub(super) fn put_in_place(&self, mut journal: Journal) -> Result<Journal, BackupError> {
         let files = &self.files;
         // A disk may keep renames in any order: both files are there before one takes its place.

@@ -175,14 +175,14 @@ pub enum BackupError {
         /// Of this store.
         ours: Codec,
     },
-    /// There is a journal, and not what it goes on from.
+    /// There is a journal, but not its whole backup.
     #[error(
         "there is a journal `{}` without the backup that it goes on from: put that back, or move \
          the journal away to begin anew",
         .0.display()
     )]
     JournalAlone(PathBuf),
-    /// The journal goes on from another backup.
+    /// The journal belongs to another backup.
     #[error(
         "journal `{}` goes on from another backup than the one beside it: one of the two was \
          replaced. Put back the right one; to go on without the actions of the journal, move it \

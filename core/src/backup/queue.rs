@@ -189,7 +189,7 @@ impl JournalQueue {
         self.waiting.lock().broken_off = true;
     }
 
-    /// The thread has ended. Returns those who wait for that.
+    /// Notes that the thread has ended. Returns the callers that wait for this.
     pub(super) fn end(&self) -> Vec<Closing> {
         let mut waiting = self.waiting.lock();
         waiting.ended = true;

@@ -156,7 +156,7 @@ fn decode_here<T: DeserializeOwned>(codec: Codec, bytes: &[u8]) -> Result<T, Str
     })
 }
 
-/// Runs `work` on a thread with a big stack. A panic goes on here.
+/// Runs `work` on a thread with a big stack. A panic continues in the calling thread.
 ///
 /// # Errors
 ///

@@ -108,7 +108,7 @@ struct Part {
     /// A hash of the value's kind, without its parts.
     shape: u64,
     digest: Option<Digest>,
-    /// A set, whose elements may come in any order.
+    /// A set, whose elements may be in any order.
     is_set: bool,
 }
 

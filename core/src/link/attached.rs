@@ -20,10 +20,10 @@ static NEXT_LINK: AtomicU64 = AtomicU64::new(1);
 pub(super) enum OnFault {
     /// It ends.
     End,
-    /// It goes on with the other stores.
+    /// The connection continues with the other stores.
     GoOn,
-    /// It goes on with the other stores, if there are any and the fault is this store's own; it
-    /// ends otherwise. A store that was refused asks again after this.
+    /// The connection continues with the other stores, if there are any and the fault is this
+    /// store's own; it ends otherwise. A store that was refused asks again after this time.
     Part {
         /// The wait.
         ask_again_after: Duration,

@@ -1,4 +1,4 @@
-//! The client of one store or of several: connects, logs in, and comes back until it succeeds
+//! The client of one store or of several: connects, logs in, and tries again until it succeeds
 //! (article, A7, A8).
 
 use std::fmt;
@@ -203,7 +203,7 @@ impl ConnectTask {
         Ok(entered)
     }
 
-    /// Shakes hands over TLS, where this client speaks it, and logs in. Returns the version of the
+    /// Makes the TLS handshake, if this client uses TLS, and logs in. Returns the version of the
     /// protocol too.
     async fn enter(&mut self, stream: Stream) -> Result<(Socket, u16), HelloError> {
         #[cfg(feature = "tls")]

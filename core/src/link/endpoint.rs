@@ -41,7 +41,8 @@ pub trait LinkEndpoint: Send + Sync {
     /// The largest body of a frame that a peer may send, in bytes.
     fn frame_bytes_max(&self) -> usize;
 
-    /// A connection is up and logged in; its ends speak this version of the protocol.
+    /// Notes that a connection is up and logged in, and the version of the protocol that its ends
+    /// use.
     fn up(&self, link: LinkId, side: Side, protocol: u16, handle: Arc<dyn LinkHandle>);
 
     /// Takes a frame; decodes and installs a snapshot that it completes. An error: cut the link.

@@ -1,4 +1,4 @@
-//! Places for connections that are not logged in, and who gives way when there are none left.
+//! Places for connections that are not logged in, and their eviction when none is left.
 //!
 //! Anyone who can connect can hold places, so a newcomer is not simply turned away when all are
 //! taken:

@@ -112,13 +112,13 @@ pub enum HelloError {
     /// A ticket that is none.
     #[error(transparent)]
     Ticket(#[from] TicketError),
-    /// The server speaks TLS.
+    /// The server uses TLS.
     #[error(
         "the server speaks nothing but TLS; give this client `.tls(Tls::client(..))` (feature \
          `tls`)"
     )]
     TlsOnly,
-    /// The client speaks TLS, and the server does not.
+    /// The client uses TLS, and the server does not.
     #[error(
         "the client speaks TLS, and this server does not; give the server \
          `.tls(Tls::server(..))` (feature `tls`), or take `.tls(..)` from the client"
@@ -192,8 +192,8 @@ pub(super) struct Identity {
     pub(super) ticket: Option<Ticket>,
 }
 
-/// A client's side: greets, and proves its password if it has one. Keeps the new ticket. Returns
-/// the version of the protocol that both sides speak from here on.
+/// Sends a client's hello, and proves its password if it has one. Keeps the new ticket. Returns the
+/// version of the protocol that both sides use from here on.
 pub(super) async fn greet(socket: &mut Socket, identity: &mut Identity) -> Result<u16, HelloError> {
     let mut line = FrameStream::new(socket);
     let ticket = identity.ticket.map(|ticket| ticket.to_bytes());
@@ -307,7 +307,7 @@ pub(super) fn busy(why: &str) -> Vec<u8> {
     out
 }
 
-/// The frame by which a server that speaks nothing but TLS answers a client that does not.
+/// Returns the frame by which a server with TLS answers a client without it.
 #[cfg(feature = "tls")]
 pub(super) fn tls_only() -> Vec<u8> {
     let mut out = Vec::new();

@@ -1,4 +1,4 @@
-//! The server of a store: listens, lets in who proves a password, and comes back by itself
+//! The server of a store: listens, accepts clients that prove a password, and is restored by itself
 //! (article, A4 to A6).
 
 use std::fmt;
@@ -74,8 +74,8 @@ struct Inner {
 }
 
 impl Listener {
-    /// Listens at `address` and serves `ports` to all who come in. An error here is final; what
-    /// goes wrong later is reported, and listening is tried again until it succeeds.
+    /// Listens at `address` and serves `ports` to all clients that are accepted. An error here is
+    /// final. A later error is reported, and listening is tried again until it succeeds.
     ///
     /// Passwords are derived off the calling thread, about 0.1 s of a core each. Needs a tokio
     /// runtime.
@@ -189,7 +189,7 @@ fn may_listen(address: &Address, worker: Option<u32>) -> Result<(), LinkError> {
     }
 }
 
-/// Says who else may read and dispatch at a server that others can reach.
+/// Warns that peers of other machines may read and dispatch.
 fn warn_of_others(actual: &Address, options: &ServerOptions, ports: &StoreRegistry) {
     if !options.speaks_tls() {
         trace::server_in_plaintext(actual);
@@ -406,7 +406,7 @@ impl Inner {
         }
     }
 
-    /// Shakes hands over TLS, where this server speaks it.
+    /// Makes the TLS handshake, if this server uses TLS.
     async fn open(&self, stream: Stream) -> Result<Socket, HelloError> {
         #[cfg(feature = "tls")]
         let stream = match (&self.tls, stream) {

@@ -1,5 +1,4 @@
-//! One store's part of a connection, as it is watched: who is at the other end, and what it
-//! carried.
+//! The traffic of one store on a connection, and the name of the peer, for monitoring.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -35,8 +34,8 @@ pub struct Traffic {
 }
 
 impl Meter {
-    /// Nothing was carried yet. `peer`: who is at the other end, for the operator; events of this
-    /// link lie in `span`.
+    /// Creates a meter without traffic. `peer`: the other end, for the operator. Events of this
+    /// link are in `span`.
     pub fn new(peer: String, side: Side, span: Span) -> Self {
         let [frames_sent, frames_received, bytes_sent, bytes_received] =
             [const { AtomicU64::new(0) }; 4];

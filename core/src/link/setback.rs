@@ -15,7 +15,7 @@ pub enum RefusalReason {
     /// The login: a wrong password, no such login, a login where none is asked for or none where
     /// one is, or an address that is locked out.
     Login,
-    /// One side speaks TLS and the other does not, or a certificate is not accepted.
+    /// One side uses TLS and the other does not, or a certificate is not accepted.
     Tls,
     /// No version of the protocol is common to both, or the peer is another program.
     Protocol,

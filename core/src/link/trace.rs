@@ -50,7 +50,7 @@ pub(super) fn connected(span: &Span) {
     debug!(target: LINK, parent: span, "connected");
 }
 
-/// This client was let in by its server.
+/// Logs that the server accepted this client's login.
 pub(super) fn logged_in(span: &Span) {
     info!(target: LINK, parent: span, "logged in");
 }

@@ -1,9 +1,9 @@
 //! The HTTP server that Prometheus scrapes.
 //!
 //! Any process that reaches the endpoint may read it, and do nothing else. A connection serves one
-//! request, of at most [`REQUEST_BYTES_MAX`], within [`CONNECTION_WITHIN`]; there are at most
-//! [`CONNECTIONS_MAX`], and when one more comes the oldest gives way: an honest scrape takes
-//! milliseconds, so those that linger cannot keep one out.
+//! request, of at most [`REQUEST_BYTES_MAX`], within [`CONNECTION_WITHIN`]. There are at most
+//! [`CONNECTIONS_MAX`]; a new one evicts the oldest. An honest scrape takes milliseconds, so slow
+//! connections cannot keep one out.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -87,9 +87,9 @@ impl Exporter {
     /// The port unless another is given.
     pub const PORT: u16 = 9464;
 
-    /// Serves at `host:port`; without a host, on this machine alone; `*`: on all interfaces, where
-    /// anyone who gets through may read names and numbers (no states, and no secrets). Port 0 lets
-    /// the system choose. Needs a tokio runtime.
+    /// Serves at `host:port`: without a host, on this machine alone; with `*`, on all interfaces,
+    /// where any peer that reaches the port may read names and numbers (no states, and no secrets).
+    /// With port 0, the system chooses the port. Needs a tokio runtime.
     ///
     /// # Errors
     ///

@@ -2,8 +2,8 @@
 //! (<https://prometheus.io/docs/specs/om/open_metrics_spec/>), which Prometheus has read since 2.5.
 //!
 //! Names follow <https://prometheus.io/docs/practices/naming/>. Labels are few: a store, a side, an
-//! outcome. There is none for a peer, of whom there may be thousands; [`crate::Store::metrics`]
-//! has them one by one.
+//! outcome. No label names a peer, because there may be thousands; [`crate::Store::metrics`] lists
+//! the peers one by one.
 
 use std::fmt;
 

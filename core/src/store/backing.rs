@@ -22,7 +22,7 @@ pub(super) struct Backing {
     torn: usize,
 }
 
-/// A sequencer that goes on from what is on disk, or begins there.
+/// Opens a sequencer from its backup, or from an empty state.
 pub(super) fn open<S: State, A: Action>(
     backup: &Backup,
     durable: bool,

@@ -61,9 +61,9 @@ impl Cluster {
     /// 5. A master waits for the processes of its workers, and kills those that have not ended when
     ///    the time is up.
     ///
-    /// A worker that calls it does the same for itself, and the process goes on. Some last bytes
-    /// may be written to connections and disks after the time is up, for half a second or for as
-    /// long as a disk takes. A disk that hangs is left behind, as by
+    /// A worker that calls this does the same for itself, and its process continues. Some last
+    /// bytes may be written to connections and disks after the time is up, for half a second or for
+    /// as long as a disk takes. A disk that hangs is not waited for, as by
     /// [`Store::close`](crate::Store::close).
     ///
     /// # Errors
@@ -114,7 +114,7 @@ impl Inner {
 pub(super) enum AfterMaster {
     /// The process exits.
     Exit,
-    /// It goes on, without orders.
+    /// The worker continues without its master.
     Stay,
 }
 

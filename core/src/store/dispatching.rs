@@ -76,7 +76,7 @@ impl Waiter {
     }
 }
 
-/// The outcomes of many dispatches, as they come in.
+/// The outcomes of many dispatches, as they arrive.
 #[derive(Debug)]
 pub(super) struct Batch {
     outcomes: Mutex<Outcomes>,

@@ -283,7 +283,8 @@ impl<S: State, A: Action> Store<S, A> {
         self.shared.metrics(self.roles())
     }
 
-    /// The same for one who does not hold the store: `None` once it is gone.
+    /// Returns the same for a caller that does not hold the store: `None` once the store is
+    /// dropped.
     #[cfg(feature = "prometheus")]
     pub(crate) fn watcher(&self) -> impl Fn() -> Option<StoreMetrics> + Send + Sync + 'static {
         let (shared, upkeep) = (Arc::downgrade(&self.shared), Arc::downgrade(&self.upkeep));

@@ -96,7 +96,7 @@ impl<S> Cell<S> {
     }
 }
 
-/// A typed state and its reducer: what a store replicates. For those who drive a
+/// A typed state and its reducer: the replicated part of a store. It is for programs that drive a
 /// [`samestate_proto::replication::Replica`] themselves: the simulator, and benchmarks.
 pub struct ReducerMachine<S, A> {
     cell: Arc<Cell<S>>,

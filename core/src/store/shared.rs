@@ -304,7 +304,8 @@ impl<S: State, A: Action> Shared<S, A> {
         }
     }
 
-    /// Hands one action over; `waiter` makes who waits for it, if it does not resolve at once.
+    /// Dispatches one action. `waiter` makes the receiver of the outcome, if the dispatch does not
+    /// resolve at once.
     pub(super) fn dispatch(
         inner: &mut Inner<S, A>,
         action: &A,

@@ -67,7 +67,7 @@ impl<A> Subscribers<A> {
         std::mem::take(&mut self.table.lock().1)
     }
 
-    /// Those who are to be told of the change of this number.
+    /// Returns the subscribers that are to be told of the change with this number.
     fn concerned(&self, number: u64) -> Vec<Callback<A>> {
         let table = self.table.lock();
         let concerned = table.1.values().filter(|subscriber| subscriber.since < number);

@@ -63,9 +63,9 @@ pub struct Config {
     pub dead_after: Duration,
     /// A link that has not moved for this long may fall off the log: 250 ms unless set.
     pub stall_grace: Duration,
-    /// Those who dispatch wait for links that move but near the end of the log, for all of them
-    /// together at most this long in a hundred times this long; then they may fall off the log: 1 s
-    /// unless set. Links that carry 4 MiB a second or more are waited for without a limit.
+    /// The time that dispatches wait for links that move but near the end of the log: for all links
+    /// together at most this long in a hundred times this long. Then the links may fall off the
+    /// log. Default: 1 s. For links that carry 4 MiB a second or more there is no limit.
     pub pressure_grace: Duration,
     /// The maximum number of sessions that the sequencer remembers. Default: 4,096.
     pub sessions_max: usize,

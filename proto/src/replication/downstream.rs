@@ -71,7 +71,7 @@ impl Asking {
 #[derive(Debug)]
 pub(super) struct Downstream {
     pub(super) node: Option<NodeId>,
-    /// The version of the protocol that the peer speaks in.
+    /// The version of the protocol that the peer uses.
     pub(super) protocol: u16,
     pub(super) mode: Mode,
     pub(super) feed: Feed,

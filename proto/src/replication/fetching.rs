@@ -46,7 +46,7 @@ impl Fetching {
         self.partial.get_or_insert(whole);
     }
 
-    /// Drops what had come: the upstream goes on with entries.
+    /// Drops the received part of a snapshot, because the upstream continues with entries.
     pub(super) fn drop_partial(&mut self) {
         self.partial = None;
     }

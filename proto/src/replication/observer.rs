@@ -1,4 +1,4 @@
-//! A window on a replica for those who measure and check it.
+//! Observation of a replica, for measurements and checks.
 
 use crate::Version;
 use crate::wire::{Entries, Entry};

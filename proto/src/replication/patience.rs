@@ -154,8 +154,8 @@ mod tests {
         assert!(patience.waits(true, 0, GRACE * 102, GRACE), "all of it has come back");
     }
 
-    /// Looks every 10 ms for so long; for how long those who dispatch waited. The links carry so
-    /// many bytes a second, and each is replaced by a new one after such a time.
+    /// Looks every 10 ms for so long, and returns the time that dispatches waited. The links carry
+    /// so many bytes a second, and each is replaced by a new one after such a time.
     fn waited(speeds: &[u64], replaced_after: Duration, looks: u32) -> (Duration, SharedPatience) {
         let step = Duration::from_millis(10);
         let mut links: Vec<_> = speeds.iter().map(|_| (Patience::default(), 0)).collect();

@@ -1,4 +1,4 @@
-//! The pressure on those who dispatch, and the slow followers that the operator was told of.
+//! The pressure on dispatches, and the slow followers that were reported to the operator.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,8 +9,7 @@ use crate::NodeId;
 /// The followers that the operator was told of, at most.
 const TOLD_MAX: usize = 1024;
 
-/// The pressure of slow links, of a snapshot that is being cut, and of a slow disk on those who
-/// dispatch.
+/// The pressure of slow links, of a snapshot that is being cut, and of a slow disk on dispatches.
 #[derive(Debug, Default)]
 pub(super) struct Pressure {
     on: bool,
@@ -25,12 +24,12 @@ pub(super) struct Pressure {
 }
 
 impl Pressure {
-    /// Returns whether those who dispatch wait.
+    /// Returns whether dispatches wait.
     pub(super) fn is_on(&self) -> bool {
         self.on
     }
 
-    /// Notes whether those who dispatch wait.
+    /// Notes whether dispatches wait.
     pub(super) fn set(&mut self, on: bool) {
         self.on = on;
     }
@@ -45,8 +44,8 @@ impl Pressure {
         due
     }
 
-    /// Returns whether those who dispatch are to wait now, by the last look at each link.
-    /// `cut_is_near`: a snapshot that is being cut is about to be too old for the log.
+    /// Returns whether dispatches have to wait now, by the last look at each link. `cut_is_near`: a
+    /// snapshot that is being cut is about to be too old for the log.
     pub(super) fn waits<'a>(
         &mut self,
         links: impl Iterator<Item = &'a Patience>,

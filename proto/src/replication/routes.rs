@@ -18,7 +18,8 @@ struct Route {
     proved: bool,
 }
 
-/// The ways back, by claim. The one unused for the longest gives way, unproved ones first.
+/// The routes back, by claim. The one that was unused for the longest time is evicted first, and
+/// unproved ones before all others.
 #[derive(Debug, Default)]
 pub(super) struct Routes {
     by_claim: BTreeMap<Claim, Route>,

@@ -1,4 +1,4 @@
-//! The sequencer's memory of who dispatched what: each dispatch is ordered at most once.
+//! The sequencer's memory of sessions and their dispatches: each dispatch is ordered at most once.
 //!
 //! A session accepts exactly the dispatch numbered `max(highest + 1, oldest)`, where `oldest` is
 //! the lowest number that its origin still awaits. What became of the dispatches from `oldest` up

@@ -116,7 +116,7 @@ impl Verify {
         Some(Finding::Diverged)
     }
 
-    /// The sequencer's digest of `seq` goes on downstream.
+    /// Forwards the sequencer's digest of `seq` downstream.
     pub(super) fn tell(&mut self, seq: u64) {
         if self.told.back().is_none_or(|last| *last < seq) {
             self.told.push_back(seq);

@@ -30,13 +30,13 @@ pub use reader::{COUNT_MAX, Reader, WireError};
 
 pub use versions::Versions;
 
-/// The newest version of the protocol that this library speaks.
+/// The newest version of the protocol that this library knows.
 pub const PROTOCOL_VERSION: u16 = 2;
 
 /// The first version in which an interrupted snapshot is resumed.
 pub(crate) const PROTOCOL_RESUMES_SNAPSHOTS: u16 = 2;
 
-/// The oldest one that it still speaks.
+/// The oldest version that it still knows.
 pub const PROTOCOL_OLDEST: u16 = 1;
 
 /// The longest path of node ids from a node to its sequencer.

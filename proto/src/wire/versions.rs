@@ -1,11 +1,11 @@
-//! The range of protocol versions that a process speaks, and the choice of the version that two
+//! The range of protocol versions that a process knows, and the choice of the version that two
 //! processes use.
 
 use std::fmt;
 
 use super::{PROTOCOL_OLDEST, PROTOCOL_VERSION, Reader, WireError};
 
-/// The versions of the protocol that one process speaks: all from the lowest to the highest.
+/// The versions of the protocol that one process knows: all from the lowest to the highest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Versions {
     lowest: u16,
@@ -21,7 +21,7 @@ impl Versions {
         (lowest <= highest).then_some(Versions { lowest, highest })
     }
 
-    /// The highest version that both speak.
+    /// Returns the highest version that both know.
     pub fn common(self, other: Versions) -> Option<u16> {
         let (lowest, highest) = (self.lowest.max(other.lowest), self.highest.min(other.highest));
         (lowest <= highest).then_some(highest)

@@ -113,8 +113,8 @@ impl Metric {
         self.null_is_never
     }
 
-    /// Returns whether it never becomes less while a run goes on, so that a run that is past a
-    /// bound cannot come back.
+    /// Returns whether it never becomes less while a run continues, so that a run that is past a
+    /// bound cannot recover.
     pub fn is_growing(&self) -> bool {
         self.only_grows
     }

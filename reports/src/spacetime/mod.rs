@@ -1,4 +1,4 @@
-//! A space-time diagram: who sent what to whom when, in one HTML file.
+//! A space-time diagram: all messages with sender, receiver and times, in one HTML file.
 //!
 //! Each replica is a lane, a vertical line; time flows down; a message is an arrow from the lane
 //! and instant it was sent to those of its arrival. (The form is that of L. Lamport, "Time, Clocks,

@@ -25,7 +25,7 @@ fn mark(lane: usize, at_us: u64, kind: MarkKind, label: &str) -> Mark {
     Mark { lane, at_us, kind, label: label.into() }
 }
 
-/// A worker joins, dispatches, is cut off, comes back and differs.
+/// A worker joins, dispatches, is cut off, reconnects and differs.
 fn small() -> SpaceTime {
     let point = |lane, at_us, version: &str| VersionPoint { lane, at_us, version: version.into() };
     let mut trace = SpaceTime {

@@ -1,4 +1,4 @@
-//! Clients at a gate: who is let in, who is not, and what it takes.
+//! Clients at a gate: those that are accepted, those that are refused, and the cost.
 
 use super::*;
 use crate::auth::scram::{ClientHandshake, ClientStep, Credentials, NONCE_BYTES};

@@ -9,7 +9,7 @@ use crate::auth::secret::{KEY_BYTES, Key};
 /// The next step of a client in a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientStep {
-    /// Send this, and feed what comes back to [`ClientHandshake::step`].
+    /// A message to send. Feed the answer to [`ClientHandshake::step`].
     Reply(Vec<u8>),
     /// The server let this client in, and proved that it knows the password too.
     Accepted,
@@ -37,7 +37,7 @@ impl ClientHandshake {
         Self { credentials, first, state: State::AwaitsServerFirst }
     }
 
-    /// The first message, with which the client speaks first.
+    /// Returns the first message of the handshake, which the client sends.
     pub fn start(&self) -> Vec<u8> {
         self.first.to_bytes()
     }

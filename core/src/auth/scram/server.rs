@@ -9,7 +9,7 @@ use super::message::{ClientFinal, ClientFirst, Nonce, ServerFinal, ServerFirst, 
 /// The next step of a server in a handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerStep {
-    /// Send this, and feed what comes back to [`ServerHandshake::step`].
+    /// A message to send. Feed the answer to [`ServerHandshake::step`].
     Reply(Vec<u8>),
     /// The client knows the password. Send this, with which the server proves that it does too.
     Accepted {

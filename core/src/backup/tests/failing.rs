@@ -1,4 +1,4 @@
-//! Calls that fail while the process goes on.
+//! Calls that fail while the process continues.
 
 use std::io::ErrorKind;
 
@@ -45,8 +45,8 @@ async fn calls_of_a_life() -> usize {
     life.disk.calls().len()
 }
 
-/// Whichever call of a life fails once: no acknowledged action is lost, nothing panics, and the
-/// store goes on by itself.
+/// Whichever call fails once: no acknowledged action is lost, nothing panics, and the store
+/// continues by itself.
 #[tokio::test]
 async fn a_durable_store_survives_each_call_that_fails() {
     let calls = calls_of_a_life().await;

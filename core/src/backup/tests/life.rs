@@ -167,7 +167,8 @@ impl Life {
         until("it is written", written).await;
     }
 
-    /// Dispatches some items; where the disk fails, that was reported, and the store goes on.
+    /// Dispatches some items. If the disk fails, checks that this was reported and that the store
+    /// continues.
     pub(super) async fn dispatch_all(&mut self, store: &List, items: usize) {
         for _ in 0..items {
             if let Err(error) = self.dispatch(store).await {

@@ -101,7 +101,7 @@ impl Shared {
         })
     }
 
-    /// Both ends speak this version of the protocol; the newest, unless this is called first.
+    /// Sets the version of the protocol that both ends use. Before this call, it is the newest.
     pub(super) fn agree(&self, protocol: u16) {
         self.protocol.store(protocol, Ordering::Relaxed);
     }
@@ -111,7 +111,7 @@ impl Shared {
         self.frame_bytes_max.load(Ordering::Relaxed)
     }
 
-    /// Begins a round of writing: the connection's own frames, and whom to ask for theirs.
+    /// Begins a round of writing: the connection's own frames, and the stores to ask for theirs.
     pub(super) fn begin_round(&self, round: &mut Round, out: &mut Vec<u8>) {
         let mut channels = self.channels.lock();
         out.append(&mut channels.control);

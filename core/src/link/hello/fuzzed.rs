@@ -9,7 +9,7 @@ fn frame(body: &[u8]) -> Frame {
     Frame { channel: LINK_CHANNEL, kind: kind::HELLO, body: Bytes::copy_from_slice(body) }
 }
 
-/// Reads a hello of either side; what is taken for one comes back as it was.
+/// Reads a hello of either side, and checks that one that is accepted is written unchanged.
 pub(crate) fn read(body: &[u8]) {
     if let Ok(client) = ClientHello::read(&frame(body)) {
         let ticket = client.ticket.map(|ticket| ticket.to_bytes());

@@ -18,7 +18,7 @@ async fn connect(listener: &Listener) -> TcpStream {
     within("a connection", TcpStream::connect((host.as_str(), *port))).await.expect("connects")
 }
 
-/// A connection of a client that has greeted and may speak of stores.
+/// Makes the connection of a client that has logged in and may ask for stores.
 async fn guest(listener: &Listener) -> TcpStream {
     let mut stream = connect(listener).await;
     stream.write_all(&hello_of(PROTOCOL_VERSION)).await.expect("is taken");

@@ -177,8 +177,8 @@ async fn part(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let _ = tokio::time::timeout(PART_WITHIN, parting).await;
 }
 
-/// `ca` is the file of those who are trusted here; `plain` is what it means that the peer's bytes
-/// are no TLS.
+/// Explains an error. `ca` is the file of the CAs that are trusted here; `plain` is the meaning of
+/// bytes of the peer that are not TLS.
 fn explain(error: io::Error, ca: &Path, plain: TlsError) -> HelloError {
     use io::ErrorKind as Kind;
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Rustls>()) {

@@ -1,9 +1,9 @@
 //! TLS for TCP, with certificates of one's own CA: rustls, TLS 1.3 (RFC 8446) and nothing older.
 //!
-//! TLS keeps others on the way from reading and changing; who may come in is still decided by the
-//! login (SCRAM) inside it, and by client certificates where they are asked for. Trust comes from
-//! the CA file that a client is given, and from nowhere else: with the platform's roots any public
-//! CA could vouch for a server.
+//! TLS keeps others from reading and changing bytes in transit. The login (SCRAM) inside TLS still
+//! decides which clients are accepted, and so do client certificates if the server asks for them. A
+//! client trusts only the CA file that it is given: with the platform's root certificates, any
+//! public CA could sign a certificate for a server.
 //!
 //! - `options`: what a user says: [`Tls`], [`ServerTls`], [`ClientTls`]
 //! - `files`: certificates and keys, from PEM files to something that can shake hands

@@ -1,9 +1,9 @@
 //! Full copies on their way: those that were interrupted, and the log behind them.
 //!
-//! A snapshot whose link ended is kept for when its receiver comes back and says how much of it has
-//! arrived. While a snapshot moves, and until its receiver has caught up from there, the log keeps
-//! the entries after it beyond its own length: otherwise a slow link would get one snapshot after
-//! the other.
+//! A snapshot whose link ended is kept until its receiver attaches again and names the part that it
+//! has. While a snapshot moves, and until its receiver has caught up from there, the log keeps the
+//! entries after it beyond its own length: otherwise a slow link would get one snapshot after the
+//! other.
 
 use std::sync::Arc;
 

@@ -198,7 +198,7 @@ impl<M: StateMachine> Replica<M> {
         Ok(())
     }
 
-    /// Notes how this node goes on after an attach, once it is known.
+    /// Notes how this node continues after an attach, once it is known.
     fn note_attached(&mut self, resume: Resume, version: Version, bytes: Option<u64>) {
         let Some(upstream) = &mut self.upstream else { return };
         if !std::mem::replace(&mut upstream.noted, true) {
@@ -359,8 +359,8 @@ impl<M: StateMachine> Replica<M> {
         }
     }
 
-    /// A dispatch of a node further down goes on its way up; dropped without an upstream, for its
-    /// origin sends it again when there is one.
+    /// Forwards a dispatch of a node further down. Without an upstream the dispatch is dropped,
+    /// because its origin sends it again when there is one.
     pub(super) fn forward(&mut self, via: LinkId, claim: Claim, oldest: u64, entries: &[u8]) {
         let Some(upstream) = &mut self.upstream else { return };
         if upstream.status.is_none() {

@@ -21,7 +21,7 @@ impl<M: StateMachine> Replica<M> {
         }
     }
 
-    /// The sequencer's digest came: it goes on downstream whatever this copy is like.
+    /// Handles the sequencer's digest, and forwards it downstream whatever this copy is like.
     pub(super) fn on_digest(&mut self, seq: u64, digest: u64) {
         self.verify.tell(seq);
         self.say_digest(seq, digest);

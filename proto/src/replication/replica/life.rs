@@ -75,8 +75,8 @@ impl<M: StateMachine> Replica<M> {
         replica
     }
 
-    /// A sequencer that goes on from what was kept of an earlier life. `machine` has the state of
-    /// the image already.
+    /// Restores a sequencer from the backup of an earlier epoch. `machine` has the state of the
+    /// image already.
     pub fn restored(
         config: Config,
         node: NodeId,

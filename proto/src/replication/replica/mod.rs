@@ -146,7 +146,7 @@ pub struct Replica<M: StateMachine> {
     fetching: Fetching,
     /// Connected, closed, poisoned, about to be rebased.
     condition: Condition,
-    /// The pressure on those who dispatch.
+    /// The pressure on dispatches.
     pressure: Pressure,
     changes: Changes<M::Action>,
     observed: Observed,
@@ -331,7 +331,8 @@ impl<M: StateMachine> Replica<M> {
         self.settle();
     }
 
-    /// The upstream is gone and never comes back: what is under way resolves as `OutcomeUnknown`.
+    /// Notes that the upstream is gone and will not return: dispatches under way resolve as
+    /// `OutcomeUnknown`.
     pub fn orphan(&mut self, now: Duration) {
         self.now = now;
         self.lose_upstream();

@@ -70,7 +70,7 @@ impl<M: StateMachine> Replica<M> {
     }
 
     /// Notes that a node behind `link` dispatches in a session that is not its own. It may be one
-    /// of many behind a relay, so the link goes on; the operator hears of it once.
+    /// of many behind a relay, so the link stays; the operator is told once.
     fn note_unproved(&mut self, link: LinkId) {
         self.counters.claims_unproved += 1;
         let Some(downstream) = self.downstreams.get_mut(&link) else { return };

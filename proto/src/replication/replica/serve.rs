@@ -381,8 +381,8 @@ impl<M: StateMachine> Replica<M> {
     }
 }
 
-/// Looks through what is to be passed on upwards, as the sequencer will: there it would be this
-/// node's link that is cut for it, and with it all the others who are behind this node.
+/// Checks dispatches before they are forwarded, as the sequencer will: the sequencer would cut this
+/// node's link for an invalid one, and with it all other nodes behind this node.
 fn all_of(claim: Claim, entries: &[u8]) -> Result<(), LinkFault> {
     for entry in Entries::new(entries) {
         if entry?.session != claim.session {

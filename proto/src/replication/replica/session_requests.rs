@@ -15,8 +15,8 @@ use crate::replication::{LinkId, StateMachine};
 use crate::wire::Message;
 use crate::{Claim, Version};
 
-/// A link may ask for this many sessions at once, however few the sequencer remembers: who lost its
-/// own asks for another.
+/// The number of sessions that a link may request at once, however few the sequencer remembers: a
+/// node that lost its session requests another.
 const ASKING_MIN: usize = 256;
 
 /// A relay knows the ways back of this many sessions, however few the sequencer remembers: also

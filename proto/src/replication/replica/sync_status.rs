@@ -42,7 +42,7 @@ impl<M: StateMachine> Replica<M> {
         }
     }
 
-    /// Ends every input: says what changed to those whom it concerns.
+    /// Ends every input: tells subscribers and links what changed.
     pub(super) fn settle(&mut self) {
         let connected = self.in_sync();
         if self.condition.set_connected(connected) {

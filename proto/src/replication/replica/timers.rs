@@ -110,8 +110,8 @@ impl<M: StateMachine> Replica<M> {
         }
     }
 
-    /// Has those who dispatch wait if a link that moves, or a snapshot that is being cut, nears
-    /// the end of the log, and they have not waited for it long enough.
+    /// Makes dispatches wait if a link that moves, or a snapshot that is being cut, nears the end
+    /// of the log, and they have not waited for it long enough.
     fn look_at_pressure(&mut self) {
         let (now, config, log) = (self.now, &self.config, &self.log);
         let grace = config.pressure_grace;
@@ -130,7 +130,7 @@ impl<M: StateMachine> Replica<M> {
         self.pressure.set(pressed);
     }
 
-    /// Looks again under pressure; when it fell, what waited for that goes on.
+    /// Checks the pressure again. When it has fallen, waiting dispatches continue.
     pub(super) fn relieve(&mut self) {
         if self.pressure.is_on() {
             self.look_at_pressure();

@@ -87,17 +87,17 @@ mod kind {
 }
 
 impl Message {
-    /// The kind of a frame of dispatches, for those who write one in place.
+    /// The kind of a frame of dispatches, for code that writes one in place.
     pub const DISPATCH: u8 = kind::DISPATCH;
 
-    /// The kind of a frame of entries, for those who write one in place.
+    /// The kind of a frame of entries, for code that writes one in place.
     pub const ENTRIES: u8 = kind::ENTRIES;
 
-    /// The kind of a frame with a part of a snapshot in version 1, for those who write one in
+    /// The kind of a frame with a part of a snapshot in version 1, for code that writes one in
     /// place.
     pub const SNAPSHOT_CHUNK: u8 = kind::SNAPSHOT_CHUNK;
 
-    /// The kind of a frame with a part of a snapshot, for those who write one in place.
+    /// The kind of a frame with a part of a snapshot, for code that writes one in place.
     pub const SNAPSHOT_PART: u8 = kind::SNAPSHOT_PART;
 
     fn kind(&self) -> u8 {
@@ -130,7 +130,8 @@ impl Message {
         finish_frame(out, start);
     }
 
-    /// The body of a frame of dispatches up to its entries, for those who write one in place.
+    /// Writes the body of a frame of dispatches up to its entries, for code that writes one in
+    /// place.
     pub(crate) fn begin_dispatch(out: &mut Vec<u8>, hop: u32, claim: Claim, oldest: u64) {
         put_u32(out, hop);
         put_claim(out, claim);

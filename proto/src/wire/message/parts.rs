@@ -19,8 +19,8 @@ pub enum Codec {
 /// can be refused in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attach {
-    /// The version of the protocol in which the sender speaks: the one agreed on, or the newest
-    /// that it speaks where nothing was agreed, as between a master and its workers.
+    /// The version of the protocol that the sender uses: the one agreed on, or its newest if there
+    /// was no agreement, as between a master and its workers.
     pub protocol: u16,
     /// The sender.
     pub node: NodeId,

@@ -395,7 +395,7 @@ impl Metric {
         self
     }
 
-    /// It never becomes less while a run goes on.
+    /// Marks a metric that never becomes less while a run continues.
     const fn only_grows(mut self) -> Self {
         self.only_grows = true;
         self
