@@ -133,3 +133,11 @@ impl Planned for Blackhole {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_simulation_injects_it() {
+        crate::faults::testing::is_injected("blackhole: { link: ab, at: 500ms, for: 30ms, direction: up }");
+    }
+}

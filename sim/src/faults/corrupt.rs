@@ -84,3 +84,11 @@ impl Planned for Corrupt {
         FaultSpec::Corrupt(CorruptSpec { link, at, every: None, times: None, direction })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_simulation_injects_it() {
+        crate::faults::testing::is_injected("corrupt: { link: ab, at: 500ms, direction: down }");
+    }
+}

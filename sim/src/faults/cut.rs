@@ -82,3 +82,11 @@ impl Planned for Cut {
         FaultSpec::Cut(CutSpec { link, at, every: None, times: None, lasts })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_simulation_injects_it() {
+        crate::faults::testing::is_injected("cut: { link: ab, at: 500ms, for: 10ms }");
+    }
+}

@@ -110,3 +110,11 @@ impl Planned for Disk {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_simulation_injects_it() {
+        crate::faults::testing::is_injected("disk: { node: a.master, at: 500ms, for: 30ms, hangs: true }");
+    }
+}

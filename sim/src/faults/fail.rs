@@ -79,3 +79,11 @@ impl Planned for Fail {
         FaultSpec::Fail(FailSpec { node, store, at, every: None, times: None })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_simulation_injects_it() {
+        crate::faults::testing::is_injected("fail: { node: b.master, store: tasks, at: 500ms }");
+    }
+}

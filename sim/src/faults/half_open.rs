@@ -67,3 +67,11 @@ impl Planned for HalfOpen {
         FaultSpec::HalfOpen(HalfOpenSpec { link, at, every: None, times: None })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_simulation_injects_it() {
+        crate::faults::testing::is_injected("half_open: { link: ab, at: 500ms }");
+    }
+}

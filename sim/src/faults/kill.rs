@@ -169,3 +169,11 @@ impl Planned for Kill {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_simulation_injects_it() {
+        crate::faults::testing::is_injected("kill: { node: b.master, at: 500ms, restart_after: 20ms, silent: true }");
+    }
+}

@@ -12,7 +12,8 @@
 //! - `kinds`: the enums that are made of the list;
 //! - `spec`, `plan`: the questions that every kind answers, as written and as planned;
 //! - `outages`: processes that are down or stand still, and faults that collide;
-//! - `log`: the faults of a run.
+//! - `log`: the faults of a run;
+//! - `testing`: a check that holds for every kind.
 
 #[macro_use]
 mod kinds;
@@ -30,6 +31,8 @@ mod pause;
 mod plan;
 mod slip;
 mod spec;
+#[cfg(test)]
+mod testing;
 
 use crate::scenario::Span;
 pub use blackhole::{Blackhole, BlackholeSpec, Direction};

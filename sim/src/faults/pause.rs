@@ -87,3 +87,11 @@ impl Planned for Pause {
         FaultSpec::Pause(PauseSpec { node, at, every: None, times: None, lasts })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_simulation_injects_it() {
+        crate::faults::testing::is_injected("pause: { node: b.master, at: 500ms, for: 20ms }");
+    }
+}

@@ -80,3 +80,11 @@ impl Planned for Slip {
         FaultSpec::Slip(SlipSpec { node, store, at, every: None, times: None })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_simulation_injects_it() {
+        crate::faults::testing::is_injected("slip: { node: b.master, store: tasks, at: 500ms }");
+    }
+}
