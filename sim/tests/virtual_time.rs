@@ -11,7 +11,7 @@ use samestate_proto::replication::{Config, Refused, Resync};
 use samestate_sim::load::encode;
 use samestate_sim::load::reducers::{ProbeAction, ProbeAsk as Ask};
 use samestate_sim::virtual_time::{
-    Fate, Injury, Kind, Mishap, SeatSpec, Tally, Upstream, Weather, World,
+    Fate, InjectedFault, Kind, Mishap, NetworkModel, SeatSpec, Tally, Upstream, World,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -36,9 +36,13 @@ impl Cluster {
 
     fn empty() -> Cluster {
         let bytes_per_ms = 10_000;
-        let weather =
-            Weather { latency: MS, jitter: Duration::ZERO, bytes_per_ms, ..Weather::default() };
-        let mut world = World::new(7, weather);
+        let model = NetworkModel {
+            latency: MS,
+            jitter: Duration::ZERO,
+            bytes_per_ms,
+            ..NetworkModel::default()
+        };
+        let mut world = World::new(7, model);
         world.set_traced(200);
         Cluster { world, asked: 0, durable: false }
     }
@@ -98,8 +102,8 @@ impl Cluster {
         assert_eq!(self.world.violation(), None, "{}", self.trace());
     }
 
-    fn fault(&mut self, injury: Injury) {
-        self.world.inject(injury);
+    fn fault(&mut self, fault: InjectedFault) {
+        self.world.inject(fault);
     }
 
     fn ask(&mut self, node: usize, ask: Ask) -> u64 {
@@ -152,8 +156,8 @@ fn pair(adjust: impl Fn(usize, &mut Config)) -> Cluster {
     Cluster::new(&[None, Some(0)], adjust)
 }
 
-fn lose_all(seat: usize) -> Injury {
-    Injury::Cut { seat, loses_up: true, loses_down: true, lasts: Duration::ZERO }
+fn lose_all(seat: usize) -> InjectedFault {
+    InjectedFault::Cut { seat, loses_up: true, loses_down: true, lasts: Duration::ZERO }
 }
 
 #[test]
@@ -185,13 +189,13 @@ fn a_rejection_resent_after_a_cut_is_the_same_rejection() {
 fn a_relay_drops_dispatches_of_an_old_attachment() {
     let mut cluster = chain(as_is);
     assert!(matches!(cluster.come_to(2, Ask::Add), Fate::Ok(_)));
-    cluster.fault(Injury::Blackhole { seat: 2, up: true, down: false, lasts: 60 * MS });
+    cluster.fault(InjectedFault::Blackhole { seat: 2, up: true, down: false, lasts: 60 * MS });
     let id = cluster.add_at(2);
     cluster.fault(lose_all(1));
     let tally = cluster.settle();
     assert!(matches!(cluster.fate(id), Fate::Ok(_)));
     assert_eq!((tally.ok, cluster.seq(0)), (2, 2));
-    cluster.fault(Injury::Blackhole { seat: 2, up: true, down: false, lasts: 60 * MS });
+    cluster.fault(InjectedFault::Blackhole { seat: 2, up: true, down: false, lasts: 60 * MS });
     cluster.add_at(2);
     cluster.fault(lose_all(1));
     cluster.run(100 * MS);
@@ -210,12 +214,12 @@ fn an_answer_of_an_old_epoch_counts_for_nothing() {
     cluster.in_sync();
     assert!(matches!(cluster.come_to(2, Ask::Pad(300_000)), Fate::Ok(_)));
     assert!(matches!(cluster.come_to(2, Ask::Add), Fate::Ok(_)));
-    cluster.fault(Injury::Backup { seat: 0 });
+    cluster.fault(InjectedFault::Backup { seat: 0 });
     let id = cluster.add_at(2);
     cluster.until("it is ordered", |world| world.replica(0).unwrap().version().seq == 3);
     cluster.run(8 * MS);
     assert_eq!(cluster.fate(id), Fate::Open);
-    cluster.fault(Injury::Kill { host: 0, silent: false, lasts: Some(MS) });
+    cluster.fault(InjectedFault::Kill { host: 0, silent: false, lasts: Some(MS) });
     cluster.run(100 * MS);
     let tally = cluster.settle();
     let Fate::Ok(version) = cluster.fate(id) else { panic!("{:?}", cluster.fate(id)) };
@@ -226,9 +230,9 @@ fn an_answer_of_an_old_epoch_counts_for_nothing() {
 #[test]
 fn what_a_dead_sequencer_took_with_it_is_rolled_back_and_told() {
     let mut cluster = chain(as_is);
-    cluster.fault(Injury::Backup { seat: 0 });
+    cluster.fault(InjectedFault::Backup { seat: 0 });
     assert!(matches!(cluster.come_to(2, Ask::Add), Fate::Ok(_)));
-    cluster.fault(Injury::Kill { host: 0, silent: false, lasts: Some(MS) });
+    cluster.fault(InjectedFault::Kill { host: 0, silent: false, lasts: Some(MS) });
     cluster.run(50 * MS);
     let tally = cluster.settle();
     assert_eq!((tally.ok, tally.rolled_back, cluster.seq(2)), (1, 1, 0));
@@ -254,11 +258,11 @@ fn a_diverged_relay_heals_before_it_serves() {
         cluster.add(upstream, verify);
     }
     cluster.in_sync();
-    cluster.fault(Injury::Slip { seat: 1 });
+    cluster.fault(InjectedFault::Slip { seat: 1 });
     cluster.add_at(0);
     cluster.run(10 * MS);
     // The one below takes the bad copy over, and then has nobody but the relay to heal from.
-    cluster.fault(Injury::Kill { host: 2, silent: false, lasts: Some(MS) });
+    cluster.fault(InjectedFault::Kill { host: 2, silent: false, lasts: Some(MS) });
     cluster.run(50 * MS);
     for _ in 0..12 {
         cluster.add_at(0);
@@ -285,7 +289,7 @@ fn a_reducer_that_is_not_deterministic_is_said_once_and_not_healed_in_a_loop() {
 #[test]
 fn an_action_that_fails_at_one_copy_heals_it_by_snapshot() {
     let mut cluster = chain(as_is);
-    cluster.fault(Injury::Fail { seat: 1 });
+    cluster.fault(InjectedFault::Fail { seat: 1 });
     assert!(matches!(cluster.come_to(2, Ask::Add), Fate::Ok(_)));
     cluster.settle();
     assert_eq!(cluster.world.moments().failed_here, 1);
@@ -303,7 +307,7 @@ fn a_panic_at_the_sequencer_is_a_rejection_and_the_store_goes_on() {
 #[test]
 fn a_slow_link_falls_off_the_log_and_gets_a_snapshot() {
     let mut cluster = pair(|_, config| config.log_bytes_max = 1024);
-    cluster.fault(Injury::Blackhole { seat: 1, up: false, down: true, lasts: 100 * MS });
+    cluster.fault(InjectedFault::Blackhole { seat: 1, up: false, down: true, lasts: 100 * MS });
     for _ in 0..400 {
         cluster.dispatch(0, Ask::Add, 400).ok();
         cluster.run(MS / 4);
@@ -316,7 +320,7 @@ fn a_slow_link_falls_off_the_log_and_gets_a_snapshot() {
 #[test]
 fn a_silent_peer_is_cut() {
     let mut cluster = pair(as_is);
-    cluster.fault(Injury::HalfOpen { seat: 1 });
+    cluster.fault(InjectedFault::HalfOpen { seat: 1 });
     cluster.until("it is noticed", |world| world.moments().links_silent == 2);
     assert!(cluster.world.now() < 200 * MS, "before the link itself would");
     cluster.settle();
@@ -344,7 +348,7 @@ fn an_expired_session_is_outcome_unknown_and_never_a_second_application() {
 fn a_deadline_resolves_unknown_and_is_resent_as_void() {
     let mut cluster = pair(|_, config| config.dispatch_deadline = Some(20 * MS));
     assert!(matches!(cluster.come_to(1, Ask::Add), Fate::Ok(_)));
-    cluster.fault(Injury::HalfOpen { seat: 1 });
+    cluster.fault(InjectedFault::HalfOpen { seat: 1 });
     let id = cluster.add_at(1);
     cluster.until("the deadline", |world| world.fate(id) == Some(Fate::Unknown));
     cluster.until("the link ends", |world| !world.replica(1).unwrap().is_connected());
@@ -394,7 +398,12 @@ fn a_resync_that_changes_nothing_tells_no_subscriber() {
 #[test]
 fn a_worker_learns_from_its_master_that_the_server_is_gone() {
     let mut cluster = chain(as_is);
-    cluster.fault(Injury::Cut { seat: 1, loses_up: true, loses_down: true, lasts: 100 * MS });
+    cluster.fault(InjectedFault::Cut {
+        seat: 1,
+        loses_up: true,
+        loses_down: true,
+        lasts: 100 * MS,
+    });
     cluster.run(20 * MS);
     assert!(!cluster.connected(1) && !cluster.connected(2));
     assert_eq!(cluster.dispatch(2, Ask::Add, 0), Err(Some(Refused::NotConnected)));
@@ -431,7 +440,7 @@ fn a_sequencer_that_becomes_a_client_is_rebased_once() {
 fn a_flipped_bit_cuts_the_link_and_never_becomes_state() {
     for up in [false, true] {
         let mut cluster = pair(as_is);
-        cluster.fault(Injury::Corrupt { seat: 1, up });
+        cluster.fault(InjectedFault::Corrupt { seat: 1, up });
         cluster.add_at(0);
         cluster.add_at(1);
         cluster.until("it is noticed", |world| world.moments().links_corrupt == 1);
@@ -446,7 +455,7 @@ fn a_node_that_was_stopped_itself_does_not_take_its_peers_for_dead() {
             config.dead_after = 1000 * MS;
         }
     });
-    cluster.fault(Injury::Pause { host: 1, lasts: 300 * MS });
+    cluster.fault(InjectedFault::Pause { host: 1, lasts: 300 * MS });
     cluster.run(400 * MS);
     assert_eq!(cluster.world.moments().links_faulted, 0);
     cluster.settle();
@@ -455,12 +464,12 @@ fn a_node_that_was_stopped_itself_does_not_take_its_peers_for_dead() {
 #[test]
 fn an_upstream_that_loses_history_after_the_attach_does_not_keep_a_node_out_of_sync() {
     let mut cluster = chain(as_is);
-    cluster.fault(Injury::Backup { seat: 0 });
+    cluster.fault(InjectedFault::Backup { seat: 0 });
     assert!(matches!(cluster.come_to(2, Ask::Add), Fate::Ok(_)));
     // The lowest attaches anew at a version that its upstream is about to lose.
     cluster.fault(lose_all(2));
     cluster.in_sync();
-    cluster.fault(Injury::Kill { host: 0, silent: true, lasts: Some(MS) });
+    cluster.fault(InjectedFault::Kill { host: 0, silent: true, lasts: Some(MS) });
     cluster.run(400 * MS);
     cluster.settle();
 }
@@ -472,10 +481,10 @@ fn a_resync_of_an_older_life_is_not_sent_under_the_lineage_of_a_newer_one() {
     cluster.until("it is at the leaf", |world| world.replica(2).unwrap().version().seq == 1);
     cluster.run(20 * MS);
     // The sequencer goes on from its backup in another life, while the leaf is away.
-    cluster.fault(Injury::Backup { seat: 0 });
+    cluster.fault(InjectedFault::Backup { seat: 0 });
     let (seat, lasts) = (2, 1000 * MS);
-    cluster.fault(Injury::Cut { seat, loses_up: true, loses_down: true, lasts });
-    cluster.fault(Injury::Kill { host: 0, silent: false, lasts: Some(MS) });
+    cluster.fault(InjectedFault::Cut { seat, loses_up: true, loses_down: true, lasts });
+    cluster.fault(InjectedFault::Kill { host: 0, silent: false, lasts: Some(MS) });
     cluster.run(100 * MS);
     cluster.until("the relay is back", |world| world.replica(1).unwrap().is_connected());
     assert!(matches!(cluster.come_to(1, Ask::Add), Fate::Ok(_)));

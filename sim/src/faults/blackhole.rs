@@ -138,6 +138,8 @@ impl Planned for Blackhole {
 mod tests {
     #[test]
     fn a_simulation_injects_it() {
-        crate::faults::testing::is_injected("blackhole: { link: ab, at: 500ms, for: 30ms, direction: up }");
+        crate::faults::testing::is_injected(
+            "blackhole: { link: ab, at: 500ms, for: 30ms, direction: up }",
+        );
     }
 }

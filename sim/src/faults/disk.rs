@@ -115,6 +115,8 @@ impl Planned for Disk {
 mod tests {
     #[test]
     fn a_simulation_injects_it() {
-        crate::faults::testing::is_injected("disk: { node: a.master, at: 500ms, for: 30ms, hangs: true }");
+        crate::faults::testing::is_injected(
+            "disk: { node: a.master, at: 500ms, for: 30ms, hangs: true }",
+        );
     }
 }

@@ -174,6 +174,8 @@ impl Planned for Kill {
 mod tests {
     #[test]
     fn a_simulation_injects_it() {
-        crate::faults::testing::is_injected("kill: { node: b.master, at: 500ms, restart_after: 20ms, silent: true }");
+        crate::faults::testing::is_injected(
+            "kill: { node: b.master, at: 500ms, restart_after: 20ms, silent: true }",
+        );
     }
 }

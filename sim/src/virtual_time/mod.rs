@@ -8,8 +8,8 @@
 //!
 //! | room | holds |
 //! |---|---|
-//! | `dice`, `heap` | chance, and time |
-//! | `subject` | the state of a replica, whatever its reducer |
+//! | `rng`, `heap` | chance, and time |
+//! | `machine` | the state of a replica, whatever its reducer |
 //! | `network` | connections: bytes that take time, and get lost |
 //! | `world` | replicas and connections, and the loop |
 //! | `check` | I1-I7 and I10, after every step |
@@ -21,23 +21,23 @@
 //! | `trace` | what happened, for people |
 
 mod check;
-mod dice;
 pub mod draw;
 mod heap;
+mod machine;
 mod network;
 mod play;
+mod rng;
 mod run;
 mod search;
 pub mod shrink;
-mod subject;
 mod trace;
 mod world;
 
 pub use check::{Cause, Fate, Tally};
 pub use draw::draw;
-pub use network::Weather;
+pub use machine::{Action, ErasedMachine, Kind, Mishap, Still};
+pub use network::NetworkModel;
 pub use run::{Options, Outcome, simulate};
 pub use search::{Failure, Glance, Search, Searched, Source, Why, why_of};
-pub use subject::{Action, Kind, Mishap, Still, Subject};
 pub use trace::{Flight, Moment, Stamped, Trace, What};
-pub use world::{HostSpec, Injury, Moments, Notice, SeatSpec, Upstream, World};
+pub use world::{HostSpec, InjectedFault, Moments, Notice, SeatSpec, Upstream, World};

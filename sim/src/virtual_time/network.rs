@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use samestate_proto::replication::LinkId;
 
-use super::dice::Dice;
+use super::rng::SeededRng;
 
 /// The largest part in which sent bytes arrive.
 const PART_BYTES_MAX: usize = 16 << 10;
@@ -19,7 +19,7 @@ const PART_MS_MAX: u64 = 10;
 
 /// The properties of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Weather {
+pub struct NetworkModel {
     /// The shortest time from one node to another.
     pub latency: Duration,
     /// The longest additional time.
@@ -30,9 +30,9 @@ pub struct Weather {
     pub buffer_bytes: usize,
 }
 
-impl Default for Weather {
+impl Default for NetworkModel {
     fn default() -> Self {
-        Weather {
+        NetworkModel {
             latency: Duration::from_micros(200),
             jitter: Duration::from_micros(100),
             bytes_per_ms: 100_000,
@@ -41,7 +41,7 @@ impl Default for Weather {
     }
 }
 
-impl Weather {
+impl NetworkModel {
     fn part_bytes_max(&self) -> usize {
         let bytes = self.bytes_per_ms.saturating_mul(PART_MS_MAX);
         usize::try_from(bytes).unwrap_or(usize::MAX).clamp(1, PART_BYTES_MAX)
@@ -169,19 +169,19 @@ impl End {
 pub(crate) struct Connection {
     client: End,
     server: End,
-    weather: Weather,
+    model: NetworkModel,
 }
 
 impl Connection {
     /// Between these nodes, in these lives.
-    pub(crate) fn new(client: (usize, u32), server: (usize, u32), weather: Weather) -> Self {
+    pub(crate) fn new(client: (usize, u32), server: (usize, u32), model: NetworkModel) -> Self {
         let (client, server) = (End::new(client.0, client.1), End::new(server.0, server.1));
-        Connection { client, server, weather }
+        Connection { client, server, model }
     }
 
     /// Returns the properties of the network between these ends.
-    pub(crate) fn weather(&self) -> Weather {
-        self.weather
+    pub(crate) fn model(&self) -> NetworkModel {
+        self.model
     }
 
     /// One end.
@@ -202,7 +202,7 @@ impl Connection {
 
     /// Returns the number of bytes that the node at this end may write now.
     pub(crate) fn room(&self, side: Side) -> usize {
-        self.weather.buffer_bytes.saturating_sub(self.end(side).pipe.held_bytes)
+        self.model.buffer_bytes.saturating_sub(self.end(side).pipe.held_bytes)
     }
 
     /// Returns the faults of the bytes that are sent from this end.
@@ -216,20 +216,20 @@ impl Connection {
         side: Side,
         mut bytes: Bytes,
         now: Duration,
-        dice: &mut Dice,
+        rng: &mut SeededRng,
         mut arrives: impl FnMut(Duration),
     ) {
-        let weather = self.weather;
+        let model = self.model;
         let pipe = &mut self.end_mut(side).pipe;
         pipe.held_bytes += bytes.len();
         pipe.free_at = pipe.free_at.max(now);
         while !bytes.is_empty() {
-            let whole = bytes.len() < 2 || dice.percent(70);
-            let len = if whole { bytes.len() } else { 1 + dice.pick(bytes.len() - 1) };
-            let len = len.min(weather.part_bytes_max());
-            pipe.free_at += Duration::from_nanos(len as u64 * 1_000_000 / weather.bytes_per_ms);
-            let jitter = Duration::from_nanos(dice.below(weather.jitter.as_nanos() as u64 + 1));
-            let at = (pipe.free_at + weather.latency + jitter).max(pipe.last_arrival);
+            let whole = bytes.len() < 2 || rng.percent(70);
+            let len = if whole { bytes.len() } else { 1 + rng.pick(bytes.len() - 1) };
+            let len = len.min(model.part_bytes_max());
+            pipe.free_at += Duration::from_nanos(len as u64 * 1_000_000 / model.bytes_per_ms);
+            let jitter = Duration::from_nanos(rng.below(model.jitter.as_nanos() as u64 + 1));
+            let at = (pipe.free_at + model.latency + jitter).max(pipe.last_arrival);
             pipe.last_arrival = at;
             let part = match len == bytes.len() {
                 true => std::mem::take(&mut bytes),
@@ -245,7 +245,7 @@ impl Connection {
         &mut self,
         side: Side,
         now: Duration,
-        dice: &mut Dice,
+        rng: &mut SeededRng,
     ) -> Result<(), Duration> {
         let pipe = &mut self.end_mut(side).pipe;
         if pipe.trouble.stalled_until > now {
@@ -263,7 +263,7 @@ impl Connection {
         let start = receiver.inbox.len();
         receiver.inbox.extend_from_slice(&bytes);
         if corrupt {
-            receiver.inbox[start + dice.pick(bytes.len())] ^= 1 << dice.below(8);
+            receiver.inbox[start + rng.pick(bytes.len())] ^= 1 << rng.below(8);
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use samestate_proto::replication::Refused;
 use samestate_sim::invariants::Invariant;
-use samestate_sim::virtual_time::{Fate, Injury};
+use samestate_sim::virtual_time::{Fate, InjectedFault};
 
 use super::{Ask, Cluster, MS, as_is};
 
@@ -31,7 +31,7 @@ fn what_a_durable_sequencer_accepted_outlives_it_and_what_it_was_writing_need_no
             cluster.dispatch(node, Ask::Add, 0).expect("it is in sync");
         }
         cluster.run(Duration::from_micros(700 * round as u64 % 5_000));
-        cluster.fault(Injury::Kill { host: 0, silent: false, lasts: Some(MS) });
+        cluster.fault(InjectedFault::Kill { host: 0, silent: false, lasts: Some(MS) });
         cluster.in_sync();
     }
     let tally = cluster.settle();
@@ -44,7 +44,7 @@ fn what_a_durable_sequencer_accepted_outlives_it_and_what_it_was_writing_need_no
 fn a_durable_sequencer_stalls_while_its_disk_fails_and_goes_on_with_all_that_it_accepted() {
     let mut cluster = durable_chain();
     for round in 0..10 {
-        cluster.fault(Injury::Disk { host: 0, lasts: 100 * MS, hangs: false });
+        cluster.fault(InjectedFault::Disk { host: 0, lasts: 100 * MS, hangs: false });
         let ids = [0, 1, 2].map(|node| cluster.add_at(node));
         cluster.until("the leaf hears of it", |world| {
             (0..3).all(|node| world.replica(node).is_some_and(|found| !found.is_connected()))
@@ -54,7 +54,7 @@ fn a_durable_sequencer_stalls_while_its_disk_fails_and_goes_on_with_all_that_it_
         assert_eq!(cluster.fate(ids[0]), Fate::Unknown);
         assert!(ids.iter().all(|id| !matches!(cluster.fate(*id), Fate::Ok(_))));
         if round % 2 == 1 {
-            cluster.fault(Injury::Kill { host: 0, silent: false, lasts: Some(MS) });
+            cluster.fault(InjectedFault::Kill { host: 0, silent: false, lasts: Some(MS) });
         }
         cluster.in_sync();
         assert!(matches!(cluster.come_to(2, Ask::Add), Fate::Ok(_)));
@@ -68,7 +68,7 @@ fn a_durable_sequencer_stalls_while_its_disk_fails_and_goes_on_with_all_that_it_
 #[test]
 fn while_a_disk_hangs_nothing_is_accepted_and_afterwards_all_of_it_is() {
     let mut cluster = durable_chain();
-    cluster.fault(Injury::Disk { host: 0, lasts: 90 * MS, hangs: true });
+    cluster.fault(InjectedFault::Disk { host: 0, lasts: 90 * MS, hangs: true });
     let ids = [0, 1, 2].map(|node| cluster.add_at(node));
     cluster.run(80 * MS);
     assert!(ids.iter().all(|id| cluster.fate(*id) == Fate::Open), "{}", cluster.trace());
@@ -83,8 +83,8 @@ fn while_a_disk_hangs_nothing_is_accepted_and_afterwards_all_of_it_is() {
 fn a_disk_that_forgets_what_it_said_it_had_is_a_violation() {
     let mut cluster = durable_chain();
     assert!(matches!(cluster.come_to(2, Ask::Add), Fate::Ok(_)));
-    cluster.fault(Injury::Forget { seat: 0 });
-    cluster.fault(Injury::Kill { host: 0, silent: false, lasts: Some(MS) });
+    cluster.fault(InjectedFault::Forget { seat: 0 });
+    cluster.fault(InjectedFault::Kill { host: 0, silent: false, lasts: Some(MS) });
     cluster.world.run_for(400 * MS);
     let violation = cluster.world.violation().expect("it was accepted, and is lost");
     assert_eq!(violation.invariant, Invariant::I3, "{violation}");

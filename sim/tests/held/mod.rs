@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use samestate_proto::Mutant;
 use samestate_proto::replication::{Config, Resync};
-use samestate_sim::virtual_time::{Fate, Injury, Upstream};
+use samestate_sim::virtual_time::{Fate, InjectedFault, Upstream};
 
 use super::{Ask, Cluster, MS, as_is, chain, pair};
 
@@ -36,7 +36,7 @@ fn no_more_snapshots_are_on_their_way_than_memory_is_meant_for() {
         let seat = cluster.add(Some(0), adjust);
         cluster.run(6 * MS);
         // It stops reading, and the log goes on without it.
-        cluster.fault(Injury::Blackhole { seat, up: false, down: true, lasts: 500 * MS });
+        cluster.fault(InjectedFault::Blackhole { seat, up: false, down: true, lasts: 500 * MS });
         cluster.run(40 * MS);
         for _ in 0..8 {
             cluster.dispatch(0, Ask::Add, 400).expect("it has room");
@@ -58,7 +58,7 @@ fn what_waits_at_a_sequencer_that_becomes_a_client_is_given_up() {
     taken.extend((0..11).map(|_| cluster.dispatch(1, Ask::Add, 1 << 20)));
     let first = *taken[0].as_ref().expect("it has room");
     cluster.until("the first is on disk", |world| world.fate(first) != Some(Fate::Open));
-    cluster.fault(Injury::Disk { host: 1, lasts: 100 * MS, hangs: true });
+    cluster.fault(InjectedFault::Disk { host: 1, lasts: 100 * MS, hangs: true });
     taken.extend((0..3).map(|_| cluster.dispatch(1, Ask::Add, 0)));
     assert!(taken.iter().all(Result::is_ok));
     cluster.world.follow(1, Upstream::seat(0));
@@ -70,7 +70,7 @@ fn what_waits_at_a_sequencer_that_becomes_a_client_is_given_up() {
 fn a_copy_below_a_relay_that_is_digesting_is_healed() {
     let mut cluster = chain(|_, config| config.resync = Resync::Verify(1));
     for _ in 0..60 {
-        cluster.fault(Injury::Slip { seat: 2 });
+        cluster.fault(InjectedFault::Slip { seat: 2 });
         for _ in 0..4 {
             cluster.dispatch(0, Ask::Add, 0).expect("it orders");
             cluster.run(15 * MS);
@@ -88,7 +88,7 @@ fn a_sequencer_that_was_stopped_does_not_take_its_peers_for_dead() {
         }
     });
     for _ in 0..8 {
-        cluster.fault(Injury::Pause { host: 0, lasts: 300 * MS });
+        cluster.fault(InjectedFault::Pause { host: 0, lasts: 300 * MS });
         cluster.run(400 * MS);
     }
     assert_eq!(cluster.world.moments().links_faulted, 0);
@@ -106,7 +106,7 @@ fn a_rejection_outlives_the_durable_sequencer_that_made_it() {
         let refused = cluster.ask(1, Ask::Panic);
         cluster.add_at(1);
         cluster.run(MS + Duration::from_micros(400 * round % 6_000));
-        cluster.fault(Injury::Kill { host: 0, silent: false, lasts: Some(MS) });
+        cluster.fault(InjectedFault::Kill { host: 0, silent: false, lasts: Some(MS) });
         cluster.in_sync();
         cluster.until("an answer", |world| world.fate(refused) != Some(Fate::Open));
         assert_eq!(cluster.fate(refused), Fate::Rejected);
@@ -119,10 +119,10 @@ fn a_lineage_that_changes_amid_a_snapshot_is_told() {
     let mut cluster = chain(as_is);
     assert!(matches!(cluster.come_to(0, Ask::Pad(300_000)), Fate::Ok(_)));
     cluster.run(100 * MS);
-    cluster.fault(Injury::Backup { seat: 0 });
-    cluster.fault(Injury::Kill { host: 2, silent: false, lasts: Some(MS) });
+    cluster.fault(InjectedFault::Backup { seat: 0 });
+    cluster.fault(InjectedFault::Kill { host: 2, silent: false, lasts: Some(MS) });
     cluster.run(8 * MS);
-    cluster.fault(Injury::Kill { host: 0, silent: false, lasts: Some(MS) });
+    cluster.fault(InjectedFault::Kill { host: 0, silent: false, lasts: Some(MS) });
     cluster.until("another life", |world| {
         world
             .replica(1)

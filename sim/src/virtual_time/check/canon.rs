@@ -10,7 +10,7 @@ use samestate_proto::{Epoch, Version};
 
 use super::tap::Ordered;
 use crate::invariants::Invariant;
-use crate::virtual_time::subject::{Kind, Mishap, Still, Subject};
+use crate::virtual_time::machine::{ErasedMachine, Kind, Mishap, Still};
 
 /// A violated invariant, with a description.
 pub(super) type Broken = (Invariant, String);
@@ -42,7 +42,7 @@ struct Life {
     /// Each version of its own, from the first after its beginning.
     records: Vec<Record>,
     /// The state at its end.
-    tip: Subject,
+    tip: ErasedMachine,
     /// Digests are taken at the multiples of this.
     stride: u64,
     /// The newest action of each origin.
@@ -68,7 +68,7 @@ pub(super) fn origin_of(id: u64) -> u64 {
 impl Canon {
     /// A life begins with an empty history.
     pub(super) fn founded(&mut self, epoch: Epoch, kind: Kind) {
-        let tip = Subject::new(kind, Mishap::default());
+        let tip = ErasedMachine::new(kind, Mishap::default());
         let began = Version { epoch, seq: 0 };
         let digest = Some(tip.still().digest_or_zero());
         let life = Life {
@@ -105,7 +105,7 @@ impl Canon {
             founded: false,
             empty: Record::default(),
             records: Vec::new(),
-            tip: Subject::from_still(state, Mishap::default()),
+            tip: ErasedMachine::from_still(state, Mishap::default()),
             stride: 1,
             newest,
         };

@@ -18,7 +18,7 @@ use super::subscribers::Subscriber;
 use super::sync::Sync;
 use super::tap::{Seen, Told};
 use crate::invariants::{Invariant, Violation};
-use crate::virtual_time::subject::{Action, Kind, Still};
+use crate::virtual_time::machine::{Action, Kind, Still};
 
 /// The status of one replica.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use samestate_proto::wire::{Entries, Message, Outcome};
 
 use super::canon::Broken;
 use crate::invariants::Invariant;
-use crate::virtual_time::subject::Subject;
+use crate::virtual_time::machine::ErasedMachine;
 
 /// A seat at one moment, as its checks see it.
 #[derive(Clone, Copy)]
@@ -17,7 +17,7 @@ pub(crate) struct View<'a> {
     /// The time by the clock of its host.
     pub(crate) now: Duration,
     /// Its replica.
-    pub(crate) replica: &'a Replica<Subject>,
+    pub(crate) replica: &'a Replica<ErasedMachine>,
     /// The seq up to which all is on disk, at a durable sequencer.
     pub(crate) on_disk: Option<u64>,
 }

@@ -12,8 +12,8 @@ use super::checker::{Checker, Standing, Verdict};
 use super::commit::{self, View};
 use super::counts;
 use crate::invariants::Invariant;
+use crate::virtual_time::machine::ErasedMachine;
 use crate::virtual_time::network::{EndId, Side};
-use crate::virtual_time::subject::Subject;
 
 impl Checker {
     /// Returns the facts about a store.
@@ -139,7 +139,7 @@ impl Checker {
     }
 
     /// A replica asks for this at the end of a step.
-    pub(crate) fn asked(&mut self, view: &View<'_>, outputs: &[Output<Subject>]) -> Verdict {
+    pub(crate) fn asked(&mut self, view: &View<'_>, outputs: &[Output<ErasedMachine>]) -> Verdict {
         let found = outputs.iter().try_for_each(|output| match output {
             Output::Report(report) => self.reported(view, report),
             Output::Note(note) => self.noted(view, note),
@@ -217,7 +217,7 @@ impl Checker {
 
     /// A history that is lost is reported, and nothing else is; nothing that a durable sequencer
     /// ordered is ever rolled back.
-    fn lost(&mut self, view: &View<'_>, outputs: &[Output<Subject>]) -> Result<(), Broken> {
+    fn lost(&mut self, view: &View<'_>, outputs: &[Output<ErasedMachine>]) -> Result<(), Broken> {
         let Some(Some(standing)) = self.standings.get_mut(view.seat) else { return Ok(()) };
         let (from, to) = (standing.replaced.take(), view.replica.version());
         let from = from.filter(|from| *from != Version::default());

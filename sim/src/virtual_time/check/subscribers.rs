@@ -5,7 +5,7 @@ use samestate_proto::replication::{Change, Jump};
 
 use super::canon::{Broken, Canon};
 use crate::invariants::Invariant;
-use crate::virtual_time::subject::Action;
+use crate::virtual_time::machine::Action;
 
 /// One subscriber, from the beginning of its node's life.
 #[derive(Debug)]

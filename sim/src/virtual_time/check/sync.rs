@@ -10,8 +10,8 @@ use super::canon::{Broken, origin_of};
 use super::commit::View;
 use super::origins::{Origins, number_of};
 use crate::invariants::Invariant;
+use crate::virtual_time::machine::parts;
 use crate::virtual_time::network::EndId;
-use crate::virtual_time::subject::parts;
 
 /// The attachment of a replica to its upstream.
 #[derive(Debug)]

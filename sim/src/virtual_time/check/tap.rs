@@ -8,7 +8,7 @@ use samestate_proto::replication::Observer;
 use samestate_proto::wire::Entries;
 
 use crate::invariants::Witness;
-use crate::virtual_time::subject::parts;
+use crate::virtual_time::machine::parts;
 
 /// An event of one replica's state.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::shape::{Fed, Shape};
 use crate::scenario::{CreateClientSpec, EventSpec, LinkRef, Span};
-use crate::virtual_time::dice::Dice;
+use crate::virtual_time::rng::SeededRng;
 
 /// The percentage of seeds that have a client which comes late.
 const LATE_PERCENT: u64 = 15;
@@ -19,15 +19,15 @@ struct Move {
 /// The events, in the order of their instants. Late clients are taken out of the shape's links, and
 /// are roots in it; links that are only moved to are added.
 pub(super) fn draw(
-    dice: &mut Dice,
+    rng: &mut SeededRng,
     shape: &mut Shape,
     count: usize,
     duration_us: u64,
 ) -> Vec<EventSpec> {
-    let mut moves = moves(dice, shape, count, duration_us);
-    if dice.percent(LATE_PERCENT) {
+    let mut moves = moves(rng, shape, count, duration_us);
+    if rng.percent(LATE_PERCENT) {
         let is_moved = |node: usize| moves.iter().any(|one: &Move| one.node == node);
-        let late = late(dice, shape, is_moved, duration_us);
+        let late = late(rng, shape, is_moved, duration_us);
         moves.extend(late);
     }
     moves.sort_by_key(|one| one.at_us);
@@ -43,7 +43,7 @@ pub(super) fn draw(
 
 /// A client of a link, which is taken out of it until later.
 fn late(
-    dice: &mut Dice,
+    rng: &mut SeededRng,
     shape: &mut Shape,
     is_moved: impl Fn(usize) -> bool,
     duration_us: u64,
@@ -58,24 +58,24 @@ fn late(
     if clients.is_empty() {
         return None;
     }
-    let (link, node) = dice.one_of(&clients);
+    let (link, node) = rng.one_of(&clients);
     shape.links[link].clients.retain(|client| *client != node);
     for store in shape.links[link].stores.clone() {
         shape.fed[store][node] = Fed::Root;
     }
-    Some(Move { at_us: dice.below(duration_us), node, link })
+    Some(Move { at_us: rng.below(duration_us), node, link })
 }
 
 /// Clients take other servers, those that they feed themselves too, and in the end no loop is left.
-fn moves(dice: &mut Dice, shape: &mut Shape, count: usize, duration_us: u64) -> Vec<Move> {
-    let may_loop = dice.percent(60);
-    let mut instants: Vec<u64> = (0..count).map(|_| dice.below(duration_us)).collect();
+fn moves(rng: &mut SeededRng, shape: &mut Shape, count: usize, duration_us: u64) -> Vec<Move> {
+    let may_loop = rng.percent(60);
+    let mut instants: Vec<u64> = (0..count).map(|_| rng.below(duration_us)).collect();
     instants.sort_unstable();
     let (first, links_before) = (shape.fed.clone(), shape.links.len());
     let mut now = first.clone();
     let mut moves = Vec::new();
     for at_us in instants {
-        let Some((node, link)) = target(dice, shape, &now) else { continue };
+        let Some((node, link)) = target(rng, shape, &now) else { continue };
         let mut then = now.clone();
         shape.links[link].stores.iter().for_each(|store| then[*store][node] = Fed::By(link));
         if may_loop || !has_loop(shape, &then) {
@@ -83,8 +83,8 @@ fn moves(dice: &mut Dice, shape: &mut Shape, count: usize, duration_us: u64) -> 
             moves.push(Move { at_us, node, link });
         }
     }
-    if has_loop(shape, &now) || dice.percent(30) {
-        go_back(dice, shape, &first, &mut now, &mut moves, duration_us);
+    if has_loop(shape, &now) || rng.percent(30) {
+        go_back(rng, shape, &first, &mut now, &mut moves, duration_us);
     }
     if has_loop(shape, &now) {
         // A worker that left its master never goes back to it, and so may hold a loop closed.
@@ -95,14 +95,14 @@ fn moves(dice: &mut Dice, shape: &mut Shape, count: usize, duration_us: u64) -> 
 }
 
 /// A client that can move, and a link to go to: one that there is, or a new one.
-fn target(dice: &mut Dice, shape: &mut Shape, now: &[Vec<Fed>]) -> Option<(usize, usize)> {
-    let store = dice.pick(now.len());
+fn target(rng: &mut SeededRng, shape: &mut Shape, now: &[Vec<Fed>]) -> Option<(usize, usize)> {
+    let store = rng.pick(now.len());
     let below = shape.fed_nodes(store);
     if below.is_empty() {
         return None;
     }
-    let node = dice.one_of(&below);
-    let server = dice.pick(shape.nodes.len());
+    let node = rng.one_of(&below);
+    let server = rng.pick(shape.nodes.len());
     let like: Vec<usize> = shape
         .links
         .iter()
@@ -113,14 +113,14 @@ fn target(dice: &mut Dice, shape: &mut Shape, now: &[Vec<Fed>]) -> Option<(usize
     if server == node || stays_root {
         return None;
     }
-    let link = shape.link_of(dice, server, &like, 70);
+    let link = shape.link_of(rng, server, &like, 70);
     let is_there = like.iter().any(|store| now[*store][node] == Fed::By(link));
     (!is_there).then_some((node, link))
 }
 
 /// All that have moved go back to the links that they began at, the last of them first.
 fn go_back(
-    dice: &mut Dice,
+    rng: &mut SeededRng,
     shape: &Shape,
     first: &[Vec<Fed>],
     now: &mut [Vec<Fed>],
@@ -128,7 +128,7 @@ fn go_back(
     duration_us: u64,
 ) {
     let Some(last_us) = moves.last().map(|last| last.at_us) else { return };
-    let at_us = dice.within(last_us, duration_us - 1);
+    let at_us = rng.within(last_us, duration_us - 1);
     let nodes: Vec<usize> = moves.iter().rev().map(|one| one.node).collect();
     for node in nodes {
         for store in first {

@@ -10,7 +10,7 @@ use crate::faults::{
     KillMoment, KillSpec, OneWay, PauseSpec, SlipSpec,
 };
 use crate::scenario::{LinkRef, Resync, Scenario, Span, StoreSpec};
-use crate::virtual_time::dice::Dice;
+use crate::virtual_time::rng::SeededRng;
 
 /// A kind of thing that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub(super) struct Plague {
 }
 
 impl Plague {
-    pub(super) fn draw(dice: &mut Dice, shape: &Shape, stores: &[NamedStore]) -> Self {
+    pub(super) fn draw(rng: &mut SeededRng, shape: &Shape, stores: &[NamedStore]) -> Self {
         let has_links = !shape.links.is_empty();
         let verifies = |(_, store): &NamedStore| matches!(store.resync, Some(Resync::Verify(_)));
         let possible = |kind: &Kind| match kind {
@@ -62,9 +62,9 @@ impl Plague {
             Kind::Kill | Kind::Behead | Kind::Pause => true,
         };
         let possible: Vec<Kind> = KINDS.iter().copied().filter(possible).collect();
-        let kinds: Vec<Kind> = (0..dice.within(1, 4)).map(|_| dice.one_of(&possible)).collect();
-        let count = if dice.percent(10) { 0 } else { dice.within(1, 12) };
-        let all: Vec<Kind> = (0..count).map(|_| dice.one_of(&kinds)).collect();
+        let kinds: Vec<Kind> = (0..rng.within(1, 4)).map(|_| rng.one_of(&possible)).collect();
+        let count = if rng.percent(10) { 0 } else { rng.within(1, 12) };
+        let all: Vec<Kind> = (0..count).map(|_| rng.one_of(&kinds)).collect();
         let moves = all.iter().filter(|kind| **kind == Kind::Move).count();
         Self { strikes: all.into_iter().filter(|kind| *kind != Kind::Move).collect(), moves }
     }
@@ -73,13 +73,13 @@ impl Plague {
 /// The faults, in the order of their instants. `shape` is the one at the start, once late clients
 /// have been taken out of it.
 pub(super) fn draw(
-    dice: &mut Dice,
+    rng: &mut SeededRng,
     plague: &Plague,
     shape: &Shape,
     stores: &[NamedStore],
     duration_us: u64,
 ) -> Vec<FaultSpec> {
-    let mut drawer = Drawer { dice, shape, stores, duration_us, slipped: BTreeSet::new() };
+    let mut drawer = Drawer { rng, shape, stores, duration_us, slipped: BTreeSet::new() };
     let mut faults: Vec<FaultSpec> =
         plague.strikes.iter().filter_map(|kind| drawer.fault(*kind)).collect();
     faults.sort_by_key(FaultSpec::first_at);
@@ -87,16 +87,21 @@ pub(super) fn draw(
 }
 
 /// Disks that fail, where a store is durable: of any node, of which most order nothing.
-pub(super) fn of_disks(dice: &mut Dice, shape: &Shape, duration_us: u64, scenario: &mut Scenario) {
+pub(super) fn of_disks(
+    rng: &mut SeededRng,
+    shape: &Shape,
+    duration_us: u64,
+    scenario: &mut Scenario,
+) {
     let durable = |store: &StoreSpec| store.backup.is_some_and(|backup| backup.durable);
     if !scenario.stores.values().any(durable) {
         return;
     }
-    for _ in 0..dice.below(5) {
-        let node = shape.nodes[dice.pick(shape.nodes.len().min(2))].name.clone();
-        let at = Some(span_us(dice.below(duration_us)));
+    for _ in 0..rng.below(5) {
+        let node = shape.nodes[rng.pick(shape.nodes.len().min(2))].name.clone();
+        let at = Some(span_us(rng.below(duration_us)));
         let (every, times) = (None, None);
-        let (lasts, hangs) = (span_us(dice.within(1_000, 700_000)), dice.percent(30));
+        let (lasts, hangs) = (span_us(rng.within(1_000, 700_000)), rng.percent(30));
         scenario.faults.push(FaultSpec::Disk(DiskSpec { node, at, every, times, lasts, hangs }));
     }
     scenario.faults.sort_by_key(FaultSpec::first_at);
@@ -110,7 +115,7 @@ struct When {
 }
 
 struct Drawer<'a> {
-    dice: &'a mut Dice,
+    rng: &'a mut SeededRng,
     shape: &'a Shape,
     stores: &'a [NamedStore],
     duration_us: u64,
@@ -136,21 +141,21 @@ impl Drawer<'_> {
                 if nodes.is_empty() {
                     nodes = (0..self.shape.nodes.len()).collect();
                 }
-                let node = self.dice.one_of(&nodes);
+                let node = self.rng.one_of(&nodes);
                 let node = self.name(node);
-                let silent = self.dice.percent(30);
+                let silent = self.rng.percent(30);
                 let restart_after = Some(lasts);
                 let moment = self.moment(behead).filter(|_| at.is_some());
                 FaultSpec::Kill(KillSpec { node, at, every, times, restart_after, silent, moment })
             }
             Kind::Pause => {
-                let node = self.dice.pick(self.shape.nodes.len());
+                let node = self.rng.pick(self.shape.nodes.len());
                 let node = self.name(node);
                 FaultSpec::Pause(PauseSpec { node, at, every, times, lasts })
             }
             Kind::Blackhole => {
                 let ways = [Direction::Up, Direction::Down, Direction::Both];
-                let (link, direction) = (self.link()?, self.dice.one_of(&ways));
+                let (link, direction) = (self.link()?, self.rng.one_of(&ways));
                 FaultSpec::Blackhole(BlackholeSpec { link, at, every, times, lasts, direction })
             }
             Kind::HalfOpen => {
@@ -158,7 +163,7 @@ impl Drawer<'_> {
             }
             Kind::Corrupt => {
                 let link = self.link()?;
-                let direction = self.dice.one_of(&[OneWay::Up, OneWay::Down]);
+                let direction = self.rng.one_of(&[OneWay::Up, OneWay::Down]);
                 FaultSpec::Corrupt(CorruptSpec { link, at, every, times, direction })
             }
             Kind::Slip => {
@@ -185,12 +190,12 @@ impl Drawer<'_> {
 
     /// Once for the most part, at times a few times drawn from the scenario's seed.
     fn when(&mut self) -> When {
-        let lasts_us = self.dice.within(1_000, 700_000);
+        let lasts_us = self.rng.within(1_000, 700_000);
         let at = Span(self.instant());
-        if !self.dice.percent(10) {
+        if !self.rng.percent(10) {
             return When { at: Some(at), times: None, lasts: span_us(lasts_us) };
         }
-        let times = self.dice.within(2, 4);
+        let times = self.rng.within(2, 4);
         // Two must not overlap, nor reach beyond the end.
         let lasts_us = lasts_us.min(self.duration_us / times / 2);
         let times = NonZeroU32::new(times as u32);
@@ -201,12 +206,12 @@ impl Drawer<'_> {
     fn moment(&mut self, root: bool) -> Option<KillMoment> {
         let of_roots = [KillMoment::Ordered, KillMoment::Written, KillMoment::SessionIssued];
         let of_all = [KillMoment::Ordered, KillMoment::Attached, KillMoment::SnapshotReceived];
-        let moment = self.dice.one_of(if root { &of_roots } else { &of_all });
-        self.dice.percent(50).then_some(moment)
+        let moment = self.rng.one_of(if root { &of_roots } else { &of_all });
+        self.rng.percent(50).then_some(moment)
     }
 
     fn instant(&mut self) -> Duration {
-        Duration::from_micros(self.dice.below(self.duration_us))
+        Duration::from_micros(self.rng.below(self.duration_us))
     }
 
     /// A link by name, or at times whichever is drawn when it strikes; `None` if there is no link.
@@ -216,15 +221,15 @@ impl Drawer<'_> {
         if links == 0 {
             return None;
         }
-        let named = LinkRef::Name(format!("link{}", self.dice.pick(links)));
-        Some((!self.dice.percent(10)).then_some(named))
+        let named = LinkRef::Name(format!("link{}", self.rng.pick(links)));
+        Some((!self.rng.percent(10)).then_some(named))
     }
 
     /// A copy that is no root, of one of these stores.
     fn copy(&mut self, stores: &[usize]) -> Option<(usize, usize)> {
-        let store = self.dice.one_of(stores);
+        let store = self.rng.one_of(stores);
         let nodes = self.shape.fed_nodes(store);
-        (!nodes.is_empty()).then(|| (self.dice.one_of(&nodes), store))
+        (!nodes.is_empty()).then(|| (self.rng.one_of(&nodes), store))
     }
 
     fn name(&self, node: usize) -> String {

@@ -22,7 +22,7 @@ mod shape;
 
 use std::collections::BTreeMap;
 
-use super::dice::Dice;
+use super::rng::SeededRng;
 use crate::faults::outages::without_collisions;
 use crate::scenario::{FORMAT_VERSION, Scenario};
 
@@ -32,24 +32,24 @@ const STREAM: u64 = 0x5741_524d_0000_0000;
 /// Draws the scenario of this seed.
 pub fn draw(seed: u64) -> Scenario {
     // A stream for each part, so that a change to one leaves the others as they were.
-    let dice = |part: u64| Dice::new(seed, STREAM + part);
-    let duration_us = dice(0).within(300_000, 4_000_000);
-    let stores = settings::stores(&mut dice(1));
-    let mut shape = shape::Shape::draw(&mut dice(2), &stores);
-    let plague = faults::Plague::draw(&mut dice(3), &shape, &stores);
-    let events = events::draw(&mut dice(4), &mut shape, plague.moves, duration_us);
-    let faults = faults::draw(&mut dice(5), &plague, &shape, &stores, duration_us);
-    let virtual_time = settings::virtual_time(&mut dice(6), &shape, &stores);
+    let rng = |part: u64| SeededRng::new(seed, STREAM + part);
+    let duration_us = rng(0).within(300_000, 4_000_000);
+    let stores = settings::stores(&mut rng(1));
+    let mut shape = shape::Shape::draw(&mut rng(2), &stores);
+    let plague = faults::Plague::draw(&mut rng(3), &shape, &stores);
+    let events = events::draw(&mut rng(4), &mut shape, plague.moves, duration_us);
+    let faults = faults::draw(&mut rng(5), &plague, &shape, &stores, duration_us);
+    let virtual_time = settings::virtual_time(&mut rng(6), &shape, &stores);
     let latency_us = virtual_time.latency.unwrap_or_default().get().as_micros() as u64;
-    let phases = load::draw(&mut dice(7), &shape, &stores, duration_us, latency_us);
-    let mirrors = settings::mirrors(&mut dice(8), &shape, &stores);
+    let phases = load::draw(&mut rng(7), &shape, &stores, duration_us, latency_us);
+    let mirrors = settings::mirrors(&mut rng(8), &shape, &stores);
     let mut scenario = Scenario {
         version: FORMAT_VERSION,
         about: format!("What the swarm draws for seed {seed}."),
         seed,
         logins: BTreeMap::new(),
-        clusters: shape.clusters(&mut dice(9), &stores),
-        links: shape.links(&mut dice(10), &stores),
+        clusters: shape.clusters(&mut rng(9), &stores),
+        links: shape.links(&mut rng(10), &stores),
         stores: stores.into_iter().collect(),
         mirrors,
         phases,
@@ -60,11 +60,11 @@ pub fn draw(seed: u64) -> Scenario {
         virtual_time: Some(virtual_time),
         matrix: BTreeMap::new(),
     };
-    corner::lead(&mut dice(11), &shape.nodes[0].name, duration_us, &mut scenario);
-    settings::durable(&mut dice(12), &mut scenario);
-    corner::slow(&mut dice(14), duration_us, &mut scenario);
+    corner::lead(&mut rng(11), &shape.nodes[0].name, duration_us, &mut scenario);
+    settings::durable(&mut rng(12), &mut scenario);
+    corner::slow(&mut rng(14), duration_us, &mut scenario);
     scenario.faults = without_collisions(scenario.faults);
-    faults::of_disks(&mut dice(13), &shape, duration_us, &mut scenario);
+    faults::of_disks(&mut rng(13), &shape, duration_us, &mut scenario);
     scenario
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::iter;
 
 use crate::scenario::{ClusterSpec, LinkSpec, Mode, OneOrMany, Span, StoreSpec};
-use crate::virtual_time::dice::Dice;
+use crate::virtual_time::rng::SeededRng;
 
 const NODES_MAX: u64 = 9;
 
@@ -54,30 +54,30 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    pub(super) fn draw(dice: &mut Dice, stores: &[NamedStore]) -> Self {
-        let nodes = nodes(dice);
+    pub(super) fn draw(rng: &mut SeededRng, stores: &[NamedStore]) -> Self {
+        let nodes = nodes(rng);
         let feeds = |node: &Node| node.master.map_or(Fed::Root, |_| Fed::ByMaster);
         let fed = vec![nodes.iter().map(feeds).collect(); stores.len()];
         let mut shape = Self { nodes, links: Vec::new(), fed };
-        let together = dice.percent(60);
-        let shares = dice.one_of(&[0, 30, 100]);
+        let together = rng.percent(60);
+        let shares = rng.one_of(&[0, 30, 100]);
         if together {
-            shape.grow(dice, (0..stores.len()).collect(), shares);
+            shape.grow(rng, (0..stores.len()).collect(), shares);
         } else {
-            (0..stores.len()).for_each(|store| shape.grow(dice, vec![store], shares));
+            (0..stores.len()).for_each(|store| shape.grow(rng, vec![store], shares));
         }
         shape
     }
 
     /// Links all clusters into one tree for these stores. A client joins a link that there is this
     /// often, where there is one.
-    fn grow(&mut self, dice: &mut Dice, stores: Vec<usize>, shares: u64) {
+    fn grow(&mut self, rng: &mut SeededRng, stores: Vec<usize>, shares: u64) {
         let masters: Vec<usize> =
             (0..self.nodes.len()).filter(|node| self.nodes[*node].master.is_none()).collect();
         let mut left = masters;
         let mut depths: BTreeMap<usize, usize> = BTreeMap::new();
         while !left.is_empty() {
-            let master = left.remove(if dice.percent(50) { 0 } else { dice.pick(left.len()) });
+            let master = left.remove(if rng.percent(50) { 0 } else { rng.pick(left.len()) });
             let servers: Vec<usize> = depths
                 .iter()
                 .filter(|(_, depth)| **depth <= SERVER_DEPTH_MAX)
@@ -86,18 +86,18 @@ impl Shape {
             let depth = if servers.is_empty() {
                 0
             } else {
-                let server = dice.one_of(&servers);
-                let link = self.link_of(dice, server, &stores, shares);
+                let server = rng.one_of(&servers);
+                let link = self.link_of(rng, server, &stores, shares);
                 self.links[link].clients.push(master);
                 stores.iter().for_each(|store| self.fed[*store][master] = Fed::By(link));
                 depths[&server] + 1
             };
             depths.insert(master, depth);
             for worker in self.workers(master) {
-                let strays = dice.percent(15) && !servers.is_empty();
+                let strays = rng.percent(15) && !servers.is_empty();
                 if strays {
-                    let server = dice.one_of(&servers);
-                    let link = self.link_of(dice, server, &stores, shares);
+                    let server = rng.one_of(&servers);
+                    let link = self.link_of(rng, server, &stores, shares);
                     self.links[link].clients.push(worker);
                     stores.iter().for_each(|store| self.fed[*store][worker] = Fed::By(link));
                     depths.insert(worker, depths[&server] + 1);
@@ -111,14 +111,14 @@ impl Shape {
     /// A link from a server, one that there is or a new one.
     pub(super) fn link_of(
         &mut self,
-        dice: &mut Dice,
+        rng: &mut SeededRng,
         server: usize,
         stores: &[usize],
         shares: u64,
     ) -> usize {
         let known =
             self.links.iter().position(|link| link.server == server && link.stores == stores);
-        match known.filter(|_| dice.percent(shares)) {
+        match known.filter(|_| rng.percent(shares)) {
             Some(known) => known,
             None => {
                 self.links.push(Link { server, clients: Vec::new(), stores: stores.to_vec() });
@@ -150,15 +150,15 @@ impl Shape {
     /// The clusters as a file has them. Some feed others by snapshots.
     pub(super) fn clusters(
         &self,
-        dice: &mut Dice,
+        rng: &mut SeededRng,
         stores: &[NamedStore],
     ) -> BTreeMap<String, ClusterSpec> {
-        let snapshots = dice.one_of(&[0, 0, 20, 60, 100]);
+        let snapshots = rng.one_of(&[0, 0, 20, 60, 100]);
         let masters = (0..self.nodes.len()).filter(|node| self.nodes[*node].master.is_none());
         masters
             .map(|master| {
                 let name = self.nodes[master].name.trim_end_matches(".master").to_owned();
-                let by_snapshots = stores.iter().filter(|_| dice.percent(snapshots));
+                let by_snapshots = stores.iter().filter(|_| rng.percent(snapshots));
                 let modes =
                     by_snapshots.map(|(store, _)| (store.clone(), Mode::Snapshot)).collect();
                 let workers = self.workers(master).len() as u32;
@@ -168,11 +168,11 @@ impl Shape {
     }
 
     /// The links as a file has them.
-    pub(super) fn links(&self, dice: &mut Dice, stores: &[NamedStore]) -> Vec<LinkSpec> {
+    pub(super) fn links(&self, rng: &mut SeededRng, stores: &[NamedStore]) -> Vec<LinkSpec> {
         let names = |nodes: &[usize]| {
             OneOrMany(nodes.iter().map(|node| self.nodes[*node].name.clone()).collect())
         };
-        let backoff_max = dice.percent(70).then(|| Span(dice.micros(5_000, 300_000)));
+        let backoff_max = rng.percent(70).then(|| Span(rng.micros(5_000, 300_000)));
         iter::zip(&self.links, FIRST_PORT..)
             .enumerate()
             .map(|(index, (link, port))| LinkSpec {
@@ -193,15 +193,15 @@ impl Shape {
 }
 
 /// Clusters of one node, and in some seeds of up to four.
-fn nodes(dice: &mut Dice) -> Vec<Node> {
-    let count = dice.within(1, NODES_MAX) as usize;
-    let forks = if dice.percent(35) { 40 } else { 0 };
+fn nodes(rng: &mut SeededRng) -> Vec<Node> {
+    let count = rng.within(1, NODES_MAX) as usize;
+    let forks = if rng.percent(35) { 40 } else { 0 };
     let mut nodes = Vec::new();
     let mut cluster = 0;
     while nodes.len() < count {
         let master = nodes.len();
         nodes.push(Node { name: format!("n{cluster}.master"), master: None });
-        let workers = if dice.percent(forks) { dice.within(1, 3) as usize } else { 0 };
+        let workers = if rng.percent(forks) { rng.within(1, 3) as usize } else { 0 };
         for worker in 1..=workers.min(count - nodes.len()) {
             let name = format!("n{cluster}.worker[{worker}]");
             nodes.push(Node { name, master: Some(master) });

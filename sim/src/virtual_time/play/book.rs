@@ -13,7 +13,7 @@ use crate::record::{
     FinalState, Gathered, LifeSeen, LinkFigures, NodeDelta, Recorder, Source, StoreDelta, Taken,
 };
 use crate::scenario::{NodeId, Plan, Role};
-use crate::virtual_time::subject::Subject;
+use crate::virtual_time::machine::ErasedMachine;
 
 /// The notes of a case.
 #[derive(Debug)]
@@ -217,7 +217,7 @@ impl Play<'_> {
     }
 }
 
-fn final_state(replica: &Replica<Subject>) -> FinalState {
+fn final_state(replica: &Replica<ErasedMachine>) -> FinalState {
     let state = replica.machine().still();
     FinalState {
         version: replica.version(),

@@ -8,9 +8,9 @@ use samestate_proto::replication::{Config, Resync};
 
 use crate::load::UnknownReducer;
 use crate::scenario::{self, Arrival, NodeId, Plan, Upstream};
-use crate::virtual_time::dice::Dice;
-use crate::virtual_time::network::Weather;
-use crate::virtual_time::subject::Kind;
+use crate::virtual_time::machine::Kind;
+use crate::virtual_time::network::NetworkModel;
+use crate::virtual_time::rng::SeededRng;
 use crate::virtual_time::world::{self, HostSpec, SeatSpec, World};
 
 /// The longest wait between two attempts to connect, unless a link says otherwise: the library's.
@@ -99,9 +99,9 @@ impl Cast {
             }
         }
         let drift = plan.virtual_time.clock_drift_ppm;
-        let mut dice = Dice::new(plan.seed, 3);
+        let mut rng = SeededRng::new(plan.seed, 3);
         for node in &plan.nodes {
-            let ppm = dice.within(0, 2 * u64::from(drift)) as i64 - i64::from(drift);
+            let ppm = rng.within(0, 2 * u64::from(drift)) as i64 - i64::from(drift);
             world.add_host(HostSpec { name: node.name.clone(), drift_ppm: ppm });
         }
         let names = self.names(plan);
@@ -147,9 +147,9 @@ fn windows(plan: &Plan) -> BTreeMap<(NodeId, &str), usize> {
 }
 
 /// The network of a plan.
-pub(crate) fn weather(plan: &Plan) -> Weather {
+pub(crate) fn model(plan: &Plan) -> NetworkModel {
     let virtual_time = &plan.virtual_time;
-    Weather {
+    NetworkModel {
         latency: virtual_time.latency,
         jitter: virtual_time.jitter,
         bytes_per_ms: (virtual_time.bandwidth_bytes_per_s / 1000).max(1),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Act, Play};
 use crate::faults::{Blackhole, Corrupt, Cut, Disk, Fail, Fault, HalfOpen, Kill, Pause, Slip};
 use crate::scenario::{Event, NodeId};
-use crate::virtual_time::world::{Injury, Upstream};
+use crate::virtual_time::world::{InjectedFault, Upstream};
 
 impl Play<'_> {
     pub(super) fn begin_faults(&mut self, start: Duration) {
@@ -18,13 +18,13 @@ impl Play<'_> {
     }
 
     /// Injects a fault of the plan.
-    pub(super) fn injure(&mut self, number: usize) {
+    pub(super) fn inject(&mut self, number: usize) {
         let done = match &self.plan.faults[number].fault {
             Fault::Cut(Cut { link, lasts }) => {
                 let mut done = 0;
                 for seat in self.clients_of(*link) {
-                    let (loses_up, loses_down) = (self.dice.percent(50), self.dice.percent(70));
-                    let cut = Injury::Cut { seat, loses_up, loses_down, lasts: *lasts };
+                    let (loses_up, loses_down) = (self.rng.percent(50), self.rng.percent(70));
+                    let cut = InjectedFault::Cut { seat, loses_up, loses_down, lasts: *lasts };
                     done += u64::from(self.world.inject(cut));
                 }
                 counted(done, "connection cut")
@@ -39,37 +39,38 @@ impl Play<'_> {
                 self.kill(*node, *restart_after, *silent)
             }
             Fault::Pause(Pause { node, lasts }) => {
-                let done = self.world.inject(Injury::Pause { host: node.index(), lasts: *lasts });
+                let done =
+                    self.world.inject(InjectedFault::Pause { host: node.index(), lasts: *lasts });
                 counted(done.into(), "process stood still")
             }
             Fault::Blackhole(Blackhole { link, up, down, lasts }) => {
                 let (up, down, lasts) = (*up, *down, *lasts);
-                let hole = |seat| Injury::Blackhole { seat, up, down, lasts };
-                self.injure_link(*link, hole, "connection blackholed")
+                let hole = |seat| InjectedFault::Blackhole { seat, up, down, lasts };
+                self.inject_over(*link, hole, "connection blackholed")
             }
             Fault::HalfOpen(HalfOpen { link }) => {
-                let open = |seat| Injury::HalfOpen { seat };
-                self.injure_link(*link, open, "connection half open")
+                let open = |seat| InjectedFault::HalfOpen { seat };
+                self.inject_over(*link, open, "connection half open")
             }
             Fault::Corrupt(Corrupt { link, up }) => {
-                let corrupt = |seat| Injury::Corrupt { seat, up: *up };
-                self.injure_link(*link, corrupt, "bit to flip")
+                let corrupt = |seat| InjectedFault::Corrupt { seat, up: *up };
+                self.inject_over(*link, corrupt, "bit to flip")
             }
             Fault::Slip(Slip { node, store }) => {
-                let done = self.injure_seat(*node, store, |seat| Injury::Slip { seat });
+                let done = self.inject_at(*node, store, |seat| InjectedFault::Slip { seat });
                 self.slipped.extend(done.is_some().then(|| store.clone()));
                 done
             }
             Fault::Disk(Disk { node, lasts, hangs }) => {
                 let (host, lasts, hangs) = (node.index(), *lasts, *hangs);
-                let done = self.world.inject(Injury::Disk { host, lasts, hangs });
+                let done = self.world.inject(InjectedFault::Disk { host, lasts, hangs });
                 counted(done.into(), "disk")
             }
             Fault::Fail(Fail { node, store }) => {
-                self.injure_seat(*node, store, |seat| Injury::Fail { seat })
+                self.inject_at(*node, store, |seat| InjectedFault::Fail { seat })
             }
         };
-        self.injured(number, done);
+        self.noted(number, done);
     }
 
     /// The moment has come that a fault waits for: a process is killed.
@@ -77,7 +78,7 @@ impl Play<'_> {
         let Some(number) = self.aimed.remove(&host) else { return };
         if let Fault::Kill(kill) = &self.plan.faults[number].fault {
             let done = self.kill(kill.node, kill.restart_after, kill.silent);
-            self.injured(number, done);
+            self.noted(number, done);
         }
     }
 
@@ -88,7 +89,7 @@ impl Play<'_> {
         }
     }
 
-    fn injured(&mut self, number: usize, done: Option<String>) {
+    fn noted(&mut self, number: usize, done: Option<String>) {
         let at = self.since_start();
         match done {
             Some(evidence) => {
@@ -116,25 +117,25 @@ impl Play<'_> {
         (0..self.cast.len()).filter(over).collect()
     }
 
-    fn injure_link(
+    fn inject_over(
         &mut self,
         link: usize,
-        injury: impl Fn(usize) -> Injury,
+        fault: impl Fn(usize) -> InjectedFault,
         what: &str,
     ) -> Option<String> {
         let clients = self.clients_of(link);
-        let done = clients.into_iter().filter(|seat| self.world.inject(injury(*seat))).count();
+        let done = clients.into_iter().filter(|seat| self.world.inject(fault(*seat))).count();
         counted(done as u64, what)
     }
 
-    fn injure_seat(
+    fn inject_at(
         &mut self,
         node: NodeId,
         store: &str,
-        injury: impl Fn(usize) -> Injury,
+        fault: impl Fn(usize) -> InjectedFault,
     ) -> Option<String> {
         let seat = self.cast.seat(node, store)?;
-        counted(self.world.inject(injury(seat)).into(), "copy")
+        counted(self.world.inject(fault(seat)).into(), "copy")
     }
 
     fn kill(&mut self, node: NodeId, lasts: Option<Duration>, silent: bool) -> Option<String> {
@@ -150,7 +151,7 @@ impl Play<'_> {
             if self.world.is_alive(host) {
                 self.hand_over(host, false);
                 let streams = self.forget_pending(host);
-                done += u64::from(self.world.inject(Injury::Kill { host, silent, lasts }));
+                done += u64::from(self.world.inject(InjectedFault::Kill { host, silent, lasts }));
                 self.loads_died(host, streams);
             }
         }

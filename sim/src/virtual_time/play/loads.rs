@@ -10,7 +10,7 @@ use crate::load::{Arrivals, Params, random};
 use crate::measure::Outcome;
 use crate::record::Source;
 use crate::scenario::Arrival;
-use crate::virtual_time::subject::Kind;
+use crate::virtual_time::machine::Kind;
 
 /// A closed loop hands over at most one dispatch in so long: no process is infinitely fast.
 const CLOSED_EVERY: Duration = Duration::from_micros(1);

@@ -23,8 +23,8 @@ use mirrors::{Comparison, Mirror};
 use samestate_proto::replication::{Refused, Resolution};
 use samestate_report::Case;
 
-use super::dice::Dice;
 use super::heap::Heap;
+use super::rng::SeededRng;
 use super::run::Options;
 use super::world::{Notice, World};
 use crate::faults::FaultLog;
@@ -34,7 +34,7 @@ use crate::measure::{Dispatched, Outcome, Samples};
 use crate::record::{Source, assemble};
 use crate::scenario::{Plan, Resync};
 
-pub(crate) use cast::{Adjust, Cast, weather};
+pub(crate) use cast::{Adjust, Cast, model};
 
 /// The time that all may take to be in sync before the load begins, beside the time that the bytes
 /// take.
@@ -93,7 +93,7 @@ pub(crate) struct Play<'a> {
     plan: &'a Plan,
     cast: Cast,
     world: World,
-    dice: Dice,
+    rng: SeededRng,
     agenda: Heap<Act>,
     loads: Vec<Load>,
     /// The load of each stream.
@@ -128,7 +128,7 @@ impl<'a> Play<'a> {
     pub(crate) fn new(plan: &'a Plan, options: &Options) -> Result<Self, UnknownReducer> {
         let Options { adjust, recorded, traced, interrupt } = options;
         let cast = Cast::of(plan)?;
-        let mut world = World::new(plan.seed, weather(plan));
+        let mut world = World::new(plan.seed, model(plan));
         world.set_noticed();
         if *recorded {
             world.set_witnessed();
@@ -140,7 +140,7 @@ impl<'a> Play<'a> {
         Ok(Play {
             plan,
             world,
-            dice: Dice::new(plan.seed, 2),
+            rng: SeededRng::new(plan.seed, 2),
             agenda: Heap::default(),
             loads: Vec::new(),
             streams: HashMap::new(),
@@ -253,7 +253,7 @@ impl<'a> Play<'a> {
 
     /// Returns the time that the bytes to be carried take, over one hop after the other.
     fn carrying(&self) -> Duration {
-        weather(self.plan).carrying(self.world.bytes_to_carry()) * self.hops()
+        model(self.plan).carrying(self.world.bytes_to_carry()) * self.hops()
     }
 
     /// One more than the longest way from a root.
@@ -321,7 +321,7 @@ impl<'a> Play<'a> {
             Act::Turn { load } => self.take_turn(load),
             Act::Mirror { mirror } => self.mirror(mirror),
             Act::Compare { comparison } => self.compare(comparison),
-            Act::Fault { fault } => self.injure(fault),
+            Act::Fault { fault } => self.inject(fault),
             Act::FaultEnds { fault } => self.fault_ends(fault),
             Act::Event { event } => self.event(event),
             Act::Nudge { seat, left } => self.nudge(seat, left),

@@ -17,7 +17,7 @@ use super::seat::Seat;
 use super::{Event, World};
 use crate::faults::KillMoment;
 use crate::invariants::{Invariant, Violation};
-use crate::virtual_time::subject::{Mishap, Still, Subject};
+use crate::virtual_time::machine::{ErasedMachine, Mishap, Still};
 use crate::virtual_time::trace::{Moment, What};
 
 /// After so many blocks the next whole backup takes their place.
@@ -64,7 +64,7 @@ struct Block {
 }
 
 impl Disk {
-    fn begun(replica: &Replica<Subject>) -> Self {
+    fn begun(replica: &Replica<ErasedMachine>) -> Self {
         let whole = (replica.image(), replica.machine().still());
         Disk {
             whole,
@@ -89,7 +89,7 @@ impl Disk {
     /// Returns the image and the state with which the next life begins.
     pub(super) fn restored(&self, mishap: &Mishap) -> Result<(Image, Still), ReplayFault> {
         let (mut image, state) = self.whole.clone();
-        let mut subject = Subject::from_still(&state, mishap.clone());
+        let mut subject = ErasedMachine::from_still(&state, mishap.clone());
         for block in &self.blocks {
             image.replay(&mut subject, block.before, &block.records)?;
         }
@@ -114,7 +114,7 @@ impl Seat {
 
 impl World {
     /// A durable sequencer's life begins with a whole backup.
-    pub(super) fn begin_disk(&mut self, seat: usize, replica: &mut Replica<Subject>) {
+    pub(super) fn begin_disk(&mut self, seat: usize, replica: &mut Replica<ErasedMachine>) {
         replica.keep(true);
         let before = self.seats[seat].disk.take();
         let kept = before.map(|disk| disk.kept).unwrap_or_default();
@@ -138,8 +138,8 @@ impl World {
         }
         let sessions = std::mem::take(&mut disk.issued);
         disk.writing = Some(Block { before: span.before, last: span.last, records, sessions });
-        let (least, most) = if self.dice.percent(SLOW_PERCENT) { SLOW_WRITE_US } else { WRITE_US };
-        let takes = self.dice.micros(least, most);
+        let (least, most) = if self.rng.percent(SLOW_PERCENT) { SLOW_WRITE_US } else { WRITE_US };
+        let takes = self.rng.micros(least, most);
         self.heap.push(self.now + takes, Event::Written { seat, life });
     }
 
@@ -182,7 +182,7 @@ impl World {
             disk.failed = Some(block);
         }
         self.say(seat, || Moment::new(What::Fault, format!("{bytes} bytes cannot be written")));
-        let wait = self.dice.micros(RETRY_US.0, RETRY_US.1);
+        let wait = self.rng.micros(RETRY_US.0, RETRY_US.1);
         self.heap.push(self.now + wait, Event::Rewrite { seat, life });
         let store = self.seats[seat].spec.config.store.clone();
         self.checker.stalls(seat, &store, Some(self.now));
@@ -196,7 +196,7 @@ impl World {
         let place = &mut self.seats[seat];
         let (Some(disk), Some(running)) = (&mut place.disk, &mut place.running) else { return };
         if place.disk_trouble.until() > self.now {
-            let wait = self.dice.micros(RETRY_US.0, RETRY_US.1);
+            let wait = self.rng.micros(RETRY_US.0, RETRY_US.1);
             self.heap.push(self.now + wait, Event::Rewrite { seat, life });
             return;
         }
@@ -253,7 +253,7 @@ impl World {
         let Some(disk) = &mut self.seats[seat].disk else { return };
         let mut lost = std::mem::take(&mut disk.issued);
         if let Some(block) = disk.writing.take().or_else(|| disk.failed.take()) {
-            if self.dice.percent(50) {
+            if self.rng.percent(50) {
                 disk.take(block);
             } else {
                 self.moments.writes_lost += 1;

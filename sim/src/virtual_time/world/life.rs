@@ -10,8 +10,8 @@ use super::seat::{Running, Upstream, origin};
 use super::{Event, Notice, World};
 use crate::invariants::{Invariant, Violation, Witness};
 use crate::virtual_time::check::Tap;
+use crate::virtual_time::machine::{ErasedMachine, Mishap};
 use crate::virtual_time::network::EndId;
-use crate::virtual_time::subject::{Mishap, Subject};
 use crate::virtual_time::trace::{Moment, What};
 
 impl World {
@@ -26,7 +26,7 @@ impl World {
         for seat in place.seats.clone() {
             self.seat_down(seat);
         }
-        let tick = self.dice.micros(100, 10_000);
+        let tick = self.rng.micros(100, 10_000);
         self.heap.push(self.now + tick, Event::Tick { host, life });
         self.notice(|| Notice::Lives { host });
         for seat in self.hosts[host].seats.clone() {
@@ -70,7 +70,7 @@ impl World {
     }
 
     /// Tells the checker of a life that begins.
-    fn begins(&mut self, seat: usize, replica: &Replica<Subject>) {
+    fn begins(&mut self, seat: usize, replica: &Replica<ErasedMachine>) {
         let spec = &self.seats[seat].spec;
         let store = &spec.config.store;
         let of_it = self.seats.iter().map(|place| &place.spec);
@@ -84,7 +84,7 @@ impl World {
         }
     }
 
-    fn witness_of(&self, seat: usize, replica: &Replica<Subject>) -> Witness {
+    fn witness_of(&self, seat: usize, replica: &Replica<ErasedMachine>) -> Witness {
         let spec = &self.seats[seat].spec;
         let name = &*self.hosts[spec.host].spec.name;
         let (clock, at) = (self.clock(), (replica.version(), replica.history()));
@@ -96,7 +96,7 @@ impl World {
         Witness::of_root(&spec.config.store, name, clock, at, epoch, kept)
     }
 
-    fn replica_of(&mut self, seat: usize, mishap: &Mishap) -> Replica<Subject> {
+    fn replica_of(&mut self, seat: usize, mishap: &Mishap) -> Replica<ErasedMachine> {
         let place = &self.seats[seat];
         let now = self.hosts[place.spec.host].clock(self.now);
         let (config, kind) = (place.spec.config.clone(), place.spec.kind);
@@ -113,24 +113,24 @@ impl World {
             },
             None => place.backup.clone(),
         };
-        let id = NodeId(self.dice.any());
-        let subject = Subject::new(kind, mishap.clone());
+        let id = NodeId(self.rng.any());
+        let subject = ErasedMachine::new(kind, mishap.clone());
         if follows {
             return Replica::follower(config, id, subject, now);
         }
         let Some((image, state)) = backup else {
-            let epoch = Epoch { number: 1, id: self.dice.any() };
+            let epoch = Epoch { number: 1, id: self.rng.any() };
             self.checker.founded(epoch, kind);
             return Replica::sequencer(config, id, subject, epoch, token_key(epoch), now);
         };
         let number = image.lineage.head().map_or(1, |head| head.number + 1);
-        let epoch = Epoch { number, id: self.dice.any() };
+        let epoch = Epoch { number, id: self.rng.any() };
         if let Err(violation) = self.checker.continued(seat, epoch, image.version, &state) {
             self.broken(violation);
         }
         self.moments.restores += 1;
         self.check_kept(seat, &image);
-        let subject = Subject::from_still(&state, mishap.clone());
+        let subject = ErasedMachine::from_still(&state, mishap.clone());
         Replica::restored(config, id, subject, &image, epoch, token_key(epoch), now)
     }
 
@@ -163,10 +163,10 @@ impl World {
                 self.connections.remove(end.connection);
                 continue;
             }
-            let latency = connection.weather().latency;
+            let latency = connection.model().latency;
             let wait = match silent {
                 true => self.link_deadline(seat),
-                false => latency + self.dice.micros(0, 1000),
+                false => latency + self.rng.micros(0, 1000),
             };
             self.heap.push(self.now + wait, Event::Closed(end.peer()));
         }
@@ -187,7 +187,7 @@ impl World {
 
     /// Returns the time at which a dead link is ended by itself, whatever a replica does.
     pub(super) fn link_deadline(&mut self, seat: usize) -> Duration {
-        self.seats[seat].spec.config.dead_after * 2 + self.dice.micros(0, 20_000)
+        self.seats[seat].spec.config.dead_after * 2 + self.rng.micros(0, 20_000)
     }
 
     pub(super) fn tick(&mut self, host: usize) {
@@ -231,7 +231,7 @@ impl World {
             self.say(seat, || Moment::new(What::Paused(false), "goes on"));
         }
         // What woke first is a matter of chance: its timers, or its sockets.
-        if self.dice.percent(50) {
+        if self.rng.percent(50) {
             backlog.sort_by_key(|event| !matches!(event, Event::Tick { .. }));
         }
         for event in backlog {

@@ -9,8 +9,8 @@ use samestate_proto::wire::{Decoder, Entries, Message, PROTOCOL_VERSION};
 use super::seat::BACKOFF_MIN;
 use super::{Event, World};
 use crate::faults::KillMoment;
+use crate::virtual_time::machine::ErasedMachine;
 use crate::virtual_time::network::{Connection, EndId, Side};
-use crate::virtual_time::subject::Subject;
 use crate::virtual_time::trace::{Moment, What};
 
 pub(super) const CLIENT: Side = Side::Client;
@@ -46,19 +46,19 @@ impl World {
         let there = &self.hosts[self.seats[target.seat].spec.host];
         let listens = there.alive && there.paused_until.is_none();
         if blocked || !listens {
-            let wait = backoff / 2 + self.dice.micros(0, backoff.as_micros() as u64 / 2);
+            let wait = backoff / 2 + self.rng.micros(0, backoff.as_micros() as u64 / 2);
             self.reconnect(seat, wait);
             return;
         }
-        let made = Connection::new((seat, life), (target.seat, there.life), self.weather);
+        let made = Connection::new((seat, life), (target.seat, there.life), self.model);
         let connection = self.connections.add(made);
         if let Some(running) = &mut self.seats[seat].running {
             running.upstream = Some(connection);
             running.attached_to = Some(target);
         }
         self.say(seat, || Moment::new(What::Link, format!("connects: connection {connection}")));
-        let (at, later) = (self.now + self.weather.latency, self.dice.micros(0, 300));
-        let (early, late) = if self.dice.percent(50) { (CLIENT, SERVER) } else { (SERVER, CLIENT) };
+        let (at, later) = (self.now + self.model.latency, self.rng.micros(0, 300));
+        let (early, late) = if self.rng.percent(50) { (CLIENT, SERVER) } else { (SERVER, CLIENT) };
         self.heap.push(at, Event::Up(EndId { connection, side: early }));
         self.heap.push(at + later, Event::Up(EndId { connection, side: late }));
     }
@@ -89,7 +89,7 @@ impl World {
         let found = connection.end_mut(end.side);
         found.awake = true;
         if !found.closed && !std::mem::replace(&mut found.pumping, true) {
-            let soon = self.dice.micros(0, 30);
+            let soon = self.rng.micros(0, 30);
             self.heap.push(self.now + soon, Event::Pump(end));
         }
     }
@@ -133,14 +133,14 @@ impl World {
         let Some(connection) = self.connections.get_mut(end.connection) else { return false };
         let heap = &mut self.heap;
         let arrives = |at| heap.push(at, Event::Arrive(end));
-        connection.send(end.side, out, now, &mut self.dice, arrives);
+        connection.send(end.side, out, now, &mut self.rng, arrives);
         true
     }
 
     /// Bytes sent from `end` are there.
     pub(super) fn arrive(&mut self, end: EndId) {
         let Some(connection) = self.connections.get_mut(end.connection) else { return };
-        match connection.arrive(end.side, self.now, &mut self.dice) {
+        match connection.arrive(end.side, self.now, &mut self.rng) {
             Err(later) => self.heap.push(later, Event::Arrive(end)),
             Ok(()) => {
                 let reader = Event::Read(end.peer());
@@ -213,7 +213,7 @@ impl World {
         found.decoding = true;
         let seat = found.seat;
         self.comes(seat, KillMoment::SnapshotReceived);
-        let cost = self.dice.micros(20, 2000);
+        let cost = self.rng.micros(20, 2000);
         self.heap.push(self.now + cost, Event::Install { end, decode: Box::new(decode) });
     }
 
@@ -225,7 +225,7 @@ impl World {
             return;
         }
         let seat = found.seat;
-        let decoded = decode.run::<Subject>();
+        let decoded = decode.run::<ErasedMachine>();
         let installed = self.step(seat, |replica, now| replica.install(end.link(), decoded, now));
         match installed {
             Some(Err(fault)) => self.close(end, Some(fault)),
@@ -236,7 +236,7 @@ impl World {
     /// Ends a connection at this end, which the other end will notice.
     pub(super) fn close(&mut self, end: EndId, why: Option<LinkFault>) {
         let Some(connection) = self.connections.get_mut(end.connection) else { return };
-        let latency = connection.weather().latency;
+        let latency = connection.model().latency;
         let swallowed = connection.trouble(end.side).swallowed;
         let found = connection.end_mut(end.side);
         if std::mem::replace(&mut found.closed, true) {
@@ -250,7 +250,7 @@ impl World {
         let Some(connection) = self.connections.get_mut(end.connection) else { return };
         let over = connection.is_over();
         if !over && !swallowed {
-            let wait = latency + self.dice.micros(0, 500);
+            let wait = latency + self.rng.micros(0, 500);
             self.heap.push(self.now + wait, Event::Closed(end.peer()));
         }
         if over {
@@ -280,7 +280,7 @@ impl World {
             false => running.backoff,
         };
         let wait = running.backoff / 2;
-        let wait = wait + self.dice.micros(0, wait.as_micros() as u64);
+        let wait = wait + self.rng.micros(0, wait.as_micros() as u64);
         self.reconnect(seat, wait);
     }
 

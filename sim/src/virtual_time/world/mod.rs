@@ -10,12 +10,12 @@
 //! - `disk`: what a durable sequencer wrote, and what it had not written yet
 //! - `checks`: what goes over the connections, shown to the checker
 //! - `watch`: what a replica did at a step, and what it asks for
-//! - `injury`: things go wrong, and are put right
+//! - `inject`: things go wrong, and are put right
 //! - `moments`: what happened on the way, counted
 
 mod checks;
 mod disk;
-mod injury;
+mod inject;
 mod life;
 mod links;
 mod moments;
@@ -30,14 +30,14 @@ use samestate_proto::replication::{Decode, Dispatched, JobDone, Refused, Replica
 use seat::{Host, Seat};
 
 use super::check::{Checker, Fate, Told};
-use super::dice::Dice;
 use super::heap::Heap;
-use super::network::{Connections, EndId, Weather};
-use super::subject::{Action, Subject};
+use super::machine::{Action, ErasedMachine};
+use super::network::{Connections, EndId, NetworkModel};
+use super::rng::SeededRng;
 use super::trace::{Moment, Trace};
 use crate::invariants::{Clock, Violation, Witness};
 
-pub use injury::Injury;
+pub use inject::InjectedFault;
 pub use moments::Moments;
 pub use seat::{HostSpec, SeatSpec, Upstream};
 
@@ -137,8 +137,8 @@ pub enum Notice {
 pub struct World {
     now: Duration,
     heap: Heap<Event>,
-    dice: Dice,
-    weather: Weather,
+    rng: SeededRng,
+    model: NetworkModel,
     hosts: Vec<Host>,
     seats: Vec<Seat>,
     connections: Connections,
@@ -171,12 +171,12 @@ impl std::fmt::Debug for WorldClock {
 
 impl World {
     /// An empty world.
-    pub fn new(seed: u64, weather: Weather) -> Self {
+    pub fn new(seed: u64, model: NetworkModel) -> Self {
         World {
             now: Duration::ZERO,
             heap: Heap::default(),
-            dice: Dice::new(seed, 1),
-            weather,
+            rng: SeededRng::new(seed, 1),
+            model,
             hosts: Vec::new(),
             seats: Vec::new(),
             connections: Connections::default(),
@@ -315,7 +315,7 @@ impl World {
     }
 
     /// The replica at a seat, if there is one.
-    pub fn replica(&self, seat: usize) -> Option<&Replica<Subject>> {
+    pub fn replica(&self, seat: usize) -> Option<&Replica<ErasedMachine>> {
         self.seats[seat].running.as_ref().map(|running| &running.replica)
     }
 

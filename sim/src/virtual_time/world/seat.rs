@@ -10,7 +10,7 @@ use super::disk::{Disk, DiskTrouble};
 use crate::faults::KillMoment;
 use crate::invariants::Witness;
 use crate::virtual_time::check::Tap;
-use crate::virtual_time::subject::{Kind, Mishap, Still, Subject};
+use crate::virtual_time::machine::{ErasedMachine, Kind, Mishap, Still};
 
 /// The properties of a host, whatever process lives there.
 #[derive(Clone, Debug, Default)]
@@ -108,7 +108,7 @@ impl Host {
 
 /// A replica, and what is around it in its process.
 pub(super) struct Running {
-    pub(super) replica: Replica<Subject>,
+    pub(super) replica: Replica<ErasedMachine>,
     pub(super) tap: Tap,
     pub(super) mishap: Mishap,
     /// The connection to its upstream.
@@ -133,7 +133,7 @@ impl std::fmt::Debug for Running {
 pub(super) const BACKOFF_MIN: Duration = Duration::from_millis(4);
 
 impl Running {
-    pub(super) fn new(replica: Replica<Subject>, tap: Tap, mishap: Mishap) -> Self {
+    pub(super) fn new(replica: Replica<ErasedMachine>, tap: Tap, mishap: Mishap) -> Self {
         let backed_up = replica.version().seq;
         Running {
             replica,

@@ -8,8 +8,8 @@ use super::disk::Disk;
 use super::{Done, Event, Notice, World};
 use crate::faults::KillMoment;
 use crate::virtual_time::check::{Checker, Seen, Told, Verdict, View};
+use crate::virtual_time::machine::ErasedMachine;
 use crate::virtual_time::network::EndId;
-use crate::virtual_time::subject::Subject;
 use crate::virtual_time::trace::{Moment, What};
 
 impl World {
@@ -18,7 +18,7 @@ impl World {
     pub(super) fn step<T>(
         &mut self,
         seat: usize,
-        input: impl FnOnce(&mut Replica<Subject>, Duration) -> T,
+        input: impl FnOnce(&mut Replica<ErasedMachine>, Duration) -> T,
     ) -> Option<T> {
         let place = &mut self.seats[seat];
         let now = self.hosts[place.spec.host].clock(self.now);
@@ -137,15 +137,15 @@ impl World {
         self.notice(|| Notice::Told { seat });
     }
 
-    fn carry_out(&mut self, seat: usize, output: Output<Subject>) {
+    fn carry_out(&mut self, seat: usize, output: Output<ErasedMachine>) {
         match output {
             Output::Wake(link) => self.wake(EndId::of(link)),
             Output::Cut(link, fault) => self.cut_off(seat, link, fault),
             Output::Run(job) => {
                 // Most states are small, and some take long.
-                let slow = self.dice.percent(5);
+                let slow = self.rng.percent(5);
                 let cost =
-                    if slow { self.dice.micros(1500, 20_000) } else { self.dice.micros(10, 1500) };
+                    if slow { self.rng.micros(1500, 20_000) } else { self.rng.micros(10, 1500) };
                 let life = self.hosts[self.seats[seat].spec.host].life;
                 let digest = !job.is_cut();
                 let replaced = self.checker.replaced(seat);

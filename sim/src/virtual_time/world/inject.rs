@@ -11,13 +11,13 @@ use super::{Event, Notice, World};
 use crate::faults::KillMoment;
 use crate::invariants::{Invariant, Violation};
 use crate::virtual_time::check::Tally;
+use crate::virtual_time::machine::Mishap;
 use crate::virtual_time::network::{Connection, EndId};
-use crate::virtual_time::subject::Mishap;
 use crate::virtual_time::trace::{Moment, What};
 
 /// One thing that goes wrong. The connection of a seat is the one to its upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Injury {
+pub enum InjectedFault {
     /// The connection of a seat ends; what is on its way may be lost, or arrive still.
     Cut {
         /// The seat below it.
@@ -117,10 +117,10 @@ impl World {
     }
 
     /// Lets something go wrong. Whether there was anything that it could happen to.
-    pub fn inject(&mut self, injury: Injury) -> bool {
-        self.say_all(|| Moment::new(What::Fault, format!("{injury:?}")));
-        match injury {
-            Injury::Cut { seat, loses_up, loses_down, lasts } => {
+    pub fn inject(&mut self, fault: InjectedFault) -> bool {
+        self.say_all(|| Moment::new(What::Fault, format!("{fault:?}")));
+        match fault {
+            InjectedFault::Cut { seat, loses_up, loses_down, lasts } => {
                 if lasts > Duration::ZERO {
                     let until = self.now + lasts;
                     let blocked = &mut self.seats[seat].blocked_until;
@@ -128,15 +128,17 @@ impl World {
                 }
                 self.cut(seat, loses_up, loses_down)
             }
-            Injury::Blackhole { seat, up, down, lasts } => self.blackhole(seat, up, down, lasts),
-            Injury::HalfOpen { seat } => self.half_open(seat),
-            Injury::Corrupt { seat, up } => {
+            InjectedFault::Blackhole { seat, up, down, lasts } => {
+                self.blackhole(seat, up, down, lasts)
+            }
+            InjectedFault::HalfOpen { seat } => self.half_open(seat),
+            InjectedFault::Corrupt { seat, up } => {
                 let side = if up { CLIENT } else { SERVER };
                 let Some((number, connection)) = self.connection_of(seat) else { return false };
                 connection.trouble(side).corrupt = true;
                 self.garbled.insert(number)
             }
-            Injury::Kill { host, silent, lasts } => {
+            InjectedFault::Kill { host, silent, lasts } => {
                 let there = self.hosts[host].alive;
                 self.kill(host, silent);
                 self.hosts[host].restarts = lasts.is_some();
@@ -146,19 +148,19 @@ impl World {
                 }
                 there
             }
-            Injury::Pause { host, lasts } => {
+            InjectedFault::Pause { host, lasts } => {
                 let there = self.hosts[host].alive && self.hosts[host].paused_until.is_none();
                 self.pause(host, lasts);
                 there
             }
-            Injury::Backup { seat } => {
+            InjectedFault::Backup { seat } => {
                 self.back_up(seat);
                 self.seats[seat].backup.is_some()
             }
-            Injury::Disk { host, lasts, hangs } => self.break_disk(host, lasts, hangs),
-            Injury::Forget { seat } => self.forget(seat),
-            Injury::Slip { seat } => self.mishap(seat, Mishap::SLIP),
-            Injury::Fail { seat } => self.mishap(seat, Mishap::FAIL),
+            InjectedFault::Disk { host, lasts, hangs } => self.break_disk(host, lasts, hangs),
+            InjectedFault::Forget { seat } => self.forget(seat),
+            InjectedFault::Slip { seat } => self.mishap(seat, Mishap::SLIP),
+            InjectedFault::Fail { seat } => self.mishap(seat, Mishap::FAIL),
         }
     }
 
@@ -199,7 +201,7 @@ impl World {
             }
         }
         for side in [CLIENT, SERVER] {
-            let wait = self.dice.micros(0, 3000);
+            let wait = self.rng.micros(0, 3000);
             self.heap.push(self.now + wait, Event::Closed(EndId { connection, side }));
         }
         true

@@ -241,7 +241,7 @@ impl StateView for Still {
     }
 
     fn check(&self, bytes: &[u8]) -> Result<(), String> {
-        let same = Subject::decode_state(bytes)?.0.digest()? == self.0.digest()?;
+        let same = ErasedMachine::decode_state(bytes)?.0.digest()? == self.0.digest()?;
         same.then_some(()).ok_or_else(|| "its digest is another after decoding".to_owned())
     }
 }
@@ -273,26 +273,26 @@ impl Mishap {
 }
 
 /// The state of one replica.
-pub struct Subject {
+pub struct ErasedMachine {
     copy: Box<dyn AnyCopy>,
     mishap: Mishap,
 }
 
-impl fmt::Debug for Subject {
+impl fmt::Debug for ErasedMachine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.still())
     }
 }
 
-impl Subject {
+impl ErasedMachine {
     /// The empty state of a reducer.
     pub fn new(kind: Kind, mishap: Mishap) -> Self {
-        Subject { copy: (kind.fresh)(), mishap }
+        ErasedMachine { copy: (kind.fresh)(), mishap }
     }
 
     /// One that begins with this state.
     pub fn from_still(state: &Still, mishap: Mishap) -> Self {
-        Subject { copy: state.0.thaw(), mishap }
+        ErasedMachine { copy: state.0.thaw(), mishap }
     }
 
     /// The state, held still.
@@ -306,7 +306,7 @@ impl Subject {
     }
 }
 
-impl StateMachine for Subject {
+impl StateMachine for ErasedMachine {
     type Input = Action;
     type Action = Action;
     type State = Still;
@@ -371,8 +371,10 @@ mod tests {
         let mut random = rand_pcg::Pcg64::seed_from_u64(3);
         for name in Shipped::names() {
             let kind = Kind::named(name).unwrap();
-            let (mut one, mut other) =
-                (Subject::new(kind, Mishap::default()), Subject::new(kind, Mishap::default()));
+            let (mut one, mut other) = (
+                ErasedMachine::new(kind, Mishap::default()),
+                ErasedMachine::new(kind, Mishap::default()),
+            );
             let opening = kind.opening(&Params::default());
             let actions = (0..9).map(|n| kind.action(&mut random, n, &Params::default()));
             for (id, encoded) in opening.into_iter().chain(actions.collect::<Vec<_>>()).enumerate()
@@ -381,7 +383,7 @@ mod tests {
                 let _ = one.apply(&action.payload);
             }
             let bytes = StateView::encode(&one.still()).unwrap();
-            other.install(Subject::decode_state(&bytes).unwrap());
+            other.install(ErasedMachine::decode_state(&bytes).unwrap());
             assert_eq!(other.still().bytes(), one.still().bytes(), "{name}");
             assert_eq!(other.still().digest_or_zero(), one.still().digest_or_zero(), "{name}");
         }
@@ -390,7 +392,7 @@ mod tests {
     #[test]
     fn a_snapshot_that_names_no_reducer_is_refused() {
         for bytes in [&b""[..], &b"M\x05"[..], &b"Mabc\x03"[..], &b"\xff"[..]] {
-            assert!(Subject::decode_state(bytes).is_err(), "{bytes:?}");
+            assert!(ErasedMachine::decode_state(bytes).is_err(), "{bytes:?}");
         }
     }
 }

@@ -7,13 +7,13 @@ use rand_pcg::rand_core::Rng;
 
 /// A stream of random numbers, the same on every machine.
 #[derive(Clone, Debug)]
-pub(crate) struct Dice(Pcg64);
+pub(crate) struct SeededRng(Pcg64);
 
-impl Dice {
+impl SeededRng {
     /// The stream of this seed. Streams of one seed are independent of each other, so that one more
     /// draw for one purpose changes nothing for another.
     pub(crate) fn new(seed: u64, stream: u64) -> Self {
-        Dice(Pcg64::new(u128::from(seed), u128::from(stream)))
+        SeededRng(Pcg64::new(u128::from(seed), u128::from(stream)))
     }
 
     /// Any number.
