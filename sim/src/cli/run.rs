@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::args::{OutputArgs, ScenarioArgs};
 use super::exit::ExitCode;
 use crate::record::utc;
-use crate::runner::{RunOptions, Watching, beyond_run, logs_kept, run_scenario};
+use crate::runner::{RunOptions, Watching, logs_kept, run_scenario, unsupported_by_run};
 use crate::scenario::ScenarioFile;
 use crate::streams::note;
 
@@ -135,7 +135,7 @@ fn logs_of(file: &ScenarioFile) -> Vec<PathBuf> {
 /// Says on standard error what in a file real processes cannot do; whether there is anything.
 fn complain_of_what_is_beyond(file: &ScenarioFile) -> bool {
     let beyond: BTreeSet<String> =
-        file.cases.iter().flat_map(|case| beyond_run(&case.plan)).collect();
+        file.cases.iter().flat_map(|case| unsupported_by_run(&case.plan)).collect();
     let path = file.path.display();
     for what in &beyond {
         note!("error: {path}: `run` cannot do this: {what}");

@@ -17,7 +17,7 @@ pub struct FaultLog {
 
 impl FaultLog {
     /// The log of a plan of which nothing has been done yet.
-    pub fn of(plan: &Plan) -> Self {
+    pub fn new(plan: &Plan) -> Self {
         let faults = plan.faults.iter().map(|timed| {
             let target = timed.fault.target();
             let name = target.name(plan);

@@ -100,7 +100,7 @@ fn part(node: usize, first: u64, payload: &[u8]) -> StoreDelta {
 /// Feeds so many actions, judges the case, and tells how many seconds the judging took.
 fn soak(actions: u64) -> f64 {
     let plan = plan(actions);
-    let mut gathered = Gathered::of(&plan);
+    let mut gathered = Gathered::new(&plan);
     for node in 0..NODES.len() {
         gathered.joined(node as u64 + 1, NodeId(node as u32));
     }

@@ -151,7 +151,7 @@ pub(super) struct Standing {
 
 impl Gathered {
     /// A case of which nothing has been handed over yet.
-    pub(crate) fn of(plan: &Plan) -> Self {
+    pub(crate) fn new(plan: &Plan) -> Self {
         let places = Places { topology: plan.topology.clone(), events: plan.events.clone() };
         let stores = plan.stores.iter();
         let reducers = stores.map(|(name, store)| (name.clone(), store.reducer.clone())).collect();

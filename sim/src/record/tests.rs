@@ -156,7 +156,7 @@ fn case_of(plan: &Plan, told: Vec<(NodeId, Told)>, faults: Vec<FaultDone>) -> Ca
         ended: None,
     });
     let lives = lives.collect();
-    let mut gathered = Gathered::of(plan);
+    let mut gathered = Gathered::new(plan);
     gathered.begins(START);
     for ((node, told), connection) in told.into_iter().zip(0..) {
         gathered.joined(connection, node);

@@ -3,33 +3,33 @@
 //! | module | holds |
 //! |---|---|
 //! | `run` | [`run_scenario`]: a scenario's cases in turn, and their record |
-//! | `play` | one case, from the first process to the last word of each node |
-//! | `schedule`, `injure` | the acts of a run at their instants; faults injected and reverted |
-//! | `stage` | the environment of a case: folder, guardian, control socket, proxies |
+//! | `case` | one case, from the first process to the last word of each node |
+//! | `schedule`, `inject` | the acts of a run at their instants; faults injected and reverted |
+//! | `env` | the environment of a case: folder, guardian, control socket, proxies |
 //! | `nodes` | the runner's picture of its nodes |
 //! | `guardian` | the process that outlives the runner, so that no node does |
 //! | `proxy` | a link's bytes by way of the runner, so that it can be cut |
 //! | `family` | the descendants of a process, and how to end all of them |
-//! | `beyond` | the requests of a scenario that real processes cannot fulfil |
+//! | `unsupported` | the requests of a scenario that real processes cannot fulfil |
 //! | `progress` | the progress of a run, as it is shown |
 //!
 //! The program of a node process is [`node`](crate::node); both sides speak over
 //! [`control`](crate::control).
 
-mod beyond;
+mod case;
+mod env;
 mod family;
 mod guardian;
-mod injure;
+mod inject;
 mod nodes;
-mod play;
 mod progress;
 mod proxy;
 mod run;
 mod schedule;
-mod stage;
+mod unsupported;
 
-pub use beyond::beyond_run;
 pub(crate) use guardian::serve as guard;
 pub use progress::Watching;
 pub(crate) use run::logs_kept;
 pub use run::{Ran, RunOptions, run_scenario};
+pub use unsupported::unsupported_by_run;

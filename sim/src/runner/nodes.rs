@@ -84,7 +84,7 @@ impl Life {
 
 impl Nodes {
     /// The nodes of a plan; none has been started.
-    pub(crate) fn of(plan: &Plan) -> Self {
+    pub(crate) fn new(plan: &Plan) -> Self {
         let node = |name: &str| Node { name: name.to_owned(), here: None, missing: false };
         Self {
             nodes: plan.nodes.iter().map(|planned| node(&planned.name)).collect(),

@@ -1,4 +1,4 @@
-//! A whole scenario: its cases in turn, each on a stage of its own, and the record of all.
+//! A whole scenario: its cases in turn, each in an environment of its own, and the record of all.
 
 use std::fs;
 use std::io;
@@ -8,10 +8,10 @@ use std::time::{Instant, SystemTime};
 use samestate_report::{Case, Kind, Record, Verdict};
 use tokio::sync::watch;
 
+use super::case::{CaseFailed, CaseRunner};
+use super::env::{EnvError, RunEnv};
 use super::guardian::GuardianError;
-use super::play::{Play, PlayError};
 use super::progress::{Progress, Watching};
-use super::stage::{Stage, StageError};
 use crate::record::{Taken, assemble, not_done, this_machine, transports, utc};
 use crate::scenario::{self, ScenarioFile};
 
@@ -42,9 +42,9 @@ pub struct Ran {
 #[derive(Debug, thiserror::Error)]
 enum CaseError {
     #[error(transparent)]
-    Stage(#[from] StageError),
+    RunEnv(#[from] EnvError),
     #[error(transparent)]
-    Play(#[from] PlayError),
+    CaseRunner(#[from] CaseFailed),
 }
 
 /// The reason why a case that was done did not end as it should. What it measured is kept all the
@@ -127,16 +127,16 @@ async fn run_case(
     logs: &Path,
     options: &RunOptions,
 ) -> (Result<Taken, CaseError>, Vec<EndError>) {
-    let (stage, ears) = match Stage::set(&case.plan).await {
+    let (env, events) = match RunEnv::set_up(&case.plan).await {
         Ok(set) => set,
         Err(error) => return (Err(error.into()), Vec::new()),
     };
     let progress = Progress::new(options.watching, title, case.plan.duration());
-    let play = Play::new(&case.plan, &stage, ears, progress, options);
+    let play = CaseRunner::new(&case.plan, &env, events, progress, options);
     let played = play.run().await;
-    let kept = keep_logs(&stage.logs(), logs, played.as_ref().ok());
+    let kept = keep_logs(&env.logs(), logs, played.as_ref().ok());
     let mut ended = Vec::new();
-    ended.extend(stage.strike().await.err().map(EndError::from));
+    ended.extend(env.tear_down().await.err().map(EndError::from));
     let path = logs.to_owned();
     ended.extend(kept.err().map(|source| EndError::Logs { path, source }));
     (played.map_err(CaseError::from), ended)

@@ -38,7 +38,7 @@ pub(crate) struct Schedule {
 
 impl Schedule {
     /// All that a plan says.
-    pub(crate) fn of(plan: &Plan) -> Self {
+    pub(crate) fn new(plan: &Plan) -> Self {
         let mut schedule = Self { acts: BTreeMap::new(), added: 0 };
         for (index, phase) in plan.phases.iter().enumerate() {
             schedule.add(phase.start, Act::Phase(index));

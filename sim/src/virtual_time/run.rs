@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use samestate_report::Case;
 
-use super::play::{Adjust, Play};
+use super::play::{Adjust, Simulation};
 use super::trace::Trace;
 use super::world::Moments;
 use crate::invariants::Violation;
@@ -55,8 +55,8 @@ pub struct Outcome {
 
 /// Simulates a plan: in this thread, on virtual time, everything drawn from the plan's seed.
 pub fn simulate(plan: &Plan, options: &Options) -> Result<Outcome, UnknownReducer> {
-    let play = Play::new(plan, options)?;
-    let played = quietly(|| play.run());
+    let simulation = Simulation::new(plan, options)?;
+    let played = quietly(|| simulation.run());
     let mut world = played.world;
     let violation = world.violated_at().zip(world.violation().cloned());
     Ok(Outcome {

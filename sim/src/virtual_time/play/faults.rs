@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Act, Play};
+use super::{Act, Simulation};
 use crate::faults::{Blackhole, Corrupt, Cut, Disk, Fail, Fault, HalfOpen, Kill, Pause, Slip};
 use crate::scenario::{Event, NodeId};
 use crate::virtual_time::world::{InjectedFault, Upstream};
 
-impl Play<'_> {
+impl Simulation<'_> {
     pub(super) fn begin_faults(&mut self, start: Duration) {
         for (number, timed) in self.plan.faults.iter().enumerate() {
             self.agenda.push(start + timed.at, Act::Fault { fault: number });
@@ -114,7 +114,7 @@ impl Play<'_> {
         let over = |seat: &usize| {
             self.world.upstream(*seat).is_some_and(|upstream| upstream.link == Some(link))
         };
-        (0..self.cast.len()).filter(over).collect()
+        (0..self.placement.len()).filter(over).collect()
     }
 
     fn inject_over(
@@ -134,7 +134,7 @@ impl Play<'_> {
         store: &str,
         fault: impl Fn(usize) -> InjectedFault,
     ) -> Option<String> {
-        let seat = self.cast.seat(node, store)?;
+        let seat = self.placement.seat(node, store)?;
         counted(self.world.inject(fault(seat)).into(), "copy")
     }
 
@@ -165,7 +165,8 @@ impl Play<'_> {
         let Event::CreateClient { client, link } = self.plan.events[number].event;
         let planned = &self.plan.links[link];
         for store in &planned.stores {
-            let seats = (self.cast.seat(client, store), self.cast.seat(planned.server, store));
+            let seats =
+                (self.placement.seat(client, store), self.placement.seat(planned.server, store));
             if let (Some(seat), Some(server)) = seats {
                 self.world.follow(seat, Upstream { seat: server, link: Some(link) });
             }

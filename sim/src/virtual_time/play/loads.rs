@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rand_pcg::Pcg64;
 
-use super::{Act, Play};
+use super::{Act, Simulation};
 use crate::load::{Arrivals, Params, random};
 use crate::measure::Outcome;
 use crate::record::Source;
@@ -38,14 +38,14 @@ pub(super) struct Load {
     free_at: Duration,
 }
 
-impl Play<'_> {
+impl Simulation<'_> {
     /// Readies all loads, from `start` on.
     pub(super) fn begin_loads(&mut self, start: Duration) {
         for phase in &self.plan.phases {
             for load in &phase.load {
                 let store = &self.plan.stores[&load.store];
                 let (Some(seat), Some(kind)) =
-                    (self.cast.seat(load.at, &load.store), self.cast.kind(&load.store))
+                    (self.placement.seat(load.at, &load.store), self.placement.kind(&load.store))
                 else {
                     continue;
                 };

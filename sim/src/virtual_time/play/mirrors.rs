@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Act, Play};
+use super::{Act, Simulation};
 use crate::load::{Samplings, same};
 use crate::measure::Outcome;
 use crate::record::Source;
@@ -30,11 +30,13 @@ pub(super) struct Comparison {
     instants: Samplings,
 }
 
-impl Play<'_> {
+impl Simulation<'_> {
     pub(super) fn begin_mirrors(&mut self) {
         for mirror in &self.plan.mirrors {
-            let seats =
-                (self.cast.seat(mirror.at, &mirror.from), self.cast.seat(mirror.at, &mirror.to));
+            let seats = (
+                self.placement.seat(mirror.at, &mirror.from),
+                self.placement.seat(mirror.at, &mirror.to),
+            );
             if let (Some(from), Some(to)) = seats {
                 self.mirrors.push(Mirror { from, to, told: None });
             }
@@ -63,13 +65,13 @@ impl Play<'_> {
     pub(super) fn mirror(&mut self, number: usize) {
         let mirror = &mut self.mirrors[number];
         let (from, to, told) = (mirror.from, mirror.to, mirror.told.take());
-        let (node, store) = self.cast.place(to);
+        let (node, store) = self.placement.place(to);
         if let Some(until) = self.world.paused_until(node.index()) {
             self.mirrors[number].told = told;
             self.agenda.push(until, Act::Mirror { mirror: number });
             return;
         }
-        let Some(kind) = self.cast.kind(store) else { return };
+        let Some(kind) = self.placement.kind(store) else { return };
         let Some(replica) = self.world.replica(from) else { return };
         let serialised = replica.machine().still().held().serialised();
         // Validation refuses mirrors into stores that cannot be mirrored into.
@@ -95,7 +97,7 @@ impl Play<'_> {
     /// Mirrors the actions that happened before a process listened, too.
     pub(super) fn mirrors_live(&mut self, host: usize) {
         for number in 0..self.mirrors.len() {
-            let (node, _) = self.cast.place(self.mirrors[number].from);
+            let (node, _) = self.placement.place(self.mirrors[number].from);
             if node.index() == host {
                 self.mirror_soon(number, AGAIN);
             }
@@ -105,7 +107,7 @@ impl Play<'_> {
     pub(super) fn begin_comparisons(&mut self, start: Duration) {
         for (index, observation) in self.plan.observe.iter().enumerate() {
             let Observation::Pair { at, stores, every } = observation else { continue };
-            let seats = stores.each_ref().map(|store| self.cast.seat(*at, store));
+            let seats = stores.each_ref().map(|store| self.placement.seat(*at, store));
             if let [Some(one), Some(other)] = seats {
                 let (length, seed) = (self.plan.duration(), self.plan.seed);
                 let instants = Samplings::new(*every, length, seed, index as u64);

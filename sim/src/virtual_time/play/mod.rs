@@ -1,25 +1,25 @@
 //! A plan, played in a world: its load, its faults, its events, and what is written down of it.
 //!
-//! - `cast`: the hosts and seats that a plan asks for
+//! - `placement`: the hosts and seats that a plan asks for
 //! - `loads`: who dispatches what, and when
 //! - `mirrors`: one store's state into another, and two stores held together
 //! - `faults`: the plan's faults and events
-//! - `book`: what is written down, so that a record can be made of it
+//! - `run_log`: what is written down, so that a record can be made of it
 
-mod book;
-mod cast;
 mod faults;
 mod loads;
 mod mirrors;
+mod placement;
+mod run_log;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use book::Book;
 use loads::Load;
 use mirrors::{Comparison, Mirror};
+use run_log::RunLog;
 use samestate_proto::replication::{Refused, Resolution};
 use samestate_report::Case;
 
@@ -34,7 +34,7 @@ use crate::measure::{Dispatched, Outcome, Samples};
 use crate::record::{Source, assemble};
 use crate::scenario::{Plan, Resync};
 
-pub(crate) use cast::{Adjust, Cast, model};
+pub(crate) use placement::{Adjust, Placement, model};
 
 /// The time that all may take to be in sync before the load begins, beside the time that the bytes
 /// take.
@@ -89,9 +89,9 @@ struct Pending {
 }
 
 /// A plan while it is played.
-pub(crate) struct Play<'a> {
+pub(crate) struct Simulation<'a> {
     plan: &'a Plan,
-    cast: Cast,
+    placement: Placement,
     world: World,
     rng: SeededRng,
     agenda: Heap<Act>,
@@ -109,7 +109,7 @@ pub(crate) struct Play<'a> {
     eras: Vec<u32>,
     /// Stores of which a copy went wrong.
     slipped: BTreeSet<String>,
-    book: Option<Book>,
+    log: Option<RunLog>,
     started: Option<Duration>,
     /// The time that the bytes take which were to be carried when the load ended.
     carries: Duration,
@@ -123,11 +123,11 @@ pub(crate) struct Played {
     pub(crate) names: Vec<String>,
 }
 
-impl<'a> Play<'a> {
+impl<'a> Simulation<'a> {
     /// Readies a plan.
     pub(crate) fn new(plan: &'a Plan, options: &Options) -> Result<Self, UnknownReducer> {
         let Options { adjust, recorded, traced, interrupt } = options;
-        let cast = Cast::of(plan)?;
+        let placement = Placement::new(plan)?;
         let mut world = World::new(plan.seed, model(plan));
         world.set_noticed();
         if *recorded {
@@ -136,8 +136,8 @@ impl<'a> Play<'a> {
         if let Some(max) = traced {
             world.set_traced(*max);
         }
-        cast.enter(plan, adjust.as_ref(), &mut world);
-        Ok(Play {
+        placement.enter(plan, adjust.as_ref(), &mut world);
+        Ok(Simulation {
             plan,
             world,
             rng: SeededRng::new(plan.seed, 2),
@@ -147,16 +147,16 @@ impl<'a> Play<'a> {
             mirrors: Vec::new(),
             comparisons: Vec::new(),
             samples: BTreeMap::new(),
-            faults: FaultLog::of(plan),
+            faults: FaultLog::new(plan),
             aimed: BTreeMap::new(),
-            pending: (0..cast.len()).map(|_| HashMap::new()).collect(),
+            pending: (0..placement.len()).map(|_| HashMap::new()).collect(),
             eras: vec![0; plan.nodes.len()],
             slipped: BTreeSet::new(),
-            book: recorded.then(|| Book::of(plan, cast.len())),
+            log: recorded.then(|| RunLog::new(plan, placement.len())),
             started: None,
             carries: Duration::ZERO,
             interrupt: interrupt.clone(),
-            cast,
+            placement,
         })
     }
 
@@ -165,7 +165,7 @@ impl<'a> Play<'a> {
         let stopped = self.acts();
         let taken = self.close_book(self.started, stopped);
         let case = taken.map(|taken| assemble(self.plan, taken));
-        let names = self.cast.names(self.plan);
+        let names = self.placement.names(self.plan);
         Played { world: self.world, case, names }
     }
 
@@ -197,7 +197,7 @@ impl<'a> Play<'a> {
     /// Dispatches what brings each store into its first state.
     fn open(&mut self) {
         for (name, store) in &self.plan.stores {
-            let Some(kind) = self.cast.kind(name) else { continue };
+            let Some(kind) = self.placement.kind(name) else { continue };
             let params = Params { state_bytes: store.size_bytes, ..Params::default() };
             for root in self.roots(name) {
                 for encoded in kind.opening(&params) {
@@ -212,7 +212,7 @@ impl<'a> Play<'a> {
     /// The seats that order a store at the start.
     fn roots(&self, store: &str) -> Vec<usize> {
         let trees = self.plan.topology.trees_of(store).iter();
-        trees.filter_map(|tree| self.cast.seat(tree.root, store)).collect()
+        trees.filter_map(|tree| self.placement.seat(tree.root, store)).collect()
     }
 
     /// After the load: what is still to be done, what went wrong unnoticed, and then quiet.
@@ -330,8 +330,8 @@ impl<'a> Play<'a> {
     }
 
     fn nudge(&mut self, seat: usize, left: u64) {
-        let (_, store) = self.cast.place(seat);
-        let Some(kind) = self.cast.kind(store) else { return };
+        let (_, store) = self.placement.place(seat);
+        let Some(kind) = self.placement.kind(store) else { return };
         let params =
             Params { state_bytes: self.plan.stores[store].size_bytes, ..Params::default() };
         let now = self.world.now();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use samestate_proto::replication::Replica;
 use serde_bytes::ByteBuf;
 
-use super::Play;
+use super::Simulation;
 use crate::invariants::Violations;
 use crate::measure::Dispatched;
 use crate::record::{
@@ -17,7 +17,7 @@ use crate::virtual_time::machine::ErasedMachine;
 
 /// The notes of a case.
 #[derive(Debug)]
-pub(super) struct Book {
+pub(super) struct RunLog {
     gathered: Gathered,
     /// One for each seat, for this life of its process.
     recorders: Vec<Recorder>,
@@ -28,10 +28,10 @@ pub(super) struct Book {
     carried: Vec<(u64, u64)>,
 }
 
-impl Book {
-    pub(super) fn of(plan: &Plan, seats: usize) -> Self {
-        Book {
-            gathered: Gathered::of(plan),
+impl RunLog {
+    pub(super) fn new(plan: &Plan, seats: usize) -> Self {
+        RunLog {
+            gathered: Gathered::new(plan),
             recorders: (0..seats).map(|_| Recorder::new("")).collect(),
             lives: Vec::new(),
             connections: vec![0; plan.nodes.len()],
@@ -40,19 +40,19 @@ impl Book {
     }
 }
 
-impl Play<'_> {
+impl Simulation<'_> {
     /// A host has a process: its life is written down from here on.
     pub(super) fn host_lives(&mut self, host: usize) {
         let carried = self.world.carried(host);
-        let Some(book) = &mut self.book else { return };
+        let Some(log) = &mut self.log else { return };
         let node = self.plan.nodes[host].id;
-        let connection = book.lives.len() as u64 + 1;
-        book.lives.push((connection, node));
-        book.connections[host] = connection;
-        book.carried[host] = carried;
-        book.gathered.joined(connection, node);
+        let connection = log.lives.len() as u64 + 1;
+        log.lives.push((connection, node));
+        log.connections[host] = connection;
+        log.carried[host] = carried;
+        log.gathered.joined(connection, node);
         for seat in self.world.seats_of(host) {
-            book.recorders[*seat] = Recorder::new(&self.plan.nodes[host].name);
+            log.recorders[*seat] = Recorder::new(&self.plan.nodes[host].name);
         }
         if let Some(started) = self.started {
             self.book_standstills(host, started);
@@ -61,12 +61,12 @@ impl Play<'_> {
 
     /// Says when the plan has a host down or standing still.
     fn book_standstills(&mut self, host: usize, started: Duration) {
-        let Some(book) = &mut self.book else { return };
+        let Some(log) = &mut self.log else { return };
         let ns = |at: Duration| (started + at).as_nanos() as u64;
         let spans = self.plan.standstills(self.plan.nodes[host].id).into_iter();
         let spans: Vec<_> = spans.map(|span| ns(span.start)..ns(span.end)).collect();
         for seat in self.world.seats_of(host) {
-            book.recorders[*seat].stands_still(spans.clone());
+            log.recorders[*seat].stands_still(spans.clone());
         }
     }
 
@@ -75,8 +75,8 @@ impl Play<'_> {
         // What was counted before is none of the case's.
         self.hand_over_all(Duration::ZERO);
         let now_ns = self.world.now().as_nanos() as u64;
-        if let Some(book) = &mut self.book {
-            book.gathered.begins(now_ns);
+        if let Some(log) = &mut self.log {
+            log.gathered.begins(now_ns);
         }
         for host in 0..self.plan.nodes.len() {
             self.book_standstills(host, self.world.now());
@@ -84,15 +84,15 @@ impl Play<'_> {
     }
 
     pub(super) fn write_issued(&mut self, seat: usize, source: Source) {
-        if let Some(book) = &mut self.book {
-            book.recorders[seat].issued(source, 1);
+        if let Some(log) = &mut self.log {
+            log.recorders[seat].issued(source, 1);
         }
     }
 
     pub(super) fn write_resolved(&mut self, seat: usize, source: Source, dispatched: Dispatched) {
         let local = self.world.replica(seat).map(Replica::version).unwrap_or_default();
-        if let Some(book) = &mut self.book {
-            book.recorders[seat].resolved(source, dispatched, local, None);
+        if let Some(log) = &mut self.log {
+            log.recorders[seat].resolved(source, dispatched, local, None);
         }
     }
 
@@ -109,21 +109,21 @@ impl Play<'_> {
     }
 
     fn hand_over_at(&mut self, host: usize, before: Duration, last: bool) {
-        if self.book.is_none() || !self.world.is_alive(host) {
+        if self.log.is_none() || !self.world.is_alive(host) {
             return;
         }
         let at_ns = self.world.now().saturating_sub(before).as_nanos() as u64;
         let mut stores = BTreeMap::new();
         for seat in self.world.seats_of(host).to_vec() {
-            let (_, store) = self.cast.place(seat);
+            let (_, store) = self.placement.place(seat);
             if let Some(delta) = self.store_delta(seat, last) {
                 stores.insert(store.to_owned(), delta);
             }
         }
         let (sent, received) = self.world.carried(host);
         let era = self.eras[host];
-        let Some(book) = &mut self.book else { return };
-        let (sent_before, received_before) = book.carried[host];
+        let Some(log) = &mut self.log else { return };
+        let (sent_before, received_before) = log.carried[host];
         let links = LinkFigures {
             sent_bytes: sent - sent_before,
             received_bytes: received - received_before,
@@ -131,12 +131,12 @@ impl Play<'_> {
         };
         let samples = if last { std::mem::take(&mut self.samples) } else { BTreeMap::new() };
         let delta = NodeDelta { at_ns, era, stores, samples, links, last };
-        book.gathered.absorb(book.connections[host], delta);
+        log.gathered.absorb(log.connections[host], delta);
     }
 
     fn store_delta(&self, seat: usize, last: bool) -> Option<StoreDelta> {
         let replica = self.world.replica(seat)?;
-        let recorded = self.book.as_ref()?.recorders[seat].take();
+        let recorded = self.log.as_ref()?.recorders[seat].take();
         Some(StoreDelta {
             version: replica.version(),
             connected: replica.is_connected(),
@@ -155,7 +155,7 @@ impl Play<'_> {
 
     /// Returns the roles of a seat in its store, sorted.
     fn roles(&self, seat: usize) -> Vec<Role> {
-        let (node, store) = self.cast.place(seat);
+        let (node, store) = self.placement.place(seat);
         let planned = self.plan.node(node);
         let upstream = self.world.upstream(seat);
         let mut roles = Vec::new();
@@ -178,7 +178,7 @@ impl Play<'_> {
         roles
     }
 
-    /// Closes the book: all that a record is made of.
+    /// Closes the log: all that a record is made of.
     pub(super) fn close_book(
         &mut self,
         started: Option<Duration>,
@@ -187,13 +187,13 @@ impl Play<'_> {
         for host in 0..self.plan.nodes.len() {
             self.hand_over(host, true);
         }
-        let book = self.book.take()?;
+        let log = self.log.take()?;
         let mut violations = Violations::default();
         if let Some(violation) = self.world.violation() {
             violations.push(violation.clone());
         }
         let ns = |at: Duration| at.as_nanos() as u64;
-        let lives = book.lives.iter().map(|(connection, node)| LifeSeen {
+        let lives = log.lives.iter().map(|(connection, node)| LifeSeen {
             connection: *connection,
             node: *node,
             pid: 0,
@@ -202,7 +202,7 @@ impl Play<'_> {
         });
         Some(Taken {
             lives: lives.collect(),
-            gathered: book.gathered,
+            gathered: log.gathered,
             start_ns: started.map(ns),
             stop_ns: ns(stopped),
             end_ns: ns(self.world.now()),

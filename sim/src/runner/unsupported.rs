@@ -9,7 +9,7 @@ const PROCESSES_MAX: usize = 1_000;
 ///
 /// It is asked before anything is started: a run that leaves out part of its scenario would claim
 /// more than it tried.
-pub fn beyond_run(plan: &Plan) -> Vec<String> {
+pub fn unsupported_by_run(plan: &Plan) -> Vec<String> {
     let mut beyond = Vec::new();
     let processes = plan.nodes.len();
     if processes > PROCESSES_MAX {
@@ -25,14 +25,14 @@ pub fn beyond_run(plan: &Plan) -> Vec<String> {
     }
     let mut before = &plan.topology;
     for event in &plan.events {
-        beyond.extend(beyond_event(plan, before, event));
+        beyond.extend(unsupported_event(plan, before, event));
         before = &event.topology;
     }
     beyond
 }
 
 /// Refuses the events that the library refuses: a client that moves, and a loop.
-fn beyond_event(plan: &Plan, before: &Topology, event: &TimedEvent) -> Option<String> {
+fn unsupported_event(plan: &Plan, before: &Topology, event: &TimedEvent) -> Option<String> {
     let Event::CreateClient { client, link } = &event.event;
     let name = &plan.node(*client).name;
     let stores = &plan.links[*link].stores;

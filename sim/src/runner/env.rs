@@ -23,7 +23,7 @@ const LOG_LINES_SHOWN: usize = 8;
 
 /// The reason why a case cannot be set up.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum StageError {
+pub(crate) enum EnvError {
     /// There is no guardian.
     #[error(transparent)]
     Guardian(#[from] GuardianError),
@@ -86,7 +86,7 @@ pub(crate) enum FromNode {
 
 /// Any other event.
 #[derive(Debug)]
-pub(crate) enum Aside {
+pub(crate) enum RunnerEvent {
     /// The guardian reports; `None`: it is gone.
     Guardian(Option<Report>),
     /// Something happened to a link that is cut on purpose.
@@ -95,34 +95,34 @@ pub(crate) enum Aside {
 
 /// The receivers of events.
 #[derive(Debug)]
-pub(crate) struct Ears {
+pub(crate) struct Events {
     pub(crate) nodes: mpsc::Receiver<FromNode>,
-    pub(crate) asides: mpsc::UnboundedReceiver<Aside>,
+    pub(crate) runner: mpsc::UnboundedReceiver<RunnerEvent>,
 }
 
 /// A case that has been set up: nothing is launched yet.
 #[derive(Debug)]
-pub(crate) struct Stage {
+pub(crate) struct RunEnv {
     program: PathBuf,
     guardian: Guardian,
     proxies: BTreeMap<usize, Proxy>,
     listening: AbortHandle,
 }
 
-impl Stage {
+impl RunEnv {
     /// Makes the folder, listens for nodes, puts a proxy before each link that will be cut, and
     /// writes the nodes' certificates and briefing.
-    pub(crate) async fn set(plan: &Plan) -> Result<(Self, Ears), StageError> {
-        let program = std::env::current_exe().map_err(StageError::Program)?;
-        let (aside, asides) = mpsc::unbounded_channel();
+    pub(crate) async fn set_up(plan: &Plan) -> Result<(Self, Events), EnvError> {
+        let program = std::env::current_exe().map_err(EnvError::Program)?;
+        let (event, runner) = mpsc::unbounded_channel();
         let (said, nodes) = mpsc::channel(MESSAGES_WAITING_MAX);
-        let heard = aside.clone();
+        let heard = event.clone();
         let guardian = Guardian::start(&program, move |report| {
             // Nobody listens once the case is over.
-            let _ = heard.send(Aside::Guardian(report));
+            let _ = heard.send(RunnerEvent::Guardian(report));
         })
         .await?;
-        match Self::furnish(guardian.folder(), plan, &aside, said).await {
+        match Self::open_channels(guardian.folder(), plan, &event, said).await {
             Ok((proxies, listening)) => {
                 for link in &plan.links {
                     if let Address::Unix(path) = &link.address
@@ -132,8 +132,8 @@ impl Stage {
                         guardian.sweep(path.clone());
                     }
                 }
-                let stage = Self { program, guardian, proxies, listening };
-                Ok((stage, Ears { nodes, asides }))
+                let env = Self { program, guardian, proxies, listening };
+                Ok((env, Events { nodes, runner }))
             }
             Err(error) => {
                 guardian.finish().await?;
@@ -142,15 +142,15 @@ impl Stage {
         }
     }
 
-    async fn furnish(
+    async fn open_channels(
         folder: &Path,
         plan: &Plan,
-        aside: &mpsc::UnboundedSender<Aside>,
+        event: &mpsc::UnboundedSender<RunnerEvent>,
         said: mpsc::Sender<FromNode>,
-    ) -> Result<(BTreeMap<usize, Proxy>, AbortHandle), StageError> {
+    ) -> Result<(BTreeMap<usize, Proxy>, AbortHandle), EnvError> {
         let path = folder.join(SOCKET);
         let listener = UnixListener::bind(&path)
-            .map_err(|source| StageError::Control { path: path.clone(), source })?;
+            .map_err(|source| EnvError::Control { path: path.clone(), source })?;
         let listening = tokio::spawn(listen(listener, said)).abort_handle();
         let mut proxies = BTreeMap::new();
         for index in cut_links(plan) {
@@ -159,14 +159,14 @@ impl Stage {
                 Address::Unix(path) => Address::Unix(folder.join(path)), // as it is, if absolute
                 Address::Tcp(port) => Address::Tcp(*port),
             };
-            let heard = aside.clone();
+            let heard = event.clone();
             let told = move |event| {
-                let _ = heard.send(Aside::Proxy(event));
+                let _ = heard.send(RunnerEvent::Proxy(event));
             };
             let beside = folder.join(format!("proxy-{index}.sock"));
             let proxy = Proxy::start(server, &beside, told)
                 .await
-                .map_err(|source| StageError::Proxy { link: link.name.clone(), source })?;
+                .map_err(|source| EnvError::Proxy { link: link.name.clone(), source })?;
             proxies.insert(index, proxy);
         }
         let dial = proxies.iter().map(|(link, proxy)| (*link, proxy.address().clone())).collect();
@@ -209,7 +209,7 @@ impl Stage {
     }
 
     /// Ends all processes and removes the folder; returns once that is done.
-    pub(crate) async fn strike(self) -> Result<(), GuardianError> {
+    pub(crate) async fn tear_down(self) -> Result<(), GuardianError> {
         self.listening.abort();
         drop(self.proxies);
         self.guardian.finish().await

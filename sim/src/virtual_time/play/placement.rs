@@ -21,29 +21,29 @@ pub(crate) type Adjust = std::sync::Arc<dyn Fn(&mut Config) + Send + Sync>;
 
 /// The seat of each store at each node. A host has the number of its node.
 #[derive(Debug, Default)]
-pub(crate) struct Cast {
+pub(crate) struct Placement {
     seats: Vec<BTreeMap<String, usize>>,
     /// The node and the store of each seat.
     places: Vec<(NodeId, String)>,
     kinds: BTreeMap<String, Kind>,
 }
 
-impl Cast {
+impl Placement {
     /// Places the replicas of a plan.
-    pub(crate) fn of(plan: &Plan) -> Result<Self, UnknownReducer> {
-        let mut cast = Cast::default();
+    pub(crate) fn new(plan: &Plan) -> Result<Self, UnknownReducer> {
+        let mut placement = Placement::default();
         for (name, store) in &plan.stores {
-            cast.kinds.insert(name.clone(), Kind::named(&store.reducer)?);
+            placement.kinds.insert(name.clone(), Kind::named(&store.reducer)?);
         }
         for node in &plan.nodes {
             let mut seats = BTreeMap::new();
             for store in node.stores.keys() {
-                seats.insert(store.clone(), cast.places.len());
-                cast.places.push((node.id, store.clone()));
+                seats.insert(store.clone(), placement.places.len());
+                placement.places.push((node.id, store.clone()));
             }
-            cast.seats.push(seats);
+            placement.seats.push(seats);
         }
-        Ok(cast)
+        Ok(placement)
     }
 
     /// The seat of a store at a node, if the node opens that store.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Play, START_MAX};
+use super::{CaseRunner, START_MAX};
 use crate::runner::nodes::Life;
 use crate::scenario::NodeId;
 
-impl Play<'_> {
+impl CaseRunner<'_> {
     /// Describes the nodes that failed to start, with the known reasons. Nodes that wait for others
     /// are named only if no node failed before it was `late`.
     pub(super) fn not_ready(&self, late: bool) -> String {
@@ -18,12 +18,12 @@ impl Play<'_> {
         for node in told {
             let name = self.nodes.name(node);
             let what = match self.nodes.last_life(node) {
-                None => format!("did not call{}", self.stage.log_tail(name)),
+                None => format!("did not call{}", self.env.log_tail(name)),
                 Some(life) if life.over => self.end_in_words(life),
                 Some(_) => format!(
                     "is not in sync after {} s{}",
                     START_MAX.as_secs(),
-                    self.stage.log_tail(name)
+                    self.env.log_tail(name)
                 ),
             };
             text += &format!("\n  {name} {what}");
@@ -35,7 +35,7 @@ impl Play<'_> {
     fn end_in_words(&self, life: &Life) -> String {
         let mut words = life.end_in_words();
         if life.fatal.is_none() {
-            words += &self.stage.log_tail(self.nodes.name(life.node));
+            words += &self.env.log_tail(self.nodes.name(life.node));
         }
         words
     }

@@ -17,13 +17,13 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::env::{Events, FromNode, RunEnv, RunnerEvent};
 use super::guardian::Report;
 use super::nodes::Nodes;
 use super::progress::{Glance, Progress};
 use super::run::RunOptions;
 use super::schedule::{Act, Schedule};
-use super::stage::{Aside, Ears, FromNode, Stage};
-use super::{family, injure};
+use super::{family, inject};
 use crate::control::{ToNode, ToRunner, now_ns};
 use crate::faults::FaultLog;
 use crate::invariants::Violations;
@@ -61,7 +61,7 @@ const ERRORS_KEPT_MAX: usize = 10_000;
 
 /// The reason why a case could not be done.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PlayError {
+pub(crate) enum CaseFailed {
     /// Nodes are missing at the start.
     #[error("not all nodes came up:{0}")]
     NotReady(String),
@@ -79,15 +79,15 @@ enum Attended {
 }
 
 /// A case that is being played.
-pub(crate) struct Play<'c> {
+pub(crate) struct CaseRunner<'c> {
     pub(super) plan: &'c Plan,
-    pub(super) stage: &'c Stage,
+    pub(super) env: &'c RunEnv,
     pub(super) nodes: Nodes,
     pub(super) faults: FaultLog,
-    pub(super) wounds: injure::Wounds,
+    pub(super) active_faults: inject::ActiveFaults,
     pub(super) schedule: Schedule,
     pub(super) costs: CostSampler,
-    ears: Ears,
+    events: Events,
     interrupt: watch::Receiver<bool>,
     progress: Progress,
     gathered: Gathered,
@@ -110,26 +110,26 @@ pub(crate) struct Play<'c> {
     sampled_ns: u64,
 }
 
-impl<'c> Play<'c> {
+impl<'c> CaseRunner<'c> {
     pub(crate) fn new(
         plan: &'c Plan,
-        stage: &'c Stage,
-        ears: Ears,
+        env: &'c RunEnv,
+        events: Events,
         progress: Progress,
         options: &RunOptions,
     ) -> Self {
         Self {
             plan,
-            stage,
-            nodes: Nodes::of(plan),
-            faults: FaultLog::of(plan),
-            wounds: injure::Wounds::default(),
-            schedule: Schedule::of(plan),
+            env,
+            nodes: Nodes::new(plan),
+            faults: FaultLog::new(plan),
+            active_faults: inject::ActiveFaults::default(),
+            schedule: Schedule::new(plan),
             costs: CostSampler::default(),
-            ears,
+            events,
             interrupt: options.interrupt.clone(),
             progress,
-            gathered: Gathered::of(plan),
+            gathered: Gathered::new(plan),
             masters: BTreeMap::new(),
             crashed: BTreeSet::new(),
             trouble: Vec::new(),
@@ -145,27 +145,27 @@ impl<'c> Play<'c> {
     }
 
     /// Plays the whole case. Whatever comes of it, processes may still be there afterwards: the
-    /// stage has to be struck.
-    pub(crate) async fn run(mut self) -> Result<Taken, PlayError> {
+    /// environment has to be torn down.
+    pub(crate) async fn run(mut self) -> Result<Taken, CaseFailed> {
         let played = self.acts().await;
         self.progress.finish();
         if self.no_guardian {
             for (_, life) in self.nodes.lives() {
                 family::signal(life.pid, rustix::process::Signal::KILL);
             }
-            return Err(PlayError::NoGuardian);
+            return Err(CaseFailed::NoGuardian);
         }
         let interrupted = played? == Attended::Interrupted;
         let end_ns = now_ns();
         Ok(self.taken(interrupted, end_ns))
     }
 
-    async fn acts(&mut self) -> Result<Attended, PlayError> {
+    async fn acts(&mut self) -> Result<Attended, CaseFailed> {
         self.progress.phase("starting");
         let clusters: BTreeSet<&str> =
             self.plan.nodes.iter().map(|node| node.cluster.as_str()).collect();
         for cluster in clusters {
-            self.stage.launch(cluster);
+            self.env.launch(cluster);
         }
         let up = |play: &mut Self| {
             play.nodes.unready().is_empty() || play.start_failed() || play.no_guardian
@@ -177,7 +177,7 @@ impl<'c> Play<'c> {
             Attended::Done | Attended::Late => {
                 // What ended it may come a moment after that it ended.
                 self.attend(Duration::from_millis(200), |play| play.no_guardian).await;
-                return Err(PlayError::NotReady(self.not_ready(up == Attended::Late)));
+                return Err(CaseFailed::NotReady(self.not_ready(up == Attended::Late)));
             }
         }
         let at_ns = now_ns() + nanos(START_AHEAD);
@@ -258,8 +258,8 @@ impl<'c> Play<'c> {
         let next = next.into_iter().flatten().min().unwrap_or(until_ns);
         let pause = tokio::time::sleep(Duration::from_nanos(next.saturating_sub(now)));
         tokio::select! {
-            Some(aside) = self.ears.asides.recv() => self.heard_aside(aside),
-            Some(said) = self.ears.nodes.recv() => self.heard(said),
+            Some(event) = self.events.runner.recv() => self.heard_event(event),
+            Some(said) = self.events.nodes.recv() => self.heard(said),
             _ = self.interrupt.changed(), if interruptible => {}
             () = pause => {}
         }
@@ -302,7 +302,7 @@ impl<'c> Play<'c> {
     fn act(&mut self, act: Act) {
         match act {
             Act::Phase(phase) => self.progress.phase(&self.plan.phases[phase].name),
-            Act::Fault(fault) => self.injure(fault),
+            Act::Fault(fault) => self.inject(fault),
             Act::Restart { node, fault } => self.start_again(node, fault),
             Act::Resume { fault } => self.resume(fault),
             Act::Event(event) => match self.plan.events[event].event {
@@ -329,7 +329,7 @@ impl<'c> Play<'c> {
                         self.note_error(connection, &error);
                     }
                 }
-                self.left_wounded(connection);
+                self.left_by_fault(connection);
             }
         }
     }
@@ -361,29 +361,29 @@ impl<'c> Play<'c> {
         }
     }
 
-    fn heard_aside(&mut self, aside: Aside) {
-        match aside {
-            Aside::Guardian(Some(Report::Launched { name, pid })) => {
+    fn heard_event(&mut self, event: RunnerEvent) {
+        match event {
+            RunnerEvent::Guardian(Some(Report::Launched { name, pid })) => {
                 self.masters.insert(pid, name);
             }
-            Aside::Guardian(Some(Report::NotLaunched { name, error })) => {
+            RunnerEvent::Guardian(Some(Report::NotLaunched { name, error })) => {
                 self.trouble.push(format!("{name}.master could not be started: {error}"));
             }
-            Aside::Guardian(Some(Report::Killed { pid, alive })) => self.killed(pid, alive),
-            Aside::Guardian(Some(Report::Paused { pid, alive })) => self.paused(pid, alive),
-            Aside::Guardian(Some(Report::Resumed { pid, alive })) => self.resumed(pid, alive),
-            Aside::Guardian(Some(Report::Ended { pid, how })) => {
+            RunnerEvent::Guardian(Some(Report::Killed { pid, alive })) => self.killed(pid, alive),
+            RunnerEvent::Guardian(Some(Report::Paused { pid, alive })) => self.paused(pid, alive),
+            RunnerEvent::Guardian(Some(Report::Resumed { pid, alive })) => self.resumed(pid, alive),
+            RunnerEvent::Guardian(Some(Report::Ended { pid, how })) => {
                 let known = self.nodes.ended(pid, how);
-                self.ended_wounded(pid, how);
+                self.ended_by_fault(pid, how);
                 if known.is_none()
                     && let Some(cluster) = self.masters.get(&pid)
                 {
                     self.trouble.push(format!("{cluster}.master (pid {pid}) {how}"));
                 }
             }
-            Aside::Guardian(Some(Report::Home { .. })) => {} // said once, at its start
-            Aside::Guardian(None) => self.no_guardian = true,
-            Aside::Proxy(event) => self.heard_proxy(event),
+            RunnerEvent::Guardian(Some(Report::Home { .. })) => {} // said once, at its start
+            RunnerEvent::Guardian(None) => self.no_guardian = true,
+            RunnerEvent::Proxy(event) => self.proxy_event(event),
         }
     }
 
@@ -413,7 +413,8 @@ impl<'c> Play<'c> {
 
     fn settled(&mut self) -> bool {
         let topology = self.plan.topology_at(self.plan.duration());
-        self.no_guardian || (self.wounds.all_healed() && self.nodes.settled(topology, self.stop_ns))
+        self.no_guardian
+            || (self.active_faults.all_over() && self.nodes.settled(topology, self.stop_ns))
     }
 
     fn start_failed(&mut self) -> bool {

@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::case::CaseRunner;
 use super::guardian::Ending;
-use super::play::Play;
 use super::proxy::{ProxyEvent, Severed};
 use super::schedule::Act;
 use crate::control::ToNode;
@@ -15,7 +15,7 @@ use crate::scenario::NodeId;
 
 /// Faults that are not over.
 #[derive(Debug, Default)]
-pub(crate) struct Wounds {
+pub(crate) struct ActiveFaults {
     /// Cuts that the proxies have not reported as restored.
     cuts: BTreeSet<usize>,
     /// Kills by the process that was to be killed.
@@ -26,9 +26,9 @@ pub(crate) struct Wounds {
     pauses: BTreeMap<usize, u32>,
 }
 
-impl Wounds {
+impl ActiveFaults {
     /// Returns whether no link is cut, no node is to be restarted, and no node stands still.
-    pub(crate) fn all_healed(&self) -> bool {
+    pub(crate) fn all_over(&self) -> bool {
         self.cuts.is_empty() && self.restarts.is_empty() && self.pauses.is_empty()
     }
 
@@ -38,13 +38,13 @@ impl Wounds {
     }
 }
 
-impl Play<'_> {
+impl CaseRunner<'_> {
     /// Injects a fault.
-    pub(super) fn injure(&mut self, fault: usize) {
+    pub(super) fn inject(&mut self, fault: usize) {
         match &self.plan.faults[fault].fault {
             &Fault::Cut(Cut { link, lasts }) => {
-                self.wounds.cuts.insert(fault);
-                self.stage.cut(link, fault, lasts);
+                self.active_faults.cuts.insert(fault);
+                self.env.cut(link, fault, lasts);
             }
             &Fault::Kill(Kill { node, restart_after, silent: false, moment: None }) => {
                 let Some(pid) = self.target(node, fault) else { return };
@@ -58,23 +58,23 @@ impl Play<'_> {
                         self.nodes.end_wanted(worker);
                     }
                 }
-                self.wounds.kills.insert(pid, fault);
-                self.stage.kill(pid);
+                self.active_faults.kills.insert(pid, fault);
+                self.env.kill(pid);
                 if let Some(after) = restart_after {
-                    self.wounds.restarts.insert(node, fault);
+                    self.active_faults.restarts.insert(node, fault);
                     self.schedule.add(self.at() + after, Act::Restart { node, fault });
                 }
             }
             &Fault::Pause(Pause { node, lasts }) => {
                 let Some(pid) = self.target(node, fault) else { return };
-                if self.wounds.pause_of(pid).is_some() {
+                if self.active_faults.pause_of(pid).is_some() {
                     return self.faults.not_injected(fault, "the process stood still already");
                 }
-                self.wounds.pauses.insert(fault, pid);
-                self.stage.pause(pid);
+                self.active_faults.pauses.insert(fault, pid);
+                self.env.pause(pid);
                 self.schedule.add(self.at() + lasts, Act::Resume { fault });
             }
-            // Such a plan is refused before anything is started: see `beyond`.
+            // Such a plan is refused before anything is started: see `unsupported`.
             _ => {
                 self.faults.not_injected(fault, "only `samestate simulate` does that");
             }
@@ -106,10 +106,10 @@ impl Play<'_> {
                 for worker in self.plan.workers(&planned.cluster) {
                     // Normally gone with its master: whoever is left over must not meet its heir.
                     if let Some(life) = self.nodes.here(worker.id) {
-                        self.stage.kill(life.pid);
+                        self.env.kill(life.pid);
                     }
                 }
-                self.stage.launch(&planned.cluster);
+                self.env.launch(&planned.cluster);
             }
             Some(worker) => {
                 let master = self
@@ -119,7 +119,7 @@ impl Play<'_> {
                     .find(|other| other.is_master() && other.cluster == planned.cluster);
                 let master = master.filter(|master| self.nodes.here(master.id).is_some());
                 let Some(master) = master else {
-                    self.wounds.restarts.remove(&node);
+                    self.active_faults.restarts.remove(&node);
                     return self.faults.more_evidence(fault, "its master was not there to fork it");
                 };
                 self.nodes.tell(master.id, ToNode::Fork { worker });
@@ -133,19 +133,19 @@ impl Play<'_> {
 
     /// Lets the process go on that a fault stopped, if it is still there.
     pub(super) fn resume(&mut self, fault: usize) {
-        if let Some(pid) = self.wounds.pauses.get(&fault) {
-            self.stage.resume(*pid);
+        if let Some(pid) = self.active_faults.pauses.get(&fault) {
+            self.env.resume(*pid);
         }
     }
 
     /// The guardian says what came of a pause.
     pub(super) fn paused(&mut self, pid: u32, alive: bool) {
         let at = self.at();
-        let Some(fault) = self.wounds.pause_of(pid) else { return };
+        let Some(fault) = self.active_faults.pause_of(pid) else { return };
         if alive {
             self.faults.injected(fault, at, format!("pid {pid} was sent SIGSTOP"));
         } else {
-            self.wounds.pauses.remove(&fault);
+            self.active_faults.pauses.remove(&fault);
             self.faults.not_injected(fault, format_args!("pid {pid} was gone already"));
         }
     }
@@ -153,8 +153,8 @@ impl Play<'_> {
     /// The guardian says that a process goes on, or is gone.
     pub(super) fn resumed(&mut self, pid: u32, alive: bool) {
         let at = self.at();
-        let Some(fault) = self.wounds.pause_of(pid) else { return };
-        self.wounds.pauses.remove(&fault);
+        let Some(fault) = self.active_faults.pause_of(pid) else { return };
+        self.active_faults.pauses.remove(&fault);
         let how = if alive { "was sent SIGCONT" } else { "was gone before it could go on" };
         let words = format_args!("it {how} at {:.3} s", at.as_secs_f64());
         self.faults.more_evidence(fault, words);
@@ -164,27 +164,27 @@ impl Play<'_> {
     /// The guardian says what came of a kill.
     pub(super) fn killed(&mut self, pid: u32, alive: bool) {
         let at = self.at();
-        let Some(&fault) = self.wounds.kills.get(&pid) else { return };
+        let Some(&fault) = self.active_faults.kills.get(&pid) else { return };
         if alive {
             self.faults.injected(fault, at, format!("pid {pid} was sent SIGKILL"));
         } else {
-            self.wounds.kills.remove(&pid);
+            self.active_faults.kills.remove(&pid);
             self.faults.not_injected(fault, format_args!("pid {pid} was gone already"));
         }
     }
 
     /// The guardian saw a process end.
-    pub(super) fn ended_wounded(&mut self, pid: u32, how: Ending) {
-        if let Some(fault) = self.wounds.kills.remove(&pid) {
+    pub(super) fn ended_by_fault(&mut self, pid: u32, how: Ending) {
+        if let Some(fault) = self.active_faults.kills.remove(&pid) {
             self.faults.more_evidence(fault, format_args!("it {how}"));
         }
     }
 
     /// A node's connection is over: all that is seen of a worker's end.
-    pub(super) fn left_wounded(&mut self, connection: u64) {
+    pub(super) fn left_by_fault(&mut self, connection: u64) {
         let at = self.at().as_secs_f64();
         let Some(life) = self.nodes.life(connection) else { return };
-        if let Some(&fault) = self.wounds.kills.get(&life.pid) {
+        if let Some(&fault) = self.active_faults.kills.get(&life.pid) {
             let words = format_args!("its control connection ended {at:.3} s into the run");
             self.faults.more_evidence(fault, words);
         }
@@ -193,7 +193,7 @@ impl Play<'_> {
     /// A node is in sync that had been started again.
     pub(super) fn healed(&mut self, node: NodeId) {
         let at = self.at();
-        let Some(fault) = self.wounds.restarts.remove(&node) else { return };
+        let Some(fault) = self.active_faults.restarts.remove(&node) else { return };
         if let Some(life) = self.nodes.here(node) {
             let words =
                 format_args!("in sync again as pid {} at {:.3} s", life.pid, at.as_secs_f64());
@@ -203,17 +203,17 @@ impl Play<'_> {
     }
 
     /// Something happened to a link that is cut on purpose.
-    pub(super) fn heard_proxy(&mut self, event: ProxyEvent) {
+    pub(super) fn proxy_event(&mut self, event: ProxyEvent) {
         match event {
             ProxyEvent::Cut { fault, at_ns, severed } => {
                 self.faults.injected(fault, self.at_ns(at_ns), in_words(&severed));
             }
             ProxyEvent::NotCut { fault } => {
-                self.wounds.cuts.remove(&fault);
+                self.active_faults.cuts.remove(&fault);
                 self.faults.not_injected(fault, "the link had no open connection to sever");
             }
             ProxyEvent::Restored { fault, at_ns } => {
-                self.wounds.cuts.remove(&fault);
+                self.active_faults.cuts.remove(&fault);
                 self.faults.ended(fault, self.at_ns(at_ns));
             }
             ProxyEvent::Reconnected { fault, at_ns } => {
