@@ -1,4 +1,4 @@
-//! Things go wrong, and are put right.
+//! Injects faults and reverts them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

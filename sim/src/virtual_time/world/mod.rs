@@ -2,7 +2,7 @@
 //!
 //! The replicas are those that ship, driven as their drivers drive them: bytes in, outputs carried
 //! out, links filled while they are awake. Everything else is made here. A world knows nothing of
-//! scenarios: whoever drives it adds hosts and seats, dispatches, injures, and takes [`Notice`]s.
+//! scenarios: whoever drives it adds hosts and seats, dispatches, injects faults, and takes [`Notice`]s.
 //!
 //! - `seat`: hosts, where processes live, and seats, where they have replicas
 //! - `life`: processes start, die, pause, and choose whom they follow
@@ -10,127 +10,41 @@
 //! - `disk`: what a durable sequencer wrote, and what it had not written yet
 //! - `checks`: what goes over the connections, shown to the checker
 //! - `watch`: what a replica did at a step, and what it asks for
-//! - `inject`: things go wrong, and are put right
+//! - `events`: the events of a world, in their order
+//! - `observe`: the state of a world, as its driver sees it
+//! - `inject`: faults are injected, and reverted
 //! - `moments`: what happened on the way, counted
 
 mod checks;
 mod disk;
+mod events;
 mod inject;
 mod life;
 mod links;
 mod moments;
+mod observe;
 mod seat;
 mod watch;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use samestate_proto::Version;
-use samestate_proto::replication::{Decode, Dispatched, JobDone, Refused, Replica, Resolution};
+use events::{Done, Event};
+use samestate_proto::replication::{Dispatched, Refused, Replica};
 use seat::{Host, Seat};
 
-use super::check::{Checker, Fate, Told};
+use super::check::{Checker, Told};
 use super::heap::Heap;
-use super::machine::{Action, ErasedMachine};
-use super::network::{Connections, EndId, NetworkModel};
+use super::machine::Action;
+use super::network::{Connections, NetworkModel};
 use super::rng::SeededRng;
 use super::trace::{Moment, Trace};
-use crate::invariants::{Clock, Violation, Witness};
+use crate::invariants::Violation;
 
+pub use events::Notice;
 pub use inject::InjectedFault;
 pub use moments::Moments;
 pub use seat::{HostSpec, SeatSpec, Upstream};
-
-/// Something that happens.
-#[derive(Debug)]
-enum Event {
-    Tick {
-        host: usize,
-        life: u32,
-    },
-    Connect {
-        seat: usize,
-        life: u32,
-    },
-    Up(EndId),
-    Pump(EndId),
-    Arrive(EndId),
-    Read(EndId),
-    Closed(EndId),
-    Finish {
-        seat: usize,
-        life: u32,
-        done: Box<Done>,
-    },
-    Install {
-        end: EndId,
-        decode: Box<Decode>,
-    },
-    Resume {
-        host: usize,
-        life: u32,
-    },
-    Restart {
-        host: usize,
-        life: u32,
-    },
-    Written {
-        seat: usize,
-        life: u32,
-    },
-    /// A durable sequencer whose disk failed tries to make a whole backup.
-    Rewrite {
-        seat: usize,
-        life: u32,
-    },
-}
-
-/// A job that has been done, and what it cost.
-struct Done {
-    job: JobDone,
-    cost: Duration,
-    /// It was a digest.
-    digest: bool,
-    /// The number of times that the state had been replaced when it began.
-    replaced: u64,
-}
-
-impl std::fmt::Debug for Done {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "a job of {:?}", self.cost)
-    }
-}
-
-/// Something that whoever drives the world may want to act on.
-#[derive(Clone, Debug)]
-pub enum Notice {
-    /// A dispatch resolved, when its replica was at this version.
-    Resolved {
-        /// The seat.
-        seat: usize,
-        /// The id of the dispatch.
-        id: u64,
-        /// The result of the dispatch.
-        resolution: Resolution,
-        /// The version of the replica.
-        local: Version,
-    },
-    /// The subscriber of a seat was told something.
-    Told {
-        /// The seat.
-        seat: usize,
-    },
-    /// A moment has come that was waited for at a host.
-    Moment {
-        /// The host.
-        host: usize,
-    },
-    /// A host has a process again.
-    Lives {
-        /// The host.
-        host: usize,
-    },
-}
 
 /// A simulation.
 #[derive(Debug)]
@@ -304,178 +218,10 @@ impl World {
         Ok(id)
     }
 
-    /// Returns the fate of a dispatch.
-    pub fn fate(&self, id: u64) -> Option<Fate> {
-        self.checker.fate(id)
-    }
-
-    /// Returns the current time.
-    pub fn now(&self) -> Duration {
-        self.now
-    }
-
-    /// The replica at a seat, if there is one.
-    pub fn replica(&self, seat: usize) -> Option<&Replica<ErasedMachine>> {
-        self.seats[seat].running.as_ref().map(|running| &running.replica)
-    }
-
-    /// The seats of a host.
-    pub fn seats_of(&self, host: usize) -> &[usize] {
-        &self.hosts[host].seats
-    }
-
-    /// Returns the time until which a host stands still, if it does.
-    pub fn paused_until(&self, host: usize) -> Option<Duration> {
-        self.hosts[host].paused_until
-    }
-
-    /// Returns whether a host has a process.
-    pub fn is_alive(&self, host: usize) -> bool {
-        self.hosts[host].alive
-    }
-
-    /// The bytes that the processes of a host sent and received.
-    pub fn carried(&self, host: usize) -> (u64, u64) {
-        (self.hosts[host].sent_bytes, self.hosts[host].received_bytes)
-    }
-
-    /// Returns the number of seats.
-    pub fn len(&self) -> usize {
-        self.seats.len()
-    }
-
-    /// Returns whether there is no seat.
-    pub fn is_empty(&self) -> bool {
-        self.seats.is_empty()
-    }
-
-    /// Returns the time of the first violation.
-    pub fn violated_at(&self) -> Option<Duration> {
-        self.violation.as_ref().map(|found| found.0)
-    }
-
-    /// Something does not hold that whoever drives the world knows of.
-    pub fn fails(&mut self, violation: Violation) {
-        self.broken(Box::new(violation));
-    }
-
-    /// The first violation.
-    pub fn violation(&self) -> Option<&Violation> {
-        self.violation.as_ref().map(|found| &*found.1)
-    }
-
-    /// Takes the notices since the last call.
-    pub fn take_notices(&mut self) -> Vec<Notice> {
-        self.notices.as_mut().map(std::mem::take).unwrap_or_default()
-    }
-
-    /// Returns whether there are notices.
-    pub fn has_notices(&self) -> bool {
-        self.notices.as_ref().is_some_and(|notices| !notices.is_empty())
-    }
-
-    /// Returns the witness of a seat's replica, if the world is witnessed.
-    pub fn witness(&self, seat: usize) -> Option<&Witness> {
-        self.seats[seat].witness.as_ref()
-    }
-
-    /// Returns the moments so far.
-    pub fn moments(&self) -> Moments {
-        let mut moments = self.moments;
-        for running in self.seats.iter().filter_map(|seat| seat.running.as_ref()) {
-            moments.replicas.add(&running.replica.counters());
-        }
-        moments
-    }
-
-    /// A hash over all that happened to states and dispatches, and when.
-    pub fn history(&self) -> u64 {
-        self.history
-    }
-
-    /// Takes out what happened last, if that is kept.
-    pub fn take_trace(&mut self) -> Option<Trace> {
-        self.trace.take()
-    }
-
-    /// Returns the last events, if a trace is kept.
-    pub fn trace(&self) -> Option<&Trace> {
-        self.trace.as_ref()
-    }
-
-    /// The time, for those who record.
-    pub(super) fn clock(&self) -> Clock {
-        let clock = self.clock.clone();
-        std::sync::Arc::new(move || {
-            clock.as_ref().map_or(0, |clock| clock.0.load(std::sync::atomic::Ordering::Relaxed))
-        })
-    }
-
     fn notice(&mut self, notice: impl FnOnce() -> Notice) {
         if let Some(notices) = &mut self.notices {
             notices.push(notice());
         }
-    }
-
-    fn happen(&mut self, event: Event) {
-        let Some(event) = self.deferred(event) else { return };
-        match event {
-            Event::Tick { host, .. } => self.tick(host),
-            Event::Connect { seat, .. } => self.connect(seat),
-            Event::Up(end) => self.up(end),
-            Event::Pump(end) => self.pump(end),
-            Event::Arrive(end) => self.arrive(end),
-            Event::Read(end) => self.read(end),
-            Event::Closed(end) => self.close(end, None),
-            Event::Finish { seat, done, .. } => {
-                self.check(seat, |checker, view, _| {
-                    checker.done(view, done.digest, done.cost, done.replaced);
-                    Ok(())
-                });
-                self.step(seat, |replica, now| replica.finish(done.job, done.cost, now));
-            }
-            Event::Install { end, decode } => self.install(end, *decode),
-            Event::Resume { host, .. } => self.resume(host),
-            Event::Restart { host, life } => match self.disk_works_at(host) {
-                // A life begins with a whole backup: where none can be made, it ends at once.
-                Some(then) => self.heap.push(then, Event::Restart { host, life }),
-                None => self.start(host),
-            },
-            Event::Written { seat, .. } => self.written(seat),
-            Event::Rewrite { seat, .. } => self.rewrite(seat),
-        }
-    }
-
-    /// The event, unless it concerns a process that is gone, or one that stands still.
-    fn deferred(&mut self, event: Event) -> Option<Event> {
-        let (host, life) = match &event {
-            Event::Resume { host, life } | Event::Restart { host, life } => {
-                return (self.hosts[*host].life == *life).then_some(event);
-            }
-            Event::Tick { host, life } => (*host, *life),
-            Event::Connect { seat, life }
-            | Event::Finish { seat, life, .. }
-            | Event::Written { seat, life }
-            | Event::Rewrite { seat, life } => (self.seats[*seat].spec.host, *life),
-            Event::Arrive(_) => return Some(event),
-            Event::Up(end) | Event::Pump(end) | Event::Read(end) | Event::Closed(end) => {
-                let found = self.connections.get(end.connection)?.end(end.side);
-                (self.seats[found.seat].spec.host, found.life)
-            }
-            Event::Install { end, .. } => {
-                let found = self.connections.get(end.connection)?.end(end.side);
-                (self.seats[found.seat].spec.host, found.life)
-            }
-        };
-        let place = &mut self.hosts[host];
-        if place.life != life || !place.alive {
-            return None;
-        }
-        if place.paused_until.is_some() {
-            place.backlog.push(event);
-            return None;
-        }
-        Some(event)
     }
 
     fn say(&mut self, seat: usize, moment: impl FnOnce() -> Moment) {
