@@ -54,9 +54,9 @@ mod task;
 pub mod testing;
 
 pub use backup::{Backup, BackupError};
-pub use link::RefusalReason;
 #[cfg(feature = "tls")]
 pub use link::Tls;
+pub use link::{ClientConfig, RefusalReason, ServerConfig};
 #[doc(inline)]
 pub use samestate_proto::replication::{Change, Jump, Resync};
 #[doc(inline)]
@@ -64,10 +64,9 @@ pub use samestate_proto::wire::Codec;
 #[doc(inline)]
 pub use samestate_proto::{Epoch, Mode, NodeId, Version};
 pub use store::{
-    ChangeStream, ClientConfig, Cluster, CombineReducers, DispatchError, DispatchFuture, Error,
-    Next, NotInSync, Reject, Result, Role, Select, Selected, ServerConfig, ServerHandle, Store,
-    StoreBuilder, Subscription, UndoPanics, UntypedStore, Watch, WorkerExit, combine_reducers,
-    create_selector, create_store,
+    ChangeStream, Cluster, CombineReducers, DispatchError, DispatchFuture, Error, Next, NotInSync,
+    Reject, Result, Role, Select, Selected, ServerHandle, Store, StoreBuilder, Subscription,
+    UndoPanics, UntypedStore, Watch, WorkerExit, combine_reducers, create_selector, create_store,
 };
 
 /// The README's example is compiled with the documentation's.

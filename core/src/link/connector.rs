@@ -23,8 +23,9 @@ use super::socket::{Socket, Stream, tune};
 #[cfg(feature = "tls")]
 use super::tls;
 use super::{
-    Address, ClientOptions, LinkError, LinkStats, Setback, Side, StoreRegistry, local, trace,
+    Address, ClientConfig, LinkError, LinkStats, Setback, Side, StoreRegistry, local, trace,
 };
+use crate::auth::Credentials;
 use crate::task::{self, Panicked};
 
 /// A connection that a fault ended within this did not get anywhere: the waits go on growing.
@@ -49,19 +50,23 @@ impl Connector {
     /// If this system has no such sockets, or a file of the TLS options cannot be used.
     pub fn start(
         address: Address,
-        options: ClientOptions,
+        options: ClientConfig,
         ports: Arc<StoreRegistry>,
     ) -> Result<Self, LinkError> {
         Ok(Connector::prepare(address, options)?.start(ports))
     }
 
     /// All that can fail before the first try.
-    pub(crate) fn prepare(address: Address, options: ClientOptions) -> Result<Prepared, LinkError> {
+    pub(crate) fn prepare(address: Address, options: ClientConfig) -> Result<Prepared, LinkError> {
         options.check()?;
         let address = address.for_client()?;
         address.check_here()?;
         let client = getrandom::u64().map_err(LinkError::Random)?;
-        let identity = Identity { client, credentials: options.credentials.clone(), ticket: None };
+        let credentials = match &options.login {
+            Some((login, password)) => Some(Credentials::new(login, password)?),
+            None => None,
+        };
+        let identity = Identity { client, credentials, ticket: None };
         #[cfg(feature = "tls")]
         let tls = match &options.tls {
             Some(tls) => Some(tls::Connector::new(tls.clone(), &address)?),
@@ -113,7 +118,7 @@ pub(crate) struct Prepared {
     #[cfg(feature = "tls")]
     tls: Option<tls::Connector>,
     address: Address,
-    options: ClientOptions,
+    options: ClientConfig,
     identity: Identity,
 }
 
@@ -152,7 +157,7 @@ struct ConnectTask {
     #[cfg(feature = "tls")]
     tls: Option<tls::Connector>,
     address: Address,
-    options: ClientOptions,
+    options: ClientConfig,
     identity: Identity,
     ports: Arc<StoreRegistry>,
     hurry: Arc<Notify>,
@@ -197,7 +202,7 @@ impl ConnectTask {
         trace::dialing(&self.span);
         let stream = self.open().await?;
         trace::connected(&self.span);
-        let deadline = self.options.hello_within;
+        let deadline = self.options.login_within;
         let entered = hello::within(deadline, self.enter(stream)).await?;
         trace::logged_in(&self.span);
         Ok(entered)

@@ -35,7 +35,7 @@ pub enum LinkError {
         /// Its value.
         value: String,
         /// The values that are allowed.
-        allowed: &'static str,
+        allowed: String,
     },
     /// The server's address cannot be had.
     #[error("failed to listen on {address}: {source}{}", advice(.source))]

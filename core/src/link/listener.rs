@@ -27,8 +27,8 @@ use super::rate_limiter::{Once, RateLimiter};
 use super::socket::{Socket, Stream};
 #[cfg(feature = "tls")]
 use super::tls::Acceptor;
-use super::{Address, LinkError, LinkStats, ServerOptions, Side, StoreRegistry, ipc, trace};
-use crate::auth::{Gate, LockedOut, PeerAddress, ServerSecret};
+use super::{Address, LinkError, LinkStats, ServerConfig, Side, StoreRegistry, ipc, trace};
+use crate::auth::{Gate, Iterations, LockedOut, PeerAddress, ServerSecret};
 use crate::task::{self, Panicked, guarded};
 
 /// The interval at which a server checks that its socket file still exists.
@@ -53,7 +53,7 @@ pub struct Listener {
 }
 
 struct Inner {
-    options: ServerOptions,
+    options: ServerConfig,
     #[cfg(feature = "tls")]
     tls: Option<Acceptor>,
     gate: Option<Arc<Gate>>,
@@ -87,7 +87,7 @@ impl Listener {
     /// options cannot be used.
     pub async fn start(
         address: Address,
-        options: ServerOptions,
+        options: ServerConfig,
         ports: Arc<StoreRegistry>,
     ) -> Result<Self, LinkError> {
         options.check()?;
@@ -190,7 +190,7 @@ fn may_listen(address: &Address, worker: Option<u32>) -> Result<(), LinkError> {
 }
 
 /// Warns that peers of other machines may read and dispatch.
-fn warn_of_others(actual: &Address, options: &ServerOptions, ports: &StoreRegistry) {
+fn warn_of_others(actual: &Address, options: &ServerConfig, ports: &StoreRegistry) {
     if !options.speaks_tls() {
         trace::server_in_plaintext(actual);
         ports.report(&format!(
@@ -210,7 +210,7 @@ fn warn_of_others(actual: &Address, options: &ServerOptions, ports: &StoreRegist
 
 /// Returns the number of connections that this process may hold at the server, and reports if it is
 /// lower than configured.
-fn room_for_connections(options: &ServerOptions, ports: &StoreRegistry) -> usize {
+fn room_for_connections(options: &ServerConfig, ports: &StoreRegistry) -> usize {
     let room = descriptors::make_room(options.connections_max);
     if let Some(files) = room.files_max {
         let (room, wanted) = (room.connections_max, options.connections_max);
@@ -222,13 +222,14 @@ fn room_for_connections(options: &ServerOptions, ports: &StoreRegistry) -> usize
     room.connections_max
 }
 
-async fn make_gate(options: ServerOptions) -> Result<Arc<Gate>, LinkError> {
+async fn make_gate(options: ServerConfig) -> Result<Arc<Gate>, LinkError> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(LinkError::Random)?;
     let secret = ServerSecret::new(secret);
+    let iterations = Iterations::new(options.login_rounds)?;
     let deriving = tokio::task::spawn_blocking(move || {
         let logins = options.logins.iter().map(|(login, password)| (&**login, &***password));
-        Gate::new(&secret, options.iterations, logins, options.lock_out)
+        Gate::new(&secret, iterations, logins, options.lock_out)
     });
     match deriving.await {
         Ok(gate) => Ok(gate?),
@@ -367,7 +368,7 @@ impl Inner {
             Ok((socket, guest))
         };
         let entered = tokio::select! {
-            entered = hello::within(self.options.hello_within, entering) => entered,
+            entered = hello::within(self.options.login_within, entering) => entered,
             () = place.lost() => Err(HelloError::Evicted),
             () = stopped(&mut stop) => return,
         };
@@ -392,7 +393,7 @@ impl Inner {
         let refusals =
             Refusals { client, said: self.refused.clone(), complaints: self.refusals.clone() };
         let shared = Shared::new(name, Side::Downstream, OnFault::End, ports, logged, refusals);
-        let idle_after = self.options.hello_within;
+        let idle_after = self.options.login_within;
         let ending = tokio::select! {
             ending = connection::run(socket, shared.clone(), stop) => ending,
             ending = shared.idle(idle_after) => ending,

@@ -12,7 +12,7 @@
 //! | [`StoreRegistry`] | the stores of a process, as its connections find them |
 //! | [`Listener`] | a server: listens, lets in, comes back after a failure |
 //! | [`Connector`] | a client: connects, logs in, comes back after a failure |
-//! | [`ServerOptions`], [`ClientOptions`] | what both are told |
+//! | [`ServerConfig`], [`ClientConfig`] | the configuration of both |
 //! | `ipc` | the link between a master and the workers it forks |
 //! | `hello`, `half_open` | what is said before a login, and who may be there without one |
 //! | `connection`, `channels`, `attached`, `close_reason` | a connection after its login, its stores, and its end |
@@ -33,6 +33,7 @@ mod backoff;
 mod bind;
 mod channels;
 mod close_reason;
+mod config;
 mod connection;
 mod connector;
 mod descriptors;
@@ -47,7 +48,6 @@ pub(crate) mod ipc;
 mod listener;
 mod local;
 mod meter;
-mod options;
 mod progress;
 mod rate_limiter;
 mod registry;
@@ -68,6 +68,7 @@ pub use backoff::Backoff;
 #[cfg(feature = "prometheus")]
 pub(crate) use bind::TcpListeners;
 pub use close_reason::CloseReason;
+pub use config::{ClientConfig, ServerConfig};
 pub use connector::Connector;
 pub(crate) use connector::Prepared;
 pub use endpoint::{LinkEndpoint, LinkHandle, Side};
@@ -75,7 +76,6 @@ pub use error::LinkError;
 pub use hello::HelloError;
 pub use listener::Listener;
 pub use meter::{Meter, Traffic};
-pub use options::{ClientOptions, ServerOptions};
 pub use registry::StoreRegistry;
 pub use setback::{RefusalReason, Setback};
 pub use stats::{LinkCounts, LinkStats};

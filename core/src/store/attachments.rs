@@ -11,8 +11,8 @@ use super::cluster_shared::{BoxFuture, ClusterShared, Member};
 use super::reduced::{Action, State};
 use super::servers::{Served, ServerHandle};
 use super::shared::Shared;
-use super::{ClientConfig, Error, Result, Role, ServerConfig};
-use crate::link::LinkEndpoint;
+use super::{Error, Result, Role};
+use crate::link::{ClientConfig, LinkEndpoint, ServerConfig};
 
 /// The place in which a store was created.
 #[derive(Clone, Debug)]

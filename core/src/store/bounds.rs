@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use samestate_proto::replication::{Config, Resync};
 
-use super::{ClientConfig, Error, Result, ServerConfig};
-use crate::auth::Iterations;
+use super::{Error, Result};
 use crate::backup::{Backup, Misfit};
 
 /// The name of a store has at most this many bytes, as that of a file: users name backups by it.
@@ -96,20 +95,6 @@ fn of_name(name: &str) -> Result<()> {
     let shown: String = name.chars().take(NAME_CHARS_SHOWN).collect();
     let allowed = format!("1 to {NAME_BYTES_MAX} bytes, not blank, without control characters");
     check("name of the store", (shown, Bytes(name.len())), is_name, &allowed)
-}
-
-pub(super) fn of_server(server: &ServerConfig) -> Result<()> {
-    let within = server.login_within;
-    check("login_within", within, within >= SPAN_MIN, "1 ms or more")?;
-    let (least, most) = (Iterations::MIN, Iterations::MAX);
-    let rounds = server.login_rounds.unwrap_or(least);
-    let fits = (least..=most).contains(&rounds);
-    check("login_rounds", rounds, fits, &format!("{least} to {most}"))
-}
-
-pub(super) fn of_client(client: &ClientConfig) -> Result<()> {
-    let longest = client.backoff_max;
-    check("backoff_max", longest, longest >= SPAN_MIN, "1 ms or more")
 }
 
 /// Checks the number of a worker that is to be forked.

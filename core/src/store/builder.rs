@@ -16,9 +16,9 @@ use super::middleware::{Chain, Middleware, Next};
 use super::reduced::{Action, IntoReduction, Reducer, ReducerMachine, State, encoded};
 use super::shared::{OnError, Shared, to_stderr};
 use super::undo::UndoPanics;
-use super::{ClientConfig, Error, Result, bounds, random, trace};
+use super::{Error, Result, bounds, random, trace};
 use crate::backup::Backup;
-use crate::link::LinkEndpoint;
+use crate::link::{ClientConfig, LinkEndpoint};
 use crate::task;
 
 /// The default time that [`StoreBuilder::open`] waits.

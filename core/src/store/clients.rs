@@ -8,8 +8,8 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use tokio::runtime::{Handle, Id};
 
-use super::{ClientConfig, Result, bounds};
-use crate::link::{self, Address, ClientOptions, Connector, LinkEndpoint, StoreRegistry};
+use super::Result;
+use crate::link::{self, ClientConfig, Connector, LinkEndpoint, StoreRegistry};
 
 static CLIENTS: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
 
@@ -31,17 +31,10 @@ pub(super) struct Prepared {
 impl ClientConfig {
     /// Reads what the user gave.
     pub(super) fn prepare(self) -> Result<Prepared> {
-        bounds::of_client(&self)?;
-        let address: Address = self.place.address()?;
-        let mut options = ClientOptions { backoff_max: self.backoff_max, ..Default::default() };
-        if let Some((login, password)) = &self.login {
-            options = options.login(login, password)?;
-        }
-        #[cfg(feature = "tls")]
-        if let Some(tls) = &self.tls {
-            options.tls = Some(tls.clone());
-        }
-        Ok(Prepared { client: self, dialer: Connector::prepare(address, options)? })
+        self.check()?;
+        let address = self.address()?;
+        let dialer = Connector::prepare(address, self.clone())?;
+        Ok(Prepared { client: self, dialer })
     }
 }
 

@@ -19,9 +19,9 @@ use super::closing::{AfterMaster, leave_with_the_master, outlive_the_master};
 use super::cluster_shared::ClusterShared;
 use super::reduced::{Action, IntoReduction, State};
 use super::servers::ServerHandle;
-use super::{Error, Result, ServerConfig, bounds, trace};
-use crate::link::LinkError;
+use super::{Error, Result, bounds, trace};
 use crate::link::ipc::{self, IpcLink, Program};
+use crate::link::{LinkError, ServerConfig};
 use crate::task::{self, Panicked};
 
 /// This process as a member of its cluster. This is a handle: its clones refer to the same cluster.

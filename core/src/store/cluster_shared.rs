@@ -10,8 +10,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::servers::{ServerHandle, Shared};
-use super::{Error, Result, ServerConfig};
-use crate::link::StoreRegistry;
+use super::{Error, Result};
+use crate::link::{ServerConfig, StoreRegistry};
 use crate::task::guarded;
 
 pub(super) struct ClusterShared {

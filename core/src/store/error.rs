@@ -38,7 +38,7 @@ pub enum Error {
     },
     /// A listener, a client or a worker could not be started.
     #[error(transparent)]
-    Link(#[from] LinkError),
+    Link(LinkError),
     /// The upstream refused the store. A retry fails until something is changed.
     #[error("store `{store}` is refused: {why}")]
     Refused {
@@ -168,6 +168,17 @@ pub enum DispatchError {
     /// The store has stopped: its state does not survive its codec. The action never applies.
     #[error("the store has stopped: {0}")]
     Unrestorable(String),
+}
+
+impl From<LinkError> for Error {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::BadOption { name, value, allowed } => {
+                Error::Options { name, value, allowed }
+            }
+            error => Error::Link(error),
+        }
+    }
 }
 
 impl From<Refused> for DispatchError {

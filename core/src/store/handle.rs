@@ -17,8 +17,8 @@ use super::reduced::{Action, State};
 use super::servers::ServerHandle;
 use super::shared::{Inner, Shared};
 use super::subscribers::Subscription;
-use super::{ClientConfig, DispatchError, Result, Role, ServerConfig, Watch};
-use crate::link::{LinkCounts, LinkEndpoint, LinkStats};
+use super::{DispatchError, Result, Role, Watch};
+use crate::link::{ClientConfig, LinkCounts, LinkEndpoint, LinkStats, ServerConfig};
 
 /// The number of actions that [`Store::dispatch_many`] dispatches at a time.
 const BATCH: usize = 256;

@@ -5,7 +5,6 @@
 //! - `builder`: the options of a store before it opens
 //! - `handle`: the store itself
 //! - `opening`, `closing`: the opening of a store, and the closing of a cluster
-//! - `options`: the options of servers and clients
 //! - `reading`: reads that nest, and dispatches made inside them
 //! - `clients`: the connections of this process to servers, which stores share
 //! - `servers`: the servers of this process, which stores share
@@ -45,7 +44,6 @@ mod mailbox;
 mod metrics;
 mod middleware;
 mod opening;
-mod options;
 mod random;
 mod reading;
 mod reduced;
@@ -69,7 +67,6 @@ pub use handle::Store;
 pub use metrics::{BackupMetrics, DispatchMetrics, LinkMetrics, LinkTotals, StoreMetrics};
 pub use middleware::Next;
 pub use opening::NotInSync;
-pub use options::{ClientConfig, ServerConfig};
 pub use reduced::{Action, Held, IntoReduction, ReducerMachine, Reject, State};
 pub use roles::Role;
 pub use select::{Select, Selected, create_selector};

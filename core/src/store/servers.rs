@@ -7,12 +7,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use tokio::sync::Mutex;
+use zeroize::Zeroizing;
 
-use super::{Error, Result, ServerConfig, bounds};
-use crate::auth::{Iterations, LockedOut, PeerAddress};
+use super::{Error, Result};
+use crate::auth::{LockedOut, PeerAddress};
 #[cfg(feature = "tls")]
 use crate::link::ServerTls;
-use crate::link::{Address, LinkEndpoint, LinkError, Listener, ServerOptions, StoreRegistry};
+use crate::link::{Address, LinkEndpoint, Listener, ServerConfig, StoreRegistry};
+
+/// A login and its password.
+type Login = (String, Zeroizing<String>);
 
 static SERVERS: Mutex<BTreeMap<Address, Weak<Shared>>> = Mutex::const_new(BTreeMap::new());
 
@@ -20,7 +24,7 @@ static SERVERS: Mutex<BTreeMap<Address, Weak<Shared>>> = Mutex::const_new(BTreeM
 pub(super) struct Shared {
     listener: Listener,
     ports: Arc<StoreRegistry>,
-    logins: Vec<(String, String)>,
+    logins: Vec<Login>,
     #[cfg(feature = "tls")]
     tls: Option<ServerTls>,
     /// It serves all stores of a cluster, and takes no other.
@@ -34,24 +38,9 @@ impl Shared {
         ports: Arc<StoreRegistry>,
         of_cluster: bool,
     ) -> Result<Arc<Self>> {
-        bounds::of_server(&server)?;
-        let address: Address = server.place.address()?;
-        let options = server
-            .logins
-            .iter()
-            .fold(ServerOptions::default(), |options, login| options.login(&login.0, &login.1));
-        let iterations = match server.login_rounds {
-            Some(rounds) => Iterations::new(rounds).map_err(LinkError::from)?,
-            None => Iterations::DEFAULT,
-        };
-        let options = ServerOptions {
-            iterations,
-            hello_within: server.login_within,
-            #[cfg(feature = "tls")]
-            tls: server.tls.clone(),
-            ..options
-        };
-        let listener = Listener::start(address, options, Arc::clone(&ports)).await?;
+        server.check()?;
+        let address = server.address()?;
+        let listener = Listener::start(address, server.clone(), Arc::clone(&ports)).await?;
         Ok(Arc::new(Shared {
             listener,
             ports,
@@ -68,7 +57,7 @@ impl Shared {
         server: ServerConfig,
         ports: Arc<StoreRegistry>,
     ) -> Result<Arc<Self>> {
-        let address: Address = server.place.address()?;
+        let address = server.address()?;
         let mut servers = SERVERS.lock().await;
         if running(&mut servers, &address).is_some() {
             return Err(Error::AlreadyServed(address.to_string()));
@@ -103,8 +92,11 @@ impl Shared {
 }
 
 /// Describes how the logins of the existing server differ from those that are asked for.
-fn conflict(there: &[(String, String)], here: &[(String, String)]) -> Option<String> {
-    let sets = [there, here].map(|logins| logins.iter().collect::<BTreeSet<_>>());
+fn conflict(there: &[Login], here: &[Login]) -> Option<String> {
+    let sets = [there, here].map(|logins| {
+        let pairs = logins.iter().map(|(login, password)| (login.as_str(), password.as_str()));
+        pairs.collect::<BTreeSet<_>>()
+    });
     if sets[0] == sets[1] {
         return None;
     }
@@ -117,7 +109,7 @@ fn conflict(there: &[(String, String)], here: &[(String, String)]) -> Option<Str
         (None, Some(login)) => format!("which has one more login, {login:?}"),
         (None, None) => {
             let changed = sets[1].difference(&sets[0]).chain(sets[0].difference(&sets[1])).next();
-            let login = changed.map_or("", |login| login.0.as_str());
+            let login = changed.map_or("", |login| login.0);
             format!("which has another password for login {login:?}")
         }
     };
@@ -146,7 +138,7 @@ pub(super) struct Served {
 impl Served {
     /// Serves a store at an address: with the server that this process has there, or a new one.
     pub(super) async fn begin(server: ServerConfig, port: Arc<dyn LinkEndpoint>) -> Result<Self> {
-        let address: Address = server.place.address()?;
+        let address = server.address()?;
         let channel = port.channel();
         let mut servers = SERVERS.lock().await;
         if let Some(shared) = running(&mut servers, &address) {
@@ -249,8 +241,11 @@ impl fmt::Debug for ServerHandle {
 mod tests {
     use super::*;
 
-    fn logins(logins: &[(&str, &str)]) -> Vec<(String, String)> {
-        logins.iter().map(|(login, password)| ((*login).into(), (*password).into())).collect()
+    fn logins(logins: &[(&str, &str)]) -> Vec<Login> {
+        logins
+            .iter()
+            .map(|(login, password)| ((*login).into(), Zeroizing::new((*password).into())))
+            .collect()
     }
 
     #[test]

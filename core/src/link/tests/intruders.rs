@@ -76,18 +76,18 @@ async fn frame(stream: &mut TcpStream, buffer: &mut bytes::BytesMut) -> Frame {
     .await
 }
 
-fn short() -> ServerOptions {
-    ServerOptions {
-        hello_within: Duration::from_millis(100),
+fn short() -> ServerConfig {
+    ServerConfig {
+        login_within: Duration::from_millis(100),
         stall_after: Duration::from_millis(200),
-        ..ServerOptions::default()
+        ..ServerConfig::default()
     }
 }
 
 #[tokio::test]
 async fn garbage_instead_of_a_hello_is_reported_and_dropped() {
     let (server, mut at_server) = FakePort::new("tasks");
-    let listener = serve(any_port(), ServerOptions::default(), server).await;
+    let listener = serve(any_port(), ServerConfig::default(), server).await;
     let mut stream = connect(&listener).await;
     stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("is taken");
     ends(&mut stream).await;
@@ -97,7 +97,7 @@ async fn garbage_instead_of_a_hello_is_reported_and_dropped() {
 #[tokio::test]
 async fn a_stranger_may_not_send_what_a_guest_may() {
     let (server, mut at_server) = FakePort::new("tasks");
-    let listener = serve(any_port(), ServerOptions::default(), server).await;
+    let listener = serve(any_port(), ServerConfig::default(), server).await;
     let mut stream = connect(&listener).await;
     let mut out = Vec::new();
     let start = begin_frame(&mut out, 0, 1);
@@ -120,7 +120,7 @@ async fn a_silent_stranger_is_dropped_at_the_deadline() {
 #[tokio::test]
 async fn another_version_of_the_protocol_is_named_on_both_sides() {
     let (server, mut at_server) = FakePort::new("tasks");
-    let listener = serve(any_port(), ServerOptions::default(), server).await;
+    let listener = serve(any_port(), ServerConfig::default(), server).await;
     let mut stream = connect(&listener).await;
     stream.write_all(&hello_of(PROTOCOL_VERSION + 1)).await.expect("is taken");
     let answer = ends(&mut stream).await;
@@ -131,7 +131,7 @@ async fn another_version_of_the_protocol_is_named_on_both_sides() {
     let newer = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let address = newer.local_addr().expect("is bound");
     let address = Address::tcp(address.ip().to_string(), address.port());
-    let _dialer = dial(&address, ClientOptions::default(), client);
+    let _dialer = dial(&address, ClientConfig::default(), client);
     let (mut stream, _) = within("a connection", newer.accept()).await.expect("accepts");
     stream.write_all(&hello_of(PROTOCOL_VERSION + 1)).await.expect("is taken");
     at_client.report("speaks version 3 of the protocol, this process versions 1 to 2").await;
@@ -158,8 +158,8 @@ async fn what_a_guest_must_not_send_ends_its_link_and_no_other() {
 
     let (server, mut at_server) = FakePort::new("tasks");
     let (client, mut at_client) = FakePort::new("tasks");
-    let listener = serve(any_port(), ServerOptions::default(), server.clone()).await;
-    let _good = dial(listener.address(), ClientOptions::default(), client);
+    let listener = serve(any_port(), ServerConfig::default(), server.clone()).await;
+    let _good = dial(listener.address(), ClientConfig::default(), client);
     let (good, _) = at_server.heard().await;
     for (bytes, words) in cases {
         let mut stream = guest(&listener).await;
@@ -184,7 +184,7 @@ async fn a_peer_that_stops_reading_is_cut_while_another_goes_on() {
     server.say(stopped_link, &Message::Heartbeat { seq: 0 });
     at_server.report("the peer took no bytes for 200ms").await;
     server.endless.store(false, Ordering::Relaxed);
-    let _other = dial(listener.address(), ClientOptions::default(), client);
+    let _other = dial(listener.address(), ClientConfig::default(), client);
     let (other, _) = at_server.heard().await;
     server.say(other, &Message::Heartbeat { seq: 4 });
     assert_eq!(at_client.heard().await.1, Message::Heartbeat { seq: 4 });
@@ -193,7 +193,7 @@ async fn a_peer_that_stops_reading_is_cut_while_another_goes_on() {
 #[tokio::test]
 async fn half_open_connections_are_capped_and_give_their_place_back() {
     let (server, mut at_server) = FakePort::new("tasks");
-    let options = ServerOptions { half_open_per_address_max: 3, ..ServerOptions::default() };
+    let options = ServerConfig { half_open_per_address_max: 3, ..ServerConfig::default() };
     let listener = serve(any_port(), options, server).await;
     let mut silent = Vec::new();
     for _ in 0..3 {
@@ -206,7 +206,7 @@ async fn half_open_connections_are_capped_and_give_their_place_back() {
 
     let (client, mut at_client) = FakePort::new("tasks");
     let options =
-        ClientOptions { backoff_max: Duration::from_millis(50), ..ClientOptions::default() };
+        ClientConfig { backoff_max: Duration::from_millis(50), ..ClientConfig::default() };
     let _dialer = dial(listener.address(), options, client);
     at_client.report("the server turns us away: too many connections").await;
     silent.pop();
@@ -224,7 +224,7 @@ async fn try_login(password: &str, socket: &mut Socket) -> HelloError {
 #[tokio::test]
 async fn sockets_opened_beforehand_give_no_sixth_guess() {
     let (server, _at_server) = FakePort::new("tasks");
-    let listener = serve(any_port(), ServerOptions::default().login("app", "secret"), server).await;
+    let listener = serve(any_port(), ServerConfig::default().login("app", "secret"), server).await;
     let mut sockets = Vec::new();
     for _ in 0..6 {
         let stream = connect(&listener).await;
@@ -242,7 +242,7 @@ async fn sockets_opened_beforehand_give_no_sixth_guess() {
 #[tokio::test]
 async fn a_client_that_asks_for_everything_is_cut_with_a_bounded_answer() {
     let (server, mut at_server) = FakePort::new("tasks");
-    let listener = serve(any_port(), ServerOptions::default(), server).await;
+    let listener = serve(any_port(), ServerConfig::default(), server).await;
     let mut stream = guest(&listener).await;
     let many: Vec<u8> = (0..100).flat_map(|n| attach(&format!("store {n}"))).collect();
     stream.write_all(&many).await.expect("is taken");
@@ -259,7 +259,7 @@ async fn a_client_that_asks_for_everything_is_cut_with_a_bounded_answer() {
 #[tokio::test]
 async fn a_client_that_asks_and_does_not_listen_is_cut() {
     let (server, mut at_server) = FakePort::new("tasks");
-    let listener = serve(any_port(), ServerOptions::default(), server).await;
+    let listener = serve(any_port(), ServerConfig::default(), server).await;
     let mut stream = guest(&listener).await;
     let mut detach = Vec::new();
     Message::Detach.write(&mut detach, channel_of("tasks"));
@@ -269,7 +269,7 @@ async fn a_client_that_asks_and_does_not_listen_is_cut() {
 }
 
 /// A server of all stores of a process, of which there are none yet.
-async fn serve_later(options: ServerOptions) -> (Listener, Arc<StoreRegistry>) {
+async fn serve_later(options: ServerConfig) -> (Listener, Arc<StoreRegistry>) {
     let ports = StoreRegistry::all();
     let listener = Listener::start(any_port(), options, ports.clone()).await.expect("listens");
     (listener, ports)
@@ -277,7 +277,7 @@ async fn serve_later(options: ServerOptions) -> (Listener, Arc<StoreRegistry>) {
 
 #[tokio::test]
 async fn who_waits_for_a_store_hears_that_its_server_lives() {
-    let (listener, _ports) = serve_later(ServerOptions::default()).await;
+    let (listener, _ports) = serve_later(ServerConfig::default()).await;
     let mut stream = guest(&listener).await;
     let mut said = attach("later");
     Message::Heartbeat { seq: 0 }.write(&mut said, channel_of("later"));
@@ -314,7 +314,7 @@ async fn who_waits_for_a_store_in_silence_is_cut_and_who_says_that_it_lives_is_n
 #[tokio::test]
 async fn a_guest_who_asks_for_what_is_not_here_again_and_again_is_not_heard_each_time() {
     let (server, mut at_server) = FakePort::new("tasks");
-    let listener = serve(any_port(), ServerOptions::default(), server).await;
+    let listener = serve(any_port(), ServerConfig::default(), server).await;
     for connection in 0..10 {
         let mut stream = guest(&listener).await;
         let many: Vec<u8> =
@@ -344,7 +344,7 @@ async fn read_slowly(stream: &mut TcpStream, bytes: usize) {
 #[tokio::test]
 async fn a_peer_that_reads_slowly_is_not_cut_though_the_socket_is_full_for_many_deadlines() {
     let (server, mut at_server) = FakePort::new("tasks");
-    let options = ServerOptions { stall_after: Duration::from_millis(400), ..short() };
+    let options = ServerConfig { stall_after: Duration::from_millis(400), ..short() };
     let listener = serve(any_port(), options, server.clone()).await;
     let mut slow = guest(&listener).await;
     slow.write_all(&attach("tasks")).await.expect("is taken");

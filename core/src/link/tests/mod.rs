@@ -24,13 +24,12 @@ fn any_port() -> Address {
     Address::tcp("127.0.0.1", 0)
 }
 
-async fn serve(address: Address, options: ServerOptions, port: Arc<FakePort>) -> Listener {
-    let iterations = Iterations::new(Iterations::MIN).expect("the least is allowed");
-    let options = ServerOptions { iterations, ..options };
+async fn serve(address: Address, options: ServerConfig, port: Arc<FakePort>) -> Listener {
+    let options = options.login_rounds(Iterations::MIN);
     Listener::start(address, options, StoreRegistry::only(port)).await.expect("listens")
 }
 
-fn dial(address: &Address, options: ClientOptions, port: Arc<FakePort>) -> Connector {
+fn dial(address: &Address, options: ClientConfig, port: Arc<FakePort>) -> Connector {
     Connector::start(address.clone(), options, StoreRegistry::only(port)).expect("starts")
 }
 

@@ -8,15 +8,14 @@ use crate::auth::LockOutPolicy;
 
 const LOGIN: (&str, &str) = ("app", "secret");
 
-fn server_options() -> ServerOptions {
-    ServerOptions { backoff_max: Duration::from_millis(100), ..ServerOptions::default() }
+fn server_options() -> ServerConfig {
+    ServerConfig { backoff_max: Duration::from_millis(100), ..ServerConfig::default() }
         .login(LOGIN.0, LOGIN.1)
 }
 
-fn client_options() -> ClientOptions {
-    ClientOptions { backoff_max: Duration::from_millis(100), ..ClientOptions::default() }
+fn client_options() -> ClientConfig {
+    ClientConfig { backoff_max: Duration::from_millis(100), ..ClientConfig::default() }
         .login(LOGIN.0, LOGIN.1)
-        .expect("valid")
 }
 
 async fn goes_round(address: Address) {
@@ -60,8 +59,8 @@ async fn many_messages_arrive_in_order_and_in_few_system_calls() {
     const MESSAGES: u64 = 200_000;
     let (server, mut at_server) = FakePort::new("tasks");
     let (client, mut at_client) = FakePort::new("tasks");
-    let listener = serve(any_port(), ServerOptions::default(), server.clone()).await;
-    let dialer = dial(listener.address(), ClientOptions::default(), client);
+    let listener = serve(any_port(), ServerConfig::default(), server.clone()).await;
+    let dialer = dial(listener.address(), ClientConfig::default(), client);
     let (above, _) = at_server.heard().await;
     for seq in 0..MESSAGES {
         server.say(above, &Message::Heartbeat { seq });
@@ -96,8 +95,8 @@ async fn a_client_comes_back_after_its_server_did() {
 async fn a_fault_of_a_store_ends_the_link_with_a_report_that_names_store_and_peer() {
     let (server, mut at_server) = FakePort::new("tasks");
     let (client, mut at_client) = FakePort::new("tasks");
-    let listener = serve(any_port(), ServerOptions::default(), server.clone()).await;
-    let _dialer = dial(listener.address(), ClientOptions::default(), client);
+    let listener = serve(any_port(), ServerConfig::default(), server.clone()).await;
+    let _dialer = dial(listener.address(), ClientConfig::default(), client);
     let (above, _) = at_server.heard().await;
     server.cut(above, LinkFault::Silent(Duration::from_secs(5)));
     let report = at_server.report("\"tasks\"").await;
@@ -114,9 +113,9 @@ async fn a_wrong_password_is_reported_once_and_tried_slowly() {
     let (server, mut at_server) = FakePort::new("tasks");
     let (client, mut at_client) = FakePort::new("tasks");
     let listener = serve(any_port(), server_options(), server).await;
-    let options = ClientOptions {
+    let options = ClientConfig {
         retry_refused_after: Duration::from_millis(50),
-        ..ClientOptions::default().login("app", "guess").expect("valid")
+        ..ClientConfig::default().login("app", "guess")
     };
     let _dialer = dial(listener.address(), options, client);
     let report = at_client.report("failed to connect").await;
@@ -137,21 +136,21 @@ async fn a_wrong_password_is_reported_once_and_tried_slowly() {
 async fn a_client_and_a_server_that_differ_about_logins_say_so() {
     let (server, _at_server) = FakePort::new("tasks");
     let (client, mut at_client) = FakePort::new("tasks");
-    let open = serve(any_port(), ServerOptions::default(), server.clone()).await;
+    let open = serve(any_port(), ServerConfig::default(), server.clone()).await;
     let _insists = dial(open.address(), client_options(), client.clone());
     at_client.report("the server asks nobody for a login").await;
     let guarded = serve(any_port(), server_options(), server).await;
-    let _has_none = dial(guarded.address(), ClientOptions::default(), client);
+    let _has_none = dial(guarded.address(), ClientConfig::default(), client);
     at_client.report("the server asks for a login; give the client one").await;
 }
 
 #[tokio::test]
 async fn a_port_in_use_is_an_error_that_says_which_and_what_to_do() {
     let (server, _events) = FakePort::new("tasks");
-    let first = serve(any_port(), ServerOptions::default(), server.clone()).await;
+    let first = serve(any_port(), ServerConfig::default(), server.clone()).await;
     let second = Listener::start(
         first.address().clone(),
-        ServerOptions::default(),
+        ServerConfig::default(),
         StoreRegistry::only(server),
     );
     let error = second.await.expect_err("in use").to_string();
@@ -166,7 +165,7 @@ async fn a_stale_socket_file_is_taken_over_and_a_live_one_is_not() {
     drop(std::os::unix::net::UnixListener::bind(&path).expect("binds"));
     assert!(path.exists(), "as a killed server leaves it");
     let (server, _events) = FakePort::new("tasks");
-    let options = ServerOptions::default();
+    let options = ServerConfig::default();
     let _live = serve(Address::unix(&path), options.clone(), server.clone()).await;
     let start = |path| {
         Listener::start(Address::unix(path), options.clone(), StoreRegistry::only(server.clone()))
@@ -186,7 +185,7 @@ async fn a_socket_file_is_for_its_user_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("tasks.sock");
     let (server, _events) = FakePort::new("tasks");
-    let _listener = serve(Address::unix(&path), ServerOptions::default(), server).await;
+    let _listener = serve(Address::unix(&path), ServerConfig::default(), server).await;
     let mode = std::fs::metadata(&path).expect("is there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
@@ -208,10 +207,10 @@ async fn a_server_whose_socket_file_was_removed_comes_back_by_itself() {
 async fn plaintext_beyond_this_machine_is_warned_about_once() {
     let (server, mut at_server) = FakePort::new("tasks");
     let address = Address::tcp(Address::ALL_INTERFACES, 0);
-    let listener = serve(address, ServerOptions::default(), server.clone()).await;
+    let listener = serve(address, ServerConfig::default(), server.clone()).await;
     at_server.report("in plaintext").await;
     listener.close().await;
-    let _local = serve(any_port(), ServerOptions::default(), server).await;
+    let _local = serve(any_port(), ServerConfig::default(), server).await;
     assert_eq!(at_server.reports_so_far("in plaintext"), 0);
 }
 
@@ -220,10 +219,10 @@ async fn a_server_on_all_interfaces_is_found_under_localhost() {
     let (server, _at_server) = FakePort::new("tasks");
     let (client, mut at_client) = FakePort::new("tasks");
     let address = Address::tcp(Address::ALL_INTERFACES, 0);
-    let listener = serve(address, ServerOptions::default(), server).await;
+    let listener = serve(address, ServerConfig::default(), server).await;
     let Address::Tcp { port, .. } = *listener.address() else { panic!("listens on TCP") };
     let address = Address::tcp(Address::LOCALHOST, port);
-    let _dialer = dial(&address, ClientOptions::default(), client);
+    let _dialer = dial(&address, ClientConfig::default(), client);
     at_client.up().await;
 }
 
@@ -231,8 +230,8 @@ async fn a_server_on_all_interfaces_is_found_under_localhost() {
 async fn a_store_that_the_server_does_not_have_is_refused_in_words_on_both_sides() {
     let (server, mut at_server) = FakePort::new("tasks");
     let (client, mut at_client) = FakePort::new("wishes");
-    let listener = serve(any_port(), ServerOptions::default(), server).await;
-    let _dialer = dial(listener.address(), ClientOptions::default(), client.clone());
+    let listener = serve(any_port(), ServerConfig::default(), server).await;
+    let _dialer = dial(listener.address(), ClientConfig::default(), client.clone());
     at_server.report("store `wishes` is not served here").await;
     let report = at_client.report("store `wishes` is not served here").await;
     assert!(!report.contains("again in 30000 ms"), "it may be served in a moment: {report}");
@@ -240,35 +239,35 @@ async fn a_store_that_the_server_does_not_have_is_refused_in_words_on_both_sides
 
 #[tokio::test]
 async fn every_option_of_a_link_works_at_its_ends_or_is_refused_by_name() {
-    let usual = ServerOptions::default;
+    let usual = ServerConfig::default;
     let ends = [Duration::ZERO, Duration::from_nanos(1), Duration::from_secs(1), Duration::MAX];
-    let mut servers: Vec<(&str, ServerOptions)> = Vec::new();
-    let mut clients: Vec<(&str, ClientOptions)> = Vec::new();
+    let mut servers: Vec<(&str, ServerConfig)> = Vec::new();
+    let mut clients: Vec<(&str, ClientConfig)> = Vec::new();
     for span in ends {
         let lock_out = LockOutPolicy { locked_for: span, ..LockOutPolicy::default() };
-        servers.push(("hello_within", ServerOptions { hello_within: span, ..usual() }));
-        servers.push(("stall_after", ServerOptions { stall_after: span, ..usual() }));
-        servers.push(("backoff_max", ServerOptions { backoff_max: span, ..usual() }));
-        servers.push(("locked_for", ServerOptions { lock_out, ..usual() }));
-        let usual = ClientOptions::default;
-        clients.push(("backoff_max", ClientOptions { backoff_max: span, ..usual() }));
-        clients.push(("connect_within", ClientOptions { connect_within: span, ..usual() }));
-        clients.push(("hello_within", ClientOptions { hello_within: span, ..usual() }));
-        clients.push(("stall_after", ClientOptions { stall_after: span, ..usual() }));
-        let options = ClientOptions { retry_refused_after: span, ..usual() };
+        servers.push(("login_within", ServerConfig { login_within: span, ..usual() }));
+        servers.push(("stall_after", ServerConfig { stall_after: span, ..usual() }));
+        servers.push(("backoff_max", ServerConfig { backoff_max: span, ..usual() }));
+        servers.push(("locked_for", ServerConfig { lock_out, ..usual() }));
+        let usual = ClientConfig::default;
+        clients.push(("backoff_max", ClientConfig { backoff_max: span, ..usual() }));
+        clients.push(("connect_within", ClientConfig { connect_within: span, ..usual() }));
+        clients.push(("login_within", ClientConfig { login_within: span, ..usual() }));
+        clients.push(("stall_after", ClientConfig { stall_after: span, ..usual() }));
+        let options = ClientConfig { retry_refused_after: span, ..usual() };
         clients.push(("retry_refused_after", options));
     }
     for count in [0, 1, usize::MAX] {
-        servers.push(("half_open_max", ServerOptions { half_open_max: count, ..usual() }));
-        let options = ServerOptions { half_open_per_address_max: count, ..usual() };
+        servers.push(("half_open_max", ServerConfig { half_open_max: count, ..usual() }));
+        let options = ServerConfig { half_open_per_address_max: count, ..usual() };
         servers.push(("half_open_per_address_max", options));
-        servers.push(("connections_max", ServerOptions { connections_max: count, ..usual() }));
+        servers.push(("connections_max", ServerConfig { connections_max: count, ..usual() }));
         let failures_max = u32::try_from(count).unwrap_or(u32::MAX);
         let lock_out = LockOutPolicy { failures_max, entries_max: count, ..Default::default() };
-        servers.push(("lock_out", ServerOptions { lock_out, ..usual() }));
+        servers.push(("lock_out", ServerConfig { lock_out, ..usual() }));
     }
     for (name, options) in servers {
-        links_or_refuses(name, options.login("app", "secret"), ClientOptions::default()).await;
+        links_or_refuses(name, options.login("app", "secret"), ClientConfig::default()).await;
     }
     for (name, options) in clients {
         links_or_refuses(name, usual().login("app", "secret"), options).await;
@@ -276,9 +275,8 @@ async fn every_option_of_a_link_works_at_its_ends_or_is_refused_by_name() {
 }
 
 /// With these options a client links to a server, or either is refused by the option's name.
-async fn links_or_refuses(name: &str, server_options: ServerOptions, options: ClientOptions) {
-    let iterations = Iterations::new(Iterations::MIN).expect("the least is allowed");
-    let server_options = ServerOptions { iterations, ..server_options };
+async fn links_or_refuses(name: &str, server_options: ServerConfig, options: ClientConfig) {
+    let server_options = server_options.login_rounds(Iterations::MIN);
     let (server, mut at_server) = FakePort::new("tasks");
     let (client, _at_client) = FakePort::new("tasks");
     let refused = |error: LinkError| match error {
@@ -290,7 +288,7 @@ async fn links_or_refuses(name: &str, server_options: ServerOptions, options: Cl
             Ok(listener) => listener,
             Err(error) => return refused(error),
         };
-    let options = options.login("app", "secret").expect("a login");
+    let options = options.login("app", "secret");
     match Connector::start(listener.address().clone(), options, StoreRegistry::only(client)) {
         Ok(dialer) => {
             at_server.first(name, |event| matches!(event, Event::Up(_)).then_some(())).await;

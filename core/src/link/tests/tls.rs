@@ -6,7 +6,7 @@ use super::*;
 use crate::link::Tls;
 
 /// A certificate that is its own CA, for `localhost`, and options that use it.
-fn options(folder: &std::path::Path) -> (ServerOptions, ClientOptions) {
+fn options(folder: &std::path::Path) -> (ServerConfig, ClientConfig) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
     std::fs::write(&certificate, made.cert.pem()).expect("it is written");
@@ -14,8 +14,8 @@ fn options(folder: &std::path::Path) -> (ServerOptions, ClientOptions) {
     let server = Some(Tls::server(&certificate, key));
     let client = Some(Tls::client(certificate).name("localhost"));
     (
-        ServerOptions { tls: server, ..ServerOptions::default() },
-        ClientOptions { tls: client, ..ClientOptions::default() },
+        ServerConfig { tls: server, ..ServerConfig::default() },
+        ClientConfig { tls: client, ..ClientConfig::default() },
     )
 }
 

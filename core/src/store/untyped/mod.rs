@@ -19,10 +19,9 @@ use samestate_proto::replication::Change;
 use samestate_proto::wire::Codec;
 
 use super::{
-    ClientConfig, DispatchError, DispatchFuture, Result, Role, Store, StoreBuilder, Subscription,
-    Watch,
+    DispatchError, DispatchFuture, Result, Role, Store, StoreBuilder, Subscription, Watch,
 };
-use crate::link::{RefusalReason, Setback};
+use crate::link::{ClientConfig, RefusalReason, Setback};
 
 /// A client's copy of a store whose actions and states are [`Untyped`]. A handle: clones are the
 /// same copy.
