@@ -1,4 +1,4 @@
-//! The lock-out: the failures of each address, and the addresses that are locked out (article, A5).
+//! The lock-out: the failures of each address, and the addresses that are locked out.
 //!
 //! Five failures lock an address out for three hours. What counts, and when:
 //!

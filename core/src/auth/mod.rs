@@ -1,4 +1,4 @@
-//! Proof of passwords, and the lock-out of addresses that guess (article, A5).
+//! Proof of passwords, and the lock-out of addresses that guess.
 //!
 //! Everything here is a value: no socket, no runtime, no clock, no randomness of its own. Nonces,
 //! the server's secret and `now` (monotonic, counted from the server's start) are passed in.

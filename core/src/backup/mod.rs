@@ -1,4 +1,4 @@
-//! A store's state on disk: written while it changes, restored when it opens (A15).
+//! A store's state on disk: written while it changes, restored when it opens.
 //!
 //! Two files, and a third that is only locked:
 //!

@@ -27,7 +27,7 @@ const JOURNAL_BYTES_MIN: u64 = 1 << 20;
 /// The first delay before a failed backup is tried again.
 const RETRY: Duration = Duration::from_millis(250);
 
-/// The place of a store's backup, and how much of the store may be lost (A15).
+/// The place of a store's backup, and how much of the store may be lost.
 ///
 /// ```
 /// use samestate::Backup;

@@ -1,4 +1,4 @@
-//! Addresses at which servers listen and to which clients connect (article, A4 and A7).
+//! Addresses at which servers listen and to which clients connect.
 
 mod parse;
 
@@ -55,7 +55,7 @@ impl Address {
         Address::Pipe(name.into())
     }
 
-    /// Returns an address for a path (A4): a socket file, or a named pipe on Windows, which has no
+    /// Returns an address for a path: a socket file, or a named pipe on Windows, which has no
     /// socket files. Its name is all of the path, or what follows `\\.\pipe\` in it, with `-` for
     /// what a name cannot have: `\`, `/` and `:`.
     pub fn path(path: impl Into<PathBuf>) -> Self {
@@ -66,12 +66,12 @@ impl Address {
         }
     }
 
-    /// Returns the default address of a server (A4): all interfaces, port 10001.
+    /// Returns the default address of a server: all interfaces, port 10001.
     pub fn server_default() -> Self {
         Address::tcp(Self::ALL_INTERFACES, Self::PORT)
     }
 
-    /// Returns the default address of a client (A7): `localhost`, port 10001.
+    /// Returns the default address of a client: `localhost`, port 10001.
     pub fn client_default() -> Self {
         Address::tcp(Self::LOCALHOST, Self::PORT)
     }

@@ -1,5 +1,4 @@
-//! The client of one store or of several: connects, logs in, and tries again until it succeeds
-//! (article, A7, A8).
+//! The client of one store or of several: connects, logs in, and tries again until it succeeds.
 
 use std::fmt;
 use std::io;

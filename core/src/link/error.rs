@@ -51,7 +51,7 @@ pub enum LinkError {
         /// The address that a server was to listen at, or a client to connect to.
         address: Address,
     },
-    /// A worker was to serve at a named pipe (A4).
+    /// A worker was to serve at a named pipe.
     #[error(
         "worker {worker} cannot listen on {address}: on Windows a named pipe belongs to the \
          master; create this server in the master, or serve on TCP"

@@ -1,5 +1,4 @@
-//! The server of a store: listens, accepts clients that prove a password, and is restored by itself
-//! (article, A4 to A6).
+//! The server of a store: listens, accepts clients that prove a password, and is restored by itself.
 
 use std::fmt;
 use std::io;

@@ -95,13 +95,13 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         StoreBuilder { reducer: None, client: Some(client), ..builder }
     }
 
-    /// Sets the mode in which this node sends downstream (A12). Default: [`Mode::Action`].
+    /// Sets the mode in which this node sends downstream. Default: [`Mode::Action`].
     pub fn mode(mut self, mode: Mode) -> Self {
         self.config.mode = mode;
         self
     }
 
-    /// Sets how copies are checked in mode action (A13): every 1 to 1,000,000,000 actions, or not
+    /// Sets how copies are checked in mode action: every 1 to 1,000,000,000 actions, or not
     /// at all. Default: `Resync::Verify(100)`.
     pub fn resync(mut self, resync: Resync) -> Self {
         self.config.resync = resync;
@@ -163,7 +163,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         self
     }
 
-    /// Keeps the store on disk (A15). Opening the store restores the backup, if there is one,
+    /// Keeps the store on disk. Opening the store restores the backup, if there is one,
     /// instead of the [`StoreBuilder::preloaded`] state. Later actions are written at the pace that
     /// [`Backup`] sets.
     ///
@@ -189,7 +189,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         self
     }
 
-    /// Sets the receiver of non-critical errors (A16). Default: standard error.
+    /// Sets the receiver of non-critical errors. Default: standard error.
     #[doc(alias = "stderr")]
     pub fn on_error(mut self, on_error: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.on_error = Arc::new(on_error);

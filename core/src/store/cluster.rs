@@ -1,4 +1,4 @@
-//! A process and the workers that it forks (A1, A3).
+//! A process and the workers that it forks.
 //!
 //! A worker is a new process that runs the same program with the same arguments, and finds itself
 //! to be a worker in [`Cluster::join`]. Master and worker are linked by a pair of sockets that the
@@ -244,7 +244,7 @@ impl Cluster {
 
     /// Prepares a store of this cluster. In the master the store is the root of its tree, and in a
     /// worker it follows the master, unless [`super::StoreBuilder::client`] names a server. Create
-    /// the store in every process, with the same name (A2) and the same reducer; see
+    /// the store in every process, with the same name and the same reducer; see
     /// [`super::create_store`].
     #[doc(alias = "createStore")]
     pub fn create_store<S, A, V>(
@@ -263,7 +263,7 @@ impl Cluster {
         StoreBuilder::new(home, name, reducer, S::default())
     }
 
-    /// Serves all stores of this cluster in this process at one address (A4), including those that
+    /// Serves all stores of this cluster in this process at one address, including those that
     /// open later: a client that asks for such a store waits until it opens. A store may also have
     /// a server of its own: [`Store::create_server`](crate::Store::create_server).
     ///

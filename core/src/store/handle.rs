@@ -239,7 +239,7 @@ impl<S: State, A: Action> Store<S, A> {
         self.shared.version()
     }
 
-    /// Returns whether the store is in sync with its sequencer (A9). Dispatches are refused exactly
+    /// Returns whether the store is in sync with its sequencer. Dispatches are refused exactly
     /// while it is not. In a worker, this depends on the link of its master too.
     pub fn is_connected(&self) -> bool {
         self.shared.is_connected()
@@ -252,7 +252,7 @@ impl<S: State, A: Action> Store<S, A> {
         let _ = connected.wait_for(|connected| *connected == wanted).await;
     }
 
-    /// Returns the roles of this store in this process (A10), several at once.
+    /// Returns the roles of this store in this process, several at once.
     pub fn roles(&self) -> Vec<Role> {
         self.upkeep.roles()
     }
@@ -268,7 +268,7 @@ impl<S: State, A: Action> Store<S, A> {
         self.shared.node()
     }
 
-    /// Serves the store (A4): from now on clients may link to it. Stores of one process that are
+    /// Serves the store: from now on clients may link to it. Stores of one process that are
     /// served at the same address share one server, and must have the same logins.
     /// [`Cluster::create_server`](crate::Cluster::create_server) serves all stores at once.
     ///
@@ -285,9 +285,9 @@ impl<S: State, A: Action> Store<S, A> {
         self.upkeep.listen(server, port).await
     }
 
-    /// Makes the store a client of a server (A7). The store stops ordering or following at once.
+    /// Makes the store a client of a server. The store stops ordering or following at once.
     /// Dispatches under way resolve as `OutcomeUnknown`, and the server's state replaces its own.
-    /// In a worker, all traffic with the master stops (A10). Returns before the store is in sync.
+    /// In a worker, all traffic with the master stops. Returns before the store is in sync.
     ///
     /// # Errors
     ///
@@ -316,7 +316,7 @@ impl<S: State, A: Action> Store<S, A> {
         self.upkeep.servers()
     }
 
-    /// Replaces the receiver of non-critical errors (A16), such as a lost connection or a bad
+    /// Replaces the receiver of non-critical errors, such as a lost connection or a bad
     /// message. The default is standard error.
     #[doc(alias = "stderr")]
     pub fn on_error(&self, on_error: impl Fn(&str) + Send + Sync + 'static) {

@@ -1,4 +1,4 @@
-//! The roles of a store in this process (A10).
+//! The roles of a store in this process.
 
 use std::fmt;
 

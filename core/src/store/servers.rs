@@ -218,7 +218,7 @@ impl ServerHandle {
         self.server.upgrade().is_some_and(|server| server.is_open())
     }
 
-    /// Lists the addresses that are locked out after too many failed logins (A5), ordered by the
+    /// Lists the addresses that are locked out after too many failed logins, ordered by the
     /// end of their lock-out. The list of a closed server is empty.
     pub fn locked(&self) -> Vec<LockedOut> {
         self.server.upgrade().map_or_else(Vec::new, |server| server.listener.locked())

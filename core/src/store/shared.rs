@@ -39,7 +39,7 @@ pub(super) use endpoint::to_stderr;
 /// A snapshot or digest that took less than this runs where it is asked for, without a thread.
 const INLINE_JOB_MAX: Duration = Duration::from_micros(200);
 
-/// Receives non-critical errors (A16).
+/// Receives non-critical errors.
 pub(super) type OnError = Arc<dyn Fn(&str) + Send + Sync>;
 
 pub(super) struct Inner<S: State, A: Action> {

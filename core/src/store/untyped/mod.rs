@@ -67,7 +67,7 @@ impl UntypedBuilder {
         UntypedBuilder { builder: self.builder.dispatch_deadline(after) }
     }
 
-    /// Sets the receiver of non-critical errors (A16). Default: standard error.
+    /// Sets the receiver of non-critical errors. Default: standard error.
     pub fn on_error(self, on_error: impl Fn(&str) + Send + Sync + 'static) -> Self {
         UntypedBuilder { builder: self.builder.on_error(on_error) }
     }
