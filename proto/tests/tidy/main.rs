@@ -6,17 +6,12 @@
 
 mod tree;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use tree::{Source, Tree, anchors, code_spans, doc_paragraphs, link_targets};
 
 const COLUMNS_MAX: usize = 100;
 const LINES_MAX: usize = 500;
-
-/// Files that are longer than [`LINES_MAX`], with the length that each may have.
-///
-/// The list only shrinks: split a file by subject, and remove its row.
-const LONG_FILES: &[(&str, usize)] = &[("sim/src/virtual_time/world/mod.rs", 503)];
 
 /// Folders that the docs name and git ignores.
 const UNTRACKED: &[&str] = &["fuzz/work/"];
@@ -113,15 +108,11 @@ fn is_wide_by_links(text: &str) -> bool {
 
 #[test]
 fn no_file_is_longer_than_five_hundred_lines() {
-    let long_files: BTreeMap<_, _> = LONG_FILES.iter().copied().collect();
     let mut faults = Vec::new();
     for source in Tree::load().with_extension("rs") {
-        let (path, lines) = (source.path.as_str(), source.text.lines().count());
-        let max = long_files.get(path).copied().unwrap_or(LINES_MAX);
-        if lines > max {
-            faults.push(format!("{path}:{}: {lines} lines, {max} are allowed", max + 1));
-        } else if lines <= LINES_MAX && long_files.contains_key(path) {
-            faults.push(format!("{path}:1: short enough now; remove it from LONG_FILES"));
+        let lines = source.text.lines().count();
+        if lines > LINES_MAX {
+            faults.push(format!("{}:{}: {lines} lines", source.path, LINES_MAX + 1));
         }
     }
     assert_none(&faults, "split these files by subject");

@@ -2,7 +2,8 @@
 //!
 //! The replicas are those that ship, driven as their drivers drive them: bytes in, outputs carried
 //! out, links filled while they are awake. Everything else is made here. A world knows nothing of
-//! scenarios: whoever drives it adds hosts and seats, dispatches, injects faults, and takes [`Notice`]s.
+//! scenarios: whoever drives it adds hosts and seats, dispatches, injects faults, and takes
+//! [`Notice`]s.
 //!
 //! - `seat`: hosts, where processes live, and seats, where they have replicas
 //! - `life`: processes start, die, pause, and choose whom they follow
