@@ -12,7 +12,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
-/// The list of the files that runs wrote, and the lock of the run that goes on.
+/// The list of the files that runs wrote, and the lock of the present run.
 const LIST: &str = ".samestate";
 
 /// The most folders of one name that are tried.

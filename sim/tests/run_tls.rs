@@ -1,5 +1,4 @@
-//! Links with `tls: true`: real processes that speak TLS, and nothing else, with certificates of
-//! the run's own.
+//! Links with `tls: true`: real processes that use TLS only, with certificates of the run's own.
 #![cfg(target_os = "linux")]
 
 use std::path::Path;

@@ -102,7 +102,7 @@ fn password(file: &Path) -> Result<String> {
     Ok(password.to_owned())
 }
 
-/// On standard error. That nobody reads it is no reason to end.
+/// Writes a warning to standard error. If no reader takes it, the program continues.
 fn warn(text: &str) {
     let _ = writeln!(io::stderr(), "flags: {text}");
 }

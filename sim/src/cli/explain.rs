@@ -17,7 +17,7 @@ Examples:
   samestate explain --metrics
   samestate explain --reducers";
 
-/// Draw who feeds whom, store by store, and when what happens
+/// Draw the trees of nodes, store by store, and the course of the run
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Explain {

@@ -1,4 +1,4 @@
-//! `samestate guardian`: started by `run`, and by nobody else.
+//! `samestate guardian`: started by `run` alone.
 
 use clap::Args;
 

@@ -1,4 +1,4 @@
-//! `samestate node`: started by `run`, and by nobody else.
+//! `samestate node`: started by `run` alone.
 
 use std::path::PathBuf;
 

@@ -8,7 +8,7 @@
 //! - `session`: does it
 //! - `part`: `.path.to.part` of a state
 //! - `paint`: a change as a line
-//! - `screen`: where lines go that nobody waits for
+//! - `screen`: output of lines that no command waits for
 //! - `prompt`, `script`: the two ways to get lines
 //! - `history`: the lines of earlier sessions
 //! - `password`: asked for without an echo

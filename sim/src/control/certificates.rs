@@ -1,10 +1,11 @@
-//! The run's own CA, and what it signs for the nodes that speak TLS.
+//! The run's own CA, and its certificates for nodes with TLS.
 //!
-//! A case whose links have `tls: true` gets a new CA. Its key is never written; its certificate,
-//! and a certificate with its key for each node at an end of such a link, go to the folder `tls` in
-//! the case's own folder, which nobody else reads and which goes with the case. Each is for the
-//! loopback address that nodes connect to, directly or by way of a proxy, and serves both sides:
-//! clients show theirs to servers, and servers let in nobody without one (mutual TLS).
+//! A case whose links have `tls: true` gets a new CA. Its key is never written to disk. Its
+//! certificate, and a certificate with its key for each node at an end of such a link, go to the
+//! folder `tls` in the case's own folder, which only its user can read, and which is removed with
+//! the case. Each certificate is for the loopback address that nodes connect to, directly or by way
+//! of a proxy, and serves both sides: clients show theirs to servers, and servers refuse clients
+//! without one (mutual TLS).
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};

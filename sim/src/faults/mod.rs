@@ -69,7 +69,7 @@ kinds! {
         HalfOpen(HalfOpenSpec),
         /// A bit of what arrives next over a link is flipped.
         Corrupt(CorruptSpec),
-        /// A replica applies the next action twice, and nobody notices.
+        /// A replica applies the next action twice, unnoticed.
         Slip(SlipSpec),
         /// The reducer panics at the next action, at one replica only.
         Fail(FailSpec),

@@ -25,7 +25,7 @@ pub(crate) struct Outage {
 }
 
 impl Outage {
-    /// Returns whether it goes on at `at`; it does when it begins.
+    /// Returns whether it lasts at `at`; the beginning counts.
     fn covers(&self, at: Duration) -> bool {
         at == self.from || self.until.is_none_or(|until| at < until)
     }

@@ -14,7 +14,7 @@ use crate::scenario::{NodeId, Span};
 static KIND: Kind =
     Kind { run_lacks: Some(TAMPERED_REDUCER), spoils_state: true, ..Kind::new("slip") };
 
-/// A replica applies the next action twice, and nobody notices.
+/// A replica applies the next action twice, unnoticed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SlipSpec {
@@ -33,7 +33,7 @@ pub struct SlipSpec {
     pub times: Option<NonZeroU32>,
 }
 
-/// A replica that is no root applies the next action twice, and nobody notices.
+/// A replica that is no root applies the next action twice, unnoticed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slip {
     /// The node.

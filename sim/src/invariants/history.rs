@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The default limit of the bytes of kept payloads.
 pub const KEPT_BYTES_MAX: usize = 256 << 20;
 
-/// The payloads a sequencer ordered, in order, on the lineage that goes on.
+/// The payloads that a sequencer ordered, in order, on the lineage that continues.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
     /// The seq after which this history, or this part of it, begins.

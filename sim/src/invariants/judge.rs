@@ -26,7 +26,7 @@ pub struct Findings {
     /// Accepted, and not known whether in the history: ordered by a sequencer that was killed
     /// before it handed over what it had seen.
     pub unjudged: u64,
-    /// In the history, and answered `Ok` to nobody.
+    /// The number of actions in the history that were answered `Ok` to no origin.
     pub unclaimed: u64,
     /// The violations in the history, at the origins, and between them.
     pub violations: Violations,

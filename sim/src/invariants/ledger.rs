@@ -203,7 +203,7 @@ impl Ledger {
         }
     }
 
-    /// The history goes on from `seq`: what came after it was lost with its sequencer.
+    /// Continues the history from `seq`: the actions after it were lost with its sequencer.
     fn cut_after(&mut self, seq: u64) {
         self.cut += self.last_seq - seq;
         self.unseen.truncate(seq);

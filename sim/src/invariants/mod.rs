@@ -1,7 +1,7 @@
 //! I1-I10, held against what replicas, origins and subscribers saw: one checker for both runners.
 //!
-//! The rooms record while a run goes on, cheaply and in bounded memory, and can be taken out in
-//! parts where they are kept in another process. At the end they are held against each other.
+//! These modules record while a run continues, cheaply and in bounded memory, and their parts can
+//! be handed over to another process. At the end they are compared with each other.
 //!
 //! | file | holds |
 //! |---|---|

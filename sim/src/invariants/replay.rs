@@ -104,7 +104,8 @@ mod tests {
     use crate::load::reducers::{Counter, CounterAction};
     use crate::measure::timeline::tests::v;
 
-    /// Orders `Add(1)` so many times, in parts, and goes on in a second life after `kept` of them.
+    /// Orders `Add(1)` so many times, in parts, and continues in a second life after `kept` of
+    /// them.
     fn restarted(total: u64, kept: u64, more: u64) -> Result<i64, NotReplayed> {
         let one = serde_json::to_vec(&CounterAction::Add(1)).expect("plain data");
         let mut replay = Replay::<Counter>::new(Codec::Json);

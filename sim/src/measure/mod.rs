@@ -1,9 +1,10 @@
 //! The measures of a run: identity, staleness, latency and cost.
 //!
 //! The input is observations, stamped in nanoseconds on a clock that all processes share (the
-//! machine's monotonic clock, or virtual time). Nothing in here reads a clock or draws a random
+//! machine's monotonic clock, or virtual time). This module reads no clock and draws no random
 //! number, so that both runners measure with the same code. Each kind of observation is bounded in
-//! memory, can be handed over in parts while a run goes on, and says how much it had to thin out.
+//! memory, can be handed over in parts while a run continues, and reports how much it had to thin
+//! out.
 //!
 //! - [`timeline`]: when each replica of a store was at which version;
 //! - [`identity`]: how much of the time the replicas were the same, and how soon again;

@@ -230,7 +230,7 @@ impl Trace {
         Trace { name: name.into(), ..Trace::default() }
     }
 
-    /// The life that goes on, or a first one.
+    /// Returns the current life, or begins a first one.
     pub fn life(&mut self) -> &mut Timeline {
         if self.lives.is_empty() {
             self.lives.push(Timeline::default());

@@ -1,8 +1,8 @@
 //! One store's state into another, at each change.
 //!
-//! Changes that are told while a dispatch is being made are one change: it is the newest state
-//! that is mirrored. Where a dispatch is refused, or nobody can say what came of it, the newest
-//! state is dispatched again as soon as the store takes it.
+//! Changes that arrive while a dispatch is being made count as one change: the newest state is
+//! mirrored. If a dispatch is refused, or its outcome is unknown, the newest state is dispatched
+//! again as soon as the store accepts it.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! One open store, whose types nobody else knows.
+//! One open store, whose types are hidden from other modules.
 
 use std::ops::Range;
 use std::pin::Pin;

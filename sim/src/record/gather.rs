@@ -1,9 +1,9 @@
 //! The parts that each process handed over, put together as they come.
 //!
-//! A run may last for days, and a process hands over ten parts a second: what is kept of them is
-//! bounded by what goes wrong, and neither by how many they are nor by how much was dispatched.
-//! So what origins claim is put together for each tree while the run goes on, since the versions
-//! of one origin have gaps that others fill; and the history goes through its reducer at once.
+//! A run may last for days, and a process hands over ten parts a second. The memory for them
+//! depends on the number of failures, and not on the number of parts or dispatches. So the claims
+//! of origins are combined for each tree while the run continues, since the versions of one origin
+//! have gaps that others fill; and the history is put through its reducer at once.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};

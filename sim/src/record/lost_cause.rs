@@ -1,4 +1,4 @@
-//! The reasons why a case cannot pass any more, as far as they are known while it goes on.
+//! The reasons why a case cannot pass any more, as far as they are known while it runs.
 //!
 //! Only what never gets better is looked at: invariants that are violated, and counts that may not
 //! go past a bound.

@@ -7,8 +7,8 @@
 //! launch -> all ready -> start -> phases, faults, events -> stop -> settled -> flush -> drained
 //! ```
 //!
-//! A node that ends although nobody wanted it to is noted, and the case goes on without it. An
-//! interruption goes straight to *flush*, so that what was measured until then is kept.
+//! A node that ends although that was not planned is noted, and the case continues without it. An
+//! interruption goes straight to *flush*, so that the measurements until then are kept.
 
 mod words;
 
@@ -93,7 +93,7 @@ pub(crate) struct CaseRunner<'c> {
     gathered: Gathered,
     /// The masters' processes, by their ids.
     masters: BTreeMap<u32, String>,
-    /// Connections of nodes that ended although nobody wanted it.
+    /// Connections of nodes that ended although that was not planned.
     crashed: BTreeSet<u64>,
     /// The reasons why the case cannot be done.
     trouble: Vec<String>,

@@ -20,7 +20,7 @@ pub(crate) struct ActiveFaults {
     cuts: BTreeSet<usize>,
     /// Kills by the process that was to be killed.
     kills: BTreeMap<u32, usize>,
-    /// Nodes that are to come back, by fault.
+    /// Nodes that are to be restarted, by fault.
     restarts: BTreeMap<NodeId, usize>,
     /// Processes that stand still, by fault.
     pauses: BTreeMap<usize, u32>,
@@ -150,7 +150,7 @@ impl CaseRunner<'_> {
         }
     }
 
-    /// The guardian says that a process goes on, or is gone.
+    /// Notes that a process continues or is gone, as the guardian reports.
     pub(super) fn resumed(&mut self, pid: u32, alive: bool) {
         let at = self.at();
         let Some(fault) = self.active_faults.pause_of(pid) else { return };

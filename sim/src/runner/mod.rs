@@ -13,7 +13,7 @@
 //! | `unsupported` | the requests of a scenario that real processes cannot fulfil |
 //! | `progress` | the progress of a run, as it is shown |
 //!
-//! The program of a node process is [`node`](crate::node); both sides speak over
+//! The program of a node process is [`node`](crate::node); both sides communicate over
 //! [`control`](crate::control).
 
 mod case;

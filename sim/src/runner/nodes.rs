@@ -1,4 +1,5 @@
-//! The runner's picture of its nodes: who is there, what each said last, and who is missing.
+//! The runner's picture of its nodes: those that are there, their last reports, and those that are
+//! missing.
 
 use std::collections::BTreeMap;
 

@@ -81,7 +81,7 @@ impl Progress {
         }
     }
 
-    /// Something else goes on now: a phase of the scenario, or what is done around them.
+    /// Shows the present phase of the scenario, or of the work around it.
     pub(crate) fn phase(&mut self, phase: &str) {
         phase.clone_into(&mut self.phase);
         if self.lines {

@@ -2,8 +2,8 @@
 //!
 //! Clients of a link with a planned fault connect to its proxy, which connects to the server and
 //! passes bytes on both ways. A cut severs every connection in both directions at once and loses
-//! what was on its way (TCP: a reset); for as long as it lasts, new connections are refused by
-//! the system itself, since nobody listens. The proxy's TCP port stays reserved meanwhile.
+//! the bytes in transit (TCP: a reset). While it lasts, the system itself refuses new connections,
+//! since there is no listener. The proxy's TCP port stays reserved meanwhile.
 //!
 //! A cut with no connection to sever would be none: it waits a little for one, and is reported
 //! as not done if none comes.
@@ -36,7 +36,7 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// An event at a proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ProxyEvent {
-    /// Connections were severed, and nobody listens.
+    /// Connections were severed, and the listener was closed.
     Cut {
         /// The fault's position in the plan.
         fault: usize,

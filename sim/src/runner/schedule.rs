@@ -21,7 +21,7 @@ pub(crate) enum Act {
         /// The fault.
         fault: usize,
     },
-    /// A process goes on that a fault stopped.
+    /// Lets a process continue that a fault stopped.
     Resume {
         /// The fault.
         fault: usize,

@@ -1,4 +1,4 @@
-//! Near misses: what somebody who wrote one name may have meant.
+//! Near misses: names that the writer of a wrong name may have meant.
 
 use super::tree::IGNORED;
 

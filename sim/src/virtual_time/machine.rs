@@ -251,7 +251,7 @@ impl StateView for Still {
 pub struct Mishap(Arc<AtomicU8>);
 
 impl Mishap {
-    /// The next action is applied twice, and nobody is told.
+    /// The next action is applied twice, unnoticed.
     pub const SLIP: u8 = 1;
     /// The next action fails at this copy.
     pub const FAIL: u8 = 2;

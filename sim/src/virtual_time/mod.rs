@@ -2,9 +2,9 @@
 //!
 //! The simulated code is the code that ships: [`samestate::replication`] and
 //! [`samestate_proto::wire`], bytes and all, under the reducers, loads and faults of a scenario
-//! file. What is made here is everything around it: a clock, a network that cuts, stalls, loses and
-//! garbles, processes that die, pause and come back, and a checker that holds every step of every
-//! replica against one history.
+//! file. The simulator makes everything around it: a clock, a network that cuts, stalls, loses and
+//! garbles, processes that die, pause and restart, and a checker that compares every step of every
+//! replica with one history.
 //!
 //! | room | holds |
 //! |---|---|

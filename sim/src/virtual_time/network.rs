@@ -291,7 +291,7 @@ impl Connection {
     }
 }
 
-/// All connections that anybody knows of, by their numbers: each one more than the one before.
+/// All connections that either end knows, by their numbers: each one more than the one before.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
     slots: Vec<Option<Box<Connection>>>,

@@ -26,7 +26,7 @@ pub struct Search {
     pub options: Options,
     /// The number of threads; no more than there are seeds are used.
     pub threads: usize,
-    /// Goes on after the first seed that fails.
+    /// True if the search continues after the first seed that fails.
     pub all: bool,
     /// One seed in so many is simulated twice, and has to come to the same history; 0 for none.
     pub twice_every: u64,

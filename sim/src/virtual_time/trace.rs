@@ -21,7 +21,7 @@ pub enum What {
     InSync(bool),
     /// A process starts, or ends.
     Life(bool),
-    /// A process stands still, or goes on.
+    /// A process stands still, or continues.
     Paused(bool),
     /// Something was broken on purpose.
     Fault,

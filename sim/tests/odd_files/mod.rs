@@ -31,7 +31,7 @@ fn plan(text: &str) -> Plan {
     parse(text).unwrap_or_else(|invalid| panic!("{invalid}\n{text}")).cases.remove(0).plan
 }
 
-/// The words in which Rust and its libraries speak of their own types.
+/// The words that Rust and its libraries use for their own types.
 const WORDS_OF_THE_PROGRAM: &[&str] = &[
     "struct",
     "enum",

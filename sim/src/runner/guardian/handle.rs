@@ -148,8 +148,8 @@ async fn next(reports: &mut Lines<BufReader<OwnedReadHalf>>) -> Option<Report> {
     serde_json::from_str(&line).ok()
 }
 
-/// Writes orders until there is nobody left to give any; then the socket's write half closes,
-/// which is the guardian's sign to end.
+/// Writes orders until no sender is left; then the socket's write half closes, which is the
+/// guardian's sign to end.
 async fn pass_on(mut orders: mpsc::UnboundedReceiver<Order>, mut guardian: OwnedWriteHalf) {
     while let Some(order) = orders.recv().await {
         let Ok(mut line) = serde_json::to_string(&order) else { continue };

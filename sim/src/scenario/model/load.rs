@@ -1,4 +1,4 @@
-//! Phases, and who dispatches what in them.
+//! Phases, and their loads.
 
 use std::num::NonZeroU32;
 

@@ -5,7 +5,7 @@
 //! everything has been checked. Each type can be written back as YAML that reads the same.
 //!
 //! - `sections`: the whole file, and most of its sections;
-//! - `load`: phases, and who dispatches what when;
+//! - `load`: phases, and their loads;
 //! - `virtual_time`: the network, clocks and settings of `samestate simulate`.
 
 mod load;

@@ -179,7 +179,7 @@ pub struct LinkSpec {
     /// the run. `simulate` has no TLS.
     #[serde(default, skip_serializing_if = "is_false")]
     pub tls: bool,
-    /// The node that attaches, or a list of nodes; `[]` for a server that nobody uses yet.
+    /// The node that attaches, or a list of nodes; `[]` for a server without clients.
     pub client: OneOrMany,
     /// The login of the clients: a key of `logins`. Without it, no login is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -105,8 +105,8 @@ pub struct StorePlan {
     pub resync: Resync,
     /// The number of bytes of recent actions that a node keeps; `None` for the library's default.
     pub log_bytes: Option<u64>,
-    /// After how many actions its sequencer makes each backup: state, version and sessions, with
-    /// which it goes on when it is started again. `None`: never.
+    /// The number of actions between backups of its sequencer: state, version and sessions, from
+    /// which it continues when it is started again. `None`: no backups.
     pub backup_every: Option<NonZeroU64>,
     /// True if its sequencer acknowledges only actions that are on disk, and so keeps all of them.
     pub durable: bool,
@@ -176,7 +176,7 @@ pub struct LinkPlan {
     pub server: NodeId,
     /// The address of the server.
     pub address: Address,
-    /// True if server and clients speak TLS; over TCP alone.
+    /// True if server and clients use TLS; over TCP alone.
     pub tls: bool,
     /// The nodes that attach from the start.
     pub clients: Vec<NodeId>,

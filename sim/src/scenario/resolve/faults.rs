@@ -27,7 +27,8 @@ struct Strikes {
 }
 
 impl Resolver<'_> {
-    /// The faults in the order of their instants. `topology` and `events` say who is a root when.
+    /// Resolves the faults, in the order of their instants. `topology` and `events` determine the
+    /// root at each instant.
     pub(super) fn faults(
         &mut self,
         links: &[LinkPlan],

@@ -1,4 +1,4 @@
-//! Links and mirrors: who feeds whom, and that it can be so.
+//! Links and mirrors: the upstream of each node, and checks of them.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,10 +1,10 @@
 //! From a scenario as written to a plan: every name looked up, every rule checked.
 //!
-//! Each file takes one part of a scenario: `nodes` the stores and clusters, `links` who feeds
-//! whom, `timeline` phases and events, `faults` what breaks, `checks` what is watched and
-//! expected, `virtual_time` the settings of a run in virtual time, and `bounds` the extremes of
-//! them all. All of them complain through one [`Resolver`], which knows where in the file a path
-//! stands, and go on, so that everything that is wrong comes out at once.
+//! Each file takes one part of a scenario: `nodes` the stores and clusters, `links` the upstreams
+//! of nodes, `timeline` phases and events, `faults` the faults, `checks` observations and
+//! expectations, `virtual_time` the settings of a run in virtual time, and `bounds` the extremes of
+//! them all. All of them report problems to one [`Resolver`], which knows the place of each path in
+//! the file, and continue, so that all problems are reported at once.
 
 mod bounds;
 mod checks;

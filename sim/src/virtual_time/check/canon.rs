@@ -83,7 +83,7 @@ impl Canon {
         self.lives.insert(epoch, life);
     }
 
-    /// A life goes on from `at`, with this state.
+    /// Continues an epoch from `at`, with this state.
     pub(super) fn continued(
         &mut self,
         epoch: Epoch,

@@ -66,7 +66,7 @@ impl Checker {
         self.canon.founded(epoch, kind);
     }
 
-    /// A life of a sequencer goes on from `at`, with this state.
+    /// Continues an epoch of a sequencer from `at`, with this state.
     pub(crate) fn continued(
         &mut self,
         seat: usize,

@@ -44,7 +44,7 @@ pub(crate) struct Ordered<'a> {
     pub(crate) encoded: &'a [u8],
 }
 
-/// All that happened since somebody looked last.
+/// All events since the last look.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
     /// In its order.

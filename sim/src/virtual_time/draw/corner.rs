@@ -1,6 +1,6 @@
-//! Corners that chance alone leads into too seldom: an answer that is there long before the state
-//! it is about, whose sequencer is then lost and goes on from its backup; and copies on slow lines
-//! that are cut on their way.
+//! Corners that chance alone seldom leads into: an answer that arrives long before the state it is
+//! about, whose sequencer is then lost and continues from its backup; and copies on slow lines that
+//! are cut in transit.
 
 use std::num::NonZeroU64;
 

@@ -1,4 +1,4 @@
-//! Phases, and who dispatches when: some five to two hundred dispatches in all.
+//! Phases and their dispatches: some five to two hundred dispatches in all.
 
 use std::num::NonZeroU32;
 use std::time::Duration;

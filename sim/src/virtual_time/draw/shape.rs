@@ -44,7 +44,7 @@ pub(super) enum Fed {
     By(usize),
 }
 
-/// Nodes, links, and who feeds whom when the run begins.
+/// Nodes, links, and the upstream of each node when the run begins.
 #[derive(Clone, Debug)]
 pub(super) struct Shape {
     pub(super) nodes: Vec<Node>,
@@ -142,7 +142,7 @@ impl Shape {
         }
     }
 
-    /// The nodes that somebody feeds, in this store.
+    /// Returns the nodes of this store with an upstream.
     pub(super) fn fed_nodes(&self, store: usize) -> Vec<usize> {
         (0..self.nodes.len()).filter(|node| self.fed[store][*node] != Fed::Root).collect()
     }

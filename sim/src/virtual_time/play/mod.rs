@@ -1,7 +1,7 @@
 //! A plan, played in a world: its load, its faults, its events, and what is written down of it.
 //!
 //! - `placement`: the hosts and seats that a plan asks for
-//! - `loads`: who dispatches what, and when
+//! - `loads`: the dispatches of loads
 //! - `mirrors`: one store's state into another, and two stores held together
 //! - `faults`: the plan's faults and events
 //! - `run_log`: what is written down, so that a record can be made of it
@@ -240,8 +240,8 @@ impl<'a> Simulation<'a> {
     }
 
     /// Returns the longest time until all has settled, whatever the faults: silent peers are
-    /// noticed, one after the other, and come back; then the bytes that are to be carried take
-    /// their time.
+    /// noticed, one after the other, and return; then the bytes that are to be carried take their
+    /// time.
     fn settle_max(&self) -> Duration {
         let dead_after = self.plan.virtual_time.dead_after.unwrap_or(Duration::from_secs(5));
         let backoffs = self.plan.links.iter().map(|link| link.backoff_max);

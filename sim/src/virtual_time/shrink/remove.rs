@@ -14,8 +14,8 @@ pub(super) enum Orphans {
     Moved,
 }
 
-/// The scenario without these nodes, and without the workers of masters among them. Whom they fed
-/// is fed by those who fed them; where a root goes, the first node that it fed takes its place.
+/// Returns the scenario without these nodes, and without the workers of masters among them. Nodes
+/// below a removed node get its upstream; the first node below a removed root takes its place.
 pub(super) fn nodes(
     scenario: &Scenario,
     plan: &Plan,
@@ -158,7 +158,7 @@ pub(super) fn links(rest: &mut Scenario, gone: &BTreeSet<usize>) {
         .retain(|event| event.create_client.as_ref().is_none_or(|create| is_there(&create.link)));
 }
 
-/// Takes links away that nobody is a client of, and that no fault or event names.
+/// Removes links that have no client and that no fault or event names.
 fn unused_links(rest: &mut Scenario) {
     let by_faults = rest.faults.iter().filter_map(FaultSpec::link);
     let by_events =

@@ -1,9 +1,9 @@
 //! The disk of a durable sequencer: its records are written one block after another, each takes a
 //! while, and what is not written when the process is killed is lost.
 //!
-//! A disk may fail for a while, or hang. Of a write that failed nobody knows whether it is there.
-//! So nothing is appended any more, and the sequencer stalls until a whole backup can be made, as
-//! the writer of the library does.
+//! A disk may fail for a while, or hang. It is unknown whether a write that failed is on disk. So
+//! nothing is appended any more, and the sequencer stalls until a whole backup can be made, as the
+//! writer of the library does.
 //!
 //! The records are those that ship, and so is what replays them; files and their format are not
 //! here (the library's own tests cut those at every byte).

@@ -68,7 +68,7 @@ impl std::fmt::Debug for Done {
     }
 }
 
-/// Something that whoever drives the world may want to act on.
+/// An event that the driver of the world may want to act on.
 #[derive(Clone, Debug)]
 pub enum Notice {
     /// A dispatch resolved, when its replica was at this version.

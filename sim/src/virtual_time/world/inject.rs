@@ -253,7 +253,7 @@ impl World {
     }
 
     /// Describes why the cluster has not settled; `None` if it has. Hosts that were killed for good
-    /// are not waited for, nor is who follows them.
+    /// are not waited for, nor are the nodes below them.
     pub fn unsettled(&self) -> Option<String> {
         for number in 0..self.seats.len() {
             if let Some(why) = self.seat_unsettled(number) {
@@ -306,7 +306,8 @@ impl World {
         host.restarts && !host.alive
     }
 
-    /// The replica that orders for a seat; nobody, if one on the way to it is gone, or in a loop.
+    /// Returns the replica that orders for a seat; `None` if one on the way to it is gone, or in a
+    /// loop.
     fn root_of(&self, seat: usize) -> Option<&super::seat::Running> {
         let mut at = seat;
         for _ in 0..self.seats.len() {

@@ -1,4 +1,4 @@
-//! Processes start, die, pause, and choose whom they follow.
+//! Processes start, die, pause, and choose their upstreams.
 
 use std::time::Duration;
 
@@ -220,7 +220,7 @@ impl World {
         self.heap.push(self.now + lasts, Event::Resume { host, life });
     }
 
-    /// It goes on, with what happened meanwhile.
+    /// Lets it continue, with the events that came meanwhile.
     pub(super) fn resume(&mut self, host: usize) {
         let place = &mut self.hosts[host];
         if place.paused_until.take().is_none() {

@@ -2,11 +2,10 @@
 //!
 //! The replicas are those that ship, driven as their drivers drive them: bytes in, outputs carried
 //! out, links filled while they are awake. Everything else is made here. A world knows nothing of
-//! scenarios: whoever drives it adds hosts and seats, dispatches, injects faults, and takes
-//! [`Notice`]s.
+//! scenarios: its driver adds hosts and seats, dispatches, injects faults, and takes [`Notice`]s.
 //!
 //! - `seat`: hosts, where processes live, and seats, where they have replicas
-//! - `life`: processes start, die, pause, and choose whom they follow
+//! - `life`: processes start, die, pause, and choose their upstreams
 //! - `links`: connections are made, carry bytes, and end
 //! - `disk`: what a durable sequencer wrote, and what it had not written yet
 //! - `checks`: what goes over the connections, shown to the checker
@@ -74,7 +73,7 @@ pub struct World {
     clock: Option<WorldClock>,
 }
 
-/// The time, for those who record.
+/// Returns the time, for recorders.
 #[derive(Clone)]
 struct WorldClock(std::sync::Arc<std::sync::atomic::AtomicU64>);
 

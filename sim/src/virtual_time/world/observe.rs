@@ -61,7 +61,7 @@ impl World {
         self.violation.as_ref().map(|found| found.0)
     }
 
-    /// Something does not hold that whoever drives the world knows of.
+    /// Notes a violation that the driver of the world has found.
     pub fn fails(&mut self, violation: Violation) {
         self.broken(Box::new(violation));
     }
@@ -110,7 +110,7 @@ impl World {
         self.trace.as_ref()
     }
 
-    /// The time, for those who record.
+    /// Returns the time, for recorders.
     pub(super) fn clock(&self) -> Clock {
         let clock = self.clock.clone();
         std::sync::Arc::new(move || {
