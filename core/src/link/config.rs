@@ -191,8 +191,8 @@ impl ServerConfig {
         self
     }
 
-    /// Sets the longest delay before a listener that failed is restored. 1 ms or more. Default: 5 s;
-    /// the first delay is 100 ms.
+    /// Sets the longest delay before a listener that failed is restored. 1 ms or more. Default: 5
+    /// s; the first delay is 100 ms.
     pub fn backoff_max(mut self, longest: Duration) -> Self {
         self.backoff_max = longest;
         self
@@ -327,8 +327,8 @@ impl ClientConfig {
     }
 
     /// Sets the longest delay between two attempts to reconnect: 1 ms or more. With
-    /// [`Duration::MAX`], each delay is longer than the one before. Default: 5 s; the first delay is
-    /// at most 100 ms.
+    /// [`Duration::MAX`], each delay is longer than the one before. Default: 5 s; the first delay
+    /// is at most 100 ms.
     pub fn backoff_max(mut self, longest: Duration) -> Self {
         self.backoff_max = longest;
         self

@@ -1,4 +1,5 @@
-//! The server of a store: listens, accepts clients that prove a password, and is restored by itself.
+//! The server of a store: listens, accepts clients that prove a password, and is restored by
+//! itself.
 
 use std::fmt;
 use std::io;
