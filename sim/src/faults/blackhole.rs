@@ -10,6 +10,7 @@ use super::{
     Fault, FaultSpec, Kind, LOSSY_NETWORK, Lasts, Planned, Spec, SpecTarget, Target, TimesMut,
 };
 use crate::scenario::{LinkRef, Span};
+use crate::virtual_time::InjectedFault;
 
 static KIND: Kind = Kind { run_lacks: Some(LOSSY_NETWORK), ..Kind::new("blackhole") };
 
@@ -131,6 +132,12 @@ impl Planned for Blackhole {
                 _ => Direction::Both,
             },
         })
+    }
+
+    fn simulated(&self, seat: usize) -> Option<(InjectedFault, &'static str)> {
+        let fault =
+            InjectedFault::Blackhole { seat, up: self.up, down: self.down, lasts: self.lasts };
+        Some((fault, "connection blackholed"))
     }
 }
 

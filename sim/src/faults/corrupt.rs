@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Fault, FaultSpec, Kind, LOSSY_NETWORK, Planned, Spec, SpecTarget, Target, TimesMut};
 use crate::scenario::{LinkRef, Span};
+use crate::virtual_time::InjectedFault;
 
 static KIND: Kind = Kind { run_lacks: Some(LOSSY_NETWORK), ..Kind::new("corrupt") };
 
@@ -82,6 +83,11 @@ impl Planned for Corrupt {
         let link = Some(LinkRef::Name(name));
         let direction = if self.up { OneWay::Up } else { OneWay::Down };
         FaultSpec::Corrupt(CorruptSpec { link, at, every: None, times: None, direction })
+    }
+
+    fn simulated(&self, seat: usize) -> Option<(InjectedFault, &'static str)> {
+        let fault = InjectedFault::Corrupt { seat, up: self.up };
+        Some((fault, "bit to flip"))
     }
 }
 

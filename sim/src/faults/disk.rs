@@ -11,6 +11,7 @@ use super::{
     TimesMut, is_false,
 };
 use crate::scenario::{NodeId, Scenario, Span};
+use crate::virtual_time::InjectedFault;
 
 static KIND: Kind =
     Kind { run_lacks: Some("needs a disk that fails on command"), ..Kind::new("disk") };
@@ -108,6 +109,11 @@ impl Planned for Disk {
             lasts: Span(self.lasts),
             hangs: self.hangs,
         })
+    }
+
+    fn simulated(&self, host: usize) -> Option<(InjectedFault, &'static str)> {
+        let fault = InjectedFault::Disk { host, lasts: self.lasts, hangs: self.hangs };
+        Some((fault, "disk"))
     }
 }
 

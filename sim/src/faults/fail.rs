@@ -10,6 +10,7 @@ use super::{
     TimesMut,
 };
 use crate::scenario::{NodeId, Span};
+use crate::virtual_time::InjectedFault;
 
 static KIND: Kind = Kind { run_lacks: Some(TAMPERED_REDUCER), ..Kind::new("fail") };
 
@@ -77,6 +78,11 @@ impl Planned for Fail {
     fn spec(&self, node: String, at: Option<Span>) -> FaultSpec {
         let store = self.store.clone();
         FaultSpec::Fail(FailSpec { node, store, at, every: None, times: None })
+    }
+
+    fn simulated(&self, seat: usize) -> Option<(InjectedFault, &'static str)> {
+        let fault = InjectedFault::Fail { seat };
+        Some((fault, "copy"))
     }
 }
 

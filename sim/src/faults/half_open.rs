@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Fault, FaultSpec, Kind, LOSSY_NETWORK, Planned, Spec, SpecTarget, Target, TimesMut};
 use crate::scenario::{LinkRef, Span};
+use crate::virtual_time::InjectedFault;
 
 static KIND: Kind = Kind { run_lacks: Some(LOSSY_NETWORK), ..Kind::new("half_open") };
 
@@ -65,6 +66,11 @@ impl Planned for HalfOpen {
     fn spec(&self, name: String, at: Option<Span>) -> FaultSpec {
         let link = Some(LinkRef::Name(name));
         FaultSpec::HalfOpen(HalfOpenSpec { link, at, every: None, times: None })
+    }
+
+    fn simulated(&self, seat: usize) -> Option<(InjectedFault, &'static str)> {
+        let fault = InjectedFault::HalfOpen { seat };
+        Some((fault, "connection half open"))
     }
 }
 

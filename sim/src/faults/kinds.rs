@@ -54,6 +54,10 @@ macro_rules! kinds {
             $($(#[$text])* $kind($kind),)*
         }
 
+        /// The names of all kinds, for tests that have to see each.
+        #[cfg(test)]
+        pub(crate) const KINDS: &[&str] = &[$(stringify!($kind)),*];
+
         impl Fault {
             /// The answers of its kind.
             fn planned(&self) -> &dyn Planned {

@@ -10,6 +10,7 @@ use super::{
     Fault, FaultSpec, Halt, Kind, Lasts, Planned, ReplicaMut, Spec, SpecTarget, Target, TimesMut,
 };
 use crate::scenario::{NodeId, Span};
+use crate::virtual_time::InjectedFault;
 
 static KIND: Kind = Kind { halt: Some(Halt::Still), ..Kind::new("pause") };
 
@@ -85,6 +86,11 @@ impl Planned for Pause {
     fn spec(&self, node: String, at: Option<Span>) -> FaultSpec {
         let lasts = Span(self.lasts);
         FaultSpec::Pause(PauseSpec { node, at, every: None, times: None, lasts })
+    }
+
+    fn simulated(&self, host: usize) -> Option<(InjectedFault, &'static str)> {
+        let fault = InjectedFault::Pause { host, lasts: self.lasts };
+        Some((fault, "process stood still"))
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Fault, FaultSpec, Halt, Kind};
 use crate::scenario::{NodeId, Plan, Span};
+use crate::virtual_time::InjectedFault;
 
 /// A fault at its instant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,13 @@ pub(crate) trait Planned {
 
     /// The fault as a file writes it: once, at this instant, for a link or a node of this name.
     fn spec(&self, name: String, at: Option<Span>) -> FaultSpec;
+
+    /// The fault as it is injected into a simulated world: at a seat below the link that it
+    /// strikes, at the host of the node, or at the seat of the replica. The word is for the
+    /// evidence. `None` for a fault that the simulation injects in a way of its own.
+    fn simulated(&self, _at: usize) -> Option<(InjectedFault, &'static str)> {
+        None
+    }
 
     /// The reason why `run` cannot inject it; `None` if it can.
     fn run_lacks(&self) -> Option<&'static str> {
@@ -100,6 +108,16 @@ impl Fault {
     /// The fault as a file writes it: once, at this instant.
     pub(crate) fn written_out(&self, plan: &Plan, at: Span) -> FaultSpec {
         self.planned().spec(self.target().name(plan).to_owned(), Some(at))
+    }
+
+    /// The fault as it is injected into a simulated world, at a seat or at a host.
+    pub(crate) fn simulated(&self, at: usize) -> Option<(InjectedFault, &'static str)> {
+        self.planned().simulated(at)
+    }
+
+    /// Returns whether it leaves a replica with a wrong state until a check of the copies.
+    pub(crate) fn spoils_state(&self) -> bool {
+        self.planned().kind().spoils_state
     }
 
     /// The reason why `run` cannot inject it; `None` if it can.

@@ -10,6 +10,7 @@ use super::{
     TimesMut,
 };
 use crate::scenario::{NodeId, Span};
+use crate::virtual_time::InjectedFault;
 
 static KIND: Kind =
     Kind { run_lacks: Some(TAMPERED_REDUCER), spoils_state: true, ..Kind::new("slip") };
@@ -78,6 +79,11 @@ impl Planned for Slip {
     fn spec(&self, node: String, at: Option<Span>) -> FaultSpec {
         let store = self.store.clone();
         FaultSpec::Slip(SlipSpec { node, store, at, every: None, times: None })
+    }
+
+    fn simulated(&self, seat: usize) -> Option<(InjectedFault, &'static str)> {
+        let fault = InjectedFault::Slip { seat };
+        Some((fault, "copy"))
     }
 }
 

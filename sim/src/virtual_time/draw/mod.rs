@@ -73,7 +73,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::faults::{Fault, Slip};
+    use crate::faults::{Fault, KINDS, Slip};
     use crate::load::Arrivals;
     use crate::scenario::{Arrival, Overrides, ScenarioFile, Upstream};
 
@@ -175,6 +175,6 @@ mod tests {
         }
         let rare: Vec<_> = seen.iter().filter(|(_, count)| **count < 20).collect();
         assert!(rare.is_empty(), "hardly ever drawn: {rare:?} of {seen:#?}");
-        assert_eq!(seen.len(), 28, "{seen:#?}");
+        assert_eq!(seen.len(), 19 + KINDS.len(), "each kind of fault is drawn: {seen:#?}");
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Act, Simulation};
-use crate::faults::{Blackhole, Corrupt, Cut, Disk, Fail, Fault, HalfOpen, Kill, Pause, Slip};
+use crate::faults::{Cut, Fault, Kill, Target};
 use crate::scenario::{Event, NodeId};
 use crate::virtual_time::world::{InjectedFault, Upstream};
 
@@ -38,37 +38,7 @@ impl Simulation<'_> {
             Fault::Kill(Kill { node, restart_after, silent, moment: None }) => {
                 self.kill(*node, *restart_after, *silent)
             }
-            Fault::Pause(Pause { node, lasts }) => {
-                let done =
-                    self.world.inject(InjectedFault::Pause { host: node.index(), lasts: *lasts });
-                counted(done.into(), "process stood still")
-            }
-            Fault::Blackhole(Blackhole { link, up, down, lasts }) => {
-                let (up, down, lasts) = (*up, *down, *lasts);
-                let hole = |seat| InjectedFault::Blackhole { seat, up, down, lasts };
-                self.inject_over(*link, hole, "connection blackholed")
-            }
-            Fault::HalfOpen(HalfOpen { link }) => {
-                let open = |seat| InjectedFault::HalfOpen { seat };
-                self.inject_over(*link, open, "connection half open")
-            }
-            Fault::Corrupt(Corrupt { link, up }) => {
-                let corrupt = |seat| InjectedFault::Corrupt { seat, up: *up };
-                self.inject_over(*link, corrupt, "bit to flip")
-            }
-            Fault::Slip(Slip { node, store }) => {
-                let done = self.inject_at(*node, store, |seat| InjectedFault::Slip { seat });
-                self.slipped.extend(done.is_some().then(|| store.clone()));
-                done
-            }
-            Fault::Disk(Disk { node, lasts, hangs }) => {
-                let (host, lasts, hangs) = (node.index(), *lasts, *hangs);
-                let done = self.world.inject(InjectedFault::Disk { host, lasts, hangs });
-                counted(done.into(), "disk")
-            }
-            Fault::Fail(Fail { node, store }) => {
-                self.inject_at(*node, store, |seat| InjectedFault::Fail { seat })
-            }
+            fault => self.inject_at_target(fault),
         };
         self.noted(number, done);
     }
@@ -117,25 +87,26 @@ impl Simulation<'_> {
         (0..self.placement.len()).filter(over).collect()
     }
 
-    fn inject_over(
-        &mut self,
-        link: usize,
-        fault: impl Fn(usize) -> InjectedFault,
-        what: &str,
-    ) -> Option<String> {
-        let clients = self.clients_of(link);
-        let done = clients.into_iter().filter(|seat| self.world.inject(fault(*seat))).count();
-        counted(done as u64, what)
-    }
-
-    fn inject_at(
-        &mut self,
-        node: NodeId,
-        store: &str,
-        fault: impl Fn(usize) -> InjectedFault,
-    ) -> Option<String> {
-        let seat = self.placement.seat(node, store)?;
-        counted(self.world.inject(fault(seat)).into(), "copy")
+    /// Injects a fault at all that it strikes. Returns what it was, if there was anything.
+    fn inject_at_target(&mut self, fault: &Fault) -> Option<String> {
+        let places = match fault.target() {
+            Target::Link(link) => self.clients_of(link),
+            Target::Node(node) => vec![node.index()],
+            Target::Replica(node, store) => self.placement.seat(node, store).into_iter().collect(),
+        };
+        let (mut done, mut what) = (0, "");
+        for at in places {
+            let (injected, word) = fault.simulated(at)?;
+            what = word;
+            done += u64::from(self.world.inject(injected));
+        }
+        if let Target::Replica(_, store) = fault.target()
+            && fault.spoils_state()
+            && done > 0
+        {
+            self.slipped.insert(store.to_owned());
+        }
+        counted(done, what)
     }
 
     fn kill(&mut self, node: NodeId, lasts: Option<Duration>, silent: bool) -> Option<String> {
