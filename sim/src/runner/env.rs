@@ -12,7 +12,7 @@ use super::guardian::{Guardian, GuardianError, Report};
 use super::proxy::{Proxy, ProxyEvent};
 use crate::control::certificates::{self, CertificatesError};
 use crate::control::{self, Briefing, LOGS, SOCKET, ToNode, ToRunner};
-use crate::faults::{Cut, Fault};
+use crate::faults::Target;
 use crate::scenario::{Address, NodeId, Plan};
 
 /// The number of nodes' messages that may wait for the runner. Beyond it, the nodes wait.
@@ -153,7 +153,7 @@ impl RunEnv {
             .map_err(|source| EnvError::Control { path: path.clone(), source })?;
         let listening = tokio::spawn(listen(listener, said)).abort_handle();
         let mut proxies = BTreeMap::new();
-        for index in cut_links(plan) {
+        for index in struck_links(plan) {
             let link = &plan.links[index];
             let server = match &link.address {
                 Address::Unix(path) => Address::Unix(folder.join(path)), // as it is, if absolute
@@ -234,10 +234,12 @@ impl RunEnv {
     }
 }
 
-fn cut_links(plan: &Plan) -> BTreeSet<usize> {
-    let links = plan.faults.iter().filter_map(|timed| match timed.fault {
-        Fault::Cut(Cut { link, .. }) => Some(link),
-        _ => None,
+/// The links that a fault strikes, each of which needs a proxy.
+fn struck_links(plan: &Plan) -> BTreeSet<usize> {
+    let targets = plan.faults.iter().map(|timed| timed.fault.target());
+    let links = targets.filter_map(|target| match target {
+        Target::Link(link) => Some(link),
+        Target::Node(_) | Target::Replica(..) => None,
     });
     links.collect()
 }
