@@ -41,12 +41,12 @@ impl ActiveFaults {
 impl CaseRunner<'_> {
     /// Injects a fault.
     pub(super) fn inject(&mut self, fault: usize) {
-        match &self.plan.faults[fault].fault {
-            &Fault::Cut(Cut { link, lasts }) => {
+        match self.plan.faults[fault].fault {
+            Fault::Cut(Cut { link, lasts }) => {
                 self.active_faults.cuts.insert(fault);
                 self.env.cut(link, fault, lasts);
             }
-            &Fault::Kill(Kill { node, restart_after, silent: false, moment: None }) => {
+            Fault::Kill(Kill { node, restart_after, silent: false, moment: None }) => {
                 let Some(pid) = self.target(node, fault) else { return };
                 self.costs.sample();
                 let planned = self.plan.node(node);
@@ -65,7 +65,7 @@ impl CaseRunner<'_> {
                     self.schedule.add(self.at() + after, Act::Restart { node, fault });
                 }
             }
-            &Fault::Pause(Pause { node, lasts }) => {
+            Fault::Pause(Pause { node, lasts }) => {
                 let Some(pid) = self.target(node, fault) else { return };
                 if self.active_faults.pause_of(pid).is_some() {
                     return self.faults.not_injected(fault, "the process stood still already");
