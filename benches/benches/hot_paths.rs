@@ -5,8 +5,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use samestate::ReducerMachine;
 use samestate::state::Map;
-use samestate::store::ReducerMachine;
 use samestate_proto::replication::{
     Config, LinkId, Received, Replica, Resync, StateMachine, StateView,
 };

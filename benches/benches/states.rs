@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use samestate::state::{List, Map};
-use samestate::store::{ReducerMachine, State};
+use samestate::{ReducerMachine, State};
 use samestate_proto::replication::{StateMachine, StateView};
 use samestate_proto::wire::Codec;
 

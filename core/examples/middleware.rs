@@ -7,7 +7,7 @@
 use std::fmt::Debug;
 use std::time::Instant;
 
-use samestate::store::{Action, State};
+use samestate::{Action, State};
 use samestate::{DispatchFuture, Next, Reject, create_store};
 
 /// Prints every action, and what it came to: for any store.

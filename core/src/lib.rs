@@ -40,23 +40,26 @@
 #![warn(clippy::missing_errors_doc, clippy::missing_panics_doc)]
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
-pub mod auth;
-pub mod backup;
+mod auth;
+mod backup;
 mod codec;
 #[cfg(samestate_fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
-pub mod link;
+mod link;
 pub mod metrics;
 pub mod state;
-pub mod store;
+mod store;
 mod task;
 pub mod testing;
 
+pub use auth::{CredentialsError, LockOutPolicy, LockedOut, PeerAddress};
 pub use backup::{Backup, BackupError};
+pub use link::{
+    Address, ClientConfig, LinkCounts, LinkError, LinkStats, RefusalReason, ServerConfig,
+};
 #[cfg(feature = "tls")]
-pub use link::Tls;
-pub use link::{ClientConfig, RefusalReason, ServerConfig};
+pub use link::{ClientTls, ServerTls, Tls, TlsSetupError};
 #[doc(inline)]
 pub use samestate_proto::replication::{Change, Jump, Resync};
 #[doc(inline)]
@@ -64,10 +67,21 @@ pub use samestate_proto::wire::Codec;
 #[doc(inline)]
 pub use samestate_proto::{Epoch, Mode, NodeId, Version};
 pub use store::{
-    ChangeStream, Cluster, CombineReducers, DispatchError, DispatchFuture, Error, Next, NotInSync,
-    Reject, Result, Role, Select, Selected, ServerHandle, Store, StoreBuilder, Subscription,
-    UndoPanics, UntypedStore, Watch, WorkerExit, combine_reducers, create_selector, create_store,
+    Action, ChangeStream, Cluster, CombineReducers, DispatchError, DispatchFuture, Error,
+    IntoReduction, Next, NotInSync, Reject, Result, Role, Select, Selected, ServerHandle, State,
+    Store, StoreBuilder, Subscription, UndoPanics, Untyped, UntypedBuilder, UntypedError,
+    UntypedStore, Watch, WorkerExit, combine_reducers, create_selector, create_store,
 };
+// The simulator drives a user's reducer without a store.
+#[doc(hidden)]
+pub use store::{Held, ReducerMachine};
+
+/// The parts that only the tests of hostile peers use.
+#[cfg(samestate_fuzzing)]
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::auth::*;
+}
 
 /// The README's example is compiled with the documentation's.
 #[cfg(doctest)]

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
-use samestate::store::{Action, State};
+use samestate::{Action, State};
 use samestate::{
     Change, ClientConfig, Jump, Mode, Resync, ServerConfig, Store, StoreBuilder, create_store,
 };

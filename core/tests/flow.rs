@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use samestate::store::ReducerMachine;
+use samestate::ReducerMachine;
 use samestate_proto::replication::{
     Config, Dispatched, LinkId, Output, Received, Replica, Report, Resolution, Resync,
 };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use samestate::auth::PeerAddress;
+use samestate::PeerAddress;
 use samestate::{
     ClientConfig, Cluster, DispatchError, Error, Mode, Role, ServerConfig, ServerHandle, Store,
     StoreBuilder, create_store,

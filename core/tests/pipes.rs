@@ -80,7 +80,7 @@ async fn a03_a_system_without_named_pipes_says_what_to_use() {
 
 #[cfg(windows)]
 mod windows {
-    use samestate::auth::PeerAddress;
+    use samestate::PeerAddress;
     use samestate::{ClientConfig, Mode, Store, StoreBuilder};
 
     use super::*;

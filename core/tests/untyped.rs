@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use samestate::store::Untyped;
+use samestate::Untyped;
 use samestate::{
     Change, ClientConfig, DispatchError, Mode, Reject, Resync, ServerConfig, Store, UntypedStore,
     create_store,

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use samestate::link::{Address, ServerTls};
+use samestate::{Address, ServerTls};
 use samestate::{ServerConfig, Store, Tls, create_store};
 use tokio::runtime::Runtime;
 

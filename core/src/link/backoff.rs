@@ -8,19 +8,19 @@ const FIRST: Duration = Duration::from_millis(100);
 /// Doubles from try to try up to a limit; the upper half of each wait is drawn at random, so that
 /// many clients of one server do not come back at once.
 #[derive(Clone, Debug)]
-pub struct Backoff {
+pub(super) struct Backoff {
     max: Duration,
     ceiling: Duration,
 }
 
 impl Backoff {
     /// Waits of at most `max`; the first at most 100 ms.
-    pub fn new(max: Duration) -> Self {
+    pub(super) fn new(max: Duration) -> Self {
         Backoff { max, ceiling: FIRST.min(max) }
     }
 
     /// The next wait. `random` is any number, drawn anew each time.
-    pub fn next(&mut self, random: u64) -> Duration {
+    pub(super) fn next(&mut self, random: u64) -> Duration {
         let half = self.ceiling / 2;
         let part = (random >> 32) as u32;
         // Within half a second of `Duration::MAX` it would not fit.
@@ -31,7 +31,7 @@ impl Backoff {
     }
 
     /// All is well again: begins anew.
-    pub fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         *self = Backoff::new(self.max);
     }
 }

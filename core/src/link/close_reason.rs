@@ -12,7 +12,7 @@ use crate::task::Panicked;
 
 /// The reason for the end of a connection.
 #[derive(Debug, Error)]
-pub enum CloseReason {
+pub(super) enum CloseReason {
     /// The peer closed it, between two frames.
     #[error("the peer closed the connection")]
     Closed,
@@ -64,7 +64,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Returns whether the peer broke the protocol or cannot be served.
-    pub fn is_fault(&self) -> bool {
+    pub(super) fn is_fault(&self) -> bool {
         !matches!(self, Self::Closed | Self::ClosedHere | Self::Io(_))
     }
 
@@ -75,7 +75,7 @@ impl CloseReason {
 
     /// Returns whether an immediate retry would be refused again. A store that is not served yet
     /// may be in a moment.
-    pub fn is_refusal(&self) -> bool {
+    pub(super) fn is_refusal(&self) -> bool {
         matches!(self, Self::Fault { fault, .. } if is_refusal(fault))
     }
 

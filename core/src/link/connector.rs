@@ -31,8 +31,9 @@ use crate::task::{self, Panicked};
 const SHORT_LIVED: Duration = Duration::from_secs(1);
 
 /// A client. Dropping it closes the connection without waiting.
-pub struct Connector {
+pub(crate) struct Connector {
     address: Address,
+    #[cfg(test)]
     stats: Arc<LinkStats>,
     stop: watch::Sender<bool>,
     hurry: Arc<Notify>,
@@ -47,7 +48,8 @@ impl Connector {
     /// # Errors
     ///
     /// If this system has no such sockets, or a file of the TLS options cannot be used.
-    pub fn start(
+    #[cfg(test)]
+    pub(crate) fn start(
         address: Address,
         options: ClientConfig,
         ports: Arc<StoreRegistry>,
@@ -81,12 +83,12 @@ impl Connector {
     }
 
     /// Tries now, if it waits to try again: for a store that joined.
-    pub fn hurry(&self) {
+    pub(crate) fn hurry(&self) {
         self.hurry.notify_waiters();
     }
 
     /// Ends the connection and does not come back; what is under way gets half a second to leave.
-    pub async fn close(&self) {
+    pub(crate) async fn close(&self) {
         self.stop.send_replace(true);
         let task = self.task.lock().take();
         if let Some(task) = task {
@@ -95,13 +97,9 @@ impl Connector {
         }
     }
 
-    /// Returns the address that this client connects to.
-    pub fn address(&self) -> &Address {
-        &self.address
-    }
-
     /// Returns the statistics of all of its connections so far.
-    pub fn stats(&self) -> &Arc<LinkStats> {
+    #[cfg(test)]
+    pub(crate) fn stats(&self) -> &Arc<LinkStats> {
         &self.stats
     }
 }
@@ -136,7 +134,7 @@ impl Prepared {
             identity: self.identity,
             ports,
             hurry: hurry.clone(),
-            stats: stats.clone(),
+            stats: Arc::clone(&stats),
             reported: None,
             span: Span::none(),
             stop: stopping,
@@ -147,7 +145,14 @@ impl Prepared {
             ports.lose_upstream();
         };
         let task = Mutex::new(Some(task::spawn("client", panicked, dialing.go_on())));
-        Connector { address, stats, stop, hurry, task }
+        Connector {
+            address,
+            #[cfg(test)]
+            stats,
+            stop,
+            hurry,
+            task,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::{Meter, Setback};
 
 /// The side of a link that this process is on, for one store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub(crate) enum Side {
     /// The peer is nearer to the sequencer: this store follows it.
     Upstream,
     /// The peer may follow this store.
@@ -18,7 +18,7 @@ pub enum Side {
 
 /// The operations that a store may request from a connection. They are cheap, and callable under
 /// the store's lock.
-pub trait LinkHandle: Send + Sync {
+pub(crate) trait LinkHandle: Send + Sync {
     /// There is something to send: call [`LinkEndpoint::fill`] until it writes nothing.
     fn wake(&self);
 
@@ -31,7 +31,7 @@ pub trait LinkHandle: Send + Sync {
 
 /// A store, as the connections of its process see it. A connection may carry several stores; each
 /// is a `LinkId` to it alone, unique in the process.
-pub trait LinkEndpoint: Send + Sync {
+pub(crate) trait LinkEndpoint: Send + Sync {
     /// The store's channel on every link.
     fn channel(&self) -> u32;
 

@@ -65,7 +65,7 @@ mod kind {
 
 /// An error of the exchange before a login. Says on both sides what differs.
 #[derive(Debug, Error)]
-pub enum HelloError {
+pub(crate) enum HelloError {
     /// The socket failed.
     #[error("the connection broke before the login: {0}")]
     Io(#[from] io::Error),
@@ -127,7 +127,7 @@ pub enum HelloError {
     /// The TLS handshake failed.
     #[cfg(feature = "tls")]
     #[error(transparent)]
-    Tls(#[from] super::TlsError),
+    Tls(#[from] super::tls::TlsError),
     /// The certificates cannot be read any more.
     #[cfg(feature = "tls")]
     #[error(transparent)]
@@ -156,7 +156,7 @@ fn older(theirs: Versions) -> &'static str {
 
 impl HelloError {
     /// Returns whether an immediate retry would be refused again.
-    pub fn is_refusal(&self) -> bool {
+    pub(crate) fn is_refusal(&self) -> bool {
         match self {
             Self::Io(_)
             | Self::Closed

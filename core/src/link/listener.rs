@@ -45,7 +45,7 @@ const EXHAUSTED_FOR: Duration = Duration::from_millis(100);
 const EXHAUSTED_SAID_EVERY: Duration = Duration::from_secs(60);
 
 /// A server. Dropping it closes the server without waiting.
-pub struct Listener {
+pub(crate) struct Listener {
     inner: Arc<Inner>,
     address: Address,
     stop: watch::Sender<bool>,
@@ -85,7 +85,7 @@ impl Listener {
     /// If the address is in use or not to be had, if this system has no such sockets or this
     /// process may not make one, if a login or a password has a wrong form, or a file of the TLS
     /// options cannot be used.
-    pub async fn start(
+    pub(crate) async fn start(
         address: Address,
         options: ServerConfig,
         ports: Arc<StoreRegistry>,
@@ -142,7 +142,7 @@ impl Listener {
 
     /// Stops listening, removes the socket file, and ends all connections; what is under way to
     /// them gets half a second to leave.
-    pub async fn close(&self) {
+    pub(crate) async fn close(&self) {
         self.stop.send_replace(true);
         let task = self.task.lock().take();
         if let Some(task) = task {
@@ -152,23 +152,24 @@ impl Listener {
     }
 
     /// Returns the address that the server listens at, with the port that the system chose.
-    pub fn address(&self) -> &Address {
+    pub(crate) fn address(&self) -> &Address {
         &self.address
     }
 
     /// Returns the statistics of all of its connections so far.
-    pub fn stats(&self) -> &Arc<LinkStats> {
+    #[cfg(test)]
+    pub(crate) fn stats(&self) -> &Arc<LinkStats> {
         &self.inner.stats
     }
 
     /// Lists the addresses that are locked out now.
-    pub fn locked(&self) -> Vec<LockedOut> {
+    pub(crate) fn locked(&self) -> Vec<LockedOut> {
         let now = self.inner.started.elapsed();
         self.inner.gate.as_ref().map_or_else(Vec::new, |gate| gate.locked(now))
     }
 
     /// Lifts a lock-out; says whether there were any failures to forget.
-    pub fn unlock(&self, address: PeerAddress) -> bool {
+    pub(crate) fn unlock(&self, address: PeerAddress) -> bool {
         self.inner.gate.as_ref().is_some_and(|gate| gate.unlock(address))
     }
 }

@@ -10,7 +10,7 @@ use super::Side;
 /// The traffic of one store on a connection. Counted in frames of that store; what the connection
 /// says for itself (login, encryption) is in [`super::LinkStats`].
 #[derive(Debug)]
-pub struct Meter {
+pub(crate) struct Meter {
     peer: String,
     side: Side,
     span: Span,
@@ -36,29 +36,29 @@ pub struct Traffic {
 impl Meter {
     /// Creates a meter without traffic. `peer`: the other end, for the operator. Events of this
     /// link are in `span`.
-    pub fn new(peer: String, side: Side, span: Span) -> Self {
+    pub(crate) fn new(peer: String, side: Side, span: Span) -> Self {
         let [frames_sent, frames_received, bytes_sent, bytes_received] =
             [const { AtomicU64::new(0) }; 4];
         Meter { peer, side, span, frames_sent, frames_received, bytes_sent, bytes_received }
     }
 
     /// Returns a description of the peer, for the operator.
-    pub fn peer(&self) -> &str {
+    pub(crate) fn peer(&self) -> &str {
         &self.peer
     }
 
     /// Returns the side of the link that this process is on.
-    pub fn side(&self) -> Side {
+    pub(crate) fn side(&self) -> Side {
         self.side
     }
 
     /// The span of the connection.
-    pub fn span(&self) -> &Span {
+    pub(crate) fn span(&self) -> &Span {
         &self.span
     }
 
     /// Returns the traffic so far.
-    pub fn traffic(&self) -> Traffic {
+    pub(crate) fn traffic(&self) -> Traffic {
         Traffic {
             frames_sent: self.frames_sent.load(Ordering::Relaxed),
             frames_received: self.frames_received.load(Ordering::Relaxed),

@@ -62,22 +62,19 @@ mod trace;
 #[cfg(test)]
 mod tests;
 
-pub use crate::task::Panicked;
 pub use address::Address;
-pub use backoff::Backoff;
 #[cfg(feature = "prometheus")]
 pub(crate) use bind::TcpListeners;
-pub use close_reason::CloseReason;
 pub use config::{ClientConfig, ServerConfig};
-pub use connector::Connector;
-pub(crate) use connector::Prepared;
-pub use endpoint::{LinkEndpoint, LinkHandle, Side};
+pub(crate) use connector::{Connector, Prepared};
+pub(crate) use endpoint::{LinkEndpoint, LinkHandle, Side};
 pub use error::LinkError;
-pub use hello::HelloError;
-pub use listener::Listener;
-pub use meter::{Meter, Traffic};
-pub use registry::StoreRegistry;
-pub use setback::{RefusalReason, Setback};
+pub(crate) use listener::Listener;
+pub(crate) use meter::Meter;
+pub use meter::Traffic;
+pub(crate) use registry::StoreRegistry;
+pub use setback::RefusalReason;
+pub(crate) use setback::Setback;
 pub use stats::{LinkCounts, LinkStats};
 #[cfg(feature = "tls")]
-pub use tls::{ClientTls, ServerTls, Tls, TlsError, TlsSetupError};
+pub use tls::{ClientTls, ServerTls, Tls, TlsSetupError};

@@ -17,7 +17,7 @@ use super::{LinkEndpoint, LinkError};
 const NAMED_MAX: usize = 8;
 
 /// A registry of stores, shared by any number of connections and servers.
-pub struct StoreRegistry {
+pub(crate) struct StoreRegistry {
     registry: Mutex<Registry>,
     closed_set: bool,
 }
@@ -34,12 +34,12 @@ pub(super) struct Registry {
 impl StoreRegistry {
     /// All stores of a process, those to come included. A peer that asks for one which is not open
     /// yet waits for it.
-    pub fn all() -> Arc<Self> {
+    pub(crate) fn all() -> Arc<Self> {
         Arc::new(StoreRegistry { registry: Mutex::default(), closed_set: false })
     }
 
     /// This store and no other. A peer that asks for another is refused.
-    pub fn only(port: Arc<dyn LinkEndpoint>) -> Arc<Self> {
+    pub(crate) fn only(port: Arc<dyn LinkEndpoint>) -> Arc<Self> {
         let mut registry = Registry::default();
         registry.ports.insert(port.channel(), port);
         Arc::new(StoreRegistry { registry: Mutex::new(registry), closed_set: true })
@@ -51,7 +51,7 @@ impl StoreRegistry {
     /// # Errors
     ///
     /// If another store has the channel that its name hashes to.
-    pub fn register(&self, port: Arc<dyn LinkEndpoint>) -> Result<(), LinkError> {
+    pub(crate) fn register(&self, port: Arc<dyn LinkEndpoint>) -> Result<(), LinkError> {
         let mut registry = self.registry.lock();
         if let Some(other) = registry.ports.get(&port.channel()) {
             let (name, other) = (port.name().to_owned(), other.name().to_owned());
@@ -87,7 +87,7 @@ impl StoreRegistry {
 
     /// Takes a store off all connections, which go on with the others. Its peers are told.
     /// Says whether it was there.
-    pub fn unregister(&self, channel: u32) -> bool {
+    pub(crate) fn unregister(&self, channel: u32) -> bool {
         let mut registry = self.registry.lock();
         let was_there = registry.ports.remove(&channel).is_some();
         for connection in &registry.connections {
@@ -97,7 +97,7 @@ impl StoreRegistry {
     }
 
     /// Tells the operator, by way of every store here.
-    pub fn report(&self, text: &str) {
+    pub(crate) fn report(&self, text: &str) {
         for port in self.stores() {
             port.report(text);
         }

@@ -4,8 +4,8 @@ use samestate_proto::replication::LinkFault;
 use samestate_proto::wire::RefusalKind;
 use thiserror::Error;
 
-use super::HelloError;
 use super::close_reason::CloseReason;
+use super::hello::HelloError;
 
 /// The reason of an upstream to refuse a store. To try again is of no use until something is
 /// changed.
@@ -36,7 +36,7 @@ pub enum RefusalReason {
 /// The reason why a store is not attached to its upstream.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum Setback {
+pub(crate) enum Setback {
     /// The upstream was not reached, or the connection to it was lost.
     #[error("{0}")]
     Unreachable(String),
@@ -110,7 +110,7 @@ impl Setback {
     }
 
     /// Returns the reason of the upstream's refusal, if it refused the store.
-    pub fn refusal(&self) -> Option<RefusalReason> {
+    pub(crate) fn refusal(&self) -> Option<RefusalReason> {
         match self {
             Setback::Refused { reason, .. } => Some(*reason),
             _ => None,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use samestate::link::Address;
+use samestate::Address;
 use samestate::{ClientConfig, DispatchError, ServerConfig};
 use tokio::sync::{Mutex, mpsc};
 

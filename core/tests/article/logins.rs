@@ -1,6 +1,6 @@
 //! A5: who does not know the password learns nothing, and is locked out after five wrong ones.
 
-use samestate::auth::LockOutPolicy;
+use samestate::LockOutPolicy;
 use samestate::{ClientConfig, ServerConfig, StoreBuilder};
 
 use super::ports::free_port;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use samestate::link::LinkStats;
+use samestate::LinkStats;
 use samestate::{Mode, Resync, Store, StoreBuilder, create_store};
 
 use super::proxy::Proxy;

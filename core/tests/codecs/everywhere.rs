@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use samestate::store::Action;
+use samestate::Action;
 use samestate::{Codec, DispatchError, Store};
 use serde::{Deserialize, Serialize};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use samestate::store::{Action, State};
+use samestate::{Action, State};
 use samestate::{
     Backup, ClientConfig, Codec, Mode, Resync, ServerConfig, Store, StoreBuilder, Version,
     create_store,

@@ -7,7 +7,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use samestate::auth::{ClientHandshake, ClientStep, Credentials, NONCE_BYTES, Nonce};
+use samestate::internals::{ClientHandshake, ClientStep, Credentials, NONCE_BYTES, Nonce};
 use samestate::{ClientConfig, ServerConfig, create_store};
 use samestate_proto::wire::{FRAME_HEADER_BYTES, Message, Outcome, PROTOCOL_VERSION, channel_of};
 use serde::{Deserialize, Serialize};

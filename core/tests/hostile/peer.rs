@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bytes::{Bytes, BytesMut};
 use samestate::Version;
-use samestate::auth::{ClientHandshake, ClientStep, Credentials, NONCE_BYTES, Nonce};
+use samestate::internals::{ClientHandshake, ClientStep, Credentials, NONCE_BYTES, Nonce};
 use samestate_proto::wire::{
     Answer, Attach, Codec, Decoder, Entry, Frame, Message, PROTOCOL_VERSION, Status, begin_frame,
     channel_of, finish_frame,

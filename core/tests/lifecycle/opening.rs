@@ -22,8 +22,8 @@ type Opened<S = i64, A = i64> = Result<Store<S, A>, Error>;
 
 fn refusal<S, A>(opened: Opened<S, A>) -> (RefusalReason, String)
 where
-    S: samestate::store::State,
-    A: samestate::store::Action,
+    S: samestate::State,
+    A: samestate::Action,
 {
     match opened {
         Err(error @ Error::Refused { reason, .. }) => (reason, error.to_string()),
@@ -34,8 +34,8 @@ where
 
 fn not_in_sync<S, A>(opened: Opened<S, A>) -> (NotInSync, String)
 where
-    S: samestate::store::State,
-    A: samestate::store::Action,
+    S: samestate::State,
+    A: samestate::Action,
 {
     match opened {
         Err(error) => {

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use samestate::link::Address;
+use samestate::Address;
 use samestate::{ClientConfig, ServerConfig, Store};
 
 use super::ports::free_port;

@@ -16,7 +16,7 @@ use samestate::{
 };
 
 use ports::free_port;
-use samestate::link::Address;
+use samestate::Address;
 use wire::Wire;
 
 const DEADLINE: Duration = Duration::from_secs(10);

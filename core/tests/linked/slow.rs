@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use samestate::link::Address;
+use samestate::Address;
 use samestate::{ClientConfig, Mode, ServerConfig, Store, StoreBuilder, create_store};
 
 use super::wire::Wire;

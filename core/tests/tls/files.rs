@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use samestate::link::{ClientTls, ServerTls};
 use samestate::{ClientConfig, ServerConfig, Tls};
+use samestate::{ClientTls, ServerTls};
 
 use super::pki::{Ca, Pair};
 use super::ports::free_port;

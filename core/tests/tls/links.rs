@@ -1,7 +1,7 @@
 //! The bytes that a link over TLS carries.
 
-use samestate::link::{ClientTls, ServerTls};
 use samestate::{ClientConfig, ServerConfig, Store, create_store};
+use samestate::{ClientTls, ServerTls};
 
 use super::pki::Ca;
 use super::ports::free_port;

@@ -6,7 +6,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
 };
 use samestate::Tls;
-use samestate::link::{ClientTls, ServerTls};
+use samestate::{ClientTls, ServerTls};
 
 /// A CA with a folder for its files.
 pub(super) struct Ca {

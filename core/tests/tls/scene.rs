@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use samestate::link::{ClientTls, ServerTls};
 use samestate::{ClientConfig, Mode, ServerConfig, Store, StoreBuilder, create_store};
+use samestate::{ClientTls, ServerTls};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};

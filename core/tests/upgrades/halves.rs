@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
+use samestate::ReducerMachine;
 use samestate::Reject;
-use samestate::store::ReducerMachine;
 use samestate_proto::replication::{Config, LinkId, Output, Received, Replica, Resync};
 use samestate_proto::wire::{Codec, PROTOCOL_VERSION};
 use samestate_proto::{Epoch, Mode, NodeId, TOKEN_KEY_BYTES, TokenKey};

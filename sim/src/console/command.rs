@@ -1,6 +1,6 @@
 //! Parsing of a line.
 
-use samestate::store::{Untyped, UntypedError};
+use samestate::{Untyped, UntypedError};
 use samestate_report::printable_line;
 use serde_json::Value;
 use thiserror::Error;

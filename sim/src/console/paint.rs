@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use samestate::store::Untyped;
+use samestate::Untyped;
 use samestate::{Change, Jump, Version};
 use samestate_report::{printable_json, printable_line};
 use serde_json::Value;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use samestate::store::Untyped;
+use samestate::Untyped;
 use samestate::{DispatchError, Subscription, UntypedStore, Version};
 use samestate_report::{printable_json, printable_line};
 use serde_json::Value;

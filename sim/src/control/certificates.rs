@@ -18,7 +18,7 @@ use rcgen::{
     KeyUsagePurpose,
 };
 use samestate::Tls;
-use samestate::link::{ClientTls, ServerTls};
+use samestate::{ClientTls, ServerTls};
 
 use crate::scenario::{Event, NodeId, Plan};
 

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use samestate::store::{ReducerMachine, UndoPanics};
+use samestate::{ReducerMachine, UndoPanics};
 use samestate_proto::replication::StateMachine;
 use samestate_proto::wire::Codec;
 

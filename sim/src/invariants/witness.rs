@@ -162,7 +162,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::Duration;
 
-    use samestate::store::ReducerMachine;
+    use samestate::ReducerMachine;
     use samestate_proto::replication::{Config, Dispatched, Replica, Resolution, StateMachine};
     use samestate_proto::wire::{Codec, Entry};
     use samestate_proto::{NodeId, TOKEN_KEY_BYTES, TokenKey};

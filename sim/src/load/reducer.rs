@@ -10,7 +10,7 @@ use std::fmt::Debug;
 use std::num::NonZeroU32;
 
 use rand::Rng;
-pub use samestate::store::Reject;
+pub use samestate::Reject;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

@@ -5,7 +5,7 @@
 //! dispatch enters the counts and the histograms; of the accepted ones a bounded, evenly thinned
 //! sample is kept, from which the replicas' timelines tell when each of them applied it.
 
-use samestate::store::DispatchError;
+use samestate::DispatchError;
 use samestate_proto::replication::{Refused, Resolution};
 use samestate_proto::{Epoch, Version};
 use serde::{Deserialize, Serialize};

@@ -149,8 +149,8 @@ impl Open<'_> {
     /// with it.
     fn backed_up<S, A>(&self, builder: StoreBuilder<S, A>) -> StoreBuilder<S, A>
     where
-        S: samestate::store::State,
-        A: samestate::store::Action,
+        S: samestate::State,
+        A: samestate::Action,
     {
         let Opener { node, folder, .. } = self.opener;
         let backup = Backup::at(folder.join(format!("{}-{}.backup", node.name, self.store.name)));
@@ -163,8 +163,8 @@ impl Open<'_> {
 
     fn configured<S, A>(&self, builder: StoreBuilder<S, A>) -> StoreBuilder<S, A>
     where
-        S: samestate::store::State,
-        A: samestate::store::Action,
+        S: samestate::State,
+        A: samestate::Action,
     {
         let mode = match self.opener.node.stores.get(&self.store.name) {
             Some(scenario::Mode::Action) | None => Mode::Action,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use samestate::link::LinkStats;
+use samestate::LinkStats;
 use samestate::{Cluster, DispatchError, Subscription};
 use tokio::task::JoinHandle;
 

@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use bytes::Bytes;
 use parking_lot::RwLock;
 use rand::Rng;
+use samestate::ReducerMachine;
 use samestate::state::digest;
-use samestate::store::ReducerMachine;
 use samestate_proto::replication::{Fault, StateMachine, StateView};
 use samestate_proto::wire::Codec;
 

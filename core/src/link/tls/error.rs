@@ -108,7 +108,7 @@ pub enum TlsSetupError {
 
 /// An error of a handshake.
 #[derive(Debug, Error)]
-pub enum TlsError {
+pub(crate) enum TlsError {
     /// As the server sees it.
     #[error(
         "the client does not speak TLS, and this server nothing else; give the client \

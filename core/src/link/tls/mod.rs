@@ -18,6 +18,7 @@ mod files;
 mod handshake;
 mod options;
 
-pub use error::{TlsError, TlsSetupError};
+pub(super) use error::TlsError;
+pub use error::TlsSetupError;
 pub(super) use handshake::{Acceptor, Connector};
 pub use options::{ClientTls, ServerTls, Tls};

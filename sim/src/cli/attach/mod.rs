@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use samestate::link::{Address, LinkError};
+use samestate::{Address, LinkError};
 use samestate::{ClientConfig, Codec, UntypedStore};
 use samestate_report::printable;
 use tokio::runtime::Runtime;

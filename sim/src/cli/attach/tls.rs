@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use samestate::ClientTls;
 use samestate::Tls;
-use samestate::link::ClientTls;
 
 /// The TLS options of the console.
 #[derive(Args, Debug)]
