@@ -238,7 +238,8 @@ mod tests {
     fn the_rolling_hash_tells_apart_histories_of_the_same_actions() {
         let entry = |out: &mut Vec<u8>, counter| Entry::write(out, 5, counter, 0, b"a");
         let (mut one, mut two) = (Vec::new(), Vec::new());
-        (entry(&mut one, 1), entry(&mut two, 2));
+        entry(&mut one, 1);
+        entry(&mut two, 2);
         let [one, two] = [&one, &two].map(|bytes| Entries::first(bytes).expect("it is whole").0);
         assert_ne!(rolled(rolled(0, &one), &two), rolled(rolled(0, &two), &one));
         assert_ne!(rolled(0, &one), rolled(1, &one));

@@ -1,6 +1,6 @@
 //! Scenarios on virtual time: many processes in one thread, everything drawn from one seed.
 //!
-//! The simulated code is the code that ships: [`samestate::replication`] and
+//! The simulated code is the code that ships: [`samestate_proto::replication`] and
 //! [`samestate_proto::wire`], bytes and all, under the reducers, loads and faults of a scenario
 //! file. The simulator makes everything around it: a clock, a network that cuts, stalls, loses and
 //! garbles, processes that die, pause and restart, and a checker that compares every step of every

@@ -7,7 +7,7 @@ use super::super::timers::KEPT_FOR;
 use super::*;
 use crate::wire::{PartialSnapshot, RefusalKind};
 
-const STATE: [u8; 40_000] = [7; 40_000];
+static STATE: [u8; 40_000] = [7; 40_000];
 
 fn lineage_of(node: &Node) -> Message {
     Message::Lineage(node.replica.lineage().clone())
