@@ -3,12 +3,12 @@
 //! Everything here is a value: no socket, no runtime, no clock, no randomness of its own. Nonces,
 //! the server's secret and `now` (monotonic, counted from the server's start) are passed in.
 //!
-//! | room | what for |
+//! | module | subject |
 //! |---|---|
-//! | `gate` | what a server calls: one [`Visit`] a connection, with all of the below behind it |
+//! | `gate` | the entry for servers: one [`Visit`] a connection, over the modules below |
 //! | [`scram`] | SCRAM-SHA-256, both sides, as two state machines |
-//! | `lockout` | who failed how often, and who is locked out until when |
-//! | `tickets` | what lets a client that logged in before past its neighbours' lock-out |
+//! | `lockout` | failed logins, and the addresses that are locked out |
+//! | `tickets` | tickets, which let known clients in despite the lock-out of their neighbours |
 //! | `secret` | the server's one secret, and the keys derived from it |
 //!
 //! A server draws 32 random bytes, builds a [`Gate`] and calls [`Gate::visit`] for each connection;

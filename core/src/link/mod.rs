@@ -6,25 +6,25 @@
 //! that a store is told of each link once and of its end once, and that what ended by a failure is
 //! tried again.
 //!
-//! | room | what for |
+//! | module | subject |
 //! |---|---|
-//! | [`LinkEndpoint`], [`LinkHandle`], [`Side`] | where a connection and a store meet |
+//! | [`LinkEndpoint`], [`LinkHandle`], [`Side`] | the interface between a connection and a store |
 //! | [`StoreRegistry`] | the stores of a process, as its connections find them |
-//! | [`Listener`] | a server: listens, lets in, comes back after a failure |
-//! | [`Connector`] | a client: connects, logs in, comes back after a failure |
+//! | [`Listener`] | a server: listens, accepts clients, is restored after a failure |
+//! | [`Connector`] | a client: connects, logs in, reconnects after a failure |
 //! | [`ServerConfig`], [`ClientConfig`] | the configuration of both |
 //! | `ipc` | the link between a master and the workers it forks |
-//! | `hello`, `half_open` | what is said before a login, and who may be there without one |
+//! | `hello`, `half_open` | the exchange before a login, and the limits of connections before it |
 //! | `connection`, `channels`, `attached`, `close_reason` | a connection after its login, its stores, and its end |
-//! | [`Setback`] | why a store is not attached to its upstream |
+//! | [`Setback`] | the reasons why a store is not attached to its upstream |
 //! | `tls` | TLS for TCP, from certificate files to a secure stream (feature `tls`) |
 //! | `bind`, `socket` | listening sockets, and connected ones |
-//! | `progress` | whether the peer of a socket still takes bytes |
-//! | `resolve` | from the name of a host to its addresses |
-//! | `local` | those that do not leave this machine: socket files, named pipes |
-//! | `backoff`, `rate_limiter` | how long to wait, and how much to say |
-//! | `descriptors` | how many connections this process may hold |
-//! | [`Meter`], `trace` | one store's part of a connection, as it is watched; what is logged |
+//! | `progress` | the progress of bytes on a socket |
+//! | `resolve` | the addresses of a host's name |
+//! | `local` | sockets that do not leave this machine: socket files, named pipes |
+//! | `backoff`, `rate_limiter` | delays between attempts, and limits of reports |
+//! | `descriptors` | the number of connections that this process may hold |
+//! | [`Meter`], `trace` | the traffic of one store on a connection; log events |
 //! | [`LinkStats`] | bytes and system calls, counted at the socket |
 
 mod address;

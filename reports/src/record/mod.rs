@@ -1,13 +1,13 @@
 //! The record's types: the contract that scripts read.
 //!
-//! | room | holds |
+//! | module | subject |
 //! |---|---|
 //! | `run` | [`Record`]: one scenario, one run, and the machine it ran on |
-//! | `case` | [`Case`]: what one value of the matrix measured, per store and per process too |
-//! | `findings` | what was found: [`Expectation`], [`Violation`], [`Faults`] |
+//! | `case` | [`Case`]: the measures of one value of the matrix, per store and per process too |
+//! | `findings` | findings: [`Expectation`], [`Violation`], [`Faults`] |
 //! | `measures` | the measures themselves: identity, dispatches, rate, latency, staleness, cost |
 //! | `metric` | [`Metric`]: every measure under its dotted name |
-//! | `seeds` | [`Seeds`]: what a search over many seeds came to |
+//! | `seeds` | [`Seeds`]: the result of a search over many seeds |
 //! | `file` | records to files and back |
 //!
 //! Three rules hold throughout. What was not measured is `None`, and `null` in the JSON: a zero

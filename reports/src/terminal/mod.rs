@@ -4,11 +4,11 @@
 //! last whatever failed, with what was expected and what was measured. The cases of a matrix
 //! stand side by side, one column each: that comparison is what a matrix is for.
 //!
-//! | room | holds |
+//! | module | subject |
 //! |---|---|
 //! | `style` | [`Style`]: width and colour, given by the caller; painting and wrapping text |
 //! | `grid` | tables that fit the width, dropping their least important columns |
-//! | `sentences` | what happened, one line each |
+//! | `sentences` | the course of a run, one line for each event |
 //! | `tables` | stores and processes |
 //! | `matrix` | cases side by side |
 //! | `findings` | failed expectations, violations, and reasons for a verdict |

@@ -6,7 +6,7 @@
 //! garbles, processes that die, pause and restart, and a checker that compares every step of every
 //! replica with one history.
 //!
-//! | room | holds |
+//! | module | subject |
 //! |---|---|
 //! | `rng`, `heap` | chance, and time |
 //! | `machine` | the state of a replica, whatever its reducer |
@@ -16,9 +16,9 @@
 //! | `play` | a plan, played in a world |
 //! | `run` | a plan, simulated: an outcome, or a violation |
 //! | `search` | many seeds, on all cores |
-//! | [`draw`](mod@draw) | what a seed of the swarm draws: a whole scenario file |
+//! | [`draw`](mod@draw) | the scenario that a seed of the swarm draws |
 //! | [`shrink`] | a scenario that fails, made as small as it gets |
-//! | `trace` | what happened, for people |
+//! | `trace` | traces, for people |
 
 mod check;
 pub mod draw;

@@ -29,20 +29,20 @@
 //!
 //! Every input ends in `settle`, which says what it changed about this node to those concerned.
 //!
-//! # The rooms
+//! # Modules
 //!
-//! - `life`: how a replica begins, becomes a client, and ends
+//! - `life`: the beginning of a replica, its change to a client, and its end
 //! - `sync_status`: being in sync, and telling the nodes below
-//! - `session_requests`: sessions that are asked for, here and through this node
+//! - `session_requests`: requests for sessions, of this node and of nodes below
 //! - `order`: the sequencer: judging dispatches and putting them in order
 //! - `follow`: messages from upstream
 //! - `serve`: messages from downstream, and the cursors
 //! - `dispatch`: actions of this process, and messages to the upstream
-//! - `copies`: snapshots on their way, and the log behind them
+//! - `copies`: snapshots in transit, and the log behind them
 //! - `jobs`: work on a frozen state: snapshots and digests
 //! - `heal`: digests compared, and a copy that differs renewed
 //! - `install`: a snapshot put in place of the state
-//! - `durability`: records for the disk, and what waits for them
+//! - `durability`: records for the disk, and outputs that wait for them
 //! - `unrestorable`: a state that does not survive its codec
 //! - `timers`: time: heartbeats, dead peers, pressure
 //! - `history`: versions, and actions taken into the history

@@ -7,10 +7,10 @@
 //! too, removes the run's folder, and ends. It has a session of its own: Ctrl-C in a terminal
 //! reaches the runner alone.
 //!
-//! | room | holds |
+//! | module | subject |
 //! |---|---|
-//! | `message` | what the two say to each other, as lines of JSON |
-//! | `program` | what the guardian's process does: the hidden verb `guardian` |
+//! | `message` | messages between the two, as lines of JSON |
+//! | `program` | the guardian's process: the hidden command `guardian` |
 //! | `handle` | [`Guardian`]: the runner's end |
 
 mod handle;

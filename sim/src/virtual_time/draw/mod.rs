@@ -4,14 +4,14 @@
 //! hand, run again and made smaller like any other scenario. It always validates. One seed draws
 //! the same file on every machine.
 //!
-//! | room | draws |
+//! | module | draws |
 //! |---|---|
 //! | `shape` | clusters, and the trees of links that they form |
 //! | `settings` | stores, the network, clocks, the protocol's settings |
-//! | `load` | phases, and who dispatches when |
-//! | `faults` | what breaks |
+//! | `load` | phases and their loads |
+//! | `faults` | faults |
 //! | `events` | late clients, and clients that move |
-//! | `corner` | what some seeds are led into |
+//! | `corner` | rare cases that some seeds are led into |
 
 mod corner;
 mod events;

@@ -6,9 +6,9 @@
 //! and Isolating Failure-Inducing Input", 2002); then what is left is made simpler, value by value.
 //! What is offered always validates. The same scenario and the same answers give the same result.
 //!
-//! | room | holds |
+//! | module | subject |
 //! |---|---|
-//! | `search` | what is tried, and what is kept |
+//! | `search` | the order of candidates, and the choice of those to keep |
 //! | `explicit` | every instant, link and fault by itself |
 //! | `remove` | a scenario without some of its nodes or stores |
 //! | `simplify` | one value made simpler at a time |
