@@ -13,15 +13,15 @@
 //! every fault has an error of its own. What is promised: the last good backup is there until the
 //! next is whole, and a restore gives what was written or an error, never something else.
 //!
-//! - `options`: what a user says
+//! - `options`: the options of a backup
 //! - `file_system`: the calls to the system, so that a test can let each fail
 //! - `watched`: the same calls, watched, so that a disk that hangs is noticed
-//! - `files`: where the files lie, the lock, replacing a file as one
+//! - `files`: the paths of the files, the lock, atomic replacement of a file
 //! - `seal`: encryption, or a checksum
 //! - `whole`: the file of a whole state
 //! - `journal`: the file of what came since
 //! - `backup_files`: both together: opened, read, and begun anew
-//! - `queue`: where a store leaves its records, and when they are due
+//! - `queue`: the records of a store, and the times at which they are due
 //! - `writer`: the thread that writes
 
 mod backup_files;

@@ -4,11 +4,11 @@
 //! - `scene`: a store that is served, a good client that goes on dispatching, and what is reported
 //! - `peer`: one end of a connection in raw bytes, which can greet, log in and speak the protocol
 //! - `alone`: a process of its own for a test that measures memory
-//! - `strangers`: who never logged in
+//! - `strangers`: peers that never logged in
 //! - `guests`: clients that logged in, and then misbehave
 //! - `thieves`: clients that claim what was given to others
 //! - `floods`: clients that ask for more than they take, or take nothing
-//! - `costs`: what they cost in memory, against stated bounds
+//! - `costs`: their cost in memory, against stated bounds
 //! - `relays`: clients of a relay: what they do stays there
 //! - `servers`: servers that mislead our client
 //! - `poison`: actions that the reducer refuses, or dies of

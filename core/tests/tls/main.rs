@@ -2,10 +2,10 @@
 //!
 //! - `pki`: a CA of one's own, and certificates of it
 //! - `scene`: a server and its clients, what they report, and a tap on the wire
-//! - `files`: what is wrong with a file is said when it is read
+//! - `files`: faults of files, reported when the files are read
 //! - `guide`: the commands of the guide
-//! - `links`: what goes over a link
-//! - `strangers`: who does not come in, and what both sides say
+//! - `links`: the bytes on a link
+//! - `strangers`: clients that are refused, and the reports of both sides
 //! - `renewal`: certificates that change while a server runs
 
 #![cfg(feature = "tls")]

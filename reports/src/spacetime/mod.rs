@@ -13,7 +13,7 @@
 //! - `model`: the value, and the names and colours' classes of its kinds.
 //! - `axis`: from an instant to a height, with idle stretches drawn short.
 //! - `draw`: the drawing itself.
-//! - `page`: what stands around it.
+//! - `page`: the page around the drawing.
 
 mod axis;
 mod draw;

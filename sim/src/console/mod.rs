@@ -4,7 +4,7 @@
 //! [`samestate::UntypedStore`]. Lines are commands or JSON actions; on a terminal with a prompt,
 //! a history and completion, elsewhere as a script writes and reads them.
 //!
-//! - `command`: what a line says, and the table of commands
+//! - `command`: the parsing of a line, and the table of commands
 //! - `session`: does it
 //! - `part`: `.path.to.part` of a state
 //! - `paint`: a change as a line

@@ -3,7 +3,7 @@
 //!
 //! - `simulated`: a file system in memory that fails on command, and that can lose what was not
 //!   synced
-//! - `life`: what a store does in these tests, and what is held against what
+//! - `life`: the steps of a store in these tests, and the checks of its backup
 //! - `failing`: calls that fail while the process goes on
 //! - `hanging`: calls that do not end
 //! - `crashes`: the process, or the machine, ends at a call

@@ -5,10 +5,10 @@
 //! client trusts only the CA file that it is given: with the platform's root certificates, any
 //! public CA could sign a certificate for a server.
 //!
-//! - `options`: what a user says: [`Tls`], [`ServerTls`], [`ClientTls`]
+//! - `options`: the options of a user: [`Tls`], [`ServerTls`], [`ClientTls`]
 //! - `files`: certificates and keys, from PEM files to something that can shake hands
-//! - `handshake`: how a connected stream becomes a secure one
-//! - `error`: what is wrong with a file, and what came of a handshake
+//! - `handshake`: the TLS handshake on a connected stream
+//! - `error`: errors of files and of handshakes
 //!
 //! Handshakes are never resumed: a connection is made seldom, and each one checks the certificates
 //! as they are then.

@@ -3,8 +3,8 @@
 //!
 //! - `one`: each file once, with its record
 //! - `many`: many seeds of files, or of the swarm
-//! - `found`: what is left of a scenario that shows a violation
-//! - `trace`: what happened, for people
+//! - `found`: a scenario that shows a violation, shrunk and written to a file
+//! - `trace`: traces, for people
 
 mod found;
 mod many;

@@ -1,16 +1,16 @@
 //! One canonical history, and every replica, origin and subscriber held against it at each step.
 //!
-//! - `tap`: what a replica's observer is told
+//! - `tap`: calls to a replica's observer
 //! - `canon`: the tree of all that was ever ordered, and the states that follow from it
-//! - `checker`: where each replica is, and whether it may be there (I1, I2)
-//! - `steps`: what each sends, hears and asks for
+//! - `checker`: the version of each replica, held against the history (I1, I2)
+//! - `steps`: the messages and requests of each replica
 //! - `sync`, `links`: how each stands to its upstream, and what it tells the nodes below
 //! - `commit`: nothing that leaves a sequencer passes what is committed
 //! - `marks`: when a sequencer marks an action to be verified
-//! - `counts`: what each counts, and holds in memory (I8)
-//! - `causes`: why an outcome may be unknown
-//! - `origins`: what each dispatch came to (I3, I4, I5, I6)
-//! - `subscribers`: what each was told (I10)
+//! - `counts`: the counters and the memory of each replica (I8)
+//! - `causes`: the causes of unknown outcomes
+//! - `origins`: the fate of each dispatch (I3, I4, I5, I6)
+//! - `subscribers`: the changes that each was told (I10)
 //!
 //! It knows what the runner's [`invariants`](crate::invariants) have to infer: which dispatch each
 //! entry is, and what was on its way when a process died. Where a case has a record, those judge it

@@ -4,7 +4,7 @@
 //! - `loads`: the dispatches of loads
 //! - `mirrors`: one store's state into another, and two stores held together
 //! - `faults`: the plan's faults and events
-//! - `run_log`: what is written down, so that a record can be made of it
+//! - `run_log`: the notes from which a record is made
 
 mod faults;
 mod loads;

@@ -7,13 +7,13 @@
 //! - `seat`: hosts, where processes live, and seats, where they have replicas
 //! - `life`: processes start, die, pause, and choose their upstreams
 //! - `links`: connections are made, carry bytes, and end
-//! - `disk`: what a durable sequencer wrote, and what it had not written yet
-//! - `checks`: what goes over the connections, shown to the checker
-//! - `watch`: what a replica did at a step, and what it asks for
+//! - `disk`: the records that a durable sequencer wrote, and those not written yet
+//! - `checks`: the traffic of connections, shown to the checker
+//! - `watch`: the step of a replica, and its requests
 //! - `events`: the events of a world, in their order
 //! - `observe`: the state of a world, as its driver sees it
 //! - `inject`: faults are injected, and reverted
-//! - `moments`: what happened on the way, counted
+//! - `moments`: the moments of a simulation, counted
 
 mod checks;
 mod disk;
