@@ -211,6 +211,8 @@ mutants! {
     HealNotAskedAgain = "heal-not-asked-again",
     /// As many snapshots are sent at once as are asked for. Breaks I8.
     SnapshotsUnbounded = "snapshots-unbounded",
+    /// Subscribers are told nothing at all. Breaks I10.
+    ChangesUntold = "changes-untold",
 }
 
 #[cfg(samestate_mutants)]

@@ -114,7 +114,7 @@ impl<A> Changes<A> {
 
     /// Adds a change, held to be of `bytes` bytes.
     pub fn push(&mut self, change: Change<A>, bytes: usize) {
-        if !self.wanted {
+        if !self.wanted || mutant!(ChangesUntold) {
             return;
         }
         let capacity = self.capacity + usize::from(mutant!(RingOneLonger));

@@ -276,18 +276,19 @@ impl Checker {
         }
     }
 
-    /// The subscriber of a replica takes what it is told.
+    /// The subscriber of a replica takes what it is told, which may be nothing.
     pub(crate) fn told(
         &mut self,
         seat: usize,
         changes: impl IntoIterator<Item = Change<Action>>,
         on_disk: Option<u64>,
+        events_max: usize,
     ) -> Verdict {
         let Some(Some(standing)) = self.standings.get_mut(seat) else { return Ok(()) };
         let told = changes
             .into_iter()
             .try_for_each(|change| standing.subscriber.told(&change, &self.canon))
-            .and_then(|()| standing.subscriber.caught_up(standing.at, on_disk));
+            .and_then(|()| standing.subscriber.caught_up(standing.at, on_disk, events_max));
         told.map_err(|broken| self.violation(seat, broken))
     }
 

@@ -64,18 +64,22 @@ impl Subscriber {
     }
 
     /// It has been told of all that happened: its replica is at `version`. `on_disk`: nothing past
-    /// that was to be told, and all up to there.
+    /// that was to be told, and all up to there, unless that gave way already and is to be told
+    /// as one jump together with what is not on disk.
     pub(super) fn caught_up(
         &mut self,
         version: Version,
         on_disk: Option<u64>,
+        events_max: usize,
     ) -> Result<(), Broken> {
-        self.history_lost = false;
+        let gave_way_until = version.seq.saturating_sub(events_max.max(1) as u64);
         let right = match on_disk.filter(|seq| *seq < version.seq) {
+            Some(seq) if self.at.seq < gave_way_until && seq < gave_way_until => true,
             Some(seq) => self.at.seq == seq,
             None => self.at == version,
         };
         if right {
+            self.history_lost = false;
             return Ok(());
         }
         let disk = on_disk.map(|seq| format!(", {seq} on disk")).unwrap_or_default();

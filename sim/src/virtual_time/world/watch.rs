@@ -123,18 +123,20 @@ impl World {
         }
     }
 
-    /// The subscriber of a seat takes what it is told.
+    /// The subscriber of a seat takes what it is told. With nothing to take, it has been told all.
     pub(super) fn tell(&mut self, seat: usize) {
-        let on_disk = self.seats[seat].disk.as_ref().map(Disk::last);
+        let durable = self.seats[seat].disk.is_some();
         let Some(running) = &mut self.seats[seat].running else { return };
-        if !running.replica.has_changes() {
-            return;
-        }
-        let changes = running.replica.take_changes();
-        if let Err(violation) = self.checker.told(seat, changes, on_disk) {
+        let on_disk = durable.then(|| running.replica.shown());
+        let events_max = running.replica.config().events_max;
+        let has_changes = running.replica.has_changes();
+        let changes = if has_changes { running.replica.take_changes() } else { Default::default() };
+        if let Err(violation) = self.checker.told(seat, changes, on_disk, events_max) {
             self.broken(violation);
         }
-        self.notice(|| Notice::Told { seat });
+        if has_changes {
+            self.notice(|| Notice::Told { seat });
+        }
     }
 
     fn carry_out(&mut self, seat: usize, output: Output<ErasedMachine>) {
