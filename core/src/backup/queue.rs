@@ -203,3 +203,61 @@ fn take_all(waiting: &mut Waiting) -> Option<(Vec<u8>, Span)> {
     waiting.since = None;
     Some((std::mem::take(&mut waiting.records), span))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn queue(durable: bool) -> JournalQueue {
+        JournalQueue::new(Pace::Seconds(HOUR), durable, DiskWatch::new(HOUR))
+    }
+
+    fn leave(queue: &JournalQueue, bytes: usize, before: u64, last: u64) {
+        queue.leave(|records| {
+            records.resize(records.len() + bytes, 1);
+            Some(Span { before, last })
+        });
+    }
+
+    /// Returns what is due now: the number of bytes, and the actions that they are about.
+    fn due(queue: &JournalQueue) -> Option<(usize, Span)> {
+        match queue.next(Some(Instant::now())) {
+            Work::Append(records, span) => Some((records.len(), span)),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_records_of_a_durable_store_are_due_at_once_whatever_the_pace() {
+        for durable in [true, false] {
+            let queue = queue(durable);
+            leave(&queue, 1, 0, 1);
+            assert_eq!(due(&queue).is_some(), durable);
+        }
+    }
+
+    #[test]
+    fn many_records_are_due_whatever_the_pace_and_all_of_them() {
+        let queue = queue(false);
+        leave(&queue, BYTES_MAX - 1, 4, 6);
+        assert_eq!(due(&queue), None);
+        leave(&queue, 1, 6, 7);
+        assert_eq!(due(&queue), Some((BYTES_MAX, Span { before: 4, last: 7 })));
+        assert_eq!(due(&queue), None);
+    }
+
+    #[test]
+    fn the_time_of_the_pace_counts_from_the_first_record_that_waits() {
+        let queue = queue(false);
+        leave(&queue, BYTES_MAX, 0, 1);
+        assert!(due(&queue).is_some());
+        let now = Instant::now();
+        for seq in [1, 2] {
+            leave(&queue, 1, seq, seq + 1);
+            let since = queue.waiting.lock().since;
+            assert!(since.is_some_and(|since| since >= now), "it counts from earlier ones");
+        }
+    }
+}

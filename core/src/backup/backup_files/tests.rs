@@ -189,6 +189,23 @@ fn a_bit_flipped_anywhere_in_a_journal_is_an_error_or_a_torn_last_block() {
     }
 }
 
+/// Checks that a damaged block is not dropped as a torn end when any byte follows its end, even if
+/// no whole header of another block does.
+#[test]
+fn a_damaged_block_is_an_error_even_if_the_block_after_it_is_torn() {
+    for scene in scenes() {
+        let end = scene.last_block();
+        let mut journal = scene.journal.clone();
+        journal[end - 1] ^= 1;
+        for len in end + 1..end + BLOCK_HEADER {
+            let error = scene.restore(&scene.whole, &journal[..len]).expect_err("damaged");
+            assert!(matches!(error, BackupError::Damaged { .. }), "{len}: {error}");
+        }
+        let (items, torn) = scene.restore(&scene.whole, &journal[..end]).expect("a torn end");
+        assert_eq!((items, torn), ((1..=3).collect(), end - scene.ends[1]));
+    }
+}
+
 #[test]
 fn a_whole_backup_cut_at_any_byte_is_an_error() {
     for scene in scenes() {

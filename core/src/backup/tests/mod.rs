@@ -7,9 +7,11 @@
 //! - `failing`: calls that fail while the process goes on
 //! - `hanging`: calls that do not end
 //! - `crashes`: the process, or the machine, ends at a call
+//! - `writer`: what the thread that writes tells its store
 
 mod crashes;
 mod failing;
 mod hanging;
 mod life;
 mod simulated;
+mod writer;
