@@ -119,9 +119,10 @@ impl OutputArgs {
             code
         } else {
             let summary = terminal::summary(record, &style(&std::io::stdout()));
-            let place = match kept.is_file() {
-                true => format!("  record in {}\n", kept.display()),
-                false => "  the record could not be kept\n".to_owned(),
+            let place = if kept.is_file() {
+                format!("  record in {}\n", kept.display())
+            } else {
+                "  the record could not be kept\n".to_owned()
             };
             show(&(summary + &place), code)
         };

@@ -60,10 +60,7 @@ impl Paint {
     }
 
     fn faint(self, text: &str) -> String {
-        match self.colours {
-            true => format!("\x1b[2m{text}\x1b[0m"),
-            false => text.to_owned(),
-        }
+        if self.colours { format!("\x1b[2m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 

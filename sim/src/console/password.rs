@@ -49,9 +49,10 @@ impl Password {
             Ok(_) | Err(std::env::VarError::NotPresent) => {}
             Err(std::env::VarError::NotUnicode(_)) => return Err(PasswordError::NoText),
         }
-        match io::stdin().is_terminal() {
-            true => ask(login).map_err(PasswordError::Terminal),
-            false => Err(PasswordError::Missing),
+        if io::stdin().is_terminal() {
+            ask(login).map_err(PasswordError::Terminal)
+        } else {
+            Err(PasswordError::Missing)
         }
     }
 

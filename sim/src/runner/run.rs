@@ -66,9 +66,10 @@ pub async fn run_scenario(file: &ScenarioFile, options: &RunOptions) -> Ran {
     let mut trouble = Vec::new();
     for (index, case) in file.cases.iter().enumerate() {
         let several = file.cases.len() > 1;
-        let title = match several {
-            true => format!("{} {}/{}", file.name, index + 1, file.cases.len()),
-            false => file.name.clone(),
+        let title = if several {
+            format!("{} {}/{}", file.name, index + 1, file.cases.len())
+        } else {
+            file.name.clone()
         };
         let logs = options.logs.join(folder_of(file, index));
         let (taken, ended) = run_case(case, &title, &logs, options).await;

@@ -168,9 +168,12 @@ impl FromStr for Rate {
 
     fn from_str(text: &str) -> Result<Self, QuantityError> {
         let per_second = per_second(text)?;
-        Self::per_second(per_second).ok_or_else(|| match per_second > 0.0 {
-            true => QuantityError::TooLarge { text: text.to_owned() },
-            false => QuantityError::NotPositive { text: text.to_owned() },
+        Self::per_second(per_second).ok_or_else(|| {
+            if per_second > 0.0 {
+                QuantityError::TooLarge { text: text.to_owned() }
+            } else {
+                QuantityError::NotPositive { text: text.to_owned() }
+            }
         })
     }
 }

@@ -95,9 +95,12 @@ impl ScenarioFile {
                 (stem.to_string_lossy(), path.display().to_string())
             }
         };
-        let bytes = read(path).map_err(|source| match path.as_os_str() == STDIN {
-            true => ScenarioError::Read { path: PathBuf::from("standard input"), source },
-            false => ScenarioError::Read { path: path.to_owned(), source },
+        let bytes = read(path).map_err(|source| {
+            if path.as_os_str() == STDIN {
+                ScenarioError::Read { path: PathBuf::from("standard input"), source }
+            } else {
+                ScenarioError::Read { path: path.to_owned(), source }
+            }
         })?;
         let text = text_of(bytes).map_err(|problem| Invalid::new(&file, "", vec![problem]))?;
         let mut loaded = Self::parse(&name, &file, &text, overrides)?;
@@ -238,9 +241,10 @@ fn text_of(bytes: Vec<u8>) -> Result<String, Problem> {
     let is_utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        let problem = match is_utf16 {
-            true => Problem::new("the file is UTF-16"),
-            false => Problem::new(format!("the file is not text: byte {at} is not UTF-8")),
+        let problem = if is_utf16 {
+            Problem::new("the file is UTF-16")
+        } else {
+            Problem::new(format!("the file is not text: byte {at} is not UTF-8"))
         };
         problem.help("save it as UTF-8")
     })

@@ -231,10 +231,8 @@ impl Connection {
             let jitter = Duration::from_nanos(rng.below(model.jitter.as_nanos() as u64 + 1));
             let at = (pipe.free_at + model.latency + jitter).max(pipe.last_arrival);
             pipe.last_arrival = at;
-            let part = match len == bytes.len() {
-                true => std::mem::take(&mut bytes),
-                false => bytes.split_to(len),
-            };
+            let part =
+                if len == bytes.len() { std::mem::take(&mut bytes) } else { bytes.split_to(len) };
             pipe.queue.push_back((at, part));
             arrives(at);
         }

@@ -160,10 +160,13 @@ impl Attach {
                 prompt.converse(session, runtime).map_err(Failure::not_done)?;
                 ExitCode::Pass
             }
-            None => match play(session, runtime).map_err(Failure::not_done)? {
-                true => ExitCode::Pass,
-                false => ExitCode::NotDone,
-            },
+            None => {
+                if play(session, runtime).map_err(Failure::not_done)? {
+                    ExitCode::Pass
+                } else {
+                    ExitCode::NotDone
+                }
+            }
         };
         // What is watched is shown to its end; a panic of the writer was printed already.
         let _ = thread.join();
@@ -212,10 +215,7 @@ impl Attach {
     /// `explained`: what went wrong was said already.
     fn late(&self, timeout: Duration, explained: bool) -> String {
         let Attach { store, address, .. } = self;
-        let why = match explained {
-            true => "why is said above",
-            false => "is it open there, under that name",
-        };
+        let why = if explained { "why is said above" } else { "is it open there, under that name" };
         format!(
             "store `{store}` was not reached at {address} within {timeout:?}: {why}; --timeout \
              waits longer"

@@ -125,15 +125,17 @@ impl Canon {
         };
         let id = action.id;
         if let Some(newest) = life.newest.get(&origin_of(id)).filter(|newest| **newest >= id) {
-            return Err(match self.ids_to(version).any(|other| other == id) {
-                true => (Invariant::I3, format!("action {id:x} applied again, as {version:?}")),
-                false => (Invariant::I5, format!("{id:x} came after {newest:x}, as {version:?}")),
+            return Err(if self.ids_to(version).any(|other| other == id) {
+                (Invariant::I3, format!("action {id:x} applied again, as {version:?}"))
+            } else {
+                (Invariant::I5, format!("{id:x} came after {newest:x}, as {version:?}"))
             });
         }
         let end = life.began.seq + life.records.len() as u64;
-        let follows = match life.records.is_empty() {
-            true => before == life.began || before == Version { seq: end, ..version },
-            false => before == Version { seq: end, ..version },
+        let follows = if life.records.is_empty() {
+            before == life.began || before == Version { seq: end, ..version }
+        } else {
+            before == Version { seq: end, ..version }
         };
         if !follows || version.seq != end + 1 {
             return Err((Invariant::I1, format!("{version:?} is ordered after {before:?}")));

@@ -334,9 +334,10 @@ impl Checker {
             LinkFault::Refused(refusal) => refusal.kind == RefusalKind::Loop && moved,
             _ => false,
         };
-        let found = match right {
-            true => Ok(()),
-            false => Err((Invariant::I7, format!("cuts a link after {silence:?}: {fault}"))),
+        let found = if right {
+            Ok(())
+        } else {
+            Err((Invariant::I7, format!("cuts a link after {silence:?}: {fault}")))
         };
         self.verdict(view, found)
     }

@@ -45,13 +45,13 @@ const KINDS: &[Kind] = &[
 ];
 
 /// The number and the kinds of faults in a seed.
-pub(super) struct Plague {
+pub(super) struct FaultMix {
     strikes: Vec<Kind>,
     /// The number of clients that move.
     pub(super) moves: usize,
 }
 
-impl Plague {
+impl FaultMix {
     pub(super) fn draw(rng: &mut SeededRng, shape: &Shape, stores: &[NamedStore]) -> Self {
         let has_links = !shape.links.is_empty();
         let verifies = |(_, store): &NamedStore| matches!(store.resync, Some(Resync::Verify(_)));
@@ -74,14 +74,14 @@ impl Plague {
 /// have been taken out of it.
 pub(super) fn draw(
     rng: &mut SeededRng,
-    plague: &Plague,
+    mix: &FaultMix,
     shape: &Shape,
     stores: &[NamedStore],
     duration_us: u64,
 ) -> Vec<FaultSpec> {
     let mut drawer = Drawer { rng, shape, stores, duration_us, slipped: BTreeSet::new() };
     let mut faults: Vec<FaultSpec> =
-        plague.strikes.iter().filter_map(|kind| drawer.fault(*kind)).collect();
+        mix.strikes.iter().filter_map(|kind| drawer.fault(*kind)).collect();
     faults.sort_by_key(FaultSpec::first_at);
     faults
 }

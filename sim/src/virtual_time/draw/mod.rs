@@ -36,9 +36,9 @@ pub fn draw(seed: u64) -> Scenario {
     let duration_us = rng(0).within(300_000, 4_000_000);
     let stores = settings::stores(&mut rng(1));
     let mut shape = shape::Shape::draw(&mut rng(2), &stores);
-    let plague = faults::Plague::draw(&mut rng(3), &shape, &stores);
-    let events = events::draw(&mut rng(4), &mut shape, plague.moves, duration_us);
-    let faults = faults::draw(&mut rng(5), &plague, &shape, &stores, duration_us);
+    let mix = faults::FaultMix::draw(&mut rng(3), &shape, &stores);
+    let events = events::draw(&mut rng(4), &mut shape, mix.moves, duration_us);
+    let faults = faults::draw(&mut rng(5), &mix, &shape, &stores, duration_us);
     let virtual_time = settings::virtual_time(&mut rng(6), &shape, &stores);
     let latency_us = virtual_time.latency.unwrap_or_default().get().as_micros() as u64;
     let phases = load::draw(&mut rng(7), &shape, &stores, duration_us, latency_us);

@@ -291,9 +291,10 @@ impl World {
         let running = self.seats.iter().filter_map(|place| place.running.as_ref());
         let bytes = running.map(|running| {
             let replica = &running.replica;
-            let state = match replica.is_sequencer() {
-                true => replica.machine().still().encode().map_or(0, |state| state.len()),
-                false => 0,
+            let state = if replica.is_sequencer() {
+                replica.machine().still().encode().map_or(0, |state| state.len())
+            } else {
+                0
             };
             let log = if replica.is_sequencer() { replica.gauges().log_bytes } else { 0 };
             2 * (state + log + replica.bytes_under_way()) as u64

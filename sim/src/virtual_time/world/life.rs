@@ -164,10 +164,8 @@ impl World {
                 continue;
             }
             let latency = connection.model().latency;
-            let wait = match silent {
-                true => self.link_deadline(seat),
-                false => latency + self.rng.micros(0, 1000),
-            };
+            let wait =
+                if silent { self.link_deadline(seat) } else { latency + self.rng.micros(0, 1000) };
             self.heap.push(self.now + wait, Event::Closed(end.peer()));
         }
     }
