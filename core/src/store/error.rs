@@ -6,9 +6,9 @@ use samestate_proto::Version;
 use samestate_proto::replication::{Refused, Resolution};
 use thiserror::Error;
 
-use super::NotInSync;
 use crate::backup::BackupError;
 use crate::link::{LinkError, RefusalReason};
+use crate::store::NotInSync;
 use crate::task::Panicked;
 
 /// The result type of this crate's functions.
@@ -197,7 +197,7 @@ impl From<Refused> for DispatchError {
 }
 
 /// The user's view of what a dispatch came to.
-pub(super) fn resolved(resolution: Resolution) -> Result<Version, DispatchError> {
+pub(crate) fn resolved(resolution: Resolution) -> Result<Version, DispatchError> {
     match resolution {
         Resolution::Ok(version) => Ok(version),
         Resolution::Rejected(reason) => Err(DispatchError::Rejected(reason)),

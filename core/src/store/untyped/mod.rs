@@ -18,10 +18,10 @@ use samestate_proto::Version;
 use samestate_proto::replication::Change;
 use samestate_proto::wire::Codec;
 
-use super::{
+use crate::link::{ClientConfig, RefusalReason, Setback};
+use crate::store::{
     DispatchError, DispatchFuture, Result, Role, Store, StoreBuilder, Subscription, Watch,
 };
-use crate::link::{ClientConfig, RefusalReason, Setback};
 
 /// A client's copy of a store whose actions and states are [`Untyped`]. A handle: clones are the
 /// same copy.

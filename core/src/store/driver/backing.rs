@@ -1,0 +1,172 @@
+//! A store that is kept on disk: what it begins with, and what the writer of its backup asks of it.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use samestate_proto::replication::{Config, Replica, StateMachine};
+use samestate_proto::{Epoch, NodeId};
+
+use crate::backup::{
+    About, Backup, BackupFiles, BackupWriter, Held, JournalQueue, PreparedBackup, Source,
+};
+use crate::link::LinkEndpoint;
+use crate::store::Result;
+use crate::store::driver::random;
+use crate::store::driver::shared::Shared;
+use crate::store::driver::trace;
+use crate::store::reducer::machine::{Action, ReducerMachine, State, encoded};
+use crate::task::Panicked;
+
+/// A backup that was begun for a store that is being opened.
+pub(crate) struct Backing {
+    pub(crate) inbox: Arc<JournalQueue>,
+    beginning: PreparedBackup,
+    torn: usize,
+}
+
+/// Opens a sequencer from its backup, or from an empty state.
+pub(crate) fn open<S: State, A: Action>(
+    backup: &Backup,
+    durable: bool,
+    config: Config,
+    node: NodeId,
+    mut machine: ReducerMachine<S, A>,
+) -> Result<(Replica<ReducerMachine<S, A>>, Backing)> {
+    let about = About {
+        store: config.store.clone(),
+        schema_version: config.schema_version,
+        codec: config.codec,
+    };
+    let (desk, restored) = BackupFiles::open(backup, about)?;
+    let (now, id) = (Duration::ZERO, random::id()?);
+    let key = random::token_key()?;
+    let (mut replica, torn) = match restored {
+        None => {
+            let epoch = Epoch { number: 1, id };
+            (Replica::sequencer(config, node, machine, epoch, key, now), 0)
+        }
+        Some(mut restored) => {
+            machine.install(restored.decode::<ReducerMachine<S, A>>()?);
+            let sessions = std::mem::take(&mut restored.image.sessions);
+            restored.image.sessions = sessions.bounded(config.sessions_max, config.window);
+            restored.replay(&mut machine)?;
+            let number = restored.image.lineage.head().map_or(0, |head| head.number);
+            let epoch = Epoch { number: number.saturating_add(1), id };
+            let image = &restored.image;
+            let replica = Replica::restored(config, node, machine, image, epoch, key, now);
+            (replica, restored.torn)
+        }
+    };
+    // Before it takes the place of what is on disk.
+    let state = encoded(&replica.machine().freeze());
+    let store = &replica.config().store;
+    let state =
+        state.map_err(|why| crate::store::Error::Unrestorable { store: store.clone(), why })?;
+    let disk = desk.watch();
+    let beginning = BackupWriter::begin(desk, backup, &replica.image(), &state)?;
+    replica.keep(durable);
+    let inbox = Arc::new(JournalQueue::new(backup.pace(), durable, disk));
+    Ok((replica, Backing { inbox, beginning, torn }))
+}
+
+impl Backing {
+    /// Starts to write what the store does.
+    pub(crate) fn keep<S: State, A: Action>(self, shared: &Arc<Shared<S, A>>) -> Result<()> {
+        if self.torn > 0 {
+            trace::journal_torn(shared.name(), self.torn);
+            Source::report(
+                &**shared,
+                &format!(
+                    "the journal ended in the middle of a block, as after a crash: its last {} \
+                     bytes are dropped",
+                    self.torn
+                ),
+            );
+        }
+        let source: Weak<dyn Source> = Arc::downgrade(shared) as Weak<dyn Source>;
+        Ok(self.beginning.keep(self.inbox, source)?)
+    }
+}
+
+/// The times at which the state that a backup's records lead to is checked.
+///
+/// A small state is checked before each write, so that all that is on disk can be restored. Checks
+/// of a bigger one have a budget, like digests, and so an interval.
+#[derive(Debug)]
+pub(crate) struct Checks {
+    /// The share of one core that they may take.
+    budget: f64,
+    not_before: Option<Instant>,
+}
+
+impl Checks {
+    /// A state is small whose encoding has at most this many bytes.
+    const SMALL_BYTES: usize = 256 << 10;
+
+    /// Checks with this share of one core.
+    pub(crate) fn new(budget: f64) -> Self {
+        Checks { budget: budget.clamp(1e-6, 1.0), not_before: None }
+    }
+
+    /// Returns when the next check may be made, if that is later than now.
+    fn put_off(&self) -> Option<Instant> {
+        self.not_before.filter(|at| Instant::now() < *at)
+    }
+
+    fn done(&mut self, bytes: usize, cost: Duration) {
+        let small = bytes <= Checks::SMALL_BYTES;
+        self.not_before = (!small).then(|| Instant::now() + cost.div_f64(self.budget));
+    }
+}
+
+impl<S: State, A: Action> Source for Shared<S, A> {
+    fn hold(&self) -> Option<Held> {
+        let (image, frozen) = self.with(|inner, _| inner.replica.hold())?;
+        let (version, me) = (image.version, self.me());
+        let encode = move || {
+            encoded(&frozen).inspect_err(|why| {
+                if let Some(me) = me.upgrade() {
+                    me.stop_unrestorable(version, why);
+                }
+            })
+        };
+        Some(Held { image, encode: Box::new(encode) })
+    }
+
+    fn check(&self) -> Result<Option<Instant>, String> {
+        if let Some(why) = self.with(|inner, _| inner.replica.stopped().map(str::to_owned)) {
+            return Err(why);
+        }
+        if let Some(later) = self.checks.lock().put_off() {
+            return Ok(Some(later));
+        }
+        let Some((image, frozen)) = self.with(|inner, _| inner.replica.hold()) else {
+            return Ok(None);
+        };
+        let begun = Instant::now();
+        let checked = encoded(&frozen).map(|bytes| bytes.len());
+        drop(frozen);
+        let bytes = checked.inspect_err(|why| self.stop_unrestorable(image.version, why))?;
+        self.checks.lock().done(bytes, begun.elapsed());
+        Ok(None)
+    }
+
+    fn committed(&self, seq: u64, bytes: usize) {
+        self.backup.lock().iter_mut().for_each(|backup| backup.committed(seq));
+        self.with(|inner, now| inner.replica.committed(seq, bytes, now));
+    }
+
+    fn stalled(&self, stalled: bool) {
+        trace::backup_stalled(self.name(), stalled);
+        self.backup.lock().iter_mut().for_each(|backup| backup.stalled = stalled);
+        self.with(|inner, now| inner.replica.set_stalled(stalled, now));
+    }
+
+    fn failed(&self, panic: &Panicked) {
+        self.fail(panic);
+    }
+
+    fn report(&self, text: &str) {
+        LinkEndpoint::report(self, &format!("store `{}`: {text}", self.name()));
+    }
+}

@@ -1,0 +1,437 @@
+//! The replica behind its lock, and what its outputs ask for.
+//!
+//! One lock, held for the length of a step. What a step asks for is done after the lock is given
+//! back: connections are woken, jobs run, dispatches resolved, subscribers' notifier woken. Inside
+//! [`crate::Store::read`] nothing here may be locked, so what a reader may ask (`connected`, the
+//! version) is published beside the lock.
+
+mod endpoint;
+
+use std::collections::{BTreeMap, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use samestate_proto::replication::{
+    Dispatched, Job, LinkId, Output, Refused, Replica, Resolution, StateView,
+};
+use samestate_proto::{NodeId, Version};
+use tokio::sync::{Notify, oneshot, watch};
+use tracing::Span;
+
+use crate::backup::JournalQueue;
+use crate::link::{LinkEndpoint, LinkHandle, RefusalReason, Setback, Side};
+use crate::store::DispatchError;
+use crate::store::dispatch::future::{Outcome, Waiter};
+use crate::store::driver::backing::Checks;
+use crate::store::driver::metrics::{BackupMetrics, DispatchMetrics, Ended};
+use crate::store::driver::trace;
+use crate::store::error::resolved;
+use crate::store::observe::reading::{self, Reading, Stepping};
+use crate::store::observe::subscribers::Subscribers;
+use crate::store::reducer::machine::{Action, Cell, ReducerMachine, State};
+use crate::task::{Panicked, words_of};
+
+pub(crate) use endpoint::to_stderr;
+
+/// A snapshot or digest that took less than this runs where it is asked for, without a thread.
+const INLINE_JOB_MAX: Duration = Duration::from_micros(200);
+
+/// Receives non-critical errors.
+pub(crate) type OnError = Arc<dyn Fn(&str) + Send + Sync>;
+
+pub(crate) struct Inner<S: State, A: Action> {
+    pub(crate) replica: Replica<ReducerMachine<S, A>>,
+    pub(crate) dispatches: DispatchMetrics,
+    waiters: HashMap<u64, Waiter>,
+    next_ticket: u64,
+    /// The number of resolved dispatches among those that had to wait.
+    settled: u64,
+}
+
+pub(crate) struct Shared<S: State, A: Action> {
+    name: String,
+    node: NodeId,
+    channel: u32,
+    frame_bytes_max: usize,
+    inner: Mutex<Inner<S, A>>,
+    pub(crate) cell: Arc<Cell<S>>,
+    pub(crate) handles: Mutex<BTreeMap<LinkId, Arc<dyn LinkHandle>>>,
+    pub(crate) ended: Mutex<Ended>,
+    /// Dispatches that were decided on outside of the store's lock.
+    pub(crate) decided: Mutex<DispatchMetrics>,
+    pub(crate) backup: Mutex<Option<BackupMetrics>>,
+    connected: watch::Sender<bool>,
+    /// The newest version, for readers and watchers.
+    newest: watch::Sender<Version>,
+    pub(crate) subscribers: Subscribers<A>,
+    pub(crate) room: Notify,
+    /// A snapshot was put in place.
+    pub(crate) installed: Notify,
+    /// The reason why this copy was not attached to its upstream when it last was not.
+    pub(crate) setback: watch::Sender<Option<Setback>>,
+    on_error: Mutex<OnError>,
+    began: Instant,
+    /// The durations of the last encoding and of the last digest, in nanoseconds. They decide
+    /// whether the next one runs on a thread of its own.
+    cut_ns: AtomicU64,
+    digest_ns: AtomicU64,
+    closed: watch::Sender<bool>,
+    closing: AtomicBool,
+    /// The queue of the records for the store's backup.
+    pub(crate) inbox: Option<Arc<JournalQueue>>,
+    pub(crate) checks: Mutex<Checks>,
+    me: Weak<Shared<S, A>>,
+}
+
+impl<S: State, A: Action> Shared<S, A> {
+    pub(crate) fn new(
+        replica: Replica<ReducerMachine<S, A>>,
+        on_error: OnError,
+        began: Instant,
+        inbox: Option<Arc<JournalQueue>>,
+    ) -> Arc<Self> {
+        let (name, frame_bytes_max) =
+            (replica.config().store.clone(), replica.config().frame_bytes_max());
+        let checks = Mutex::new(Checks::new(replica.config().verify_budget));
+        let backup = BackupMetrics { saved_seq: replica.version().seq, ..Default::default() };
+        Arc::new_cyclic(|me| Shared {
+            name,
+            node: replica.node(),
+            channel: replica.channel(),
+            frame_bytes_max,
+            cell: replica.machine().cell(),
+            connected: watch::Sender::new(replica.is_connected()),
+            newest: watch::Sender::new(replica.version()),
+            inner: Mutex::new(Inner {
+                replica,
+                dispatches: DispatchMetrics::default(),
+                waiters: HashMap::new(),
+                next_ticket: 0,
+                settled: 0,
+            }),
+            handles: Mutex::default(),
+            ended: Mutex::default(),
+            decided: Mutex::default(),
+            backup: Mutex::new(inbox.is_some().then_some(backup)),
+            subscribers: Subscribers::default(),
+            room: Notify::new(),
+            installed: Notify::new(),
+            setback: watch::Sender::new(None),
+            on_error: Mutex::new(on_error),
+            began,
+            cut_ns: AtomicU64::new(u64::MAX),
+            digest_ns: AtomicU64::new(u64::MAX),
+            closed: watch::Sender::new(false),
+            closing: AtomicBool::new(false),
+            inbox,
+            checks,
+            me: me.clone(),
+        })
+    }
+
+    pub(crate) fn node(&self) -> NodeId {
+        self.node
+    }
+
+    pub(crate) fn me(&self) -> Weak<Self> {
+        self.me.clone()
+    }
+
+    /// The state at this version was found not to survive its codec.
+    pub(crate) fn stop_unrestorable(&self, version: Version, why: &str) {
+        self.with(|inner, now| inner.replica.stop_unrestorable(version, why.to_owned(), now));
+    }
+
+    /// Time as the replica sees it.
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// One step: locks, calls `step`, and does afterwards what it asked for.
+    pub(crate) fn with<R>(&self, step: impl FnOnce(&mut Inner<S, A>, Duration) -> R) -> R {
+        let stepping = Stepping::begin(&self.name);
+        let now = self.now();
+        let mut inner = self.inner.lock();
+        let under_way = inner.replica.under_way();
+        let result = catch_unwind(AssertUnwindSafe(|| step(&mut inner, now)));
+        if let Err(panic) = &result {
+            let why = format!("a step of it panicked: {}", words_of(&**panic));
+            // Half changed as it is, it may panic again.
+            let _ = catch_unwind(AssertUnwindSafe(|| inner.replica.fail(&why, now)));
+        }
+        let room = inner.replica.under_way() < under_way;
+        let outputs = match inner.replica.has_outputs() {
+            true => inner.replica.take_outputs(),
+            false => Vec::new(),
+        };
+        let mut resolved = Vec::new();
+        for output in &outputs {
+            if let Output::Resolved { resolution, .. } = output {
+                inner.settled += 1;
+                inner.dispatches.resolved(resolution);
+            }
+            if let Output::Resolved { ticket, resolution } = output
+                && let Some(waiter) = inner.waiters.remove(ticket)
+            {
+                resolved.push((waiter, resolution.clone()));
+            }
+        }
+        if let Some(inbox) = &self.inbox
+            && inner.replica.has_records()
+        {
+            inbox.leave(|out| inner.replica.take_records(out));
+        }
+        self.publish(&inner.replica);
+        let told = inner.replica.has_changes();
+        drop(inner);
+        drop(stepping);
+        if told {
+            self.subscribers.wake();
+        }
+        resolved.into_iter().for_each(|(waiter, resolution)| waiter.resolve(resolution));
+        if room {
+            self.room.notify_waiters();
+        }
+        let mut jobs = Vec::new();
+        for output in outputs {
+            match output {
+                Output::Run(job) => jobs.push(job),
+                output => self.carry_out(output),
+            }
+        }
+        jobs.into_iter().for_each(|job| self.run(job));
+        result.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    /// Leaves its place in the tree: it waits for an upstream from now on.
+    pub(crate) fn follow(&self) {
+        self.setback.send_replace(None);
+        self.with(|inner, now| inner.replica.follow(now));
+    }
+
+    /// Returns the function that handles a panic of a background task of this store.
+    pub(crate) fn on_panic(&self) -> impl FnOnce(&Panicked) + Send + 'static {
+        let weak = self.me.clone();
+        move |panic| {
+            if let Some(shared) = weak.upgrade() {
+                shared.fail(panic);
+            }
+        }
+    }
+
+    /// A background task of this store panicked: the store takes no part in anything any more.
+    pub(crate) fn fail(&self, panic: &Panicked) {
+        self.with(|inner, now| inner.replica.fail(&panic.to_string(), now));
+    }
+
+    /// Borrows the state: see [`crate::Store::read`].
+    pub(crate) fn read<R>(&self, reader: impl FnOnce(&S) -> R) -> R {
+        reading::may_call(&self.name);
+        let nested = reading::inside();
+        let _reading = Reading::begin();
+        let guard = self.cell.read(nested);
+        let result = reader(&guard);
+        drop(guard);
+        result
+    }
+
+    fn publish(&self, replica: &Replica<ReducerMachine<S, A>>) {
+        let version = replica.version();
+        self.newest.send_if_modified(|newest| std::mem::replace(newest, version) != version);
+        let connected = replica.is_connected();
+        self.connected.send_if_modified(|told| std::mem::replace(told, connected) != connected);
+    }
+
+    fn carry_out(&self, output: Output<ReducerMachine<S, A>>) {
+        match output {
+            Output::Wake(link) => {
+                if let Some(handle) = self.handles.lock().get(&link) {
+                    handle.wake();
+                }
+            }
+            Output::Cut(link, fault) => {
+                let handle = self.handles.lock().get(&link).cloned();
+                if let Some(handle) = handle {
+                    handle.cut(fault);
+                }
+            }
+            Output::Report(report) => {
+                trace::report(&self.span(None).1, &self.name, &report);
+                self.report(&format!("store `{}` at node {}: {report}", self.name, self.node));
+            }
+            Output::Note(note) => {
+                let (side, span) = self.span(note.link());
+                trace::note(&span, &self.name, side, &note);
+            }
+            Output::Connected(connected) => {
+                let (closing, version) = (self.closing.load(Ordering::Relaxed), self.version());
+                trace::in_sync(&self.span(None).1, &self.name, connected, version, closing);
+                self.room.notify_waiters();
+            }
+            Output::Run(_) | Output::Resolved { .. } => {}
+        }
+    }
+
+    /// The span of a link, or of that to the upstream, and the side of it.
+    fn span(&self, link: Option<LinkId>) -> (Side, Span) {
+        let handles = self.handles.lock();
+        let handle = match link {
+            Some(link) => handles.get(&link),
+            None => handles.values().find(|handle| handle.meter().side() == Side::Upstream),
+        };
+        let meter = handle.map(|handle| handle.meter());
+        meter.map_or((Side::Upstream, Span::none()), |meter| (meter.side(), meter.span().clone()))
+    }
+
+    fn run(&self, job: Job<impl StateView + Send + 'static>) {
+        let Some(shared) = self.me.upgrade() else { return };
+        let took = if job.is_cut() { &self.cut_ns } else { &self.digest_ns };
+        let quick = took.load(Ordering::Relaxed) < INLINE_JOB_MAX.as_nanos() as u64;
+        let work = move || {
+            let took = if job.is_cut() { &shared.cut_ns } else { &shared.digest_ns };
+            let started = Instant::now();
+            let done = job.run();
+            let cost = started.elapsed();
+            took.store(cost.as_nanos() as u64, Ordering::Relaxed);
+            shared.with(|inner, now| inner.replica.finish(done, cost, now));
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) if !quick => drop(runtime.spawn_blocking(work)),
+            _ => work(),
+        }
+    }
+
+    /// Dispatches one action. `waiter` makes the receiver of the outcome, if the dispatch does not
+    /// resolve at once.
+    pub(crate) fn dispatch(
+        inner: &mut Inner<S, A>,
+        action: &A,
+        now: Duration,
+        waiter: impl FnOnce() -> Waiter,
+    ) -> Result<Option<Resolution>, Refused> {
+        let ticket = inner.next_ticket;
+        inner.next_ticket += 1;
+        match inner.replica.dispatch(ticket, action, now) {
+            // It may be offered again: `Shared::counted` says when that is its outcome.
+            Err(busy @ Refused::Busy(_)) => Err(busy),
+            Err(refused) => {
+                inner.dispatches.refused(&refused.clone().into());
+                Err(refused)
+            }
+            Ok(Dispatched::Now(resolution)) => {
+                inner.dispatches.resolved(&resolution);
+                Ok(Some(resolution))
+            }
+            Ok(Dispatched::Later) => {
+                inner.waiters.insert(ticket, waiter());
+                Ok(None)
+            }
+        }
+    }
+
+    /// Offers an action for the receiver of `sender`. Returns the outcome if it is known already;
+    /// the receiver is not notified then.
+    pub(crate) fn offer(
+        &self,
+        action: &A,
+        sender: oneshot::Sender<Outcome>,
+    ) -> Option<(oneshot::Sender<Outcome>, Outcome)> {
+        let mut waiting = Some(sender);
+        let taken = self.with(|inner, now| {
+            Shared::dispatch(inner, action, now, || {
+                waiting.take().map_or_else(|| Waiter::One(oneshot::channel().0), Waiter::One)
+            })
+        });
+        let outcome = match taken {
+            Ok(Some(resolution)) => resolved(resolution),
+            Ok(None) => Err(DispatchError::OutcomeUnknown),
+            Err(refused) => Err(refused.into()),
+        };
+        waiting.map(|sender| (sender, outcome))
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        reading::may_call(&self.name);
+        *self.connected.borrow()
+    }
+
+    pub(crate) fn connected(&self) -> watch::Receiver<bool> {
+        self.connected.subscribe()
+    }
+
+    pub(crate) fn newest(&self) -> watch::Receiver<Version> {
+        reading::may_call(&self.name);
+        self.newest.subscribe()
+    }
+
+    pub(crate) fn version(&self) -> Version {
+        reading::may_call(&self.name);
+        *self.newest.borrow()
+    }
+
+    pub(crate) fn set_on_error(&self, on_error: OnError) {
+        *self.on_error.lock() = on_error;
+    }
+
+    /// Drives time until the store is closed or gone.
+    pub(crate) async fn pulse(weak: Weak<Self>, every: Duration) {
+        let mut interval = tokio::time::interval(every);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            let Some(shared) = weak.upgrade() else { return };
+            if shared.is_closed() {
+                return;
+            }
+            shared.with(|inner, now| inner.replica.tick(now));
+            shared.watch_disk();
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+        self.with(|inner, now| inner.replica.close(now));
+        self.closed.send_replace(true);
+        self.subscribers.wake();
+    }
+
+    /// Waits until those dispatches are resolved that are under way now, and not those to come.
+    pub(crate) async fn drained(&self) {
+        let until = self.with(|inner, _| inner.settled + inner.replica.under_way() as u64);
+        loop {
+            let notified = self.room.notified();
+            let done =
+                |inner: &mut Inner<S, A>| inner.settled >= until || inner.replica.under_way() == 0;
+            if self.with(|inner, _| done(inner)) {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    pub(crate) fn closed(&self) -> watch::Receiver<bool> {
+        self.closed.subscribe()
+    }
+
+    /// Returns whether no dispatch will be accepted any more.
+    pub(crate) fn takes_none(&self) -> bool {
+        let setback = self.setback.borrow().as_ref().and_then(Setback::refusal);
+        setback == Some(RefusalReason::UpstreamGone)
+            || self.with(|inner, _| inner.replica.takes_none())
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        *self.closed.borrow()
+    }
+}
+
+impl<S: State, A: Action> Drop for Shared<S, A> {
+    fn drop(&mut self) {
+        if let Some(inbox) = &self.inbox {
+            inbox.orphan();
+        }
+    }
+}

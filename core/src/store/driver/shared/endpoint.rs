@@ -1,0 +1,98 @@
+//! The side of a store that connections see: frames in, frames out, and links that begin and end.
+
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use samestate_proto::replication::{LinkFault, LinkId, Received};
+use samestate_proto::wire::Frame;
+
+use super::Shared;
+use crate::link::{LinkEndpoint, LinkHandle, Setback, Side};
+use crate::store::reducer::machine::{Action, ReducerMachine, State};
+use crate::task::words_of;
+
+impl<S: State, A: Action> LinkEndpoint for Shared<S, A> {
+    fn channel(&self) -> u32 {
+        self.channel
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn frame_bytes_max(&self) -> usize {
+        self.frame_bytes_max
+    }
+
+    fn up(&self, link: LinkId, side: Side, protocol: u16, handle: Arc<dyn LinkHandle>) {
+        self.handles.lock().insert(link, handle);
+        if side == Side::Upstream {
+            // It is reached now. What was wrong with this store may still be.
+            self.setback.send_if_modified(|setback| {
+                let reached = matches!(setback, Some(Setback::Unreachable(_)));
+                setback.take_if(|_| reached).is_some()
+            });
+        }
+        self.with(|inner, now| match side {
+            Side::Upstream => inner.replica.upstream_up(link, protocol, now),
+            Side::Downstream => inner.replica.downstream_up(link, now),
+        });
+    }
+
+    fn receive(&self, link: LinkId, frame: &Frame) -> Result<(), LinkFault> {
+        match self.with(|inner, now| inner.replica.receive(link, frame, now))? {
+            Received::Done => Ok(()),
+            Received::Decode(decode) => {
+                let decoded = decode.run::<ReducerMachine<S, A>>();
+                let installed = self.with(|inner, now| inner.replica.install(link, decoded, now));
+                self.installed.notify_waiters();
+                installed
+            }
+        }
+    }
+
+    fn heard(&self, link: LinkId) {
+        self.with(|inner, now| inner.replica.heard(link, now));
+    }
+
+    fn fill(&self, link: LinkId, out: &mut Vec<u8>, budget: usize) {
+        self.with(|inner, now| inner.replica.fill(link, out, budget, now));
+    }
+
+    fn down(&self, link: LinkId) {
+        self.with(|inner, now| inner.replica.link_down(link, now));
+        // Under one lock, so that nobody sees its traffic nowhere.
+        let mut handles = self.handles.lock();
+        let ended = handles.remove(&link);
+        if let Some(ended) = &ended {
+            self.ended.lock().add(&**ended);
+        }
+        drop(handles);
+    }
+
+    fn set_back(&self, why: Setback) {
+        self.setback.send_replace(Some(why));
+    }
+
+    fn lost(&self) {
+        self.set_back(Setback::upstream_gone());
+        self.with(|inner, now| inner.replica.orphan(now));
+        self.room.notify_waiters();
+    }
+
+    fn report(&self, text: &str) {
+        let on_error = Arc::clone(&self.on_error.lock());
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| on_error(text))) {
+            // Where else could it be said?
+            let why = words_of(&*panic);
+            to_stderr(text);
+            to_stderr(&format!("`on_error` of store `{}` panicked: {why}", self.name));
+        }
+    }
+}
+
+/// Writes a report to standard error; a stream that is full or closed loses it.
+pub(crate) fn to_stderr(text: &str) {
+    let _ = std::io::stderr().write_all(format!("samestate: {text}\n").as_bytes());
+}

@@ -1,0 +1,278 @@
+//! State and reducer as the machine that is replicated.
+//!
+//! The state is in an `Arc` behind a lock. A reader gets a clone of the `Arc`. The next action then
+//! changes a copy, so that a state is cloned at most once a version, and only if a clone of the
+//! `Arc` is still alive. Snapshots and digests are made from such an `Arc`, without the lock.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RecursiveRwLock, RecursiveRwLockReadGuard, RecursiveRwLockWriteGuard};
+use samestate_proto::replication::{Fault, StateMachine, StateView};
+use samestate_proto::wire::Codec;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::codec::{check, decode, decode_own, encode, encoded_bytes};
+use crate::state::digest;
+use crate::store::reducer::undo::{UndoLog, UndoPanics};
+
+/// A reducer's refusal: the state is as it was, and the origin of the action is told why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject(pub String);
+
+impl<T: Into<String>> From<T> for Reject {
+    fn from(why: T) -> Self {
+        Reject(why.into())
+    }
+}
+
+/// The return types of a reducer: nothing, or `Result<(), Reject>`.
+pub trait IntoReduction {
+    /// True if the type can express a refusal.
+    const CAN_REJECT: bool;
+
+    /// Converts the value to a result: an error if the action was rejected.
+    ///
+    /// # Errors
+    ///
+    /// The reason of the rejection.
+    fn verdict(self) -> Result<(), Reject>;
+}
+
+impl IntoReduction for () {
+    const CAN_REJECT: bool = false;
+
+    fn verdict(self) -> Result<(), Reject> {
+        Ok(())
+    }
+}
+
+impl IntoReduction for Result<(), Reject> {
+    const CAN_REJECT: bool = true;
+
+    fn verdict(self) -> Result<(), Reject> {
+        self
+    }
+}
+
+/// The requirements of a state.
+pub trait State: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {}
+impl<T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> State for T {}
+
+/// The requirements of an action.
+pub trait Action: Serialize + DeserializeOwned + Send + Sync + 'static {}
+impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Action for T {}
+
+/// The first byte of an encoded state says how the rest is encoded.
+const MESSAGE_PACK: u8 = b'M';
+const JSON: u8 = b'J';
+
+pub(crate) type Reducer<S, A> = Box<dyn Fn(&mut S, &A) -> Result<(), Reject> + Send + Sync>;
+
+/// The state as its readers share it. Reads nest, so they may pass a writer that waits; the gate
+/// keeps them from passing it for ever: a read that is not nested waits behind the writer there.
+#[derive(Debug)]
+pub(crate) struct Cell<S> {
+    gate: Mutex<()>,
+    state: RecursiveRwLock<Arc<S>>,
+}
+
+impl<S> Cell<S> {
+    fn new(state: S) -> Arc<Self> {
+        Arc::new(Cell { gate: Mutex::new(()), state: RecursiveRwLock::new(Arc::new(state)) })
+    }
+
+    pub(crate) fn read(&self, nested: bool) -> RecursiveRwLockReadGuard<'_, Arc<S>> {
+        if !nested {
+            drop(self.gate.lock());
+        }
+        self.state.read()
+    }
+
+    fn write(&self) -> RecursiveRwLockWriteGuard<'_, Arc<S>> {
+        let _gate = self.gate.lock();
+        self.state.write()
+    }
+}
+
+/// A typed state and its reducer: the replicated part of a store. It is for programs that drive a
+/// [`samestate_proto::replication::Replica`] themselves: the simulator, and benchmarks.
+pub struct ReducerMachine<S, A> {
+    cell: Arc<Cell<S>>,
+    reducer: Reducer<S, A>,
+    codec: Codec,
+    undo: UndoLog<S>,
+    /// False: the reducer is elsewhere.
+    reduces: bool,
+}
+
+impl<S: State, A: Action> ReducerMachine<S, A> {
+    /// A machine in this state.
+    pub fn new<V: IntoReduction>(
+        state: S,
+        reducer: impl Fn(&mut S, &A) -> V + Send + Sync + 'static,
+        codec: Codec,
+    ) -> Self {
+        let reducer: Reducer<S, A> =
+            Box::new(move |state, action| reducer(state, action).verdict());
+        let undo = UndoLog::new(UndoPanics::default());
+        ReducerMachine { cell: Cell::new(state), reducer, codec, undo, reduces: true }
+    }
+
+    /// Sets whether a panic of the reducer is undone.
+    pub fn undo_panics(self, undo: UndoPanics) -> Self {
+        ReducerMachine { undo: UndoLog::new(undo), ..self }
+    }
+
+    /// A machine whose reducer is elsewhere: see [`StateMachine::reduces`].
+    pub fn without_reducer(state: S, codec: Codec) -> Self {
+        ReducerMachine {
+            reduces: false,
+            ..ReducerMachine::new(state, |_: &mut S, _: &A| {}, codec)
+        }
+    }
+
+    /// The current state.
+    pub fn state(&self) -> Arc<S> {
+        Arc::clone(&self.cell.read(true))
+    }
+
+    pub(crate) fn cell(&self) -> Arc<Cell<S>> {
+        Arc::clone(&self.cell)
+    }
+
+    fn reduce(&mut self, action: &A, payload: &[u8]) -> Result<(), Fault> {
+        let ReducerMachine { cell, reducer, codec, undo, .. } = self;
+        let mut guard = cell.write();
+        undo.prepare(&guard, |state, bytes_max| measured(*codec, state, bytes_max));
+        let state = Arc::make_mut(&mut guard);
+        match catch_unwind(AssertUnwindSafe(|| reducer(state, action))) {
+            Ok(Ok(())) => {
+                undo.applied(payload);
+                Ok(())
+            }
+            Ok(Err(reject)) => Err(Fault::Rejected(reject.0)),
+            Err(panic) => {
+                let why = words_of(panic.as_ref());
+                let again = |state: &mut S, payload: &[u8]| {
+                    let action = guarded(|| decode::<A>(*codec, payload)).ok()?;
+                    catch_unwind(AssertUnwindSafe(|| reducer(state, &action))).ok()?.ok()
+                };
+                let Some(before) = undo.rebuild(again) else { return Err(Fault::Poisoned(why)) };
+                *guard = before;
+                Err(Fault::RolledBack(why))
+            }
+        }
+    }
+}
+
+/// The size of the encoded state, if it has at most so many bytes and can be encoded.
+fn measured<S: State>(codec: Codec, state: &S, bytes_max: usize) -> Option<usize> {
+    guarded(|| Ok(encoded_bytes(codec, state, bytes_max))).ok().flatten()
+}
+
+fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".into())
+}
+
+/// Does work of the user's types; a panic is an error like another.
+fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(words_of(panic.as_ref())))
+}
+
+impl<S: State, A: Action> StateMachine for ReducerMachine<S, A> {
+    type Input = A;
+    type Action = Arc<A>;
+    type State = S;
+    type StateView = Held<S>;
+
+    fn reduces(&self) -> bool {
+        self.reduces
+    }
+
+    fn apply(&mut self, payload: &[u8]) -> Result<Arc<A>, Fault> {
+        let decoded = guarded(|| decode::<A>(self.codec, payload));
+        let action = Arc::new(decoded.map_err(Fault::Undecodable)?);
+        if self.reduces {
+            self.reduce(&action, payload)?;
+        }
+        Ok(action)
+    }
+
+    fn encode_action(&self, action: &A, out: &mut Vec<u8>) -> Result<(), String> {
+        guarded(|| encode(self.codec, action, out))
+    }
+
+    fn check_action(&self, action: &A, payload: &[u8]) -> Result<(), String> {
+        guarded(|| decode_own(self.codec, action, payload).map(drop))
+    }
+
+    fn freeze(&self) -> Held<S> {
+        Held { state: Arc::clone(&self.cell.read(true)), codec: self.codec }
+    }
+
+    fn decode_state(bytes: &[u8]) -> Result<S, String> {
+        match bytes.split_first() {
+            Some((&MESSAGE_PACK, state)) => decode(Codec::MessagePack, state),
+            Some((&JSON, state)) => decode(Codec::Json, state),
+            _ => Err("its first byte names no codec".into()),
+        }
+    }
+
+    fn digest_state(state: &S) -> Result<u64, String> {
+        digest(state).map(|digest| digest.0).map_err(|error| error.to_string())
+    }
+
+    fn install(&mut self, state: S) {
+        *self.cell.write() = Arc::new(state);
+        self.undo.replaced();
+    }
+}
+
+/// Encodes a state, and checks that it can be restored. A panic of its types is an error.
+///
+/// # Errors
+///
+/// In words: the path of the part that does not come back, and why.
+pub(crate) fn encoded(frozen: &impl StateView) -> Result<Vec<u8>, String> {
+    guarded(|| {
+        let bytes = frozen.encode()?;
+        frozen.check(&bytes)?;
+        Ok(bytes)
+    })
+}
+
+/// A state held still.
+pub struct Held<S> {
+    state: Arc<S>,
+    codec: Codec,
+}
+
+impl<S> Clone for Held<S> {
+    fn clone(&self) -> Self {
+        Held { state: Arc::clone(&self.state), codec: self.codec }
+    }
+}
+
+impl<S: State> StateView for Held<S> {
+    fn encode(&self) -> Result<Vec<u8>, String> {
+        let mut out = vec![match self.codec {
+            Codec::MessagePack => MESSAGE_PACK,
+            Codec::Json => JSON,
+        }];
+        encode(self.codec, &*self.state, &mut out)?;
+        Ok(out)
+    }
+
+    fn digest(&self) -> Result<u64, String> {
+        digest(&*self.state).map(|digest| digest.0).map_err(|error| error.to_string())
+    }
+
+    fn check(&self, bytes: &[u8]) -> Result<(), String> {
+        let (_, encoded) = bytes.split_first().ok_or("it has no first byte")?;
+        check(self.codec, &*self.state, encoded).map(drop)
+    }
+}
