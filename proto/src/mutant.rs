@@ -211,6 +211,24 @@ mutants! {
     HealNotAskedAgain = "heal-not-asked-again",
     /// As many snapshots are sent at once as are asked for. Breaks I8.
     SnapshotsUnbounded = "snapshots-unbounded",
+    /// A node that is to get a snapshot is told of another lineage before its head.
+    LineageBeforeSnapshot = "lineage-before-snapshot",
+    /// As many interrupted snapshots are kept as links end. Breaks I8.
+    InterruptedUnbounded = "interrupted-unbounded",
+    /// The snapshot that was interrupted last is the first to give way.
+    NewestInterruptedGivesWay = "newest-interrupted-gives-way",
+    /// Snapshots of links that have not caught up do not give way to others. Breaks I8.
+    CopiesKept = "copies-kept",
+    /// A node that waits for a snapshot and asks for the state gets another one after it.
+    FetchedTwice = "fetched-twice",
+    /// A node below that doubts its copy is given a state from before that.
+    HealedFromBefore = "healed-from-before",
+    /// A relay heals its own copy for each node below that says so, as often as it does.
+    DoubtsHeededAlways = "doubts-heeded-always",
+    /// A part of a snapshot that came over another link counts over a link of the first protocol.
+    PartOfAnyProtocol = "part-of-any-protocol",
+    /// A relay that once had a state that cannot be restored sends none ever after.
+    UnsendableForEver = "unsendable-for-ever",
     /// Subscribers are told nothing at all. Breaks I10.
     ChangesUntold = "changes-untold",
 }

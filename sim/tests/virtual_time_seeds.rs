@@ -39,6 +39,14 @@ const HELD_BY_TESTS: &[Mutant] = &[
     Mutant::LineageUntoldAmidSnapshot,
     Mutant::HealNotAskedAgain,
     Mutant::SnapshotsUnbounded,
+    Mutant::CopiesKept,
+    Mutant::InterruptedUnbounded,
+    Mutant::NewestInterruptedGivesWay,
+    Mutant::LineageBeforeSnapshot,
+    Mutant::FetchedTwice,
+    Mutant::DoubtsHeededAlways,
+    Mutant::PartOfAnyProtocol,
+    Mutant::UnsendableForEver,
 ];
 
 /// Seeds that showed a mutant when it was put in: they are tried first, which takes a tenth of the

@@ -145,6 +145,7 @@ impl Downstream {
         self.fetching
             || matches!(self.feed, Feed::Cursor)
             || (begun && !mutant!(LineageUntoldAmidSnapshot))
+            || (self.sending().is_some() && mutant!(LineageBeforeSnapshot))
     }
 
     pub(super) fn say(&mut self, channel: u32, message: &Message) {

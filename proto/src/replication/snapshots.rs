@@ -97,7 +97,11 @@ impl Snapshots {
     pub(super) fn keep_interrupted(&mut self, copied: Copied, now: Duration) {
         self.interrupted.retain(|other| other.copied.seq != copied.seq);
         self.interrupted.push(Interrupted { copied, since: now });
-        let more = self.interrupted.len().saturating_sub(SNAPSHOTS_MAX);
+        let most = if mutant!(InterruptedUnbounded) { usize::MAX } else { SNAPSHOTS_MAX };
+        if mutant!(NewestInterruptedGivesWay) {
+            self.interrupted.truncate(most);
+        }
+        let more = self.interrupted.len().saturating_sub(most);
         self.interrupted.drain(..more);
     }
 
@@ -116,5 +120,35 @@ impl Snapshots {
     /// Returns the interrupted snapshots, the oldest first.
     pub(super) fn interrupted(&self) -> impl Iterator<Item = &Copied> {
         self.interrupted.iter().map(|kept| &kept.copied)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    fn copied(seq: u64) -> Copied {
+        Copied { seq, bytes: 10, snapshot: None }
+    }
+
+    fn kept(snapshots: &Snapshots) -> Vec<u64> {
+        snapshots.interrupted().map(|copied| copied.seq).collect()
+    }
+
+    #[test]
+    pub(in super::super) fn of_the_interrupted_snapshots_the_newest_few_are_kept_each_once() {
+        let (mut snapshots, second) = (Snapshots::default(), Duration::from_secs(1));
+        for seq in 1..=5 {
+            snapshots.keep_interrupted(copied(seq), second);
+        }
+        assert_eq!((SNAPSHOTS_MAX, kept(&snapshots)), (2, vec![4, 5]));
+        snapshots.keep_interrupted(copied(4), second * 2);
+        assert_eq!(kept(&snapshots), [5, 4]);
+        snapshots.expire_interrupted(second * 3, second * 2);
+        assert_eq!(kept(&snapshots), [4], "the other has waited for as long as it may");
+        snapshots.keep_interrupted(copied(6), second * 3);
+        assert!(snapshots.drop_interrupted());
+        assert_eq!(kept(&snapshots), [6], "the oldest gives way");
+        assert!(snapshots.drop_interrupted() && !snapshots.drop_interrupted());
     }
 }

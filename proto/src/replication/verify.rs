@@ -202,6 +202,52 @@ mod tests {
     }
 
     #[test]
+    fn a_digest_is_being_made_of_one_version_until_it_is_finished() {
+        let mut verify = Verify::default();
+        assert!(!verify.is_digesting(0) && !verify.is_digesting(7));
+        verify.begin(7);
+        assert!(verify.is_digesting(7) && !verify.is_digesting(6) && !verify.is_digesting(8));
+        verify.finish(Duration::ZERO, 1.0, Duration::ZERO);
+        assert!(!verify.is_digesting(7));
+    }
+
+    #[test]
+    fn so_many_versions_are_remembered_as_told_and_no_more() {
+        let (mut verify, most) = (Verify::default(), TOLD_MAX as u64);
+        for seq in [1, 1, 2, 1].into_iter().chain(3..=most) {
+            verify.tell(seq);
+        }
+        assert_eq!((verify.told.len(), verify.doubts(1)), (TOLD_MAX, true), "each once");
+        verify.tell(most + 1);
+        assert!(!verify.doubts(1) && verify.doubts(2) && verify.doubts(most + 1));
+    }
+
+    #[test]
+    fn digests_are_compared_whichever_comes_first_as_long_as_they_are_kept() {
+        let last = KEPT_MAX as u64;
+        for seq in 0..=last {
+            let (mut ours, mut theirs) = (Verify::default(), Verify::default());
+            for kept in 0..=last {
+                assert_eq!((ours.keep(kept, 1, 0), theirs.claim(kept, 1, 0)), (None, None));
+            }
+            let found = (seq > 0).then_some(Finding::Diverged);
+            assert_eq!((ours.claim(seq, 2, 0), theirs.keep(seq, 2, 0)), (found, found), "{seq}");
+        }
+    }
+
+    #[test]
+    fn a_copy_that_was_right_in_between_is_healed_again_when_it_differs() {
+        let mut verify = Verify::default();
+        for seq in [100, 300, 500] {
+            assert_eq!(verify.keep(seq, 1, 0), None);
+            assert_eq!(verify.claim(seq, 2, 0), Some(Finding::Diverged));
+            verify.replaced(false);
+            assert_eq!(verify.keep(seq + 100, 1, 0), None);
+            assert_eq!(verify.claim(seq + 100, 1, 0), None);
+        }
+    }
+
+    #[test]
     fn marks_stretch_to_keep_the_budget() {
         let mut verify = Verify::default();
         let second = Duration::from_secs(1);

@@ -109,7 +109,7 @@ impl<M: StateMachine> Replica<M> {
         if self.sends_most_snapshots() {
             return false;
         }
-        if self.snapshots_kept() >= SNAPSHOTS_MAX {
+        if self.snapshots_kept() >= SNAPSHOTS_MAX && !mutant!(CopiesKept) {
             let copies = self.downstreams.values_mut().filter_map(|link| link.copy.as_mut());
             copies.for_each(|copied| copied.snapshot = None);
         }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::Replica;
 use super::outputs::wake;
 use crate::mutant::mutant;
+use crate::replication::downstream::Feed;
 use crate::replication::upstream::{Forward, Incoming, Upstream};
 use crate::replication::{LinkFault, LinkId, Note, Report, Resume, StateMachine};
 use crate::wire::{
@@ -249,6 +250,9 @@ impl<M: StateMachine> Replica<M> {
             if downstream.knows_lineage() && !mutant!(LineageUntold) {
                 downstream.say(self.channel, &message);
                 wake(&mut self.outputs, *link, downstream, self.now);
+            } else if downstream.sending().is_some() {
+                // A snapshot that was chosen, but not begun, names the lineage of before.
+                downstream.feed = Feed::Wanting { min: 0 };
             }
         }
         self.decide_all();
@@ -266,6 +270,7 @@ impl<M: StateMachine> Replica<M> {
         let Some(upstream) = &mut self.upstream else { return Ok(Received::Done) };
         upstream.newest = upstream.newest.max(Some(head.version.seq));
         let resumes = upstream.protocol >= PROTOCOL_RESUMES_SNAPSHOTS;
+        let resumes = resumes || mutant!(PartOfAnyProtocol);
         let bytes = self.fetching.take_part_of(&head).filter(|_| resumes);
         upstream.incoming = Some(Incoming { head, bytes: bytes.unwrap_or_default() });
         self.on_snapshot_bytes(None, &Bytes::new())

@@ -98,6 +98,7 @@ impl<M: StateMachine> Replica<M> {
         match &mut downstream.feed {
             Feed::Silent => return,
             Feed::Undecided { resume, .. } => *resume = None,
+            feed if mutant!(HealedFromBefore) => *feed = Feed::Wanting { min: 0 },
             feed => *feed = Feed::Wanting { min: downstream.cursor.min(self.version.seq) },
         }
         wake(&mut self.outputs, link, downstream, self.now);
@@ -120,6 +121,9 @@ impl<M: StateMachine> Replica<M> {
         let Some(downstream) = self.downstreams.get_mut(&link) else { return };
         match &mut downstream.feed {
             Feed::Undecided { resume, .. } => *resume = None,
+            Feed::Sending { snapshot, .. } if mutant!(FetchedTwice) => {
+                downstream.feed = Feed::Wanting { min: snapshot.head.version.seq + 1 };
+            }
             Feed::Cursor => {
                 downstream.feed = Feed::Wanting { min: downstream.cursor.min(head) };
                 downstream.fetching = downstream.mode.reads_log();

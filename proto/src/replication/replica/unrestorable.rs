@@ -5,6 +5,7 @@
 
 use super::Replica;
 use crate::Version;
+use crate::mutant::mutant;
 use crate::replication::{Report, StateMachine};
 
 impl<M: StateMachine> Replica<M> {
@@ -28,6 +29,7 @@ impl<M: StateMachine> Replica<M> {
     /// Returns the reason why the state of this very version is not to be sent, if there is one.
     pub(super) fn unsendable(&self) -> Option<&str> {
         let (version, text) = self.restore_check.failed()?;
-        (self.is_sequencer() || version == self.version).then_some(text)
+        let still = version == self.version || mutant!(UnsendableForEver);
+        (self.is_sequencer() || still).then_some(text)
     }
 }

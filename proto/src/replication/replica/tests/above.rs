@@ -139,3 +139,54 @@ fn those_who_dispatch_wait_for_a_link_that_moves_and_is_about_to_fall_off_the_lo
     node.passes(MS);
     assert!(orders(&mut node), "it has caught up");
 }
+
+/// Gets the state from an upstream that speaks the first version of the protocol.
+fn gets_chunks(node: &mut Node, state: &[u8]) {
+    node.hears(UP, Message::Status(status(1)));
+    node.hears(UP, Message::SnapshotHead(head(1, state)));
+    for chunk in state.chunks(2000) {
+        node.hears(UP, Message::SnapshotChunk(bytes::Bytes::copy_from_slice(chunk)));
+    }
+}
+
+#[test]
+fn a_snapshot_of_the_first_protocol_comes_in_chunks_without_offsets() {
+    let mut node = Node::follower(|_| {});
+    node.replica.upstream_up(UP, 1, node.now);
+    gets_chunks(&mut node, &[7; 5000]);
+    assert!(node.replica.is_connected());
+    assert_eq!(node.replica.machine().0, [7; 5000]);
+}
+
+/// Checks that what had come over a newer protocol is dropped: the first one begins anew.
+#[test]
+pub(super) fn a_snapshot_of_the_first_protocol_never_goes_on_where_another_link_ended() {
+    let state = [7; 5000];
+    let mut node = Node::follower(|_| {});
+    node.replica.upstream_up(UP, PROTOCOL_VERSION, node.now);
+    node.hears(UP, Message::Status(status(1)));
+    node.hears(UP, Message::SnapshotHead(head(1, &state)));
+    let bytes = bytes::Bytes::copy_from_slice(&state[..3000]);
+    node.hears(UP, Message::SnapshotPart { offset: 0, bytes });
+    node.replica.link_down(UP, node.now);
+    node.replica.upstream_up(UP, 1, node.now);
+    assert_eq!(attaches(&node.says(UP)).partial, None);
+    gets_chunks(&mut node, &state);
+    assert_eq!(node.replica.machine().0, state);
+}
+
+#[test]
+fn parts_of_a_snapshot_in_the_form_of_another_protocol_cut_the_link() {
+    let bytes = || bytes::Bytes::from_static(&[7; 100]);
+    let forms =
+        [Message::SnapshotChunk(bytes()), Message::SnapshotPart { offset: 0, bytes: bytes() }];
+    for protocol in [1, PROTOCOL_VERSION] {
+        for (form, part) in (1..).zip(&forms) {
+            let mut node = Node::follower(|_| {});
+            node.replica.upstream_up(UP, protocol, node.now);
+            node.hears(UP, Message::Status(status(1)));
+            node.hears(UP, Message::SnapshotHead(head(1, &[7; 200])));
+            assert_eq!(node.hear(UP, part.clone()).is_ok(), form == protocol);
+        }
+    }
+}

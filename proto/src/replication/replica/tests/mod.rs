@@ -6,16 +6,21 @@
 mod above;
 mod below;
 mod bounds;
+mod doubts;
+mod fetching;
 mod healing;
 mod relay;
+mod unrestorable;
 
 use std::time::Duration;
 
 use bytes::BytesMut;
 
 use super::{Job, Received, Replica};
+#[cfg(samestate_mutants)]
+use crate::replication::snapshots::tests as snapshots;
 use crate::replication::{
-    Config, Fault, LinkFault, LinkId, Output, Report, Resync, StateMachine, StateView,
+    Config, Fault, LinkFault, LinkId, Output, Report, Resolution, Resync, StateMachine, StateView,
 };
 use crate::wire::{Attach, Decoder, Entry, Message, PROTOCOL_VERSION, SnapshotHead, Status};
 use crate::{Claim, Epoch, Lineage, Mode, NodeId, Token, TokenKey, Version};
@@ -42,6 +47,39 @@ const HELD: &[(crate::Mutant, fn())] = &[
         crate::Mutant::SnapshotsUnbounded,
         bounds::no_more_snapshots_are_sent_at_once_than_memory_is_meant_for,
     ),
+    (
+        crate::Mutant::CopiesKept,
+        bounds::no_more_snapshots_are_kept_for_links_that_lag_than_memory_is_meant_for,
+    ),
+    (
+        crate::Mutant::InterruptedUnbounded,
+        snapshots::of_the_interrupted_snapshots_the_newest_few_are_kept_each_once,
+    ),
+    (
+        crate::Mutant::NewestInterruptedGivesWay,
+        snapshots::of_the_interrupted_snapshots_the_newest_few_are_kept_each_once,
+    ),
+    (
+        crate::Mutant::LineageBeforeSnapshot,
+        relay::a_node_that_resumes_a_snapshot_hears_of_a_lineage_not_before_its_head,
+    ),
+    (crate::Mutant::FetchedTwice, fetching::a_node_that_gets_a_state_already_gets_no_other),
+    (
+        crate::Mutant::HealedFromBefore,
+        doubts::a_sequencer_heals_a_node_below_with_a_state_that_is_not_behind_it,
+    ),
+    (
+        crate::Mutant::DoubtsHeededAlways,
+        doubts::a_relay_that_cannot_tell_heals_first_though_not_for_each_node_that_says_so,
+    ),
+    (
+        crate::Mutant::PartOfAnyProtocol,
+        above::a_snapshot_of_the_first_protocol_never_goes_on_where_another_link_ended,
+    ),
+    (
+        crate::Mutant::UnsendableForEver,
+        unrestorable::a_relay_refuses_such_a_state_and_sends_the_next_one,
+    ),
 ];
 
 #[cfg(samestate_mutants)]
@@ -53,13 +91,14 @@ fn each_mutant_held_by_a_replica_driven_by_hand_fails_its_test() {
     }
 }
 
-/// A state that is the actions one after another. An action that begins with `!` is rejected.
+/// A state that is the actions one after another. An action that begins with `!` is rejected, and a
+/// state that ends with `?` cannot be encoded.
 #[derive(Clone, Default)]
 struct Tape(Vec<u8>);
 
 impl StateView for Tape {
     fn encode(&self) -> Result<Vec<u8>, String> {
-        Ok(self.0.clone())
+        if self.0.ends_with(b"?") { Err("it ends so".into()) } else { Ok(self.0.clone()) }
     }
 
     fn digest(&self) -> Result<u64, String> {
@@ -119,12 +158,14 @@ struct Node {
     reports: Vec<Report>,
     cut: Vec<(LinkId, LinkFault)>,
     woken: Vec<LinkId>,
+    resolved: Vec<(u64, Resolution)>,
 }
 
 impl Node {
     fn new(replica: Replica<Tape>) -> Node {
         let (now, jobs, reports) = (Duration::ZERO, Vec::new(), Vec::new());
-        Node { replica, now, jobs, reports, cut: Vec::new(), woken: Vec::new() }
+        let (cut, woken, resolved) = Default::default();
+        Node { replica, now, jobs, reports, cut, woken, resolved }
     }
 
     fn sequencer(adjust: impl FnOnce(&mut Config)) -> Node {
@@ -242,7 +283,10 @@ impl Node {
                 Output::Report(report) => self.reports.push(report),
                 Output::Cut(link, fault) => self.cut.push((link, fault)),
                 Output::Wake(link) => self.woken.push(link),
-                Output::Resolved { .. } | Output::Connected(_) | Output::Note(_) => {}
+                Output::Resolved { ticket, resolution } => {
+                    self.resolved.push((ticket, resolution));
+                }
+                Output::Connected(_) | Output::Note(_) => {}
             }
         }
     }
@@ -276,6 +320,15 @@ fn status(seq: u64) -> Status {
 fn head(seq: u64, state: &[u8]) -> SnapshotHead {
     let (len, crc) = (state.len() as u64, crc32fast::hash(state));
     SnapshotHead { version: version(seq), history: 5, len, crc, lineage: first_life() }
+}
+
+/// The versions of the snapshots that begin in these messages.
+fn snapshots_in(messages: Vec<Message>) -> Vec<u64> {
+    let seq = |message: &Message| match message {
+        Message::SnapshotHead(head) => Some(head.version.seq),
+        _ => None,
+    };
+    messages.iter().filter_map(seq).collect()
 }
 
 fn attach(link: LinkId, resume: Option<Version>) -> Attach {

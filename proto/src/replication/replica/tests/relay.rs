@@ -40,3 +40,34 @@ fn a_node_that_has_not_begun_with_a_snapshot_hears_of_its_lineage_with_it() {
     });
     assert_eq!(head, Some(lineage));
 }
+
+/// Checks that a node that was to go on with an interrupted snapshot is told of the lineage that
+/// came meanwhile by the head of its snapshot or after that: otherwise it takes the entries that
+/// follow for those of another life.
+#[test]
+pub(super) fn a_node_that_resumes_a_snapshot_hears_of_a_lineage_not_before_its_head() {
+    let state = [7; 40_000];
+    let mut relay = Node::attached(&state, |_| {});
+    relay.is_asked(DOWN, None);
+    relay.says(DOWN);
+    relay.works();
+    let begun = [relay.says_up_to(DOWN, 1), relay.says_up_to(DOWN, 1)].concat();
+    let (Message::SnapshotHead(head), Message::SnapshotPart { bytes, .. }) = (&begun[0], &begun[1])
+    else {
+        panic!("{begun:?}")
+    };
+    let partial = Some(crate::wire::PartialSnapshot::new(head, bytes.len() as u64));
+    relay.replica.link_down(DOWN, relay.now);
+    relay.replica.downstream_up(DOWN, relay.now);
+    relay.hears(DOWN, Message::Attach(Attach { partial, ..attach(DOWN, None) }));
+    let lineage = first_life().continued(SECOND_LIFE, 1);
+    relay.hears(UP, Message::Lineage(lineage.clone()));
+    let before = relay.says(DOWN);
+    relay.works();
+    let said = [before, relay.says(DOWN)].concat();
+    let at = said.iter().position(|message| matches!(message, Message::SnapshotHead(_)));
+    let (before, after) = said.split_at(at.expect("it gets the rest"));
+    assert_eq!(lineages(before), [] as [Lineage; 0]);
+    let Message::SnapshotHead(head) = &after[0] else { panic!("{after:?}") };
+    assert!(head.lineage == lineage || lineages(after) == [lineage], "it is told");
+}
