@@ -43,3 +43,24 @@ impl RestoreCheck {
         self.failed = None;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn checks_keep_to_their_budget_but_the_next_one_after_a_failure_is_due_at_once() {
+        let mut check = RestoreCheck::default();
+        assert!(check.is_due(Duration::ZERO));
+        check.pass(Duration::from_millis(10), 0.01, SECOND);
+        assert!(!check.is_due(SECOND) && check.is_due(SECOND * 2));
+        assert!(check.fail(Version::default(), "it is lost".into()));
+        assert!(!check.fail(Version::default(), "it is lost".into()), "said already");
+        assert!(check.is_due(SECOND));
+        check.pass(Duration::ZERO, 0.01, SECOND);
+        assert_eq!(check.failed(), None);
+        assert!(check.fail(Version::default(), "it is lost".into()), "it was good in between");
+    }
+}

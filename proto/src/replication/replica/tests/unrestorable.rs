@@ -84,7 +84,24 @@ fn such_a_state_of_a_relay_is_of_no_concern_once_it_was_replaced() {
     let mut relay = Node::attached(b"?", |_| {});
     assert!(is_refused(&asked(&mut relay, DOWN)));
     relay.gets_snapshot(1, b"a");
+    relay.replica.snapshots.drop_newest();
     assert_eq!(snapshots_in(asked(&mut relay, OTHER)), [1]);
+}
+
+#[test]
+fn who_waits_for_such_a_state_is_woken_to_be_refused_and_it_is_reported_once() {
+    let mut node = Node::sequencer(|_| {});
+    node.dispatches(b"?");
+    node.is_asked(DOWN, None);
+    node.says(DOWN);
+    node.woken.clear();
+    node.works();
+    assert_eq!((&node.woken[..], reported(&node)), (&[DOWN][..], 1));
+    for _ in 0..2 {
+        node.replica.stop_unrestorable(version(1), "it is lost".into(), node.now);
+        node.take_outputs();
+    }
+    assert_eq!(reported(&node), 1);
 }
 
 /// A durable sequencer whose one dispatch waits for the disk.
