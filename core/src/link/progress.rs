@@ -350,6 +350,46 @@ mod tests {
         }
     }
 
+    /// A stream on which nothing arrives, and which counts how often it was asked.
+    struct Asked(std::cell::Cell<u32>);
+
+    impl AsyncRead for Asked {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl Incoming for Asked {
+        fn segments(&self) -> Option<u32> {
+            self.0.set(self.0.get() + 1);
+            Some(self.0.get())
+        }
+    }
+
+    /// Checks that the system is asked for the number of segments once for each use of it, and not
+    /// at each read that waits.
+    #[test]
+    fn arrivals_are_counted_once_for_each_time_that_they_are_asked_for() {
+        let arrivals = Arrivals::default();
+        let mut stream = Arriving::new(Asked(std::cell::Cell::new(0)), arrivals.clone());
+        let mut waits = || {
+            let mut context = Context::from_waker(std::task::Waker::noop());
+            let mut bytes = [0; 8];
+            let read = Pin::new(&mut stream).poll_read(&mut context, &mut ReadBuf::new(&mut bytes));
+            assert!(read.is_pending());
+        };
+        for asked in 0..3 {
+            (0..3).for_each(|_| waits());
+            assert_eq!(arrivals.next(), asked);
+            (0..3).for_each(|_| waits());
+            assert_eq!(arrivals.0.segments.load(Ordering::Relaxed), asked + 1);
+        }
+    }
+
     #[tokio::test]
     async fn a_peer_that_takes_bytes_slowly_is_waited_for_past_the_deadline() {
         let (mut writer, mut peer) = pair();

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::life::{DEADLINE, Life, until};
 use super::simulated::Fault;
+use crate::backup::Source;
 use crate::{BackupError, Error};
 
 /// The disk hangs if a call takes this long.
@@ -123,4 +124,25 @@ async fn a_slow_disk_is_waited_for_beyond_the_time_to_close() {
     assert!(!closing.is_finished());
     life.disk.hold_syncs(false);
     closing.await.expect("no panic").expect("the disk works");
+}
+
+/// Checks that a store that closes waits for the dispatches that are under way, and not for those
+/// that come meanwhile: others may never stop to dispatch.
+#[tokio::test]
+async fn a_store_that_drains_waits_for_what_is_under_way_and_not_for_what_comes_later() {
+    let life = Life::new(true).journal_bytes_min(1 << 30);
+    let store = life.open().expect("the disk works");
+    let shared = std::sync::Arc::clone(&store.shared);
+    Box::pin(shared.drained()).await;
+    life.disk.hold_syncs(true);
+    let _first = [store.dispatch(1), store.dispatch(2)];
+    let mut drained = Box::pin(shared.drained());
+    assert!(is_pending(&mut drained).await);
+    let _later = store.dispatch(3);
+    Source::committed(&*shared, 1, 0);
+    assert!(is_pending(&mut drained).await, "one of the two is under way");
+    Source::committed(&*shared, 2, 0);
+    assert!(!is_pending(&mut drained).await, "only the one that came later is");
+    life.disk.hold_syncs(false);
+    assert!(life.close(store).await);
 }

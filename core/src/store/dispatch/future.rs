@@ -118,3 +118,21 @@ impl Batch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Checks that a batch waits for each of its dispatches, even if one is reported twice, as by
+    /// its outcome and by the end of its store.
+    #[tokio::test]
+    async fn a_batch_is_complete_when_each_of_its_dispatches_is() {
+        let batch = Batch::new(2);
+        let version = |seq| Version { seq, ..Version::default() };
+        batch.put(0, Ok(version(1)));
+        batch.put(0, Ok(version(1)));
+        assert_eq!(batch.outcomes.lock().missing, 1);
+        batch.put(1, Ok(version(2)));
+        assert_eq!(batch.completed().await, [Ok(version(1)), Ok(version(2))]);
+    }
+}

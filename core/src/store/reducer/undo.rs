@@ -206,6 +206,35 @@ mod tests {
         assert!(most <= ACTION_BYTES_MIN + 2000, "{most} for a small state");
     }
 
+    /// Applies actions until the state is measured again. Returns how many bytes that took.
+    fn until_measured(log: &mut UndoLog<()>, state_bytes: usize) -> usize {
+        let (state, mut applied) = (Arc::new(()), 0);
+        loop {
+            let mut is_measured = false;
+            log.prepare(&state, |(), bytes_max| {
+                is_measured = true;
+                Some(state_bytes).filter(|bytes| *bytes <= bytes_max)
+            });
+            if is_measured {
+                return applied;
+            }
+            log.applied(&[7; 1 << 10]);
+            applied += 1 << 10;
+        }
+    }
+
+    #[test]
+    fn the_pause_is_twice_as_long_each_time_until_the_state_could_be_kept() {
+        let (mut log, large) = (UndoLog::new(UndoPanics::WhileSmall), STATE_BYTES_MAX + 1);
+        let waits = [large, large, large, 1, large, large].map(|bytes| {
+            let waited = until_measured(&mut log, bytes);
+            waited / PAUSE_BYTES_MIN
+        });
+        assert_eq!(waits, [0, 1, 2, 4, 0, 1], "in the shortest pauses");
+        log.replaced();
+        assert_eq!(until_measured(&mut log, large), 0, "another state may be small");
+    }
+
     #[test]
     fn a_large_state_is_kept_only_on_request_and_is_measured_seldom() {
         let (most, times) = storm(UndoPanics::WhileSmall, STATE_BYTES_MAX + 1);
