@@ -174,6 +174,15 @@ mod tests {
     }
 
     #[test]
+    fn a_counter_beyond_all_counting_is_no_entry() {
+        for (counter, fits) in [(COUNT_MAX, true), (COUNT_MAX + 1, false)] {
+            let mut bytes = Vec::new();
+            Entry::write(&mut bytes, 5, counter, 0, b"one");
+            assert_eq!(Entries::new(&bytes).next().unwrap().is_ok(), fits);
+        }
+    }
+
+    #[test]
     fn a_flipped_byte_of_an_entry_never_passes() {
         let mut bytes = Vec::new();
         Entry::write(&mut bytes, 5, 1, 0, b"payload");

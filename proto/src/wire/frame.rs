@@ -126,6 +126,13 @@ mod tests {
     }
 
     #[test]
+    fn each_store_has_a_channel_of_its_own_and_none_that_of_the_link() {
+        let channels = ["tasks", "flags", ""].map(channel_of);
+        assert!(channels.iter().all(|channel| *channel != 0));
+        assert!(channels.is_sorted_by(|one, other| one != other) && channels[0] != channels[2]);
+    }
+
+    #[test]
     fn an_oversized_length_is_refused_before_its_body_arrives() {
         let mut bytes = framed(b"x");
         bytes[..4].copy_from_slice(&u32::MAX.to_le_bytes());

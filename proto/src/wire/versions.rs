@@ -69,6 +69,18 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_range_contains_its_ends_comes_back_and_is_written_as_it_is_read() {
+        let (one, two) = (Versions::new(2, 2).expect("a range"), Versions::new(2, 4));
+        let two = two.expect("a range");
+        let within: Vec<_> = (0..7).filter(|version| two.contains(*version)).collect();
+        assert_eq!(within, [2, 3, 4]);
+        let mut bytes = Vec::new();
+        two.write(&mut bytes);
+        assert_eq!(Versions::read(&mut Reader::new(&bytes)), Ok(two));
+        assert!(one.to_string() != two.to_string(), "{one}, {two}");
+    }
+
     proptest! {
         #[test]
         fn both_sides_find_the_same_version_and_it_is_the_highest_that_both_speak(

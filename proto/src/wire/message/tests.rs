@@ -96,6 +96,19 @@ fn every_message_comes_back_as_it_was() {
 }
 
 #[test]
+fn a_refusal_of_each_kind_comes_back_and_no_other_kind_is_one() {
+    use RefusalKind::{Codec, Loop, Protocol, Schema, State, Store};
+    for kind in [Protocol, Store, Schema, Codec, Loop, State] {
+        let message = Message::Refused(Refusal { kind, text: "no".into() });
+        assert_eq!(there_and_back(&message), message);
+    }
+    let kind = Message::Refused(Refusal { kind: State, text: String::new() }).kind();
+    let body = [&[6, 2, 0][..], b"no"].concat().into();
+    let read = Message::read(&Frame { channel: 1, kind, body });
+    assert_eq!(read, Err(WireError::Malformed("refusal")));
+}
+
+#[test]
 fn a_truncated_message_is_an_error_and_never_a_panic() {
     for message in examples() {
         let mut out = Vec::new();

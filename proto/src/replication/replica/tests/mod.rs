@@ -7,6 +7,7 @@ mod above;
 mod below;
 mod bounds;
 mod doubts;
+mod driver;
 mod fetching;
 mod healing;
 mod relay;
