@@ -8,6 +8,7 @@ mod below;
 mod bounds;
 mod doubts;
 mod driver;
+mod faults;
 mod fetching;
 mod healing;
 mod relay;
@@ -92,8 +93,8 @@ fn each_mutant_held_by_a_replica_driven_by_hand_fails_its_test() {
     }
 }
 
-/// A state that is the actions one after another. An action that begins with `!` is rejected, and a
-/// state that ends with `?` cannot be encoded.
+/// A state that is the actions one after another. An action that begins with `!` is rejected, as by
+/// a panic if it says so, and a state that ends with `?` cannot be encoded.
 #[derive(Clone, Default)]
 struct Tape(Vec<u8>);
 
@@ -118,8 +119,12 @@ impl StateMachine for Tape {
     type StateView = Tape;
 
     fn apply(&mut self, payload: &[u8]) -> Result<Vec<u8>, Fault> {
-        if payload.starts_with(b"!") {
-            return Err(Fault::Rejected("as it says".into()));
+        let why = || "as it says".to_owned();
+        match payload {
+            b"!undone" => return Err(Fault::RolledBack(why())),
+            b"!poisoned" => return Err(Fault::Poisoned(why())),
+            [b'!', ..] => return Err(Fault::Rejected(why())),
+            _ => {}
         }
         self.0.extend_from_slice(payload);
         Ok(payload.to_vec())
