@@ -70,7 +70,7 @@ pub use store::{
     Action, ChangeStream, Cluster, CombineReducers, DispatchError, DispatchFuture, Error,
     IntoReduction, Next, NotInSync, Reject, Result, Role, Select, Selected, ServerHandle, State,
     Store, StoreBuilder, Subscription, UndoPanics, Untyped, UntypedBuilder, UntypedError,
-    UntypedStore, Watch, WorkerExit, combine_reducers, create_selector, create_store,
+    UntypedStore, Watch, WorkerExit, WorkerExits, combine_reducers, create_selector, create_store,
 };
 // The simulator drives a user's reducer without a store.
 #[doc(hidden)]

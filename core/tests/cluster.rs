@@ -73,10 +73,22 @@ async fn master(cluster: Cluster) {
     within("the worker that became a client", until_len(&done, 1)).await;
     cluster.close(DEADLINE).await.expect("it closes");
     assert_eq!(cluster.workers(), [], "no worker stays behind");
-    let exits = cluster.exits().borrow().clone();
+    let exits = exits_of(&cluster);
     assert_eq!(exits.len(), WORKERS + 1);
     let mut others = exits.iter().filter(|exit| exit.pid != killed);
     assert!(others.all(succeeded), "all but the killed one ended well: {exits:?}");
+}
+
+/// Returns the workers that have ended so far.
+fn exits_of(cluster: &Cluster) -> Vec<WorkerExit> {
+    let mut exits = cluster.exits();
+    std::iter::from_fn(|| exits.try_next()).collect()
+}
+
+/// Waits until the worker with this number has ended.
+async fn exit_of(cluster: &Cluster, number: usize) {
+    let mut exits = cluster.exits();
+    while exits.next().await.number != number {}
 }
 
 fn succeeded(exit: &WorkerExit) -> bool {
@@ -89,10 +101,7 @@ async fn a_killed_worker_is_noticed_and_can_be_forked_again(
 ) -> u32 {
     let (number, pid) = cluster.workers()[0];
     kill(pid);
-    let mut exits = cluster.exits();
-    within("the exit", exits.wait_for(|exits| exits.iter().any(|exit| exit.number == number)))
-        .await
-        .expect("the cluster lives");
+    within("the exit", exit_of(cluster, number)).await;
     let before = store.read(Vec::len);
     cluster.fork_as(number).expect("it starts again");
     within("the new worker's dispatch", until_len(store, before + 1)).await;
@@ -286,7 +295,7 @@ mod closed {
         .await;
         within("the close", cluster.close(DEADLINE * 10)).await.expect("it closes");
         assert!(store.read(|list| list.contains(&77)), "the last dispatch of worker 1");
-        let exits = cluster.exits().borrow().clone();
+        let exits = exits_of(&cluster);
         assert!(exits.len() == 2 && exits.iter().all(succeeded), "{exits:?}");
         println!("closed in order");
     }
@@ -367,9 +376,7 @@ mod wrapped {
         }
         for (number, wrapper) in (PASS_IT_ON.len() + 1..).zip(KEEP_IT) {
             fork(number, wrapper);
-            let mut exits = cluster.exits();
-            let ended = exits.wait_for(|exits| exits.iter().any(|exit| exit.number == number));
-            within("the end of a wrapper", ended).await.expect("the cluster is there");
+            within("the end of a wrapper", exit_of(&cluster, number)).await;
         }
         cluster.close(DEADLINE).await.expect("it closes");
         println!("all are through");

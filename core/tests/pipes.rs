@@ -256,7 +256,8 @@ mod windows {
         assert!(state[WORKERS + 1..].iter().all(|held| *held == sum), "{state:?}");
 
         cluster.close(DEADLINE).await.expect("it closes");
-        let exits = cluster.exits().borrow().clone();
+        let mut stream = cluster.exits();
+        let exits: Vec<_> = std::iter::from_fn(|| stream.try_next()).collect();
         assert_eq!(exits.len(), WORKERS);
         assert!(exits.iter().all(|exit| exit.status.is_some_and(|status| status.success())));
     }

@@ -8,6 +8,7 @@ use crate::mutant::mutant;
 /// The content that a node sends downstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Mode {
     /// The whole state at each change. While the link is busy, the states in between are skipped.
     Snapshot = 0,

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 /// An error of a backup that cannot be read or written. What was on disk before is still there.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum BackupError {
     /// The path cannot be that of a backup.
     #[error("invalid backup path `{}`: {why}", path.display())]

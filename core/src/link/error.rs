@@ -10,6 +10,7 @@ use crate::auth::CredentialsError;
 
 /// An error of a link that could not be set up. What goes wrong later is reported, and tried again.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum LinkError {
     /// Text that is no address.
     #[error("invalid address {text:?}: {why}")]

@@ -16,6 +16,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error of setting something up, or of closing it.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The store's backup cannot be read or written.
     #[error(transparent)]
@@ -135,6 +136,7 @@ pub enum Error {
 
 /// The reason why a dispatch did not resolve to a version.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum DispatchError {
     /// This replica is not in sync; the action never applies.
     #[error("not connected: this replica is not in sync with the store's sequencer")]

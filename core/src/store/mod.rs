@@ -20,7 +20,8 @@ mod reducer;
 mod serve;
 mod untyped;
 
-pub use cluster::process::{Cluster, WorkerExit};
+pub use cluster::exits::{WorkerExit, WorkerExits};
+pub use cluster::process::Cluster;
 pub use dispatch::future::DispatchFuture;
 pub use dispatch::middleware::Next;
 pub use driver::metrics::{BackupMetrics, DispatchMetrics, LinkMetrics, LinkTotals, StoreMetrics};

@@ -47,7 +47,7 @@ async fn lead(options: &Serve, cluster: &Cluster, store: &Store<Flags, Action>) 
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
     let mut exits = cluster.exits();
-    let (mut seen, mut missing) = (0, Missing::default());
+    let mut missing = Missing::default();
 
     let password = password(&options.link.password_file)?;
     let server = ServerConfig::tcp(&options.link.address).login(LOGIN, password);
@@ -59,14 +59,11 @@ async fn lead(options: &Serve, cluster: &Cluster, store: &Store<Flags, Action>) 
         tokio::select! {
             _ = interrupted.recv() => break,
             _ = terminated.recv() => break,
-            Ok(()) = exits.changed() => {}
+            WorkerExit { number, pid, .. } = exits.next() => {
+                warn(&format!("worker {number}, process {pid}, has ended"));
+                missing.add(number, BEAT);
+            }
             () = missing.due() => missing.restart(cluster),
-        }
-        let ended = exits.borrow_and_update()[seen..].to_vec();
-        seen += ended.len();
-        for WorkerExit { number, pid, .. } in ended {
-            warn(&format!("worker {number}, process {pid}, has ended"));
-            missing.add(number, BEAT);
         }
     }
     // First the workers, while they are in sync, and then the server and the store.

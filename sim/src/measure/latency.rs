@@ -59,12 +59,7 @@ impl From<&Result<Version, DispatchError>> for Outcome {
             Err(DispatchError::Busy(_)) => Outcome::Busy,
             Err(DispatchError::Invalid(_)) => Outcome::Invalid,
             Err(DispatchError::OutcomeUnknown) => Outcome::Unknown,
-            Err(
-                DispatchError::Rejected(_)
-                | DispatchError::Refused(_)
-                | DispatchError::Poisoned
-                | DispatchError::Unrestorable(_),
-            ) => Outcome::Rejected,
+            Err(_) => Outcome::Rejected,
         }
     }
 }

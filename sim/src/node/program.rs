@@ -360,8 +360,7 @@ impl Node {
         let running = || self.cluster.workers().iter().any(|(running, _)| *running == number);
         let reaped = async {
             while running() {
-                // The sender lives as long as the cluster.
-                let _ = exits.changed().await;
+                exits.next().await;
             }
         };
         if tokio::time::timeout(REAPED_WITHIN, reaped).await.is_err() {

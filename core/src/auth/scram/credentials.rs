@@ -17,6 +17,7 @@ pub const PASSWORD_BYTES_MAX: usize = 1024;
 
 /// An error of a login or a password that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CredentialsError {
     /// Empty, too long, or with a NUL.
     #[error("login {login:?} cannot be used: give it 1 to {LOGIN_BYTES_MAX} bytes without NUL")]

@@ -12,6 +12,7 @@ use crate::link::Address;
 
 /// An error of setting up TLS.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum TlsSetupError {
     /// A file cannot be read.
     #[error("failed to read the {what} in {}: {source}", path.display())]

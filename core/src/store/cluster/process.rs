@@ -5,7 +5,7 @@
 //! worker inherits, on Windows by a named pipe; all stores of both share it.
 
 use std::collections::BTreeMap;
-use std::process::{Command, ExitStatus};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -16,6 +16,7 @@ use tokio::sync::{Notify, watch};
 use crate::link::ipc::{self, IpcLink, Program};
 use crate::link::{LinkError, ServerConfig};
 use crate::store::cluster::closing::{AfterMaster, leave_with_the_master, outlive_the_master};
+use crate::store::cluster::exits::{ExitLog, WorkerExit, WorkerExits};
 use crate::store::cluster::shared::ClusterShared;
 use crate::store::driver::trace;
 use crate::store::handle::bounds;
@@ -47,7 +48,7 @@ pub(crate) struct Inner {
     /// The program that a worker runs.
     program: Program,
     workers: Mutex<Workers>,
-    exits: watch::Sender<Vec<WorkerExit>>,
+    exits: Arc<ExitLog>,
 }
 
 #[derive(Debug, Default)]
@@ -62,17 +63,6 @@ struct Worker {
     link: Arc<IpcLink>,
     /// Kills it.
     kill: Arc<Notify>,
-}
-
-/// A worker that has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WorkerExit {
-    /// The number of the worker, from 1.
-    pub number: usize,
-    /// Its process id.
-    pub pid: u32,
-    /// The exit status, if the system reports it.
-    pub status: Option<ExitStatus>,
 }
 
 impl Cluster {
@@ -153,7 +143,7 @@ impl Cluster {
             leaving: AtomicBool::new(false),
             program: Program::find(),
             workers: Mutex::default(),
-            exits: watch::Sender::new(Vec::new()),
+            exits: Arc::default(),
         };
         Cluster { inner: Arc::new(inner) }
     }
@@ -231,9 +221,9 @@ impl Cluster {
         workers.running.iter().map(|(number, worker)| (*number, worker.pid)).collect()
     }
 
-    /// Returns a receiver of the workers that have ended so far, oldest first.
-    pub fn exits(&self) -> watch::Receiver<Vec<WorkerExit>> {
-        self.inner.exits.subscribe()
+    /// Returns a stream of the workers that have ended, oldest first, those so far included.
+    pub fn exits(&self) -> WorkerExits {
+        self.inner.exits.stream()
     }
 
     /// Waits until the master's end of the link is gone. In the master, it waits for ever.
@@ -299,10 +289,9 @@ impl Inner {
 
     /// Waits until no worker runs.
     pub(crate) async fn all_ended(&self) {
-        let mut exits = self.exits.subscribe();
+        let mut exits = self.exits.stream();
         while !self.workers.lock().running.is_empty() {
-            // The sender lives in `self`.
-            let _ = exits.changed().await;
+            exits.next().await;
         }
     }
 
@@ -326,5 +315,5 @@ async fn reap(inner: Arc<Inner>, number: usize, pid: u32, mut child: Child, kill
     let status = status.ok();
     inner.workers.lock().running.remove(&number);
     trace::worker_ended(number, pid, status);
-    inner.exits.send_modify(|exits| exits.push(WorkerExit { number, pid, status }));
+    inner.exits.push(WorkerExit { number, pid, status });
 }
