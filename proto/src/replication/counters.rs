@@ -50,6 +50,8 @@ counters! {
     snapshots_cut,
     /// States put in place here.
     snapshots_installed,
+    /// Digests that were the same as the sequencer's.
+    verified,
     /// Digests that differed.
     divergences,
     /// Copies that a snapshot healed.

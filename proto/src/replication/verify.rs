@@ -14,6 +14,8 @@ const TOLD_MAX: usize = 64;
 /// The result of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Finding {
+    /// This node's state is the same.
+    Same,
     /// This node's state differs: heal.
     Diverged,
     /// It differs again, right after healing: the reducer is not deterministic. Said once.
@@ -91,7 +93,11 @@ impl Verify {
     pub(super) fn claim(&mut self, seq: u64, digest: u64, relays: usize) -> Option<Finding> {
         self.claimed.push_back((seq, digest));
         if self.claimed.len() > KEPT_MAX {
-            self.claimed.pop_front();
+            // The one that is awaited stays: otherwise a copy whose digests are slow is never found
+            // right, and its next difference passes for one that healing does not help.
+            let awaited = self.digesting;
+            let oldest = self.claimed.iter().position(|claimed| Some(claimed.0) != awaited);
+            oldest.and_then(|oldest| self.claimed.remove(oldest));
         }
         self.compare(seq, relays)
     }
@@ -103,7 +109,7 @@ impl Verify {
         if ours.1 == theirs.1 {
             self.confirmed = Some(seq);
             self.heals = 0;
-            return None;
+            return Some(Finding::Same);
         }
         if self.given_up {
             return None;
@@ -166,6 +172,17 @@ mod tests {
     }
 
     #[test]
+    fn a_digest_that_takes_long_is_still_compared() {
+        let mut verify = Verify::default();
+        assert!(verify.begin(100));
+        for seq in (100..2000).step_by(100) {
+            assert_eq!(verify.claim(seq, 7, 0), None);
+        }
+        assert!(verify.claimed.len() <= KEPT_MAX);
+        assert_eq!(verify.keep(100, 8, 0), Some(Finding::Diverged));
+    }
+
+    #[test]
     fn a_copy_that_a_bad_relay_handed_over_is_healed_once_more() {
         let mut verify = Verify::default();
         for seq in [100, 200] {
@@ -194,7 +211,7 @@ mod tests {
         assert!(verify.doubts(100) && verify.doubts(300));
         assert!(![0, 150, 301, u64::MAX].iter().any(|seq| verify.doubts(*seq)));
         assert_eq!(verify.keep(200, 1, 0), None);
-        assert_eq!(verify.claim(200, 1, 0), None);
+        assert_eq!(verify.claim(200, 1, 0), Some(Finding::Same));
         assert!(!verify.doubts(100) && !verify.doubts(200), "this copy is right");
         assert!(verify.doubts(300));
         verify.replaced(false);

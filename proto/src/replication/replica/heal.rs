@@ -46,6 +46,7 @@ impl<M: StateMachine> Replica<M> {
         let version = self.version_at(seq);
         match finding {
             None => {}
+            Some(Finding::Same) => self.counters.verified += 1,
             Some(Finding::Diverged) => {
                 self.counters.divergences += 1;
                 self.report(Report::Diverged(version));

@@ -3,13 +3,14 @@
 //!
 //! Each check names the bound and the largest value that keeps it.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use samestate_proto::replication::Config;
 use samestate_report::{Metric, Unit};
 
 use super::Resolver;
-use crate::scenario::model::{Arrival, LoadSpec};
+use crate::scenario::model::{Arrival, LoadSpec, Resync, StoreSpec};
 use crate::scenario::quantity::{Rate, Size, Span};
 
 /// The memory that the dispatches under way may take together in one phase.
@@ -30,6 +31,12 @@ const DISPATCHES_MAX: f64 = 1e9;
 
 /// The most samples of an observation.
 const SAMPLES_MAX: u128 = 10_000_000;
+
+/// The most bytes of a store's log.
+const LOG_BYTES_MAX: u64 = 1 << 40;
+
+/// The largest number of actions after which a copy is checked, or a backup written.
+const EVERY_ACTIONS_MAX: u64 = 1_000_000_000;
 
 /// The shortest timer of a protocol.
 pub(super) const TIMER_MIN: Duration = Duration::from_millis(1);
@@ -122,6 +129,33 @@ impl Resolver<'_> {
         if size > most {
             let message = format!("a state of {size} is too large to be sent to a node that joins");
             self.complain(path, message, format!("write at most `{most}`"));
+        }
+    }
+
+    /// Complains of limits of a store that the library refuses.
+    pub(super) fn store_limits(&mut self, path: &str, spec: &StoreSpec) {
+        if let Some(size) = spec.log_bytes.filter(|size| size.0 > LOG_BYTES_MAX) {
+            let message = format!("a log of {size} is too large");
+            let help = format!("write at most `{}`", Size(LOG_BYTES_MAX));
+            self.complain(&format!("{path}.log_bytes"), message, help);
+        }
+        let every = spec.backup.and_then(|backup| backup.every_actions);
+        self.actions(&format!("{path}.backup.every_actions"), every);
+        match spec.resync {
+            Some(Resync::Verify(every)) => {
+                self.actions(&format!("{path}.resync.verify"), Some(every));
+            }
+            Some(Resync::Snapshot(every)) => {
+                self.actions(&format!("{path}.resync.snapshot"), Some(every));
+            }
+            Some(Resync::Off) | None => {}
+        }
+    }
+
+    fn actions(&mut self, path: &str, every: Option<NonZeroU64>) {
+        if let Some(every) = every.filter(|every| every.get() > EVERY_ACTIONS_MAX) {
+            let message = format!("every {every} actions is too seldom");
+            self.complain(path, message, format!("write at most {EVERY_ACTIONS_MAX}"));
         }
     }
 

@@ -24,6 +24,7 @@ impl Resolver<'_> {
             if let Some(size) = spec.size {
                 self.state_size(&format!("{path}.size"), size);
             }
+            self.store_limits(&path, spec);
             match Shipped::find(&spec.reducer) {
                 Some(reducer) => {
                     if spec.size.is_some() && !reducer.sized {
