@@ -295,7 +295,7 @@ mod closed {
         .await;
         within("the close", cluster.close(DEADLINE * 10)).await.expect("it closes");
         assert!(store.read(|list| list.contains(&77)), "the last dispatch of worker 1");
-        let exits = exits_of(&cluster);
+        let exits = exits_of(cluster);
         assert!(exits.len() == 2 && exits.iter().all(succeeded), "{exits:?}");
         println!("closed in order");
     }
