@@ -166,7 +166,7 @@ mod windows {
     }
 
     /// Returns the error that a client gets that tries once.
-    async fn told(client: Client) -> String {
+    async fn told(client: ClientConfig) -> String {
         let (sender, mut errors) = tokio::sync::mpsc::unbounded_channel();
         let store = list().on_error(move |text| drop(sender.send(text.to_owned()))).client(client);
         let store = store.start().expect("it starts");
