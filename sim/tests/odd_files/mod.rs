@@ -186,7 +186,7 @@ fn a_file_that_means_nothing_says_what_is_wrong_and_what_to_write() {
         ("mode: action", "backup: { durable: yes }", "(write `true`)"),
         ("mode: action", "size: 5mb", "did you mean `MB`?"),
         ("reducer: ring", "reducer: document, size: 5TB", "too large to be sent to a node"),
-        ("mode: action", "log_bytes: 2TiB", "a log of 2TiB is too large"),
+        ("mode: action", "log_bytes: 2TiB", "a log of 2048GiB is too large"),
         ("mode: action", "backup: { every_actions: 1000000001 }", "write at most 1000000000"),
         ("mode: action", "resync: { snapshot: 2000000000 }", "write at most 1000000000"),
         ("version: 1", "version: 1\nseed: 18446744073709551616", "`18446744073709551616`"),
