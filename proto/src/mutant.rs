@@ -253,6 +253,7 @@ impl Mutant {
         run()
     }
 
+    #[cfg(debug_assertions)]
     pub(super) fn is_put_in(self) -> bool {
         PUT_IN.get() == Some(self)
     }
