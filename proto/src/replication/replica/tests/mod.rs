@@ -12,6 +12,7 @@ mod faults;
 mod fetching;
 mod healing;
 mod relay;
+mod renewed;
 mod unrestorable;
 
 use std::time::Duration;
@@ -219,7 +220,12 @@ impl Node {
     }
 
     fn gets_snapshot(&mut self, seq: u64, state: &[u8]) {
-        self.hears(UP, Message::SnapshotHead(head(seq, state)));
+        self.gets(head(seq, state), state);
+    }
+
+    /// Gets a whole state from upstream.
+    fn gets(&mut self, head: SnapshotHead, state: &[u8]) {
+        self.hears(UP, Message::SnapshotHead(head));
         if !state.is_empty() {
             let bytes = bytes::Bytes::copy_from_slice(state);
             self.hears(UP, Message::SnapshotPart { offset: 0, bytes });
