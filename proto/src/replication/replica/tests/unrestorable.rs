@@ -132,3 +132,67 @@ fn what_may_be_on_its_way_to_the_disk_is_unknown() {
     asked(&mut node, DOWN);
     assert_eq!(node.resolved, [(7, Resolution::OutcomeUnknown)]);
 }
+
+/// Checks that a node that no longer orders looks at its state anew: its reducer may be another.
+#[test]
+fn a_sequencer_that_stopped_for_such_a_state_and_becomes_a_client_knows_of_none() {
+    let mut node = Node::sequencer(|_| {});
+    node.dispatches(b"?");
+    asked(&mut node, DOWN);
+    assert!(node.replica.unsendable().is_some());
+    node.replica.follow(node.now);
+    assert!(node.replica.unsendable().is_none());
+    assert!(is_refused(&asked(&mut node, OTHER)) && reported(&node) == 2, "it was looked at");
+}
+
+#[test]
+fn a_state_that_is_encoded_and_does_not_survive_that_is_found_by_a_check() {
+    let mut node = Node::sequencer(|_| {});
+    node.dispatches(b"~");
+    assert!(is_refused(&asked(&mut node, DOWN)));
+    assert_eq!((reported(&node), node.replica.is_connected()), (1, false));
+}
+
+/// Finishes the one snapshot that is being cut, at this cost. Returns whether it was checked.
+fn cuts(node: &mut Node, cost: Duration) -> bool {
+    let [job] = &mut node.jobs[..] else { panic!("{} jobs", node.jobs.len()) };
+    let checked = matches!(job, Job::Cut { check: true, .. });
+    let done = node.jobs.remove(0).run();
+    node.replica.finish(done, cost, node.now);
+    node.take_outputs();
+    checked
+}
+
+/// Checks that the next check is put off by the cost of the last one, and by nothing else.
+#[test]
+fn snapshots_are_checked_as_often_as_the_budget_allows() {
+    let mut node = Node::sequencer(|config| config.verify_budget = 0.5);
+    let second = Duration::from_secs(1);
+    let next = |node: &mut Node, link| {
+        node.dispatches(b"a");
+        node.replica.snapshots.drop_newest();
+        node.is_asked(LinkId(link), None);
+        node.says(LinkId(link));
+        node.replica.link_down(LinkId(link), node.now);
+    };
+    next(&mut node, 10);
+    assert!(cuts(&mut node, second));
+    // Two seconds of wait for one of a check; a cut that is not checked costs nothing.
+    for (link, passed, checked) in [(11, second, false), (12, second, true)] {
+        node.passes(passed);
+        next(&mut node, link);
+        assert_eq!(cuts(&mut node, second * 9), checked, "{link}");
+    }
+}
+
+/// Checks that a check of a state that was replaced meanwhile says nothing of the new state.
+#[test]
+fn a_check_of_a_state_that_was_replaced_puts_off_none_of_the_new_state() {
+    let mut relay = Node::attached(b"a", |_| {});
+    relay.is_asked(DOWN, None);
+    relay.says(DOWN);
+    relay.gets_snapshot(2, b"~");
+    cuts(&mut relay, Duration::from_secs(100));
+    relay.replica.snapshots.drop_newest();
+    assert!(is_refused(&asked(&mut relay, OTHER)));
+}
