@@ -144,3 +144,27 @@ fn a_relay_gives_no_credit_while_much_waits_to_go_up() {
     relay.passes(MS);
     assert!(credit(&relay.says(DOWN)) > Some(sent as u64), "there is room again");
 }
+
+/// Checks that snapshots on links that do not move give way just when their time is up, and to a
+/// node that waits alone.
+#[test]
+fn old_snapshots_are_taken_back_after_a_while_from_links_that_do_not_move_when_others_wait() {
+    for waits in [true, false] {
+        let mut node = with_a_short_log();
+        storm(&mut node, 10..12, 2, false);
+        if waits {
+            node.is_asked(LinkId(12), None);
+            node.says(LinkId(12));
+        }
+        let sending = |node: &Node| node.replica.snapshots_sending();
+        assert_eq!(sending(&node), SNAPSHOTS_MAX);
+        let dead_after = node.replica.config.dead_after;
+        node.passes(dead_after - MS);
+        assert_eq!(sending(&node), SNAPSHOTS_MAX);
+        node.says(LinkId(12));
+        node.woken.clear();
+        node.passes(MS);
+        assert_eq!(sending(&node), if waits { 0 } else { SNAPSHOTS_MAX });
+        assert_eq!(node.woken.contains(&LinkId(12)), waits);
+    }
+}
