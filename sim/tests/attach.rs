@@ -259,6 +259,17 @@ fn e02_a_server_that_is_not_there_and_a_store_that_is_not_there_end_a_script_in_
 }
 
 #[test]
+fn e02_a_script_that_is_to_wait_no_time_is_refused_with_the_bound() {
+    for (time, says) in [("0s", "`0s` must be above zero"), ("5", "`5` has no unit")] {
+        let mut never = Command::new(env!("CARGO_BIN_EXE_samestate"));
+        never.args(["attach", ":1", "--store", "log", "--timeout", time]);
+        let (code, _, err) = ended(never, "P\n");
+        assert_eq!(code, Some(2), "{err}");
+        assert!(err.contains("--timeout") && err.contains(says), "{err}");
+    }
+}
+
+#[test]
 fn e02_a_console_on_a_terminal_keeps_its_prompt_while_its_server_goes_and_comes_back() {
     let mut log = Log::new();
     log.log("LOG", "here");

@@ -21,7 +21,7 @@ use self::tls::{TlsArgs, in_options};
 use super::exit::ExitCode;
 use super::terminal::in_colour;
 use crate::console::{Password, Prompt, Screen, Session, play};
-use crate::scenario::Span;
+use crate::scenario::{QuantityError, Span};
 use crate::streams::note;
 
 const EXAMPLES: &str = "\
@@ -72,7 +72,7 @@ pub(super) struct Attach {
     schema_version: u32,
 
     /// Time to wait for the server at the start [default: 10s for a script, for ever on a terminal]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = above_zero)]
     timeout: Option<Span>,
 
     #[command(flatten)]
@@ -233,6 +233,15 @@ impl Attach {
             ""
         };
         format!("{} refuses: {}{advice}", self.address, in_options(why))
+    }
+}
+
+/// Reads a time that is not zero.
+fn above_zero(text: &str) -> Result<Span, QuantityError> {
+    let span: Span = text.parse()?;
+    match span.get().is_zero() {
+        true => Err(QuantityError::NotPositive { text: text.to_owned() }),
+        false => Ok(span),
     }
 }
 
