@@ -216,3 +216,30 @@ async fn a_thunk_waits_in_a_task_of_its_own_and_resolves_the_dispatch() {
     assert_eq!(in_time(dispatching).await.map(|version| version.seq), Ok(3));
     assert_eq!(*store.state(), [1, 11, 13]);
 }
+
+/// Checks that a middleware that dispatches without end panics with the cause, and that the store
+/// goes on.
+#[tokio::test]
+async fn a_middleware_that_dispatches_inside_its_own_dispatches_without_end_panics() {
+    // The deepest one that is passed on.
+    let deepest = |item: u32, next: Next<'_, List, u32>| match item {
+        0 => next.run(item),
+        _ => next.store().dispatch(item.saturating_sub(1)),
+    };
+    let store = list().middleware(deepest).open().await.expect("it opens");
+    store.dispatch(127).await.expect("so deep, and no deeper");
+    for many in [false, true] {
+        let store = store.clone();
+        let dispatching = tokio::spawn(async move {
+            match many {
+                true => drop(store.dispatch_many([1, 128]).await),
+                false => drop(store.dispatch(u32::MAX)),
+            }
+        });
+        let panic = in_time(dispatching).await.expect_err("it has no end").into_panic();
+        let words = panic.downcast_ref::<String>().expect("it has words");
+        assert!(words.contains("store `list`") && words.contains("128 deep"), "{words}");
+    }
+    store.dispatch(127).await.expect("it is as deep as before");
+    assert_eq!(*store.state(), [0, 0, 0]);
+}

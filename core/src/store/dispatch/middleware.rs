@@ -19,6 +19,38 @@ use crate::store::observe::reading;
 use crate::store::reducer::machine::{Action, State};
 use crate::task::guarded;
 
+/// A middleware may dispatch inside dispatches of its own, nested this deep.
+const NESTED_MAX: u32 = 128;
+
+thread_local! {
+    static NESTED: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Marks a dispatch that passes middleware on this thread.
+struct Nested;
+
+impl Nested {
+    /// Begins a dispatch to the store of this name. Panics inside too many others: a middleware
+    /// that dispatches without end would overflow the stack, which ends the process.
+    fn begin(store: &str) -> Self {
+        let depth = NESTED.get();
+        assert!(
+            depth < NESTED_MAX,
+            "store `{store}`: a middleware dispatches inside its own dispatches, {NESTED_MAX} \
+             deep. Pass on with `next.run(..)` the actions that it has made itself, or dispatch \
+             them in a task with `next.later(..)`"
+        );
+        NESTED.set(depth + 1);
+        Nested
+    }
+}
+
+impl Drop for Nested {
+    fn drop(&mut self) {
+        NESTED.set(NESTED.get() - 1);
+    }
+}
+
 pub(crate) type Middleware<S, A> = Box<dyn Fn(A, Next<'_, S, A>) -> DispatchFuture + Send + Sync>;
 
 /// The middleware of one store.
@@ -37,7 +69,7 @@ impl<S: State, A: Action> Chain<S, A> {
     }
 
     pub(crate) fn dispatch(&self, store: &Store<S, A>, action: A) -> DispatchFuture {
-        self.begin(store, None).run(action)
+        self.pass(store, None, action)
     }
 
     /// Dispatches many, waiting for room as needed: see [`Store::dispatch_many`].
@@ -52,7 +84,7 @@ impl<S: State, A: Action> Chain<S, A> {
             }
             store.has_room().await;
             let many = Many::default();
-            under_way.push(self.begin(store, Some(&many)).run(action));
+            under_way.push(self.pass(store, Some(&many), action));
             let Many { busy, not_connected } = many;
             cut_off |= not_connected.get();
             for (action, mut sender) in busy.into_inner() {
@@ -78,8 +110,10 @@ impl<S: State, A: Action> Chain<S, A> {
         outcomes
     }
 
-    fn begin<'a>(&'a self, store: &'a Store<S, A>, many: Option<&'a Many<A>>) -> Next<'a, S, A> {
-        Next { store, runtime: &self.runtime, rest: &self.layers, many }
+    /// Passes an action through the whole chain.
+    fn pass(&self, store: &Store<S, A>, many: Option<&Many<A>>, action: A) -> DispatchFuture {
+        let _nested = Nested::begin(store.name());
+        Next { store, runtime: &self.runtime, rest: &self.layers, many }.run(action)
     }
 }
 

@@ -258,6 +258,9 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     /// It is called inside [`Store::dispatch`], and must not wait. If a caller dispatches inside
     /// [`Store::read`], it is called there too.
     ///
+    /// A dispatch panics inside 128 others: a middleware that dispatches to its own store has to
+    /// pass on its own actions at some point.
+    ///
     /// The actions of one caller are applied in the order in which it dispatched them. There is one
     /// exception: if a middleware passes an action on and then dispatches another one itself, its
     /// own may be applied first, while the other waits for room in [`Store::dispatch_many`].
