@@ -15,6 +15,7 @@ mod results;
 pub mod runner;
 pub mod scenario;
 mod streams;
+mod threads;
 pub mod virtual_time;
 
 pub use gate::{Failed, Scenario, Seeds};

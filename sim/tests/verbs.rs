@@ -1,4 +1,6 @@
-//! The verbs that the README names are there.
+//! The verbs that the README names are there, and say so where they cannot begin.
+
+mod no_threads;
 
 use std::process::Command;
 

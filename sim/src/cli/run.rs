@@ -15,6 +15,7 @@ use crate::record::utc;
 use crate::runner::{RunOptions, Watching, logs_kept, run_scenario, unsupported_by_run};
 use crate::scenario::ScenarioFile;
 use crate::streams::note;
+use crate::threads;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,12 +57,10 @@ impl Run {
         if beyond > 0 {
             return ExitCode::Usage;
         }
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let runtime = match runtime {
+        let runtime = match threads::runtime(2) {
             Ok(runtime) => runtime,
             Err(error) => {
-                note!("error: failed to start the runner's threads: {error}");
+                note!("error: {error}");
                 return ExitCode::NotDone;
             }
         };

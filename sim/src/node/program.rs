@@ -21,6 +21,7 @@ use crate::control::{Briefing, ControlError, ToNode, ToRunner, now_ns};
 use crate::load::{Params, UnknownReducer};
 use crate::record::{LinkFigures, NodeDelta};
 use crate::scenario::{Arrival, NodePlan, Observation, Plan};
+use crate::threads::{self, NoThreads};
 
 /// The interval at which a delta is cut: at the multiples of this, on the clock that all nodes
 /// share, so that the digests that go with it are often of one version.
@@ -40,9 +41,9 @@ const CHECKED_PER_S_MAX: f64 = 2_000.0;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeError {
-    /// The runtime could not be started.
-    #[error("the node's runtime could not be started: {0}")]
-    Runtime(std::io::Error),
+    /// The threads of the runtime could not be started.
+    #[error(transparent)]
+    Threads(#[from] NoThreads),
     /// A load's thread could not be started.
     #[error("a load's thread could not be started: {0}")]
     Thread(std::io::Error),
@@ -66,11 +67,7 @@ pub enum NodeError {
 /// The life of a node process of `cluster`, in the run whose folder that is: returns once the
 /// runner said to exit, or is gone.
 pub fn main(folder: &Path, cluster: &str) -> Result<(), NodeError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .map_err(NodeError::Runtime)?;
+    let runtime = threads::runtime(1)?;
     let lived = runtime.block_on(live(folder, cluster));
     // Threads of loads that were stopped end with the process.
     runtime.shutdown_background();

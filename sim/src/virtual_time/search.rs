@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use samestate_report::{Outcome as Met, Verdict};
@@ -140,8 +141,13 @@ impl Search {
             }
             done
         };
-        let mut done: Vec<(u64, Searched)> = std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let mut done: Vec<(u64, Searched)> = thread::scope(|scope| {
+            let start = |_| thread::Builder::new().spawn_scoped(scope, work).ok();
+            let workers: Vec<_> = (0..threads).filter_map(start).collect();
+            if workers.is_empty() {
+                // The system gives no thread more than this one.
+                return work();
+            }
             // A thread that panicked has said so; what the others found still counts.
             workers.into_iter().filter_map(|worker| worker.join().ok()).flatten().collect()
         });

@@ -114,12 +114,20 @@ impl Logins {
             ((*login).to_owned(), verifier)
         };
         let derived: Vec<_> = thread::scope(|scope| {
-            let shares = logins.chunks(share);
-            let running: Vec<_> = shares
-                .map(|share| scope.spawn(move || share.iter().map(derive).collect::<Vec<_>>()))
+            let derive_all = |share: &[_]| share.iter().map(derive).collect::<Vec<_>>();
+            let running: Vec<_> = logins
+                .chunks(share)
+                .map(|share| {
+                    let thread = thread::Builder::new();
+                    thread.spawn_scoped(scope, move || derive_all(share)).map_err(|_| share)
+                })
                 .collect();
-            let joined = running.into_iter().map(|thread| thread.join());
-            joined.flat_map(|share| share.unwrap_or_else(|panic| resume_unwind(panic))).collect()
+            let derived = running.into_iter().map(|running| match running {
+                Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                // The system gives no thread more: this one does it.
+                Err(share) => derive_all(share),
+            });
+            derived.flatten().collect()
         });
         self.verifiers.extend(derived);
         Ok(())

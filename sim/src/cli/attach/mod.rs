@@ -23,6 +23,7 @@ use super::terminal::in_colour;
 use crate::console::{Password, Prompt, Screen, Session, play};
 use crate::scenario::{QuantityError, Span};
 use crate::streams::note;
+use crate::threads;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -114,9 +115,7 @@ impl Attach {
             Ok(client) => client,
             Err(complaint) => return fail(&complaint, ExitCode::Usage),
         };
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime = match runtime {
+        let runtime = match threads::runtime(1) {
             Ok(runtime) => runtime,
             Err(error) => return fail(&error.to_string(), ExitCode::NotDone),
         };

@@ -24,6 +24,7 @@ use super::run::heed_interruptions;
 use super::terminal::show;
 use crate::scenario::{ScenarioFile, Setting, Span};
 use crate::streams::note;
+use crate::threads;
 use crate::virtual_time::draw;
 
 const EXAMPLES: &str = "\
@@ -149,17 +150,18 @@ impl Simulate {
             });
         }
         // The listener lives on a thread of its own for as long as the program.
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = match threads::runtime(1) {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                note!("error: {error}");
+                return ExitCode::NotDone;
+            }
+        };
         let interrupt: Arc<AtomicBool> = Arc::default();
-        let _listens =
-            match runtime.and_then(|runtime| listen(&runtime, &interrupt).map(|()| runtime)) {
-                Ok(runtime) => runtime,
-                Err(error) => {
-                    note!("error: failed to listen for signals: {error}");
-                    return ExitCode::NotDone;
-                }
-            };
+        if let Err(error) = listen(&runtime, &interrupt) {
+            note!("error: failed to listen for signals: {error}");
+            return ExitCode::NotDone;
+        }
         let wanted = Wanted {
             output: self.output,
             interrupt,
