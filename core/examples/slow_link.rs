@@ -49,7 +49,7 @@ fn now_ms() -> u64 {
 fn log(began: Instant) -> StoreBuilder<Log, Line> {
     create_store("log", write)
         .mode(Mode::Action)
-        .on_error(move |text| println!("{:7.2} s {text}", began.elapsed().as_secs_f64()))
+        .on_error(move |event| println!("{:7.2} s {event}", began.elapsed().as_secs_f64()))
 }
 
 type Failure = Box<dyn std::error::Error>;

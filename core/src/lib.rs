@@ -43,6 +43,7 @@
 mod auth;
 mod backup;
 mod codec;
+mod event;
 #[cfg(samestate_fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -55,6 +56,7 @@ pub mod testing;
 
 pub use auth::{CredentialsError, LockOutPolicy, LockedOut, PeerAddress};
 pub use backup::{Backup, BackupError};
+pub use event::{Event, EventKind};
 pub use link::{
     Address, ClientConfig, LinkCounts, LinkError, LinkStats, RefusalReason, ServerConfig,
 };

@@ -35,7 +35,7 @@ fn item(number: u64) -> String {
 
 /// The child: a line for each thing that happens. It goes on when it is told that there is room.
 async fn child(path: &Path, durable: bool) -> Result<(), Box<dyn std::error::Error>> {
-    let builder = items(path).on_error(|text| println!("said {text}"));
+    let builder = items(path).on_error(|event| println!("said {event}"));
     let opened = match durable {
         true => builder.durable().start(),
         false => builder.start(),

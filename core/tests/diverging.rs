@@ -44,7 +44,7 @@ fn checked<S: State, A: Action>(builder: StoreBuilder<S, A>, said: &Said) -> Sto
         .mode(Mode::Action)
         .resync(Resync::Verify(EVERY))
         .configure(|config| config.verify_budget = 1.0)
-        .on_error(move |text| said.0.lock().push(text.to_owned()))
+        .on_error(move |event| said.0.lock().push(event.to_string()))
 }
 
 struct Sockets(tempfile::TempDir);

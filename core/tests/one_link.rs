@@ -161,7 +161,7 @@ async fn a_store_that_is_refused_leaves_the_others_on_the_connection() {
     let (sender, mut errors) = tokio::sync::mpsc::unbounded_channel();
     let refused = here("other shape")
         .schema_version(2)
-        .on_error(move |text| sender.send(text.to_owned()).expect("the test listens"))
+        .on_error(move |event| sender.send(event.to_string()).expect("the test listens"))
         .client(way.client())
         .start()
         .expect("it starts");
@@ -183,7 +183,7 @@ async fn a_store_that_is_served_later_at_a_shared_address_is_asked_for_again() {
     let first_here = here("first").client(client()).open().await.expect("it comes in sync");
     let (sender, mut errors) = tokio::sync::mpsc::unbounded_channel();
     let second_here = here("second")
-        .on_error(move |text| drop(sender.send(text.to_owned())))
+        .on_error(move |event| drop(sender.send(event.to_string())))
         .client(client())
         .start()
         .expect("it starts");
@@ -277,7 +277,7 @@ async fn a_lock_out_is_lifted_at_the_server() {
     let try_with = |password: String| {
         let sender = sender.clone();
         here("guarded")
-            .on_error(move |text| drop(sender.send(text.to_owned())))
+            .on_error(move |event| drop(sender.send(event.to_string())))
             .client(ClientConfig::tcp(&address).login("app", password))
             .start()
             .expect("it starts")

@@ -37,7 +37,7 @@ fn say(line: &str) {
 /// is closed.
 async fn child() -> Result<(), Box<dyn std::error::Error>> {
     setrlimit(Resource::Nofile, Rlimit { current: Some(FILES), maximum: Some(FILES) })?;
-    let store = sum().on_error(|text| say(&format!("{SAID}{text}"))).open().await?;
+    let store = sum().on_error(|event| say(&format!("{SAID}{event}"))).open().await?;
     let serving = store.create_server(ServerConfig::tcp("127.0.0.1:0")).await?;
     say(&serving.address().to_string());
     let told = tokio::task::spawn_blocking(|| {

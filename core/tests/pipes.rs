@@ -168,7 +168,8 @@ mod windows {
     /// Returns the error that a client gets that tries once.
     async fn told(client: ClientConfig) -> String {
         let (sender, mut errors) = tokio::sync::mpsc::unbounded_channel();
-        let store = list().on_error(move |text| drop(sender.send(text.to_owned()))).client(client);
+        let store =
+            list().on_error(move |event| drop(sender.send(event.to_string()))).client(client);
         let store = store.start().expect("it starts");
         let told = within("a refusal", errors.recv()).await.expect("it is said");
         store.close(DEADLINE).await.expect("it closes");

@@ -65,7 +65,7 @@ impl Scene {
         let heard = Arc::clone(&complaints);
         let attached = UntypedStore::attach("tasks", client)
             .codec(codec)
-            .on_error(move |text| heard.lock().push(text.to_owned()))
+            .on_error(move |event| heard.lock().push(event.to_string()))
             .open();
         (within(attached).await.expect("it comes in sync"), complaints)
     }

@@ -261,6 +261,16 @@ pub enum BackupError {
 }
 
 impl BackupError {
+    /// Returns the kind of the system's error, if the system refused something.
+    pub(super) fn io_kind(&self) -> Option<io::ErrorKind> {
+        match self {
+            BackupError::NotWritable { source, .. }
+            | BackupError::DiskFull { source, .. }
+            | BackupError::Io { source, .. } => Some(source.kind()),
+            _ => None,
+        }
+    }
+
     /// An error of the system, by what it means here.
     pub(super) fn from_io(what: &'static str, path: &Path, source: io::Error) -> Self {
         use io::ErrorKind as Kind;

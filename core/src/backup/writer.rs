@@ -19,6 +19,7 @@ use samestate_proto::replication::{Image, Span};
 use super::journal::Journal;
 use super::queue::{JournalQueue, Work};
 use super::{Backup, BackupError, BackupFiles};
+use crate::event::EventKind;
 use crate::task::{self, Panicked};
 
 /// A backup that failed is tried again at least this often.
@@ -52,7 +53,7 @@ pub(crate) trait Source: Send + Sync {
     fn stalled(&self, stalled: bool);
 
     /// Something for the operator.
-    fn report(&self, text: &str);
+    fn report(&self, kind: EventKind, text: &str);
 
     /// The writer of the backup panicked.
     fn failed(&self, panic: &Panicked);
@@ -172,7 +173,9 @@ impl BackupWriter {
         self.journal = None;
         if self.stalled.is_none() {
             self.tell(|source| {
-                source.report(&format!("{error}. It is tried again until it can be written"));
+                let kind = EventKind::BackupStalled { cause: error.io_kind() };
+                let text = format!("{error}. It is tried again until it can be written");
+                source.report(kind, &text);
                 source.stalled(true);
             });
         }
@@ -221,7 +224,7 @@ impl BackupWriter {
         let panicked = move |panic: &Panicked| {
             panicked_inbox.drafted(Err(BackupError::WriterGone));
             if let Some(source) = source.upgrade() {
-                source.report(&format!("a bug: {panic}"));
+                source.report(EventKind::TaskPanicked, &format!("a bug: {panic}"));
             }
         };
         let spawned = task::thread("samestate-backup", panicked, move || {
@@ -262,7 +265,8 @@ impl BackupWriter {
                 source.stalled(false);
             }
             if told {
-                source.report("the backup can be written again, and is whole");
+                let text = "the backup can be written again, and is whole";
+                source.report(EventKind::BackupRecovered, text);
             }
         });
     }
@@ -276,7 +280,9 @@ impl BackupWriter {
         // The store reports by itself that its state cannot be restored.
         let known = matches!(error, BackupError::Unrestorable { .. });
         if !known && !std::mem::replace(&mut self.told, true) {
-            self.tell(|source| source.report(&format!("{error}. The journal goes on meanwhile")));
+            let kind = EventKind::BackupPostponed { cause: error.io_kind() };
+            let text = format!("{error}. The journal goes on meanwhile");
+            self.tell(|source| source.report(kind, &text));
         }
         self.postpone();
     }

@@ -7,7 +7,9 @@ use samestate_proto::replication::LinkFault;
 use samestate_proto::wire::WireError;
 use thiserror::Error;
 
+use super::RefusalReason;
 use super::attached::is_refusal;
+use super::setback::reason_of_fault;
 use crate::task::Panicked;
 
 /// The reason for the end of a connection.
@@ -71,6 +73,14 @@ impl CloseReason {
     /// Returns whether the upstream refused a store.
     pub(super) fn is_refused(&self) -> bool {
         matches!(self, Self::Fault { fault: LinkFault::Refused(_), .. })
+    }
+
+    /// Returns the reason of the peer's refusal, if it refused the store of this name.
+    pub(super) fn refusal(&self, name: &str) -> Option<RefusalReason> {
+        match self {
+            Self::Fault { store, fault } if store == name => reason_of_fault(fault),
+            _ => None,
+        }
     }
 
     /// Returns whether an immediate retry would be refused again. A store that is not served yet

@@ -25,6 +25,7 @@ use super::{
     Address, ClientConfig, LinkError, LinkStats, Setback, Side, StoreRegistry, local, trace,
 };
 use crate::auth::Credentials;
+use crate::event::EventKind;
 use crate::task::{self, Panicked};
 
 /// A connection that a fault ended within this did not get anywhere: the waits go on growing.
@@ -141,7 +142,8 @@ impl Prepared {
         };
         let ports = Arc::clone(&dialing.ports);
         let panicked = move |panic: &Panicked| {
-            ports.report(&format!("a bug: {panic}; there will be no other try"));
+            let text = format!("a bug: {panic}; there will be no other try");
+            ports.report(&EventKind::TaskPanicked, &text);
             ports.lose_upstream();
         };
         let task = Mutex::new(Some(task::spawn("client", panicked, dialing.go_on())));
@@ -284,7 +286,13 @@ impl ConnectTask {
             true => self.options.retry_refused_after,
             false => self.wait(),
         };
-        self.say(format!("lost its server {}: {ending}", self.address), wait);
+        let text = format!("lost its server {}: {ending}", self.address);
+        let address = self.address.clone();
+        self.say(text, wait, |store| EventKind::Disconnected {
+            address: address.clone(),
+            refusal: ending.refusal(store),
+            retry_in: wait,
+        });
         Some(wait)
     }
 
@@ -295,8 +303,13 @@ impl ConnectTask {
             true => self.options.retry_refused_after,
             false => self.wait(),
         };
-        let again =
-            self.say(format!("failed to connect to its server {}: {error}", self.address), wait);
+        let text = format!("failed to connect to its server {}: {error}", self.address);
+        let kind = EventKind::ConnectFailed {
+            address: self.address.clone(),
+            refusal: setback.refusal(),
+            retry_in: wait,
+        };
+        let again = self.say(text, wait, |_| kind.clone());
         trace::not_let_in(&self.span, error, again);
         wait
     }
@@ -313,13 +326,14 @@ impl ConnectTask {
     }
 
     /// Reports what was not the last thing said already; says whether it was.
-    fn say(&mut self, text: String, wait: Duration) -> bool {
+    fn say(&mut self, text: String, wait: Duration, kind: impl Fn(&str) -> EventKind) -> bool {
         let again = self.reported.as_ref() == Some(&text);
         if !again {
             let wait_ms = wait.as_millis();
             for port in self.ports.stores() {
                 let name = port.name();
-                port.report(&format!("store {name:?} {text}; trying again in {wait_ms} ms"));
+                let text = format!("store {name:?} {text}; trying again in {wait_ms} ms");
+                port.report(kind(name), &text);
             }
             self.reported = Some(text);
         }

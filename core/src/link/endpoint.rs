@@ -6,6 +6,7 @@ use samestate_proto::replication::{LinkFault, LinkId};
 use samestate_proto::wire::Frame;
 
 use super::{Meter, Setback};
+use crate::event::EventKind;
 
 /// The side of a link that this process is on, for one store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +63,7 @@ pub(crate) trait LinkEndpoint: Send + Sync {
     fn down(&self, link: LinkId);
 
     /// Something for the operator (`on_error`).
-    fn report(&self, text: &str);
+    fn report(&self, kind: EventKind, text: &str);
 
     /// This store is not attached to its upstream, for this reason. It is tried again.
     fn set_back(&self, _why: Setback) {}

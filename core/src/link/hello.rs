@@ -43,8 +43,8 @@ use tokio::io::AsyncReadExt;
 
 use super::socket::Socket;
 use crate::auth::{
-    AuthError, ClientHandshake, ClientStep, Credentials, Gate, NONCE_BYTES, Nonce, PeerAddress,
-    Refused, TICKET_BYTES, Ticket, TicketError, VisitStep,
+    AuthError, ClientHandshake, ClientStep, Credentials, Gate, LockedOut, NONCE_BYTES, Nonce,
+    PeerAddress, Refused, TICKET_BYTES, Ticket, TicketError, VisitStep,
 };
 
 /// The largest body of a frame from a stranger, in bytes.
@@ -155,6 +155,15 @@ fn older(theirs: Versions) -> &'static str {
 }
 
 impl HelloError {
+    /// Returns the lock-out of the client's address, if it is locked out now.
+    pub(super) fn lock_out(&self) -> Option<LockedOut> {
+        match self {
+            Self::Refused(Refused::LockedOut(locked_out)) => Some(*locked_out),
+            Self::Refused(Refused::Failed { locked_out, .. }) => *locked_out,
+            _ => None,
+        }
+    }
+
     /// Returns whether an immediate retry would be refused again.
     pub(crate) fn is_refusal(&self) -> bool {
         match self {

@@ -24,11 +24,13 @@ use super::descriptors::{self, is_exhaustion};
 use super::half_open::{Limits, Place, Places};
 use super::hello::{self, AcceptContext, HelloError};
 use super::rate_limiter::{Once, RateLimiter};
+use super::setback::reason_of_hello;
 use super::socket::{Socket, Stream};
 #[cfg(feature = "tls")]
 use super::tls::Acceptor;
 use super::{Address, LinkError, LinkStats, ServerConfig, Side, StoreRegistry, ipc, trace};
 use crate::auth::{Gate, Iterations, LockedOut, PeerAddress, ServerSecret};
+use crate::event::EventKind;
 use crate::task::{self, Panicked, guarded};
 
 /// The interval at which a server checks that its socket file still exists.
@@ -134,7 +136,8 @@ impl Listener {
         let serving = serve(inner.clone(), actual.clone(), bound, stopping);
         let (ports, place) = (inner.ports.clone(), actual.clone());
         let panicked = move |panic: &Panicked| {
-            ports.report(&format!("a bug: {panic}; nothing listens on {place} any more"));
+            let text = format!("a bug: {panic}; nothing listens on {place} any more");
+            ports.report(&EventKind::TaskPanicked, &text);
         };
         let task = task::spawn("server", panicked, serving);
         Ok(Listener { inner, address: actual, stop, task: Mutex::new(Some(task)) })
@@ -194,18 +197,25 @@ fn may_listen(address: &Address, worker: Option<u32>) -> Result<(), LinkError> {
 fn warn_of_others(actual: &Address, options: &ServerConfig, ports: &StoreRegistry) {
     if !options.speaks_tls() {
         trace::server_in_plaintext(actual);
-        ports.report(&format!(
-            "listening on {actual} in plaintext: anyone on the way can read what is sent; \
-             give it TLS, or keep it behind a firewall or a VPN"
-        ));
+        ports.report(
+            &EventKind::ServedInPlaintext { address: actual.clone() },
+            &format!(
+                "listening on {actual} in plaintext: anyone on the way can read what is sent; \
+                 give it TLS, or keep it behind a firewall or a VPN"
+            ),
+        );
     }
     if options.lets_anyone_in() {
         trace::server_without_logins(actual);
-        ports.report(&format!(
-            "listening on {actual} without logins: any client that reaches this address may read \
-             {} and dispatch to it; give the server logins, or keep it behind a firewall or a VPN",
-            ports.names()
-        ));
+        ports.report(
+            &EventKind::ServedWithoutLogins { address: actual.clone() },
+            &format!(
+                "listening on {actual} without logins: any client that reaches this address may \
+                 read {} and dispatch to it; give the server logins, or keep it behind a firewall \
+                 or a VPN",
+                ports.names()
+            ),
+        );
     }
 }
 
@@ -214,11 +224,14 @@ fn warn_of_others(actual: &Address, options: &ServerConfig, ports: &StoreRegistr
 fn room_for_connections(options: &ServerConfig, ports: &StoreRegistry) -> usize {
     let room = descriptors::make_room(options.connections_max);
     if let Some(files) = room.files_max {
-        let (room, wanted) = (room.connections_max, options.connections_max);
-        ports.report(&format!(
-            "the server takes {room} connections at most, not {wanted}: this process may have \
-             {files} files open; raise the hard limit (`ulimit -Hn`)"
-        ));
+        let (connections_max, configured) = (room.connections_max, options.connections_max);
+        ports.report(
+            &EventKind::ConnectionsLimited { connections_max, configured },
+            &format!(
+                "the server takes {connections_max} connections at most, not {configured}: this \
+                 process may have {files} files open; raise the hard limit (`ulimit -Hn`)"
+            ),
+        );
     }
     room.connections_max
 }
@@ -244,6 +257,7 @@ async fn serve(inner: Arc<Inner>, address: Address, bound: Bound, mut stop: Stop
     let mut connections = JoinSet::new();
     let mut bound = Some(bound);
     let mut reported = false;
+    let failed = EventKind::ListenerFailed { address: address.clone() };
     while !*stop.borrow() && stop.has_changed().is_ok() {
         match bound.take() {
             Some(listening) => {
@@ -252,7 +266,7 @@ async fn serve(inner: Arc<Inner>, address: Address, bound: Bound, mut stop: Stop
                 let why = accept_all(&inner, &listening, &mut connections, &mut stop).await;
                 let Some(why) = why else { break };
                 trace::server_fell_over(&address, &why);
-                inner.ports.report(&format!("the server on {address} fell over: {why}"));
+                inner.ports.report(&failed, &format!("the server on {address} fell over: {why}"));
             }
             None => match Bound::bind(&address, inner.options.unix_mode).await {
                 Ok(again) => {
@@ -263,7 +277,7 @@ async fn serve(inner: Arc<Inner>, address: Address, bound: Bound, mut stop: Stop
                 Err(error) if !reported => {
                     reported = true;
                     trace::server_is_down(&address, &error);
-                    inner.ports.report(&format!("{error}; trying again"));
+                    inner.ports.report(&failed, &format!("{error}; trying again"));
                 }
                 Err(_) => {}
             },
@@ -309,7 +323,7 @@ async fn accept_all(
                 let text = format!("failed to accept a connection: {error}{advice}");
                 if let Some(text) = inner.exhaustions.admit(text) {
                     trace::server_exhausted(&error);
-                    inner.ports.report(&text);
+                    inner.ports.report(&EventKind::ConnectionsExhausted, &text);
                 }
                 tokio::select! {
                     () = tokio::time::sleep(EXHAUSTED_FOR) => {}
@@ -350,7 +364,7 @@ impl Inner {
                 connections.spawn(async move {
                     let attended = guarded("connection", inner.attend(accepted, place, stop));
                     if let Err(panic) = attended.await {
-                        ports.report(&format!("a bug: {panic}"));
+                        ports.report_panic(&panic);
                     }
                 });
             }
@@ -386,7 +400,12 @@ impl Inner {
             Err(error) => {
                 self.tell_lock_out(&span, &error);
                 let text = format!("{name} was not let in: {error}");
-                self.complain(text, || trace::refused(&span, &error));
+                let kind = EventKind::ClientRefused {
+                    address,
+                    reason: reason_of_hello(&error),
+                    locked_out: error.lock_out(),
+                };
+                self.complain(&kind, text, || trace::refused(&span, &error));
                 return;
             }
         };
@@ -403,7 +422,8 @@ impl Inner {
             CloseReason::Closed | CloseReason::ClosedHere => trace::left(&span, &ending),
             _ => {
                 let text = format!("the link to {} is cut: {ending}", shared.peer);
-                self.complain(text, || trace::cut(&span, &ending));
+                let kind = EventKind::ClientDropped { client: shared.peer.clone() };
+                self.complain(&kind, text, || trace::cut(&span, &ending));
             }
         }
     }
@@ -422,10 +442,14 @@ impl Inner {
     async fn shake_hands(&self, tls: &Acceptor, stream: TcpStream) -> Result<Socket, HelloError> {
         match tls.renew() {
             None => {}
-            Some(Ok(())) => self.ports.report("the server's certificates were read again"),
-            Some(Err(error)) => self
-                .ports
-                .report(&format!("{error}; the server goes on with the certificates it has")),
+            Some(Ok(())) => {
+                let text = "the server's certificates were read again";
+                self.ports.report(&EventKind::CertificatesRenewed, text);
+            }
+            Some(Err(error)) => {
+                let text = format!("{error}; the server goes on with the certificates it has");
+                self.ports.report(&EventKind::CertificatesUnusable, &text);
+            }
         }
         tls.accept(stream, &self.stats, self.options.stall_after).await
     }
@@ -439,7 +463,7 @@ impl Inner {
         };
         let mut socket = accepted.stream.plain(self.stats.clone(), self.options.stall_after);
         let ports = self.ports.clone();
-        let panicked = move |panic: &Panicked| ports.report(&format!("a bug: {panic}"));
+        let panicked = move |panic: &Panicked| ports.report_panic(panic);
         task::spawn("refusal", panicked, async move {
             // The socket's buffer is empty: this does not wait.
             let _ = socket.send(&words).await;
@@ -448,10 +472,10 @@ impl Inner {
     }
 
     /// Reports what a client did, and logs it, unless too much of that kind was said.
-    fn complain(&self, text: String, log: impl FnOnce()) {
+    fn complain(&self, kind: &EventKind, text: String, log: impl FnOnce()) {
         if let Some(text) = self.complaints.admit(text) {
             log();
-            self.ports.report(&text);
+            self.ports.report(kind, &text);
         }
     }
 

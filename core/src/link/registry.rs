@@ -12,6 +12,8 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::channels::Shared;
 use super::{LinkEndpoint, LinkError};
+use crate::event::EventKind;
+use crate::task::Panicked;
 
 /// So many stores are named to a peer that asks for another.
 const NAMED_MAX: usize = 8;
@@ -97,10 +99,15 @@ impl StoreRegistry {
     }
 
     /// Tells the operator, by way of every store here.
-    pub(crate) fn report(&self, text: &str) {
+    pub(crate) fn report(&self, kind: &EventKind, text: &str) {
         for port in self.stores() {
-            port.report(text);
+            port.report(kind.clone(), text);
         }
+    }
+
+    /// Reports the panic of a task that serves these stores.
+    pub(crate) fn report_panic(&self, panic: &Panicked) {
+        self.report(&EventKind::TaskPanicked, &format!("a bug: {panic}"));
     }
 
     /// The stores that are here now.

@@ -33,6 +33,19 @@ pub enum RefusalReason {
     UpstreamGone,
 }
 
+impl From<RefusalKind> for RefusalReason {
+    fn from(kind: RefusalKind) -> Self {
+        match kind {
+            RefusalKind::Protocol => RefusalReason::Protocol,
+            RefusalKind::Store => RefusalReason::Store,
+            RefusalKind::Schema => RefusalReason::Schema,
+            RefusalKind::Codec => RefusalReason::Codec,
+            RefusalKind::Loop => RefusalReason::Loop,
+            RefusalKind::State => RefusalReason::State,
+        }
+    }
+}
+
 /// The reason why a store is not attached to its upstream.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -70,20 +83,10 @@ impl Setback {
     /// Returns the setback that a fault of one store means for this store.
     pub(super) fn of_fault(peer: &str, fault: &LinkFault) -> Self {
         let text = format!("{peer}: {fault}");
-        let refused = |reason| Setback::refused(reason, peer, fault.to_string());
+        if let Some(reason) = reason_of_fault(fault) {
+            return Setback::refused(reason, peer, fault.to_string());
+        }
         match fault {
-            LinkFault::Refused(refusal) => {
-                let reason = match refusal.kind {
-                    RefusalKind::Protocol => RefusalReason::Protocol,
-                    RefusalKind::Store => RefusalReason::Store,
-                    RefusalKind::Schema => RefusalReason::Schema,
-                    RefusalKind::Codec => RefusalReason::Codec,
-                    RefusalKind::Loop => RefusalReason::Loop,
-                    RefusalKind::State => RefusalReason::State,
-                };
-                refused(reason)
-            }
-            LinkFault::Loop(_) => refused(RefusalReason::Loop),
             LinkFault::Undecodable(_)
             | LinkFault::SnapshotTooLong { .. }
             | LinkFault::SnapshotChecksum => Setback::Snapshot(text),
@@ -118,7 +121,17 @@ impl Setback {
     }
 }
 
-fn reason_of_hello(error: &HelloError) -> Option<RefusalReason> {
+/// Returns the reason of the peer's refusal, if the fault is one.
+pub(super) fn reason_of_fault(fault: &LinkFault) -> Option<RefusalReason> {
+    match fault {
+        LinkFault::Refused(refusal) => Some(refusal.kind.into()),
+        LinkFault::Loop(_) => Some(RefusalReason::Loop),
+        _ => None,
+    }
+}
+
+/// Returns the reason of a refusal, on either side, if the exchange failed by one.
+pub(super) fn reason_of_hello(error: &HelloError) -> Option<RefusalReason> {
     match error {
         HelloError::Login(_)
         | HelloError::Refused(_)

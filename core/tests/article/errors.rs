@@ -14,9 +14,9 @@ async fn a16_a_lost_connection_is_told_to_on_error_which_can_be_replaced_at_any_
     let silenced = Arc::new(Mutex::new(Vec::new()));
     let (early, (sender, mut errors)) =
         (Arc::clone(&silenced), tokio::sync::mpsc::unbounded_channel());
-    let client = list().on_error(move |text| early.lock().push(text.to_owned()));
+    let client = list().on_error(move |event| early.lock().push(event.to_string()));
     let client = client.client(place.client()).open().await.expect("it comes in sync");
-    client.on_error(move |text| drop(sender.send(text.to_owned())));
+    client.on_error(move |event| drop(sender.send(event.to_string())));
     server.close(DEADLINE).await.expect("it closes");
     let told = within("it is told", errors.recv()).await.expect("the client lives");
     assert!(told.contains("list"), "which store, and what: {told}");

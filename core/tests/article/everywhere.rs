@@ -118,7 +118,7 @@ async fn a02_a_client_is_never_given_another_store_than_it_names() {
     server.create_server(place.server()).await.expect("it listens");
     let (sender, mut errors) = tokio::sync::mpsc::unbounded_channel();
     let other = create_store("another", push).mode(Mode::Action);
-    let other = other.on_error(move |text| drop(sender.send(text.to_owned())));
+    let other = other.on_error(move |event| drop(sender.send(event.to_string())));
     let other = other.client(place.client()).start().expect("it starts");
     server.dispatch(1).await.expect("it applies");
     let told = within("an error", errors.recv()).await.expect("it is told");

@@ -63,7 +63,7 @@ async fn a06_a_server_that_falls_over_comes_back_by_itself() {
 async fn a07_a_client_goes_to_localhost_at_port_10001_unless_told() {
     let _alone = PORT_10001.lock().await;
     let (told, mut reports) = mpsc::unbounded_channel();
-    let client = list().on_error(move |text| drop(told.send(text.to_owned())));
+    let client = list().on_error(move |event| drop(told.send(event.to_string())));
     let client =
         client.client(ClientConfig::default().login("app", "secret")).start().expect("it dials");
     let report = within("nobody is there, and it says where", reports.recv()).await;

@@ -12,7 +12,7 @@ use super::scene::{DEADLINE, Place, client, list, push, within};
 async fn told(client: ClientConfig) -> String {
     let (sender, mut errors) = tokio::sync::mpsc::unbounded_channel();
     let store: StoreBuilder<Vec<u64>, u64> = samestate::create_store("list", push);
-    let store = store.on_error(move |text| drop(sender.send(text.to_owned()))).client(client);
+    let store = store.on_error(move |event| drop(sender.send(event.to_string()))).client(client);
     let store = store.start().expect("it starts");
     let told = within("a refusal", errors.recv()).await.expect("it is said");
     assert!(!store.is_connected());

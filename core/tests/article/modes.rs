@@ -97,7 +97,8 @@ async fn a14_a_garbled_message_never_goes_unnoticed_nor_becomes_state() {
     server.create_server(place.server()).await.expect("it listens");
     let spoiling = Proxy::before(&place.path(), place.path().with_extension("spoiling"));
     let (sender, mut errors) = tokio::sync::mpsc::unbounded_channel();
-    let copy = list().resync(Resync::Off).on_error(move |text| drop(sender.send(text.to_owned())));
+    let copy =
+        list().resync(Resync::Off).on_error(move |event| drop(sender.send(event.to_string())));
     let copy = copy.client(client(spoiling.path())).open().await.expect("it comes in sync");
     for round in 1..=5 {
         spoiling.spoil_next(1);

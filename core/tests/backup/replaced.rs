@@ -7,7 +7,7 @@ fn reporting(path: &Path) -> (StoreBuilder<Vec<u64>, u64>, std::sync::mpsc::Rece
     let (sender, reports) = std::sync::mpsc::channel();
     let backup = every_action(path).journal_bytes_min(400);
     let store = create_store("list", push).backup(backup);
-    (store.on_error(move |text| drop(sender.send(text.to_owned()))), reports)
+    (store.on_error(move |event| drop(sender.send(event.to_string()))), reports)
 }
 
 /// Puts a folder that is not empty in the place of a file.

@@ -55,7 +55,7 @@ impl Scene {
             .mode(Mode::Action)
             .resync(Resync::Verify(1))
             .configure(|config| config.verify_budget = 1.0)
-            .on_error(move |text| said.0.lock().push(text.to_owned()))
+            .on_error(move |event| said.0.lock().push(event.to_string()))
     }
 
     pub(crate) fn server(&self) -> ServerConfig {

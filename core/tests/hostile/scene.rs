@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use samestate::{ClientConfig, Mode, Reject, ServerConfig, Store, StoreBuilder, create_store};
+use samestate::{
+    ClientConfig, Event, Mode, Reject, ServerConfig, Store, StoreBuilder, create_store,
+};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -52,9 +54,9 @@ pub(super) struct Reports(mpsc::UnboundedReceiver<String>);
 
 impl Reports {
     /// A place for reports, and who puts them there: for `on_error`.
-    pub(super) fn new() -> (Self, impl Fn(&str) + Send + Sync + 'static) {
+    pub(super) fn new() -> (Self, impl Fn(&Event) + Send + Sync + 'static) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (Reports(receiver), move |text: &str| drop(sender.send(text.to_owned())))
+        (Reports(receiver), move |event: &Event| drop(sender.send(event.to_string())))
     }
 
     /// Waits for a report with these words.

@@ -55,7 +55,8 @@ async fn an_error_callback_that_panics_stops_nothing() {
     let place = Place::new();
     let server = sum().open().await.expect("it opens");
     let serving = server.create_server(place.server()).await.expect("it listens");
-    let client = sum().client(place.client()).on_error(|text| panic!("told of {text:?}"));
+    let client =
+        sum().client(place.client()).on_error(|event| panic!("told of {:?}", event.to_string()));
     let client = client.open().await.expect("it comes in sync");
     serving.close().await;
     within("the loss of the server", client.until_connected(false)).await;

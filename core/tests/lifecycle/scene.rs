@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use samestate::{ClientConfig, Mode, ServerConfig, Store, StoreBuilder, create_store};
+use samestate::{ClientConfig, Event, Mode, ServerConfig, Store, StoreBuilder, create_store};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -51,9 +51,9 @@ impl Place {
 pub(crate) struct Reports(Arc<Mutex<Vec<String>>>);
 
 impl Reports {
-    pub(crate) fn collect(&self) -> impl Fn(&str) + Send + Sync + 'static {
+    pub(crate) fn collect(&self) -> impl Fn(&Event) + Send + Sync + 'static {
         let reports = Arc::clone(&self.0);
-        move |text| reports.lock().push(text.to_owned())
+        move |event| reports.lock().push(event.to_string())
     }
 
     pub(crate) fn all(&self) -> Vec<String> {

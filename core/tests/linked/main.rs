@@ -163,7 +163,7 @@ async fn a05_a_wrong_password_is_refused_and_said_once() {
     server.create_server(path.server()).await.expect("it listens");
     let (sender, mut errors) = tokio::sync::mpsc::unbounded_channel();
     let client = list()
-        .on_error(move |text| drop(sender.send(text.to_owned())))
+        .on_error(move |event| drop(sender.send(event.to_string())))
         .client(path.client().login("app", "wrong"))
         .start()
         .expect("it starts");
@@ -210,7 +210,7 @@ async fn two_stores_of_other_names_or_schemas_refuse_each_other_in_words() {
     let told = Arc::clone(&sender);
     let newer = list()
         .schema_version(2)
-        .on_error(move |text| drop(told.send(text.to_owned())))
+        .on_error(move |event| drop(told.send(event.to_string())))
         .client(path.client())
         .start()
         .expect("it starts");
@@ -262,7 +262,7 @@ type Said = tokio::sync::mpsc::UnboundedReceiver<String>;
 
 fn heard(store: StoreBuilder<Vec<u32>, u32>) -> (StoreBuilder<Vec<u32>, u32>, Said) {
     let (told, said) = tokio::sync::mpsc::unbounded_channel();
-    (store.on_error(move |text| drop(told.send(text.to_owned()))), said)
+    (store.on_error(move |event| drop(told.send(event.to_string()))), said)
 }
 
 async fn says(said: &mut Said, words: &str) -> String {

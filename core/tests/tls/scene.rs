@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use samestate::{ClientConfig, Mode, ServerConfig, Store, StoreBuilder, create_store};
+use samestate::{ClientConfig, Event, Mode, ServerConfig, Store, StoreBuilder, create_store};
 use samestate::{ClientTls, ServerTls};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -31,9 +31,9 @@ pub(super) fn list() -> StoreBuilder<Vec<String>, String> {
 pub(super) struct Reports(mpsc::UnboundedReceiver<String>);
 
 impl Reports {
-    pub(super) fn new() -> (Self, impl Fn(&str) + Send + Sync + 'static) {
+    pub(super) fn new() -> (Self, impl Fn(&Event) + Send + Sync + 'static) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (Reports(receiver), move |text: &str| drop(sender.send(text.to_owned())))
+        (Reports(receiver), move |event: &Event| drop(sender.send(event.to_string())))
     }
 
     /// Waits for a report with these words.

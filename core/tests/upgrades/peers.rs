@@ -46,7 +46,7 @@ pub(super) fn list() -> (StoreBuilder<Vec<u32>, u32>, Reports) {
     let (sender, reports) = unbounded_channel();
     let push = |list: &mut Vec<u32>, item: &u32| list.push(*item);
     let store = create_store("list", push).mode(Mode::Action);
-    (store.on_error(move |text| drop(sender.send(text.to_owned()))), Reports(reports))
+    (store.on_error(move |event| drop(sender.send(event.to_string()))), Reports(reports))
 }
 
 /// A folder for a socket, gone with it.

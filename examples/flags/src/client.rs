@@ -30,7 +30,7 @@ async fn connect(link: &Link) -> Result<Store<Flags, Action>> {
         .on_error(|_| {}) // the error of `open` says the same
         .open()
         .await?;
-    store.on_error(warn);
+    store.on_error(|event| warn(event));
     Ok(store)
 }
 

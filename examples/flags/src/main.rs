@@ -4,6 +4,7 @@ mod client;
 mod flags;
 mod serve;
 
+use std::fmt::Display;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -87,7 +88,7 @@ async fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            warn(&error.to_string());
+            warn(error);
             ExitCode::FAILURE
         }
     }
@@ -103,6 +104,6 @@ fn password(file: &Path) -> Result<String> {
 }
 
 /// Writes a warning to standard error. If no reader takes it, the program continues.
-fn warn(text: &str) {
+fn warn(text: impl Display) {
     let _ = writeln!(io::stderr(), "flags: {text}");
 }

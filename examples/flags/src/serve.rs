@@ -60,7 +60,7 @@ async fn lead(options: &Serve, cluster: &Cluster, store: &Store<Flags, Action>) 
             _ = interrupted.recv() => break,
             _ = terminated.recv() => break,
             WorkerExit { number, pid, .. } = exits.next() => {
-                warn(&format!("worker {number}, process {pid}, has ended"));
+                warn(format_args!("worker {number}, process {pid}, has ended"));
                 missing.add(number, BEAT);
             }
             () = missing.due() => missing.restart(cluster),
@@ -95,7 +95,7 @@ impl Missing {
         for (number, (_, waited)) in due {
             if let Err(error) = cluster.fork_as(number) {
                 let wait = (waited * 2).min(RESTART_MAX);
-                warn(&format!("{error}; trying again in {} s", wait.as_secs()));
+                warn(format_args!("{error}; trying again in {} s", wait.as_secs()));
                 self.add(number, wait);
             }
         }

@@ -124,7 +124,7 @@ impl Visitor for Open<'_> {
             None => create_store(name, R::reduce),
         };
         let on_error = Arc::clone(tell);
-        let builder = self.configured(builder).on_error(move |text| on_error(text));
+        let builder = self.configured(builder).on_error(move |event| on_error(&event.to_string()));
         let clock = Arc::new(now_ns);
         let (store, witness) = if self.is_root {
             let builder = self.backed_up(builder);

@@ -101,7 +101,8 @@ impl Life {
     /// Opens the store, and holds its state against what was acknowledged.
     pub(super) fn open(&self) -> crate::Result<List> {
         let told = Arc::clone(&self.told);
-        let store = create_store("list", push).on_error(move |text| told.lock().push(text.into()));
+        let store =
+            create_store("list", push).on_error(move |event| told.lock().push(event.to_string()));
         let store = store.backup(self.backup());
         let store = if self.durable { store.durable().start()? } else { store.start()? };
         self.check(&store.state());

@@ -13,6 +13,7 @@ use super::simulated::{FOLDER, Fault, Simulated};
 use crate::Codec;
 use crate::backup::options::Pace;
 use crate::backup::{About, Backup, BackupFiles, BackupWriter, Held, JournalQueue, Source};
+use crate::event::EventKind;
 use crate::task::Panicked;
 
 /// A store that notes what its writer says.
@@ -62,7 +63,7 @@ impl Source for Noted {
         self.note(Said::Stalled(stalled));
     }
 
-    fn report(&self, _: &str) {}
+    fn report(&self, _: EventKind, _: &str) {}
 
     fn failed(&self, panic: &Panicked) {
         panic!("{panic}");

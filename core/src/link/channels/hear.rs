@@ -13,6 +13,7 @@ use super::super::hello::LINK_CHANNEL;
 use super::super::{Side, trace};
 use super::table::{Channel, DETACHED, ENDING, GONE, Then};
 use super::{REST, Shared};
+use crate::event::EventKind;
 
 /// A store's name in a report is cut after this.
 const NAME_CHARS_SHOWN: usize = 64;
@@ -161,7 +162,8 @@ impl Shared {
         let complaint = is_new.then(|| format!("{} is refused: {text}", self.peer));
         if let Some(complaint) = complaint.and_then(|text| self.refusals.complaints.admit(text)) {
             trace::store_refused(&self.span, store);
-            self.ports.report(&complaint);
+            let kind = EventKind::StoreNotServed { client: self.peer.clone() };
+            self.ports.report(&kind, &complaint);
         }
         Ok(())
     }

@@ -12,9 +12,11 @@ use samestate_proto::wire::{Frame, Message, RefusalKind};
 use super::super::attached::{Attached, OnFault, is_of_one_store, is_refusal};
 use super::super::close_reason::CloseReason;
 use super::super::registry::Registry;
+use super::super::setback::reason_of_fault;
 use super::super::{LinkEndpoint, Meter, Setback, Side, trace};
 use super::table::{Channel, DETACHED, GONE, Then, write_link};
 use super::{REST, Shared};
+use crate::event::EventKind;
 use crate::task::{self, Panicked};
 
 /// A store that its server does not serve, or not yet, asks again after this.
@@ -179,7 +181,9 @@ impl Shared {
         let said = self.channels.lock().said.insert(attached.channel, text.clone());
         let anew = said.as_ref() != Some(&text);
         if anew || (self.on_fault == OnFault::GoOn && !is_refusal(fault)) {
-            attached.port.report(&text);
+            let peer = self.peer.clone();
+            let kind = EventKind::LinkCut { peer, refusal: reason_of_fault(fault) };
+            attached.port.report(kind, &text);
         }
     }
 
@@ -210,7 +214,7 @@ impl Shared {
         self.channels.lock().insert(channel, Channel::Resting);
         let shared = Arc::downgrade(self);
         let ports = Arc::clone(&self.ports);
-        let panicked = move |panic: &Panicked| ports.report(&format!("a bug: {panic}"));
+        let panicked = move |panic: &Panicked| ports.report_panic(panic);
         task::spawn("attach again", panicked, async move {
             tokio::time::sleep(span).await;
             let Some(shared) = shared.upgrade() else { return };

@@ -41,6 +41,7 @@ use super::close_reason::CloseReason;
 use super::connection::{self, Stop, stopped};
 use super::socket::Socket;
 use super::{LinkError, Side, StoreRegistry, trace};
+use crate::event::EventKind;
 use crate::task::guarded;
 
 pub(crate) use program::Program;
@@ -144,7 +145,9 @@ impl IpcLink {
                 CloseReason::Closed | CloseReason::ClosedHere => trace::left(&link.span, &ending),
                 _ => {
                     trace::lost(&link.span, &ending);
-                    link.ports.report(&format!("the link to {} is cut: {ending}", link.peer));
+                    let kind = EventKind::LinkCut { peer: link.peer.clone(), refusal: None };
+                    link.ports
+                        .report(&kind, &format!("the link to {} is cut: {ending}", link.peer));
                 }
             }
             ended_sender.send_replace(true);

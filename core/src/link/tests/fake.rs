@@ -11,6 +11,7 @@ use samestate_proto::wire::{Attach, Codec, Frame, Message, PROTOCOL_VERSION, cha
 use tokio::sync::mpsc;
 
 use super::within;
+use crate::event::EventKind;
 use crate::link::{LinkEndpoint, LinkHandle, Side};
 
 /// A call that a connection made to a store.
@@ -144,7 +145,7 @@ impl LinkEndpoint for FakePort {
         self.tell(Event::Down(link));
     }
 
-    fn report(&self, text: &str) {
+    fn report(&self, _: EventKind, text: &str) {
         self.tell(Event::Report(text.to_owned()));
     }
 }

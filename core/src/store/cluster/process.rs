@@ -298,7 +298,7 @@ impl Inner {
     /// Tells of a task of the cluster that panicked.
     fn on_panic(&self) -> impl FnOnce(&Panicked) + Send + 'static {
         let stores = Arc::clone(&self.house.served);
-        move |panic| stores.report(&format!("a bug: {panic}"))
+        move |panic| stores.report_panic(panic)
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use crate::event::EventKind;
 use crate::link::LinkEndpoint;
 use crate::store::DispatchError;
 use crate::store::dispatch::future::{DispatchFuture, Outcome};
@@ -211,7 +212,8 @@ impl<'a, S: State, A: Action> Next<'a, S, A> {
                 // Who dispatched may have dropped the future.
                 (Ok(outcome), _) => drop(sender.send(outcome)),
                 (Err(panic), Some(shared)) => {
-                    shared.report(&format!("store `{}`: {panic}", shared.name()));
+                    let text = format!("store `{}`: {panic}", shared.name());
+                    shared.report(EventKind::MiddlewarePanicked, &text);
                 }
                 (Err(_), None) => {}
             }

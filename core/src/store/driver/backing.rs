@@ -9,6 +9,7 @@ use samestate_proto::{Epoch, NodeId};
 use crate::backup::{
     About, Backup, BackupFiles, BackupWriter, Held, JournalQueue, PreparedBackup, Source,
 };
+use crate::event::EventKind;
 use crate::link::LinkEndpoint;
 use crate::store::Result;
 use crate::store::driver::random;
@@ -76,6 +77,7 @@ impl Backing {
             trace::journal_torn(shared.name(), self.torn);
             Source::report(
                 &**shared,
+                EventKind::JournalTruncated { bytes: self.torn },
                 &format!(
                     "the journal ended in the middle of a block, as after a crash: its last {} \
                      bytes are dropped",
@@ -166,7 +168,7 @@ impl<S: State, A: Action> Source for Shared<S, A> {
         self.fail(panic);
     }
 
-    fn report(&self, text: &str) {
-        LinkEndpoint::report(self, &format!("store `{}`: {text}", self.name()));
+    fn report(&self, kind: EventKind, text: &str) {
+        LinkEndpoint::report(self, kind, &format!("store `{}`: {text}", self.name()));
     }
 }

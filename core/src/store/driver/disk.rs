@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::backup::{BackupError, DiskNews, Hang, Source};
+use crate::event::EventKind;
 use crate::link::LinkEndpoint;
 use crate::store::driver::shared::Shared;
 use crate::store::driver::trace;
@@ -17,15 +18,21 @@ impl<S: State, A: Action> Shared<S, A> {
     pub(crate) fn watch_disk(&self) {
         let Some(news) = self.inbox.as_ref().and_then(|inbox| inbox.disk().news()) else { return };
         trace::disk_hangs(self.name(), matches!(news, DiskNews::Hangs(_)));
-        let text = match news {
-            DiskNews::Hangs(Hang { what, path, waited }) => format!(
-                "the disk hangs: it has taken {waited:.1?} to {what} `{}`, and nothing of the \
-                 backup is written until it answers",
-                path.display()
-            ),
-            DiskNews::Answers(after) => format!("the disk answers again, after {after:.1?}"),
+        let (kind, text) = match news {
+            DiskNews::Hangs(Hang { what, path, waited }) => {
+                let text = format!(
+                    "the disk hangs: it has taken {waited:.1?} to {what} `{}`, and nothing of the \
+                     backup is written until it answers",
+                    path.display()
+                );
+                (EventKind::DiskHangs { path, waited }, text)
+            }
+            DiskNews::Answers(after) => {
+                let text = format!("the disk answers again, after {after:.1?}");
+                (EventKind::DiskAnswers { after }, text)
+            }
         };
-        Source::report(self, &text);
+        Source::report(self, kind, &text);
     }
 
     /// Ends the backup: all that was ordered is on disk when this returns. A disk that hangs is

@@ -22,6 +22,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use tracing::Span;
 
 use crate::backup::JournalQueue;
+use crate::event::{Event, EventKind};
 use crate::link::{LinkEndpoint, LinkHandle, RefusalReason, Setback, Side};
 use crate::store::DispatchError;
 use crate::store::dispatch::future::{Outcome, Waiter};
@@ -40,7 +41,7 @@ pub(crate) use endpoint::to_stderr;
 const INLINE_JOB_MAX: Duration = Duration::from_micros(200);
 
 /// Receives non-critical errors.
-pub(crate) type OnError = Arc<dyn Fn(&str) + Send + Sync>;
+pub(crate) type OnError = Arc<dyn Fn(&Event) + Send + Sync>;
 
 pub(crate) struct Inner<S: State, A: Action> {
     pub(crate) replica: Replica<ReducerMachine<S, A>>,
@@ -260,7 +261,8 @@ impl<S: State, A: Action> Shared<S, A> {
             }
             Output::Report(report) => {
                 trace::report(&self.span(None).1, &self.name, &report);
-                self.report(&format!("store `{}` at node {}: {report}", self.name, self.node));
+                let text = format!("store `{}` at node {}: {report}", self.name, self.node);
+                self.report(EventKind::from(&report), &text);
             }
             Output::Note(note) => {
                 let (side, span) = self.span(note.link());

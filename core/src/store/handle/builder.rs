@@ -9,6 +9,7 @@ use samestate_proto::wire::Codec;
 use samestate_proto::{Epoch, Mode, NodeId};
 
 use crate::backup::Backup;
+use crate::event::Event;
 use crate::link::{ClientConfig, LinkEndpoint};
 use crate::store::dispatch::future::DispatchFuture;
 use crate::store::dispatch::middleware::{Chain, Middleware, Next};
@@ -86,7 +87,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
             client: None,
             backup: None,
             durable: false,
-            on_error: Arc::new(to_stderr),
+            on_error: Arc::new(|event| to_stderr(event)),
             open_timeout: OPEN_TIMEOUT,
             observer: None,
             middleware: Vec::new(),
@@ -194,9 +195,10 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         self
     }
 
-    /// Sets the receiver of non-critical errors. Default: standard error.
+    /// Sets the receiver of non-critical errors, such as a lost connection or a divergence. It must
+    /// not block. Default: standard error.
     #[doc(alias = "stderr")]
-    pub fn on_error(mut self, on_error: impl Fn(&str) + Send + Sync + 'static) -> Self {
+    pub fn on_error(mut self, on_error: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.on_error = Arc::new(on_error);
         self
     }

@@ -8,6 +8,7 @@ use samestate_proto::replication::{Change, Counters, Observer, Refused};
 use samestate_proto::{Epoch, NodeId, Version};
 use tokio::sync::oneshot;
 
+use crate::event::Event;
 use crate::link::{ClientConfig, LinkCounts, LinkEndpoint, LinkStats, ServerConfig};
 use crate::store::dispatch::future::{Batch, DispatchFuture, Outcome, Waiter};
 use crate::store::dispatch::middleware::Chain;
@@ -316,10 +317,10 @@ impl<S: State, A: Action> Store<S, A> {
         self.upkeep.servers()
     }
 
-    /// Replaces the receiver of non-critical errors, such as a lost connection or a bad
-    /// message. The default is standard error.
+    /// Replaces the receiver of non-critical errors, such as a lost connection or a divergence. It
+    /// must not block. The default is standard error.
     #[doc(alias = "stderr")]
-    pub fn on_error(&self, on_error: impl Fn(&str) + Send + Sync + 'static) {
+    pub fn on_error(&self, on_error: impl Fn(&Event) + Send + Sync + 'static) {
         self.shared.set_on_error(Arc::new(on_error));
     }
 

@@ -13,6 +13,7 @@ use samestate_proto::Version;
 use samestate_proto::replication::Change;
 use tokio::sync::Notify;
 
+use crate::event::EventKind;
 use crate::link::LinkEndpoint;
 use crate::store::driver::shared::Shared;
 use crate::store::driver::trace;
@@ -141,7 +142,8 @@ impl<S: State, A: Action> Shared<S, A> {
         for callback in self.subscribers.concerned(number) {
             if catch_unwind(AssertUnwindSafe(|| callback(change, bytes))).is_err() {
                 trace::subscriber_panicked(self.name());
-                self.report(&format!("a subscriber of store `{}` panicked", self.name()));
+                let text = format!("a subscriber of store `{}` panicked", self.name());
+                self.report(EventKind::SubscriberPanicked, &text);
             }
         }
     }

@@ -18,6 +18,7 @@ use samestate_proto::Version;
 use samestate_proto::replication::Change;
 use samestate_proto::wire::Codec;
 
+use crate::event::Event;
 use crate::link::{ClientConfig, RefusalReason, Setback};
 use crate::store::{
     DispatchError, DispatchFuture, Result, Role, Store, StoreBuilder, Subscription, Watch,
@@ -67,8 +68,9 @@ impl UntypedBuilder {
         UntypedBuilder { builder: self.builder.dispatch_deadline(after) }
     }
 
-    /// Sets the receiver of non-critical errors. Default: standard error.
-    pub fn on_error(self, on_error: impl Fn(&str) + Send + Sync + 'static) -> Self {
+    /// Sets the receiver of non-critical errors, such as a lost connection or a divergence. It must
+    /// not block. Default: standard error.
+    pub fn on_error(self, on_error: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         UntypedBuilder { builder: self.builder.on_error(on_error) }
     }
 

@@ -190,8 +190,8 @@ impl Attach {
             })
             .schema_version(self.schema_version)
             .dispatch_deadline(PATIENCE)
-            .on_error(move |text| {
-                let text = in_options(text);
+            .on_error(move |event| {
+                let text = in_options(&event.to_string());
                 explaining.store(true, Ordering::Relaxed);
                 match &screen {
                     Some(screen) => screen.say(printable(&text).into_owned()),

@@ -1,5 +1,6 @@
 //! The side of a store that connections see: frames in, frames out, and links that begin and end.
 
+use std::fmt::Display;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use samestate_proto::replication::{LinkFault, LinkId, Received};
 use samestate_proto::wire::Frame;
 
 use super::Shared;
+use crate::event::{Event, EventKind};
 use crate::link::{LinkEndpoint, LinkHandle, Setback, Side};
 use crate::store::reducer::machine::{Action, ReducerMachine, State};
 use crate::task::words_of;
@@ -81,18 +83,20 @@ impl<S: State, A: Action> LinkEndpoint for Shared<S, A> {
         self.room.notify_waiters();
     }
 
-    fn report(&self, text: &str) {
+    fn report(&self, kind: EventKind, text: &str) {
+        let (store, node, text) = (self.name.clone(), self.node, text.to_owned());
+        let event = Event { store, node, kind, text };
         let on_error = Arc::clone(&self.on_error.lock());
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| on_error(text))) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| on_error(&event))) {
             // Where else could it be said?
             let why = words_of(&*panic);
-            to_stderr(text);
-            to_stderr(&format!("`on_error` of store `{}` panicked: {why}", self.name));
+            to_stderr(&event);
+            to_stderr(&format_args!("`on_error` of store `{}` panicked: {why}", self.name));
         }
     }
 }
 
 /// Writes a report to standard error; a stream that is full or closed loses it.
-pub(crate) fn to_stderr(text: &str) {
+pub(crate) fn to_stderr(text: &dyn Display) {
     let _ = std::io::stderr().write_all(format!("samestate: {text}\n").as_bytes());
 }
