@@ -266,7 +266,7 @@ async fn serve(inner: Arc<Inner>, address: Address, bound: Bound, mut stop: Stop
                 let why = accept_all(&inner, &listening, &mut connections, &mut stop).await;
                 let Some(why) = why else { break };
                 trace::server_fell_over(&address, &why);
-                inner.ports.report(&failed, &format!("the server on {address} fell over: {why}"));
+                inner.ports.report(&failed, &format!("the listener on {address} failed: {why}"));
             }
             None => match Bound::bind(&address, inner.options.unix_mode).await {
                 Ok(again) => {
