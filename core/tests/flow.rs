@@ -48,6 +48,7 @@ fn attach(replica: &mut Replica<Texts>) {
         codec: Codec::MessagePack,
         resume: Some(replica.version()),
         partial: None,
+        takes_patches: false,
     };
     let mut bytes = Vec::new();
     Message::Attach(attach).write(&mut bytes, replica.channel());

@@ -15,6 +15,10 @@ pub enum Mode {
     /// The actions, and a check of the state at intervals.
     #[default]
     Action = 1,
+    /// The actions and what they changed, as patches of the state, so that only the sender runs the
+    /// reducer. A patch of more than half of the state is replaced with a snapshot. The state is
+    /// checked at intervals, as in mode `action`.
+    Delta = 2,
 }
 
 /// The next content of a link.
@@ -34,7 +38,9 @@ pub(crate) enum Next {
 impl Mode {
     /// Returns the mode with this number on the wire.
     pub(crate) fn from_wire(number: u8) -> Option<Self> {
-        [Mode::Snapshot, Mode::Action].into_iter().find(|mode| mode.to_wire() == number)
+        [Mode::Snapshot, Mode::Action, Mode::Delta]
+            .into_iter()
+            .find(|mode| mode.to_wire() == number)
     }
 
     /// Returns the number of this mode on the wire.
@@ -52,15 +58,25 @@ impl Mode {
     pub(crate) fn reads_log(self) -> bool {
         match self {
             Mode::Snapshot => false,
-            Mode::Action => true,
+            Mode::Action | Mode::Delta => true,
         }
+    }
+
+    /// Returns whether a link in this mode carries patches beside the entries.
+    pub(crate) fn sends_patches(self) -> bool {
+        self == Mode::Delta
+    }
+
+    /// Returns the mode of a link to a node that takes patches or not.
+    pub(crate) fn towards(self, takes_patches: bool) -> Mode {
+        if self.sends_patches() && !takes_patches { Mode::Action } else { self }
     }
 
     /// Returns what a link is sent next that has got everything up to `cursor`, where others may
     /// see everything up to `shown`.
     pub(crate) fn next(self, cursor: u64, shown: u64) -> Next {
         match self {
-            Mode::Action => Next::Entries,
+            Mode::Action | Mode::Delta => Next::Entries,
             Mode::Snapshot if cursor < shown => Next::Snapshot { min: shown },
             Mode::Snapshot => Next::Nothing,
         }
@@ -91,13 +107,23 @@ mod tests {
 
     #[test]
     fn a_node_passes_on_entries_only_if_it_gets_them() {
-        for mode in [Mode::Snapshot, Mode::Action] {
+        for mode in [Mode::Snapshot, Mode::Action, Mode::Delta] {
             assert_eq!(mode.below(None), mode);
             assert_eq!(mode.below(Some(Mode::Action)), mode);
+            assert_eq!(mode.below(Some(Mode::Delta)), mode);
             assert_eq!(mode.below(Some(Mode::Snapshot)), Mode::Snapshot);
             assert_eq!(Mode::from_wire(mode.to_wire()), Some(mode));
         }
         assert_eq!(Mode::from_wire(200), None);
+    }
+
+    #[test]
+    fn patches_go_only_to_nodes_that_take_them() {
+        for mode in [Mode::Snapshot, Mode::Action, Mode::Delta] {
+            assert_eq!(mode.towards(true), mode);
+        }
+        assert_eq!(Mode::Delta.towards(false), Mode::Action);
+        assert_eq!(Mode::Snapshot.towards(false), Mode::Snapshot);
     }
 
     #[test]

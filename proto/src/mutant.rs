@@ -67,6 +67,11 @@ mutants! {
     /// An answer counts whatever life of the sequencer it comes from. Breaks I3 and I6: `Ok` for
     /// what was rolled back.
     AnswerOfAnyLife = "answer-of-any-life",
+    /// In mode `delta` a patch is not applied. Breaks I2.
+    PatchSkipped = "patch-skipped",
+    /// In mode `delta` an action whose patch was too large is passed over. Breaks I7: the peer cuts
+    /// the link, each time anew.
+    MissingPatchPassed = "missing-patch-passed",
     /// Subscribers are not told that the state was replaced. Breaks I10.
     JumpUntold = "jump-untold",
     /// A snapshot at the very version of this copy is taken for the same state: a copy that asks

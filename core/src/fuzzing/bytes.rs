@@ -141,6 +141,7 @@ fn examples() -> Vec<(&'static str, Message)> {
         codec: Codec::Json,
         resume: Some(version),
         partial: None,
+        takes_patches: false,
     };
     let status = Status {
         hop: 3,
@@ -170,7 +171,7 @@ fn examples() -> Vec<(&'static str, Message)> {
         ("snapshot-head", Message::SnapshotHead(head)),
         ("snapshot-chunk", Message::SnapshotChunk(Bytes::from_static(b"chunk"))),
         ("snapshot-part", Message::SnapshotPart { offset: 3, bytes: Bytes::from_static(b"part") }),
-        ("entries", Message::Entries { epoch: 77, first: 41, entries }),
+        ("entries", Message::Entries { epoch: 77, first: 41, entries, patches: None }),
         ("answers", Message::Answers { claim, answers: answers.collect() }),
         ("session-opened", Message::SessionOpened { request: 8, claim, at: version }),
         ("digest", Message::Digest { seq: 100, digest: 6 }),

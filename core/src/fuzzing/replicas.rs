@@ -173,6 +173,7 @@ fn attach() -> Message {
         codec: Codec::MessagePack,
         resume: None,
         partial: None,
+        takes_patches: false,
     })
 }
 
@@ -260,7 +261,10 @@ pub(super) fn snapshot(data: &[u8]) {
                 let (flags, payload) = body.split_first().unwrap_or((&0, &[]));
                 Entry::write(&mut entries, 5, version.seq.min(1 << 60), *flags, payload);
                 let (epoch, entries) = (epoch.unwrap_or_default().id, entries.into());
-                node.says(UP, &Message::Entries { epoch, first: version.seq + 1, entries })
+                node.says(
+                    UP,
+                    &Message::Entries { epoch, first: version.seq + 1, entries, patches: None },
+                )
             }
             SNAPSHOT => {
                 history += 1;

@@ -73,7 +73,12 @@ fn answers_from_below(version: Version) -> Vec<Message> {
         Message::SnapshotHead(head),
         Message::SnapshotChunk(vec![0; 100].into()),
         Message::SnapshotPart { offset: 0, bytes: vec![0; 100].into() },
-        Message::Entries { epoch: version.epoch.id, first: 1, entries: vec![0; 40].into() },
+        Message::Entries {
+            epoch: version.epoch.id,
+            first: 1,
+            entries: vec![0; 40].into(),
+            patches: None,
+        },
         Message::Answers { claim: Claim::default(), answers: Vec::new() },
         Message::SessionOpened { request: 1, claim: Claim::default(), at: version },
         Message::Digest { seq: 1, digest: 1 },
@@ -127,8 +132,8 @@ async fn clients_of_another_version_schema_codec_or_store_are_refused_and_named(
     let mut scene = Scene::with(place, store, options).await;
     let cases = [
         (
-            Attach { protocol: 3, ..attach(STORE) },
-            "protocol version 3 at the client, versions 1 to 2 at the server",
+            Attach { protocol: 4, ..attach(STORE) },
+            "protocol version 4 at the client, versions 1 to 3 at the server",
         ),
         (
             Attach { schema_version: 7, ..attach(STORE) },

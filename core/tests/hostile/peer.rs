@@ -206,6 +206,7 @@ pub(super) fn attach(store: &str) -> Attach {
         codec: Codec::default(),
         resume: None,
         partial: None,
+        takes_patches: false,
     }
 }
 

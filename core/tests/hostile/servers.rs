@@ -107,7 +107,7 @@ fn entries(epoch: Epoch, first: u64, damage: bool) -> Message {
     if damage {
         *entries.last_mut().expect("a payload") ^= 1;
     }
-    Message::Entries { epoch: epoch.id, first, entries: entries.into() }
+    Message::Entries { epoch: epoch.id, first, entries: entries.into(), patches: None }
 }
 
 /// Lists messages that a lying server sends after its status, with the client's report of each.

@@ -40,6 +40,10 @@ counters! {
     snapshots_forced,
     /// Entries that such a link did not get.
     entries_skipped,
+    /// Actions that were applied here by their patch, without the reducer.
+    patches_applied,
+    /// Actions for which a link in mode `delta` got a snapshot, because their patch was too large.
+    patches_too_large,
     /// Snapshots begun on a link, for whatever reason.
     snapshots_sent,
     /// Snapshots that went on where their link had ended before.

@@ -73,6 +73,8 @@ pub(super) struct Downstream {
     pub(super) node: Option<NodeId>,
     /// The version of the protocol that the peer uses.
     pub(super) protocol: u16,
+    /// The peer can apply patches.
+    pub(super) takes_patches: bool,
     pub(super) mode: Mode,
     pub(super) feed: Feed,
     /// The last seq that went over the link.
@@ -106,7 +108,8 @@ impl Downstream {
         Downstream {
             node: None,
             protocol: PROTOCOL_VERSION,
-            mode,
+            takes_patches: false,
+            mode: mode.towards(false),
             feed: Feed::Silent,
             cursor: 0,
             control: Vec::new(),

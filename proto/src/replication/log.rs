@@ -17,16 +17,36 @@ struct Segment {
     bytes: Vec<u8>,
     /// The offset of each entry.
     starts: Vec<u32>,
+    /// The patches of the entries that have one, in their order.
+    patches: Vec<u8>,
+    /// The end of each entry's patch in `patches`, if one of them has a patch. It is where the one
+    /// before ends if the entry has none.
+    patch_ends: Vec<u32>,
 }
 
 impl Segment {
     fn new(first: u64, written: u64, room: usize) -> Self {
         let starts = Vec::with_capacity((room / 64).min(512));
-        Segment { first, written, bytes: Vec::with_capacity(room), starts }
+        let bytes = Vec::with_capacity(room);
+        Segment { first, written, bytes, starts, patches: Vec::new(), patch_ends: Vec::new() }
+    }
+
+    fn len(&self) -> usize {
+        self.bytes.len() + self.patches.len()
     }
 
     fn end(&self) -> u64 {
         self.first + self.starts.len() as u64
+    }
+
+    /// The offset after the patch of the entry before `index`.
+    fn patch_start_of(&self, index: usize) -> usize {
+        let before = index.checked_sub(1).and_then(|before| self.patch_ends.get(before));
+        before.map_or(0, |end| *end as usize)
+    }
+
+    fn has_patch(&self, index: usize) -> bool {
+        self.patch_ends.get(index).is_some_and(|end| *end as usize > self.patch_start_of(index))
     }
 
     fn start_of(&self, index: usize) -> usize {
@@ -44,6 +64,17 @@ pub struct Log {
     written: u64,
     held: Option<Held>,
     wanted: bool,
+}
+
+/// Entries with their patches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patched<'a> {
+    /// The entries.
+    pub entries: &'a [u8],
+    /// The patch of each of them.
+    pub patches: &'a [u8],
+    /// The seq of the last of them.
+    pub last: u64,
 }
 
 /// The entries that are kept beyond the log's length, for links that get a snapshot.
@@ -84,10 +115,10 @@ impl Log {
         (self.base()..=self.head).contains(&seq)
     }
 
-    /// Appends an entry, written by `write`, as seq `head + 1`.
-    pub fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Appends an entry, written by `write`, as seq `head + 1`, with its patch if it has one.
+    pub fn append(&mut self, patch: Option<&[u8]>, write: impl FnOnce(&mut Vec<u8>)) {
         let seq = self.head + 1;
-        if self.segments.back().is_none_or(|last| last.bytes.len() >= self.segment_bytes()) {
+        if self.segments.back().is_none_or(|last| last.len() >= self.segment_bytes()) {
             let room = self.segment_bytes() + self.segment_bytes().min(1024);
             let segment = Segment::new(seq, self.written, room);
             self.segments.push_back(segment);
@@ -96,7 +127,15 @@ impl Log {
         let start = last.bytes.len();
         last.starts.push(start as u32);
         write(&mut last.bytes);
-        let added = last.bytes.len() - start;
+        let mut added = last.bytes.len() - start;
+        if let Some(patch) = patch {
+            last.patch_ends.resize(last.starts.len() - 1, last.patches.len() as u32);
+            last.patches.extend_from_slice(patch);
+            added += patch.len();
+        }
+        if patch.is_some() || !last.patch_ends.is_empty() {
+            last.patch_ends.push(last.patches.len() as u32);
+        }
         self.bytes += added;
         self.written += added as u64;
         self.head = seq;
@@ -120,7 +159,7 @@ impl Log {
             if self.bytes <= (self.bytes_max * twice).saturating_add(more) {
                 return;
             }
-            self.bytes -= front.bytes.len();
+            self.bytes -= front.len();
             self.segments.pop_front();
         }
     }
@@ -165,9 +204,7 @@ impl Log {
         if seq >= self.head.min(until) {
             return None;
         }
-        let at = self.segments.partition_point(|segment| segment.end() <= seq + 1);
-        let segment = self.segments.get(at)?;
-        let from = usize::try_from((seq + 1).checked_sub(segment.first)?).ok()?;
+        let (segment, from) = self.place_after(seq)?;
         let start = segment.start_of(from);
         let fits = segment.starts[from + 1..]
             .partition_point(|next| (*next as usize).saturating_sub(start) <= budget);
@@ -180,6 +217,41 @@ impl Log {
         let to = to.min(usize::try_from(until - segment.first).map_or(to, |last| last + 1));
         let end = segment.start_of(to);
         Some((&segment.bytes[start..end], segment.first + to as u64 - 1))
+    }
+
+    /// Returns whether the entry after `seq` has its patch here.
+    pub fn has_patch_after(&self, seq: u64) -> bool {
+        self.place_after(seq).is_some_and(|(segment, index)| segment.has_patch(index))
+    }
+
+    /// The segment of the entry after `seq`, and the index of that entry in it.
+    fn place_after(&self, seq: u64) -> Option<(&Segment, usize)> {
+        let at = self.segments.partition_point(|segment| segment.end() <= seq + 1);
+        let segment = self.segments.get(at)?;
+        Some((segment, usize::try_from((seq + 1).checked_sub(segment.first)?).ok()?))
+    }
+
+    /// As [`Log::read`], the entries that have a patch and their patches: up to the first that has
+    /// none.
+    pub fn read_patched(&self, seq: u64, until: u64, budget: usize) -> Option<Patched<'_>> {
+        if seq >= self.head.min(until) {
+            return None;
+        }
+        let (segment, from) = self.place_after(seq)?;
+        let (start, patch_start) = (segment.start_of(from), segment.patch_start_of(from));
+        let fits = |to: &usize| {
+            let len =
+                segment.start_of(to + 1) - start + segment.patch_start_of(to + 1) - patch_start;
+            *to == from || len <= budget
+        };
+        let last = until.min(segment.end() - 1) - segment.first;
+        let indices = from..=usize::try_from(last).ok()?;
+        let to = indices.take_while(|to| segment.has_patch(*to) && fits(to)).last()? + 1;
+        Some(Patched {
+            entries: &segment.bytes[start..segment.start_of(to)],
+            patches: &segment.patches[patch_start..segment.patch_start_of(to)],
+            last: segment.first + to as u64 - 1,
+        })
     }
 
     /// About how many bytes of entries follow `seq`; exact to a segment.
@@ -213,7 +285,7 @@ mod tests {
     #[test]
     fn a_cursor_stops_where_it_is_told() {
         let mut log = Log::new(0, usize::MAX);
-        (0..10).for_each(|n| log.append(|out| out.push(n)));
+        (0..10).for_each(|n| log.append(None, |out| out.push(n)));
         assert_eq!(log.read(2, 5, 100), Some((&[2, 3, 4][..], 5)));
         assert_eq!(log.read(5, 5, 100), None);
     }
@@ -223,7 +295,7 @@ mod tests {
         let mut log = Log::new(0, 1000);
         log.hold(Some(Held { after: 5, bytes: 4000 }));
         let append = |log: &mut Log, count| {
-            (0..count).for_each(|_| log.append(|out| out.resize(out.len() + 100, 0)));
+            (0..count).for_each(|_| log.append(None, |out| out.resize(out.len() + 100, 0)));
         };
         append(&mut log, 40);
         assert!(log.serves(5) && log.bytes() <= 5000, "{}", log.bytes());
@@ -247,6 +319,40 @@ mod tests {
 
     proptest! {
         #[test]
+        fn a_cursor_reads_each_entry_with_its_patch_and_stops_before_one_without(
+            patches in prop::collection::vec(prop::option::of(8usize..3000), 1..300),
+            budget in 1usize..20_000,
+        ) {
+            let mut log = Log::new(10, usize::MAX);
+            for (n, len) in patches.iter().enumerate() {
+                let patch = len.map(|len| vec![n as u8; len]);
+                log.append(patch.as_deref(), |out| out.resize(out.len() + n % 500 + 1, n as u8));
+            }
+            let mut seq = 10;
+            while seq < log.head() {
+                let Some(read) = log.read_patched(seq, u64::MAX, budget) else {
+                    prop_assert!(patches[(seq - 10) as usize].is_none());
+                    prop_assert!(!log.has_patch_after(seq));
+                    seq += 1;
+                    continue;
+                };
+                prop_assert!(read.last > seq && log.has_patch_after(seq));
+                let (mut entries, mut with) = (Vec::new(), Vec::new());
+                for n in (seq - 10) as usize..(read.last - 10) as usize {
+                    entries.resize(entries.len() + n % 500 + 1, n as u8);
+                    with.resize(with.len() + patches[n].unwrap_or_default(), n as u8);
+                    prop_assert!(patches[n].is_some());
+                }
+                prop_assert_eq!((read.entries, read.patches), (&entries[..], &with[..]));
+                let len = entries.len() + with.len();
+                prop_assert!(len <= budget || read.last == seq + 1);
+                seq = read.last;
+            }
+            prop_assert_eq!(log.read_patched(seq, u64::MAX, budget), None);
+            prop_assert_eq!(log.read_patched(10, 10, budget), None);
+        }
+
+        #[test]
         fn a_cursor_reads_every_entry_once_and_in_order(
             sizes in prop::collection::vec(1usize..5000, 1..200),
             budget in 1usize..20_000,
@@ -254,7 +360,7 @@ mod tests {
             let mut log = Log::new(10, usize::MAX);
             let mut expected = Vec::new();
             for (n, size) in sizes.iter().enumerate() {
-                log.append(|out| out.resize(out.len() + size, n as u8));
+                log.append(None, |out| out.resize(out.len() + size, n as u8));
                 expected.resize(expected.len() + size, n as u8);
             }
             let (mut seq, mut read) = (10, Vec::new());
@@ -276,7 +382,7 @@ mod tests {
         ) {
             let mut log = Log::new(0, 200_000);
             for size in sizes {
-                log.append(|out| out.resize(out.len() + size, 0));
+                log.append(None, |out| out.resize(out.len() + size, 0));
                 prop_assert!(log.bytes <= 200_000 + SEGMENT_BYTES);
                 prop_assert!(log.read(log.base(), u64::MAX, 1).is_some());
             }

@@ -13,6 +13,8 @@ pub enum Fault {
     Poisoned(String),
     /// The payload is not an action of this store.
     Undecodable(String),
+    /// The patch does not fit the state, which may be half changed.
+    Misfit(String),
 }
 
 impl fmt::Display for Fault {
@@ -22,6 +24,7 @@ impl fmt::Display for Fault {
             Fault::RolledBack(why) => write!(f, "the reducer panicked (rolled back): {why}"),
             Fault::Poisoned(why) => write!(f, "the reducer panicked: {why}"),
             Fault::Undecodable(why) => write!(f, "the action cannot be decoded: {why}"),
+            Fault::Misfit(why) => write!(f, "the patch does not fit the state: {why}"),
         }
     }
 }
@@ -74,6 +77,38 @@ pub trait StateMachine {
     ///
     /// If the action cannot be decoded, is rejected, or the reducer panics.
     fn apply(&mut self, payload: &[u8]) -> Result<Self::Action, Fault>;
+
+    /// Returns whether this machine makes patches of its state and applies them.
+    fn takes_patches(&self) -> bool {
+        false
+    }
+
+    /// Applies an encoded action, and appends the patch of what it changed to `patch`. Returns
+    /// false if there is no patch: it would have more than `bytes_max` bytes or be large beside the
+    /// whole state, or the machine makes none.
+    ///
+    /// # Errors
+    ///
+    /// As [`StateMachine::apply`].
+    fn apply_and_diff(
+        &mut self,
+        payload: &[u8],
+        patch: &mut Vec<u8>,
+        bytes_max: usize,
+    ) -> Result<(Self::Action, bool), Fault> {
+        let _ = (patch, bytes_max);
+        self.apply(payload).map(|action| (action, false))
+    }
+
+    /// Applies the patch that another node made of the encoded action `payload`.
+    ///
+    /// # Errors
+    ///
+    /// If the action or the patch cannot be decoded, or the patch does not fit the state.
+    fn apply_patch(&mut self, payload: &[u8], patch: &[u8]) -> Result<Self::Action, Fault> {
+        let _ = patch;
+        self.apply(payload)
+    }
 
     /// Appends the encoded action to `out`.
     ///

@@ -17,6 +17,7 @@
 mod entry;
 mod frame;
 mod message;
+mod patch;
 mod reader;
 mod versions;
 
@@ -26,15 +27,19 @@ pub use message::{
     Answer, Attach, Codec, Message, Outcome, PartialSnapshot, Refusal, RefusalKind, SnapshotHead,
     Status,
 };
+pub use patch::{PATCH_HEADER_BYTES, Patches, finish_patch};
 pub use reader::{COUNT_MAX, Reader, WireError};
 
 pub use versions::Versions;
 
 /// The newest version of the protocol that this library knows.
-pub const PROTOCOL_VERSION: u16 = 2;
+pub const PROTOCOL_VERSION: u16 = 3;
 
 /// The first version in which an interrupted snapshot is resumed.
 pub(crate) const PROTOCOL_RESUMES_SNAPSHOTS: u16 = 2;
+
+/// The first version in which a node says that it takes patches, and gets them.
+pub(crate) const PROTOCOL_PATCHES: u16 = 3;
 
 /// The oldest version that it still knows.
 pub const PROTOCOL_OLDEST: u16 = 1;

@@ -19,6 +19,9 @@ pub enum WireError {
     /// An action whose bytes are not those that its origin sent.
     #[error("the checksum of an entry does not match its bytes")]
     EntryChecksum,
+    /// A patch whose bytes are not those that its maker sent with this action.
+    #[error("the checksum of a patch does not match its bytes")]
+    PatchChecksum,
     /// The frame ended in the middle of a value.
     #[error("a frame ends inside its {0}")]
     Truncated(&'static str),

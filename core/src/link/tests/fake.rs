@@ -84,6 +84,7 @@ impl FakePort {
             codec: Codec::default(),
             resume: None,
             partial: None,
+            takes_patches: false,
         })
     }
 }

@@ -110,7 +110,7 @@ impl<M: StateMachine> Replica<M> {
         }
         if self.is_sequencer() && !self.pressure.is_on() && self.origin.is_empty() {
             let first = self.version.seq + 1;
-            let resolution = match self.machine.apply(payload) {
+            let resolution = match self.reduce(payload) {
                 Ok(action) => self.commit_local(payload, action),
                 Err(Fault::Undecodable(why)) => {
                     let precise = self.machine.check_action(action, payload).err();
@@ -150,7 +150,7 @@ impl<M: StateMachine> Replica<M> {
         bytes.clear();
         Entry::write(&mut bytes, session, counter, flags, payload);
         if let Some(Ok(entry)) = Entries::new(&bytes).next() {
-            self.commit(&entry, flags, action);
+            self.commit_reduced(&entry, flags, action);
         }
         self.local_entry = bytes;
         Resolution::Ok(self.version)
@@ -163,7 +163,7 @@ impl<M: StateMachine> Replica<M> {
             let first = self.version.seq + 1;
             let resolution = match self.taking_none() {
                 Some(why) => Resolution::Rejected(why),
-                None => match self.machine.apply(&payload) {
+                None => match self.reduce(&payload) {
                     Ok(action) => self.commit_local(&payload, action),
                     Err(fault) => Resolution::Rejected(self.refuse(fault)),
                 },

@@ -11,8 +11,8 @@ use crate::replication::downstream::Feed;
 use crate::replication::upstream::{Forward, Incoming, Upstream};
 use crate::replication::{LinkFault, LinkId, Note, Report, Resume, StateMachine};
 use crate::wire::{
-    Attach, Entries, FLAG_DIGEST, Frame, Message, Outcome, PROTOCOL_RESUMES_SNAPSHOTS,
-    SnapshotHead, Status,
+    Attach, Entries, FLAG_DIGEST, Frame, Message, Outcome, PATCH_HEADER_BYTES,
+    PROTOCOL_RESUMES_SNAPSHOTS, Patches, SnapshotHead, Status,
 };
 use crate::{Claim, Lineage, Version};
 
@@ -55,6 +55,12 @@ impl Decode {
     }
 }
 
+/// The content of a patch, without its header.
+fn content_of(patch: &[u8]) -> &[u8] {
+    let content = patch.get(PATCH_HEADER_BYTES..).unwrap_or_default();
+    if mutant!(PatchSkipped) { &[] } else { content }
+}
+
 /// The result of a received frame.
 #[derive(Debug)]
 pub enum Received {
@@ -75,6 +81,7 @@ impl<M: StateMachine> Replica<M> {
             codec: self.config.codec,
             resume: (!self.lineage.is_empty() && !self.healing.is_active()).then_some(self.version),
             partial: self.fetching.partial(),
+            takes_patches: self.machine.takes_patches(),
         };
         self.upstream = Some(Upstream::new(link, protocol, attach.resume.is_some(), self.now));
         self.say_upstream(|_| Message::Attach(attach));
@@ -147,8 +154,11 @@ impl<M: StateMachine> Replica<M> {
             {
                 return self.on_snapshot_bytes(Some(offset), &bytes);
             }
-            Message::Entries { epoch, first, entries } => {
-                self.on_entries(epoch, first, &entries)?;
+            Message::Entries { epoch, first, entries, patches } => {
+                if patches.is_some() && !self.machine.takes_patches() {
+                    return Err(LinkFault::Unexpected("patches, which it was told are not taken"));
+                }
+                self.on_entries(epoch, first, &entries, patches.as_ref())?;
             }
             Message::Answers { claim, answers } => self.on_answers(claim, answers),
             Message::SessionOpened { request, claim, at } => {
@@ -316,7 +326,13 @@ impl<M: StateMachine> Replica<M> {
         Ok(Received::Decode(Decode { head, bytes, digest }))
     }
 
-    fn on_entries(&mut self, epoch: u64, first: u64, bytes: &Bytes) -> Result<(), LinkFault> {
+    fn on_entries(
+        &mut self,
+        epoch: u64,
+        first: u64,
+        entries: &Bytes,
+        patches: Option<&Bytes>,
+    ) -> Result<(), LinkFault> {
         if self.upstream.as_ref().is_some_and(|upstream| upstream.incoming.is_some()) {
             return Err(LinkFault::Unexpected("entries inside a snapshot"));
         }
@@ -330,25 +346,40 @@ impl<M: StateMachine> Replica<M> {
         if first != expected && !mutant!(SnapshotRaced) {
             return Err(LinkFault::Disorder { expected, got: first });
         }
-        let applied = self.apply_entries(bytes);
+        let applied = self.apply_entries(entries, patches);
         self.ordered(expected);
         applied
     }
 
-    fn apply_entries(&mut self, bytes: &Bytes) -> Result<(), LinkFault> {
-        for entry in Entries::new(bytes) {
+    fn apply_entries(&mut self, entries: &Bytes, patches: Option<&Bytes>) -> Result<(), LinkFault> {
+        let mut patches = patches.map(|patches| Patches::new(patches));
+        let passes_on = self.link_mode().sends_patches();
+        for entry in Entries::new(entries) {
             let entry = entry?;
-            match self.machine.apply(entry.payload) {
-                Ok(action) => self.commit(&entry, entry.flags & FLAG_DIGEST, action),
+            let flags = entry.flags & FLAG_DIGEST;
+            let patch = patches.as_mut().map(|patches| patches.take(entry.crc)).transpose()?;
+            let applied = match patch {
+                Some(patch) => self.machine.apply_patch(entry.payload, content_of(patch)),
+                None => self.reduce(entry.payload),
+            };
+            match applied {
+                Ok(action) if patch.is_some() => {
+                    self.counters.patches_applied += 1;
+                    self.commit(&entry, flags, action, patch.filter(|_| passes_on));
+                }
+                Ok(action) => self.commit_reduced(&entry, flags, action),
                 Err(fault) => {
                     let seq = self.version.seq + 1;
                     self.report(Report::FailedHere { seq, why: fault.to_string() });
                     self.heal(0);
-                    break;
+                    return Ok(());
                 }
             }
         }
-        Ok(())
+        match patches.is_none_or(|patches| patches.is_empty()) {
+            true => Ok(()),
+            false => Err(LinkFault::Unexpected("a patch without an entry")),
+        }
     }
 
     fn on_answers(&mut self, claim: Claim, answers: Vec<crate::wire::Answer>) {

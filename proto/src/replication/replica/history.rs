@@ -3,9 +3,12 @@
 use super::{Place, Replica};
 use crate::mutant::mutant;
 use crate::replication::log::rolled;
-use crate::replication::{Change, StateMachine};
-use crate::wire::Entry;
+use crate::replication::{Change, Fault, StateMachine};
+use crate::wire::{ENTRY_HEADER_BYTES, Entry, PATCH_HEADER_BYTES, finish_patch};
 use crate::{Epoch, Lineage, Version};
+
+/// The bytes of a frame of entries with patches, before the first entry.
+const FRAME_ROOM_BYTES: usize = 20;
 
 impl<M: StateMachine> Replica<M> {
     /// A version on this lineage.
@@ -16,17 +19,48 @@ impl<M: StateMachine> Replica<M> {
         }
     }
 
+    /// Runs the reducer, and makes the patch of what it changed if links want patches.
+    pub(super) fn reduce(&mut self, payload: &[u8]) -> Result<M::Action, Fault> {
+        self.patch.clear();
+        if !self.log.is_wanted() || !self.link_mode().sends_patches() {
+            return self.machine.apply(payload);
+        }
+        self.patch.resize(PATCH_HEADER_BYTES, 0);
+        // An entry and its patch go in one frame.
+        let around = FRAME_ROOM_BYTES + ENTRY_HEADER_BYTES + payload.len() + PATCH_HEADER_BYTES;
+        let bytes_max = self.config.frame_bytes_max().saturating_sub(around);
+        let (action, is_made) = self.machine.apply_and_diff(payload, &mut self.patch, bytes_max)?;
+        if !is_made {
+            self.patch.clear();
+        }
+        Ok(action)
+    }
+
+    /// Takes an action that the reducer ran here into the history, with the patch of it.
+    pub(super) fn commit_reduced(&mut self, entry: &Entry<'_>, flags: u8, action: M::Action) {
+        let mut patch = std::mem::take(&mut self.patch);
+        finish_patch(&mut patch, entry.crc);
+        self.commit(entry, flags, action, (!patch.is_empty()).then_some(&patch));
+        self.patch = patch;
+    }
+
     /// Takes an applied action into the history.
-    pub(super) fn commit(&mut self, entry: &Entry<'_>, flags: u8, action: M::Action) {
+    pub(super) fn commit(
+        &mut self,
+        entry: &Entry<'_>,
+        flags: u8,
+        action: M::Action,
+        patch: Option<&[u8]>,
+    ) {
         let seq = self.version.seq + 1;
         self.version = self.version_at(seq);
         self.history = rolled(self.history, entry);
         if !self.log.is_wanted() {
             self.log.pass();
         } else if flags == entry.flags || mutant!(MarkNotPassedOn) {
-            self.log.append(|out| out.extend_from_slice(entry.bytes()));
+            self.log.append(patch, |out| out.extend_from_slice(entry.bytes()));
         } else {
-            self.log.append(|out| entry.write_flagged(out, flags));
+            self.log.append(patch, |out| entry.write_flagged(out, flags));
         }
         self.observed.entry(entry);
         if let (Some(keeping), Place::Sequencer { session, .. }) = (&mut self.keeping, &self.place)

@@ -53,6 +53,7 @@ impl<M: StateMachine> Replica<M> {
             outputs: Vec::new(),
             counters: Counters::default(),
             scratch: Vec::new(),
+            patch: Vec::new(),
             local_entry: Vec::new(),
             observed: Observed::default(),
             now,

@@ -153,6 +153,8 @@ pub struct Replica<M: StateMachine> {
     outputs: Vec<Output<M>>,
     counters: Counters,
     scratch: Vec<u8>,
+    /// The patch of the newest action that the reducer ran here.
+    patch: Vec<u8>,
     /// The newest entry made here, as bytes.
     local_entry: Vec<u8>,
     now: Duration,

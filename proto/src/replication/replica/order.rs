@@ -129,10 +129,10 @@ impl<M: StateMachine> Replica<M> {
         if let Some(why) = self.taking_none() {
             return Outcome::Rejected(why);
         }
-        match self.machine.apply(entry.payload) {
+        match self.reduce(entry.payload) {
             Ok(action) => {
                 let flags = if mutant!(OthersUnmarked) { 0 } else { self.flags_of_next() };
-                self.commit(entry, flags, action);
+                self.commit_reduced(entry, flags, action);
                 Outcome::Applied(self.version)
             }
             Err(fault) => Outcome::Rejected(self.refuse(fault)),
@@ -154,7 +154,7 @@ impl<M: StateMachine> Replica<M> {
                 self.report(Report::Poisoned(text.clone()));
             }
             Fault::RolledBack(_) => self.report(Report::PanicUndone(text.clone())),
-            Fault::Rejected(_) | Fault::Undecodable(_) => {}
+            Fault::Rejected(_) | Fault::Undecodable(_) | Fault::Misfit(_) => {}
         }
         text
     }

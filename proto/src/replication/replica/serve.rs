@@ -87,7 +87,7 @@ impl<M: StateMachine> Replica<M> {
 
     fn on_attach(&mut self, link: LinkId, attach: Attach) {
         let refusal = self.refusal_of(&attach);
-        let (status, decided) = (self.status(), !self.lineage.is_empty());
+        let (mut status, decided) = (self.status(), !self.lineage.is_empty());
         let Some(downstream) = self.downstreams.get_mut(&link) else { return };
         if let Some(refusal) = refusal {
             downstream.feed = Feed::Silent;
@@ -95,6 +95,8 @@ impl<M: StateMachine> Replica<M> {
             self.outputs.push(Output::Report(Report::Refuses(refusal)));
         } else {
             downstream.node = Some(attach.node);
+            downstream.takes_patches = attach.takes_patches;
+            status.mode = status.mode.towards(attach.takes_patches);
             downstream.mode = status.mode;
             downstream.protocol = attach.protocol;
             downstream.feed = Feed::Undecided { resume: attach.resume, partial: attach.partial };
@@ -330,6 +332,15 @@ impl<M: StateMachine> Replica<M> {
             downstream.feed = Feed::Wanting { min: cursor };
             return true;
         }
+        if downstream.mode.sends_patches() && !self.log.has_patch_after(cursor) {
+            if mutant!(MissingPatchPassed) {
+                downstream.cursor += 1;
+                return true;
+            }
+            self.counters.patches_too_large += 1;
+            downstream.feed = Feed::Wanting { min: cursor + 1 };
+            return true;
+        }
         let until = resync.map_or(shown, |resync| resync.head.version.seq.min(shown));
         self.write_entries(downstream, until, out, budget)
     }
@@ -347,10 +358,17 @@ impl<M: StateMachine> Replica<M> {
         if cursor >= until || !downstream.mode.reads_log() || !self.log.serves(cursor) {
             return false;
         }
-        let Some((entries, last)) = self.log.read(cursor, until, budget.min(ENTRIES_BYTES)) else {
-            return false;
-        };
+        let budget = budget.min(ENTRIES_BYTES);
         let epoch = self.lineage.head().map_or(0, |epoch| epoch.id);
+        if downstream.mode.sends_patches() {
+            let Some(read) = self.log.read_patched(cursor, until, budget) else { return false };
+            let frame = begin_frame(out, self.channel, Message::PATCHED_ENTRIES);
+            Message::write_patched(out, epoch, cursor + 1, read.entries, read.patches);
+            finish_frame(out, frame);
+            downstream.cursor = read.last;
+            return true;
+        }
+        let Some((entries, last)) = self.log.read(cursor, until, budget) else { return false };
         let frame = begin_frame(out, self.channel, Message::ENTRIES);
         out.extend_from_slice(&epoch.to_le_bytes());
         out.extend_from_slice(&(cursor + 1).to_le_bytes());

@@ -13,7 +13,8 @@ impl<M: StateMachine> Replica<M> {
     /// get.
     pub(super) fn link_mode(&self) -> Mode {
         let above = self.upstream.as_ref().and_then(|upstream| upstream.status.as_ref());
-        self.config.mode.below(above.map(|status| status.mode))
+        let mode = self.config.mode.towards(self.machine.takes_patches());
+        mode.below(above.map(|status| status.mode))
     }
 
     pub(super) fn in_sync(&self) -> bool {
@@ -89,8 +90,9 @@ impl<M: StateMachine> Replica<M> {
         let status = self.status();
         for (link, downstream) in &mut self.downstreams {
             if downstream.attached() {
-                downstream.mode = status.mode;
-                downstream.say(self.channel, &Message::Status(status.clone()));
+                downstream.mode = status.mode.towards(downstream.takes_patches);
+                let status = Status { mode: downstream.mode, ..status.clone() };
+                downstream.say(self.channel, &Message::Status(status));
                 wake(&mut self.outputs, *link, downstream, self.now);
             }
         }

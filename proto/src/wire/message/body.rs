@@ -2,7 +2,9 @@
 
 use super::{Answer, Attach, Codec, Outcome, PartialSnapshot, Refusal, RefusalKind, Status};
 use crate::Mode;
-use crate::wire::{PATH_MAX, PROTOCOL_RESUMES_SNAPSHOTS, PROTOCOL_VERSION, Reader, WireError};
+use crate::wire::{
+    PATH_MAX, PROTOCOL_PATCHES, PROTOCOL_RESUMES_SNAPSHOTS, PROTOCOL_VERSION, Reader, WireError,
+};
 use crate::{Claim, Epoch, Lineage, NodeId, TOKEN_BYTES, Token, Version};
 
 pub(super) fn put_u32(out: &mut Vec<u8>, value: u32) {
@@ -80,6 +82,9 @@ pub(super) fn write_attach(out: &mut Vec<u8>, attach: &Attach) {
     if attach.protocol >= PROTOCOL_RESUMES_SNAPSHOTS {
         put_partial(out, attach.partial);
     }
+    if attach.protocol >= PROTOCOL_PATCHES {
+        out.push(u8::from(attach.takes_patches));
+    }
 }
 
 fn put_partial(out: &mut Vec<u8>, partial: Option<PartialSnapshot>) {
@@ -116,7 +121,11 @@ pub(super) fn read_attach(body: &mut Reader<'_>) -> Result<Attach, WireError> {
         true => read_partial(body)?,
         false => None,
     };
-    Ok(Attach { protocol, node, store, schema_version, codec, resume, partial })
+    let takes_patches = match (PROTOCOL_PATCHES..=PROTOCOL_VERSION).contains(&protocol) {
+        true => body.flag("patches")?,
+        false => false,
+    };
+    Ok(Attach { protocol, node, store, schema_version, codec, resume, partial, takes_patches })
 }
 
 pub(super) fn write_status(out: &mut Vec<u8>, status: &Status) {

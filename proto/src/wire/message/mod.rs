@@ -51,8 +51,9 @@ pub enum Message {
     SnapshotChunk(Bytes),
     /// The bytes of it from `offset` on. The frame's checksum is theirs.
     SnapshotPart { offset: u64, bytes: Bytes },
-    /// Actions, the first of them at `first`, ordered in the life `epoch`.
-    Entries { epoch: u64, first: u64, entries: Bytes },
+    /// Actions, the first of them at `first`, ordered in the life `epoch`. In mode `delta` with the
+    /// patch of each: from version 3 of the protocol.
+    Entries { epoch: u64, first: u64, entries: Bytes, patches: Option<Bytes> },
     /// Carries the outcomes of dispatches to the node that made this very claim of the session.
     Answers { claim: Claim, answers: Vec<Answer> },
     /// The session that was asked for with its token, and the version at which it was issued.
@@ -83,6 +84,7 @@ mod kind {
     pub(super) const DIGEST: u8 = 24;
     pub(super) const CREDIT: u8 = 25;
     pub(super) const SNAPSHOT_PART: u8 = 26;
+    pub(super) const PATCHED_ENTRIES: u8 = 27;
     pub(super) const HEARTBEAT: u8 = 32;
 }
 
@@ -92,6 +94,9 @@ impl Message {
 
     /// The kind of a frame of entries, for code that writes one in place.
     pub const ENTRIES: u8 = kind::ENTRIES;
+
+    /// The kind of a frame of entries with their patches, for code that writes one in place.
+    pub const PATCHED_ENTRIES: u8 = kind::PATCHED_ENTRIES;
 
     /// The kind of a frame with a part of a snapshot in version 1, for code that writes one in
     /// place.
@@ -114,7 +119,8 @@ impl Message {
             Message::SnapshotHead(_) => kind::SNAPSHOT_HEAD,
             Message::SnapshotChunk(_) => kind::SNAPSHOT_CHUNK,
             Message::SnapshotPart { .. } => kind::SNAPSHOT_PART,
-            Message::Entries { .. } => kind::ENTRIES,
+            Message::Entries { patches: None, .. } => kind::ENTRIES,
+            Message::Entries { patches: Some(_), .. } => kind::PATCHED_ENTRIES,
             Message::Answers { .. } => kind::ANSWERS,
             Message::SessionOpened { .. } => kind::SESSION_OPENED,
             Message::Digest { .. } => kind::DIGEST,
@@ -136,6 +142,19 @@ impl Message {
         put_u32(out, hop);
         put_claim(out, claim);
         put_u64(out, oldest);
+    }
+
+    /// Writes the body of a frame of entries with their patches, for code that writes one in place.
+    pub(crate) fn write_patched(
+        out: &mut Vec<u8>,
+        epoch: u64,
+        first: u64,
+        entries: &[u8],
+        patches: &[u8],
+    ) {
+        put_u64(out, epoch);
+        put_u64(out, first);
+        put_patched(out, entries, patches);
     }
 
     fn write_body(&self, out: &mut Vec<u8>) {
@@ -169,10 +188,13 @@ impl Message {
                 put_u64(out, *offset);
                 out.extend_from_slice(bytes);
             }
-            Message::Entries { epoch, first, entries } => {
+            Message::Entries { epoch, first, entries, patches } => {
                 put_u64(out, *epoch);
                 put_u64(out, *first);
-                out.extend_from_slice(entries);
+                match patches {
+                    None => out.extend_from_slice(entries),
+                    Some(patches) => put_patched(out, entries, patches),
+                }
             }
             Message::Answers { claim, answers } => {
                 put_claim(out, *claim);
@@ -207,7 +229,17 @@ impl Message {
             }
             kind::ENTRIES => {
                 let (epoch, first) = (body.u64("epoch")?, body.count("first seq")?);
-                return Ok(Message::Entries { epoch, first, entries: rest(&body) });
+                return Ok(Message::Entries { epoch, first, entries: rest(&body), patches: None });
+            }
+            kind::PATCHED_ENTRIES => {
+                let (epoch, first) = (body.u64("epoch")?, body.count("first seq")?);
+                let len = body.u32("length")? as usize;
+                let mut entries = rest(&body);
+                if len > entries.len() {
+                    return Err(WireError::Truncated("entries"));
+                }
+                let patches = Some(entries.split_off(len));
+                return Ok(Message::Entries { epoch, first, entries, patches });
             }
             kind::SNAPSHOT_CHUNK => return Ok(Message::SnapshotChunk(frame.body.clone())),
             kind::SNAPSHOT_PART => {
@@ -261,4 +293,11 @@ impl Message {
         body.done("length")?;
         Ok(message)
     }
+}
+
+/// The entries behind their length, and their patches.
+fn put_patched(out: &mut Vec<u8>, entries: &[u8], patches: &[u8]) {
+    put_u32(out, entries.len() as u32);
+    out.extend_from_slice(entries);
+    out.extend_from_slice(patches);
 }

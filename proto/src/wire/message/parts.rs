@@ -34,6 +34,8 @@ pub struct Attach {
     pub resume: Option<Version>,
     /// A snapshot that it has a part of. From version 2 of the protocol.
     pub partial: Option<PartialSnapshot>,
+    /// The sender can apply patches of the state. From version 3 of the protocol.
+    pub takes_patches: bool,
 }
 
 /// The part of a snapshot that arrived before its link ended.

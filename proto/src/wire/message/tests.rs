@@ -29,6 +29,10 @@ fn a_path_that_is_too_long_is_no_status() {
     }
 }
 
+fn entries(patches: Option<Bytes>) -> Message {
+    Message::Entries { epoch: 77, first: 41, entries: Bytes::from_static(b"e"), patches }
+}
+
 fn examples() -> Vec<Message> {
     let epoch = Epoch { number: 2, id: 77 };
     let version = Version { epoch, seq: 40 };
@@ -43,6 +47,7 @@ fn examples() -> Vec<Message> {
             codec: Codec::Json,
             resume: Some(version),
             partial: Some(PartialSnapshot { version, history: 1, len: 10, crc: 5, have: 4 }),
+            takes_patches: true,
         }),
         Message::Detach,
         Message::SessionOpen { hop: 2, request: 8 },
@@ -60,7 +65,7 @@ fn examples() -> Vec<Message> {
         Message::Lineage(lineage.clone()),
         Message::SnapshotHead(SnapshotHead { version, history: 1, len: 10, crc: 5, lineage }),
         Message::SnapshotChunk(Bytes::from_static(b"chunk")),
-        Message::Entries { epoch: 77, first: 41, entries: Bytes::from_static(b"e") },
+        entries(None),
         Message::Answers {
             claim,
             answers: vec![
@@ -74,6 +79,7 @@ fn examples() -> Vec<Message> {
         Message::Digest { seq: 100, digest: 6 },
         Message::Credit { bytes: 65536 },
         Message::SnapshotPart { offset: 3, bytes: Bytes::from_static(b"part") },
+        entries(Some(Bytes::from_static(b"p"))),
         Message::Heartbeat { seq: 40 },
     ]
 }
@@ -131,13 +137,18 @@ fn bytes_after_the_last_field_are_an_error_but_in_the_request_of_a_newer_version
         Message::read(&Frame { body, ..frame })
     };
     let (chunk, part) = (Message::SNAPSHOT_CHUNK, Message::SNAPSHOT_PART);
-    let open = [Message::DISPATCH, Message::ENTRIES, chunk, part];
+    let open = [Message::DISPATCH, Message::ENTRIES, Message::PATCHED_ENTRIES, chunk, part];
     for message in examples() {
         let read = longer(&message);
         assert_eq!(read.is_ok(), open.contains(&message.kind()), "{message:?}: {read:?}");
     }
     let Some(Message::Attach(attach)) = examples().into_iter().next() else { panic!("first") };
-    let newer = Message::Attach(Attach { protocol: PROTOCOL_VERSION + 1, partial: None, ..attach });
+    let newer = Message::Attach(Attach {
+        protocol: PROTOCOL_VERSION + 1,
+        partial: None,
+        takes_patches: false,
+        ..attach
+    });
     assert_eq!(longer(&newer), Ok(newer));
 }
 

@@ -11,6 +11,7 @@ mod driver;
 mod faults;
 mod fetching;
 mod healing;
+mod patches;
 mod relay;
 mod renewed;
 mod replaced;
@@ -97,7 +98,9 @@ fn each_mutant_held_by_a_replica_driven_by_hand_fails_its_test() {
 
 /// A state that is the actions one after another. An action that begins with `!` is rejected, as by
 /// a panic if it says so. A state that ends with `?` cannot be encoded, one that ends with `~` does
-/// not survive its encoding, and the reducer of one that begins with `%` is elsewhere.
+/// not survive its encoding, and the reducer of one that begins with `%` is elsewhere. A patch is
+/// the action in capital letters, one of an action that begins with `#` is too large, and one that
+/// contains `^` does not fit.
 #[derive(Clone, Default)]
 struct Tape(Vec<u8>);
 
@@ -130,6 +133,29 @@ impl StateMachine for Tape {
             _ => {}
         }
         self.0.extend_from_slice(payload);
+        Ok(payload.to_vec())
+    }
+
+    fn takes_patches(&self) -> bool {
+        true
+    }
+
+    fn apply_and_diff(
+        &mut self,
+        payload: &[u8],
+        patch: &mut Vec<u8>,
+        bytes_max: usize,
+    ) -> Result<(Vec<u8>, bool), Fault> {
+        patch.extend_from_slice(&payload.to_ascii_uppercase());
+        let action = self.apply(payload)?;
+        Ok((action, !payload.starts_with(b"#") && payload.len() <= bytes_max))
+    }
+
+    fn apply_patch(&mut self, payload: &[u8], patch: &[u8]) -> Result<Vec<u8>, Fault> {
+        if patch.contains(&b'^') {
+            return Err(Fault::Misfit("as it says".into()));
+        }
+        self.0.extend_from_slice(patch);
         Ok(payload.to_vec())
     }
 
@@ -242,7 +268,7 @@ impl Node {
     fn gets_entry(&mut self, action: &[u8], flags: u8) {
         let (first, epoch) = (self.replica.version().seq + 1, FIRST_LIFE.id);
         let entries = entry(9, first, flags, action);
-        self.hears(UP, Message::Entries { epoch, first, entries: entries.into() });
+        self.hears(UP, Message::Entries { epoch, first, entries: entries.into(), patches: None });
     }
 
     /// A node below asks for the store.
@@ -358,6 +384,7 @@ fn attach(link: LinkId, resume: Option<Version>) -> Attach {
         codec: crate::wire::Codec::default(),
         resume,
         partial: None,
+        takes_patches: false,
     }
 }
 
