@@ -40,6 +40,10 @@
 #![warn(clippy::missing_errors_doc, clippy::missing_panics_doc)]
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
+// The derive names this crate.
+#[cfg(test)]
+extern crate self as samestate;
+
 mod auth;
 mod backup;
 mod codec;

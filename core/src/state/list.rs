@@ -13,6 +13,7 @@ use rpds::RedBlackTreeMapSync;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::delta::{Overlap, Recorded};
 use super::digest::{Digest, DigestError};
 use super::feed::element_hash;
 use super::rolling::Rolling;
@@ -44,6 +45,12 @@ use super::supply::serialize_with_digest;
 /// value that changes behind a shared reference (a `Cell`, a lock) would leave the digest behind:
 /// do not put such in a state.
 ///
+/// # Patches
+///
+/// The elements that an action touches are recorded for mode [`delta`](crate::Mode::Delta), so a
+/// patch of a list takes O(what changed). A list that was put together anew is compared element by
+/// element, by the hashes.
+///
 /// An element whose `Serialize` fails is kept like any other, and [`digest`](super::digest()) says
 /// what failed, for as long as it is there.
 pub struct List<T> {
@@ -54,6 +61,8 @@ pub struct List<T> {
     /// The number of elements without a hash: their `Serialize` failed, or a change to them
     /// panicked.
     unhashed: usize,
+    /// The keys that an action touches, for a patch.
+    recorded: Recorded<(Tree<T>, u64), u64>,
 }
 
 type Tree<T> = RedBlackTreeMapSync<u64, Kept<T>>;
@@ -71,7 +80,13 @@ struct Kept<T> {
 impl<T> List<T> {
     /// A list without elements.
     pub fn new() -> Self {
-        List { elements: Tree::new_sync(), first: FIRST, rolling: Rolling::default(), unhashed: 0 }
+        List {
+            elements: Tree::new_sync(),
+            first: FIRST,
+            rolling: Rolling::default(),
+            unhashed: 0,
+            recorded: Recorded::default(),
+        }
     }
 
     /// Returns the number of elements.
@@ -164,6 +179,7 @@ impl<T> List<T> {
     fn drop_front(&mut self) {
         let Some((key, kept)) = self.elements.first() else { return };
         let (key, hash) = (*key, kept.hash);
+        self.recorded.touch(|| key);
         self.elements.remove_mut(&key);
         self.first = key + 1;
         self.unhashed -= usize::from(hash.is_none());
@@ -173,6 +189,7 @@ impl<T> List<T> {
     fn drop_back(&mut self) {
         let Some((key, kept)) = self.elements.last() else { return };
         let (key, hash) = (*key, kept.hash);
+        self.recorded.touch(|| key);
         self.elements.remove_mut(&key);
         self.unhashed -= usize::from(hash.is_none());
         self.rolling.pop_back(hash);
@@ -189,7 +206,9 @@ impl<T: Serialize> List<T> {
     /// If its `Serialize` panics, the list stays as it was.
     pub fn push_back(&mut self, value: T) {
         let hash = element_hash(&value).ok();
-        self.elements.insert_mut(self.key(self.len()), Kept { value, hash });
+        let key = self.key(self.len());
+        self.recorded.touch(|| key);
+        self.elements.insert_mut(key, Kept { value, hash });
         self.unhashed += usize::from(hash.is_none());
         self.rolling.push_back(hash);
     }
@@ -200,7 +219,9 @@ impl<T: Serialize> List<T> {
     pub fn push_front(&mut self, value: T) {
         let hash = element_hash(&value).ok();
         self.first -= 1;
-        self.elements.insert_mut(self.first, Kept { value, hash });
+        let key = self.first;
+        self.recorded.touch(|| key);
+        self.elements.insert_mut(key, Kept { value, hash });
         self.unhashed += usize::from(hash.is_none());
         self.rolling.push_front(hash);
     }
@@ -213,6 +234,7 @@ impl<T: Serialize> List<T> {
         let key = self.key(index);
         let Some(before) = self.elements.get(&key).map(|kept| kept.hash) else { return false };
         let hash = element_hash(&value).ok();
+        self.recorded.touch(|| key);
         self.elements.insert_mut(key, Kept { value, hash });
         self.rehash(index, before, hash);
         true
@@ -233,6 +255,7 @@ impl<T: Serialize> List<T> {
         // Without a hash for as long as it is in other hands: should `change` panic, the element
         // stays so, and a digest walks the list instead of trusting a stale hash.
         self.rehash(index, before, None);
+        self.recorded.touch(|| key);
         let kept = self.elements.get_mut(&key)?;
         kept.hash = None;
         let outcome = change(&mut kept.value);
@@ -256,6 +279,57 @@ impl<T: Serialize> List<T> {
             rolling.push_back(Some(element_hash(value).map_err(DigestError::of::<T>)?));
         }
         Ok(rolling.digest())
+    }
+}
+
+impl<T> List<T> {
+    /// Starts or ends the recording of touched keys.
+    pub(super) fn set_recording(&mut self, recording: bool) {
+        if recording {
+            self.recorded.begin((self.elements.clone(), self.first));
+        } else {
+            self.recorded.end();
+        }
+    }
+
+    /// Returns the place of the elements that are in both lists; `None` if the lists are the same.
+    pub(super) fn overlap(&self, before: &Self) -> Option<Overlap> {
+        if self.elements.ptr_eq(&before.elements) {
+            return None;
+        }
+        let is_base = |(base, _): &(Tree<T>, u64)| base.ptr_eq(&before.elements);
+        let Some(touched) = self.recorded.since(is_base) else {
+            return Some(self.compared(before));
+        };
+        let from = self.first.max(before.first);
+        let until = self.key(self.len()).min(before.key(before.len()));
+        let len = usize::try_from(until.saturating_sub(from)).unwrap_or_default();
+        if len == 0 {
+            return Some(Overlap { before: before.len(), after: 0, len, touched: Vec::new() });
+        }
+        let within = touched.iter().filter(|key| (from..until).contains(*key));
+        let mut touched: Vec<_> = within.map(|key| (key - from) as usize).collect();
+        touched.sort_unstable();
+        touched.dedup();
+        let (before, after) = ((from - before.first) as usize, (from - self.first) as usize);
+        Some(Overlap { before, after, len, touched })
+    }
+
+    /// Finds the place by comparing hashes: as a queue moves, its oldest elements gone.
+    fn compared(&self, before: &Self) -> Overlap {
+        let hash = |list: &Self, index: usize| {
+            list.elements.get(&list.key(index)).and_then(|kept| kept.hash)
+        };
+        let front = hash(self, 0);
+        let is_front = |index: &usize| front.is_some() && hash(before, *index) == front;
+        let skipped = (0..before.len()).find(is_front).unwrap_or_default();
+        let len = (before.len() - skipped).min(self.len());
+        let changed = |index: &usize| {
+            let (old, new) = (hash(before, skipped + index), hash(self, *index));
+            old.is_none() || old != new
+        };
+        let touched = (0..len).filter(changed).collect();
+        Overlap { before: skipped, after: 0, len, touched }
     }
 }
 
@@ -322,7 +396,13 @@ impl<T: Serialize> FromIterator<T> for List<T> {
 
 impl<T> Clone for List<T> {
     fn clone(&self) -> Self {
-        List { elements: self.elements.clone(), ..*self }
+        List {
+            elements: self.elements.clone(),
+            recorded: self.recorded.clone(),
+            first: self.first,
+            rolling: self.rolling,
+            unhashed: self.unhashed,
+        }
     }
 }
 

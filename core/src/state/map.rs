@@ -20,6 +20,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::delta::Recorded;
 use super::digest::Digest;
 use super::feed::{entry_hash, unordered_digest};
 use super::mix::Tag;
@@ -51,9 +52,16 @@ use super::supply::serialize_with_digest;
 ///
 /// An entry whose `Serialize` fails is kept like any other, and [`digest`](super::digest()) says
 /// what failed, for as long as it is there.
+///
+/// # Patches
+///
+/// The keys that an action touches are recorded for mode [`delta`](crate::Mode::Delta), so a patch
+/// of a map takes O(what changed). A map that was put together anew is compared entry by entry, by
+/// the hashes.
 pub struct Map<K, V> {
     entries: Tree<K, V>,
     tally: Tally,
+    recorded: Recorded<Tree<K, V>, K>,
 }
 
 type Tree<K, V> = RedBlackTreeMapSync<K, Kept<V>>;
@@ -63,6 +71,12 @@ type Tree<K, V> = RedBlackTreeMapSync<K, Kept<V>>;
 struct Kept<V> {
     value: V,
     hash: Option<u64>,
+}
+
+impl<V> Kept<V> {
+    fn is_same(&self, other: &Self) -> bool {
+        self.hash.is_some() && self.hash == other.hash
+    }
 }
 
 /// The hashes of all entries, added up.
@@ -93,7 +107,7 @@ impl Tally {
 impl<K: Ord, V> Map<K, V> {
     /// A map without entries.
     pub fn new() -> Self {
-        Map { entries: Tree::new_sync(), tally: Tally::default() }
+        Map { entries: Tree::new_sync(), tally: Tally::default(), recorded: Recorded::default() }
     }
 
     /// Takes every entry out.
@@ -104,13 +118,15 @@ impl<K: Ord, V> Map<K, V> {
     /// Takes the entry of `key` out, and says whether there was one.
     pub fn remove<Q>(&mut self, key: &Q) -> bool
     where
-        K: Borrow<Q>,
+        K: Borrow<Q> + Clone,
         Q: Ord + ?Sized,
     {
         // Asked first because rpds copies the path to a key even where it is not there.
-        let Some(hash) = self.entries.get(key).map(|kept| kept.hash) else {
+        let Some((stored, kept)) = self.entries.get_key_value(key) else {
             return false;
         };
+        let hash = kept.hash;
+        self.recorded.touch(|| stored.clone());
         self.entries.remove_mut(key);
         self.tally.subtract(hash);
         true
@@ -201,13 +217,14 @@ impl<K: Ord, V> Map<K, V> {
     }
 }
 
-impl<K: Ord + Serialize, V: Serialize> Map<K, V> {
+impl<K: Ord + Clone + Serialize, V: Serialize> Map<K, V> {
     /// Puts `value` at `key`, in place of what was there, and says whether `key` is new.
     ///
     /// If the `Serialize` of one of them panics, the map stays as it was.
     pub fn insert(&mut self, key: K, value: V) -> bool {
         let hash = entry_hash(&key, &value).ok();
         let replaced = self.entries.get(&key).map(|kept| kept.hash);
+        self.recorded.touch(|| key.clone());
         self.entries.insert_mut(key, Kept { value, hash });
         if let Some(old) = replaced {
             self.tally.subtract(old);
@@ -223,13 +240,14 @@ impl<K: Ord + Serialize, V: Serialize> Map<K, V> {
     /// before are untouched.
     pub fn update<Q, R>(&mut self, key: &Q, change: impl FnOnce(&mut V) -> R) -> Option<R>
     where
-        K: Borrow<Q> + Clone,
+        K: Borrow<Q>,
         Q: Ord + ?Sized,
         V: Clone,
     {
         // Asked first because rpds copies the path to a key even where it is not there. The hash
         // needs the key as it is kept: what it borrows as may serialise otherwise.
         let stored = self.entries.get_key_value(key)?.0.clone();
+        self.recorded.touch(|| stored.clone());
         let kept = self.entries.get_mut(key)?;
         // Without a hash for as long as it is in other hands: should `change` panic, the entry
         // stays so, and a digest walks the map instead of trusting a stale hash.
@@ -240,6 +258,44 @@ impl<K: Ord + Serialize, V: Serialize> Map<K, V> {
         self.tally.subtract(None);
         self.tally.add(kept.hash);
         Some(outcome)
+    }
+}
+
+impl<K: Ord, V> Map<K, V> {
+    /// Starts or ends the recording of touched keys.
+    pub(super) fn set_recording(&mut self, recording: bool) {
+        if recording {
+            self.recorded.begin(self.entries.clone());
+        } else {
+            self.recorded.end();
+        }
+    }
+
+    /// Calls `visit` with each key whose entry may have changed since `before`, and its values.
+    pub(super) fn for_each_change(
+        &self,
+        before: &Self,
+        mut visit: impl FnMut(&K, Option<&V>, Option<&V>),
+    ) {
+        let mut compare = |key: &K| {
+            let (old, new) = (before.entries.get(key), self.entries.get(key));
+            let same = matches!((old, new), (Some(old), Some(new)) if old.is_same(new));
+            if !same {
+                visit(key, old.map(|kept| &kept.value), new.map(|kept| &kept.value));
+            }
+        };
+        if self.entries.ptr_eq(&before.entries) {
+            return;
+        }
+        if let Some(touched) = self.recorded.since(|base| base.ptr_eq(&before.entries)) {
+            let mut touched: Vec<&K> = touched.iter().collect();
+            touched.sort_unstable();
+            touched.dedup();
+            touched.into_iter().for_each(compare);
+        } else {
+            before.keys().filter(|key| !self.contains_key(*key)).for_each(&mut compare);
+            self.keys().for_each(compare);
+        }
     }
 }
 
@@ -277,7 +333,7 @@ impl<'a, K: Ord, V> IntoIterator for &'a Map<K, V> {
     }
 }
 
-impl<K: Ord + Serialize, V: Serialize> Extend<(K, V)> for Map<K, V> {
+impl<K: Ord + Clone + Serialize, V: Serialize> Extend<(K, V)> for Map<K, V> {
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
         for (key, value) in entries {
             self.insert(key, value);
@@ -285,7 +341,7 @@ impl<K: Ord + Serialize, V: Serialize> Extend<(K, V)> for Map<K, V> {
     }
 }
 
-impl<K: Ord + Serialize, V: Serialize> FromIterator<(K, V)> for Map<K, V> {
+impl<K: Ord + Clone + Serialize, V: Serialize> FromIterator<(K, V)> for Map<K, V> {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
         let mut map = Map::new();
         map.extend(entries);
@@ -293,9 +349,10 @@ impl<K: Ord + Serialize, V: Serialize> FromIterator<(K, V)> for Map<K, V> {
     }
 }
 
-impl<K: Ord, V> Clone for Map<K, V> {
+impl<K: Ord + Clone, V> Clone for Map<K, V> {
     fn clone(&self) -> Self {
-        Map { entries: self.entries.clone(), tally: self.tally }
+        let recorded = self.recorded.clone();
+        Map { entries: self.entries.clone(), tally: self.tally, recorded }
     }
 }
 
@@ -340,7 +397,7 @@ impl<K: Ord + Serialize, V: Serialize> Serialize for Map<K, V> {
 
 impl<'de, K, V> Deserialize<'de> for Map<K, V>
 where
-    K: Ord + Serialize + Deserialize<'de>,
+    K: Ord + Clone + Serialize + Deserialize<'de>,
     V: Serialize + Deserialize<'de>,
 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -354,7 +411,7 @@ struct MapVisitor<K, V>(PhantomData<(K, V)>);
 
 impl<'de, K, V> Visitor<'de> for MapVisitor<K, V>
 where
-    K: Ord + Serialize + Deserialize<'de>,
+    K: Ord + Clone + Serialize + Deserialize<'de>,
     V: Serialize + Deserialize<'de>,
 {
     type Value = Map<K, V>;

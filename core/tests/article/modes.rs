@@ -1,8 +1,11 @@
 //! A12 to A14: what each mode sends, and that nothing is lost or garbled unnoticed.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use samestate::LinkStats;
+use samestate::state::Map;
 use samestate::{Mode, Resync, Store, StoreBuilder, create_store};
 
 use super::proxy::Proxy;
@@ -53,6 +56,78 @@ async fn a12_the_default_is_action_because_here_it_cannot_drift() {
         copy.dispatch(1).await.expect("it applies");
     }
     assert_eq!(root.counters().snapshots_sent, 1, "the first alone: the rest were actions");
+}
+
+/// A map of about a megabyte.
+type Scores = Store<Map<u64, String>, u64>;
+
+/// Its reducer says when it runs.
+fn scores(runs: &Arc<AtomicU64>) -> StoreBuilder<Map<u64, String>, u64> {
+    let runs = Arc::clone(runs);
+    let score = move |scores: &mut Map<u64, String>, player: &u64| {
+        runs.fetch_add(1, Ordering::Relaxed);
+        scores.update(player, |text| text.replace_range(..1, "y"));
+    };
+    create_store("scores", score).resync(Resync::Verify(10)).on_error(|_| {})
+}
+
+#[tokio::test]
+async fn a12_delta_sends_what_changed_and_only_the_sender_runs_the_reducer() {
+    let (upper, lower) = (Place::new(), Place::new());
+    let runs = [(); 4].map(|()| Arc::new(AtomicU64::new(0)));
+    let all = (0..10_000).map(|player| (player, "x".repeat(100))).collect();
+    let root = scores(&runs[0]).preloaded(all).delta();
+    let root: Scores = root.open().await.expect("it opens");
+    root.create_server(upper.server()).await.expect("it listens");
+    let seen = Proxy::before(&upper.path(), upper.path().with_extension("seen"));
+    let relay = scores(&runs[1]).delta().client(client(seen.path()));
+    let relay: Scores = relay.open().await.expect("it comes in sync");
+    relay.create_server(lower.server()).await.expect("it listens");
+    let leaf = scores(&runs[2]).delta().client(lower.client());
+    let leaf: Scores = leaf.open().await.expect("it comes in sync");
+    // One that does not take patches gets the actions, and runs the reducer.
+    let other = scores(&runs[3]).client(lower.client());
+    let other: Scores = other.open().await.expect("it comes in sync");
+    seen.forget();
+    for player in 0..50 {
+        leaf.dispatch(player).await.expect("it applies");
+    }
+    let bytes = seen.bytes().len();
+    assert!(bytes < 50 * 1_000, "one changed key costs {} bytes on the wire", bytes / 50);
+    for copy in [&relay, &leaf, &other] {
+        let caught_up = async {
+            let mut watch = copy.watch();
+            while copy.version() != root.version() {
+                watch.changed().await;
+            }
+        };
+        within("a copy has all", caught_up).await;
+        assert_eq!(copy.state(), root.state());
+    }
+    let ran = runs.each_ref().map(|runs| runs.load(Ordering::Relaxed));
+    assert_eq!(ran, [50, 0, 0, 50], "at the root, the relay, the leaf and the other");
+    within("copies are compared", async {
+        while leaf.counters().verified == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    assert_eq!((leaf.counters().divergences, leaf.counters().snapshots_installed), (0, 1));
+}
+
+#[tokio::test]
+async fn a12_in_mode_delta_a_change_of_more_than_half_of_the_state_is_a_snapshot() {
+    let place = Place::new();
+    let set = |state: &mut String, len: &usize| *state = "x".repeat(*len);
+    let store = || create_store("text", set).delta().on_error(|_| {});
+    let root = store().preloaded("x".into()).open().await.expect("it opens");
+    root.create_server(place.server()).await.expect("it listens");
+    let copy = store().client(place.client()).open().await.expect("it comes in sync");
+    for (len, snapshots) in [(10, 1), (100_000, 2), (20, 2), (50_000, 3)] {
+        copy.dispatch(len).await.expect("it applies");
+        assert_eq!((copy.state().len(), root.state().len()), (len, len));
+        assert_eq!(copy.counters().snapshots_installed, snapshots, "{len}");
+    }
 }
 
 /// Returns the number of snapshots that a server sends for 100 actions of its client, without the

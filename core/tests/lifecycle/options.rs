@@ -203,6 +203,15 @@ fn refused(error: &Error, option: &str) {
 }
 
 #[tokio::test]
+async fn mode_delta_needs_a_state_that_has_patches() {
+    let store = samestate::create_store("sum", add).mode(samestate::Mode::Delta);
+    let error = store.open().await.expect_err("it is refused");
+    refused(&error, "mode");
+    assert!(error.to_string().contains("`delta()`"), "{error}");
+    samestate::create_store("sum", add).delta().open().await.expect("it opens");
+}
+
+#[tokio::test]
 async fn names_of_stores_have_bounds() {
     let long = "n".repeat(255);
     for name in [&long, "größe", "a b", "a\"b\\c{d}"] {

@@ -28,12 +28,13 @@ fn push(list: &mut Vec<u32>, item: &u32) -> Result<(), Reject> {
     }
 }
 
+/// A server that sends patches to the clients that take them, and actions to others.
 fn config() -> Config {
-    Config { mode: Mode::Action, resync: Resync::Verify(2), ..Config::new("list") }
+    Config { mode: Mode::Delta, resync: Resync::Verify(2), ..Config::new("list") }
 }
 
 fn machine(state: Vec<u32>) -> List {
-    ReducerMachine::new(state, push, Codec::MessagePack)
+    ReducerMachine::new(state, push, Codec::MessagePack).with_patches()
 }
 
 /// One end of the conversation.

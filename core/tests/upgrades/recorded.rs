@@ -26,10 +26,11 @@ const TITLE: &str = "a store `list` of u32, a sequencer and a client of it, over
 const TITLE_OF_PARTIAL: &str = "\nOver link 4 one that has a part of a snapshot already.";
 
 /// The recordings, with their versions.
-fn tapes() -> [(u16, Tape); 2] {
+fn tapes() -> [(u16, Tape); 3] {
     [
         (1, Tape::parse(include_str!("protocol-1.txt"))),
         (2, Tape::parse(include_str!("protocol-2.txt"))),
+        (3, Tape::parse(include_str!("protocol-3.txt"))),
     ]
 }
 
@@ -76,6 +77,7 @@ fn attach(
         codec: Codec::MessagePack,
         resume,
         partial,
+        takes_patches: false,
     })
 }
 
@@ -198,7 +200,7 @@ fn todays_client_says_to_each_recorded_server_what_it_said() {
 fn every_recorded_frame_still_means_what_it_meant_and_is_written_as_it_was() {
     for (_, tape) in tapes() {
         // What a field that is new since then is has no meaning in an older recording.
-        let since = [", partial: None"];
+        let since = [", partial: None", ", takes_patches: false", ", patches: None"];
         let plain = |meaning: &str| {
             since.iter().fold(meaning.to_owned(), |text, new| text.replace(new, ""))
         };

@@ -11,6 +11,7 @@ use samestate_proto::{Epoch, Mode, NodeId};
 use crate::backup::Backup;
 use crate::event::Event;
 use crate::link::{ClientConfig, LinkEndpoint};
+use crate::state::{Delta, Patching};
 use crate::store::dispatch::future::DispatchFuture;
 use crate::store::dispatch::middleware::{Chain, Middleware, Next};
 use crate::store::driver::backing;
@@ -42,6 +43,7 @@ pub struct StoreBuilder<S: State, A: Action> {
     reducer: Option<Reducer<S, A>>,
     preloaded: S,
     undo_panics: UndoPanics,
+    patching: Option<Patching<S>>,
     client: Option<ClientConfig>,
     backup: Option<Backup>,
     durable: bool,
@@ -84,6 +86,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
             reducer: Some(Box::new(move |state, action| reducer(state, action).verdict())),
             preloaded,
             undo_panics: UndoPanics::default(),
+            patching: None,
             client: None,
             backup: None,
             durable: false,
@@ -101,14 +104,58 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         StoreBuilder { reducer: None, client: Some(client), ..builder }
     }
 
-    /// Sets the mode in which this node sends downstream. Default: [`Mode::Action`].
+    /// Sets the mode in which this node sends downstream. [`Mode::Delta`] needs
+    /// [`StoreBuilder::delta`]. Default: [`Mode::Action`].
     pub fn mode(mut self, mode: Mode) -> Self {
         self.config.mode = mode;
         self
     }
 
-    /// Sets how copies are checked in mode action: every 1 to 1,000,000,000 actions, or not
-    /// at all. Default: `Resync::Verify(100)`.
+    /// Sends downstream in [`Mode::Delta`], and takes patches from upstream: for a large state with
+    /// an expensive reducer, which only the sending node runs then.
+    ///
+    /// Call it in all processes of the store. A node that does not gets the actions instead, and
+    /// runs the reducer. [`StoreBuilder::mode`] after it sets another mode of sending.
+    ///
+    /// ```
+    /// use samestate::create_store;
+    /// use samestate::state::{Delta, Map};
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Clone, Default, Serialize, Deserialize, Delta)]
+    /// struct Ranking { points: Map<String, u64>, first: String }
+    ///
+    /// // Every point may change who is first.
+    /// fn reduce(ranking: &mut Ranking, player: &String) {
+    ///     let points = ranking.points.get(player).copied().unwrap_or_default();
+    ///     ranking.points.insert(player.clone(), points + 1);
+    ///     let first = ranking.points.iter().max_by_key(|(_, points)| **points);
+    ///     ranking.first = first.map(|(player, _)| player.clone()).unwrap_or_default();
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let ranking = create_store("ranking", reduce).delta().open().await?;
+    /// ranking.dispatch("Ada".to_owned()).await?;
+    /// assert_eq!(ranking.read(|ranking| ranking.first.clone()), "Ada");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn delta(self) -> Self
+    where
+        S: Delta,
+    {
+        self.patching(Some(Patching::new())).mode(Mode::Delta)
+    }
+
+    /// Sets the functions that make and apply patches, if there are any.
+    #[doc(hidden)]
+    pub fn patching(self, patching: Option<Patching<S>>) -> Self {
+        StoreBuilder { patching, ..self }
+    }
+
+    /// Sets how copies are checked in modes action and delta: every 1 to 1,000,000,000 actions, or
+    /// not at all. Default: `Resync::Verify(100)`.
     pub fn resync(mut self, resync: Resync) -> Self {
         self.config.resync = resync;
         self
@@ -351,14 +398,17 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     /// state does not survive the codec, and [`Error::Link`] if the name is taken in this process,
     /// or if the server's address or options are invalid.
     pub fn start(self) -> Result<Store<S, A>> {
-        let StoreBuilder { home, config, reducer, preloaded, undo_panics, client, .. } = self;
+        let StoreBuilder {
+            home, config, reducer, preloaded, undo_panics, patching, client, ..
+        } = self;
         let (backup, durable) = (self.backup, self.durable);
-        bounds::of_store(&config)?;
+        bounds::of_store(&config, patching.is_some())?;
         backup.as_ref().map_or(Ok(()), bounds::of_backup)?;
         let (began, heartbeat) = (Instant::now(), config.heartbeat);
         let machine = match reducer {
             Some(reducer) => {
-                ReducerMachine::new(preloaded, reducer, config.codec).undo_panics(undo_panics)
+                let machine = ReducerMachine::new(preloaded, reducer, config.codec);
+                machine.undo_panics(undo_panics).patching(patching)
             }
             None => ReducerMachine::without_reducer(preloaded, config.codec),
         };

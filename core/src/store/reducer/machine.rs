@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::codec::{check, decode, decode_own, encode, encoded_bytes};
-use crate::state::digest;
+use crate::state::{Delta, Patching, digest};
 use crate::store::reducer::undo::{UndoLog, UndoPanics};
 
 /// A reducer's refusal: the state is as it was, and the origin of the action is told why.
@@ -103,6 +103,7 @@ pub struct ReducerMachine<S, A> {
     reducer: Reducer<S, A>,
     codec: Codec,
     undo: UndoLog<S>,
+    patching: Option<Patching<S>>,
     /// False: the reducer is elsewhere.
     reduces: bool,
 }
@@ -117,12 +118,26 @@ impl<S: State, A: Action> ReducerMachine<S, A> {
         let reducer: Reducer<S, A> =
             Box::new(move |state, action| reducer(state, action).verdict());
         let undo = UndoLog::new(UndoPanics::default());
-        ReducerMachine { cell: Cell::new(state), reducer, codec, undo, reduces: true }
+        let cell = Cell::new(state);
+        ReducerMachine { cell, reducer, codec, undo, patching: None, reduces: true }
     }
 
     /// Sets whether a panic of the reducer is undone.
     pub fn undo_panics(self, undo: UndoPanics) -> Self {
         ReducerMachine { undo: UndoLog::new(undo), ..self }
+    }
+
+    /// Makes patches of the state and applies them: for mode `delta`.
+    pub fn with_patches(self) -> Self
+    where
+        S: Delta,
+    {
+        self.patching(Some(Patching::new()))
+    }
+
+    /// Sets the functions that make and apply patches, if there are any.
+    pub fn patching(self, patching: Option<Patching<S>>) -> Self {
+        ReducerMachine { patching, ..self }
     }
 
     /// A machine whose reducer is elsewhere: see [`StateMachine::reduces`].
@@ -143,16 +158,37 @@ impl<S: State, A: Action> ReducerMachine<S, A> {
     }
 
     fn reduce(&mut self, action: &A, payload: &[u8]) -> Result<(), Fault> {
+        self.reduce_watched(action, payload, None)
+    }
+
+    /// Runs the reducer, for which the state records its changes if it is watched.
+    fn reduce_watched(
+        &mut self,
+        action: &A,
+        payload: &[u8],
+        watched: Option<Watched<'_, S>>,
+    ) -> Result<(), Fault> {
         let ReducerMachine { cell, reducer, codec, undo, .. } = self;
         let mut guard = cell.write();
         undo.prepare(&guard, |state, bytes_max| measured(*codec, state, bytes_max));
+        let before = watched.as_ref().map(|_| S::clone(&guard));
         let state = Arc::make_mut(&mut guard);
+        if let Some(watched) = &watched {
+            watched.patching.record(state, true);
+        }
         match catch_unwind(AssertUnwindSafe(|| reducer(state, action))) {
-            Ok(Ok(())) => {
-                undo.applied(payload);
-                Ok(())
+            Ok(verdict) => {
+                if let (Some(watched), Some(before)) = (watched, before) {
+                    if verdict.is_ok() {
+                        (watched.compare)(&before, state);
+                    }
+                    watched.patching.record(state, false);
+                }
+                if verdict.is_ok() {
+                    undo.applied(payload);
+                }
+                verdict.map_err(|reject| Fault::Rejected(reject.0))
             }
-            Ok(Err(reject)) => Err(Fault::Rejected(reject.0)),
             Err(panic) => {
                 let why = words_of(panic.as_ref());
                 let again = |state: &mut S, payload: &[u8]| {
@@ -170,6 +206,22 @@ impl<S: State, A: Action> ReducerMachine<S, A> {
 /// The size of the encoded state, if it has at most so many bytes and can be encoded.
 fn measured<S: State>(codec: Codec, state: &S, bytes_max: usize) -> Option<usize> {
     guarded(|| Ok(encoded_bytes(codec, state, bytes_max))).ok().flatten()
+}
+
+/// A state whose change by an action is to be known.
+struct Watched<'a, S> {
+    patching: &'a Patching<S>,
+    /// Called with the state from before the action and after it.
+    compare: &'a mut dyn FnMut(&S, &S),
+}
+
+/// A patch of at most this many bytes is always sent: a snapshot is no less work.
+const PATCH_BYTES_MIN: usize = 1 << 10;
+
+/// Returns whether a patch of so many bytes is at most half of the encoded state. Encodes no more
+/// of the state than twice the patch.
+fn is_small<S: State>(codec: Codec, state: &S, patch_bytes: usize) -> bool {
+    patch_bytes <= PATCH_BYTES_MIN || measured(codec, state, patch_bytes * 2 - 1).is_none()
 }
 
 fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
@@ -199,6 +251,44 @@ impl<S: State, A: Action> StateMachine for ReducerMachine<S, A> {
         if self.reduces {
             self.reduce(&action, payload)?;
         }
+        Ok(action)
+    }
+
+    fn takes_patches(&self) -> bool {
+        self.patching.is_some() && self.reduces
+    }
+
+    fn apply_and_diff(
+        &mut self,
+        payload: &[u8],
+        patch: &mut Vec<u8>,
+        bytes_max: usize,
+    ) -> Result<(Arc<A>, bool), Fault> {
+        let Some(patching) = self.patching.filter(|_| self.reduces) else {
+            return self.apply(payload).map(|action| (action, false));
+        };
+        let decoded = guarded(|| decode::<A>(self.codec, payload));
+        let action = Arc::new(decoded.map_err(Fault::Undecodable)?);
+        let (codec, start, mut is_made) = (self.codec, patch.len(), false);
+        let mut compare = |before: &S, after: &S| {
+            let written = guarded(|| patching.diff(codec, before, after, patch));
+            let len = patch.len() - start;
+            is_made = written.is_ok() && len <= bytes_max && is_small(codec, after, len);
+        };
+        let watched = Watched { patching: &patching, compare: &mut compare };
+        self.reduce_watched(&action, payload, Some(watched))?;
+        Ok((action, is_made))
+    }
+
+    fn apply_patch(&mut self, payload: &[u8], patch: &[u8]) -> Result<Arc<A>, Fault> {
+        let patching = self.patching.ok_or_else(|| Fault::Misfit("it makes none".into()))?;
+        let decoded = guarded(|| decode::<A>(self.codec, payload));
+        let action = Arc::new(decoded.map_err(Fault::Undecodable)?);
+        let mut guard = self.cell.write();
+        // What the undo log knows are actions, which are not run here.
+        self.undo.replaced();
+        let state = Arc::make_mut(&mut guard);
+        guarded(|| patching.apply(self.codec, state, patch)).map_err(Fault::Misfit)?;
         Ok(action)
     }
 

@@ -1,0 +1,149 @@
+//! Patches of maps.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, Hash};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::{Delta, PatchMisfit};
+use crate::state::Map;
+
+/// The changes of a map.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EntriesPatch<K, V, P> {
+    /// The keys whose entries are gone.
+    #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
+    pub remove: Vec<K>,
+    /// The entries with new keys.
+    #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
+    pub insert: Vec<(K, V)>,
+    /// The entries whose values changed, with the patches of the values.
+    #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
+    pub edit: Vec<(K, P)>,
+}
+
+impl<K, V, P> EntriesPatch<K, V, P> {
+    fn new() -> Self {
+        EntriesPatch { remove: Vec::new(), insert: Vec::new(), edit: Vec::new() }
+    }
+
+    fn some(self) -> Option<Self> {
+        let same = self.remove.is_empty() && self.insert.is_empty() && self.edit.is_empty();
+        (!same).then_some(self)
+    }
+}
+
+impl<K: Clone, V: Delta + Clone> EntriesPatch<K, V, V::Patch> {
+    /// Adds the change of one entry.
+    fn add(&mut self, key: &K, before: Option<&V>, after: Option<&V>) {
+        match (before, after) {
+            (None, None) => {}
+            (None, Some(after)) => self.insert.push((key.clone(), after.clone())),
+            (Some(_), None) => self.remove.push(key.clone()),
+            (Some(before), Some(after)) => {
+                if let Some(patch) = after.diff(before) {
+                    self.edit.push((key.clone(), patch));
+                }
+            }
+        }
+    }
+}
+
+fn missing(what: &str) -> PatchMisfit {
+    PatchMisfit(format!("it {what} an entry that is not there"))
+}
+
+fn present() -> PatchMisfit {
+    PatchMisfit("it inserts an entry that is there already".into())
+}
+
+impl<K, V> Delta for Map<K, V>
+where
+    K: Ord + Clone + Serialize + DeserializeOwned + Send + Sync,
+    V: Delta + Clone + Serialize + DeserializeOwned + Send + Sync,
+{
+    type Patch = EntriesPatch<K, V, V::Patch>;
+
+    fn record(&mut self, recording: bool) {
+        self.set_recording(recording);
+    }
+
+    fn diff(&self, before: &Self) -> Option<Self::Patch> {
+        let mut patch = EntriesPatch::new();
+        self.for_each_change(before, |key, before, after| patch.add(key, before, after));
+        patch.some()
+    }
+
+    fn apply(&mut self, patch: Self::Patch) -> Result<(), PatchMisfit> {
+        for key in patch.remove {
+            self.remove(&key).then_some(()).ok_or_else(|| missing("removes"))?;
+        }
+        for (key, value) in patch.insert {
+            self.insert(key, value).then_some(()).ok_or_else(present)?;
+        }
+        for (key, patch) in patch.edit {
+            self.update(&key, |value| value.apply(patch)).ok_or_else(|| missing("edits"))??;
+        }
+        Ok(())
+    }
+}
+
+impl<K, V> Delta for BTreeMap<K, V>
+where
+    K: Ord + Clone + Serialize + DeserializeOwned + Send + Sync,
+    V: Delta + Clone + Serialize + DeserializeOwned + Send + Sync,
+{
+    type Patch = EntriesPatch<K, V, V::Patch>;
+
+    fn diff(&self, before: &Self) -> Option<Self::Patch> {
+        let mut patch = EntriesPatch::new();
+        let gone = before.keys().filter(|key| !self.contains_key(*key));
+        patch.remove.extend(gone.cloned());
+        self.iter().for_each(|(key, after)| patch.add(key, before.get(key), Some(after)));
+        patch.some()
+    }
+
+    fn apply(&mut self, patch: Self::Patch) -> Result<(), PatchMisfit> {
+        for key in patch.remove {
+            self.remove(&key).ok_or_else(|| missing("removes"))?;
+        }
+        for (key, value) in patch.insert {
+            self.insert(key, value).is_none().then_some(()).ok_or_else(present)?;
+        }
+        for (key, patch) in patch.edit {
+            self.get_mut(&key).ok_or_else(|| missing("edits"))?.apply(patch)?;
+        }
+        Ok(())
+    }
+}
+
+impl<K, V, H> Delta for HashMap<K, V, H>
+where
+    K: Eq + Hash + Clone + Serialize + DeserializeOwned + Send + Sync,
+    V: Delta + Clone + Serialize + DeserializeOwned + Send + Sync,
+    H: BuildHasher,
+{
+    type Patch = EntriesPatch<K, V, V::Patch>;
+
+    fn diff(&self, before: &Self) -> Option<Self::Patch> {
+        let mut patch = EntriesPatch::new();
+        let gone = before.keys().filter(|key| !self.contains_key(*key));
+        patch.remove.extend(gone.cloned());
+        self.iter().for_each(|(key, after)| patch.add(key, before.get(key), Some(after)));
+        patch.some()
+    }
+
+    fn apply(&mut self, patch: Self::Patch) -> Result<(), PatchMisfit> {
+        for key in patch.remove {
+            self.remove(&key).ok_or_else(|| missing("removes"))?;
+        }
+        for (key, value) in patch.insert {
+            self.insert(key, value).is_none().then_some(()).ok_or_else(present)?;
+        }
+        for (key, patch) in patch.edit {
+            self.get_mut(&key).ok_or_else(|| missing("edits"))?.apply(patch)?;
+        }
+        Ok(())
+    }
+}

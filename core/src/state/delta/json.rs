@@ -1,0 +1,100 @@
+//! Patches of `serde_json::Value`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Number, Value};
+
+use super::elements::{self, ElementsPatch};
+use super::{Delta, PatchMisfit};
+
+/// The change of a JSON value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ValuePatch {
+    /// It is this now.
+    Set(Value),
+    /// An object changed.
+    Object {
+        /// The keys whose values are gone.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        remove: Vec<String>,
+        /// The keys with new or changed values.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        edit: Vec<(String, ValuePatch)>,
+    },
+    /// An array changed.
+    Array(ElementsPatch<Value, ValuePatch>),
+}
+
+impl Delta for Value {
+    type Patch = ValuePatch;
+
+    fn diff(&self, before: &Self) -> Option<ValuePatch> {
+        match (before, self) {
+            (Value::Object(before), Value::Object(after)) => {
+                let gone = before.keys().filter(|key| !after.contains_key(*key));
+                let remove: Vec<_> = gone.cloned().collect();
+                let change = |key: &String, value: &Value| match before.get(key) {
+                    Some(before) => value.diff(before),
+                    None => Some(ValuePatch::Set(value.clone())),
+                };
+                let changes = after.iter().filter_map(|(key, value)| {
+                    change(key, value).map(|patch| (key.clone(), patch))
+                });
+                let edit: Vec<_> = changes.collect();
+                let unchanged = remove.is_empty() && edit.is_empty();
+                (!unchanged).then_some(ValuePatch::Object { remove, edit })
+            }
+            (Value::Array(before), Value::Array(after)) => {
+                let patch = elements::diff(before, after, same, |before: &Value, after: &Value| {
+                    after.diff(before)
+                });
+                patch.map(ValuePatch::Array)
+            }
+            (before, after) if same(before, after) => None,
+            (_, after) => Some(ValuePatch::Set(after.clone())),
+        }
+    }
+
+    fn apply(&mut self, patch: ValuePatch) -> Result<(), PatchMisfit> {
+        match (patch, self) {
+            (ValuePatch::Set(value), place) => *place = value,
+            (ValuePatch::Object { remove, edit }, Value::Object(object)) => {
+                for key in remove {
+                    let gone = object.remove(&key);
+                    gone.ok_or_else(|| PatchMisfit(format!("it removes `{key}`, not there")))?;
+                }
+                for (key, patch) in edit {
+                    object.entry(key).or_insert(Value::Null).apply(patch)?;
+                }
+            }
+            (ValuePatch::Array(patch), Value::Array(array)) => {
+                elements::apply(array, patch, Value::apply)?;
+            }
+            (ValuePatch::Object { .. }, _) => {
+                return Err(PatchMisfit("it is of an object".into()));
+            }
+            (ValuePatch::Array(_), _) => return Err(PatchMisfit("it is of an array".into())),
+        }
+        Ok(())
+    }
+}
+
+/// Returns whether two values have the same encoding, but for the order of keys: 0.0 and -0.0 are
+/// different, and so are 1 and 1.0.
+fn same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => bits(one) == bits(other) && one == other,
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            let is_there = |(key, value)| other.get(key).is_some_and(|other| same(value, other));
+            one.len() == other.len() && one.iter().all(is_there)
+        }
+        (one, other) => one == other,
+    }
+}
+
+fn bits(number: &Number) -> Option<u64> {
+    number.as_f64().filter(|_| number.is_f64()).map(f64::to_bits)
+}

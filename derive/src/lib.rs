@@ -1,0 +1,200 @@
+//! The derive of `samestate::state::Delta`; that trait describes it.
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{Attribute, Data, DeriveInput, Error, Field, Fields, Member, parse_macro_input};
+
+/// Derives `Delta`: for a struct a patch with the patches of the fields that changed, for an enum
+/// the whole value.
+///
+/// `#[delta(whole)]` on the type or a field replaces it as a whole. `#[delta(skip)]` leaves a field
+/// out.
+#[proc_macro_derive(Delta, attributes(delta))]
+pub fn derive_delta(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    derive(&input).unwrap_or_else(Error::into_compile_error).into()
+}
+
+/// The treatment of a field or a type.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Treatment {
+    Patched,
+    Whole,
+    Skipped,
+}
+
+fn treatment(attributes: &[Attribute]) -> Result<Treatment, Error> {
+    let mut treatment = Treatment::Patched;
+    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("delta")) {
+        attribute.parse_nested_meta(|meta| {
+            if meta.path.is_ident("whole") {
+                treatment = Treatment::Whole;
+            } else if meta.path.is_ident("skip") {
+                treatment = Treatment::Skipped;
+            } else {
+                return Err(meta.error("expected `whole` or `skip`"));
+            }
+            Ok(())
+        })?;
+    }
+    Ok(treatment)
+}
+
+fn derive(input: &DeriveInput) -> Result<TokenStream, Error> {
+    let fields = match (&input.data, treatment(&input.attrs)?) {
+        (_, Treatment::Skipped) => {
+            return Err(Error::new(input.span(), "`skip` is for fields of a struct"));
+        }
+        (Data::Union(_), _) => return Err(Error::new(input.span(), "a union has no changes")),
+        (Data::Enum(_), _) | (_, Treatment::Whole) => return Ok(whole(input)),
+        (Data::Struct(data), Treatment::Patched) => &data.fields,
+    };
+    by_field(input, fields)
+}
+
+/// The whole value is the patch.
+fn whole(input: &DeriveInput) -> TokenStream {
+    let name = &input.ident;
+    let (implemented, types, bounds) = input.generics.split_for_impl();
+    quote! {
+        #[automatically_derived]
+        impl #implemented ::samestate::state::Delta for #name #types #bounds {
+            type Patch = Self;
+
+            fn diff(&self, before: &Self) -> ::core::option::Option<Self> {
+                ::samestate::state::changed(before, self)
+            }
+
+            fn apply(
+                &mut self,
+                patch: Self,
+            ) -> ::core::result::Result<(), ::samestate::state::PatchMisfit> {
+                *self = patch;
+                ::core::result::Result::Ok(())
+            }
+        }
+    }
+}
+
+/// A field that the patch has a place for.
+struct Part<'a> {
+    field: &'a Field,
+    member: Member,
+    whole: bool,
+}
+
+impl Part<'_> {
+    /// The name in the patch: `_0` for the first field of a tuple struct.
+    fn name(&self) -> syn::Ident {
+        match &self.member {
+            Member::Named(name) => name.clone(),
+            Member::Unnamed(index) => format_ident!("_{}", index.index),
+        }
+    }
+}
+
+fn parts(fields: &Fields) -> Result<Vec<Part<'_>>, Error> {
+    let mut parts = Vec::new();
+    for (field, member) in fields.iter().zip(fields.members()) {
+        let treatment = treatment(&field.attrs)?;
+        if treatment != Treatment::Skipped {
+            parts.push(Part { field, member, whole: treatment == Treatment::Whole });
+        }
+    }
+    Ok(parts)
+}
+
+/// A struct with an optional patch for each field. The patch is an array of one, because codecs
+/// write `None` and a value that is `null` itself alike.
+fn by_field(input: &DeriveInput, fields: &Fields) -> Result<TokenStream, Error> {
+    if let Some(parameter) = input.generics.type_params().next() {
+        let why = "`Delta` is derived for a generic struct only with `#[delta(whole)]`; implement \
+                   it by hand otherwise";
+        return Err(Error::new(parameter.span(), why));
+    }
+    let parts = parts(fields)?;
+    let name = &input.ident;
+    let (implemented, types, bounds) = input.generics.split_for_impl();
+    let patch = format_ident!("{name}Patch");
+    let visibility = &input.vis;
+    let about = format!("The changes of a [`{name}`].");
+    let declared = parts.iter().map(|part| {
+        let (name, ty) = (part.name(), &part.field.ty);
+        let of = if part.whole {
+            quote!(#ty)
+        } else {
+            quote_spanned!(ty.span()=> <#ty as ::samestate::state::Delta>::Patch)
+        };
+        quote! {
+            #[serde(default, skip_serializing_if = "::core::option::Option::is_none")]
+            #name: ::core::option::Option<[#of; 1]>
+        }
+    });
+    let recorded = parts.iter().filter(|part| !part.whole).map(|part| {
+        let (member, ty) = (&part.member, &part.field.ty);
+        quote_spanned!(ty.span()=>
+            ::samestate::state::Delta::record(&mut self.#member, recording);
+        )
+    });
+    let compared = parts.iter().map(|part| {
+        let (name, member) = (part.name(), &part.member);
+        let change = if part.whole {
+            quote!(::samestate::state::changed(&before.#member, &self.#member))
+        } else {
+            quote!(::samestate::state::Delta::diff(&self.#member, &before.#member))
+        };
+        quote!(#name: #change.map(|change| [change]))
+    });
+    let unchanged = parts.iter().map(|part| {
+        let name = part.name();
+        quote!(patch.#name.is_none())
+    });
+    let applied = parts.iter().map(|part| {
+        let (name, member) = (part.name(), &part.member);
+        let apply = if part.whole {
+            quote!(self.#member = change)
+        } else {
+            quote!(::samestate::state::Delta::apply(&mut self.#member, change)?)
+        };
+        quote! {
+            if let ::core::option::Option::Some([change]) = patch.#name {
+                #apply;
+            }
+        }
+    });
+    Ok(quote! {
+        #[doc = #about]
+        #[derive(::serde::Serialize, ::serde::Deserialize)]
+        #[allow(missing_docs, reason = "the fields are those of the state")]
+        #visibility struct #patch {
+            #(#declared,)*
+        }
+
+        #[automatically_derived]
+        impl #implemented ::samestate::state::Delta for #name #types #bounds {
+            type Patch = #patch;
+
+            fn record(&mut self, recording: bool) {
+                let _ = recording;
+                #(#recorded)*
+            }
+
+            fn diff(&self, before: &Self) -> ::core::option::Option<#patch> {
+                let _ = before;
+                let patch = #patch { #(#compared,)* };
+                let unchanged = true #(&& #unchanged)*;
+                (!unchanged).then_some(patch)
+            }
+
+            fn apply(
+                &mut self,
+                patch: #patch,
+            ) -> ::core::result::Result<(), ::samestate::state::PatchMisfit> {
+                let _ = &patch;
+                #(#applied)*
+                ::core::result::Result::Ok(())
+            }
+        }
+    })
+}
