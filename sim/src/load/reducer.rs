@@ -11,6 +11,7 @@ use std::num::NonZeroU32;
 
 use rand::Rng;
 pub use samestate::Reject;
+use samestate::state::Patching;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -30,6 +31,12 @@ pub trait Reducer: Send + Sync + 'static {
 
     /// Applies an action: pure and deterministic; checks first, then changes.
     fn reduce(state: &mut Self::State, action: &Self::Action) -> Result<(), Reject>;
+
+    /// The functions that make patches of the state and apply them, for mode `delta`; `None` where
+    /// the state has none.
+    fn patching() -> Option<Patching<Self::State>> {
+        None
+    }
 
     /// The `n`-th action of a load.
     fn action(random: &mut dyn Rng, n: u64, params: &Params) -> Self::Action;
@@ -284,7 +291,7 @@ mod tests {
     #[test]
     fn reducers_are_listed_in_words() {
         assert_eq!(in_words(|reducer| reducer.name == "ring", "or"), "`ring`");
-        assert_eq!(in_words(|reducer| reducer.sized, "and"), "`document`, `map` and `probe`");
+        assert_eq!(in_words(|reducer| reducer.sized, "and"), "`document`, `ranking`, `map` and `probe`");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use samestate::{
-    Backup, ClientConfig, Cluster, Mode, Resync, ServerConfig, StoreBuilder, Version, create_store,
+    Backup, ClientConfig, Cluster, Resync, ServerConfig, StoreBuilder, Version, create_store,
 };
 
 use super::NodeError;
@@ -123,6 +123,7 @@ impl Visitor for Open<'_> {
             Some(_) => cluster.create_store(name, R::reduce),
             None => create_store(name, R::reduce),
         };
+        let builder = builder.patching(R::patching());
         let on_error = Arc::clone(tell);
         let builder = self.configured(builder).on_error(move |event| on_error(&event.to_string()));
         let clock = Arc::new(now_ns);
@@ -166,10 +167,8 @@ impl Open<'_> {
         S: samestate::State,
         A: samestate::Action,
     {
-        let mode = match self.opener.node.stores.get(&self.store.name) {
-            Some(scenario::Mode::Action) | None => Mode::Action,
-            Some(scenario::Mode::Snapshot) => Mode::Snapshot,
-        };
+        let mode =
+            self.opener.node.stores.get(&self.store.name).copied().unwrap_or_default().into();
         let resync = match self.store.resync {
             scenario::Resync::Snapshot(every) => Resync::Snapshot(NonZeroU64::get(every)),
             scenario::Resync::Verify(every) => Resync::Verify(NonZeroU64::get(every)),

@@ -71,7 +71,7 @@ fn store_line(plan: &Plan, store: &StorePlan) -> String {
     if let Some(bytes) = store.size_bytes {
         write!(line, " of {}", Size(bytes)).ok();
     }
-    let sends_actions = |tree: &Tree| tree.members.iter().any(|m| m.mode == Mode::Action);
+    let sends_actions = |tree: &Tree| tree.members.iter().any(|m| m.mode != Mode::Snapshot);
     let has_actions = plan.topology.trees_of(&store.name).iter().any(sends_actions);
     match store.resync {
         _ if !has_actions => Some(()), // whoever gets every state needs no check
@@ -135,6 +135,7 @@ fn branches(
         };
         let what = match carries {
             Some(Mode::Action) => "actions",
+            Some(Mode::Delta) => "patches",
             _ => "snapshots",
         };
         lines.push((name, format!("gets {what} over {over}{}", roles_shown(member))));

@@ -126,6 +126,15 @@ fn encoded<A: serde::Serialize>(action: &A) -> Vec<u8> {
 /// A state that actions change.
 trait AnyCopy: Send {
     fn apply(&mut self, encoded: &[u8]) -> Result<(), Fault>;
+    fn takes_patches(&self) -> bool;
+    /// Appends the patch of what the action changed; false if there is none.
+    fn apply_and_diff(
+        &mut self,
+        encoded: &[u8],
+        patch: &mut Vec<u8>,
+        max: usize,
+    ) -> Result<bool, Fault>;
+    fn apply_patch(&mut self, encoded: &[u8], patch: &[u8]) -> Result<(), Fault>;
     fn check_action(&self, encoded: &[u8]) -> Result<(), String>;
     fn still(&self) -> Still;
     fn install(&mut self, state: &Still);
@@ -135,13 +144,31 @@ struct Live<R: Reducer>(ReducerMachine<R::State, R::Action>);
 
 impl<R: Reducer> Live<R> {
     fn of(state: R::State) -> Self {
-        Live(ReducerMachine::new(state, R::reduce, Codec::MessagePack))
+        let machine = ReducerMachine::new(state, R::reduce, Codec::MessagePack);
+        Live(machine.patching(R::patching()))
     }
 }
 
 impl<R: Reducer> AnyCopy for Live<R> {
     fn apply(&mut self, encoded: &[u8]) -> Result<(), Fault> {
         self.0.apply(encoded).map(|_| ())
+    }
+
+    fn takes_patches(&self) -> bool {
+        self.0.takes_patches()
+    }
+
+    fn apply_and_diff(
+        &mut self,
+        encoded: &[u8],
+        patch: &mut Vec<u8>,
+        max: usize,
+    ) -> Result<bool, Fault> {
+        self.0.apply_and_diff(encoded, patch, max).map(|(_, is_made)| is_made)
+    }
+
+    fn apply_patch(&mut self, encoded: &[u8], patch: &[u8]) -> Result<(), Fault> {
+        self.0.apply_patch(encoded, patch).map(|_| ())
     }
 
     fn check_action(&self, encoded: &[u8]) -> Result<(), String> {
@@ -306,6 +333,28 @@ impl ErasedMachine {
     }
 }
 
+impl ErasedMachine {
+    /// Changes the state as an action does, unless there is a mishap.
+    fn change<T>(
+        &mut self,
+        payload: &[u8],
+        change: impl FnOnce(&mut dyn AnyCopy, &[u8]) -> Result<T, Fault>,
+    ) -> Result<(Action, T), Fault> {
+        let (encoded, id) =
+            parts(payload).ok_or_else(|| Fault::Undecodable(format!("{} bytes", payload.len())))?;
+        let mishap = self.mishap.take();
+        if mishap == Mishap::FAIL {
+            return Err(Fault::RolledBack("by mishap".into()));
+        }
+        let changed = change(&mut *self.copy, encoded)?;
+        if mishap != 0 {
+            // What is refused the second time has not changed anything.
+            let _ = self.copy.apply(encoded);
+        }
+        Ok((Action { id, payload: Bytes::new() }, changed))
+    }
+}
+
 impl StateMachine for ErasedMachine {
     type Input = Action;
     type Action = Action;
@@ -313,18 +362,25 @@ impl StateMachine for ErasedMachine {
     type StateView = Still;
 
     fn apply(&mut self, payload: &[u8]) -> Result<Action, Fault> {
-        let (encoded, id) =
-            parts(payload).ok_or_else(|| Fault::Undecodable(format!("{} bytes", payload.len())))?;
-        let mishap = self.mishap.take();
-        if mishap == Mishap::FAIL {
-            return Err(Fault::RolledBack("by mishap".into()));
-        }
-        self.copy.apply(encoded)?;
-        if mishap != 0 {
-            // What is refused the second time has not changed anything.
-            let _ = self.copy.apply(encoded);
-        }
-        Ok(Action { id, payload: Bytes::new() })
+        self.change(payload, |copy, encoded| copy.apply(encoded)).map(|(action, ())| action)
+    }
+
+    fn takes_patches(&self) -> bool {
+        self.copy.takes_patches()
+    }
+
+    fn apply_and_diff(
+        &mut self,
+        payload: &[u8],
+        patch: &mut Vec<u8>,
+        bytes_max: usize,
+    ) -> Result<(Action, bool), Fault> {
+        self.change(payload, |copy, encoded| copy.apply_and_diff(encoded, patch, bytes_max))
+    }
+
+    fn apply_patch(&mut self, payload: &[u8], patch: &[u8]) -> Result<Action, Fault> {
+        let changed = self.change(payload, |copy, encoded| copy.apply_patch(encoded, patch));
+        changed.map(|(action, ())| action)
     }
 
     fn encode_action(&self, action: &Action, out: &mut Vec<u8>) -> Result<(), String> {

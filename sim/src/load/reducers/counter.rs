@@ -1,6 +1,7 @@
 //! `counter`: one number. The cheapest reducer there is, and one that can be poisoned.
 
 use rand::Rng;
+use samestate::state::{Delta, Patching};
 use serde::{Deserialize, Serialize};
 
 use crate::load::reducer::{Params, Reducer, ReducerInfo, Reject, Wrong};
@@ -9,7 +10,7 @@ use crate::load::reducer::{Params, Reducer, ReducerInfo, Reject, Wrong};
 pub struct Counter;
 
 /// The number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Delta)]
 pub struct CounterState {
     /// Wraps around, so that no sum is an error.
     pub value: i64,
@@ -45,6 +46,10 @@ impl Reducer for Counter {
             CounterAction::Panic => panic!("the counter was asked to panic"),
         }
         Ok(())
+    }
+
+    fn patching() -> Option<Patching<Self::State>> {
+        Some(Patching::new())
     }
 
     fn action(_random: &mut dyn Rng, n: u64, params: &Params) -> CounterAction {

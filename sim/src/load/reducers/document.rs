@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use rand::{Rng, RngExt, SeedableRng};
-use samestate::state::Map;
+use samestate::state::{Delta, Map, Patching};
 use serde::{Deserialize, Serialize};
 
 use crate::load::reducer::{Params, Reducer, ReducerInfo, Reject};
@@ -27,14 +27,14 @@ const EDIT_BYTES: usize = 64;
 pub struct Document;
 
 /// The document: its sections by their keys.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Delta)]
 pub struct DocumentState {
     /// The sections.
     pub sections: Map<String, Section>,
 }
 
 /// A section of the document.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Delta)]
 pub struct Section {
     /// The number of edits.
     pub edits: u64,
@@ -92,6 +92,10 @@ impl Reducer for Document {
                 edited.ok_or_else(|| Reject(format!("the document has no section `{section}`")))
             }
         }
+    }
+
+    fn patching() -> Option<Patching<Self::State>> {
+        Some(Patching::new())
     }
 
     fn action(random: &mut dyn Rng, n: u64, params: &Params) -> DocumentAction {

@@ -1,6 +1,7 @@
 //! `logger`: the article's cluster-wide log (E1). Holds the latest record.
 
 use rand::{Rng, RngExt};
+use samestate::state::{Delta, Patching};
 use serde::{Deserialize, Serialize};
 
 use crate::load::reducer::{Params, Reducer, ReducerInfo, Reject};
@@ -10,14 +11,14 @@ use crate::load::text;
 pub struct Logger;
 
 /// The latest record: none before the first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Delta)]
 pub struct LoggerState {
     /// The article's `{type, text}`.
     pub latest: Option<LogRecord>,
 }
 
 /// A record of the log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Delta)]
 pub struct LogRecord {
     /// The name of the action that made it, such as `WARN`.
     #[serde(rename = "type")]
@@ -64,6 +65,10 @@ impl Reducer for Logger {
         };
         state.latest = Some(LogRecord { kind: kind.to_owned(), text: text.clone() });
         Ok(())
+    }
+
+    fn patching() -> Option<Patching<Self::State>> {
+        Some(Patching::new())
     }
 
     fn action(random: &mut dyn Rng, n: u64, params: &Params) -> LoggerAction {

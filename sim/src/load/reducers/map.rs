@@ -2,7 +2,7 @@
 //! there is rolled back.
 
 use rand::{Rng, RngExt};
-use samestate::state::Map;
+use samestate::state::{Delta, Map, Patching};
 use serde::{Deserialize, Serialize};
 
 use crate::load::reducer::{Params, Reducer, ReducerInfo, Reject, Wrong};
@@ -18,7 +18,7 @@ const VALUE_BYTES: usize = 32;
 pub struct MapReducer;
 
 /// The entries.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Delta)]
 pub struct MapState {
     /// By key.
     pub entries: Map<String, String>,
@@ -72,6 +72,10 @@ impl Reducer for MapReducer {
             }
         }
         Ok(())
+    }
+
+    fn patching() -> Option<Patching<Self::State>> {
+        Some(Patching::new())
     }
 
     fn action(random: &mut dyn Rng, n: u64, params: &Params) -> MapAction {

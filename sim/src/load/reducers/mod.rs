@@ -7,6 +7,7 @@ mod document;
 mod logger;
 mod map;
 mod probe;
+mod ranking;
 mod replace;
 mod ring;
 
@@ -15,10 +16,11 @@ pub use document::{Document, DocumentAction, DocumentState, Section};
 pub use logger::{LogRecord, Logger, LoggerAction, LoggerState};
 pub use map::{MapAction, MapReducer, MapState};
 pub use probe::{Probe, ProbeAction, ProbeAsk, ProbeState};
+pub use ranking::{Player, Ranking, RankingAction, RankingState};
 pub use replace::{Replace, ReplaceAction, ReplaceState};
 pub use ring::{Ring, RingAction, RingState};
 
 registry! {
     /// The reducers that ship, in the order in which they are listed for people.
-    Shipped: Ring, Replace, Counter, Logger, Document, MapReducer, Probe
+    Shipped: Ring, Replace, Counter, Logger, Document, Ranking, MapReducer, Probe
 }

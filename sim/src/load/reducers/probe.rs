@@ -5,6 +5,7 @@
 //! some are rejected by a rule over the state, so that an outcome depends on the order too.
 
 use rand::Rng;
+use samestate::state::{Delta, Patching};
 use serde::{Deserialize, Serialize};
 
 use crate::load::reducer::{Params, Reducer, ReducerInfo, Reject, Wrong};
@@ -23,7 +24,7 @@ pub struct Probe;
 
 /// The traces of the actions. It clones in a moment, whatever its encoding's size: the padding is a
 /// number here, and bytes only where it is encoded.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Delta)]
 pub struct ProbeState {
     /// The number of applied actions.
     pub applied: u64,
@@ -32,6 +33,7 @@ pub struct ProbeState {
     /// The numbers of the latest actions, newest last.
     pub recent: Vec<u64>,
     /// Sums over the actions; which one an action goes to depends on the mark.
+    #[delta(whole)]
     pub sums: [u64; 4],
     /// The number of padding bytes in the encoding.
     #[serde(with = "padding", rename = "padding")]
@@ -97,6 +99,10 @@ impl Reducer for Probe {
         let sum = (state.mark % state.sums.len() as u64) as usize;
         state.sums[sum] = state.sums[sum].wrapping_add(action.id);
         Ok(())
+    }
+
+    fn patching() -> Option<Patching<Self::State>> {
+        Some(Patching::new())
     }
 
     fn action(random: &mut dyn Rng, n: u64, params: &Params) -> ProbeAction {

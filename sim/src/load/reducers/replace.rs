@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use rand::Rng;
+use samestate::state::{Delta, Patching};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -14,9 +15,10 @@ use crate::load::text;
 pub struct Replace;
 
 /// The bytes, shared with the action that brought them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Delta)]
 pub struct ReplaceState {
     /// Opaque.
+    #[delta(whole)]
     pub content: Arc<ByteBuf>,
 }
 
@@ -43,6 +45,10 @@ impl Reducer for Replace {
         let ReplaceAction::Set(content) = action;
         state.content = Arc::clone(content);
         Ok(())
+    }
+
+    fn patching() -> Option<Patching<Self::State>> {
+        Some(Patching::new())
     }
 
     fn action(random: &mut dyn Rng, n: u64, params: &Params) -> ReplaceAction {

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rand::Rng;
+use samestate::state::{Delta, Patching};
 use serde::{Deserialize, Serialize};
 
 use crate::load::reducer::{Params, Reducer, ReducerInfo, Reject};
@@ -20,7 +21,7 @@ const DROPPED: usize = 100;
 pub struct Ring;
 
 /// The strings, oldest first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Delta)]
 pub struct RingState {
     /// The article calls them versions.
     pub versions: VecDeque<Arc<str>>,
@@ -53,6 +54,10 @@ impl Reducer for Ring {
         }
         state.versions.push_back(Arc::clone(text));
         Ok(())
+    }
+
+    fn patching() -> Option<Patching<Self::State>> {
+        Some(Patching::new())
     }
 
     fn action(random: &mut dyn Rng, n: u64, params: &Params) -> RingAction {

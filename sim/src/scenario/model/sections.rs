@@ -123,6 +123,19 @@ pub enum Mode {
     /// The actions, and a check of the state at intervals.
     #[default]
     Action,
+    /// The actions and what they changed, as patches of the state: only the sender runs the
+    /// reducer.
+    Delta,
+}
+
+impl From<Mode> for samestate::Mode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Snapshot => samestate::Mode::Snapshot,
+            Mode::Action => samestate::Mode::Action,
+            Mode::Delta => samestate::Mode::Delta,
+        }
+    }
 }
 
 /// The way in which the copies of a store in mode `action` are checked (A13).

@@ -167,7 +167,7 @@ impl Links {
 fn link_mode(view: &View<'_>, sync: &Sync) -> Mode {
     let fed = sync.upper().is_some_and(|status| status.mode == Mode::Snapshot);
     match view.replica.config().mode {
-        Mode::Action if !fed => Mode::Action,
+        mode if !fed => mode,
         _ => Mode::Snapshot,
     }
 }

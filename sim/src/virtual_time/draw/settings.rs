@@ -32,12 +32,13 @@ fn store(rng: &mut SeededRng, reducer: Option<&str>) -> StoreSpec {
         80..85 => "ring",
         85..90 => "map",
         90..94 => "counter",
-        94..97 => "logger",
-        _ => "document",
+        94..96 => "logger",
+        96..98 => "document",
+        _ => "ranking",
     });
     let size = match reducer {
         "probe" => rng.percent(15).then(|| Size(rng.within(1, 150_000))),
-        "map" | "document" => Some(Size(rng.within(1_000, 20_000))),
+        "map" | "document" | "ranking" => Some(Size(rng.within(1_000, 20_000))),
         _ => None,
     };
     let resync = match rng.below(3) {
@@ -52,7 +53,7 @@ fn store(rng: &mut SeededRng, reducer: Option<&str>) -> StoreSpec {
     StoreSpec {
         reducer: reducer.to_owned(),
         size,
-        mode: Some(Mode::Action),
+        mode: Some(if rng.percent(35) { Mode::Delta } else { Mode::Action }),
         resync: Some(resync),
         log_bytes: Some(Size(rng.one_of(&[1 << 10, 4 << 10, 64 << 10, 1 << 20]))),
         backup,

@@ -147,7 +147,8 @@ impl Shape {
         (0..self.nodes.len()).filter(|node| self.fed[store][*node] != Fed::Root).collect()
     }
 
-    /// The clusters as a file has them. Some feed others by snapshots.
+    /// The clusters as a file has them. Some feed others by snapshots, and some in the other of
+    /// modes action and delta than their store has.
     pub(super) fn clusters(
         &self,
         rng: &mut SeededRng,
@@ -158,9 +159,16 @@ impl Shape {
         masters
             .map(|master| {
                 let name = self.nodes[master].name.trim_end_matches(".master").to_owned();
-                let by_snapshots = stores.iter().filter(|_| rng.percent(snapshots));
-                let modes =
-                    by_snapshots.map(|(store, _)| (store.clone(), Mode::Snapshot)).collect();
+                let mut modes = BTreeMap::new();
+                for (name, store) in stores {
+                    let mode = match store.mode {
+                        _ if rng.percent(snapshots) => Mode::Snapshot,
+                        Some(Mode::Delta) if rng.percent(25) => Mode::Action,
+                        Some(Mode::Action) if rng.percent(10) => Mode::Delta,
+                        _ => continue,
+                    };
+                    modes.insert(name.clone(), mode);
+                }
                 let workers = self.workers(master).len() as u32;
                 (name, ClusterSpec { workers, modes, stores: None })
             })

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use samestate_proto::Mode;
 use samestate_proto::replication::{Config, Resync};
 
 use crate::load::UnknownReducer;
@@ -161,10 +160,7 @@ pub(crate) fn model(plan: &Plan) -> NetworkModel {
 fn config(plan: &Plan, node: NodeId, store: &str) -> Config {
     let mut config = Config::new(store);
     let planned = &plan.stores[store];
-    config.mode = match plan.node(node).stores.get(store) {
-        Some(scenario::Mode::Action) | None => Mode::Action,
-        Some(scenario::Mode::Snapshot) => Mode::Snapshot,
-    };
+    config.mode = plan.node(node).stores.get(store).copied().unwrap_or_default().into();
     config.resync = match planned.resync {
         scenario::Resync::Snapshot(every) => Resync::Snapshot(every.get()),
         scenario::Resync::Verify(every) => Resync::Verify(every.get()),

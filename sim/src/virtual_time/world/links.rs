@@ -331,9 +331,10 @@ impl World {
 /// A message as the trace shows it: without the bytes it carries.
 fn in_words(message: Message) -> String {
     match message {
-        Message::Entries { first, entries, .. } => {
+        Message::Entries { first, entries, patches, .. } => {
             let count = Entries::new(&entries).count() as u64;
-            format!("Entries {first} to {}", (first + count).saturating_sub(1))
+            let with = if patches.is_some() { " with patches" } else { "" };
+            format!("Entries {first} to {}{with}", (first + count).saturating_sub(1))
         }
         Message::Dispatch { hop, claim, oldest, entries } => {
             let mut counters =

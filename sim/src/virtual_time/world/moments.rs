@@ -91,6 +91,8 @@ impl Moments {
             ("a copy diverged", replicas.divergences),
             ("an action failed at one copy", self.failed_here),
             ("a relay was fed by snapshots", self.fed_by_snapshots),
+            ("an action was applied by its patch", replicas.patches_applied),
+            ("a patch was too large to be sent", replicas.patches_too_large),
             ("a peer was silent", self.links_silent),
             ("a frame was garbled", self.links_corrupt),
             ("history was lost", self.histories_lost),
