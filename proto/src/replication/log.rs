@@ -338,10 +338,11 @@ mod tests {
                 };
                 prop_assert!(read.last > seq && log.has_patch_after(seq));
                 let (mut entries, mut with) = (Vec::new(), Vec::new());
-                for n in (seq - 10) as usize..(read.last - 10) as usize {
+                let range = (seq - 10) as usize..(read.last - 10) as usize;
+                for (n, patch) in range.clone().zip(&patches[range]) {
                     entries.resize(entries.len() + n % 500 + 1, n as u8);
-                    with.resize(with.len() + patches[n].unwrap_or_default(), n as u8);
-                    prop_assert!(patches[n].is_some());
+                    with.resize(with.len() + patch.unwrap_or_default(), n as u8);
+                    prop_assert!(patch.is_some());
                 }
                 prop_assert_eq!((read.entries, read.patches), (&entries[..], &with[..]));
                 let len = entries.len() + with.len();

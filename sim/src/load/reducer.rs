@@ -291,7 +291,10 @@ mod tests {
     #[test]
     fn reducers_are_listed_in_words() {
         assert_eq!(in_words(|reducer| reducer.name == "ring", "or"), "`ring`");
-        assert_eq!(in_words(|reducer| reducer.sized, "and"), "`document`, `ranking`, `map` and `probe`");
+        assert_eq!(
+            in_words(|reducer| reducer.sized, "and"),
+            "`document`, `ranking`, `map` and `probe`"
+        );
     }
 
     #[test]

@@ -34,7 +34,7 @@ fn of_second_life(began: u64, seq: u64, state: &[u8]) -> SnapshotHead {
 fn gets_entry(node: &mut Node, first: u64, flags: u8, action: &[u8]) {
     let epoch = node.replica.lineage().head().expect("it has one").id;
     let entries = entry(9, first, flags, action);
-    node.hears(UP, Message::Entries { epoch, first, entries: entries.into() });
+    node.hears(UP, Message::Entries { epoch, first, entries: entries.into(), patches: None });
 }
 
 /// The numbers of the entries in these messages.
