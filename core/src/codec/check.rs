@@ -53,6 +53,21 @@ pub(crate) fn check<T: Serialize + DeserializeOwned + Send + Sync>(
     }
 }
 
+/// Returns the path of the first part in which two values differ, as a text; `None` if they have
+/// the same digest.
+///
+/// # Errors
+///
+/// In words: the part of a value that has no digest.
+pub(crate) fn difference<T: Serialize>(one: &T, other: &T) -> Result<Option<String>, String> {
+    let digest = |value: &T| digest(value).map_err(|error| error.to_string());
+    if digest(one)? == digest(other)? {
+        return Ok(None);
+    }
+    let path = outline(one).difference(&outline(other)).unwrap_or_default();
+    Ok(Some(path.to_string()))
+}
+
 /// The parts of a value as its digest sees them.
 fn outline<T: Serialize>(value: &T) -> Outline {
     let trail = Trail::recording(Codec::MessagePack, None);

@@ -15,4 +15,4 @@ mod outline;
 mod walk;
 
 pub(crate) use bytes::{decode, encode, encoded_bytes};
-pub(crate) use check::{check, decode_own};
+pub(crate) use check::{check, decode_own, difference};
