@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_reducer_that_counts_its_calls_or_rejects_at_random_is_found() {
-        let calls = Cell::new(0);
+        let calls = Cell::new(0_u64);
         let count = |pair: &mut Pair, by: &u64| {
             calls.set(calls.get() + 1);
             pair.one += by;
@@ -267,7 +267,11 @@ mod tests {
         assert_eq!((error.index, error.why.starts_with("two: ")), (2, true), "{error}");
         let reject = |_: &mut Pair, _: &u64| {
             calls.set(calls.get() + 1);
-            if calls.get() % 2 == 0 { Err(crate::Reject("now and then".into())) } else { Ok(()) }
+            if calls.get().is_multiple_of(2) {
+                Err(crate::Reject("now and then".into()))
+            } else {
+                Ok(())
+            }
         };
         let error = check_reducer(reject, [1]).err().expect("it is found");
         assert!(error.why.contains("now and then"), "{error}");
