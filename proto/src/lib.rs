@@ -12,6 +12,7 @@
 #![warn(clippy::missing_errors_doc, clippy::missing_panics_doc)]
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
+mod causes;
 mod mode;
 mod mutant;
 pub mod replication;
@@ -19,6 +20,7 @@ mod token;
 mod version;
 pub mod wire;
 
+pub use causes::with_causes;
 pub use mode::Mode;
 #[cfg(samestate_mutants)]
 pub use mutant::{Mutant, UnknownMutant};
