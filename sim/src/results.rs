@@ -22,10 +22,10 @@ const NUMBERS_MAX: u32 = 10_000;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FolderError {
     /// It cannot be made, or not written into.
-    #[error("failed to make the folder {path}: {source}")]
+    #[error("failed to make the folder {path}")]
     Make { path: PathBuf, source: io::Error },
     /// An earlier run's file cannot be removed.
-    #[error("failed to remove {path}, which an earlier run wrote: {source}")]
+    #[error("failed to remove {path}, which an earlier run wrote")]
     Clear { path: PathBuf, source: io::Error },
     /// There is a file that no run wrote, and this one would overwrite it.
     #[error("{path} is in the way: no run wrote it there; move it, or choose another --out")]

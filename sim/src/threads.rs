@@ -17,8 +17,8 @@ const BLOCKING_THREADS: usize = 2;
 /// The error of a process that cannot start the threads that it needs.
 #[derive(Debug, Error)]
 #[error(
-    "this process cannot start {threads} threads: {source}; end other processes of this user, or \
-     raise the limit of them (`ulimit -u`)"
+    "this process cannot start {threads} threads; end other processes of this user, or raise the \
+     limit of them (`ulimit -u`)"
 )]
 pub struct NoThreads {
     threads: usize,

@@ -25,8 +25,8 @@ pub enum BackupError {
     MissingFolder(PathBuf),
     /// The system does not allow this process to write there.
     #[error(
-        "backup `{}` cannot be written here ({source}): its folder must be readable and writable \
-         by this process, since a backup is written beside and then renamed",
+        "backup `{}` cannot be written here; its folder must be readable and writable by this \
+         process, since a backup is written beside and then renamed",
         path.display()
     )]
     NotWritable {
@@ -37,8 +37,8 @@ pub enum BackupError {
     },
     /// The disk is full.
     #[error(
-        "no room to write backup `{}` ({source}): a backup needs room for the state twice, and for \
-         its journal. The last good one is still there",
+        "no room to write backup `{}`, which needs room for the state twice and for its journal; \
+         the last good one is still there",
         path.display()
     )]
     DiskFull {
@@ -55,7 +55,7 @@ pub enum BackupError {
     )]
     InUse(PathBuf),
     /// The system returned another error.
-    #[error("failed to {what} `{}`: {source}", path.display())]
+    #[error("failed to {what} `{}`", path.display())]
     Io {
         /// The call that failed.
         what: &'static str,
@@ -209,14 +209,15 @@ pub enum BackupError {
     },
     /// The actions of the journal do not apply.
     #[error(
-        "journal `{}` cannot be replayed: {fault}. If the reducer has changed since, give the \
-         store another `schema_version` next time, and close it first",
+        "journal `{}` cannot be replayed; if the reducer has changed since, give the store another \
+         `schema_version` next time, and close it first",
         path.display()
     )]
     Replay {
         /// The path of the file.
         path: PathBuf,
         /// The fault that was found.
+        #[source]
         fault: ReplayFault,
     },
     /// The data that is kept with the state cannot be encoded.

@@ -15,6 +15,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use samestate_proto::replication::{Image, Span};
+use samestate_proto::with_causes;
 
 use super::journal::Journal;
 use super::queue::{JournalQueue, Work};
@@ -174,7 +175,8 @@ impl BackupWriter {
         if self.stalled.is_none() {
             self.tell(|source| {
                 let kind = EventKind::BackupStalled { cause: error.io_kind() };
-                let text = format!("{error}. It is tried again until it can be written");
+                let text =
+                    format!("{}. It is tried again until it can be written", with_causes(&error));
                 source.report(kind, &text);
                 source.stalled(true);
             });
@@ -281,7 +283,7 @@ impl BackupWriter {
         let known = matches!(error, BackupError::Unrestorable { .. });
         if !known && !std::mem::replace(&mut self.told, true) {
             let kind = EventKind::BackupPostponed { cause: error.io_kind() };
-            let text = format!("{error}. The journal goes on meanwhile");
+            let text = format!("{}. The journal goes on meanwhile", with_causes(&error));
             self.tell(|source| source.report(kind, &text));
         }
         self.postpone();
@@ -317,7 +319,7 @@ impl BackupWriter {
         let path = self.desk.files.whole.clone();
         drop(self);
         // All who closed the store are told the same.
-        let said = outcome.as_ref().err().map(ToString::to_string);
+        let said = outcome.as_ref().err().map(|error| with_causes(error));
         let mut outcome = Some(outcome);
         for closing in closing {
             let again = || match &said {

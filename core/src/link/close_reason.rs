@@ -25,7 +25,7 @@ pub(super) enum CloseReason {
     #[error("closed here")]
     ClosedHere,
     /// The socket failed.
-    #[error("the connection broke: {0}")]
+    #[error("the connection broke")]
     Io(#[from] io::Error),
     /// The peer takes nothing any more.
     #[error("{0}")]

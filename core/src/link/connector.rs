@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use samestate_proto::with_causes;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -286,7 +287,7 @@ impl ConnectTask {
             true => self.options.retry_refused_after,
             false => self.wait(),
         };
-        let text = format!("lost its server {}: {ending}", self.address);
+        let text = format!("lost its server {}: {}", self.address, with_causes(&ending));
         let address = self.address.clone();
         self.say(text, wait, |store| EventKind::Disconnected {
             address: address.clone(),
@@ -303,7 +304,8 @@ impl ConnectTask {
             true => self.options.retry_refused_after,
             false => self.wait(),
         };
-        let text = format!("failed to connect to its server {}: {error}", self.address);
+        let text =
+            format!("failed to connect to its server {}: {}", self.address, with_causes(error));
         let kind = EventKind::ConnectFailed {
             address: self.address.clone(),
             refusal: setback.refusal(),

@@ -39,7 +39,7 @@ pub enum LinkError {
         allowed: String,
     },
     /// The server's address cannot be had.
-    #[error("failed to listen on {address}: {source}{}", advice(.source))]
+    #[error("failed to listen on {address}{}", advice(.source))]
     Bind {
         /// The address at fault.
         address: Address,
@@ -98,10 +98,10 @@ pub enum LinkError {
         other: String,
     },
     /// The system gave no random bytes.
-    #[error("the system gives no random bytes: {0}")]
-    Random(getrandom::Error),
+    #[error("the system gives no random bytes")]
+    Random(#[source] getrandom::Error),
     /// A worker process could not be started.
-    #[error("failed to start worker {number}: {source}")]
+    #[error("failed to start worker {number}")]
     Spawn {
         /// The number of the worker.
         number: u32,

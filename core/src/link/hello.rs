@@ -67,7 +67,7 @@ mod kind {
 #[derive(Debug, Error)]
 pub(crate) enum HelloError {
     /// The socket failed.
-    #[error("the connection broke before the login: {0}")]
+    #[error("the connection broke before the login")]
     Io(#[from] io::Error),
     /// The peer went away in the middle of it.
     #[error("the peer closed the connection before the login was done")]
@@ -79,7 +79,7 @@ pub(crate) enum HelloError {
     #[error("the login was not done within {0:?}")]
     TimedOut(Duration),
     /// Bytes that are no frames.
-    #[error("the peer does not speak samestate: {0}")]
+    #[error("the peer does not speak samestate")]
     Wire(#[from] WireError),
     /// A frame whose turn it is not.
     #[error("the peer does not speak samestate: {0} was to come")]
@@ -142,7 +142,7 @@ pub(crate) enum HelloError {
     )]
     Evicted,
     /// The system gave no random bytes.
-    #[error("the system gives no random bytes: {0}")]
+    #[error("the system gives no random bytes")]
     Random(#[from] getrandom::Error),
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use samestate_proto::with_causes;
 use tokio::io::AsyncWriteExt;
 #[cfg(feature = "tls")]
 use tokio::net::TcpStream;
@@ -277,7 +278,7 @@ async fn serve(inner: Arc<Inner>, address: Address, bound: Bound, mut stop: Stop
                 Err(error) if !reported => {
                     reported = true;
                     trace::server_is_down(&address, &error);
-                    inner.ports.report(&failed, &format!("{error}; trying again"));
+                    inner.ports.report(&failed, &format!("{}; trying again", with_causes(&error)));
                 }
                 Err(_) => {}
             },
@@ -399,7 +400,7 @@ impl Inner {
             Err(HelloError::EmptyConnection) => return,
             Err(error) => {
                 self.tell_lock_out(&span, &error);
-                let text = format!("{name} was not let in: {error}");
+                let text = format!("{name} was not let in: {}", with_causes(&error));
                 let kind = EventKind::ClientRefused {
                     address,
                     reason: reason_of_hello(&error),
@@ -421,7 +422,7 @@ impl Inner {
         match ending {
             CloseReason::Closed | CloseReason::ClosedHere => trace::left(&span, &ending),
             _ => {
-                let text = format!("the link to {} is cut: {ending}", shared.peer);
+                let text = format!("the link to {} is cut: {}", shared.peer, with_causes(&ending));
                 let kind = EventKind::ClientDropped { client: shared.peer.clone() };
                 self.complain(&kind, text, || trace::cut(&span, &ending));
             }
@@ -447,7 +448,10 @@ impl Inner {
                 self.ports.report(&EventKind::CertificatesRenewed, text);
             }
             Some(Err(error)) => {
-                let text = format!("{error}; the server goes on with the certificates it has");
+                let text = format!(
+                    "{}; the server goes on with the certificates it has",
+                    with_causes(&error)
+                );
                 self.ports.report(&EventKind::CertificatesUnusable, &text);
             }
         }

@@ -2,6 +2,7 @@
 
 use samestate_proto::replication::LinkFault;
 use samestate_proto::wire::RefusalKind;
+use samestate_proto::with_causes;
 use thiserror::Error;
 
 use super::close_reason::CloseReason;
@@ -75,8 +76,8 @@ impl Setback {
     /// Returns the setback that a failed handshake means for the stores of a connection.
     pub(super) fn of_hello(peer: &str, error: &HelloError) -> Self {
         match reason_of_hello(error) {
-            Some(reason) => Setback::refused(reason, peer, error.to_string()),
-            None => Setback::Unreachable(format!("{peer}: {error}")),
+            Some(reason) => Setback::refused(reason, peer, with_causes(error)),
+            None => Setback::Unreachable(format!("{peer}: {}", with_causes(error))),
         }
     }
 
@@ -98,7 +99,7 @@ impl Setback {
     pub(super) fn of_ending(peer: &str, ending: &CloseReason, name: &str) -> Self {
         match ending {
             CloseReason::Fault { store, fault } if store == name => Setback::of_fault(peer, fault),
-            _ => Setback::Unreachable(format!("{peer}: {ending}")),
+            _ => Setback::Unreachable(format!("{peer}: {}", with_causes(ending))),
         }
     }
 

@@ -11,6 +11,7 @@ use std::io;
 use std::time::Duration;
 
 use samestate_proto::replication::LinkFault;
+use samestate_proto::with_causes;
 use tracing::{Span, debug, field, info, info_span, warn};
 
 use super::close_reason::CloseReason;
@@ -58,10 +59,18 @@ pub(super) fn logged_in(span: &Span) {
 /// This client did not get in. `again`: for the same reason as the last time.
 pub(super) fn not_let_in(span: &Span, error: &HelloError, again: bool) {
     match (is_about_login(error), again) {
-        (true, false) => warn!(target: LINK, parent: span, reason = %error, "login refused"),
-        (true, true) => debug!(target: LINK, parent: span, reason = %error, "login refused"),
-        (false, false) => warn!(target: LINK, parent: span, reason = %error, "connection failed"),
-        (false, true) => debug!(target: LINK, parent: span, reason = %error, "connection failed"),
+        (true, false) => {
+            warn!(target: LINK, parent: span, reason = with_causes(error), "login refused")
+        }
+        (true, true) => {
+            debug!(target: LINK, parent: span, reason = with_causes(error), "login refused")
+        }
+        (false, false) => {
+            warn!(target: LINK, parent: span, reason = with_causes(error), "connection failed")
+        }
+        (false, true) => {
+            debug!(target: LINK, parent: span, reason = with_causes(error), "connection failed")
+        }
     }
 }
 
@@ -87,8 +96,10 @@ pub(super) fn let_in(span: &Span, login: Option<&str>) {
 /// A server did not let a client in.
 pub(super) fn refused(span: &Span, error: &HelloError) {
     match is_about_login(error) {
-        true => warn!(target: LINK, parent: span, reason = %error, "login refused"),
-        false => warn!(target: LINK, parent: span, reason = %error, "connection failed"),
+        true => warn!(target: LINK, parent: span, reason = with_causes(error), "login refused"),
+        false => {
+            warn!(target: LINK, parent: span, reason = with_causes(error), "connection failed")
+        }
     }
 }
 
@@ -153,7 +164,7 @@ pub(super) fn server_fell_over(address: &Address, why: &io::Error) {
 
 /// Listening was tried again, and failed; said once.
 pub(super) fn server_is_down(address: &Address, error: &LinkError) {
-    warn!(target: SERVER, parent: None, %address, reason = %error, "still down");
+    warn!(target: SERVER, parent: None, %address, reason = with_causes(error), "still down");
 }
 
 pub(super) fn server_came_back(address: &Address) {
@@ -177,7 +188,7 @@ fn is_about_login(error: &HelloError) -> bool {
 fn why(ending: &CloseReason) -> String {
     match ending {
         CloseReason::Fault { fault, .. } => reason(fault),
-        ending => ending.to_string(),
+        ending => with_causes(ending),
     }
 }
 

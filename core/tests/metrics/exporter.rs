@@ -1,5 +1,6 @@
 //! Scrapes over real sockets.
 
+use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -126,9 +127,10 @@ async fn what_is_no_scrape_is_answered_in_words() {
 async fn a_port_in_use_is_an_error_and_a_closed_exporter_gives_its_port_back() {
     let address = format!("127.0.0.1:{}", free_port());
     let first = Exporter::bind(&address).await.expect("it listens");
-    let error = Exporter::bind(&address).await.expect_err("the port is taken").to_string();
-    assert!(error.starts_with(&format!("failed to listen on {address}: ")), "{error}");
-    assert!(error.ends_with("stop the process that has it, or choose another port"), "{error}");
+    let error = Exporter::bind(&address).await.expect_err("the port is taken");
+    let advice = "stop the process that has it, or choose another port";
+    assert_eq!(error.to_string(), format!("failed to listen on {address}; {advice}"));
+    assert!(error.source().is_some_and(|cause| cause.to_string().contains("in use")), "{error:?}");
     let mut held = TcpStream::connect(first.address()).await.expect("it connects");
     first.close().await;
     let mut rest = Vec::new();

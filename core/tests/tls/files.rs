@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use samestate::{ClientConfig, ServerConfig, Tls};
 use samestate::{ClientTls, ServerTls};
+use samestate_proto::with_causes;
 
 use super::pki::{Ca, Pair};
 use super::ports::free_port;
@@ -12,12 +13,12 @@ use super::scene::{Served, client, list};
 async fn server_says(tls: ServerTls) -> String {
     let store = list().open().await.expect("it opens");
     let server = ServerConfig::tcp(format!("127.0.0.1:{}", free_port())).tls(tls);
-    store.create_server(server).await.expect_err("it does not listen").to_string()
+    with_causes(&store.create_server(server).await.expect_err("it does not listen"))
 }
 
 fn client_says(tls: ClientTls) -> String {
     let refused = list().client(client(1, Some(tls))).start();
-    refused.expect_err("it does not start").to_string()
+    with_causes(&refused.expect_err("it does not start"))
 }
 
 fn written(ca: &Ca, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {

@@ -130,7 +130,7 @@ impl Keeping {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ReplayFault {
     /// The records make no sense.
-    #[error("a record is malformed: {0}")]
+    #[error("a record is malformed")]
     Malformed(#[from] WireError),
     /// They do not follow what was restored.
     #[error("its actions begin at {got}, but the state restored so far is at {at}")]

@@ -13,7 +13,7 @@ use super::{Record, SCHEMA};
 #[non_exhaustive]
 pub enum RecordError {
     /// The file could not be opened or read.
-    #[error("cannot read the record {path}: {source}; give the path of a record.json")]
+    #[error("cannot read the record {path}; give the path of a record.json")]
     Read {
         /// The file.
         path: PathBuf,
@@ -21,7 +21,7 @@ pub enum RecordError {
         source: io::Error,
     },
     /// The file is no JSON.
-    #[error("{place} is not JSON: {source}; give the path of a record.json")]
+    #[error("{place} is not JSON; give the path of a record.json")]
     NotJson {
         /// The file, or what stands for it.
         place: String,
@@ -56,8 +56,8 @@ pub enum RecordError {
     },
     /// The record says schema 1, and a field is missing or has the wrong type.
     #[error(
-        "{place} says it is a record of schema {SCHEMA}, and is not shaped like one: {source}; \
-         compare it with reports/record.schema.json"
+        "{place} says it is a record of schema {SCHEMA}, and is not shaped like one; compare it \
+         with reports/record.schema.json"
     )]
     Shape {
         /// The file, or what stands for it.
@@ -66,7 +66,7 @@ pub enum RecordError {
         source: serde_json::Error,
     },
     /// The file could not be written.
-    #[error("cannot write the record {path}: {source}; nothing was left behind there")]
+    #[error("cannot write the record {path}; nothing was left behind there")]
     Write {
         /// The file.
         path: PathBuf,
@@ -263,8 +263,11 @@ mod tests {
         assert!(said(r#"{"schema": "one"}"#).contains(r#"schema "one""#));
         assert!(said(r#"{"version": 1}"#).contains("has no `schema`"));
         assert!(said("version: 1").contains("x.json is not JSON"));
-        let short = said(r#"{"schema": 1, "scenario": "x"}"#);
-        assert!(short.contains("missing field `seed`"), "{short}");
+        let short = Record::from_json(br#"{"schema": 1, "scenario": "x"}"#, "x.json");
+        let RecordError::Shape { source, .. } = short.expect_err("a field is missing") else {
+            panic!("it says it is a record")
+        };
+        assert!(source.to_string().contains("missing field `seed`"), "{source}");
         let missing = Record::read("/nowhere/record.json").expect_err("not there").to_string();
         assert!(missing.contains("/nowhere/record.json"), "{missing}");
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use samestate_proto::with_causes;
 
 use super::exit::ExitCode;
 use crate::scenario::{Overrides, ScenarioError, ScenarioFile, Setting, Span};
@@ -94,6 +95,6 @@ pub(super) fn complain(error: &ScenarioError) {
             let drawn = invalid.render(super::terminal::in_colour(&std::io::stderr()));
             streams::drawn(&drawn);
         }
-        ScenarioError::Read { .. } => note!("error: {error}"),
+        ScenarioError::Read { .. } => note!("error: {}", with_causes(error)),
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use samestate_proto::with_causes;
 
 use super::exit::ExitCode;
 use crate::node;
@@ -25,7 +26,7 @@ impl Node {
         match node::main(&self.run, &self.cluster) {
             Ok(()) => ExitCode::Pass,
             Err(error) => {
-                note!("error: a node of cluster `{}`: {error}", self.cluster);
+                note!("error: a node of cluster `{}`: {}", self.cluster, with_causes(&error));
                 ExitCode::NotDone
             }
         }

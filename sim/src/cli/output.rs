@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use samestate_proto::with_causes;
 use samestate_report::{Record, Verdict, terminal};
 
 use super::args::OutputArgs;
@@ -102,11 +103,11 @@ impl OutputArgs {
     ) -> ExitCode {
         let kept = folder.path().join(RECORD);
         let mut complaints = Vec::new();
-        complaints.extend(record.write(&kept).err().map(|error| error.to_string()));
+        complaints.extend(record.write(&kept).err().map(|error| with_causes(&error)));
         let resolved = folder.path().join(RESOLVED);
         complaints.extend(scenario.and_then(|scenario| write_scenario(scenario, &resolved).err()));
         if let Some(path) = self.json.as_ref().filter(|_| !self.json_to_stdout()) {
-            complaints.extend(record.write(path).err().map(|error| error.to_string()));
+            complaints.extend(record.write(path).err().map(|error| with_causes(&error)));
         }
         for complaint in &complaints {
             note!("error: {complaint}");

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use samestate_proto::with_causes;
 use samestate_report::{Record, RecordError, junit, markdown, terminal};
 
 use super::exit::ExitCode;
@@ -62,7 +63,7 @@ impl Report {
 /// Reads records from files and folders; says on standard error what is wrong with them.
 pub(super) fn read(places: &[PathBuf]) -> Result<Vec<Record>, ExitCode> {
     Record::read_all(places).map_err(|error| {
-        note!("error: {error}");
+        note!("error: {}", with_causes(&error));
         match error {
             RecordError::NoneThere { .. } => ExitCode::NothingSelected,
             _ => ExitCode::Usage,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use clap::Args;
+use samestate_proto::with_causes;
 use samestate_report::Verdict;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -60,7 +61,7 @@ impl Run {
         let runtime = match threads::runtime(2) {
             Ok(runtime) => runtime,
             Err(error) => {
-                note!("error: {error}");
+                note!("error: {}", with_causes(&error));
                 return ExitCode::NotDone;
             }
         };
@@ -97,7 +98,7 @@ impl Run {
         let folder = match self.output.folder(&file.name, one_of_several, &started, logs) {
             Ok(folder) => folder,
             Err(error) => {
-                note!("error: {error}");
+                note!("error: {}", with_causes(&error));
                 return ExitCode::NotDone;
             }
         };

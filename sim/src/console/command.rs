@@ -39,8 +39,8 @@ pub(super) enum Command {
 /// An error of a line that has no meaning.
 #[derive(Debug, Error)]
 pub(super) enum LineError {
-    #[error("`{0}` is no command, and no JSON value to dispatch: {1}")]
-    Unknown(String, serde_json::Error),
+    #[error("`{0}` is no command, and no JSON value to dispatch")]
+    Unknown(String, #[source] serde_json::Error),
     #[error(transparent)]
     Number(UntypedError),
     #[error("`P` takes one path, as in `P .path.to.part` or `P .[\"any key\"]`, and not `{0}`")]
@@ -114,6 +114,7 @@ pub(super) fn complete(line: &str, state: &Value) -> (usize, Vec<String>) {
 
 #[cfg(test)]
 mod tests {
+    use samestate_proto::with_causes;
     use serde_json::json;
 
     use super::*;
@@ -138,7 +139,7 @@ mod tests {
             ("watch me", "on or off"),
             ("exit now", "takes nothing after it"),
         ] {
-            let error = Command::parse(line).expect_err(line).to_string();
+            let error = with_causes(&Command::parse(line).expect_err(line));
             assert!(error.contains(words), "{error}");
         }
     }

@@ -23,7 +23,7 @@ pub(crate) struct Password(String);
 /// An error of a password that cannot be read.
 #[derive(Debug, Error)]
 pub(crate) enum PasswordError {
-    #[error("failed to read the password from {}: {source}", path.display())]
+    #[error("failed to read the password from {}", path.display())]
     File { path: PathBuf, source: io::Error },
     #[error("the password file {} begins with an empty line", .0.display())]
     Empty(PathBuf),
@@ -34,7 +34,7 @@ pub(crate) enum PasswordError {
          console on a terminal, where it asks"
     )]
     Missing,
-    #[error("failed to ask for the password: {0}")]
+    #[error("failed to ask for the password")]
     Terminal(#[source] io::Error),
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use samestate::Untyped;
 use samestate::{DispatchError, Subscription, UntypedStore, Version};
+use samestate_proto::with_causes;
 use samestate_report::{printable_json, printable_line};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -78,7 +79,7 @@ impl Session {
             Ok(Command::Watch(on)) => self.watch(on),
             Ok(Command::Status) => Outcome::Text(self.status()),
             Ok(Command::Exit) => Outcome::Exit,
-            Err(error) => Outcome::Unknown(error.to_string()),
+            Err(error) => Outcome::Unknown(with_causes(&error)),
         }
     }
 

@@ -32,10 +32,10 @@ const LOOPBACK: &str = "127.0.0.1";
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CertificatesError {
     /// No key or certificate came out.
-    #[error("failed to make certificates for the links with `tls: true`: {0}")]
+    #[error("failed to make certificates for the links with `tls: true`")]
     Make(#[from] rcgen::Error),
     /// A file cannot be written.
-    #[error("failed to write {}: {source}; is there room where TMPDIR is?", path.display())]
+    #[error("failed to write {}, in the folder of TMPDIR", path.display())]
     Write {
         /// The file.
         path: PathBuf,

@@ -123,7 +123,9 @@ pub enum ToNode {
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// The briefing could not be read or written.
-    #[error("the run's briefing {path}: {source}; is it the folder of a run that goes on?")]
+    #[error(
+        "failed to read or write the run's briefing {path}, which is there while the run goes on"
+    )]
     Briefing {
         /// The file.
         path: PathBuf,
@@ -131,7 +133,7 @@ pub enum ControlError {
         source: io::Error,
     },
     /// The connection broke.
-    #[error("the control channel broke: {0}")]
+    #[error("the control channel broke")]
     Io(#[from] io::Error),
     /// A length beyond the limit.
     #[error("a control message of {bytes} bytes; at most {MESSAGE_BYTES_MAX} are allowed")]
@@ -140,10 +142,10 @@ pub enum ControlError {
         bytes: usize,
     },
     /// The bytes are no message.
-    #[error("a control message that makes no sense: {0}")]
+    #[error("a control message that makes no sense")]
     Undecodable(#[from] rmp_serde::decode::Error),
     /// A message could not be written down.
-    #[error("a control message cannot be encoded: {0}")]
+    #[error("a control message cannot be encoded")]
     Unencodable(#[from] rmp_serde::encode::Error),
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use samestate::LinkStats;
 use samestate::{Cluster, DispatchError, Subscription};
+use samestate_proto::with_causes;
 use tokio::task::JoinHandle;
 
 use super::clock::{Stop, sleep_until};
@@ -45,8 +46,8 @@ pub enum NodeError {
     #[error(transparent)]
     Threads(#[from] NoThreads),
     /// A load's thread could not be started.
-    #[error("a load's thread could not be started: {0}")]
-    Thread(std::io::Error),
+    #[error("a load's thread could not be started")]
+    Thread(#[source] std::io::Error),
     /// The conversation with the runner failed.
     #[error(transparent)]
     Control(#[from] ControlError),
@@ -54,7 +55,7 @@ pub enum NodeError {
     #[error(transparent)]
     Library(#[from] samestate::Error),
     /// A store could not be brought into its first state.
-    #[error("the store's first state could not be dispatched: {0}")]
+    #[error("the store's first state could not be dispatched")]
     Opening(#[from] DispatchError),
     /// A reducer has no such name.
     #[error(transparent)]
@@ -88,7 +89,7 @@ async fn live(folder: &Path, cluster_name: &str) -> Result<(), NodeError> {
     let mut node = Node::new(folder, briefing, plan, cluster, &outbox);
     let lived = node.serve(session).await;
     if let Err(error) = &lived {
-        node.log.line(&format!("ends: {error}"));
+        node.log.line(&format!("ends: {}", with_causes(error)));
     }
     lived
 }
@@ -154,7 +155,7 @@ impl Node {
             Err(error) => Err(error),
         };
         if let Err(error) = &served {
-            self.outbox.put(ToRunner::Problem { fatal: true, text: error.to_string() });
+            self.outbox.put(ToRunner::Problem { fatal: true, text: with_causes(error) });
         }
         session.end().await;
         // What does not close in time ends with the process.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use samestate_proto::with_causes;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -28,7 +29,7 @@ pub(crate) enum EnvError {
     #[error(transparent)]
     Guardian(#[from] GuardianError),
     /// The runner cannot listen for its nodes.
-    #[error("failed to listen for the nodes on {path}: {source}; is TMPDIR on a local disk?")]
+    #[error("failed to listen for the nodes on {path}, which has to be on a local disk (TMPDIR)")]
     Control {
         /// The socket.
         path: PathBuf,
@@ -42,7 +43,7 @@ pub(crate) enum EnvError {
     #[error(transparent)]
     Certificates(#[from] CertificatesError),
     /// A link's proxy cannot listen.
-    #[error("failed to put a proxy before the link `{link}`, so that it can be cut: {source}")]
+    #[error("failed to put a proxy before the link `{link}`, so that it can be cut")]
     Proxy {
         /// The link.
         link: String,
@@ -50,8 +51,8 @@ pub(crate) enum EnvError {
         source: io::Error,
     },
     /// The program's own path is unknown.
-    #[error("failed to find this program's own path, to start nodes from: {0}")]
-    Program(io::Error),
+    #[error("failed to find this program's own path, to start nodes from")]
+    Program(#[source] io::Error),
 }
 
 /// A message of a node, over connections that are numbered in the order in which they come.
@@ -279,7 +280,7 @@ async fn converse(stream: UnixStream, connection: u64, said: mpsc::Sender<FromNo
                 }
             }
             Ok(None) => break None,
-            Err(error) => break Some(error.to_string()),
+            Err(error) => break Some(with_causes(&error)),
         }
     };
     // The case may be over by now.

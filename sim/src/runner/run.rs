@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
+use samestate_proto::with_causes;
 use samestate_report::{Case, Kind, Record, Verdict};
 use tokio::sync::watch;
 
@@ -53,7 +54,7 @@ enum CaseError {
 enum EndError {
     #[error(transparent)]
     Guardian(#[from] GuardianError),
-    #[error("failed to keep the nodes' logs in {path}: {source}")]
+    #[error("failed to keep the nodes' logs in {path}")]
     Logs { path: PathBuf, source: io::Error },
 }
 
@@ -73,7 +74,7 @@ pub async fn run_scenario(file: &ScenarioFile, options: &RunOptions) -> Ran {
         };
         let logs = options.logs.join(folder_of(file, index));
         let (taken, ended) = run_case(case, &title, &logs, options).await;
-        trouble.extend(ended.iter().map(|error| format!("{title}: {error}")));
+        trouble.extend(ended.iter().map(|error| format!("{title}: {}", with_causes(error))));
         match taken {
             Ok(taken) => {
                 trouble.extend(taken.trouble.iter().map(|what| format!("{title}: {what}")));
@@ -84,6 +85,7 @@ pub async fn run_scenario(file: &ScenarioFile, options: &RunOptions) -> Ran {
                 }
             }
             Err(error) => {
+                let error = with_causes(&error);
                 trouble.push(format!("{title}: {error}"));
                 cases.push(Case { with: case.with.clone(), ..not_done(error) });
                 break;

@@ -179,7 +179,7 @@ fn in_plain_words(message: &str) -> String {
 #[derive(Debug, Error)]
 pub enum ScenarioError {
     /// The file could not be read.
-    #[error("failed to read {}: {source}", printable_line(&path.display().to_string()))]
+    #[error("failed to read {}", printable_line(&path.display().to_string()))]
     Read {
         /// The file.
         path: PathBuf,

@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use samestate_proto::with_causes;
 use tokio::process::Child;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -146,8 +147,8 @@ impl IpcLink {
                 _ => {
                     trace::lost(&link.span, &ending);
                     let kind = EventKind::LinkCut { peer: link.peer.clone(), refusal: None };
-                    link.ports
-                        .report(&kind, &format!("the link to {} is cut: {ending}", link.peer));
+                    let why = with_causes(&ending);
+                    link.ports.report(&kind, &format!("the link to {} is cut: {why}", link.peer));
                 }
             }
             ended_sender.send_replace(true);

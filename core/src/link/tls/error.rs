@@ -15,7 +15,7 @@ use crate::link::Address;
 #[non_exhaustive]
 pub enum TlsSetupError {
     /// A file cannot be read.
-    #[error("failed to read the {what} in {}: {source}", path.display())]
+    #[error("failed to read the {what} in {}", path.display())]
     Read {
         /// The expected content of the file.
         what: &'static str,

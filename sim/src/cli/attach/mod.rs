@@ -14,6 +14,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use samestate::{Address, LinkError};
 use samestate::{ClientConfig, Codec, UntypedStore};
+use samestate_proto::with_causes;
 use samestate_report::printable;
 use tokio::runtime::Runtime;
 
@@ -99,7 +100,7 @@ impl Failure {
             samestate::Error::Link(LinkError::Tls(_)) => ExitCode::Usage,
             _ => ExitCode::NotDone,
         };
-        Failure { complaint: in_options(&error.to_string()), code }
+        Failure { complaint: in_options(&with_causes(error)), code }
     }
 }
 
@@ -117,7 +118,7 @@ impl Attach {
         };
         let runtime = match threads::runtime(1) {
             Ok(runtime) => runtime,
-            Err(error) => return fail(&error.to_string(), ExitCode::NotDone),
+            Err(error) => return fail(&with_causes(&error), ExitCode::NotDone),
         };
         match self.converse(client, &runtime) {
             Ok(code) => code,
@@ -133,7 +134,7 @@ impl Attach {
         }
         let Some(login) = &self.login else { return Ok(client) };
         let password = Password::find(self.password_file.as_deref(), login);
-        let password = password.map_err(|error| error.to_string())?;
+        let password = password.map_err(|error| with_causes(&error))?;
         Ok(client.login(login, password.reveal()))
     }
 

@@ -1,6 +1,7 @@
 //! A found violation: its scenario is shrunk, and written as a file of its own.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use samestate_proto::with_causes;
 
 use super::Wanted;
 use crate::results::ResultsFolder;
@@ -39,9 +40,9 @@ pub(super) fn shrink_and_write(
         origin: format!("seed {} of {name}", failure.seed),
     };
     let path = folder.path().join(FOUND);
-    let announced = folder.will_write([FOUND.into()]).map_err(|error| error.to_string());
+    let announced = folder.will_write([FOUND.into()]).map_err(|error| with_causes(&error));
     let written = announced
-        .and_then(|()| write_found(&path, &shrunk, &found).map_err(|error| error.to_string()));
+        .and_then(|()| write_found(&path, &shrunk, &found).map_err(|error| with_causes(&error)));
     if let Err(error) = written {
         note!("error: {error}");
         return;

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::time::{Instant, SystemTime};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use samestate_proto::with_causes;
 use samestate_report::{Case, Kind, Record, SeedFailure, Seeds};
 
 use super::super::exit::ExitCode;
@@ -83,7 +84,7 @@ impl Many {
         let mut folder = match wanted.output.folder(name, *one_of_several, &started, []) {
             Ok(folder) => folder,
             Err(error) => {
-                note!("error: {error}");
+                note!("error: {}", with_causes(&error));
                 return ExitCode::NotDone;
             }
         };
@@ -190,7 +191,7 @@ fn keep_scenario(failure: &Failure, before: usize, folder: &mut ResultsFolder) -
         0 => format!("seed-{}.yaml", failure.seed),
         _ => format!("seed-{}-{}.yaml", failure.seed, before + 1),
     };
-    let announced = folder.will_write([name.clone().into()]).map_err(|error| error.to_string());
+    let announced = folder.will_write([name.clone().into()]).map_err(|error| with_causes(&error));
     let path = folder.path().join(&name);
     match announced.and_then(|()| write_scenario(&failure.scenario, &path)) {
         Ok(()) => Some(name),

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
+use samestate_proto::with_causes;
 
 use super::args::{OutputArgs, ScenarioArgs};
 use super::exit::ExitCode;
@@ -153,7 +154,7 @@ impl Simulate {
         let runtime = match threads::runtime(1) {
             Ok(runtime) => runtime,
             Err(error) => {
-                note!("error: {error}");
+                note!("error: {}", with_causes(&error));
                 return ExitCode::NotDone;
             }
         };

@@ -2,6 +2,7 @@
 
 use std::time::{Instant, SystemTime};
 
+use samestate_proto::with_causes;
 use samestate_report::{Case, Kind, Record};
 
 use super::super::exit::ExitCode;
@@ -28,7 +29,7 @@ fn one(file: &ScenarioFile, wanted: &Wanted, one_of_several: bool) -> ExitCode {
     let mut folder = match wanted.output.folder(&file.name, one_of_several, &started, []) {
         Ok(folder) => folder,
         Err(error) => {
-            note!("error: {error}");
+            note!("error: {}", with_causes(&error));
             return ExitCode::NotDone;
         }
     };

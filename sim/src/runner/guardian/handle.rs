@@ -25,7 +25,7 @@ const FINISH_MAX: Duration = Duration::from_secs(20);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GuardianError {
     /// It could not be started.
-    #[error("failed to start the guardian process {program}: {source}")]
+    #[error("failed to start the guardian process {program}")]
     Start {
         /// The program.
         program: PathBuf,

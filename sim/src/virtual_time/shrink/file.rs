@@ -22,10 +22,10 @@ pub struct Found {
 #[derive(Debug, thiserror::Error)]
 pub enum FoundError {
     /// A value of the scenario has no form in YAML.
-    #[error("failed to write what was found as YAML: {0}")]
+    #[error("failed to write what was found as YAML")]
     Yaml(#[from] serde_saphyr::SerializeError),
     /// The file, or its folder, cannot be written.
-    #[error("failed to write what was found to {path}: {source}")]
+    #[error("failed to write what was found to {path}")]
     Write {
         /// The file.
         path: PathBuf,

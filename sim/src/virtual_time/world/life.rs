@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use samestate_proto::replication::Replica;
+use samestate_proto::with_causes;
 use samestate_proto::{Epoch, NodeId, TOKEN_KEY_BYTES, TokenKey};
 
 use super::links::{CLIENT, SERVER};
@@ -106,7 +107,7 @@ impl World {
                 Ok(found) => Some(found),
                 Err(fault) => {
                     let (invariant, at) = (Invariant::I3, place.spec.name.clone());
-                    let detail = format!("its journal cannot be replayed: {fault}");
+                    let detail = format!("its journal cannot be replayed: {}", with_causes(&fault));
                     self.fails(Violation { invariant, at, detail });
                     None
                 }
