@@ -7,7 +7,7 @@
 use samestate::{Backup, create_store};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> samestate::Result<()> {
+async fn main() -> anyhow::Result<()> {
     let path = std::env::temp_dir().join("samestate-example.backup");
     let add = |count: &mut i64, by: &i64| *count += by;
     // Durable: `Ok` means that it is on disk.
@@ -19,5 +19,6 @@ async fn main() -> samestate::Result<()> {
             Err(error) => eprintln!("{error}"),
         }
     }
-    count.close(std::time::Duration::from_secs(10)).await
+    count.close(std::time::Duration::from_secs(10)).await?;
+    Ok(())
 }

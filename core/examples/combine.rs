@@ -37,7 +37,7 @@ fn points(action: &Action) -> Option<&u32> {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> samestate::Result<()> {
+async fn main() -> anyhow::Result<()> {
     let reducer = combine_reducers::<Game, Action>()
         .slice(|game| &mut game.score, points, score)
         .slice(|game| &mut game.log, |action| Some(action), log)

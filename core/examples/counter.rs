@@ -7,7 +7,7 @@
 use samestate::{Cluster, Mode};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> samestate::Result<()> {
+async fn main() -> anyhow::Result<()> {
     let cluster = Cluster::join()?; // the first process is the master, those it forks are workers
     let add = |count: &mut i64, by: &i64| *count += by;
     let counter = cluster.create_store("counter", add).mode(Mode::Action).open().await?;
@@ -18,12 +18,12 @@ async fn main() -> samestate::Result<()> {
             versions.changed().await;
         }
         println!("1 + 2 + 3 + 4 = {}, at version {}", counter.state(), counter.version());
-        cluster.close(std::time::Duration::from_secs(5)).await
+        cluster.close(std::time::Duration::from_secs(5)).await?;
     } else {
         if let Err(error) = counter.dispatch(cluster.worker() as i64).await {
             eprintln!("worker {}: {error}", cluster.worker());
         }
         cluster.master_gone().await;
-        Ok(())
     }
+    Ok(())
 }

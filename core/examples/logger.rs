@@ -110,14 +110,14 @@ async fn main() {
         Err(error) => (format!("{error}\n\n{HELP}"), 2),
         Ok(options) => match run(options).await {
             Ok(()) => return,
-            Err(error) => (error.to_string(), 1),
+            Err(error) => (format!("{error:#}"), 1),
         },
     };
     eprintln!("error: {words}");
     std::process::exit(code);
 }
 
-async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
+async fn run(options: Options) -> anyhow::Result<()> {
     let password = std::env::var("SAMESTATE_PASSWORD").unwrap_or_else(|_| "example".into());
     let cluster = Cluster::join()?; // the first process is the master, those it forks are workers
     // Ctrl-C reaches the workers too: they leave it to the master, and end with it.

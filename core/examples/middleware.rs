@@ -23,7 +23,7 @@ fn log<S: State, A: Action + Debug>(action: A, next: Next<'_, S, A>) -> Dispatch
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> samestate::Result<()> {
+async fn main() -> anyhow::Result<()> {
     let withdraw = |account: &mut u32, amount: &u32| -> Result<(), Reject> {
         *account = account.checked_sub(*amount).ok_or("the account is empty")?;
         Ok(())

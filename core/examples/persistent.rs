@@ -33,7 +33,7 @@ fn reduce(bank: &mut Bank, action: &Action) {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> anyhow::Result<()> {
     let accounts = (0..100_000).map(|account| (account, 100)).collect();
     let bank = create_store("bank", reduce)
         .preloaded(Bank { accounts, transfers: List::new() })

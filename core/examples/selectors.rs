@@ -11,7 +11,7 @@ use samestate::{Change, create_store};
 type Celsius = BTreeMap<String, i32>;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> samestate::Result<()> {
+async fn main() -> anyhow::Result<()> {
     let measured = |rooms: &mut Celsius, (room, celsius): &(String, i32)| {
         rooms.insert(room.clone(), *celsius);
     };

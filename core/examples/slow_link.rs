@@ -52,10 +52,8 @@ fn log(began: Instant) -> StoreBuilder<Log, Line> {
         .on_error(move |event| println!("{:7.2} s {event}", began.elapsed().as_secs_f64()))
 }
 
-type Failure = Box<dyn std::error::Error>;
-
 #[tokio::main]
-async fn main() -> Result<ExitCode, Failure> {
+async fn main() -> anyhow::Result<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
@@ -65,9 +63,10 @@ async fn main() -> Result<ExitCode, Failure> {
         ["follow", address, stale_ms_max, seconds] => {
             follow(address, stale_ms_max.parse()?, Duration::from_secs(seconds.parse()?)).await
         }
-        _ => Err("slow_link serve ADDRESS STATE_BYTES LOAD_BYTES_PER_S ACTION_BYTES, or \
-                  slow_link follow ADDRESS STALE_MS_MAX SECONDS"
-            .into()),
+        _ => anyhow::bail!(
+            "slow_link serve ADDRESS STATE_BYTES LOAD_BYTES_PER_S ACTION_BYTES, or slow_link \
+             follow ADDRESS STALE_MS_MAX SECONDS"
+        ),
     }
 }
 
@@ -76,7 +75,7 @@ async fn serve(
     state_bytes: usize,
     load_bytes_per_s: f64,
     action_bytes: usize,
-) -> Result<ExitCode, Failure> {
+) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let part = || "p".repeat(PART_BYTES);
     let parts = (0..state_bytes / PART_BYTES).map(|_| part()).collect();
@@ -113,7 +112,7 @@ async fn serve(
     }
 }
 
-async fn follow(address: &str, stale_ms_max: u64, lasts: Duration) -> Result<ExitCode, Failure> {
+async fn follow(address: &str, stale_ms_max: u64, lasts: Duration) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let client = ClientConfig::tcp(address).backoff_max(Duration::from_millis(500));
     let store = log(began).client(client).open_timeout(Duration::from_secs(900)).open().await?;

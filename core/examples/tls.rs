@@ -6,7 +6,6 @@
 //!
 //! `docs/tls.md` shows how to make a CA and certificates that last, with `openssl`.
 
-use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ const ADDRESS: &str = "localhost:10443";
 const WITHIN: Duration = Duration::from_secs(5);
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     make_certificates(folder.path())?;
     let file = |name| folder.path().join(name);
@@ -39,7 +38,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// A CA, and a certificate of it for `localhost`.
-fn make_certificates(folder: &Path) -> Result<(), Box<dyn Error>> {
+fn make_certificates(folder: &Path) -> anyhow::Result<()> {
     let mut ca = CertificateParams::new([])?;
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca_key = KeyPair::generate()?;

@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use samestate::{Backup, Result, StoreBuilder, create_store};
+use samestate::{Backup, StoreBuilder, create_store};
 use serde::{Deserialize, Serialize};
 
 /// The shape of schema version 1: names alone.
@@ -35,7 +35,7 @@ fn new_store(path: &Path) -> StoreBuilder<Vec<Task>, String> {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let (old_path, new_path) = (folder.path().join("tasks-1"), folder.path().join("tasks-2"));
     let old = old_store(&old_path).open().await?;

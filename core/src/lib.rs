@@ -22,7 +22,7 @@
 //! }
 //!
 //! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn main() -> anyhow::Result<()> {
 //! let counter = create_store("counter", reduce).mode(Mode::Action).open().await?;
 //! let version = counter.dispatch(Action::Add(2)).await?;
 //! assert_eq!((version.seq, counter.read(|counter| counter.value)), (1, 2));

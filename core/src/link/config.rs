@@ -53,7 +53,7 @@ pub struct ServerConfig {
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn main() -> anyhow::Result<()> {
 /// # let reduce = |sum: &mut u64, by: &u64| *sum += by;
 /// # let tasks = samestate::create_store("tasks", reduce).open().await?;
 /// use samestate::ServerConfig;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser};
 
@@ -88,7 +88,7 @@ async fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            warn(error);
+            warn(format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -97,7 +97,7 @@ async fn main() -> ExitCode {
 /// Its first line: an editor ends a file with a new line, and a password has none.
 fn password(file: &Path) -> Result<String> {
     let text = fs::read_to_string(file)
-        .map_err(|error| anyhow!("cannot read the password file {}: {error}", file.display()))?;
+        .with_context(|| format!("cannot read the password file {}", file.display()))?;
     let password = text.lines().next().unwrap_or_default();
     ensure!(!password.is_empty(), "the password file {} is empty", file.display());
     Ok(password.to_owned())

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::process;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result};
 use samestate::{Backup, Cluster, Mode, ServerConfig, Store, WorkerExit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, interval, sleep_until};
@@ -25,7 +25,7 @@ pub async fn serve(options: &Serve) -> Result<()> {
     let folder = &options.backup;
     if cluster.is_master() {
         fs::create_dir_all(folder)
-            .map_err(|error| anyhow!("cannot make the folder {}: {error}", folder.display()))?;
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
     // A worker's copy comes from the master: there the backup is not looked at.
     let store = cluster
@@ -95,7 +95,8 @@ impl Missing {
         for (number, (_, waited)) in due {
             if let Err(error) = cluster.fork_as(number) {
                 let wait = (waited * 2).min(RESTART_MAX);
-                warn(format_args!("{error}; trying again in {} s", wait.as_secs()));
+                let error = anyhow::Error::from(error);
+                warn(format_args!("{error:#}; trying again in {} s", wait.as_secs()));
                 self.add(number, wait);
             }
         }

@@ -113,7 +113,7 @@ impl Cluster {
     /// use samestate::{ClientConfig, Cluster, ServerConfig, create_store};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn main() -> anyhow::Result<()> {
     /// let add = |sum: &mut i64, by: &i64| *sum += by; let here = Cluster::alone(); let serving =
     /// here.create_server(ServerConfig::tcp("127.0.0.1:0").login("app", "secret")).await?; let
     /// apples = here.create_store("apples", add).open().await?; let pears =

@@ -269,7 +269,7 @@ impl<S: State, A: Action> Store<S, A> {
     /// ```
     /// # use samestate::create_store;
     /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn main() -> anyhow::Result<()> {
     /// let add = |count: &mut i64, by: &i64| *count += by;
     /// let store = create_store("counter", add).open().await?;
     /// store.dispatch(5).await?;

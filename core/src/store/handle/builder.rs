@@ -169,7 +169,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     /// use serde_json::{Value, json};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn main() -> anyhow::Result<()> {
     /// // State and actions may be any JSON.
     /// let rename = |user: &mut Value, action: &Value| user["name"] = action["name"].clone();
     /// let user = create_store("user", rename)
@@ -318,7 +318,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     /// use samestate::{DispatchError, create_store};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn main() -> anyhow::Result<()> {
     /// let sum = create_store("sum", |sum: &mut i64, by: &i64| *sum += by)
     ///     .middleware(|by, next| match by {
     ///         0 => next.refuse("nothing to add"),

@@ -69,7 +69,7 @@ impl<S: State, A: Action> Store<S, A> {
     /// use samestate::{Change, create_store};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn main() -> anyhow::Result<()> {
     /// let sum = create_store("sum", |sum: &mut i64, by: &i64| *sum += by).open().await?;
     /// let mut changes = sum.changes();
     /// sum.dispatch(5).await?;

@@ -43,7 +43,7 @@ impl<S: State, A: Action> Store<S, A> {
     /// use samestate::create_store;
     ///
     /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn main() -> anyhow::Result<()> {
     /// let reducer = |list: &mut Vec<String>, item: &String| list.push(item.clone());
     /// let list = create_store("list", reducer).open().await?;
     /// let length = list.select(|list| list.len());
@@ -185,7 +185,7 @@ impl<T> std::fmt::Debug for Selected<T> {
 /// use samestate::{create_selector, create_store};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn main() -> anyhow::Result<()> {
 /// let reducer = |(limit, clicks): &mut (u64, u32), by: &u64| {
 ///     *limit += by;
 ///     *clicks += 1;

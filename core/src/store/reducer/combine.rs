@@ -35,7 +35,7 @@ use crate::store::reducer::machine::{IntoReduction, Reject};
 /// fn sold(sold: &mut Vec<u32>, count: &u32) { sold.push(*count) }
 ///
 /// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn main() -> anyhow::Result<()> {
 /// let reducer = combine_reducers::<Shop, Action>()
 ///     .slice(|shop| &mut shop.stock, |action| Some(action), stock)
 ///     .slice(|shop| &mut shop.sold, |action| match action {

@@ -31,7 +31,7 @@ use crate::store::{
 /// use samestate::{ClientConfig, UntypedStore};
 /// use serde_json::json;
 ///
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn example() -> anyhow::Result<()> {
 /// let client = ClientConfig::tcp("localhost:10001").login("admin", "secret");
 /// let tasks = UntypedStore::attach("tasks", client).open().await?;
 /// tasks.dispatch(json!({ "Push": "from afar" })).await?;
