@@ -314,6 +314,30 @@ mod tests {
     }
 
     #[test]
+    fn the_number_below_which_an_origin_awaits_nothing_never_goes_back() {
+        let (mut sessions, session) = with_one_settled();
+        for oldest in [5, 2] {
+            assert!(sessions.begin(session, oldest));
+            assert_eq!(sessions.judge(session.session, 2), Verdict::Known(Outcome::Unknown));
+            assert_eq!(sessions.judge(session.session, 5), Verdict::Accept);
+        }
+    }
+
+    #[test]
+    fn a_session_that_is_known_already_is_kept_as_it_is_and_its_number_not_given_again() {
+        let (mut sessions, session) = with_one_settled();
+        let row = sessions.row(session.session);
+        assert!(sessions.begin(session, 1));
+        sessions.settle(session.session, 2, applied(2));
+        sessions.reissued(session.session, &row);
+        assert_eq!(sessions.judge(session.session, 2), Verdict::Known(applied(2)));
+        let mut next = Sessions::new(4, 8);
+        next.reissued(session.session, &row);
+        assert_ne!(next.issue(100, held_over(1), &key()).session, session.session);
+        assert!(next.begin(session, 1), "it is there still");
+    }
+
+    #[test]
     fn the_table_is_bounded_and_forgets_the_session_unused_for_longest() {
         let mut sessions = Sessions::new(2, 8);
         let first = sessions.issue(100, held_over(1), &key());

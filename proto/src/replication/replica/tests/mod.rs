@@ -11,6 +11,7 @@ mod driver;
 mod faults;
 mod fetching;
 mod healing;
+mod ordering;
 mod patches;
 mod relay;
 mod renewed;
