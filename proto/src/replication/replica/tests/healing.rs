@@ -60,3 +60,48 @@ fn a_copy_that_went_wrong_while_it_was_away_asks_for_a_snapshot_from_the_beginni
     node.hears(UP, Message::Status(status(2)));
     assert_eq!(heals(&node.says(UP)), [] as [u64; 0], "the attach said it");
 }
+
+/// Checks that the digest of the sequencer is passed on whatever this copy is like, and to nodes
+/// that run the actions alone.
+#[test]
+fn a_relay_passes_on_digests_while_its_own_copy_heals_and_to_those_that_get_actions() {
+    for (mode, told) in [(Mode::Action, 1), (Mode::Snapshot, 0)] {
+        let mut relay = Node::attached(b"a", |config| config.mode = mode);
+        relay.is_asked(DOWN, Some(version(1)));
+        relay.gets_entry(b"b", FLAG_DIGEST);
+        relay.says(DOWN);
+        relay.works();
+        relay.says(DOWN);
+        relay.gets_entry(b"!no", 0);
+        assert!(!relay.replica.is_connected(), "it heals");
+        relay.hears(UP, Message::Digest { seq: 2, digest: 1 });
+        let said = relay.says(DOWN);
+        let digests = said.iter().filter(|said| matches!(said, Message::Digest { .. })).count();
+        assert_eq!(digests, told, "{mode:?}: {said:?}");
+    }
+}
+
+/// Checks this whichever of the two digests is there first.
+#[test]
+fn a_copy_below_no_relay_that_differs_again_after_a_heal_is_not_healed_again() {
+    for ours_first in [true, false] {
+        let mut node = Node::attached(b"a", |_| {});
+        for seq in [2, 3] {
+            node.gets_entry(b"b", FLAG_DIGEST);
+            let digest = Message::Digest { seq, digest: 1 };
+            if ours_first {
+                node.works();
+                node.hears(UP, digest);
+            } else {
+                node.hears(UP, digest);
+                node.works();
+            }
+            if seq == 2 {
+                node.gets_snapshot(2, b"xy");
+            }
+        }
+        let [Report::Diverged(_), Report::NonDeterministic(_)] = &node.reports[..] else {
+            panic!("{:?}", node.reports)
+        };
+    }
+}

@@ -10,6 +10,7 @@ mod doubts;
 mod driver;
 mod faults;
 mod fetching;
+mod following;
 mod healing;
 mod ordering;
 mod patches;

@@ -71,3 +71,32 @@ pub(super) fn a_node_that_resumes_a_snapshot_hears_of_a_lineage_not_before_its_h
     let Message::SnapshotHead(head) = &after[0] else { panic!("{after:?}") };
     assert!(head.lineage == lineage || lineages(after) == [lineage], "it is told");
 }
+
+/// Checks that a node that had a part of a snapshot gets it under the lineage of now, or another.
+#[test]
+fn an_interrupted_snapshot_of_another_life_is_not_gone_on_with() {
+    let state = [7; 40_000];
+    let mut relay = Node::attached(&state, |_| {});
+    relay.is_asked(DOWN, None);
+    relay.says(DOWN);
+    relay.works();
+    let begun = [relay.says_up_to(DOWN, 1), relay.says_up_to(DOWN, 1)].concat();
+    let (Message::SnapshotHead(head), Message::SnapshotPart { bytes, .. }) = (&begun[0], &begun[1])
+    else {
+        panic!("{begun:?}")
+    };
+    let partial = Some(crate::wire::PartialSnapshot::new(head, bytes.len() as u64));
+    relay.replica.link_down(DOWN, relay.now);
+    let lineage = first_life().continued(SECOND_LIFE, 1);
+    relay.hears(UP, Message::Lineage(lineage.clone()));
+    relay.replica.downstream_up(DOWN, relay.now);
+    relay.hears(DOWN, Message::Attach(Attach { partial, ..attach(DOWN, None) }));
+    let before = relay.says(DOWN);
+    relay.works();
+    let said = [before, relay.says(DOWN)].concat();
+    let heads = said.iter().filter_map(|message| match message {
+        Message::SnapshotHead(head) => Some(head.lineage.clone()),
+        _ => None,
+    });
+    assert_eq!(heads.collect::<Vec<_>>(), [lineage]);
+}

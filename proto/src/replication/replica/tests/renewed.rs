@@ -87,6 +87,11 @@ fn an_answer_that_a_session_has_expired_proves_no_claim() {
         let said = relay.says(DOWN);
         said.iter().any(|said| matches!(said, Message::Answers { .. }))
     };
+    let hop = relay.replica.hop;
+    relay.hears(DOWN, Message::SessionOpen { hop, request: 1 });
+    let said = relay.says(UP);
+    let [Message::SessionOpen { request, .. }] = said[..] else { panic!("{said:?}") };
+    relay.hears(UP, Message::SessionOpened { request, claim: claim(9000), at: version(1) });
     for (session, outcome) in [(1, Outcome::Expired), (2, Outcome::Unknown)] {
         dispatch(&mut relay, DOWN, session);
         assert!(answered(&mut relay, session, outcome));
@@ -98,6 +103,7 @@ fn an_answer_that_a_session_has_expired_proves_no_claim() {
     }
     assert!(!answered(&mut relay, 1, Outcome::Expired), "it gave way to the others");
     assert!(answered(&mut relay, 2, Outcome::Unknown), "it was proved");
+    assert!(answered(&mut relay, 9000, Outcome::Unknown), "it was granted");
 }
 
 #[test]

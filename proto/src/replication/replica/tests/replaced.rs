@@ -365,3 +365,40 @@ fn a_session_that_was_issued_in_a_life_that_was_lost_is_lost_too() {
     assert_eq!(node.resolved, [(7, Resolution::OutcomeUnknown)]);
     assert_eq!(node.replica.under_way(), 0);
 }
+
+/// Checks that a resync of an older life is not sent: it would take back the lineage that the node
+/// below was told.
+#[test]
+fn a_resync_of_an_older_life_is_not_sent() {
+    let mut relay = Node::attached(b"a", |config| config.resync = Resync::Snapshot(4));
+    relay.is_asked(DOWN, Some(version(1)));
+    relay.says(DOWN);
+    for action in [b"b", b"c", b"d"] {
+        relay.gets_entry(action, 0);
+    }
+    relay.works();
+    assert_eq!(relay.replica.snapshots.resync().map(|resync| resync.head.version.seq), Some(4));
+    relay.hears(UP, Message::Lineage(first_life().continued(SECOND_LIFE, 4)));
+    gets_entry(&mut relay, 5, 0, b"e");
+    let said = relay.says(DOWN);
+    assert_eq!((snapshots_in(said.clone()), entries_in(&said)), (vec![], vec![2, 3, 4, 5]));
+}
+
+/// Checks that a state whose decoding outlived its link does not take the place of a newer part.
+#[test]
+fn a_newer_part_of_a_state_is_kept_and_not_an_older_state_that_came_whole() {
+    let mut node = Node::attached(b"a", |_| {});
+    let older = begins_to_get(&mut node, head(2, b"ab"), b"ab");
+    node.replica.link_down(UP, node.now);
+    node.replica.upstream_up(UP, PROTOCOL_VERSION, node.now);
+    node.hears(UP, Message::Status(status(3)));
+    node.hears(UP, Message::SnapshotHead(head(3, b"abcde")));
+    let bytes = bytes::Bytes::from_static(b"abc");
+    node.hears(UP, Message::SnapshotPart { offset: 0, bytes });
+    node.replica.link_down(UP, node.now);
+    node.replica.install(UP, older.run::<Tape>(), node.now).expect("it is no fault");
+    node.replica.upstream_up(UP, PROTOCOL_VERSION, node.now);
+    let said = node.says(UP);
+    let [Message::Attach(attach)] = &said[..] else { panic!("{said:?}") };
+    assert_eq!(attach.partial.map(|partial| partial.have), Some(3));
+}
