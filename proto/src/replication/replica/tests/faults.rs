@@ -172,3 +172,26 @@ fn subscribers_have_changes_as_soon_as_these_are_committed() {
     assert_eq!(told, Some((version(1), 1)));
     assert_eq!((node.replica.has_changes(), node.replica.changes_taken()), (false, 1));
 }
+
+/// Checks that nothing of its past holds back a sequencer that becomes a client: neither a panic,
+/// nor what is under way to it, nor an upstream of before.
+#[test]
+fn a_poisoned_sequencer_that_becomes_a_client_begins_anew() {
+    let mut node = Node::sequencer(|_| {});
+    with_session(&mut node);
+    assert!(is_rejected(&offer(&mut node, b"!poisoned")));
+    let hop = node.replica.hop;
+    node.says(DOWN);
+    node.replica.follow(node.now);
+    node.take_outputs();
+    assert_ne!(node.replica.hop, hop);
+    let said = node.says(DOWN);
+    assert!(said.iter().any(|said| matches!(said, Message::Status(told) if told.hop != hop)));
+    node.replica.upstream_up(UP, PROTOCOL_VERSION, node.now);
+    node.hears(UP, Message::Status(status(1)));
+    node.gets_snapshot(1, b"a");
+    assert!(node.replica.is_connected() && !node.replica.takes_none());
+    assert!(offer(&mut node, b"b").is_ok());
+    node.replica.follow(node.now);
+    assert_eq!(node.hear(UP, Message::Heartbeat { seq: 1 }), Err(LinkFault::UnknownLink(UP)));
+}

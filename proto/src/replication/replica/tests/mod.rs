@@ -8,6 +8,7 @@ mod below;
 mod bounds;
 mod doubts;
 mod driver;
+mod durable;
 mod faults;
 mod fetching;
 mod following;
