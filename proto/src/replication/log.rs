@@ -283,6 +283,16 @@ mod tests {
     }
 
     #[test]
+    fn what_follows_a_cursor_is_known_to_a_segment_and_nothing_follows_the_last_entry() {
+        let mut log = Log::new(0, 80);
+        (0..4).for_each(|_| log.append(None, |out| out.resize(out.len() + 10, 0)));
+        let after: Vec<_> = (0..=4).map(|seq| log.bytes_after(seq)).collect();
+        assert_eq!(after, [40, 30, 20, 10, 0]);
+        log.reset(9);
+        assert_eq!((log.bytes(), log.bytes_after(9), log.base(), log.head()), (0, 0, 9, 9));
+    }
+
+    #[test]
     fn a_cursor_stops_where_it_is_told() {
         let mut log = Log::new(0, usize::MAX);
         (0..10).for_each(|n| log.append(None, |out| out.push(n)));

@@ -71,3 +71,16 @@ impl Pressure {
         self.told.insert((node, again))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operator_is_told_of_each_slow_follower_once_and_once_more_after_a_snapshot() {
+        let mut pressure = Pressure::default();
+        let mut tell = |node, again| pressure.tell(NodeId(node), again);
+        assert!(tell(1, false) && tell(2, false) && tell(1, true));
+        assert!(!tell(1, false) && !tell(2, false) && !tell(1, true) && tell(2, true));
+    }
+}

@@ -94,6 +94,9 @@ mod tests {
         assert_eq!(of(&routes), [Some(a), None, Some(b)]);
         routes.forget(b);
         assert_eq!(of(&routes), [Some(a), None, None]);
+        // What is gone gives way to nothing more: there is room for another.
+        routes.learn(claim(8, 0), a, 2);
+        assert_eq!((routes.of(claim(10, 0)), routes.by_use.len()), (Some(a), 2));
     }
 
     #[test]

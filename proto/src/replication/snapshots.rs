@@ -135,6 +135,31 @@ pub(super) mod tests {
         snapshots.interrupted().map(|copied| copied.seq).collect()
     }
 
+    fn cut(seq: u64) -> Arc<Snapshot> {
+        let version = Version { seq, ..Version::default() };
+        let lineage = crate::Lineage::default();
+        let head = crate::wire::SnapshotHead { version, history: 0, len: 0, crc: 0, lineage };
+        Arc::new(Snapshot { head, bytes: Vec::new() })
+    }
+
+    #[test]
+    fn of_a_state_that_was_replaced_nothing_is_left() {
+        let mut snapshots = Snapshots::default();
+        snapshots.begin(Version::default());
+        snapshots.want_resync();
+        snapshots.take(cut(1));
+        snapshots.want_resync();
+        snapshots.keep_interrupted(copied(1), Duration::ZERO);
+        let stamp = snapshots.stamp();
+        snapshots.replaced(Some(cut(2)));
+        assert!(!snapshots.is_fresh(stamp) && snapshots.is_fresh(snapshots.stamp()));
+        assert_eq!((snapshots.cutting(), kept(&snapshots)), (None, vec![]));
+        assert!(snapshots.resync().is_none());
+        snapshots.take(cut(3));
+        assert!(snapshots.resync().is_none(), "it was cut for no resync");
+        assert_eq!(snapshots.newest().map(|newest| newest.head.version.seq), Some(3));
+    }
+
     #[test]
     pub(in super::super) fn of_the_interrupted_snapshots_the_newest_few_are_kept_each_once() {
         let (mut snapshots, second) = (Snapshots::default(), Duration::from_secs(1));

@@ -172,6 +172,28 @@ mod tests {
     }
 
     #[test]
+    fn a_comparison_leaves_the_digests_of_later_versions_to_be_compared() {
+        let mut verify = Verify::default();
+        for seq in [100, 200, 300] {
+            assert_eq!(verify.claim(seq, 7, 0), None);
+        }
+        assert_eq!(verify.keep(200, 7, 0), Some(Finding::Same));
+        assert_eq!(verify.keep(100, 8, 0), None, "it was right later");
+        assert_eq!(verify.keep(300, 8, 0), Some(Finding::Diverged));
+    }
+
+    /// Checks that one difference counts as one heal, however often the copy is replaced.
+    #[test]
+    fn a_copy_that_was_replaced_more_often_than_it_differed_is_healed_again() {
+        let mut verify = Verify::default();
+        assert_eq!(verify.keep(100, 1, 1), None);
+        assert_eq!(verify.claim(100, 2, 1), Some(Finding::Diverged));
+        (0..3).for_each(|_| verify.replaced(false));
+        assert_eq!(verify.keep(200, 1, 1), None);
+        assert_eq!(verify.claim(200, 2, 1), Some(Finding::Diverged));
+    }
+
+    #[test]
     fn a_digest_that_takes_long_is_still_compared() {
         let mut verify = Verify::default();
         assert!(verify.begin(100));

@@ -110,3 +110,64 @@ fn an_answer_to_another_claim_of_the_session_counts_for_nothing() {
     assert!(!origin.answered(claim, vec![Answer { counter: 1, outcome }]));
     assert!(!origin.has_resolved());
 }
+
+/// Checks that a dispatch that was given up is sent as a void, so that the sequencer can pass over
+/// its number, and that no answer resolves it a second time.
+#[test]
+fn a_dispatch_that_was_given_up_keeps_its_number_until_it_is_answered() {
+    let outcomes =
+        [Outcome::Unknown, Outcome::Rejected("no".into()), Outcome::Applied(Version::default())];
+    for outcome in outcomes {
+        let mut origin = Origin::default();
+        origin.push(7, vec![1], Some(SECOND));
+        origin.session_requested(3);
+        assert!(origin.session_opened(3, CLAIM, Version::default()));
+        origin.write_unsent(&mut Vec::new(), 100);
+        origin.expire(SECOND);
+        assert_eq!(origin.take_resolved(), [(7, Resolution::OutcomeUnknown)]);
+        origin.reached(0, &Lineage::default());
+        assert_eq!((origin.len(), origin.awaits()), (1, Some((CLAIM, 1))));
+        origin.resend();
+        let mut bytes = Vec::new();
+        origin.write_unsent(&mut bytes, 100);
+        let (entry, _) = crate::wire::Entries::first(&bytes).expect("an entry");
+        assert_eq!((entry.flags, entry.counter, entry.payload), (FLAG_VOID, 1, &[][..]));
+        origin.answered(CLAIM, vec![Answer { counter: 1, outcome }]);
+        origin.reached(0, &Lineage::default());
+        assert_eq!((origin.take_resolved(), origin.len(), origin.bytes()), (vec![], 0, 0));
+    }
+}
+
+#[test]
+fn a_dispatch_that_comes_after_others_were_resolved_is_sent() {
+    let mut origin = sent();
+    origin.answered(CLAIM, vec![answer(1)]);
+    origin.reached(0, &Lineage::default());
+    assert!(origin.is_empty());
+    origin.push(8, vec![2], None);
+    assert!(origin.has_unsent());
+    let mut bytes = Vec::new();
+    origin.write_unsent(&mut bytes, 100);
+    let (entry, _) = crate::wire::Entries::first(&bytes).expect("an entry");
+    assert_eq!(entry.counter, 2);
+}
+
+#[test]
+fn an_answer_of_another_life_resolves_nothing() {
+    let life = |number: u32| crate::Epoch { number, id: u64::from(number) };
+    let mut origin = sent();
+    let version = Version { epoch: life(2), seq: 1 };
+    origin.answered(CLAIM, vec![Answer { counter: 1, outcome: Outcome::Applied(version) }]);
+    origin.reached(9, &Lineage::founded(life(1)));
+    assert!(!origin.has_resolved());
+}
+
+#[test]
+fn a_dispatch_without_an_answer_is_asked_about_once_in_a_while() {
+    let mut origin = sent();
+    probe(&mut origin, SECOND);
+    origin.inquire(SECOND * 2 + SECOND / 2, SECOND);
+    assert!(!origin.has_unsent(), "it was asked lately");
+    origin.inquire(SECOND * 3, SECOND);
+    assert!(origin.has_unsent());
+}
