@@ -168,3 +168,90 @@ fn old_snapshots_are_taken_back_after_a_while_from_links_that_do_not_move_when_o
         assert_eq!(node.woken.contains(&LinkId(12)), waits);
     }
 }
+
+#[test]
+fn a_peer_that_has_spent_all_its_credit_to_the_byte_is_cut_at_the_next_dispatch() {
+    let mut node = Node::sequencer(|_| {});
+    node.is_asked(DOWN, None);
+    let granted = credit(&node.says(DOWN)).expect("it gets credit") as usize;
+    node.replica.pressure.set(true);
+    let (hop, header) = (node.replica.hop, entry(9, 1, 0, b"").len());
+    node.hears(DOWN, dispatch(hop, entry(9, 1, 0, &vec![7; granted - header])));
+    assert_eq!(node.replica.downstreams[&DOWN].received, granted as u64);
+    node.hear(DOWN, dispatch(hop, entry(9, 2, 0, b""))).expect_err("its credit is spent");
+}
+
+#[test]
+fn a_link_that_has_got_its_snapshot_makes_room_for_those_that_wait() {
+    let mut node = with_a_short_log();
+    storm(&mut node, 10..13, 2, false);
+    assert_eq!(node.replica.snapshots_sending(), SNAPSHOTS_MAX);
+    node.says(LinkId(12));
+    node.woken.clear();
+    while node.replica.snapshots_sending() == SNAPSHOTS_MAX {
+        assert!(!node.says_up_to(LinkId(10), 1).is_empty());
+    }
+    assert!(node.woken.contains(&LinkId(12)));
+}
+
+/// Checks that the log is kept behind the oldest of the snapshots that are on their way, for as
+/// long as the largest of them is.
+#[test]
+fn the_log_is_kept_behind_each_snapshot_that_is_on_its_way() {
+    let mut node = Node::sequencer(|config| {
+        (config.log_bytes_max, config.catch_up_bytes_max) = (1024, 1 << 20);
+        config.pressure_grace = Duration::ZERO;
+    });
+    node.dispatches(&[7; 60_000]);
+    for (link, more) in [(10, 40), (11, 45)] {
+        node.is_asked(LinkId(link), None);
+        node.says_up_to(LinkId(link), 1);
+        node.says_up_to(LinkId(link), 1);
+        node.works();
+        (0..2).for_each(|_| drop(node.says_up_to(LinkId(link), 1)));
+        node.replica.snapshots.drop_newest();
+        (0..more).for_each(|_| node.dispatches(&[8; 1000]));
+    }
+    let sending = node.replica.snapshots_sending();
+    assert_eq!((sending, node.replica.log.serves(1)), (2, true), "{}", node.replica.log.base());
+}
+
+/// Checks that dispatches which waited for a link go on when the pressure has fallen, however that
+/// was noticed.
+#[test]
+fn dispatches_that_wait_go_on_after_dispatches_of_others_found_the_pressure_fallen() {
+    let mut node = Node::sequencer(|config| config.log_bytes_max = 64 << 10);
+    node.is_asked(DOWN, None);
+    node.says(DOWN);
+    node.works();
+    node.says(DOWN);
+    while !node.replica.pressure.is_on() {
+        node.dispatches(&[7; 1000]);
+        assert!(node.replica.version().seq < 100, "it never waits");
+    }
+    node.replica.dispatch(7, b"x", node.now).expect("it is taken");
+    node.replica.pressure.set(false);
+    node.replica.dispatch(8, b"y", node.now).expect("it is taken, and overtakes none");
+    node.take_outputs();
+    assert_eq!(node.resolved, []);
+    node.passes(MS);
+    let order: Vec<_> = node.resolved.iter().map(|(ticket, _)| *ticket).collect();
+    assert_eq!(order, [7, 8]);
+    assert!(node.replica.machine().0.ends_with(b"xy"));
+}
+
+#[test]
+fn no_more_is_sent_upwards_than_there_is_credit_for() {
+    let mut node = Node::attached(b"a", |_| {});
+    (0..3).for_each(|_| node.dispatches(&[7; 200]));
+    let said = node.says(UP);
+    let [Message::SessionOpen { request, .. }] = said[..] else { panic!("{said:?}") };
+    node.hears(UP, Message::SessionOpened { request, claim: claim(9), at: version(1) });
+    assert_eq!(node.says(UP), []);
+    for credit in [100, 400] {
+        node.hears(UP, Message::Credit { bytes: credit });
+        let said = node.says(UP);
+        let [Message::Dispatch { entries, .. }] = &said[..] else { panic!("{said:?}") };
+        assert_eq!(crate::wire::Entries::new(entries).count(), 1, "the last may exceed it");
+    }
+}
