@@ -1,15 +1,15 @@
-//! The derive of `samestate::state::Delta`; that trait describes it.
+//! The derive macro of `samestate::state::Delta`. The documentation of the trait describes it.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Error, Field, Fields, Member, parse_macro_input};
 
-/// Derives `Delta`: for a struct a patch with the patches of the fields that changed, for an enum
-/// the whole value.
+/// Derives `Delta`. The patch of a struct contains a patch of each field that changed, and the
+/// patch of an enum is the whole new value.
 ///
-/// `#[delta(whole)]` on the type or a field replaces it as a whole. `#[delta(skip)]` leaves a field
-/// out.
+/// `#[delta(whole)]` on a type or a field makes the whole new value its patch. `#[delta(skip)]`
+/// leaves a field out.
 #[proc_macro_derive(Delta, attributes(delta))]
 pub fn derive_delta(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
@@ -53,7 +53,7 @@ fn derive(input: &DeriveInput) -> Result<TokenStream, Error> {
     by_field(input, fields)
 }
 
-/// The whole value is the patch.
+/// Implements `Delta` with the whole new value as the patch.
 fn whole(input: &DeriveInput) -> TokenStream {
     let name = &input.ident;
     let (implemented, types, bounds) = input.generics.split_for_impl();
@@ -77,7 +77,7 @@ fn whole(input: &DeriveInput) -> TokenStream {
     }
 }
 
-/// A field that the patch has a place for.
+/// A field that is part of the patch.
 struct Part<'a> {
     field: &'a Field,
     member: Member,
@@ -105,8 +105,8 @@ fn parts(fields: &Fields) -> Result<Vec<Part<'_>>, Error> {
     Ok(parts)
 }
 
-/// A struct with an optional patch for each field. The patch is an array of one, because codecs
-/// write `None` and a value that is `null` itself alike.
+/// Implements `Delta` with a struct that has an optional patch for each field. Each patch is in an
+/// array of length one: a codec writes a bare `None` and a patch that is itself `null` alike.
 fn by_field(input: &DeriveInput, fields: &Fields) -> Result<TokenStream, Error> {
     if let Some(parameter) = input.generics.type_params().next() {
         let why = "`Delta` is derived for a generic struct only with `#[delta(whole)]`; implement \

@@ -1,20 +1,21 @@
-//! The changes of a state that one action made, beside its entry: in mode `delta`.
+//! Patches: the changes that an action made to the state, sent beside its entry in mode `delta`.
 //!
 //! ```text
 //! length of the patch  u32
-//! CRC-32               u32   over the entry's checksum and the patch: written by who made it
+//! CRC-32               u32   over the entry's checksum and the patch
 //! patch                encoded by the state
 //! ```
 //!
-//! No bytes are a patch too: the action changed nothing. Whoever passes a patch on leaves its bytes
-//! as they are.
+//! An empty patch means that the action changed nothing. A relay passes a patch on unchanged, with
+//! the checksum that the maker of the patch wrote.
 
 use super::WireError;
 
-/// The bytes of a patch before its content.
+/// The length of a patch's header, in bytes.
 pub const PATCH_HEADER_BYTES: usize = 8;
 
-/// Writes the header of a patch, for which its first bytes have room, once the entry is known.
+/// Writes the header of a patch into its first bytes, which the caller has reserved for it. The
+/// checksum needs that of the entry.
 pub fn finish_patch(patch: &mut [u8], entry_crc: u32) {
     let Some((header, content)) = patch.split_first_chunk_mut::<PATCH_HEADER_BYTES>() else {
         return;
@@ -30,29 +31,29 @@ fn checksum(entry_crc: u32, content: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// The patches that stand one after another in a slice.
+/// The consecutive patches in a slice.
 #[derive(Clone, Debug)]
 pub struct Patches<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Patches<'a> {
-    /// Over received or logged bytes.
+    /// Reads from received or logged bytes.
     pub fn new(bytes: &'a [u8]) -> Self {
         Patches { rest: bytes }
     }
 
-    /// Returns whether there is none left.
+    /// Returns whether no patch is left.
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    /// Takes the patch of the entry with this checksum: all of its bytes, which begin with the
-    /// header.
+    /// Takes the next patch, which belongs to the entry with this checksum. Returns all bytes of
+    /// the patch, the header included.
     ///
     /// # Errors
     ///
-    /// If there are too few bytes, or its checksum is wrong.
+    /// If bytes are missing, or the checksum is wrong or that of another entry's patch.
     pub fn take(&mut self, entry_crc: u32) -> Result<&'a [u8], WireError> {
         let header = self.rest.first_chunk::<PATCH_HEADER_BYTES>();
         let header = header.ok_or(WireError::Truncated("patch's header"))?;

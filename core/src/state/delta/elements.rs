@@ -11,25 +11,25 @@ use super::{Delta, PatchMisfit};
 /// The changes of a sequence, in the order in which they are applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ElementsPatch<T, P> {
-    /// The number of elements that are gone from the front.
+    /// The number of elements removed from the front.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub skip: u64,
-    /// The elements in place of others.
+    /// The replacement of a range, after `skip`.
     #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
     pub splice: Option<Splice<T>>,
-    /// The elements that changed, by their index.
+    /// The elements that changed: the index of each, after `skip` and `splice`, and its patch.
     #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
     pub edit: Vec<(u64, P)>,
 }
 
-/// Elements in place of others.
+/// The replacement of a range of elements.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Splice<T> {
-    /// The index of the first of them.
+    /// The index at which the range begins.
     pub at: u64,
-    /// The number of elements that are gone from there.
+    /// The number of elements removed.
     pub remove: u64,
-    /// The new elements.
+    /// The elements inserted in their place.
     pub insert: Vec<T>,
 }
 
@@ -73,8 +73,8 @@ pub(super) fn diff<T: Clone, B: Borrow<T>, P>(
     (!unchanged).then_some(patch)
 }
 
-/// Returns how many elements are gone from the front, as from a queue: the least number after which
-/// all the rest is still there.
+/// Returns the number of elements removed from the front, as from a queue: `after` begins with all
+/// elements of `before` that follow them. Returns 0 if there is no such number.
 fn skipped<T>(before: &[T], after: &[T], same: impl Fn(&T, &T) -> bool) -> usize {
     let (Some(first), Some(front)) = (before.first(), after.first()) else { return 0 };
     if same(first, front) {
@@ -88,7 +88,7 @@ fn skipped<T>(before: &[T], after: &[T], same: impl Fn(&T, &T) -> bool) -> usize
     found.filter(is_rest).unwrap_or_default()
 }
 
-/// Changes a sequence as the patch says; `apply` changes an element.
+/// Applies a patch to a sequence. `apply` applies the patch of one element.
 pub(super) fn apply<T, P>(
     elements: &mut Vec<T>,
     patch: ElementsPatch<T, P>,

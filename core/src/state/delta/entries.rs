@@ -12,13 +12,13 @@ use crate::state::Map;
 /// The changes of a map.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EntriesPatch<K, V, P> {
-    /// The keys whose entries are gone.
+    /// The keys of the entries removed.
     #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
     pub remove: Vec<K>,
-    /// The entries with new keys.
+    /// The entries added.
     #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
     pub insert: Vec<(K, V)>,
-    /// The entries whose values changed, with the patches of the values.
+    /// The keys whose values changed, each with the patch of its value.
     #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
     pub edit: Vec<(K, P)>,
 }
@@ -28,7 +28,7 @@ impl<K, V, P> EntriesPatch<K, V, P> {
         EntriesPatch { remove: Vec::new(), insert: Vec::new(), edit: Vec::new() }
     }
 
-    fn some(self) -> Option<Self> {
+    fn non_empty(self) -> Option<Self> {
         let same = self.remove.is_empty() && self.insert.is_empty() && self.edit.is_empty();
         (!same).then_some(self)
     }
@@ -72,7 +72,7 @@ where
     fn diff(&self, before: &Self) -> Option<Self::Patch> {
         let mut patch = EntriesPatch::new();
         self.for_each_change(before, |key, before, after| patch.add(key, before, after));
-        patch.some()
+        patch.non_empty()
     }
 
     fn apply(&mut self, patch: Self::Patch) -> Result<(), PatchMisfit> {
@@ -101,7 +101,7 @@ where
         let gone = before.keys().filter(|key| !self.contains_key(*key));
         patch.remove.extend(gone.cloned());
         self.iter().for_each(|(key, after)| patch.add(key, before.get(key), Some(after)));
-        patch.some()
+        patch.non_empty()
     }
 
     fn apply(&mut self, patch: Self::Patch) -> Result<(), PatchMisfit> {
@@ -131,7 +131,7 @@ where
         let gone = before.keys().filter(|key| !self.contains_key(*key));
         patch.remove.extend(gone.cloned());
         self.iter().for_each(|(key, after)| patch.add(key, before.get(key), Some(after)));
-        patch.some()
+        patch.non_empty()
     }
 
     fn apply(&mut self, patch: Self::Patch) -> Result<(), PatchMisfit> {

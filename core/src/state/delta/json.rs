@@ -10,14 +10,14 @@ use super::{Delta, PatchMisfit};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ValuePatch {
-    /// It is this now.
+    /// The value is replaced with this one.
     Set(Value),
     /// An object changed.
     Object {
-        /// The keys whose values are gone.
+        /// The keys removed.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         remove: Vec<String>,
-        /// The keys with new or changed values.
+        /// The keys added or changed, each with the patch of its value.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         edit: Vec<(String, ValuePatch)>,
     },
@@ -79,8 +79,8 @@ impl Delta for Value {
     }
 }
 
-/// Returns whether two values have the same encoding, but for the order of keys: 0.0 and -0.0 are
-/// different, and so are 1 and 1.0.
+/// Returns whether two values have the same encoding, apart from the order of keys. So 0.0 differs
+/// from -0.0, and 1 from 1.0.
 fn same(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => bits(one) == bits(other) && one == other,

@@ -9,19 +9,19 @@ use crate::state::List;
 /// The changes of a [`List`], in the order in which they are applied.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ListPatch<T, P> {
-    /// The number of elements that are gone from the front.
+    /// The number of elements removed from the front.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub pop_front: u64,
-    /// The number of elements that are gone from the back.
+    /// The number of elements removed from the back.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub pop_back: u64,
-    /// The elements that changed, by their index among those that are left.
+    /// The elements that changed: the index of each after the removals, and its patch.
     #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
     pub edit: Vec<(u64, P)>,
-    /// The new elements at the front, in order.
+    /// The elements added at the front, in order.
     #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
     pub push_front: Vec<T>,
-    /// The new elements at the back, in order.
+    /// The elements added at the back, in order.
     #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
     pub push_back: Vec<T>,
 }
@@ -30,15 +30,15 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// The place of the elements that two lists have in common.
+/// The range of elements that an older and a newer list have in common.
 pub(in crate::state) struct Overlap {
-    /// The index of its first element in the list from before.
+    /// The index of the first common element in the older list.
     pub(in crate::state) before: usize,
-    /// The index of that element in the list after.
+    /// The index of the first common element in the newer list.
     pub(in crate::state) after: usize,
-    /// The number of elements.
+    /// The number of common elements.
     pub(in crate::state) len: usize,
-    /// The indices of those in it that may have changed, in order.
+    /// The indices of the elements that may have changed, from the start of the range, in order.
     pub(in crate::state) touched: Vec<usize>,
 }
 

@@ -2,12 +2,12 @@
 //!
 //! A node that sends in mode `delta` keeps the state from before an action and asks the state after
 //! it for the difference. A clone of the persistent collections takes O(1), and they record the
-//! keys that an action touches, so a patch takes O(what changed). For other types both the clone
-//! and the comparison take O(size).
+//! keys that an action touches, so the time to make a patch depends on the number of changes alone.
+//! For other types both the clone and the comparison take O(size).
 //!
 //! | file | holds |
 //! |---|---|
-//! | `mod` | the trait [`Delta`], and a state's functions behind one type |
+//! | `mod` | the trait [`Delta`], and [`Patching`], its functions for one type of state |
 //! | `whole` | types that are replaced as a whole |
 //! | `recorded` | the keys that were touched since a recording began |
 //! | `entries` | patches of maps |
@@ -44,11 +44,12 @@ use crate::store::State;
 #[error("{0}")]
 pub struct PatchMisfit(pub String);
 
-/// A value whose changes can be sent as a patch: what a state needs for
-/// [`Mode::Delta`](crate::Mode::Delta).
+/// A type whose changes can be sent as patches. The state of a store in
+/// [`Mode::Delta`](crate::Mode::Delta) must implement it.
 ///
 /// [`Map`](super::Map), [`List`](super::List), `BTreeMap`, `HashMap`, `Vec`, `VecDeque`,
-/// `Option`, `serde_json::Value`, texts, numbers and `bool` have it. Derive it for your own types:
+/// `Option`, `serde_json::Value`, strings, numbers and `bool` implement it. Derive it for your own
+/// types:
 ///
 /// ```
 /// use samestate::state::{Delta, Map};
@@ -88,23 +89,22 @@ pub struct PatchMisfit(pub String);
 ///
 /// # The derive
 ///
-/// A struct gets a patch with the patches of the fields that changed. `#[delta(whole)]` on a field
-/// replaces the field as a whole, `#[delta(skip)]` leaves it out (for a field with
-/// `#[serde(skip)]`), and `#[delta(whole)]` on a struct replaces the struct as a whole. What is
-/// replaced as a whole needs `Clone` and `Serialize`, and is compared by its
-/// [digest](super::digest()).
+/// The patch of a struct contains a patch of each field that changed. `#[delta(whole)]` on a field
+/// or on the struct makes the whole new value its patch. `#[delta(skip)]` leaves a field out, for a
+/// field with `#[serde(skip)]`. A type that is replaced as a whole must be `Clone` and `Serialize`,
+/// and is compared by its [digest](super::digest()).
 ///
-/// # By hand
+/// # Implementing it by hand
 ///
-/// `diff` and `apply` must agree: `before` with the patch applied is `after`. Mode delta compares
-/// digests as mode action does, so a patch that leaves something out is found and reported as a
-/// divergence.
+/// `diff` and `apply` must agree: applying the patch to `before` must give `after`. If a patch
+/// leaves something out, the copies differ. Mode delta compares digests as mode action does, and
+/// reports this as a divergence.
 pub trait Delta: Sized {
     /// The changes from one value to another.
     type Patch: Serialize + DeserializeOwned + Send + Sync;
 
-    /// Starts or ends the recording of changes, for a type that makes a patch from such a record.
-    /// Called before and after each action. The default does nothing.
+    /// Starts or stops recording changes, for a type that makes its patches from such a record. The
+    /// store calls this before and after each action. The default does nothing.
     fn record(&mut self, recording: bool) {
         let _ = recording;
     }
@@ -112,16 +112,16 @@ pub trait Delta: Sized {
     /// Returns the changes since `before`; `None` if there are none.
     fn diff(&self, before: &Self) -> Option<Self::Patch>;
 
-    /// Changes this value as the patch says.
+    /// Applies a patch to this value.
     ///
     /// # Errors
     ///
-    /// If the patch is of another value. This value may then be changed in part.
+    /// If the patch does not fit this value, which may then be partly changed.
     fn apply(&mut self, patch: Self::Patch) -> Result<(), PatchMisfit>;
 }
 
-/// The functions of [`Delta`] for one type of state, so that a store holds them without a bound on
-/// its type.
+/// The functions of [`Delta`] for the state `S`. A store can hold them without the bound
+/// `S: Delta`.
 pub struct Patching<S> {
     record: fn(&mut S, bool),
     diff: fn(Codec, &S, &S, &mut Vec<u8>) -> Result<(), String>,
@@ -143,7 +143,7 @@ impl<S> fmt::Debug for Patching<S> {
 }
 
 impl<S: State + Delta> Patching<S> {
-    /// Returns the functions of this type.
+    /// Returns the functions of `S`.
     pub fn new() -> Self {
         Patching { record: S::record, diff: diff::<S>, apply: apply::<S> }
     }
@@ -160,7 +160,8 @@ impl<S> Patching<S> {
         (self.record)(state, recording);
     }
 
-    /// Appends the encoded patch from `before` to `after` to `out`; nothing if they are the same.
+    /// Encodes the patch that turns `before` into `after`, and appends it to `out`. Appends nothing
+    /// if they are equal.
     pub(crate) fn diff(
         &self,
         codec: Codec,
@@ -171,7 +172,7 @@ impl<S> Patching<S> {
         (self.diff)(codec, before, after, out)
     }
 
-    /// Applies an encoded patch; no bytes are no change.
+    /// Applies an encoded patch. An empty one changes nothing.
     pub(crate) fn apply(&self, codec: Codec, state: &mut S, patch: &[u8]) -> Result<(), String> {
         (self.apply)(codec, state, patch)
     }

@@ -1,15 +1,15 @@
 //! The keys that were touched since a recording began.
 
-/// The most keys that are recorded. A change of more is found by comparing all entries, which
-/// takes no longer then.
+/// The maximum number of keys that are recorded. A larger change is found by comparing all entries,
+/// which is then no slower.
 const TOUCHED_MAX: usize = 4096;
 
-/// The record of a persistent collection's changes, while there is one.
+/// The keys that were touched in a persistent collection, while they are recorded.
 ///
-/// `T` is the tree at the beginning. A patch is made against the value from before the action, and
-/// the record is of use only if it began at just that tree: a reducer may have put another
-/// collection in this place. Clones take the record along, so a reducer that changes a clone and
-/// puts it back is followed too.
+/// `T` is the tree at the start of the recording. A patch is made against the value before the
+/// action. The record is used only if it started from that very tree, because a reducer may have
+/// replaced the collection with another one. A clone has a copy of the record, so the record is
+/// also right if a reducer changes a clone and stores the clone in the state.
 #[derive(Clone)]
 pub(in crate::state) struct Recorded<T, K>(Option<Box<Record<T, K>>>);
 
@@ -34,7 +34,7 @@ impl<T, K> Recorded<T, K> {
         self.0 = None;
     }
 
-    /// Records a key, which `key` makes only if there is a recording.
+    /// Records the key that `key` returns. `key` is called only during a recording.
     pub(in crate::state) fn touch(&mut self, key: impl FnOnce() -> K) {
         let Some(record) = &mut self.0 else { return };
         if record.touched.len() < TOUCHED_MAX {
@@ -44,7 +44,7 @@ impl<T, K> Recorded<T, K> {
         }
     }
 
-    /// Returns the keys touched since `began` was true of the tree.
+    /// Returns the recorded keys, if `began` is true of the tree at the start of the recording.
     pub(in crate::state) fn since(&self, began: impl Fn(&T) -> bool) -> Option<&[K]> {
         let record = self.0.as_deref().filter(|record| began(&record.base))?;
         Some(&record.touched)

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::{Delta, PatchMisfit};
 use crate::state::digest;
 
-/// Returns a clone of `after` if its digest is another than that of `before`, or if one of them has
-/// none. The derive of [`Delta`] calls it for what is replaced as a whole.
+/// Returns a clone of `after` if its digest differs from that of `before`, or if one of the digests
+/// cannot be computed. The derive of [`Delta`] calls this for types and fields that are replaced as
+/// a whole.
 pub fn changed<T: Clone + Serialize>(before: &T, after: &T) -> Option<T> {
     let same = match (digest(before), digest(after)) {
         (Ok(before), Ok(after)) => before == after,
@@ -63,11 +64,11 @@ floats! { f32, f64 }
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OptionPatch<T, P> {
-    /// There is a value now.
+    /// The option holds this value now.
     Some(T),
-    /// There is none any more.
+    /// The option is empty now.
     None,
-    /// The value changed.
+    /// The value in the option changed.
     Edit(P),
 }
 
