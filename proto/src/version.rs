@@ -22,13 +22,13 @@ impl fmt::Debug for NodeId {
     }
 }
 
-/// One life of a sequencer. Two epochs are the same only if both parts are: a number alone
-/// would let two lives that began from one backup pass for each other.
+/// One term of a sequencer, from its start to its end. Two epochs are the same only if both parts
+/// are: two terms that began from one backup may have the same number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, PartialOrd, Ord, Default)]
 pub struct Epoch {
-    /// Rises by one with each life that continues a lineage. For people; never compared alone.
+    /// Rises by one with each epoch that continues a lineage. For people; never compared alone.
     pub number: u32,
-    /// Drawn at random at the beginning of the life.
+    /// Drawn at random when the epoch begins.
     pub id: u64,
 }
 
@@ -38,10 +38,10 @@ impl fmt::Debug for Epoch {
     }
 }
 
-/// A place in a store's history: which life of the sequencer, and how many actions into it.
+/// A position in a store's history: an epoch, and the number of actions up to there.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
 pub struct Version {
-    /// The life of the sequencer that put the last of these actions in order.
+    /// The epoch that ordered the last of these actions.
     pub epoch: Epoch,
     /// The number of actions that have been applied since the store was empty.
     pub seq: u64,
@@ -75,7 +75,7 @@ impl fmt::Debug for Version {
     }
 }
 
-/// The lives that a sequencer descends from, oldest first, each with the seq it began at.
+/// The epochs that a state descends from, oldest first, each with the seq at which it began.
 ///
 /// An epoch that began at seq `b` ordered the actions `b + 1` and up, until the next one began.
 /// Empty at a replica that has not heard from a sequencer yet.
@@ -84,8 +84,8 @@ pub struct Lineage {
     lives: Vec<(Epoch, u64)>,
 }
 
-/// A lineage keeps this many lives; the oldest are forgotten first, and a replica that stopped
-/// that long ago gets a snapshot.
+/// The maximum number of epochs in a lineage. The oldest are forgotten first, and a replica that
+/// stopped in one of those gets a snapshot.
 pub const LIVES_MAX: usize = 64;
 
 impl Lineage {
@@ -100,9 +100,9 @@ impl Lineage {
         (rising && lives.len() <= LIVES_MAX).then_some(Lineage { lives })
     }
 
-    /// This lineage continued by one more life, which begins after `seq`.
+    /// Returns this lineage, continued by one more epoch, which begins after `seq`.
     ///
-    /// Lives that would have begun later are cut off: their actions were lost.
+    /// Epochs that began after `seq` are removed: their actions were lost.
     pub fn continued(&self, epoch: Epoch, seq: u64) -> Self {
         let kept = |life: &(Epoch, u64)| life.1 <= seq || mutant!(LostLivesKept);
         let mut lives: Vec<_> = self.lives.iter().copied().filter(kept).collect();
@@ -117,17 +117,17 @@ impl Lineage {
         self.lives.is_empty()
     }
 
-    /// The life that orders actions now.
+    /// The epoch that orders actions now.
     pub fn head(&self) -> Option<Epoch> {
         self.lives.last().map(|life| life.0)
     }
 
-    /// The lives and where each began.
+    /// The epochs, each with the seq at which it began.
     pub fn lives(&self) -> &[(Epoch, u64)] {
         &self.lives
     }
 
-    /// The life that ordered action `seq`, for a seq above that of the oldest life kept.
+    /// The epoch that ordered action `seq`, for a seq above that of the oldest epoch kept.
     pub fn epoch_of(&self, seq: u64) -> Option<Epoch> {
         self.lives
             .iter()
@@ -149,10 +149,10 @@ impl Lineage {
     }
 }
 
-/// As a mutant would compare lives.
+/// The comparison of epochs by a mutant.
 #[cfg(samestate_mutants)]
 impl Lineage {
-    /// Like [`Lineage::contains`], by the numbers of the lives alone.
+    /// Like [`Lineage::contains`], by the numbers of the epochs alone.
     pub(super) fn contains_number(&self, version: Version) -> bool {
         let life = self.lives.iter().find(|life| life.0.number == version.epoch.number);
         life.is_some_and(|life| self.contains(Version { epoch: life.0, ..version }))
