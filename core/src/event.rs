@@ -11,7 +11,7 @@ use samestate_proto::{NodeId, Version};
 use crate::auth::{LockedOut, PeerAddress};
 use crate::link::{Address, RefusalReason};
 
-/// A report to `on_error`: a non-critical error, or a change that an operator may have to know.
+/// A report to `on_error`: a non-critical error, or a change that an operator may need to know of.
 ///
 /// [`Event::kind`] is for the program, the text (`Display`) is for people. The text is one sentence
 /// or two, without a line break, and names the causes of an error. It may change in any release.
@@ -115,11 +115,12 @@ pub enum EventKind {
         /// The node that passed them on.
         by: Option<NodeId>,
     },
-    /// A node downstream is slower than the store is written to. It gets snapshots now and then.
+    /// A downstream node does not keep up with the actions of the store. It gets a snapshot each
+    /// time that the log no longer holds its next action.
     FellBehind {
         /// The node.
         follower: Option<NodeId>,
-        /// The limit of the log that it fell off, in bytes.
+        /// The size limit of the log, in bytes.
         log_bytes_max: usize,
     },
 
@@ -168,13 +169,13 @@ pub enum EventKind {
         /// The client.
         client: String,
     },
-    /// A server's listener failed, or could not be restored yet. It is tried again.
+    /// A server's listener failed, or could not be restored yet. The server tries again.
     ListenerFailed {
         /// The address of the server.
         address: Address,
     },
     /// The system gives the server no more connections, for example because this process has too
-    /// many open files. It is tried again.
+    /// many open files. The server tries again.
     ConnectionsExhausted,
     /// A server takes fewer connections than configured, because of a limit of this process.
     ConnectionsLimited {
@@ -198,13 +199,13 @@ pub enum EventKind {
     /// A server failed to read its certificates again. It continues with the old ones.
     CertificatesUnusable,
 
-    /// The backup cannot be written. It is tried again. A durable store takes no dispatches until
-    /// then.
+    /// The backup cannot be written. The store tries again. A durable store takes no dispatches
+    /// until then.
     BackupStalled {
         /// The kind of the system's error, if the system refused it.
         cause: Option<io::ErrorKind>,
     },
-    /// A whole backup cannot be written. It is tried again, and the journal continues.
+    /// A whole backup cannot be written. The store tries again, and continues its journal.
     BackupPostponed {
         /// The kind of the system's error, if the system refused it.
         cause: Option<io::ErrorKind>,

@@ -36,7 +36,7 @@ pub(crate) struct Held {
     pub(crate) encode: Box<dyn FnOnce() -> Result<Vec<u8>, String> + Send>,
 }
 
-/// A store, as the writer of its backup sees it. Never called under a lock of this room.
+/// A store, as the writer of its backup sees it. Never called under a lock of this module.
 pub(crate) trait Source: Send + Sync {
     /// Holds the state still. All records up to there are in the inbox, or were. `None`: the state
     /// is not this node's to keep, or is half changed.

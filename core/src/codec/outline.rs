@@ -9,10 +9,11 @@ use serde::Serialize;
 
 use crate::state::{Digest, digest};
 
-/// Beyond this many parts, none is named: an outline takes more memory than the value.
+/// The maximum number of parts. In a larger value no part is named, because an outline takes more
+/// memory than the value.
 const PARTS_MAX: usize = 1 << 21;
 
-/// A path longer than this is shown by its ends.
+/// The maximum number of segments that are shown. Of a longer path only both ends are shown.
 const SHOWN_MAX: usize = 12;
 
 /// One step of a path.
@@ -27,7 +28,7 @@ pub(super) enum Segment {
 }
 
 impl Segment {
-    /// The key as JSON would write it, or as a text if it is one.
+    /// Returns the segment for a key: a string as it is, any other key as JSON.
     pub(super) fn of_key<T: Serialize + ?Sized>(key: &T) -> Self {
         match serde_json::to_value(key) {
             Ok(serde_json::Value::String(text)) => Segment::Key(text),
@@ -60,7 +61,7 @@ impl Path {
 }
 
 impl From<&serde_path_to_error::Path> for Path {
-    /// Without the names of variants, and up to what has no name.
+    /// Converts the path up to its first unknown segment, and leaves out the names of variants.
     fn from(path: &serde_path_to_error::Path) -> Self {
         use serde_path_to_error::Segment as Theirs;
         let known = path.iter().take_while(|segment| !matches!(segment, Theirs::Unknown));
@@ -125,7 +126,7 @@ pub(super) struct Outline {
 }
 
 impl Outline {
-    /// An outline of nothing yet. The part with the number `blank` is to be left out.
+    /// Creates an empty outline. The part with the number `blank` is to be left out.
     pub(super) fn new(blank: Option<usize>) -> Self {
         let root = Part {
             segment: Segment::Index(0),
@@ -170,7 +171,7 @@ impl Outline {
         }
     }
 
-    /// Notes what the current part is, beside its parts.
+    /// Adds a description of the current part, without its parts, to its hash.
     pub(super) fn shape(&mut self, shape: &str) {
         if let Some(part) = self.parts.get_mut(self.at) {
             let mut hasher = DefaultHasher::new();
@@ -195,7 +196,8 @@ impl Outline {
         Path(path)
     }
 
-    /// The numbers of all parts inside of the one at `path`, or at as much of it as there is.
+    /// The numbers of all parts inside the part at `path`, or inside the last part of the path that
+    /// exists.
     pub(super) fn inside(&self, path: &Path) -> std::ops::Range<usize> {
         let mut at = 0;
         for segment in &path.0 {
@@ -223,8 +225,8 @@ impl Outline {
         })
     }
 
-    /// The path of the first part that differs from that of `other`: the outline of a value that
-    /// should be the same. `None` if they differ in nothing but the order of the elements of sets.
+    /// The path of the first part that differs in `other`, the outline of a value that should be
+    /// the same. `None` if nothing differs, or only the order of the elements of sets.
     pub(super) fn difference(&self, other: &Outline) -> Option<Path> {
         if self.overflowed || other.overflowed {
             return Some(Path::default());
@@ -232,7 +234,7 @@ impl Outline {
         self.differs(0, other, 0).map(|number| self.path_to(number))
     }
 
-    /// The number of the part, inside of `ours`, that differs from `theirs`.
+    /// The number of the part that differs from `theirs`: a part inside `ours`, or `ours` itself.
     fn differs(&self, ours: usize, other: &Outline, theirs: usize) -> Option<usize> {
         let (mine, others) = (&self.parts[ours], &other.parts[theirs]);
         if mine.digest.is_some() && mine.digest == others.digest {
@@ -261,7 +263,7 @@ impl Outline {
         (!rest.is_empty()).then_some(ours)
     }
 
-    /// The elements of a set, in an order of their own.
+    /// The digests of the elements of a set, sorted.
     fn elements(&self, set: usize) -> Vec<Option<Digest>> {
         let mut elements: Vec<_> = self.parts_of(set).map(|part| self.parts[part].digest).collect();
         elements.sort_unstable();

@@ -1,4 +1,5 @@
-//! A sequencer that hears a client, and a follower that hears a server.
+//! The targets `guest` and `snapshot`: a sequencer that receives the messages of a client, and a
+//! follower that receives those of a server.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use super::script::{Script, put};
 use crate::state::{List, Map};
 use crate::store::ReducerMachine;
 
-/// A state with something of each shape that serde knows.
+/// A state with a field of each shape that serde knows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Shelf {
     map: Map<String, u64>,
@@ -83,7 +84,7 @@ const BUDGET: usize = 16 << 10;
 /// answers that waited.
 const FILL_BYTES_MAX: usize = 10 << 20;
 
-/// Steps that are no frame as it is, beside the kinds of frames.
+/// Kinds of steps of a script that are not frames as they stand in it.
 const FILL: u8 = 0xf1;
 const TICK: u8 = 0xf2;
 const AGAIN: u8 = 0xf3;
@@ -99,7 +100,7 @@ struct Node {
 }
 
 impl Node {
-    /// Does what the replica asks for; says whether it cut this link.
+    /// Carries out the outputs of the replica. Returns whether one of them cut this link.
     fn settle(&mut self, link: LinkId) -> bool {
         let mut cut = false;
         while self.replica.has_outputs() {
@@ -177,8 +178,8 @@ fn attach() -> Message {
     })
 }
 
-/// A client that is logged in says what it likes to a sequencer: nothing panics, and each step
-/// orders at most as many actions as its bytes can hold.
+/// Feeds arbitrary messages of a logged-in client to a sequencer. Checks that nothing panics, and
+/// that each step orders at most as many actions as its bytes can hold.
 pub(super) fn guest(data: &[u8]) {
     let now = Duration::from_secs(1);
     let replica = Replica::sequencer(config(), NodeId(1), machine(), EPOCH, key(), now);
@@ -220,7 +221,7 @@ pub(super) fn guest(data: &[u8]) {
     }
 }
 
-/// Takes the session and the number of the hop from what a sequencer says.
+/// Reads the session and the number of the hop from the messages of a sequencer.
 fn learn(out: &[u8], claim: &mut Claim, hop: &mut u32) {
     let mut buffer = BytesMut::from(out);
     while let Ok(Some(frame)) = Decoder::new(usize::MAX).decode(&mut buffer) {
@@ -282,7 +283,7 @@ pub(super) fn snapshot(data: &[u8]) {
     relay(&mut node, &mut below);
 }
 
-/// Says a snapshot of this state, one version after where the follower is.
+/// Feeds a snapshot of this state, at the version of the follower or at the next one.
 fn feed_snapshot(node: &mut Node, history: u64, state: &[u8]) -> bool {
     let seq = node.version().seq.min(1 << 60) + history % 2;
     let head = SnapshotHead {
@@ -317,7 +318,8 @@ fn holds(node: &Node) {
     assert!(again == *replica.machine().state(), "another state");
 }
 
-/// Lets `below` follow `node` for a while. At one version they are the same.
+/// Lets `below` follow `node` for a while. Checks that both have the same state if they are then at
+/// the same version.
 fn relay(node: &mut Node, below: &mut Node) {
     node.replica.link_down(DOWN, node.now);
     node.replica.downstream_up(DOWN, node.now);

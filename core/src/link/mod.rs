@@ -1,10 +1,13 @@
-//! Tokio drivers that move bytes between stores: ipc, tcp, socket files, named pipes.
+//! Tokio drivers that move bytes between stores: IPC, TCP, socket files, named pipes.
 //!
-//! A link is one connection that may carry several stores. What travels on it is decided elsewhere:
-//! a store is a [`LinkEndpoint`], asked for bytes and handed frames. This room promises that no
-//! peer, whatever it sends or does not send, costs more than a bounded amount of memory and time,
-//! that a store is told of each link once and of its end once, and that what ended by a failure is
-//! tried again.
+//! A link is one connection that may carry several stores. This module does not decide what a link
+//! carries: it asks each store, a [`LinkEndpoint`], for bytes to send, and hands received frames to
+//! it. The module promises that
+//!
+//! - no peer, whatever it sends or does not send, costs more than a bounded amount of memory and
+//!   time;
+//! - a store is notified once of each link, and once of its end;
+//! - a connection or a listener that failed is tried again.
 //!
 //! | module | subject |
 //! |---|---|

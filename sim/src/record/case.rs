@@ -1,4 +1,4 @@
-//! All of it: measures, findings and verdict.
+//! The case of a record, from the data that a run left: measures, findings and verdict.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use crate::invariants::Violations;
 use crate::measure::Samples;
 use crate::scenario::{NodeId, Observation, Plan, Resync, StorePlan, Upstream};
 
-/// The case as the record shows it, judged.
+/// Returns the case for the record, with its verdict.
 pub(crate) fn assemble(plan: &Plan, mut taken: Taken) -> Case {
     let mut gathered = std::mem::take(&mut taken.gathered);
     let mut replays = std::mem::take(&mut gathered.replays);
@@ -74,7 +74,7 @@ pub(crate) fn assemble(plan: &Plan, mut taken: Taken) -> Case {
     case
 }
 
-/// The violations for the record; those that the scenario wants to see are marked.
+/// Returns the violations for the record. Those that the scenario expects are marked as demanded.
 fn described(plan: &Plan, violations: &Violations) -> Vec<Violation> {
     let demanded = demanded(plan);
     let described = violations.described().iter().cloned().map(|violation| {
@@ -148,7 +148,7 @@ fn measures(
     measures.collect()
 }
 
-/// The mode in which the store's nodes feed others; `mixed` where they differ.
+/// Returns the mode in which the nodes of a store send downstream, or `mixed` if they differ.
 fn mode(plan: &Plan, store: &str) -> Option<String> {
     let trees = plan.topology_at(plan.duration()).trees_of(store).iter();
     let modes = trees.flat_map(|tree| {
@@ -206,8 +206,8 @@ fn observed(plan: &Plan, gathered: &Gathered, trees: &[(&str, TreeSeen<'_>)]) ->
     observations.collect()
 }
 
-/// Returns the samples that the article took, if two stores of a node are compared. Otherwise a
-/// case is sampled by its stores' replicas.
+/// Returns the samples of the observations that compare two stores at one node, as the article
+/// does. Returns `None` if the plan has none: the samples of a case are then those of its replicas.
 fn article_samples(plan: &Plan, observed: &[Observed]) -> Option<Samples> {
     let pairs = plan.observe.iter().zip(observed);
     let pairs = pairs.filter(|(planned, _)| matches!(planned, Observation::Pair { .. }));

@@ -7,9 +7,9 @@
 //! ```
 //!
 //! `--set`, `--seed` and the values of `matrix` change the tree, so that they are checked like
-//! anything that stands in the file. What comes out of this room holds: nothing after it has to
-//! ask whether a node exists or a link makes sense. What does not hold is reported all at once,
-//! with file, line, column and what to write instead.
+//! anything that stands in the file. A [`Plan`] is valid: no later code has to ask whether a node
+//! exists or a link makes sense. The errors of a file are reported all at once, each with file,
+//! line, column and what to write instead.
 
 mod decode;
 pub(crate) mod draws;

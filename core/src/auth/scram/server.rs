@@ -11,17 +11,17 @@ use super::message::{ClientFinal, ClientFirst, Nonce, ServerFinal, ServerFirst, 
 pub enum ServerStep {
     /// A message to send. Feed the answer to [`ServerHandshake::step`].
     Reply(Vec<u8>),
-    /// The client knows the password. Send this, with which the server proves that it does too.
+    /// The client knows the password. Send the reply, which proves that the server knows it too.
     Accepted {
-        /// The login that the client proved to know.
+        /// The login whose password the client proved.
         login: String,
         /// The last message.
         reply: Vec<u8>,
     },
 }
 
-/// One login of one client, from a server's side. It derives nothing: a stranger costs a few
-/// hashes.
+/// The server's side of one login. It derives no keys, so a client that is not logged in costs only
+/// a few hashes.
 ///
 /// A caller that uses this type alone must count the failures; [`Gate`](crate::auth::Gate) does.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ struct Challenge {
 }
 
 impl ServerHandshake {
-    /// Begins with a nonce drawn for this handshake alone.
+    /// Creates the server's side. The nonce must be drawn for this handshake alone.
     pub fn new(logins: Arc<Logins>, nonce: Nonce) -> Self {
         Self { logins, nonce, state: State::AwaitsClientFirst }
     }
@@ -67,7 +67,7 @@ impl ServerHandshake {
         }
     }
 
-    /// Returns whether the next message is a proof: the moment from which an attempt counts.
+    /// Returns whether the next message is the client's proof, with which an attempt counts.
     pub fn awaits_proof(&self) -> bool {
         matches!(self.state, State::AwaitsClientFinal(_))
     }

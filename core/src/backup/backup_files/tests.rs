@@ -1,5 +1,5 @@
-//! Files that were cut short, changed or forged, at every byte: a torn end restores the last whole
-//! block, anything else is an error, and nothing panics.
+//! Files that are truncated, changed or forged at every byte. A journal with a truncated end is
+//! restored up to its last whole block. Any other damage is an error, and nothing panics.
 
 use std::path::Path;
 
@@ -44,7 +44,7 @@ struct Scene {
     recipe: Recipe,
     whole: Vec<u8>,
     journal: Vec<u8>,
-    /// The end of each block, after the header's end.
+    /// The offset at which the header ends, and those at which the blocks end.
     ends: Vec<usize>,
 }
 
@@ -90,7 +90,8 @@ impl Scene {
         Ok((machine.state().to_vec(), torn))
     }
 
-    /// Returns the list that the first blocks give if the journal has so many bytes.
+    /// Returns what is restored if the journal is cut to this length: the list of its whole blocks,
+    /// and the number of bytes that are dropped.
     fn until(&self, bytes: usize) -> (Vec<u64>, usize) {
         let blocks = self.ends.iter().skip(1).filter(|end| **end <= bytes).count();
         let items = [2, 3, 5, 6][blocks];
@@ -121,7 +122,7 @@ fn scenes() -> Vec<Scene> {
     scenes
 }
 
-/// With one bit after another the other way.
+/// Returns a copy for each bit, with that bit flipped, and the offset of its byte.
 fn flips(bytes: &[u8]) -> impl Iterator<Item = (usize, Vec<u8>)> {
     (0..bytes.len() * 8).map(|bit| {
         let mut flipped = bytes.to_vec();
@@ -130,7 +131,7 @@ fn flips(bytes: &[u8]) -> impl Iterator<Item = (usize, Vec<u8>)> {
     })
 }
 
-/// Makes the checksum of a header right again, as a forger would.
+/// Recomputes the checksum of a header, as a forger would.
 fn mend_whole(bytes: &mut [u8]) {
     let crc = crc32fast::hash(&bytes[..WHOLE_HEADER - 4]).to_le_bytes();
     bytes[WHOLE_HEADER - 4..WHOLE_HEADER].copy_from_slice(&crc);
@@ -157,7 +158,7 @@ fn a_journal_cut_at_any_byte_restores_its_last_whole_block() {
         for len in 0..scene.journal.len() {
             let outcome = scene.restore(&scene.whole, &scene.journal[..len]);
             match outcome {
-                // A journal is put in its place once its header is on disk: no crash does this.
+                // A journal is moved into place after its header is on disk: no crash does this.
                 Err(BackupError::Truncated { have, .. }) => {
                     assert!(len < JOURNAL_HEADER && have == len as u64, "{len}");
                 }
@@ -189,8 +190,8 @@ fn a_bit_flipped_anywhere_in_a_journal_is_an_error_or_a_torn_last_block() {
     }
 }
 
-/// Checks that a damaged block is not dropped as a torn end when any byte follows its end, even if
-/// no whole header of another block does.
+/// Checks that a damaged block is not taken for a truncated end if any byte follows it, even if the
+/// bytes that follow are no whole header of another block.
 #[test]
 fn a_damaged_block_is_an_error_even_if_the_block_after_it_is_torn() {
     for scene in scenes() {

@@ -1,4 +1,4 @@
-//! The thread that writes, driven through its queue, without a store.
+//! The thread of the writer, driven through its queue, without a store.
 
 use std::path::Path;
 use std::sync::{Arc, Weak};
@@ -16,7 +16,7 @@ use crate::backup::{About, Backup, BackupFiles, BackupWriter, Held, JournalQueue
 use crate::event::EventKind;
 use crate::task::Panicked;
 
-/// A store that notes what its writer says.
+/// A store that records the calls of its backup's writer.
 #[derive(Default)]
 struct Noted {
     said: Mutex<Vec<Said>>,
@@ -35,7 +35,7 @@ impl Noted {
         self.more.notify_all();
     }
 
-    /// Returns all that was said, once it is so much.
+    /// Waits for this many calls, and returns all calls.
     fn said(&self, count: usize) -> Vec<Said> {
         let mut said = self.said.lock();
         let until = Instant::now() + DEADLINE;
@@ -115,8 +115,8 @@ impl Drop for Writing {
     }
 }
 
-/// Checks that records are not told as committed when their write or its sync failed. Clients and
-/// subscribers would get actions that the next life does not have.
+/// Checks that records are not reported as committed if their write or their sync failed. Otherwise
+/// clients and subscribers would get actions that a restart loses.
 #[test]
 fn a_write_or_a_sync_that_fails_commits_nothing() {
     for call in 0..2 {
@@ -132,8 +132,8 @@ fn a_write_or_a_sync_that_fails_commits_nothing() {
     }
 }
 
-/// Checks that what a whole backup holds is committed before the store is told that its disk works
-/// again: dispatches from then on wait for their own records alone.
+/// Checks that the actions in a whole backup are committed before the store is told that its disk
+/// works again. Later dispatches then wait for their own records alone.
 #[test]
 fn a_whole_backup_commits_what_it_holds_and_ends_the_stall() {
     let writing = Writing::begin(Duration::from_millis(1));

@@ -1,20 +1,19 @@
 //! Addresses as people write them.
 //!
-//! A text is either read as what it can only mean, or refused with a sentence that says what to
-//! write.
+//! A text that has exactly one meaning is accepted. Any other is refused, with an error that says
+//! what to write.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{Address, PIPES};
 
-/// The longest name of a pipe, in characters, with the place where they are kept
-/// (`CreateNamedPipe`).
+/// The longest name of a pipe, in characters, with the prefix [`PIPES`] (`CreateNamedPipe`).
 const PIPE_LENGTH_MAX: usize = 256;
 
 /// The longest host name, in bytes (RFC 1035, section 2.3.4).
 const HOST_BYTES_MAX: usize = 253;
 
-/// Reads an address, with this port unless it has one; an error says what is wrong, and what to
+/// Parses an address. `port` is used if the text has none. An error says what is wrong, and what to
 /// write.
 pub(super) fn parse(text: &str, port: u16) -> Result<Address, String> {
     if let Some(path) = text.strip_prefix("unix:") {
@@ -30,7 +29,7 @@ pub(super) fn parse(text: &str, port: u16) -> Result<Address, String> {
     }
 }
 
-/// `unix:///path` is `unix:/path`.
+/// Parses the text after `unix:`. `unix:///path` is the same as `unix:/path`.
 fn unix(path: &str) -> Result<Address, String> {
     let absolute = path.strip_prefix("//").filter(|path| path.starts_with('/'));
     match absolute.unwrap_or(path) {
@@ -88,11 +87,11 @@ fn tcp(text: &str, default_port: u16) -> Result<Address, String> {
     Ok(Address::Tcp { host, port: port.map_or(Ok(default_port), number)? })
 }
 
-/// `::1]`, with or without a port.
+/// Parses the text after `[`: `::1]`, with or without a port.
 fn bracketed(rest: &str) -> Result<(String, Option<&str>), String> {
     let wrong = || "in brackets is an IPv6 address, and then the port: `[::1]:10001`".to_owned();
     let (host, port) = rest.split_once(']').ok_or_else(wrong)?;
-    // An address of one interface says which (RFC 4007, section 11).
+    // A zone names the interface of a link-local address (RFC 4007, section 11).
     let (address, zone) = host.split_once('%').map_or((host, None), |(ip, zone)| (ip, Some(zone)));
     if address.parse::<Ipv6Addr>().is_err() || zone == Some("") {
         return Err(wrong());
@@ -150,7 +149,7 @@ fn more_than_one_colon(text: &str) -> String {
 }
 
 fn number(port: &str) -> Result<u16, String> {
-    // A sign would be taken.
+    // `str::parse` accepts a sign.
     let digits = port.bytes().all(|b| b.is_ascii_digit());
     let port = port.parse().ok().filter(|_| digits);
     port.ok_or_else(|| "a port is a number from 0 to 65535".to_owned())

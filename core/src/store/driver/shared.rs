@@ -1,9 +1,9 @@
-//! The replica behind its lock, and what its outputs ask for.
+//! The replica behind its lock, and the execution of its outputs.
 //!
-//! One lock, held for the length of a step. What a step asks for is done after the lock is given
-//! back: connections are woken, jobs run, dispatches resolved, subscribers' notifier woken. Inside
-//! [`crate::Store::read`] nothing here may be locked, so what a reader may ask (`connected`, the
-//! version) is published beside the lock.
+//! One lock is held for the duration of a step. The outputs of the step are carried out after the
+//! lock is released: connections are woken, jobs run, dispatches resolved, subscribers notified.
+//! Code inside [`crate::Store::read`] may not take this lock, so the values that it may ask for
+//! (`connected`, the version) are published outside the lock.
 
 mod endpoint;
 
@@ -37,7 +37,7 @@ use crate::task::{Panicked, words_of};
 
 pub(crate) use endpoint::to_stderr;
 
-/// A snapshot or digest that took less than this runs where it is asked for, without a thread.
+/// If the last snapshot or digest took less than this, the next one runs on the calling thread.
 const INLINE_JOB_MAX: Duration = Duration::from_micros(200);
 
 /// Receives non-critical errors.
@@ -71,7 +71,7 @@ pub(crate) struct Shared<S: State, A: Action> {
     pub(crate) room: Notify,
     /// A snapshot was put in place.
     pub(crate) installed: Notify,
-    /// The reason why this copy was not attached to its upstream when it last was not.
+    /// The latest reason why this copy was not attached to its upstream.
     pub(crate) setback: watch::Sender<Option<Setback>>,
     on_error: Mutex<OnError>,
     began: Instant,
@@ -141,7 +141,7 @@ impl<S: State, A: Action> Shared<S, A> {
         self.me.clone()
     }
 
-    /// The state at this version was found not to survive its codec.
+    /// Stops the store, because the state at this version does not survive its codec.
     pub(crate) fn stop_unrestorable(&self, version: Version, why: &str) {
         self.with(|inner, now| inner.replica.stop_unrestorable(version, why.to_owned(), now));
     }
@@ -151,7 +151,7 @@ impl<S: State, A: Action> Shared<S, A> {
         self.began.elapsed()
     }
 
-    /// One step: locks, calls `step`, and does afterwards what it asked for.
+    /// Runs one step: takes the lock, calls `step`, releases the lock, and carries out the outputs.
     pub(crate) fn with<R>(&self, step: impl FnOnce(&mut Inner<S, A>, Duration) -> R) -> R {
         let stepping = Stepping::begin(&self.name);
         let now = self.now();
@@ -160,7 +160,7 @@ impl<S: State, A: Action> Shared<S, A> {
         let result = catch_unwind(AssertUnwindSafe(|| step(&mut inner, now)));
         if let Err(panic) = &result {
             let why = format!("a step of it panicked: {}", words_of(&**panic));
-            // Half changed as it is, it may panic again.
+            // The replica may be half changed, and panic again.
             let _ = catch_unwind(AssertUnwindSafe(|| inner.replica.fail(&why, now)));
         }
         let room = inner.replica.under_way() < under_way;
@@ -207,7 +207,7 @@ impl<S: State, A: Action> Shared<S, A> {
         result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
-    /// Leaves its place in the tree: it waits for an upstream from now on.
+    /// Gives up this node's place in the tree. It waits for an upstream from now on.
     pub(crate) fn follow(&self) {
         self.setback.send_replace(None);
         self.with(|inner, now| inner.replica.follow(now));
@@ -223,7 +223,7 @@ impl<S: State, A: Action> Shared<S, A> {
         }
     }
 
-    /// A background task of this store panicked: the store takes no part in anything any more.
+    /// Stops the store after a panic of one of its background tasks.
     pub(crate) fn fail(&self, panic: &Panicked) {
         self.with(|inner, now| inner.replica.fail(&panic.to_string(), now));
     }
@@ -277,7 +277,7 @@ impl<S: State, A: Action> Shared<S, A> {
         }
     }
 
-    /// The span of a link, or of that to the upstream, and the side of it.
+    /// The side and the span of a link, or of the link to the upstream if `link` is `None`.
     fn span(&self, link: Option<LinkId>) -> (Side, Span) {
         let handles = self.handles.lock();
         let handle = match link {
@@ -317,7 +317,7 @@ impl<S: State, A: Action> Shared<S, A> {
         let ticket = inner.next_ticket;
         inner.next_ticket += 1;
         match inner.replica.dispatch(ticket, action, now) {
-            // It may be offered again: `Shared::counted` says when that is its outcome.
+            // Not counted here, because the caller may try again. See `Shared::counted`.
             Err(busy @ Refused::Busy(_)) => Err(busy),
             Err(refused) => {
                 inner.dispatches.refused(&refused.clone().into());
@@ -334,8 +334,8 @@ impl<S: State, A: Action> Shared<S, A> {
         }
     }
 
-    /// Offers an action for the receiver of `sender`. Returns the outcome if it is known already;
-    /// the receiver is not notified then.
+    /// Dispatches an action whose outcome goes to `sender`. If the outcome is known at once, it is
+    /// returned with the unused `sender`.
     pub(crate) fn offer(
         &self,
         action: &A,
@@ -400,7 +400,7 @@ impl<S: State, A: Action> Shared<S, A> {
         self.subscribers.wake();
     }
 
-    /// Waits until those dispatches are resolved that are under way now, and not those to come.
+    /// Waits until the dispatches that are under way now are resolved, and not for later ones.
     pub(crate) async fn drained(&self) {
         let until = self.with(|inner, _| inner.settled + inner.replica.under_way() as u64);
         loop {

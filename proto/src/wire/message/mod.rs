@@ -62,7 +62,7 @@ pub enum Message {
     Digest { seq: u64, digest: u64 },
     /// Dispatches may be sent up to this many bytes since the attachment began.
     Credit { bytes: u64 },
-    /// I live, and stand here.
+    /// I am alive, and show every action up to `seq` to others.
     Heartbeat { seq: u64 },
 }
 

@@ -1,5 +1,5 @@
-//! `map`: keys and values on the persistent map, which can be poisoned: a reducer that panics
-//! there is rolled back.
+//! `map`: keys and values in the persistent map. A load can be poisoned with actions at which the
+//! reducer panics, to show that the panic is undone.
 
 use rand::{Rng, RngExt};
 use samestate::state::{Delta, Map, Patching};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::load::reducer::{Params, Reducer, ReducerInfo, Reject, Wrong};
 use crate::load::text;
 
-/// The default number of keys of a load.
+/// The number of keys, unless the load sets the size of the state.
 const KEYS: u64 = 1_000;
 
 /// The default number of bytes of a value.
