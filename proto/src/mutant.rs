@@ -41,7 +41,7 @@ mutants! {
     SnapshotOneLate = "snapshot-one-late",
     /// A resumed link begins one entry too far. Breaks I7: the peer cuts it, each time anew.
     ResumeOffByOne = "resume-off-by-one",
-    /// A version of another life resumes as if it were of this one. Breaks I1.
+    /// A version of another epoch resumes as if it were of this one. Breaks I1.
     StaleEpoch = "stale-epoch",
     /// A dispatch resolves before its entry is applied here. Breaks I6.
     EarlyAnswer = "early-answer",
@@ -58,13 +58,13 @@ mutants! {
     /// A relay heals from its own copy, bad as it is: it takes it for right, answers heals from
     /// below with it, and asks for none itself. Breaks I2 and I7.
     RelayHealsFromItself = "relay-heals-from-itself",
-    /// Epochs are compared by number, in place of the random id: two lives that began from one
-    /// backup pass for each other. Breaks I1.
+    /// Epochs are compared by number, in place of the random id: two epochs that began from one
+    /// backup are taken for the same. Breaks I1.
     LineageByNumber = "lineage-by-number",
     /// The entries up to a snapshot's version are not dropped behind it: the newest of them is
     /// applied twice. Breaks I1 and I2.
     SnapshotRaced = "snapshot-raced",
-    /// An answer counts whatever life of the sequencer it comes from. Breaks I3 and I6: `Ok` for
+    /// An answer counts whatever epoch it comes from. Breaks I3 and I6: `Ok` for
     /// what was rolled back.
     AnswerOfAnyLife = "answer-of-any-life",
     /// In mode `delta` a patch is not applied. Breaks I2.
@@ -136,7 +136,7 @@ mutants! {
     SnapshotBeforeDisk = "snapshot-before-disk",
     /// A relay keeps the first way back of a session, though the origin came by another.
     RouteNotRenewed = "route-not-renewed",
-    /// A snapshot is sent under the lineage of another life than it was cut in.
+    /// A snapshot is sent under the lineage of another epoch than it was cut in.
     SnapshotOfAnyLife = "snapshot-of-any-life",
     /// A copy that heals is in sync.
     HealingInSync = "healing-in-sync",
@@ -172,7 +172,7 @@ mutants! {
     UnsentLostToo = "unsent-lost-too",
     /// Dispatches past their deadline still take up room.
     ExpiredBytesHeld = "expired-bytes-held",
-    /// An answer of a life that was lost is kept, and its dispatch not sent again.
+    /// An answer of an epoch that was lost is kept, and its dispatch not sent again.
     LostAnswerKept = "lost-answer-kept",
     /// More is sent up than there is credit for.
     RoomOverdrawn = "room-overdrawn",
@@ -198,9 +198,9 @@ mutants! {
     LastReasonTold = "last-reason-told",
     /// One change more than may be waits for subscribers. Breaks I8.
     RingOneLonger = "ring-one-longer",
-    /// Lives that were lost stay in the lineage.
+    /// Epochs that were lost stay in the lineage.
     LostLivesKept = "lost-lives-kept",
-    /// A life of the lineage has one action more than it had.
+    /// An epoch of the lineage has one action more than it had.
     LivesEndOneLate = "lives-end-one-late",
     /// A frame is no longer than the longest action.
     FramesOfActionsAlone = "frames-of-actions-alone",

@@ -6,8 +6,8 @@
 //! none, nor in a snapshot, an event or any text.
 //!
 //! A token is HMAC-SHA-256 (RFC 2104, FIPS 180-4) of the session's number under a [`TokenKey`] that
-//! lives as long as the sequencer does, cut to 128 bits. It is kept in the table of sessions, and
-//! so in the backup, where the next life of the sequencer finds it; the key is not.
+//! exists as long as the sequencer's process, cut to 128 bits. The token is kept in the table of
+//! sessions, and so in the backup, where the next process finds it; the key is not.
 
 use std::fmt;
 
@@ -33,14 +33,14 @@ const BLOCK_BYTES: usize = 64;
 pub struct TokenKey(Zeroizing<[u8; BLOCK_BYTES]>);
 
 impl TokenKey {
-    /// From random bytes that were drawn for this life alone.
+    /// From random bytes that were drawn for this process alone.
     pub fn new(random: [u8; TOKEN_KEY_BYTES]) -> Self {
         let mut block = Zeroizing::new([0; BLOCK_BYTES]);
         block[..TOKEN_KEY_BYTES].copy_from_slice(&random);
         TokenKey(block)
     }
 
-    /// The token of a session that this life issues.
+    /// The token of a session that this process issues.
     pub(super) fn token(&self, session: u64) -> Token {
         let mut mac = Hmac::<Sha256>::new((&*self.0).into());
         if !mutant!(OneTokenForAll) {

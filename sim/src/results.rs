@@ -120,7 +120,7 @@ impl ResultsFolder {
         let list = list.map_err(fail)?;
         match list.try_lock() {
             Err(TryLockError::WouldBlock) => Ok(None),
-            // A file system without locks: whoever shares the folder there has to know it.
+            // On a file system without locks, runs that share the folder are not kept apart.
             Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(Self { path: path.to_owned(), list })),
         }
     }

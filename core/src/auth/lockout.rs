@@ -150,8 +150,8 @@ impl LockOut {
         Ok(Attempt { table: self, charged, now })
     }
 
-    /// Checks whether an attempt could begin now, without counting one. For turning strangers away
-    /// early.
+    /// Checks whether an attempt could begin now, without counting one. With this, a server
+    /// refuses a locked-out client early.
     ///
     /// # Errors
     ///

@@ -15,9 +15,10 @@
 //! a client keeps one [`Credentials`] and makes a [`scram::ClientHandshake`] for each connection.
 //!
 //! The module promises: the password never travels and is never kept by a server; each side proves
-//! itself to the other; a stranger's bytes cost a bounded amount of memory and no password
-//! derivation; no input makes it panic. What it cannot promise without TLS: someone *on the path*
-//! can read what follows a login, and can try passwords against a recorded conversation.
+//! itself to the other; the bytes of a client that is not logged in cost a bounded amount of memory
+//! and no password derivation; no input makes it panic. It cannot promise privacy without TLS: an
+//! attacker *on the path* can read what follows a login, and can try passwords against a recorded
+//! conversation.
 
 mod gate;
 mod lockout;

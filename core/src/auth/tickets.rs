@@ -68,7 +68,7 @@ pub enum TicketError {
         /// The number of bytes received.
         bytes: usize,
     },
-    /// Issued by another server or another life of it, to another client, or made up.
+    /// Issued by another server, by this one before a restart, to another client, or made up.
     #[error(
         "the ticket is not one that this server issued to this client and login; log in without it"
     )]
@@ -89,7 +89,7 @@ impl Tickets {
     /// The default lifetime of a ticket. Each login brings a new one.
     pub const LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-    /// The tickets of one life of a server.
+    /// The tickets of a server, from its start to its end.
     pub fn new(secret: &ServerSecret, lifetime: Duration) -> Self {
         Self { key: secret.key("tickets"), lifetime }
     }

@@ -90,8 +90,8 @@ struct Draft {
 }
 
 impl BackupWriter {
-    /// Makes a whole backup of where a store's life begins, and takes over. The thread ends when
-    /// the store is closed or gone.
+    /// Makes a whole backup of the state with which a store starts, and takes over. The thread ends
+    /// when the store is closed or gone.
     pub(crate) fn begin(
         mut desk: BackupFiles,
         backup: &Backup,
@@ -289,7 +289,7 @@ impl BackupWriter {
         self.postpone();
     }
 
-    /// Writes the rest, and a whole backup: the next life need not replay a journal.
+    /// Writes the rest, and a whole backup, so that the next start need not replay a journal.
     fn close(&mut self, records: Option<(Vec<u8>, Span)>) -> Result<(), BackupError> {
         if let Some((records, span)) = records {
             self.append(&records, span);

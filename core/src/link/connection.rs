@@ -52,7 +52,7 @@ const CLOSE_GRACE: Duration = Duration::from_millis(500);
 pub(super) type Stop = watch::Receiver<bool>;
 
 pub(super) async fn stopped(stop: &mut Stop) {
-    // An error means that whoever could have said so is gone, which says the same.
+    // An error means that the sender is gone, so the answer is the same.
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
@@ -234,7 +234,7 @@ async fn write(shared: Arc<Shared>, mut writer: Writer, mut stop: Stop) -> Close
             room = next_room(room, out.len(), began.elapsed());
             out.clear();
             out.shrink_to(2 * WRITE_BYTES.end());
-            // Whoever is making entries on this thread goes first, so that more of them gather.
+            // Tasks that make entries on this thread run first, so that more entries gather.
             tokio::task::yield_now().await;
         } else if closing {
             let _ = writer.shutdown().await;

@@ -196,7 +196,7 @@ impl ConnectTask {
             trace::backing_off(&self.span, wait);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                // Whoever joined has not heard what was said.
+                // A store that joined has not had the report yet.
                 () = self.hurry.notified() => self.reported = None,
                 () = stopped(&mut stop) => return,
             }

@@ -20,13 +20,13 @@
 //! client id           u64   a server says 0
 //! length of ticket    u16   0: none
 //! ticket
-//! what a newer version adds, passed over by who does not know it
+//! fields of newer versions, which older versions skip
 //! ```
 //!
 //! Both sides use the highest version that both know. If there is none, both report it, with the
 //! versions of each: the server answers with its own hello before it closes. A client with a login
-//! insists on being asked for it: a server that does not ask has not proved that it is the one this
-//! login is for.
+//! accepts only a server that asks for it: a server that does not ask has not proved that it knows
+//! the password.
 
 #[cfg(samestate_fuzzing)]
 pub(crate) mod fuzzed;
@@ -47,7 +47,7 @@ use crate::auth::{
     PeerAddress, Refused, TICKET_BYTES, Ticket, TicketError, VisitStep,
 };
 
-/// The largest body of a frame from a stranger, in bytes.
+/// The largest body of a frame before the login, in bytes.
 pub(super) const HELLO_BYTES_MAX: usize = 4096;
 
 /// The channel of what concerns the connection itself.
@@ -184,7 +184,7 @@ impl HelloError {
             | Self::TlsOnly
             | Self::NoTlsHere
             | Self::Ticket(_) => true,
-            // Nobody is locked out for these, and the files are read anew for each try.
+            // These errors lock no address out, and each try reads the files again.
             #[cfg(feature = "tls")]
             Self::Tls(_) | Self::TlsSetup(_) => false,
         }

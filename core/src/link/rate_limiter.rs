@@ -1,4 +1,4 @@
-//! Reports about strangers, few enough to be read.
+//! A limit of the reports that clients can cause before they log in.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

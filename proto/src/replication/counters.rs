@@ -16,7 +16,7 @@ macro_rules! counters {
         }
 
         impl Counters {
-            /// Adds what another replica, or another life of this one, counted.
+            /// Adds the counts of another replica, or of this one before a restart.
             pub fn add(&mut self, other: &Counters) {
                 $(self.$field += other.$field;)*
                 self.resent -= if mutant!(ResentNotAdded) { other.resent } else { 0 };

@@ -121,7 +121,7 @@ fn what_a_lost_link_left_is_not_counted() -> bool {
     upstream.forwards.is_empty() && upstream.forwards_bytes == 0
 }
 
-/// An origin in a session that was issued at the beginning of the first life, with one dispatch.
+/// An origin in a session that was issued at the beginning of the first epoch, with one dispatch.
 fn in_a_session() -> Origin {
     let mut origin = Origin::default();
     origin.push(7, vec![1], None);

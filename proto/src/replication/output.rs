@@ -160,7 +160,7 @@ pub enum LinkFault {
         /// The seq that came.
         got: u64,
     },
-    /// Entries of another life of the sequencer.
+    /// Entries of another epoch.
     #[error("entries of another life of the sequencer than announced")]
     Epoch,
     /// A lineage that this node's version does not lie on, without a snapshot.
@@ -200,7 +200,7 @@ pub enum LinkFault {
 /// The data that one epoch of a sequencer leaves to the next, without the state.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Image {
-    /// The lives before, and this one.
+    /// The earlier epochs, and this one.
     pub lineage: Lineage,
     /// The version at which the epoch ended.
     pub version: Version,

@@ -133,7 +133,7 @@ impl Sessions {
         row.and_then(Result::ok).unwrap_or_default()
     }
 
-    /// A session that was issued in an earlier life, as it was kept on disk.
+    /// Restores a session that was issued in an earlier epoch, from its row on disk.
     pub fn reissued(&mut self, session: u64, row: &[u8]) {
         if !self.table.contains_key(&session)
             && let Ok(row) = rmp_serde::from_slice(row)

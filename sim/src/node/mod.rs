@@ -10,7 +10,7 @@
 //! | `program` | a node's life, from joining its cluster to leaving it |
 //! | `session` | the conversation with the runner |
 //! | `open` | opens the stores of the plan, and connects them |
-//! | `store` | one open store, whose types nobody else knows |
+//! | `store` | one open store, whose types no other module knows |
 //! | `open_loop`, `closed_loop` | the load |
 //! | `mirror`, `compare` | one store's state into another, and two stores held together |
 //! | `clock` | waiting for an instant, closely |

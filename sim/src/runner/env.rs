@@ -119,7 +119,7 @@ impl RunEnv {
         let (said, nodes) = mpsc::channel(MESSAGES_WAITING_MAX);
         let heard = event.clone();
         let guardian = Guardian::start(&program, move |report| {
-            // Nobody listens once the case is over.
+            // The receiver is gone once the case is over.
             let _ = heard.send(RunnerEvent::Guardian(report));
         })
         .await?;

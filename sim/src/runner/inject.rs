@@ -104,7 +104,8 @@ impl CaseRunner<'_> {
         match planned.worker {
             None => {
                 for worker in self.plan.workers(&planned.cluster) {
-                    // Normally gone with its master: whoever is left over must not meet its heir.
+                    // A worker normally ends with its master. One that is left must be gone before
+                    // its successor starts.
                     if let Some(life) = self.nodes.here(worker.id) {
                         self.env.kill(life.pid);
                     }

@@ -141,7 +141,7 @@ impl Shared {
         if full && !channels.map.contains_key(&frame.channel) {
             return Err(CloseReason::TooManyMissing);
         }
-        // A copy, lest it keeps the whole read that it came in.
+        // Copies, because a slice would keep the whole read buffer.
         let body = Bytes::copy_from_slice(&frame.body);
         channels.map.insert(frame.channel, Channel::Waiting(Frame { body, ..frame }));
         Ok(())

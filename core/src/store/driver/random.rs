@@ -4,7 +4,7 @@ use samestate_proto::{TOKEN_KEY_BYTES, TokenKey};
 
 use crate::store::error::Result;
 
-/// For the tokens of one life of a sequencer.
+/// Draws the key for the tokens of one epoch.
 pub(crate) fn token_key() -> Result<TokenKey> {
     let mut random = [0; TOKEN_KEY_BYTES];
     getrandom::fill(&mut random)?;

@@ -67,7 +67,7 @@ impl SharedClient {
 
     /// Ends it for this store, and the connection with its last store.
     pub(crate) async fn end(self) {
-        // Whoever finds it last may not join any more.
+        // No store may join a client whose last store leaves.
         let is_last = {
             let mut clients = CLIENTS.lock();
             let is_last = Arc::strong_count(&self.shared) == 1;

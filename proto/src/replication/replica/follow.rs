@@ -408,12 +408,12 @@ impl<M: StateMachine> Replica<M> {
             return;
         }
         upstream.forwards_bytes += entries.len();
-        // A copy, lest it keeps the whole read that it came in.
+        // Copies, because a slice would keep the whole read buffer.
         let entries = Bytes::copy_from_slice(entries);
         upstream.forwards.push_back(Forward { via, claim, oldest, entries });
     }
 
-    /// Takes the answers of another life for ones of this, as a mutant would.
+    /// Takes the answers of another epoch for answers of this one, as a mutant would.
     #[cfg(samestate_mutants)]
     fn of_any_life(&self, mut answers: Vec<crate::wire::Answer>) -> Vec<crate::wire::Answer> {
         if mutant!(AnswerOfAnyLife) {

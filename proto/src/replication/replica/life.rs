@@ -62,7 +62,7 @@ impl<M: StateMachine> Replica<M> {
     }
 
     /// A sequencer, whose history begins with the state that `machine` has now. `epoch` and `key`
-    /// were drawn for this life.
+    /// were drawn for this start of the sequencer.
     pub fn sequencer(
         config: Config,
         node: NodeId,

@@ -307,7 +307,7 @@ impl<M: StateMachine> Replica<M> {
         budget: usize,
     ) -> bool {
         let cursor = downstream.cursor;
-        // One of an older life of the sequencer would take back the lineage that was announced.
+        // A snapshot of an older epoch would take back the lineage that was announced.
         let ahead = |resync: &&Arc<Snapshot>| {
             let seq = resync.head.version.seq;
             let ours = resync.head.lineage.head() == self.lineage.head();

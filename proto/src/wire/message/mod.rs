@@ -51,8 +51,8 @@ pub enum Message {
     SnapshotChunk(Bytes),
     /// The bytes of it from `offset` on. The frame's checksum is theirs.
     SnapshotPart { offset: u64, bytes: Bytes },
-    /// Actions, the first of them at `first`, ordered in the life `epoch`. In mode `delta` with the
-    /// patch of each: from version 3 of the protocol.
+    /// Actions, the first of them at `first`, ordered in `epoch`. In mode `delta` with the patch of
+    /// each: from version 3 of the protocol.
     Entries { epoch: u64, first: u64, entries: Bytes, patches: Option<Bytes> },
     /// Carries the outcomes of dispatches to the node that made this very claim of the session.
     Answers { claim: Claim, answers: Vec<Answer> },

@@ -138,7 +138,7 @@ impl Guardian {
     }
 
     fn order(&self, order: Order) {
-        // With the guardian gone there is nobody to obey: `told` has heard of that.
+        // If the guardian is gone, `told` has been called with its end.
         let _ = self.orders.send(order);
     }
 }

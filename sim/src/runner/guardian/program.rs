@@ -67,7 +67,7 @@ impl Guarded {
         let (reader, mut runner) = UnixStream::from_std(socket)?.into_split();
         let mut orders = BufReader::new(reader).lines();
         let mut child_ended = signal(SignalKind::child())?;
-        // Whoever wants the run to end tells the runner: only the socket's end ends the guardian.
+        // A signal that ends the run is for the runner. The guardian ends with its socket.
         let mut interrupted = signal(SignalKind::interrupt())?;
         let mut terminated = signal(SignalKind::terminate())?;
         let mut hung_up = signal(SignalKind::hangup())?;

@@ -175,7 +175,7 @@ impl World {
         facts.mishap = true;
         facts.never_deterministic |= what == Mishap::ALWAYS_SLIP;
         if what != Mishap::FAIL {
-            // A bad copy may spread to whoever joins below it before it is found.
+            // A bad copy may spread to nodes that join below it before it is found.
             self.slipped.insert(self.seats[seat].spec.config.store.clone());
             for other in 0..self.seats.len() {
                 if self.seats[other].spec.config.store == self.seats[seat].spec.config.store {

@@ -64,7 +64,7 @@ impl<S: State, A: Action> LinkEndpoint for Shared<S, A> {
 
     fn down(&self, link: LinkId) {
         self.with(|inner, now| inner.replica.link_down(link, now));
-        // Under one lock, so that nobody sees its traffic nowhere.
+        // Under one lock, so that a total counts the traffic of the link exactly once.
         let mut handles = self.handles.lock();
         let ended = handles.remove(&link);
         if let Some(ended) = &ended {
