@@ -40,15 +40,15 @@ pub(super) struct Upstream {
     pub(super) link: LinkId,
     /// The version of the protocol that was agreed on.
     pub(super) protocol: u16,
-    /// It was asked to go on from where this node stands.
+    /// True if this node asked to resume from its own version.
     pub(super) resumes: bool,
     /// The last status that the peer sent; `None` until it has answered `Attach`.
     pub(super) status: Option<Status>,
-    /// The seq that it named last as its newest.
+    /// The newest seq of the peer, as the peer last named it.
     pub(super) newest: Option<u64>,
-    /// True if the way in which the link continues was noted since the attach.
+    /// True if a note since the attach says how the link continues.
     pub(super) noted: bool,
-    /// Reached once, this node is in sync.
+    /// The version at which this node is in sync.
     pub(super) target: Option<Version>,
     pub(super) incoming: Option<Incoming>,
     /// A snapshot is whole and being decoded; nothing else may be received until it is in place.

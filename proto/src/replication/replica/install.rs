@@ -20,7 +20,7 @@ impl<M: StateMachine> Replica<M> {
     ) -> Result<(), LinkFault> {
         let ours = |link_now: &super::Upstream| link_now.link == link && link_now.decoding;
         let Some(upstream) = self.upstream.as_mut().filter(|upstream| ours(upstream)) else {
-            // Its link ended meanwhile. It is whole, and need not come again.
+            // The link of the snapshot ended meanwhile. The snapshot is whole, so it is kept.
             if let Ok(Decoded { head, bytes, .. }) = decoded {
                 self.fetching.keep_whole(Incoming { head, bytes });
             }
@@ -101,7 +101,8 @@ impl<M: StateMachine> Replica<M> {
         }
     }
 
-    /// After the state was replaced, a cursor is of use only where it stands on just that version.
+    /// Restarts the downstream links after the state was replaced. A cursor continues only at the
+    /// new version, or ahead of it on the same lineage.
     fn realign(&mut self, before: &Lineage, to: Version) {
         let lineage = Message::Lineage(self.lineage.clone());
         for (link, downstream) in &mut self.downstreams {

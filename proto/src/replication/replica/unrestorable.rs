@@ -1,7 +1,7 @@
 //! A state that cannot be restored from its encoding.
 //!
 //! Such a state would be lost with its process, and a node that joins would never get it. So no
-//! snapshot of it is sent, a sequencer stops, and everyone concerned is told the reason once.
+//! snapshot of it is sent, a sequencer stops, and the reason is reported once.
 
 use super::Replica;
 use crate::Version;
@@ -16,8 +16,8 @@ impl<M: StateMachine> Replica<M> {
         self.abandon_deferred(why.as_deref());
     }
 
-    /// Notes that the state at `version` cannot be restored from its encoding. Reports it, unless
-    /// an earlier one was reported since a state last could.
+    /// Notes that the state at `version` cannot be restored from its encoding. Reports this, unless
+    /// such a report was made since the last state that could be restored.
     pub(super) fn note_unrestorable(&mut self, version: Version, why: String) {
         let text = format!("the state at version {version} cannot be restored: {why}");
         if self.restore_check.fail(version, text) {
@@ -26,7 +26,7 @@ impl<M: StateMachine> Replica<M> {
         self.wake_wanting();
     }
 
-    /// Returns the reason why the state of this very version is not to be sent, if there is one.
+    /// Returns the reason why the state of the current version must not be sent, if there is one.
     pub(super) fn unsendable(&self) -> Option<&str> {
         let (version, text) = self.restore_check.failed()?;
         let still = version == self.version || mutant!(UnsendableForEver);
