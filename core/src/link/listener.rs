@@ -260,14 +260,20 @@ async fn serve(inner: Arc<Inner>, address: Address, bound: Bound, mut stop: Stop
     let mut reported = false;
     let failed = EventKind::ListenerFailed { address: address.clone() };
     while !*stop.borrow() && stop.has_changed().is_ok() {
-        match bound.take() {
+        let random = getrandom::u64().unwrap_or(u64::MAX);
+        let wait = match bound.take() {
             Some(listening) => {
                 backoff.reset();
                 reported = false;
                 let why = accept_all(&inner, &listening, &mut connections, &mut stop).await;
                 let Some(why) = why else { break };
+                let wait = backoff.next(random);
                 trace::server_fell_over(&address, &why);
-                inner.ports.report(&failed, &format!("the listener on {address} failed: {why}"));
+                let (text, wait_ms) =
+                    (format!("the listener on {address} failed"), wait.as_millis());
+                let text = format!("{text}: {why}; trying again in {wait_ms} ms");
+                inner.ports.report(&failed, &text);
+                wait
             }
             None => match Bound::bind(&address, inner.options.unix_mode).await {
                 Ok(again) => {
@@ -275,15 +281,16 @@ async fn serve(inner: Arc<Inner>, address: Address, bound: Bound, mut stop: Stop
                     bound = Some(again);
                     continue;
                 }
-                Err(error) if !reported => {
-                    reported = true;
-                    trace::server_is_down(&address, &error);
-                    inner.ports.report(&failed, &format!("{}; trying again", with_causes(&error)));
+                Err(error) => {
+                    if !std::mem::replace(&mut reported, true) {
+                        trace::server_is_down(&address, &error);
+                        let text = format!("{}; trying again", with_causes(&error));
+                        inner.ports.report(&failed, &text);
+                    }
+                    backoff.next(random)
                 }
-                Err(_) => {}
             },
-        }
-        let wait = backoff.next(getrandom::u64().unwrap_or(u64::MAX));
+        };
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = stopped(&mut stop) => break,

@@ -203,6 +203,27 @@ async fn a_server_whose_socket_file_was_removed_comes_back_by_itself() {
     at_client.up().await;
 }
 
+/// Checks that the waits of a listener grow while it stays down, and not from one failure to the
+/// next.
+#[tokio::test]
+async fn a_listener_that_was_restored_begins_with_a_short_wait_when_it_fails_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tasks.sock");
+    let (server, mut at_server) = FakePort::new("tasks");
+    let (client, mut at_client) = FakePort::new("tasks");
+    let listener = serve(Address::unix(&path), ServerConfig::default(), server).await;
+    for _ in 0..3 {
+        std::fs::remove_file(&path).expect("is there");
+        let report = at_server.report("its socket file was removed").await;
+        let wait = report.rsplit_once("again in ").and_then(|(_, wait)| wait.strip_suffix(" ms"));
+        let wait: u64 = wait.expect("it says when").parse().expect("milliseconds");
+        assert!((50..=100).contains(&wait), "{report}");
+        let dialer = dial(listener.address(), ClientConfig::default(), client.clone());
+        at_client.up().await;
+        dialer.close().await;
+    }
+}
+
 #[tokio::test]
 async fn plaintext_beyond_this_machine_is_warned_about_once() {
     let (server, mut at_server) = FakePort::new("tasks");
