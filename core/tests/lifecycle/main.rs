@@ -5,5 +5,7 @@ mod closing;
 mod opening;
 mod options;
 mod panics;
+#[path = "../ports/mod.rs"]
+mod ports;
 mod reentrant;
 mod scene;

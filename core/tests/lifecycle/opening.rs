@@ -9,7 +9,9 @@ use samestate::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
 
+use super::ports::free_port;
 use super::scene::{Place, Reports, add, sum, within};
 
 /// Longer than any of these tests may take.
@@ -184,7 +186,7 @@ async fn a_relay_that_is_not_in_sync_itself_is_named_when_the_time_is_up() {
 
 #[tokio::test]
 async fn a_peer_that_is_another_program_is_named() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("it listens");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("it listens");
     let address = listener.local_addr().expect("it has an address").to_string();
     let web = tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
@@ -199,26 +201,34 @@ async fn a_peer_that_is_another_program_is_named() {
     web.abort();
 }
 
-/// Passes on what comes, and of what the server says only so many bytes.
+/// Passes on what comes, and of what the server says only so many bytes over each connection.
 async fn passes_only(bytes: u64, server: String) -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("it listens");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("it listens");
     let address = listener.local_addr().expect("it has an address").to_string();
     tokio::spawn(async move {
-        let (client, _) = listener.accept().await.expect("a client comes");
-        let server = tokio::net::TcpStream::connect(server).await.expect("the server is there");
-        let (mut from_client, mut to_client) = client.into_split();
-        let (from_server, mut to_server) = server.into_split();
-        let down = async move {
-            let mut some = from_server.take(bytes);
-            tokio::io::copy(&mut some, &mut to_client).await.expect("it is passed on");
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            _ = tokio::io::copy(&mut from_client, &mut to_server) => {}
-            () = down => {}
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(&server).await.expect("the server is there");
+            tokio::spawn(pass(bytes, client, server));
         }
     });
     address
+}
+
+async fn pass(bytes: u64, client: TcpStream, server: TcpStream) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (from_server, mut to_server) = server.into_split();
+    let mut some = from_server.take(bytes);
+    let down = async move {
+        // An error says that the client is gone.
+        let passed = tokio::io::copy(&mut some, &mut to_client).await;
+        if passed.is_ok_and(|passed| passed == bytes) {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        _ = tokio::io::copy(&mut from_client, &mut to_server) => {}
+        () = down => {}
+    }
 }
 
 #[tokio::test]
@@ -234,4 +244,24 @@ async fn a_snapshot_in_transit_is_named_with_how_much_of_it_has_come() {
     let NotInSync::InTransit { received, total } = why else { panic!("{text}") };
     assert!((1..500_000).contains(&received) && total > 1 << 20, "{text}");
     assert!(text.contains(&format!("in transit: {received} of {total} bytes")), "{text}");
+}
+
+/// Checks that a store that its server did not serve at first is not taken for refused while its
+/// snapshot is on its way.
+#[tokio::test]
+async fn a_store_that_is_served_a_little_later_is_waited_for_while_its_snapshot_comes() {
+    let text = || create_store("text", |text: &mut String, more: &String| text.push_str(more));
+    let server = sum().open().await.expect("it opens");
+    let address = format!("127.0.0.1:{}", free_port());
+    server.create_server(ServerConfig::tcp(&address)).await.expect("it listens");
+    let client = ClientConfig::tcp(passes_only(500_000, address.clone()).await);
+    let reports = Reports::default();
+    let copy = text().on_error(reports.collect());
+    let copy = copy.client(client.backoff_max(Duration::from_millis(50)));
+    let opening = tokio::spawn(copy.open_timeout(Duration::from_secs(3)).open());
+    reports.with("not served").await;
+    let late = text().preloaded("x".repeat(1 << 20)).open().await.expect("it opens");
+    late.create_server(ServerConfig::tcp(&address)).await.expect("the same server");
+    let (why, text) = not_in_sync(within("the end of its time", opening).await.expect("no panic"));
+    assert!(matches!(why, NotInSync::InTransit { .. }), "{text}");
 }

@@ -107,6 +107,12 @@ impl<S: State, A: Action> Store<S, A> {
         }
     }
 
+    /// Returns whether the upstream serves this store: it may have refused the store before.
+    fn is_served(&self) -> bool {
+        let standing = self.shared.with(|inner, _| inner.replica.standing());
+        !matches!(standing, Standing::Detached | Standing::Unanswered)
+    }
+
     /// Waits until the upstream has refused this store for good.
     async fn until_refused(&self) -> (RefusalReason, String) {
         let mut setback = self.shared.setback.subscribe();
@@ -116,10 +122,12 @@ impl<S: State, A: Action> Store<S, A> {
             let newest = setback.borrow_and_update().clone();
             match newest {
                 Some(refused @ Setback::Refused { reason: RefusalReason::Store, .. }) => {
-                    if unserved && unserved_until.is_elapsed() {
+                    let is_over = unserved && unserved_until.is_elapsed();
+                    let served = is_over && self.is_served();
+                    if is_over && !served {
                         return (RefusalReason::Store, refused.to_string());
                     }
-                    if !unserved {
+                    if !unserved || served {
                         unserved = true;
                         unserved_until.as_mut().reset(Instant::now() + UNSERVED_FOR);
                     }
