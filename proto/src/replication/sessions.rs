@@ -393,6 +393,18 @@ mod tests {
     }
 
     #[test]
+    fn an_outcome_that_is_replayed_twice_takes_the_place_of_one() {
+        let (sessions, session) = with_one_settled();
+        let mut next = Sessions::new(4, 2);
+        next.reissued(session.session, &sessions.row(session.session));
+        for counter in [1, 2, 2] {
+            next.replayed(session.session, counter, applied(counter));
+        }
+        assert_eq!(next.judge(session.session, 1), Verdict::Known(applied(1)));
+        assert_eq!(next.judge(session.session, 3), Verdict::Accept);
+    }
+
+    #[test]
     fn a_row_without_a_token_can_be_claimed_by_nobody() {
         let mut sessions = Sessions::new(4, 8);
         sessions.replayed(9, 1, applied(1));

@@ -24,7 +24,7 @@ fn a_part_of_a_snapshot_follows_the_one_before_or_begins_the_snapshot_anew() {
     let parts: [(u64, &[u8], bool); 5] = [
         (2, b"cd", true),
         (0, b"abcd", true),
-        (1, b"bcd", false),
+        (1, b"b", false),
         (3, b"d", false),
         (2, b"cde", false),
     ];
