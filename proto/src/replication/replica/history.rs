@@ -10,6 +10,9 @@ use crate::{Epoch, Lineage, Version};
 /// The bytes of a frame of entries with patches, before the first entry.
 const FRAME_ROOM_BYTES: usize = 20;
 
+/// The buffer of a patch keeps this many bytes for the next one.
+const PATCH_KEPT_BYTES: usize = 64 << 10;
+
 impl<M: StateMachine> Replica<M> {
     /// A version on this lineage.
     pub(super) fn version_at(&self, seq: u64) -> Version {
@@ -32,6 +35,7 @@ impl<M: StateMachine> Replica<M> {
         let (action, is_made) = self.machine.apply_and_diff(payload, &mut self.patch, bytes_max)?;
         if !is_made {
             self.patch.clear();
+            self.patch.shrink_to(PATCH_KEPT_BYTES);
         }
         Ok(action)
     }
@@ -41,6 +45,8 @@ impl<M: StateMachine> Replica<M> {
         let mut patch = std::mem::take(&mut self.patch);
         finish_patch(&mut patch, entry.crc);
         self.commit(entry, flags, action, (!patch.is_empty()).then_some(&patch));
+        patch.clear();
+        patch.shrink_to(PATCH_KEPT_BYTES);
         self.patch = patch;
     }
 

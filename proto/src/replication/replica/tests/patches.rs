@@ -136,6 +136,16 @@ fn an_action_too_long_to_go_with_its_patch_in_one_frame_has_none() {
 }
 
 #[test]
+fn a_large_patch_leaves_no_large_buffer_behind() {
+    let mut node = feeding(Node::sequencer(in_mode_delta), true);
+    let limit = node.replica.config().action_bytes_max;
+    for len in [limit / 4, limit] {
+        node.dispatches(&vec![b'a'; len]);
+        assert!(node.replica.patch.capacity() <= 128 << 10);
+    }
+}
+
+#[test]
 pub(super) fn a_copy_applies_the_patch_and_not_the_action_and_passes_both_on() {
     for (mode, passed) in [(Mode::Delta, ["a+1", "b+22"]), (Mode::Action, ["a", "b"])] {
         let mut relay = Node::attached(b"s", |config| config.mode = mode);
