@@ -205,12 +205,12 @@ where
     for (index, action) in actions.into_iter().enumerate() {
         let failed = |why: String| ReducerError { index, why };
         let action = as_sent(&action).map_err(failed)?;
+        patching.record(&mut state, true);
         let mut after = state.clone();
-        patching.record(&mut after, true);
         let rejected = reducer(&mut after, &action).verdict().is_err();
         for codec in [Codec::MessagePack, Codec::Json] {
             let (mut patch, mut patched) = (Vec::new(), state.clone());
-            patching.diff(codec, &state, &after, &mut patch).map_err(failed)?;
+            patching.diff(codec, &state, &after, &mut patch, usize::MAX).map_err(failed)?;
             patching.apply(codec, &mut patched, &patch).map_err(failed)?;
             if let Some(path) = difference(&patched, &after).map_err(failed)? {
                 return Err(failed(at(
@@ -219,10 +219,10 @@ where
                 )));
             }
         }
-        patching.record(&mut after, false);
         if !rejected {
             state = after;
         }
+        patching.record(&mut state, false);
     }
     Ok(state)
 }

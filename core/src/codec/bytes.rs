@@ -73,6 +73,52 @@ pub(crate) fn encode<T: Serialize + Sync + ?Sized>(
     })
 }
 
+/// As [`encode`], but at most `bytes_max` bytes, and without a search for what failed.
+///
+/// # Errors
+///
+/// In words: why the value is not written.
+pub(crate) fn encode_within<T: Serialize + Sync + ?Sized>(
+    codec: Codec,
+    value: &T,
+    bytes_max: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), String> {
+    let written = out.len();
+    let trail = Trail::counting(SHALLOW_LEVELS.min(levels_max(codec)));
+    let mut result = write(codec, value, Within { out: &mut *out, room: bytes_max }, &trail);
+    if result.is_err() && trail.is_exceeded() && SHALLOW_LEVELS < levels_max(codec) {
+        out.truncate(written);
+        result = roomy(|| {
+            let trail = Trail::counting(levels_max(codec));
+            write(codec, value, Within { out: &mut *out, room: bytes_max }, &trail)
+        });
+    }
+    if result.is_err() {
+        out.truncate(written);
+    }
+    result
+}
+
+/// Takes a number of bytes into a buffer.
+struct Within<'a> {
+    out: &'a mut Vec<u8>,
+    room: usize,
+}
+
+impl std::io::Write for Within<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let left = self.room.checked_sub(bytes.len());
+        self.room = left.ok_or(std::io::ErrorKind::StorageFull)?;
+        self.out.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Returns the size of the encoded value, in bytes. Returns `None` if the value has more than
 /// `bytes_max`, cannot be encoded, or nests deeper than an ordinary stack allows.
 pub(crate) fn encoded_bytes<T: Serialize + ?Sized>(
@@ -80,10 +126,23 @@ pub(crate) fn encoded_bytes<T: Serialize + ?Sized>(
     value: &T,
     bytes_max: usize,
 ) -> Option<usize> {
-    let trail = Trail::counting(SHALLOW_LEVELS.min(levels_max(codec)));
     let mut room = Room { bytes: bytes_max };
-    write(codec, value, &mut room, &trail).ok()?;
+    write_shallow(codec, value, &mut room).ok()?;
     Some(bytes_max - room.bytes)
+}
+
+/// Writes the encoded value.
+///
+/// # Errors
+///
+/// If the value cannot be encoded, or nests deeper than an ordinary stack allows.
+pub(crate) fn write_shallow<T: Serialize + ?Sized>(
+    codec: Codec,
+    value: &T,
+    out: impl std::io::Write,
+) -> Result<(), String> {
+    let trail = Trail::counting(SHALLOW_LEVELS.min(levels_max(codec)));
+    write(codec, value, out, &trail)
 }
 
 /// Takes a number of bytes, and keeps none.

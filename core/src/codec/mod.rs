@@ -14,5 +14,5 @@ mod nesting;
 mod outline;
 mod walk;
 
-pub(crate) use bytes::{decode, encode, encoded_bytes};
+pub(crate) use bytes::{decode, encode, encode_within, encoded_bytes, write_shallow};
 pub(crate) use check::{check, decode_own, difference};

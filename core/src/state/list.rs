@@ -8,6 +8,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Bound, Index, RangeBounds};
+use std::ptr;
 
 use rpds::RedBlackTreeMapSync;
 use serde::de::{SeqAccess, Visitor};
@@ -49,7 +50,7 @@ use super::supply::serialize_with_digest;
 ///
 /// The elements that an action touches are recorded for mode [`delta`](crate::Mode::Delta), so a
 /// patch of a list takes O(what changed). A list that was put together anew is compared element by
-/// element, by the hashes.
+/// element.
 ///
 /// An element whose `Serialize` fails is kept like any other, and [`digest`](super::digest()) says
 /// what failed, for as long as it is there.
@@ -62,7 +63,7 @@ pub struct List<T> {
     /// panicked.
     unhashed: usize,
     /// The keys that an action touches, for a patch.
-    recorded: Recorded<(Tree<T>, u64), u64>,
+    recorded: Recorded<u64>,
 }
 
 type Tree<T> = RedBlackTreeMapSync<u64, Kept<T>>;
@@ -286,19 +287,31 @@ impl<T> List<T> {
     /// Starts or ends the recording of touched keys.
     pub(super) fn set_recording(&mut self, recording: bool) {
         if recording {
-            self.recorded.begin((self.elements.clone(), self.first));
+            self.recorded.begin();
         } else {
             self.recorded.end();
         }
     }
 
+    /// Returns whether both lists share everything.
+    pub(super) fn is_shared_with(&self, before: &Self) -> bool {
+        self.elements.ptr_eq(&before.elements)
+    }
+
+    /// Returns whether the hashes differ, so that the content does. Equal hashes prove nothing: a
+    /// client can choose values for that.
+    pub(super) fn is_known_other(&self, before: &Self) -> bool {
+        let known = self.unhashed == 0 && before.unhashed == 0;
+        let other = known && self.rolling.digest() != before.rolling.digest();
+        self.len() != before.len() || other
+    }
+
     /// Returns the place of the elements that are in both lists; `None` if the lists are the same.
     pub(super) fn overlap(&self, before: &Self) -> Option<Overlap> {
-        if self.elements.ptr_eq(&before.elements) {
+        if self.is_shared_with(before) {
             return None;
         }
-        let is_base = |(base, _): &(Tree<T>, u64)| base.ptr_eq(&before.elements);
-        let Some(touched) = self.recorded.since(is_base) else {
+        let Some(touched) = self.recorded.since(&before.recorded) else {
             return Some(self.compared(before));
         };
         let from = self.first.max(before.first);
@@ -315,20 +328,15 @@ impl<T> List<T> {
         Some(Overlap { before, after, len, touched })
     }
 
-    /// Finds the place by comparing hashes: as a queue moves, its oldest elements gone.
+    /// Finds the place by the hash of the first element: as a queue moves, its oldest gone.
     fn compared(&self, before: &Self) -> Overlap {
-        let hash = |list: &Self, index: usize| {
-            list.elements.get(&list.key(index)).and_then(|kept| kept.hash)
-        };
-        let front = hash(self, 0);
-        let is_front = |index: &usize| front.is_some() && hash(before, *index) == front;
-        let skipped = (0..before.len()).find(is_front).unwrap_or_default();
+        let front = self.elements.first().and_then(|(_, kept)| kept.hash);
+        let is_front = |old: &Kept<T>| front.is_some() && old.hash == front;
+        let skipped = before.elements.values().position(is_front).unwrap_or_default();
         let len = (before.len() - skipped).min(self.len());
-        let changed = |index: &usize| {
-            let (old, new) = (hash(before, skipped + index), hash(self, *index));
-            old.is_none() || old != new
-        };
-        let touched = (0..len).filter(changed).collect();
+        let pairs = before.elements.values().skip(skipped).zip(self.elements.values()).enumerate();
+        let changed = pairs.filter(|(_, (old, new))| !ptr::eq(*old, *new));
+        let touched = changed.map(|(index, _)| index).collect();
         Overlap { before: skipped, after: 0, len, touched }
     }
 }

@@ -14,6 +14,7 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::RangeBounds;
+use std::ptr;
 
 use rpds::RedBlackTreeMapSync;
 use serde::de::{MapAccess, Visitor};
@@ -56,12 +57,11 @@ use super::supply::serialize_with_digest;
 /// # Patches
 ///
 /// The keys that an action touches are recorded for mode [`delta`](crate::Mode::Delta), so a patch
-/// of a map takes O(what changed). A map that was put together anew is compared entry by entry, by
-/// the hashes.
+/// of a map takes O(what changed). A map that was put together anew is compared entry by entry.
 pub struct Map<K, V> {
     entries: Tree<K, V>,
     tally: Tally,
-    recorded: Recorded<Tree<K, V>, K>,
+    recorded: Recorded<K>,
 }
 
 type Tree<K, V> = RedBlackTreeMapSync<K, Kept<V>>;
@@ -71,12 +71,6 @@ type Tree<K, V> = RedBlackTreeMapSync<K, Kept<V>>;
 struct Kept<V> {
     value: V,
     hash: Option<u64>,
-}
-
-impl<V> Kept<V> {
-    fn is_same(&self, other: &Self) -> bool {
-        self.hash.is_some() && self.hash == other.hash
-    }
 }
 
 /// The hashes of all entries, added up.
@@ -265,32 +259,48 @@ impl<K: Ord, V> Map<K, V> {
     /// Starts or ends the recording of touched keys.
     pub(super) fn set_recording(&mut self, recording: bool) {
         if recording {
-            self.recorded.begin(self.entries.clone());
+            self.recorded.begin();
         } else {
             self.recorded.end();
         }
     }
 
-    /// Calls `visit` with each key whose entry may have changed since `before`, and its values.
-    pub(super) fn for_each_change(
-        &self,
-        before: &Self,
-        mut visit: impl FnMut(&K, Option<&V>, Option<&V>),
+    /// Returns whether both maps share everything.
+    pub(super) fn is_shared_with(&self, before: &Self) -> bool {
+        self.entries.ptr_eq(&before.entries)
+    }
+
+    /// Returns whether the hashes differ, so that the content does. Equal hashes prove nothing: a
+    /// client can choose values for that.
+    pub(super) fn is_known_other(&self, before: &Self) -> bool {
+        let known = self.tally.unhashed == 0 && before.tally.unhashed == 0;
+        self.len() != before.len() || (known && self.tally.sum != before.tally.sum)
+    }
+
+    /// Calls `visit` with each entry that may have changed since `before`: as it was, and as it is.
+    pub(super) fn for_each_change<'a>(
+        &'a self,
+        before: &'a Self,
+        mut visit: impl FnMut(Option<(&'a K, &'a V)>, Option<(&'a K, &'a V)>),
     ) {
         let mut compare = |key: &K| {
-            let (old, new) = (before.entries.get(key), self.entries.get(key));
-            let same = matches!((old, new), (Some(old), Some(new)) if old.is_same(new));
-            if !same {
-                visit(key, old.map(|kept| &kept.value), new.map(|kept| &kept.value));
+            let (old, new) = (before.entries.get_key_value(key), self.entries.get_key_value(key));
+            let shared = matches!((old, new), (Some(old), Some(new)) if ptr::eq(old.1, new.1));
+            if !shared {
+                visit(
+                    old.map(|(key, kept)| (key, &kept.value)),
+                    new.map(|(key, kept)| (key, &kept.value)),
+                );
             }
         };
-        if self.entries.ptr_eq(&before.entries) {
+        if self.is_shared_with(before) {
             return;
         }
-        if let Some(touched) = self.recorded.since(|base| base.ptr_eq(&before.entries)) {
+        if let Some(touched) = self.recorded.since(&before.recorded) {
             let mut touched: Vec<&K> = touched.iter().collect();
             touched.sort_unstable();
-            touched.dedup();
+            // Not by `PartialEq`, which may tell apart what the map does not.
+            touched.dedup_by(|one, other| (**one).cmp(*other).is_eq());
             touched.into_iter().for_each(compare);
         } else {
             before.keys().filter(|key| !self.contains_key(*key)).for_each(&mut compare);

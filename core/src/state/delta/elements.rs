@@ -88,7 +88,7 @@ fn skipped<T>(before: &[T], after: &[T], same: impl Fn(&T, &T) -> bool) -> usize
     found.filter(is_rest).unwrap_or_default()
 }
 
-/// Applies a patch to a sequence. `apply` applies the patch of one element.
+/// Applies a patch to a sequence. `apply` applies the patch of one element, once at most for each.
 pub(super) fn apply<T, P>(
     elements: &mut Vec<T>,
     patch: ElementsPatch<T, P>,
@@ -102,11 +102,23 @@ pub(super) fn apply<T, P>(
         let remove = within(remove, elements.len() - at).ok_or_else(beyond)?;
         elements.splice(at..at + remove, insert);
     }
+    let mut rest = 0;
     for (index, patch) in patch.edit {
+        in_order(index, &mut rest)?;
         let index = usize::try_from(index).ok();
         let element = index.and_then(|index| elements.get_mut(index)).ok_or_else(beyond)?;
         apply(element, patch)?;
     }
+    Ok(())
+}
+
+/// Checks that the indices of edits ascend. A peer could have one expensive element changed any
+/// number of times otherwise, by a few bytes each.
+pub(super) fn in_order(index: u64, rest: &mut u64) -> Result<(), PatchMisfit> {
+    if index < *rest {
+        return Err(PatchMisfit("it edits its elements out of their order".into()));
+    }
+    *rest = index.saturating_add(1);
     Ok(())
 }
 
@@ -124,13 +136,17 @@ where
         diff(before, self, is_same, |before: &T, after: &T| after.diff(before))
     }
 
+    fn is_same(&self, before: &Self) -> bool {
+        self.len() == before.len() && before.iter().zip(self).all(|(old, new)| is_same(old, new))
+    }
+
     fn apply(&mut self, patch: Self::Patch) -> Result<(), PatchMisfit> {
         apply(self, patch, T::apply)
     }
 }
 
 fn is_same<T: Delta>(before: &T, after: &T) -> bool {
-    after.diff(before).is_none()
+    after.is_same(before)
 }
 
 impl<T> Delta for VecDeque<T>
@@ -142,6 +158,10 @@ where
     fn diff(&self, before: &Self) -> Option<Self::Patch> {
         let (before, after): (Vec<&T>, Vec<&T>) = (before.iter().collect(), self.iter().collect());
         diff(&before, &after, is_same, |before: &T, after: &T| after.diff(before))
+    }
+
+    fn is_same(&self, before: &Self) -> bool {
+        self.len() == before.len() && before.iter().zip(self).all(|(old, new)| is_same(old, new))
     }
 
     fn apply(&mut self, patch: Self::Patch) -> Result<(), PatchMisfit> {

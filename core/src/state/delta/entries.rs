@@ -1,11 +1,12 @@
 //! Patches of maps.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasher, Hash};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::whole::is_changed;
 use super::{Delta, PatchMisfit};
 use crate::state::Map;
 
@@ -54,6 +55,17 @@ fn missing(what: &str) -> PatchMisfit {
     PatchMisfit(format!("it {what} an entry that is not there"))
 }
 
+fn twice() -> PatchMisfit {
+    PatchMisfit("it edits an entry twice, or entries out of their order".into())
+}
+
+/// Checks that the keys of edits ascend. A peer could have one expensive value changed any number
+/// of times otherwise, by a few bytes each.
+fn in_order<K: Ord, P>(edits: &[(K, P)]) -> Result<(), PatchMisfit> {
+    let ascend = edits.windows(2).all(|pair| matches!(pair, [(one, _), (next, _)] if one < next));
+    ascend.then_some(()).ok_or_else(twice)
+}
+
 fn present() -> PatchMisfit {
     PatchMisfit("it inserts an entry that is there already".into())
 }
@@ -71,11 +83,26 @@ where
 
     fn diff(&self, before: &Self) -> Option<Self::Patch> {
         let mut patch = EntriesPatch::new();
-        self.for_each_change(before, |key, before, after| patch.add(key, before, after));
+        self.for_each_change(before, |before, after| match (before, after) {
+            // An equal key that is written in another way, as -0.0 is in place of 0.0.
+            (Some((old, _)), Some((new, value))) if is_changed(old, new) => {
+                patch.remove.push(old.clone());
+                patch.insert.push((new.clone(), value.clone()));
+            }
+            _ => {
+                let Some((key, _)) = after.or(before) else { return };
+                patch.add(key, before.map(|(_, value)| value), after.map(|(_, value)| value));
+            }
+        });
         patch.non_empty()
     }
 
+    fn is_same(&self, before: &Self) -> bool {
+        self.is_shared_with(before) || (!self.is_known_other(before) && self.diff(before).is_none())
+    }
+
     fn apply(&mut self, patch: Self::Patch) -> Result<(), PatchMisfit> {
+        in_order(&patch.edit)?;
         for key in patch.remove {
             self.remove(&key).then_some(()).ok_or_else(|| missing("removes"))?;
         }
@@ -104,7 +131,14 @@ where
         patch.non_empty()
     }
 
+    fn is_same(&self, before: &Self) -> bool {
+        let is_there =
+            |(key, after): (&K, &V)| before.get(key).is_some_and(|old| after.is_same(old));
+        self.len() == before.len() && self.iter().all(is_there)
+    }
+
     fn apply(&mut self, patch: Self::Patch) -> Result<(), PatchMisfit> {
+        in_order(&patch.edit)?;
         for key in patch.remove {
             self.remove(&key).ok_or_else(|| missing("removes"))?;
         }
@@ -134,7 +168,17 @@ where
         patch.non_empty()
     }
 
+    fn is_same(&self, before: &Self) -> bool {
+        let is_there =
+            |(key, after): (&K, &V)| before.get(key).is_some_and(|old| after.is_same(old));
+        self.len() == before.len() && self.iter().all(is_there)
+    }
+
     fn apply(&mut self, patch: Self::Patch) -> Result<(), PatchMisfit> {
+        let edited: HashSet<&K> = patch.edit.iter().map(|(key, _)| key).collect();
+        if edited.len() < patch.edit.len() {
+            return Err(twice());
+        }
         for key in patch.remove {
             self.remove(&key).ok_or_else(|| missing("removes"))?;
         }

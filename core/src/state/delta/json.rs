@@ -1,5 +1,7 @@
 //! Patches of `serde_json::Value`.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
 
@@ -25,34 +27,20 @@ pub enum ValuePatch {
     Array(ElementsPatch<Value, ValuePatch>),
 }
 
+/// The levels of arrays and objects that a patch goes into: what changed further down is replaced
+/// from there. A patch has four levels for each of them, and codecs bound both these levels and the
+/// stack.
+const LEVELS_MAX: usize = 16;
+
 impl Delta for Value {
     type Patch = ValuePatch;
 
     fn diff(&self, before: &Self) -> Option<ValuePatch> {
-        match (before, self) {
-            (Value::Object(before), Value::Object(after)) => {
-                let gone = before.keys().filter(|key| !after.contains_key(*key));
-                let remove: Vec<_> = gone.cloned().collect();
-                let change = |key: &String, value: &Value| match before.get(key) {
-                    Some(before) => value.diff(before),
-                    None => Some(ValuePatch::Set(value.clone())),
-                };
-                let changes = after.iter().filter_map(|(key, value)| {
-                    change(key, value).map(|patch| (key.clone(), patch))
-                });
-                let edit: Vec<_> = changes.collect();
-                let unchanged = remove.is_empty() && edit.is_empty();
-                (!unchanged).then_some(ValuePatch::Object { remove, edit })
-            }
-            (Value::Array(before), Value::Array(after)) => {
-                let patch = elements::diff(before, after, same, |before: &Value, after: &Value| {
-                    after.diff(before)
-                });
-                patch.map(ValuePatch::Array)
-            }
-            (before, after) if same(before, after) => None,
-            (_, after) => Some(ValuePatch::Set(after.clone())),
-        }
+        diff_within(LEVELS_MAX, before, self)
+    }
+
+    fn is_same(&self, before: &Self) -> bool {
+        same(before, self)
     }
 
     fn apply(&mut self, patch: ValuePatch) -> Result<(), PatchMisfit> {
@@ -62,6 +50,11 @@ impl Delta for Value {
                 for key in remove {
                     let gone = object.remove(&key);
                     gone.ok_or_else(|| PatchMisfit(format!("it removes `{key}`, not there")))?;
+                }
+                // A peer could have one expensive value changed any number of times otherwise.
+                let keys: HashSet<&String> = edit.iter().map(|(key, _)| key).collect();
+                if keys.len() < edit.len() {
+                    return Err(PatchMisfit("it edits a value twice".into()));
                 }
                 for (key, patch) in edit {
                     object.entry(key).or_insert(Value::Null).apply(patch)?;
@@ -76,6 +69,32 @@ impl Delta for Value {
             (ValuePatch::Array(_), _) => return Err(PatchMisfit("it is of an array".into())),
         }
         Ok(())
+    }
+}
+
+fn diff_within(levels: usize, before: &Value, after: &Value) -> Option<ValuePatch> {
+    let replaced = || (!same(before, after)).then(|| ValuePatch::Set(after.clone()));
+    let Some(levels) = levels.checked_sub(1) else { return replaced() };
+    match (before, after) {
+        (Value::Object(before), Value::Object(after)) => {
+            let gone = before.keys().filter(|key| !after.contains_key(*key));
+            let remove: Vec<_> = gone.cloned().collect();
+            let change = |key: &String, value: &Value| match before.get(key) {
+                Some(before) => diff_within(levels, before, value),
+                None => Some(ValuePatch::Set(value.clone())),
+            };
+            let changes = after
+                .iter()
+                .filter_map(|(key, value)| change(key, value).map(|patch| (key.clone(), patch)));
+            let edit: Vec<_> = changes.collect();
+            let unchanged = remove.is_empty() && edit.is_empty();
+            (!unchanged).then_some(ValuePatch::Object { remove, edit })
+        }
+        (Value::Array(before), Value::Array(after)) => {
+            let diff = |before: &Value, after: &Value| diff_within(levels, before, after);
+            elements::diff(before, after, same, diff).map(ValuePatch::Array)
+        }
+        _ => replaced(),
     }
 }
 

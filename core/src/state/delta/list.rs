@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::elements::in_order;
 use super::{Delta, PatchMisfit};
 use crate::state::List;
 
@@ -73,6 +74,12 @@ where
         (!unchanged).then_some(patch)
     }
 
+    fn is_same(&self, before: &Self) -> bool {
+        let same = |(old, new): (&T, &T)| new.is_same(old);
+        self.is_shared_with(before)
+            || (!self.is_known_other(before) && before.iter().zip(self).all(same))
+    }
+
     fn apply(&mut self, patch: Self::Patch) -> Result<(), PatchMisfit> {
         let beyond = || PatchMisfit("it is of a longer list".into());
         let gone = patch.pop_front.checked_add(patch.pop_back).ok_or_else(beyond)?;
@@ -80,7 +87,9 @@ where
         let left = self.len() - gone.ok_or_else(beyond)?;
         self.truncate(left + patch.pop_front as usize);
         self.truncate_front(left);
+        let mut rest = 0;
         for (index, patch) in patch.edit {
+            in_order(index, &mut rest)?;
             let index = usize::try_from(index).map_err(|_| beyond())?;
             self.update(index, |value| value.apply(patch)).ok_or_else(beyond)??;
         }

@@ -36,7 +36,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 pub use whole::{OptionPatch, changed};
 
-use crate::codec::{decode, encode};
+use crate::codec::{decode, encode_within};
 use crate::store::State;
 
 /// A patch that does not fit the state that it was applied to, with the reason.
@@ -92,7 +92,13 @@ pub struct PatchMisfit(pub String);
 /// The patch of a struct contains a patch of each field that changed. `#[delta(whole)]` on a field
 /// or on the struct makes the whole new value its patch. `#[delta(skip)]` leaves a field out, for a
 /// field with `#[serde(skip)]`. A type that is replaced as a whole must be `Clone` and `Serialize`,
-/// and is compared by its [digest](super::digest()).
+/// and is compared by its encoding. A struct with parameters needs `#[delta(whole)]`.
+///
+/// The patch holds a field as the type of the field is encoded. Attributes of serde on the field,
+/// such as `with`, do not apply. If the type alone does not survive its encoding, replace the
+/// struct as a whole.
+///
+/// Equal keys of a `BTreeMap` or `HashMap` must be encoded alike.
 ///
 /// # Implementing it by hand
 ///
@@ -104,13 +110,23 @@ pub trait Delta: Sized {
     type Patch: Serialize + DeserializeOwned + Send + Sync;
 
     /// Starts or stops recording changes, for a type that makes its patches from such a record. The
-    /// store calls this before and after each action. The default does nothing.
+    /// store calls this before and after each action. It clones the state after the recording
+    /// started, so `before` has an empty record. The default does nothing.
     fn record(&mut self, recording: bool) {
         let _ = recording;
     }
 
     /// Returns the changes since `before`; `None` if there are none.
     fn diff(&self, before: &Self) -> Option<Self::Patch>;
+
+    /// Returns whether nothing changed since `before`.
+    ///
+    /// A sequence calls it for its elements, before it asks for the patch of one. The default makes
+    /// a patch. A type with parts should compare them instead: if each level of a nested value made
+    /// a patch to compare, the time would grow exponentially with the levels.
+    fn is_same(&self, before: &Self) -> bool {
+        self.diff(before).is_none()
+    }
 
     /// Applies a patch to this value.
     ///
@@ -124,9 +140,11 @@ pub trait Delta: Sized {
 /// `S: Delta`.
 pub struct Patching<S> {
     record: fn(&mut S, bool),
-    diff: fn(Codec, &S, &S, &mut Vec<u8>) -> Result<(), String>,
+    diff: Diff<S>,
     apply: fn(Codec, &mut S, &[u8]) -> Result<(), String>,
 }
+
+type Diff<S> = fn(Codec, &S, &S, &mut Vec<u8>, usize) -> Result<(), String>;
 
 impl<S> Clone for Patching<S> {
     fn clone(&self) -> Self {
@@ -161,15 +179,16 @@ impl<S> Patching<S> {
     }
 
     /// Encodes the patch that turns `before` into `after`, and appends it to `out`. Appends nothing
-    /// if they are equal.
+    /// if they are equal. A patch of more than `bytes_max` bytes is an error.
     pub(crate) fn diff(
         &self,
         codec: Codec,
         before: &S,
         after: &S,
         out: &mut Vec<u8>,
+        bytes_max: usize,
     ) -> Result<(), String> {
-        (self.diff)(codec, before, after, out)
+        (self.diff)(codec, before, after, out, bytes_max)
     }
 
     /// Applies an encoded patch. An empty one changes nothing.
@@ -183,9 +202,10 @@ fn diff<S: State + Delta>(
     before: &S,
     after: &S,
     out: &mut Vec<u8>,
+    bytes_max: usize,
 ) -> Result<(), String> {
     match after.diff(before) {
-        Some(patch) => encode(codec, &patch, out),
+        Some(patch) => encode_within(codec, &patch, bytes_max, out),
         None => Ok(()),
     }
 }

@@ -1,33 +1,41 @@
 //! The keys that were touched since a recording began.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 /// The maximum number of keys that are recorded. A larger change is found by comparing all entries,
 /// which is then no slower.
 const TOUCHED_MAX: usize = 4096;
 
 /// The keys that were touched in a persistent collection, while they are recorded.
 ///
-/// `T` is the tree at the start of the recording. A patch is made against the value before the
-/// action. The record is used only if it started from that very tree, because a reducer may have
-/// replaced the collection with another one. A clone has a copy of the record, so the record is
-/// also right if a reducer changes a clone and stores the clone in the state.
+/// A patch is made against the value before the action, which was cloned after the recording
+/// started. The record is used only if both values have it from the same start, because a reducer
+/// may have replaced the collection with another one. A clone has a copy of the record, so the
+/// record is also right if a reducer changes a clone and stores the clone in the state.
+///
+/// The record does not hold the tree at its start. A collection that a reducer moves to where the
+/// recording does not end, such as a history in the state, would hold that tree forever.
 #[derive(Clone)]
-pub(in crate::state) struct Recorded<T, K>(Option<Box<Record<T, K>>>);
+pub(in crate::state) struct Recorded<K>(Option<Box<Record<K>>>);
 
 #[derive(Clone)]
-struct Record<T, K> {
-    base: T,
+struct Record<K> {
+    /// The number of the recording, unique in this process.
+    began: u64,
     touched: Vec<K>,
 }
 
-impl<T, K> Default for Recorded<T, K> {
+impl<K> Default for Recorded<K> {
     fn default() -> Self {
         Recorded(None)
     }
 }
 
-impl<T, K> Recorded<T, K> {
-    pub(in crate::state) fn begin(&mut self, base: T) {
-        self.0 = Some(Box::new(Record { base, touched: Vec::new() }));
+impl<K> Recorded<K> {
+    pub(in crate::state) fn begin(&mut self) {
+        static BEGUN: AtomicU64 = AtomicU64::new(0);
+        let began = BEGUN.fetch_add(1, Ordering::Relaxed);
+        self.0 = Some(Box::new(Record { began, touched: Vec::new() }));
     }
 
     pub(in crate::state) fn end(&mut self) {
@@ -44,9 +52,11 @@ impl<T, K> Recorded<T, K> {
         }
     }
 
-    /// Returns the recorded keys, if `began` is true of the tree at the start of the recording.
-    pub(in crate::state) fn since(&self, began: impl Fn(&T) -> bool) -> Option<&[K]> {
-        let record = self.0.as_deref().filter(|record| began(&record.base))?;
-        Some(&record.touched)
+    /// Returns the recorded keys, if a collection with the record `before` is the one at the start
+    /// of the recording.
+    pub(in crate::state) fn since(&self, before: &Self) -> Option<&[K]> {
+        let (record, before) = (self.0.as_deref()?, before.0.as_deref()?);
+        let is_beginning = before.began == record.began && before.touched.is_empty();
+        is_beginning.then_some(&record.touched)
     }
 }

@@ -10,15 +10,18 @@ use crate::state::{List, Map, digest};
 
 /// Makes a patch as a machine does, sends it through a codec, and applies it to the state from
 /// before. Returns the length of the encoded patch.
-fn patched<S: State + Delta>(before: &S, change: impl FnOnce(&mut S)) -> usize {
+pub(super) fn patched<S: State + Delta>(before: &S, change: impl FnOnce(&mut S)) -> usize {
     let patching = Patching::<S>::new();
     let mut after = before.clone();
     patching.record(&mut after, true);
+    let before = &after.clone();
     change(&mut after);
+    assert!(after.is_same(before) || after.diff(before).is_some());
+    assert!(!after.is_same(before) || digest(&after) == digest(before));
     let mut len = 0;
     for codec in [Codec::MessagePack, Codec::Json] {
         let mut patch = Vec::new();
-        patching.diff(codec, before, &after, &mut patch).expect("it has a patch");
+        patching.diff(codec, before, &after, &mut patch, usize::MAX).expect("it has a patch");
         let mut copy = before.clone();
         patching.apply(codec, &mut copy, &patch).expect("it fits");
         assert_eq!(digest(&copy), digest(&after), "{codec:?}");
@@ -164,8 +167,8 @@ fn a_recording_ends_and_leaves_no_older_state_behind() {
     map.record(true);
     map.insert(2, 2);
     map.record(false);
-    let before = map.clone();
     map.record(true);
+    let before = map.clone();
     map.insert(3, 3);
     assert_eq!(map.diff(&before).expect("it changed").insert, [(3, 3)]);
 }
@@ -178,10 +181,15 @@ fn a_patch_of_another_value_is_an_error() {
     assert!(apply(of(&[1], &[]), &[2]), "it removes what is not there");
     assert!(apply(of(&[], &[1]), &[1]), "it inserts what is there");
     let edit = EntriesPatch { remove: vec![], insert: vec![], edit: vec![(1, 5)] };
-    assert!(apply(edit, &[2]), "it edits what is not there");
+    assert!(apply(edit.clone(), &[2]), "it edits what is not there");
+    let twice = EntriesPatch { edit: vec![(1, 5), (1, 6)], ..edit };
+    assert!(apply(twice.clone(), &[1]), "it edits an entry twice");
+    assert!(BTreeMap::from([(1, 1)]).apply(twice.clone()).is_err());
+    assert!(HashMap::<u32, u32>::from([(1, 1)]).apply(twice).is_err());
     for patch in [
         ElementsPatch { skip: 3, ..ElementsPatch::default() },
         ElementsPatch { edit: vec![(2, 1)], ..ElementsPatch::default() },
+        ElementsPatch { edit: vec![(0, 1), (0, 2)], ..ElementsPatch::default() },
         ElementsPatch { edit: vec![(u64::MAX, 1)], ..ElementsPatch::default() },
         ElementsPatch {
             splice: Some(Splice { at: 1, remove: 2, insert: vec![] }),
@@ -204,13 +212,17 @@ fn a_patch_of_another_value_is_an_error() {
     for patch in [
         ListPatch { pop_front: 2, pop_back: 1, ..none.clone() },
         ListPatch { pop_front: u64::MAX, pop_back: u64::MAX, ..none.clone() },
-        ListPatch { edit: vec![(2, 1)], ..none },
+        ListPatch { edit: vec![(2, 1)], ..none.clone() },
+        ListPatch { edit: vec![(1, 1), (1, 2)], ..none },
     ] {
         assert!(List::from_iter([1, 2]).apply(patch.clone()).is_err(), "{patch:?}");
     }
     let object = json!({"a": 1}).diff(&json!({"b": 1})).expect("a change");
     assert!(json!({"c": 1}).apply(object.clone()).is_err());
     assert!(json!([1]).apply(object).is_err());
+    let edits = vec![("a".to_owned(), ValuePatch::Set(json!(2))); 2];
+    let twice = ValuePatch::Object { remove: vec![], edit: edits };
+    assert!(json!({"a": 1}).apply(twice).is_err());
     assert!(Patching::<Value>::new().apply(Codec::Json, &mut json!(1), b"{").is_err());
     assert!(Some(1).diff(&None).is_some_and(|patch| None.apply(patch).is_ok()));
     assert!(None.apply(OptionPatch::<u32, u32>::Edit(3)).is_err());

@@ -1,21 +1,49 @@
 //! Types that are replaced as a whole.
 
-use std::sync::Arc;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::sync::{Arc, LazyLock};
 
+use samestate_proto::wire::Codec;
 use serde::{Deserialize, Serialize};
 
 use super::{Delta, PatchMisfit};
-use crate::state::digest;
+use crate::codec::write_shallow;
 
-/// Returns a clone of `after` if its digest differs from that of `before`, or if one of the digests
-/// cannot be computed. The derive of [`Delta`] calls this for types and fields that are replaced as
-/// a whole.
+/// Returns a clone of `after` if its encoding is another than that of `before`, or if one of them
+/// cannot be encoded. The derive of [`Delta`] calls it for what is replaced as a whole.
 pub fn changed<T: Clone + Serialize>(before: &T, after: &T) -> Option<T> {
-    let same = match (digest(before), digest(after)) {
-        (Ok(before), Ok(after)) => before == after,
-        _ => false,
-    };
-    (!same).then(|| after.clone())
+    is_changed(before, after).then(|| after.clone())
+}
+
+/// Returns whether two values are encoded differently.
+pub(super) fn is_changed<T: Serialize>(before: &T, after: &T) -> bool {
+    fingerprint(before).is_none_or(|before| fingerprint(after) != Some(before))
+}
+
+/// Returns a hash of the encoding, with a key that only this process knows.
+///
+/// The digest would not do: it has no key, so a client can make two values with the same one. A
+/// change from one to the other would be in no patch, and no check of the copies would find it.
+fn fingerprint<T: Serialize>(value: &T) -> Option<u64> {
+    static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    let mut hash = Hash(KEYS.build_hasher());
+    write_shallow(Codec::MessagePack, value, &mut hash).ok()?;
+    Some(hash.0.finish())
+}
+
+/// Hashes what is written.
+struct Hash<H>(H);
+
+impl<H: Hasher> io::Write for Hash<H> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 macro_rules! whole {
@@ -25,6 +53,10 @@ macro_rules! whole {
 
             fn diff(&self, before: &Self) -> Option<$type> {
                 (self != before).then(|| self.clone())
+            }
+
+            fn is_same(&self, before: &Self) -> bool {
+                self == before
             }
 
             fn apply(&mut self, patch: $type) -> Result<(), PatchMisfit> {
@@ -93,6 +125,14 @@ where
         }
     }
 
+    fn is_same(&self, before: &Self) -> bool {
+        match (before, self) {
+            (None, None) => true,
+            (Some(before), Some(after)) => after.is_same(before),
+            (None, Some(_)) | (Some(_), None) => false,
+        }
+    }
+
     fn apply(&mut self, patch: Self::Patch) -> Result<(), PatchMisfit> {
         match (patch, self.as_mut()) {
             (OptionPatch::Some(value), _) => *self = Some(value),
@@ -107,17 +147,22 @@ where
 }
 
 impl<T: Delta> Delta for Box<T> {
-    type Patch = T::Patch;
+    // In a box, because the patch of a type that contains itself contains itself.
+    type Patch = Box<T::Patch>;
 
     fn record(&mut self, recording: bool) {
         T::record(self, recording);
     }
 
     fn diff(&self, before: &Self) -> Option<Self::Patch> {
-        T::diff(self, before)
+        T::diff(self, before).map(Box::new)
+    }
+
+    fn is_same(&self, before: &Self) -> bool {
+        T::is_same(self, before)
     }
 
     fn apply(&mut self, patch: Self::Patch) -> Result<(), PatchMisfit> {
-        T::apply(self, patch)
+        T::apply(self, *patch)
     }
 }

@@ -171,11 +171,11 @@ impl<S: State, A: Action> ReducerMachine<S, A> {
         let ReducerMachine { cell, reducer, codec, undo, .. } = self;
         let mut guard = cell.write();
         undo.prepare(&guard, |state, bytes_max| measured(*codec, state, bytes_max));
-        let before = watched.as_ref().map(|_| S::clone(&guard));
         let state = Arc::make_mut(&mut guard);
-        if let Some(watched) = &watched {
+        let before = watched.as_ref().map(|watched| {
             watched.patching.record(state, true);
-        }
+            S::clone(state)
+        });
         match catch_unwind(AssertUnwindSafe(|| reducer(state, action))) {
             Ok(verdict) => {
                 if let (Some(watched), Some(before)) = (watched, before) {
@@ -271,9 +271,8 @@ impl<S: State, A: Action> StateMachine for ReducerMachine<S, A> {
         let action = Arc::new(decoded.map_err(Fault::Undecodable)?);
         let (codec, start, mut is_made) = (self.codec, patch.len(), false);
         let mut compare = |before: &S, after: &S| {
-            let written = guarded(|| patching.diff(codec, before, after, patch));
-            let len = patch.len() - start;
-            is_made = written.is_ok() && len <= bytes_max && is_small(codec, after, len);
+            let written = guarded(|| patching.diff(codec, before, after, patch, bytes_max));
+            is_made = written.is_ok() && is_small(codec, after, patch.len() - start);
         };
         let watched = Watched { patching: &patching, compare: &mut compare };
         self.reduce_watched(&action, payload, Some(watched))?;
