@@ -1,7 +1,7 @@
 //! The derive macro of `samestate::state::Delta`. The documentation of the trait describes it.
 
-use proc_macro2::TokenStream;
-use quote::{format_ident, quote, quote_spanned};
+use proc_macro2::{Group, TokenStream, TokenTree};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Error, Field, Fields, Member, parse_macro_input};
 
@@ -56,7 +56,17 @@ fn derive(input: &DeriveInput) -> Result<TokenStream, Error> {
 /// Implements `Delta` with the whole new value as the patch.
 fn whole(input: &DeriveInput) -> TokenStream {
     let name = &input.ident;
-    let (implemented, types, bounds) = input.generics.split_for_impl();
+    let mut generics = input.generics.clone();
+    if !generics.params.is_empty() {
+        generics.make_where_clause().predicates.push(syn::parse_quote! {
+            Self: ::core::clone::Clone
+                + ::samestate::state::__serde::Serialize
+                + ::samestate::state::__serde::de::DeserializeOwned
+                + ::core::marker::Send
+                + ::core::marker::Sync
+        });
+    }
+    let (implemented, types, bounds) = generics.split_for_impl();
     quote! {
         #[automatically_derived]
         impl #implemented ::samestate::state::Delta for #name #types #bounds {
@@ -105,26 +115,42 @@ fn parts(fields: &Fields) -> Result<Vec<Part<'_>>, Error> {
     Ok(parts)
 }
 
+/// Replaces `Self`, which is another type inside the patch.
+fn without_self(tokens: TokenStream, name: &syn::Ident) -> TokenStream {
+    let replace = |token| match token {
+        TokenTree::Ident(ident) if ident == "Self" => TokenTree::Ident(name.clone()),
+        TokenTree::Group(group) => {
+            let mut replaced = Group::new(group.delimiter(), without_self(group.stream(), name));
+            replaced.set_span(group.span());
+            TokenTree::Group(replaced)
+        }
+        other => other,
+    };
+    tokens.into_iter().map(replace).collect()
+}
+
 /// Implements `Delta` with a struct that has an optional patch for each field. Each patch is in an
 /// array of length one: a codec writes a bare `None` and a patch that is itself `null` alike.
 fn by_field(input: &DeriveInput, fields: &Fields) -> Result<TokenStream, Error> {
-    if let Some(parameter) = input.generics.type_params().next() {
+    if let Some(parameter) = input.generics.params.first() {
         let why = "`Delta` is derived for a generic struct only with `#[delta(whole)]`; implement \
                    it by hand otherwise";
         return Err(Error::new(parameter.span(), why));
     }
     let parts = parts(fields)?;
     let name = &input.ident;
-    let (implemented, types, bounds) = input.generics.split_for_impl();
-    let patch = format_ident!("{name}Patch");
+    let patch = format_ident!("__{name}Patch");
     let visibility = &input.vis;
     let about = format!("The changes of a [`{name}`].");
+    let shown = patch.to_string().split_off(2);
     let declared = parts.iter().map(|part| {
-        let (name, ty) = (part.name(), &part.field.ty);
+        let ty = without_self(part.field.ty.to_token_stream(), name);
+        let name = part.name();
         let of = if part.whole {
             quote!(#ty)
         } else {
-            quote_spanned!(ty.span()=> <#ty as ::samestate::state::Delta>::Patch)
+            let span = part.field.ty.span();
+            quote_spanned!(span=> <#ty as ::samestate::state::Delta>::Patch)
         };
         quote! {
             #[serde(default, skip_serializing_if = "::core::option::Option::is_none")]
@@ -146,6 +172,14 @@ fn by_field(input: &DeriveInput, fields: &Fields) -> Result<TokenStream, Error> 
         };
         quote!(#name: #change.map(|change| [change]))
     });
+    let same = parts.iter().map(|part| {
+        let member = &part.member;
+        if part.whole {
+            quote!(::samestate::state::changed(&before.#member, &self.#member).is_none())
+        } else {
+            quote!(::samestate::state::Delta::is_same(&self.#member, &before.#member))
+        }
+    });
     let unchanged = parts.iter().map(|part| {
         let name = part.name();
         quote!(patch.#name.is_none())
@@ -163,38 +197,64 @@ fn by_field(input: &DeriveInput, fields: &Fields) -> Result<TokenStream, Error> 
             }
         }
     });
+    // In a scope of its own, where the patch takes no name from the module.
     Ok(quote! {
-        #[doc = #about]
-        #[derive(::serde::Serialize, ::serde::Deserialize)]
-        #[allow(missing_docs, reason = "the fields are those of the state")]
-        #visibility struct #patch {
-            #(#declared,)*
-        }
-
-        #[automatically_derived]
-        impl #implemented ::samestate::state::Delta for #name #types #bounds {
-            type Patch = #patch;
-
-            fn record(&mut self, recording: bool) {
-                let _ = recording;
-                #(#recorded)*
+        #[allow(
+            deprecated,
+            non_camel_case_types,
+            non_snake_case,
+            unreachable_pub,
+            unused_qualifications,
+            reason = "names and visibility are those of the state"
+        )]
+        const _: () = {
+            #[doc = #about]
+            #[derive(
+                ::samestate::state::__serde::Serialize,
+                ::samestate::state::__serde::Deserialize,
+            )]
+            #[serde(crate = "::samestate::state::__serde")]
+            #visibility struct #patch {
+                #(#declared,)*
             }
 
-            fn diff(&self, before: &Self) -> ::core::option::Option<#patch> {
-                let _ = before;
-                let patch = #patch { #(#compared,)* };
-                let unchanged = true #(&& #unchanged)*;
-                (!unchanged).then_some(patch)
+            #[automatically_derived]
+            impl ::core::fmt::Debug for #patch {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    f.write_str(#shown)
+                }
             }
 
-            fn apply(
-                &mut self,
-                patch: #patch,
-            ) -> ::core::result::Result<(), ::samestate::state::PatchMisfit> {
-                let _ = &patch;
-                #(#applied)*
-                ::core::result::Result::Ok(())
+            #[automatically_derived]
+            impl ::samestate::state::Delta for #name {
+                type Patch = #patch;
+
+                fn record(&mut self, recording: bool) {
+                    let _ = recording;
+                    #(#recorded)*
+                }
+
+                fn diff(&self, before: &Self) -> ::core::option::Option<#patch> {
+                    let _ = before;
+                    let patch = #patch { #(#compared,)* };
+                    let unchanged = true #(&& #unchanged)*;
+                    (!unchanged).then_some(patch)
+                }
+
+                fn is_same(&self, before: &Self) -> bool {
+                    let _ = before;
+                    true #(&& #same)*
+                }
+
+                fn apply(
+                    &mut self,
+                    patch: #patch,
+                ) -> ::core::result::Result<(), ::samestate::state::PatchMisfit> {
+                    let _ = &patch;
+                    #(#applied)*
+                    ::core::result::Result::Ok(())
+                }
             }
-        }
+        };
     })
 }

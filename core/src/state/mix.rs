@@ -98,6 +98,11 @@ impl Mix {
         self.word(Tag::Word, high.rotate_left(32));
     }
 
+    #[cfg(test)]
+    pub(super) fn state(self) -> u64 {
+        self.0
+    }
+
     /// The hash of all that was mixed in.
     #[inline]
     pub(super) fn finish(mut self) -> u64 {

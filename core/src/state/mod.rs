@@ -28,4 +28,6 @@ pub use delta::{
 pub use digest::{Digest, DigestError, digest};
 pub use list::{Iter as ListIter, List};
 pub use map::{Iter, Map};
+#[doc(hidden)]
+pub use serde as __serde;
 pub use supply::{as_set, serialize_with_digest, set_digest};

@@ -220,3 +220,5 @@ fn apply<S: State + Delta>(codec: Codec, state: &mut S, patch: &[u8]) -> Result<
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unusual;
