@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use crate::add_reducers;
+use crate::load::Registry;
 use crate::scenario::{Overrides, ScenarioError, ScenarioFile};
 use crate::virtual_time::shrink::{Found, shrink_failure, write_found};
 use crate::virtual_time::{Failure, Options, Search, Why};
@@ -16,9 +18,11 @@ use crate::virtual_time::{Failure, Options, Search, Why};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Scenario {
-    file: ScenarioFile,
+    path: PathBuf,
+    /// The error of a file that names reducers which are not known yet.
+    file: Result<ScenarioFile, ScenarioError>,
 }
 
 /// Seeds of a scenario.
@@ -57,15 +61,36 @@ impl Scenario {
     ///
     /// # Errors
     ///
-    /// If it cannot be read, or with everything that is wrong in it.
+    /// If it cannot be read, or with everything that is wrong in it. Reducers that are not known
+    /// are no error yet: [`Scenario::with`] may add them.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ScenarioError> {
-        let file = ScenarioFile::load(path.as_ref(), &Overrides::default())?;
-        Ok(Scenario { file })
+        let path = path.as_ref().to_owned();
+        match ScenarioFile::load(&path, &Overrides::default()) {
+            Err(error) if !error.lacks_reducers() => Err(error),
+            file => Ok(Scenario { path, file }),
+        }
+    }
+
+    /// Adds the reducers of a registry to those that the scenario may name:
+    /// `.with::<(Orders, Shipped)>()`. They are known in this whole process from then on.
+    pub fn with<R: Registry>(self) -> Self {
+        add_reducers::<R>();
+        let file = ScenarioFile::load(&self.path, &Overrides::default());
+        Scenario { file, ..self }
     }
 
     /// These seeds, in place of the file's own.
+    ///
+    /// # Panics
+    ///
+    /// If the scenario names a reducer that is not known, or is wrong with the reducers that were
+    /// added.
+    #[track_caller]
     pub fn seeds(&self, seeds: Range<u64>) -> Seeds {
-        Seeds { file: self.file.clone(), seeds }
+        match &self.file {
+            Ok(file) => Seeds { file: file.clone(), seeds },
+            Err(error) => panic!("{error}"),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use samestate_report::{Metric, printable};
 use super::args::ScenarioArgs;
 use super::exit::ExitCode;
 use super::terminal::show;
-use crate::load::{Registry as _, Shipped};
+use crate::load::catalog;
 use crate::scenario::explain;
 
 const EXAMPLES: &str = "\
@@ -71,5 +71,5 @@ fn metrics_text() -> String {
 }
 
 fn reducers_text() -> String {
-    Shipped::all().iter().map(|known| format!("{:10} {}\n", known.name, known.about)).collect()
+    catalog::all().iter().map(|known| format!("{:10} {}\n", known.name, known.about)).collect()
 }

@@ -24,6 +24,8 @@ use std::io::ErrorKind;
 
 use clap::{Parser, Subcommand};
 
+use crate::add_reducers;
+use crate::load::Registry;
 use crate::streams::note;
 
 pub use args::{OutputArgs, ScenarioArgs};
@@ -71,6 +73,13 @@ enum Verb {
     Node(node::Node),
     #[command(hide = true)]
     Guardian(guardian::Guardian),
+}
+
+/// Runs the program as its command line says, with the reducers of a registry beside those that
+/// ship: see [`main_with`](crate::main_with).
+pub(crate) fn main_with<R: Registry>() -> ExitCode {
+    add_reducers::<R>();
+    main()
 }
 
 /// Runs the program as its command line says.

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::exit::ExitCode;
 use super::terminal::show;
-use crate::load::{Registry as _, Shipped};
+use crate::load::catalog;
 use crate::streams::note;
 
 /// The file that `new` writes, and which a test keeps valid.
@@ -50,6 +50,6 @@ impl New {
 }
 
 fn starter() -> String {
-    let names: Vec<&str> = Shipped::all().iter().map(|reducer| reducer.name).collect();
+    let names: Vec<&str> = catalog::all().iter().map(|reducer| reducer.name).collect();
     STARTER.replace(REDUCERS, &names.join(", "))
 }

@@ -27,4 +27,5 @@ mod program;
 mod session;
 mod store;
 
+pub(crate) use open::add_reducers;
 pub use program::{NodeError, main};

@@ -13,7 +13,8 @@ use super::store::{AnyStore, OpenStore};
 use crate::control::certificates;
 use crate::control::{Briefing, now_ns};
 use crate::invariants::Witness;
-use crate::load::{Params, Reducer, Registry, Shipped, Visitor};
+use crate::load::catalog::Table;
+use crate::load::{Params, Reducer, Registry, Shipped, UnknownReducer, Visitor};
 use crate::scenario::{self, Address, Arrival, LoadPlan, NodePlan, StorePlan, Upstream};
 
 /// The passwords of a scenario lie in its file: there is nothing to guess.
@@ -65,7 +66,8 @@ impl Opener<'_> {
             Some(Upstream::Master(_)) | None => None,
         };
         let is_root = tree.root == self.node.id;
-        Shipped::visit(&store.reducer, Open { opener: self, store, client, is_root })?
+        let open = Open { opener: self, store, client, is_root };
+        OPENERS.of(&store.reducer)(&store.reducer, open)?
     }
 
     fn server(&self, address: &Address) -> ServerConfig {
@@ -103,6 +105,21 @@ impl Opener<'_> {
     }
 }
 
+type OpenStoreOf = fn(&str, Open<'_>) -> Result<Opened, UnknownReducer>;
+
+static OPENERS: Table<OpenStoreOf> = Table::new(open::<Shipped>);
+
+/// Adds the stores of a registry's reducers.
+pub(crate) fn add_reducers<R: Registry>() {
+    OPENERS.add::<R>(open::<R>);
+}
+
+fn open<R: Registry>(reducer: &str, open: Open<'_>) -> Result<Opened, UnknownReducer> {
+    R::visit(reducer, open)
+}
+
+type Opened = Result<Arc<dyn AnyStore>, NodeError>;
+
 /// Opens a store with the types of its reducer.
 struct Open<'a> {
     opener: &'a Opener<'a>,
@@ -112,7 +129,7 @@ struct Open<'a> {
 }
 
 impl Visitor for Open<'_> {
-    type Output = Result<Arc<dyn AnyStore>, NodeError>;
+    type Output = Opened;
 
     fn visit<R: Reducer>(self) -> Self::Output {
         let Opener { cluster, node, tell, .. } = self.opener;

@@ -6,10 +6,11 @@ use samestate_proto::wire::Codec;
 
 use super::delta::FinalState;
 use crate::invariants::{History, Invariant, NotReplayed, Replay, Violations, same_state};
+use crate::load::catalog::Table;
 use crate::load::{Reducer, Registry, Shipped, Visitor, decode, encode};
 
 /// The history of one sequencer, of whatever reducer.
-pub(super) trait AnyReplay: fmt::Debug {
+pub(crate) trait AnyReplay: fmt::Debug {
     /// Continues it by a part.
     fn absorb(&mut self, part: History);
 
@@ -20,7 +21,20 @@ pub(super) trait AnyReplay: fmt::Debug {
 /// A replay with the reducer of that name; `None` if there is no such reducer. Nodes that knew none
 /// have said so, and were not there.
 pub(super) fn replay_of(reducer: &str) -> Option<Box<dyn AnyReplay>> {
-    Shipped::visit(reducer, Begin).ok()
+    REPLAYS.of(reducer)(reducer)
+}
+
+type ReplayOf = fn(&str) -> Option<Box<dyn AnyReplay>>;
+
+static REPLAYS: Table<ReplayOf> = Table::new(begin::<Shipped>);
+
+/// Adds the replays of a registry's reducers.
+pub(crate) fn add_reducers<R: Registry>() {
+    REPLAYS.add::<R>(begin::<R>);
+}
+
+fn begin<R: Registry>(reducer: &str) -> Option<Box<dyn AnyReplay>> {
+    R::visit(reducer, Begin).ok()
 }
 
 struct Begin;

@@ -68,11 +68,13 @@ pub struct Problem {
     pub place: Option<Place>,
     /// The text to write instead, or the values that are allowed.
     pub help: Option<String>,
+    /// True if the file names a reducer that this process does not know yet.
+    pub(crate) is_unknown_reducer: bool,
 }
 
 impl Problem {
     pub(super) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), place: None, help: None }
+        Self { message: message.into(), place: None, help: None, is_unknown_reducer: false }
     }
 
     pub(super) fn at(mut self, place: Option<Place>) -> Self {
@@ -189,6 +191,15 @@ pub enum ScenarioError {
     /// The file, or what was put into it from the command line, makes no sense.
     #[error(transparent)]
     Invalid(#[from] Invalid),
+}
+
+impl ScenarioError {
+    /// Returns whether the file is wrong only in naming reducers that this process does not know
+    /// yet.
+    pub(crate) fn lacks_reducers(&self) -> bool {
+        let ScenarioError::Invalid(invalid) = self else { return false };
+        invalid.problems.iter().all(|problem| problem.is_unknown_reducer)
+    }
 }
 
 /// Everything that is wrong with a scenario.

@@ -18,6 +18,7 @@ use samestate::state::digest;
 use samestate_proto::replication::{Fault, StateMachine, StateView};
 use samestate_proto::wire::Codec;
 
+use crate::load::catalog::Table;
 use crate::load::{
     Held, HeldState, Params, Reducer, Registry, Shipped, UnknownReducer, Visitor, encode,
 };
@@ -69,27 +70,40 @@ impl fmt::Debug for Kind {
     }
 }
 
+type KindOf = fn(&str) -> Result<Kind, UnknownReducer>;
+
+static KINDS: Table<KindOf> = Table::new(kind::<Shipped>);
+
+/// Adds a registry's reducers.
+pub(crate) fn add_reducers<R: Registry>() {
+    KINDS.add::<R>(kind::<R>);
+}
+
+fn kind<R: Registry>(name: &str) -> Result<Kind, UnknownReducer> {
+    struct Of;
+    impl Visitor for Of {
+        type Output = Kind;
+        fn visit<R: Reducer>(self) -> Kind {
+            Kind::of::<R>()
+        }
+    }
+    R::visit(name, Of)
+}
+
 /// The decoders of the states of each reducer: a snapshot names its reducer.
 static DECODERS: RwLock<BTreeMap<&str, Decode>> = RwLock::new(BTreeMap::new());
 
 type Decode = fn(&[u8]) -> Result<Still, String>;
 
 impl Kind {
-    /// The reducer that ships under this name.
+    /// The reducer that this process knows under this name.
     pub fn named(name: &str) -> Result<Kind, UnknownReducer> {
-        struct Of;
-        impl Visitor for Of {
-            type Output = Kind;
-            fn visit<R: Reducer>(self) -> Kind {
-                Kind::of::<R>()
-            }
-        }
-        Shipped::visit(name, Of)
+        KINDS.of(name)(name)
     }
 
     /// This reducer.
     pub fn of<R: Reducer>() -> Kind {
-        DECODERS.write().entry(R::INFO.name).or_insert(|bytes| {
+        DECODERS.write().insert(R::INFO.name, |bytes| {
             let state = ReducerMachine::<R::State, R::Action>::decode_state(bytes)?;
             Ok(Still(Arc::new(Frost::<R>(Arc::new(state)))))
         });

@@ -35,6 +35,7 @@ mod world;
 
 pub use check::{Cause, Fate, Tally};
 pub use draw::draw;
+pub(crate) use machine::add_reducers;
 pub use machine::{Action, ErasedMachine, Kind, Mishap, Still};
 pub use network::NetworkModel;
 pub use run::{Options, Outcome, simulate};

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{PhaseSpec, VirtualTimeSpec, is_false};
 use crate::faults::FaultSpec;
-use crate::load::in_words;
+use crate::load::catalog::in_words;
 use crate::scenario::quantity::{Size, Span};
 use crate::scenario::spellings::{LinkRef, OneOrMany};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Resolver;
-use crate::load::{Registry as _, Shipped, in_words};
+use crate::load::catalog::{self, in_words};
 use crate::scenario::model::{ClusterSpec, Mode};
 use crate::scenario::near::suggest;
 use crate::scenario::plan::{NodeId, NodePlan, StorePlan};
@@ -25,7 +25,7 @@ impl Resolver<'_> {
                 self.state_size(&format!("{path}.size"), size);
             }
             self.store_limits(&path, spec);
-            match Shipped::find(&spec.reducer) {
+            match catalog::find(&spec.reducer) {
                 Some(reducer) => {
                     if spec.size.is_some() && !reducer.sized {
                         self.complain(
@@ -36,12 +36,15 @@ impl Resolver<'_> {
                     }
                 }
                 None => {
-                    let names: Vec<&str> = Shipped::all().iter().map(|known| known.name).collect();
+                    let names: Vec<&str> = catalog::all().iter().map(|known| known.name).collect();
                     self.complain(
                         &format!("{path}.reducer"),
                         format!("there is no reducer `{}`", spec.reducer),
                         suggest(&spec.reducer, &names),
                     );
+                    if let Some(problem) = self.problems.last_mut() {
+                        problem.is_unknown_reducer = true;
+                    }
                 }
             }
             let durable = spec.backup.is_some_and(|backup| backup.durable);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Resolver;
 use super::bounds::Demand;
-use crate::load::{Registry as _, Shipped, in_words};
+use crate::load::catalog::{self, in_words};
 use crate::scenario::model::{Arrival, LoadSpec};
 use crate::scenario::plan::{Event, LinkPlan, LoadPlan, NodeId, PhasePlan, TimedEvent};
 use crate::scenario::quantity::Span;
@@ -66,7 +66,7 @@ impl Resolver<'_> {
     ) -> Option<LoadPlan> {
         let at = self.node(&format!("{path}.at"), &spec.at);
         if self.store_at(&format!("{path}.store"), &spec.store, at)
-            && let Some(reducer) = Shipped::find(&self.scenario.stores[&spec.store].reducer)
+            && let Some(reducer) = catalog::find(&self.scenario.stores[&spec.store].reducer)
         {
             let name = reducer.name;
             if spec.payload.is_some() && !reducer.payload {
