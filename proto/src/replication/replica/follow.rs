@@ -237,12 +237,7 @@ impl<M: StateMachine> Replica<M> {
         }
         self.note_attached(Resume::Entries, self.version, None);
         self.fetching.drop_partial();
-        if self.healing.is_active() {
-            return Ok(());
-        }
-        if lineage == self.lineage {
-            // A node that goes on under a new upstream where it was has replaced nothing.
-            self.condition.end_rebase();
+        if self.healing.is_active() || lineage == self.lineage {
             return Ok(());
         }
         if !self.lies_on(&lineage, self.version) && !mutant!(StaleEpoch) {
