@@ -23,31 +23,43 @@ impl<M: StateMachine> Replica<M> {
     }
 
     /// Runs the reducer, and makes the patch of what it changed if links want patches.
+    #[inline]
     pub(super) fn reduce(&mut self, payload: &[u8]) -> Result<M::Action, Fault> {
-        self.patch.clear();
-        if !self.log.is_wanted() || !self.link_mode().sends_patches() {
-            return self.machine.apply(payload);
+        if self.log.is_wanted() && self.link_mode().sends_patches() {
+            return self.reduce_with_patch(payload);
         }
+        self.machine.apply(payload)
+    }
+
+    fn reduce_with_patch(&mut self, payload: &[u8]) -> Result<M::Action, Fault> {
         self.patch.resize(PATCH_HEADER_BYTES, 0);
         // An entry and its patch go in one frame.
         let around = FRAME_ROOM_BYTES + ENTRY_HEADER_BYTES + payload.len() + PATCH_HEADER_BYTES;
         let bytes_max = self.config.frame_bytes_max().saturating_sub(around);
-        let (action, is_made) = self.machine.apply_and_diff(payload, &mut self.patch, bytes_max)?;
-        if !is_made {
-            self.patch.clear();
-            self.patch.shrink_to(PATCH_KEPT_BYTES);
+        let reduced = self.machine.apply_and_diff(payload, &mut self.patch, bytes_max);
+        if !matches!(reduced, Ok((_, true))) {
+            self.clear_patch();
         }
-        Ok(action)
+        reduced.map(|(action, _)| action)
     }
 
     /// Takes an action that the reducer ran here into the history, with the patch of it.
+    #[inline]
     pub(super) fn commit_reduced(&mut self, entry: &Entry<'_>, flags: u8, action: M::Action) {
+        if self.patch.is_empty() {
+            self.commit(entry, flags, action, None);
+            return;
+        }
         let mut patch = std::mem::take(&mut self.patch);
         finish_patch(&mut patch, entry.crc);
-        self.commit(entry, flags, action, (!patch.is_empty()).then_some(&patch));
-        patch.clear();
-        patch.shrink_to(PATCH_KEPT_BYTES);
+        self.commit(entry, flags, action, Some(&patch));
         self.patch = patch;
+        self.clear_patch();
+    }
+
+    fn clear_patch(&mut self) {
+        self.patch.clear();
+        self.patch.shrink_to(PATCH_KEPT_BYTES);
     }
 
     /// Takes an applied action into the history.
