@@ -46,7 +46,9 @@ fn derive(input: &DeriveInput) -> Result<TokenStream, Error> {
         (_, Treatment::Skipped) => {
             return Err(Error::new(input.span(), "`skip` is for fields of a struct"));
         }
-        (Data::Union(_), _) => return Err(Error::new(input.span(), "a union has no changes")),
+        (Data::Union(_), _) => {
+            return Err(Error::new(input.span(), "`Delta` cannot be derived for a union"));
+        }
         (Data::Enum(_), _) | (_, Treatment::Whole) => return Ok(whole(input)),
         (Data::Struct(data), Treatment::Patched) => &data.fields,
     };

@@ -24,7 +24,7 @@ impl fmt::Display for Fault {
             Fault::RolledBack(why) => write!(f, "the reducer panicked (rolled back): {why}"),
             Fault::Poisoned(why) => write!(f, "the reducer panicked: {why}"),
             Fault::Undecodable(why) => write!(f, "the action cannot be decoded: {why}"),
-            Fault::Misfit(why) => write!(f, "the patch does not fit the state: {why}"),
+            Fault::Misfit(why) => write!(f, "the patch cannot be applied: {why}"),
         }
     }
 }

@@ -13,11 +13,11 @@ use super::{Delta, PatchMisfit};
 pub struct ElementsPatch<T, P> {
     /// The number of elements removed from the front.
     #[serde(default, skip_serializing_if = "is_zero")]
-    pub skip: u64,
-    /// The replacement of a range, after `skip`.
+    pub pop_front: u64,
+    /// The replacement of a range, after `pop_front`.
     #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
     pub splice: Option<Splice<T>>,
-    /// The elements that changed: the index of each, after `skip` and `splice`, and its patch.
+    /// The elements that changed: the index of each, after `pop_front` and `splice`, and its patch.
     #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
     pub edit: Vec<(u64, P)>,
 }
@@ -46,15 +46,15 @@ pub(super) fn diff<T: Clone, B: Borrow<T>, P>(
     diff: impl Fn(&T, &T) -> Option<P>,
 ) -> Option<ElementsPatch<T, P>> {
     let same = |before: &B, after: &B| same(before.borrow(), after.borrow());
-    let skip = skipped(before, after, same);
-    let before = &before[skip..];
+    let gone = gone_from_front(before, after, same);
+    let before = &before[gone..];
     let pairs = before.iter().zip(after);
     let prefix = pairs.take_while(|(before, after)| same(before, after)).count();
     let (old, new) = (&before[prefix..], &after[prefix..]);
     let pairs = old.iter().rev().zip(new.iter().rev());
     let suffix = pairs.take_while(|(before, after)| same(before, after)).count();
     let (old, new) = (&old[..old.len() - suffix], &new[..new.len() - suffix]);
-    let mut patch = ElementsPatch { skip: skip as u64, splice: None, edit: Vec::new() };
+    let mut patch = ElementsPatch { pop_front: gone as u64, splice: None, edit: Vec::new() };
     if old.len() == new.len() {
         for (index, (before, after)) in old.iter().zip(new).enumerate() {
             if let Some(edit) = diff(before.borrow(), after.borrow()) {
@@ -69,19 +69,19 @@ pub(super) fn diff<T: Clone, B: Borrow<T>, P>(
             insert: new.iter().map(|new| new.borrow().clone()).collect(),
         });
     }
-    let unchanged = patch.skip == 0 && patch.splice.is_none() && patch.edit.is_empty();
+    let unchanged = patch.pop_front == 0 && patch.splice.is_none() && patch.edit.is_empty();
     (!unchanged).then_some(patch)
 }
 
 /// Returns the number of elements removed from the front, as from a queue: `after` begins with all
 /// elements of `before` that follow them. Returns 0 if there is no such number.
-fn skipped<T>(before: &[T], after: &[T], same: impl Fn(&T, &T) -> bool) -> usize {
+fn gone_from_front<T>(before: &[T], after: &[T], same: impl Fn(&T, &T) -> bool) -> usize {
     let (Some(first), Some(front)) = (before.first(), after.first()) else { return 0 };
     if same(first, front) {
         return 0;
     }
-    let is_rest = |skip: &usize| {
-        let rest = &before[*skip..];
+    let is_rest = |gone: &usize| {
+        let rest = &before[*gone..];
         rest.len() <= after.len() && rest.iter().zip(after).all(|(old, new)| same(old, new))
     };
     let found = before.iter().position(|element| same(element, front));
@@ -94,9 +94,9 @@ pub(super) fn apply<T, P>(
     patch: ElementsPatch<T, P>,
     mut apply: impl FnMut(&mut T, P) -> Result<(), PatchMisfit>,
 ) -> Result<(), PatchMisfit> {
-    let beyond = || PatchMisfit("it is of a longer sequence".into());
-    let skip = within(patch.skip, elements.len()).ok_or_else(beyond)?;
-    elements.drain(..skip);
+    let beyond = || PatchMisfit("the patch is of a longer sequence".into());
+    let gone = within(patch.pop_front, elements.len()).ok_or_else(beyond)?;
+    elements.drain(..gone);
     if let Some(Splice { at, remove, insert }) = patch.splice {
         let at = within(at, elements.len()).ok_or_else(beyond)?;
         let remove = within(remove, elements.len() - at).ok_or_else(beyond)?;
@@ -116,7 +116,7 @@ pub(super) fn apply<T, P>(
 /// number of times otherwise, by a few bytes each.
 pub(super) fn in_order(index: u64, rest: &mut u64) -> Result<(), PatchMisfit> {
     if index < *rest {
-        return Err(PatchMisfit("it edits its elements out of their order".into()));
+        return Err(PatchMisfit("the patch edits elements out of order".into()));
     }
     *rest = index.saturating_add(1);
     Ok(())

@@ -52,11 +52,11 @@ impl<K: Clone, V: Delta + Clone> EntriesPatch<K, V, V::Patch> {
 }
 
 fn missing(what: &str) -> PatchMisfit {
-    PatchMisfit(format!("it {what} an entry that is not there"))
+    PatchMisfit(format!("the patch {what} an entry that is not there"))
 }
 
 fn twice() -> PatchMisfit {
-    PatchMisfit("it edits an entry twice, or entries out of their order".into())
+    PatchMisfit("the patch edits an entry twice, or entries out of order".into())
 }
 
 /// Checks that the keys of edits ascend. A peer could have one expensive value changed any number
@@ -67,7 +67,7 @@ fn in_order<K: Ord, P>(edits: &[(K, P)]) -> Result<(), PatchMisfit> {
 }
 
 fn present() -> PatchMisfit {
-    PatchMisfit("it inserts an entry that is there already".into())
+    PatchMisfit("the patch inserts an entry that is there already".into())
 }
 
 impl<K, V> Delta for Map<K, V>

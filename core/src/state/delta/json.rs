@@ -49,12 +49,14 @@ impl Delta for Value {
             (ValuePatch::Object { remove, edit }, Value::Object(object)) => {
                 for key in remove {
                     let gone = object.remove(&key);
-                    gone.ok_or_else(|| PatchMisfit(format!("it removes `{key}`, not there")))?;
+                    gone.ok_or_else(|| {
+                        PatchMisfit(format!("the patch removes `{key}`, which is not there"))
+                    })?;
                 }
                 // A peer could have one expensive value changed any number of times otherwise.
                 let keys: HashSet<&String> = edit.iter().map(|(key, _)| key).collect();
                 if keys.len() < edit.len() {
-                    return Err(PatchMisfit("it edits a value twice".into()));
+                    return Err(PatchMisfit("the patch edits a value twice".into()));
                 }
                 for (key, patch) in edit {
                     object.entry(key).or_insert(Value::Null).apply(patch)?;
@@ -64,9 +66,11 @@ impl Delta for Value {
                 elements::apply(array, patch, Value::apply)?;
             }
             (ValuePatch::Object { .. }, _) => {
-                return Err(PatchMisfit("it is of an object".into()));
+                return Err(PatchMisfit("the patch is of an object, and the value is none".into()));
             }
-            (ValuePatch::Array(_), _) => return Err(PatchMisfit("it is of an array".into())),
+            (ValuePatch::Array(_), _) => {
+                return Err(PatchMisfit("the patch is of an array, and the value is none".into()));
+            }
         }
         Ok(())
     }

@@ -81,7 +81,7 @@ where
     }
 
     fn apply(&mut self, patch: Self::Patch) -> Result<(), PatchMisfit> {
-        let beyond = || PatchMisfit("it is of a longer list".into());
+        let beyond = || PatchMisfit("the patch is of a longer list".into());
         let gone = patch.pop_front.checked_add(patch.pop_back).ok_or_else(beyond)?;
         let gone = usize::try_from(gone).ok().filter(|gone| *gone <= self.len());
         let left = self.len() - gone.ok_or_else(beyond)?;

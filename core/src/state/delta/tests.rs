@@ -187,7 +187,7 @@ fn a_patch_of_another_value_is_an_error() {
     assert!(BTreeMap::from([(1, 1)]).apply(twice.clone()).is_err());
     assert!(HashMap::<u32, u32>::from([(1, 1)]).apply(twice).is_err());
     for patch in [
-        ElementsPatch { skip: 3, ..ElementsPatch::default() },
+        ElementsPatch { pop_front: 3, ..ElementsPatch::default() },
         ElementsPatch { edit: vec![(2, 1)], ..ElementsPatch::default() },
         ElementsPatch { edit: vec![(0, 1), (0, 2)], ..ElementsPatch::default() },
         ElementsPatch { edit: vec![(u64::MAX, 1)], ..ElementsPatch::default() },

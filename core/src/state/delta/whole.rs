@@ -139,7 +139,7 @@ where
             (OptionPatch::None, _) => *self = None,
             (OptionPatch::Edit(patch), Some(value)) => value.apply(patch)?,
             (OptionPatch::Edit(_), None) => {
-                return Err(PatchMisfit("it edits a value that is not there".into()));
+                return Err(PatchMisfit("the patch edits a value that is not there".into()));
             }
         }
         Ok(())

@@ -45,8 +45,8 @@ fn check(name: &'static str, value: impl fmt::Debug, fits: bool, allowed: &str) 
 pub(crate) fn of_store(config: &Config, has_patches: bool) -> Result<()> {
     of_name(&config.store)?;
     let is_sent = config.mode != Mode::Delta || has_patches;
-    let allowed = "Snapshot and Action; for Delta call `delta()` of the builder, which the type of \
-                   the state has to be fit for";
+    let allowed = "Snapshot and Action; for Delta call `delta()`, which needs a state that \
+                   implements `samestate::state::Delta`";
     check("mode", config.mode, is_sent, allowed)?;
     let heartbeat = config.heartbeat;
     check("liveness (heartbeat)", heartbeat, heartbeat >= SPAN_MIN, "1 ms or more")?;

@@ -280,7 +280,8 @@ impl<S: State, A: Action> StateMachine for ReducerMachine<S, A> {
     }
 
     fn apply_patch(&mut self, payload: &[u8], patch: &[u8]) -> Result<Arc<A>, Fault> {
-        let patching = self.patching.ok_or_else(|| Fault::Misfit("it makes none".into()))?;
+        let patching =
+            self.patching.ok_or_else(|| Fault::Misfit("this store takes no patches".into()))?;
         let decoded = guarded(|| decode::<A>(self.codec, payload));
         let action = Arc::new(decoded.map_err(Fault::Undecodable)?);
         let mut guard = self.cell.write();
