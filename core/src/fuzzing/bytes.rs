@@ -3,8 +3,8 @@
 use bytes::{Bytes, BytesMut};
 use samestate_proto::wire::{
     Answer, Attach, Codec, Decoder, Entries, Entry, FLAG_DIGEST, FLAG_VOID, Frame, Message,
-    Outcome, PROTOCOL_VERSION, Refusal, RefusalKind, SnapshotHead, Status, WireError, begin_frame,
-    finish_frame,
+    Outcome, PATCH_HEADER_BYTES, PROTOCOL_VERSION, Patches, Refusal, RefusalKind, SnapshotHead,
+    Status, WireError, begin_frame, finish_frame, finish_patch,
 };
 use samestate_proto::{Claim, Epoch, Lineage, Mode, NodeId, TOKEN_BYTES, Token, Version};
 
@@ -75,7 +75,15 @@ pub(super) fn messages(data: &[u8]) {
     let written = Decoder::new(body.len()).decode(&mut BytesMut::from(&out[..]));
     assert_eq!(written, Ok(Some(frame)), "{message:?} is not written as it was read");
     match message {
-        Message::Dispatch { entries, .. } | Message::Entries { entries, .. } => walk(&entries),
+        Message::Dispatch { entries, .. } => walk(&entries),
+        Message::Entries { entries, patches, .. } => {
+            walk(&entries);
+            let mut patches = Patches::new(patches.as_deref().unwrap_or_default());
+            for entry in Entries::new(&entries).flatten() {
+                let Ok(patch) = patches.take(entry.crc) else { break };
+                assert!(patch.len() <= body.len(), "more of a patch than bytes");
+            }
+        }
         Message::Answers { answers, .. } => {
             assert!(answers.len() <= body.len() / ANSWER_BYTES_MIN, "more answers than bytes");
         }
@@ -133,6 +141,14 @@ fn examples() -> Vec<(&'static str, Message)> {
     Entry::write(&mut entries, 5, 1, FLAG_DIGEST, b"\x81\xa3Put\x92\xa1k\x01");
     Entry::write(&mut entries, 5, 2, FLAG_VOID, b"");
     let entries = Bytes::from(entries);
+    let mut patches = Vec::new();
+    for entry in Entries::new(&entries).flatten() {
+        let mut patch = [&[0; PATCH_HEADER_BYTES][..], b"\x81\xa6insert\x90"].concat();
+        finish_patch(&mut patch, entry.crc);
+        patches.append(&mut patch);
+    }
+    let patches = Some(Bytes::from(patches));
+    let patched = Message::Entries { epoch: 77, first: 41, entries: entries.clone(), patches };
     let attach = Attach {
         protocol: 1,
         node: NodeId(4),
@@ -172,6 +188,7 @@ fn examples() -> Vec<(&'static str, Message)> {
         ("snapshot-chunk", Message::SnapshotChunk(Bytes::from_static(b"chunk"))),
         ("snapshot-part", Message::SnapshotPart { offset: 3, bytes: Bytes::from_static(b"part") }),
         ("entries", Message::Entries { epoch: 77, first: 41, entries, patches: None }),
+        ("entries-patched", patched),
         ("answers", Message::Answers { claim, answers: answers.collect() }),
         ("session-opened", Message::SessionOpened { request: 8, claim, at: version }),
         ("digest", Message::Digest { seq: 100, digest: 6 }),
