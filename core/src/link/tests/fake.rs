@@ -36,6 +36,8 @@ pub(super) struct FakePort {
     pub(super) endless: AtomicBool,
     /// Answers `Attach` with a refusal, as an upstream, and takes a refusal for a fault.
     pub(super) refuses: AtomicBool,
+    /// Bytes came for it.
+    pub(super) noted: AtomicBool,
 }
 
 impl FakePort {
@@ -47,6 +49,7 @@ impl FakePort {
             events,
             endless: AtomicBool::new(false),
             refuses: AtomicBool::new(false),
+            noted: AtomicBool::new(false),
         };
         (Arc::new(port), Events(receiver))
     }
@@ -128,7 +131,9 @@ impl LinkEndpoint for FakePort {
         Ok(())
     }
 
-    fn heard(&self, _: LinkId) {}
+    fn heard(&self, _: LinkId) {
+        self.noted.store(true, Ordering::Relaxed);
+    }
 
     fn fill(&self, link: LinkId, out: &mut Vec<u8>, budget: usize) {
         let mut links = self.links.lock();

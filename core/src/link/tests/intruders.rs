@@ -277,6 +277,22 @@ async fn serve_later(options: ServerConfig) -> (Listener, Arc<StoreRegistry>) {
 }
 
 #[tokio::test]
+async fn a_client_that_waits_for_everything_is_cut() {
+    let (listener, _ports) = serve_later(ServerConfig::default()).await;
+    let mut stream = guest(&listener).await;
+    let some: Vec<u8> = (0..64).flat_map(|n| attach(&format!("store {n}"))).collect();
+    stream.write_all(&some).await.expect("is taken");
+    // One that is waited for already changes nothing; another one is too many.
+    stream.write_all(&attach("store 0")).await.expect("is taken");
+    let mut alive = Vec::new();
+    Message::Heartbeat { seq: 0 }.write(&mut alive, channel_of("store 0"));
+    stream.write_all(&alive).await.expect("is taken");
+    within("an answer", stream.readable()).await.expect("it is there");
+    stream.write_all(&attach("one more")).await.expect("is taken");
+    ends(&mut stream).await;
+}
+
+#[tokio::test]
 async fn who_waits_for_a_store_hears_that_its_server_lives() {
     let (listener, _ports) = serve_later(ServerConfig::default()).await;
     let mut stream = guest(&listener).await;

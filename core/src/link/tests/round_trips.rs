@@ -73,6 +73,41 @@ async fn many_messages_arrive_in_order_and_in_few_system_calls() {
     dialer.close().await;
 }
 
+/// Checks that what was said before a link is closed still leaves.
+#[tokio::test]
+async fn messages_that_wait_when_a_link_is_closed_arrive() {
+    const MESSAGES: u64 = 1000;
+    let (server, mut at_server) = FakePort::new("tasks");
+    let (client, mut at_client) = FakePort::new("tasks");
+    let listener = serve(any_port(), ServerConfig::default(), server.clone()).await;
+    let _dialer = dial(listener.address(), ClientConfig::default(), client);
+    let (above, _) = at_server.heard().await;
+    for seq in 0..MESSAGES {
+        server.say(above, &Message::Heartbeat { seq });
+    }
+    within("the end of the server", listener.close()).await;
+    for seq in 0..MESSAGES {
+        assert_eq!(at_client.heard().await.1, Message::Heartbeat { seq });
+    }
+}
+
+/// Checks that a store is told of bytes that come for it, also while it has no whole frame.
+#[tokio::test]
+async fn a_store_is_told_once_in_a_while_that_its_peer_lives() {
+    let (server, mut at_server) = FakePort::new("tasks");
+    let (client, mut at_client) = FakePort::new("tasks");
+    let listener = serve(any_port(), ServerConfig::default(), server.clone()).await;
+    let _dialer = dial(listener.address(), ClientConfig::default(), client.clone());
+    let (above, _) = at_server.heard().await;
+    within("a notice", async {
+        while !client.noted.load(std::sync::atomic::Ordering::Relaxed) {
+            server.say(above, &Message::Heartbeat { seq: 0 });
+            at_client.heard().await;
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_client_comes_back_after_its_server_did() {
     let (server, mut at_server) = FakePort::new("tasks");
@@ -89,6 +124,44 @@ async fn a_client_comes_back_after_its_server_did() {
     let _listener = serve(address, server_options(), server).await;
     assert_ne!(at_client.up().await, first);
     at_server.heard().await;
+}
+
+/// Returns the milliseconds after which a report says that there is another try.
+fn again_in(report: &str) -> u64 {
+    let wait = report.rsplit_once("again in ").and_then(|(_, wait)| wait.strip_suffix(" ms"));
+    wait.expect("it says when").parse().expect("milliseconds")
+}
+
+/// Checks that the waits of a client grow while its server is away, and not from one loss of it to
+/// the next.
+#[tokio::test]
+async fn a_client_that_was_linked_begins_with_a_short_wait_when_it_loses_its_server_again() {
+    let (server, mut at_server) = FakePort::new("tasks");
+    let (client, mut at_client) = FakePort::new("tasks");
+    let mut listener = serve(any_port(), ServerConfig::default(), server.clone()).await;
+    let address = listener.address().clone();
+    let _dialer = dial(&address, ClientConfig::default(), client);
+    for _ in 0..3 {
+        at_client.up().await;
+        at_server.heard().await;
+        listener.close().await;
+        let report = at_client.report("lost its server").await;
+        assert!((50..=100).contains(&again_in(&report)), "{report}");
+        listener = serve(address.clone(), ServerConfig::default(), server.clone()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_whose_store_is_refused_tries_again_slowly() {
+    let (server, _at_server) = FakePort::new("tasks");
+    let (client, mut at_client) = FakePort::new("tasks");
+    server.refuses.store(true, std::sync::atomic::Ordering::Relaxed);
+    let listener = serve(any_port(), ServerConfig::default(), server).await;
+    let retry_refused_after = Duration::from_secs(70);
+    let options = ClientConfig { retry_refused_after, ..ClientConfig::default() };
+    let _dialer = dial(listener.address(), options, client);
+    let report = at_client.report("lost its server").await;
+    assert_eq!(again_in(&report), 70_000, "{report}");
 }
 
 #[tokio::test]
@@ -215,9 +288,7 @@ async fn a_listener_that_was_restored_begins_with_a_short_wait_when_it_fails_aga
     for _ in 0..3 {
         std::fs::remove_file(&path).expect("is there");
         let report = at_server.report("its socket file was removed").await;
-        let wait = report.rsplit_once("again in ").and_then(|(_, wait)| wait.strip_suffix(" ms"));
-        let wait: u64 = wait.expect("it says when").parse().expect("milliseconds");
-        assert!((50..=100).contains(&wait), "{report}");
+        assert!((50..=100).contains(&again_in(&report)), "{report}");
         let dialer = dial(listener.address(), ClientConfig::default(), client.clone());
         at_client.up().await;
         dialer.close().await;
