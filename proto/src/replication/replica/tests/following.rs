@@ -184,7 +184,8 @@ fn another_way_up_is_told_below_with_its_path_and_its_mode() {
     relay.is_asked(DOWN, None);
     relay.says(DOWN);
     let path = vec![NodeId(201), NodeId(202), NodeId(203)];
-    let ways = [Status { path, ..status(1) }, Status { mode: Mode::Snapshot, ..status(1) }];
+    let ways =
+        [Status { path, ..status(1) }, Status { mode: Mode::Snapshot, ..status(1) }, status(1)];
     for status in ways {
         let expected = [vec![NodeId(100)], status.path.clone()].concat();
         let mode = status.mode;
