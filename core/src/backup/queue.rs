@@ -249,6 +249,16 @@ mod tests {
     }
 
     #[test]
+    fn records_that_are_left_after_the_end_take_no_room() {
+        let queue = queue(true);
+        leave(&queue, 1, 0, 1);
+        queue.end();
+        leave(&queue, BYTES_MAX, 1, 2);
+        let waiting = queue.waiting.lock();
+        assert!(waiting.records.is_empty());
+    }
+
+    #[test]
     fn the_time_of_the_pace_counts_from_the_first_record_that_waits() {
         let queue = queue(false);
         leave(&queue, BYTES_MAX, 0, 1);

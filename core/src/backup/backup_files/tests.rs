@@ -236,6 +236,26 @@ fn a_bit_flipped_anywhere_in_a_whole_backup_is_an_error() {
     }
 }
 
+/// Checks what no checksum says: bytes after the end, and a head that makes no sense.
+#[test]
+fn a_whole_backup_with_bytes_after_its_end_or_a_version_off_its_lineage_is_an_error() {
+    for scene in scenes() {
+        let longer = [&scene.whole[..], &[0]].concat();
+        let part = "bytes follow its end";
+        let error = scene.restore(&longer, &scene.journal).expect_err("it is longer");
+        assert!(matches!(error, BackupError::Damaged { part: found, .. } if found == part));
+        let (ours, other) = (Epoch { number: 1, id: 7 }, Epoch { number: 1, id: 8 });
+        let version = Version { epoch: other, seq: 2 };
+        let lineage = Lineage::founded(ours);
+        let image = Image { lineage, version, history: 0, sessions: Default::default() };
+        let draft =
+            Draft { about: &about(), id: [9; 16], closed: false, image: &image, state: b"\x90" };
+        let whole = draft.bytes(&scene.seal, &scene.recipe).expect("encodes");
+        let error = scene.restore(&whole, &scene.journal).expect_err("it is of no lineage");
+        assert!(matches!(error, BackupError::Damaged { part: "its head", .. }), "{error}");
+    }
+}
+
 #[test]
 fn lengths_that_are_forged_are_held_against_the_bytes_that_are_there() {
     for scene in scenes() {

@@ -85,6 +85,10 @@ struct Writing {
 impl Writing {
     /// Begins to write. After a failure, a whole backup is tried after `retry`.
     fn begin(retry: Duration) -> Writing {
+        Writing::of(retry, Pace::Actions(1), true)
+    }
+
+    fn of(retry: Duration, pace: Pace, durable: bool) -> Writing {
         let disk = Simulated::default();
         let backup = Backup::at(Path::new(FOLDER).join("list.backup"));
         let backup = backup.on(Arc::new(disk.clone()), retry);
@@ -93,7 +97,7 @@ impl Writing {
         let (files, _) = BackupFiles::open(&backup, about).expect("the disk works");
         let watch = files.watch();
         let begun = BackupWriter::begin(files, &backup, &image(0), &[]).expect("the disk works");
-        let queue = Arc::new(JournalQueue::new(Pace::Actions(1), true, watch));
+        let queue = Arc::new(JournalQueue::new(pace, durable, watch));
         let store = Arc::new(Noted::default());
         let source: Weak<dyn Source> = Arc::downgrade(&store) as Weak<dyn Source>;
         begun.keep(Arc::clone(&queue), source).expect("a thread can be started");
@@ -143,4 +147,16 @@ fn a_whole_backup_commits_what_it_holds_and_ends_the_stall() {
     assert_eq!(writing.store.said(4), all);
     writing.orders(10);
     assert_eq!(writing.store.said(5)[4..], [Said::Committed(10)]);
+}
+
+/// Checks that the records that are not due yet are written when the store closes: its state may be
+/// half changed, and then there is no whole backup.
+#[test]
+fn records_that_wait_are_written_when_the_store_closes() {
+    let writing = Writing::of(DEADLINE, Pace::Actions(1000), false);
+    writing.orders(1);
+    writing.orders(2);
+    let ended = writing.queue.close().expect("it has not ended");
+    assert_eq!(writing.store.said(1), [Said::Committed(2)]);
+    ended.blocking_recv().expect("it says so").expect("the disk works");
 }

@@ -222,6 +222,20 @@ async fn try_login(password: &str, socket: &mut Socket) -> HelloError {
     within("an answer", hello::greet(socket, &mut identity)).await.expect_err("is refused")
 }
 
+/// Checks that a server that turns a client away puts no more than a line into its report.
+#[tokio::test]
+async fn the_words_of_a_server_that_turns_us_away_are_bounded_and_fit_to_be_shown() {
+    let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listens");
+    let address = server.local_addr().expect("has an address");
+    let stream = TcpStream::connect(address).await.expect("connects");
+    let (mut accepted, _) = server.accept().await.expect("accepts");
+    let words = hello::busy(&"\x1bno\n".repeat(500));
+    accepted.write_all(&words).await.expect("is taken");
+    let mut socket = Stream::Tcp(stream).plain(Arc::default(), DEADLINE);
+    let HelloError::Busy(words) = try_login("secret", &mut socket).await else { panic!("busy") };
+    assert_eq!(words, "no".repeat(100));
+}
+
 #[tokio::test]
 async fn sockets_opened_beforehand_give_no_sixth_guess() {
     let (server, _at_server) = FakePort::new("tasks");
