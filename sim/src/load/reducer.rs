@@ -3,8 +3,8 @@
 //!
 //! Stores are typed, and a scenario knows names alone. A [`Visitor`] bridges that: it is generic
 //! over the [`Reducer`], and a [`Registry`] calls it with the one that has the name. A registry
-//! is a type, [`Shipped`] or a pair of a reducer and a registry, so that a user adds theirs with
-//! `(Mine, Shipped)` and pays nothing at run time.
+//! is a type, [`Shipped`](super::Shipped) or a pair of a reducer and a registry, so that a user
+//! adds theirs with `(Mine, Shipped)` and pays nothing at run time.
 
 use std::fmt::Debug;
 use std::num::NonZeroU32;
