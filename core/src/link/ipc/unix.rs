@@ -9,7 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::fs::OFlags;
+#[cfg(target_os = "linux")]
+use rustix::io::Errno;
 use rustix::io::FdFlags;
+#[cfg(target_os = "linux")]
+use rustix::net::SocketAddrUnix;
 use rustix::net::{AddressFamily, RecvFlags, SocketType};
 use tokio::net::UnixStream;
 use tokio::process::Child;
@@ -43,6 +47,13 @@ const FD_VARIABLE: &str = "SAMESTATE_IPC_FD";
 /// a higher one could be where `Command` keeps the pipe by which it learns that `exec` failed.
 const WORKER_FD: i32 = 3;
 
+const TAKEN_ELSEWHERE: &str =
+    "another process has taken it: the first one that joins is the worker, and no other one is";
+
+/// So many names are tried for a socket.
+#[cfg(target_os = "linux")]
+const NAMES_MAX: usize = 1_000;
+
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// Starts `command` with one end of a new pair; the other one is here.
@@ -75,10 +86,7 @@ pub(super) fn inherited() -> Result<Option<(Named, End)>, LinkError> {
     };
     if is_taken(socket) && !is_taken_here {
         return match wrapper(named.master, fd) {
-            Some(_) => Err(unusable(
-                "another process has taken it: the first one that joins is the worker, and no \
-                 other one is",
-            )),
+            Some(_) => Err(unusable(TAKEN_ELSEWHERE)),
             None => Ok(None),
         };
     }
@@ -93,6 +101,10 @@ pub(super) fn inherited() -> Result<Option<(Named, End)>, LinkError> {
     }
     if TAKEN.swap(true, Ordering::AcqRel) {
         return Err(unusable("it was taken before, and can be taken once"));
+    }
+    if !claim(socket) {
+        TAKEN.store(false, Ordering::Release);
+        return Err(unusable(TAKEN_ELSEWHERE));
     }
     let failed = |error: std::io::Error| unusable(&error.to_string());
     rustix::io::fcntl_setfd(socket, FdFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
@@ -143,6 +155,31 @@ fn is_taken(socket: BorrowedFd<'_>) -> bool {
     rustix::fs::fcntl_getfl(socket).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK))
 }
 
+/// Claims this end for this process. Returns false if another process that inherited it was faster:
+/// a socket gets a name once, whichever process asks for it.
+#[cfg(target_os = "linux")]
+fn claim(socket: BorrowedFd<'_>) -> bool {
+    let pid = std::process::id();
+    for attempt in 0..NAMES_MAX {
+        let name = format!("samestate-worker-{pid}-{attempt}");
+        let named = SocketAddrUnix::new_abstract_name(name.as_bytes())
+            .and_then(|name| rustix::net::bind(socket, &name));
+        match named {
+            Err(Errno::INVAL) => return false,
+            // Another process may have this id in a namespace of its own.
+            Err(Errno::ADDRINUSE) => {}
+            // Where names are forbidden, the mode of the socket has to do.
+            Ok(()) | Err(_) => return true,
+        }
+    }
+    true
+}
+
+#[cfg(not(target_os = "linux"))]
+fn claim(_: BorrowedFd<'_>) -> bool {
+    true
+}
+
 /// Returns whether the master's end is closed, as it is when the master is gone.
 fn is_ended(socket: BorrowedFd<'_>) -> bool {
     let peek = RecvFlags::PEEK | RecvFlags::DONTWAIT;
@@ -165,4 +202,33 @@ fn own(fd: RawFd) -> OwnedFd {
     // SAFETY: the caller has made sure that it is open, that it is a socket which the master made
     // for this process, and by `TAKEN` that it is owned once.
     unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn of_those_that_claim_an_end_at_once_one_gets_it() {
+        for _ in 0..100 {
+            let (ours, theirs) = UnixStream::pair().expect("a pair");
+            let claimed = || {
+                std::thread::scope(|scope| {
+                    let claims: Vec<_> =
+                        (0..4).map(|_| scope.spawn(|| claim(theirs.as_fd()))).collect();
+                    claims
+                        .into_iter()
+                        .map(|claim| claim.join().expect("no panic"))
+                        .filter(|claimed| *claimed)
+                        .count()
+                })
+            };
+            assert_eq!(claimed(), 1);
+            assert_eq!(claimed(), 0, "it stays claimed");
+            assert!(claim(ours.as_fd()), "the other end is not");
+        }
+    }
 }
