@@ -172,3 +172,21 @@ impl<S: State, A: Action> Source for Shared<S, A> {
         LinkEndpoint::report(self, kind, &format!("store `{}`: {text}", self.name()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_state_is_checked_each_time_and_a_bigger_one_within_its_budget() {
+        let (mut checks, cost) = (Checks::new(0.01), Duration::from_secs(10));
+        for (bytes, later) in [
+            (Checks::SMALL_BYTES, false),
+            (Checks::SMALL_BYTES + 1, true),
+            (Checks::SMALL_BYTES, false),
+        ] {
+            checks.done(bytes, cost);
+            assert_eq!(checks.put_off().is_some(), later, "{bytes}");
+        }
+    }
+}

@@ -100,3 +100,41 @@ impl<S: State, A: Action> LinkEndpoint for Shared<S, A> {
 pub(crate) fn to_stderr(text: &dyn Display) {
     let _ = std::io::stderr().write_all(format!("samestate: {text}\n").as_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use tracing::Span;
+
+    use super::*;
+    use crate::create_store;
+    use crate::link::Meter;
+
+    struct Idle(Meter);
+
+    impl LinkHandle for Idle {
+        fn wake(&self) {}
+
+        fn cut(&self, _: LinkFault) {}
+
+        fn meter(&self) -> &Meter {
+            &self.0
+        }
+    }
+
+    /// Checks that a link says that the upstream is reached, and nothing of what was wrong with the
+    /// store.
+    #[tokio::test]
+    async fn a_link_clears_a_setback_by_which_the_upstream_was_not_reached_alone() {
+        let unreachable = Setback::Unreachable("no route".to_owned());
+        for (setback, kept) in [(unreachable, false), (Setback::upstream_gone(), true)] {
+            let store = create_store("sum", |sum: &mut i64, by: &i64| *sum += by);
+            let store = store.open().await.expect("it opens");
+            store.shared.follow();
+            store.shared.set_back(setback);
+            let meter = Meter::new("the server".to_owned(), Side::Upstream, Span::none());
+            let protocol = samestate_proto::wire::PROTOCOL_VERSION;
+            store.shared.up(LinkId(1 << 40), Side::Upstream, protocol, Arc::new(Idle(meter)));
+            assert_eq!(store.shared.setback.borrow().is_some(), kept);
+        }
+    }
+}
