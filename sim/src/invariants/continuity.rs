@@ -112,6 +112,22 @@ mod tests {
     }
 
     #[test]
+    fn a_gap_in_a_part_or_between_two_is_found_in_the_whole() {
+        for (second, third) in [(4, 5), (3, 5)] {
+            let mut node = Continuity::of_replica("beta.master");
+            let mut whole = Continuity::of_replica("beta.master");
+            node.applied(1, v(2));
+            whole.absorb(node.take());
+            assert!(whole.violations().is_empty());
+            node.applied(second, v(second));
+            node.applied(third, v(third));
+            whole.absorb(node.take());
+            assert_eq!(whole.violations().total(), 1);
+            assert_eq!(whole.applied_total(), 4);
+        }
+    }
+
+    #[test]
     fn a_subscriber_that_is_told_one_twice_or_jumps_from_elsewhere_is_found() {
         let mut twice = Continuity::of_subscriber("beta.master");
         twice.applied(7, v(7));

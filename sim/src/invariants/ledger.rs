@@ -358,6 +358,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_found_in_a_part_is_found_in_the_whole() {
+        let (mut node, mut runner) = (Ledger::of("tasks"), Ledger::of("tasks"));
+        order(&mut node, 1, v(2), &[(1, 3)]);
+        order(&mut node, 3, v(3), &[(1, 1)]);
+        runner.absorb(node.take());
+        assert!(runner.violations().of(Invariant::I1) && runner.violations().of(Invariant::I5));
+        assert_eq!(runner.violations().total(), 2);
+    }
+
+    #[test]
     fn a_dispatch_that_was_lost_with_its_sequencer_may_apply_again() {
         let mut ledger = Ledger::of("tasks");
         order(&mut ledger, 1, v(3), &[(1, 1), (1, 2), (1, 3)]);
