@@ -100,17 +100,17 @@ pub(crate) fn encode_within<T: Serialize + Sync + ?Sized>(
     result
 }
 
-/// Takes a number of bytes into a buffer.
-struct Within<'a> {
-    out: &'a mut Vec<u8>,
+/// Passes a number of bytes on, and refuses more.
+struct Within<W> {
+    out: W,
     room: usize,
 }
 
-impl std::io::Write for Within<'_> {
+impl<W: std::io::Write> std::io::Write for Within<W> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let left = self.room.checked_sub(bytes.len());
         self.room = left.ok_or(std::io::ErrorKind::StorageFull)?;
-        self.out.extend_from_slice(bytes);
+        self.out.write_all(bytes)?;
         Ok(bytes.len())
     }
 
@@ -126,9 +126,9 @@ pub(crate) fn encoded_bytes<T: Serialize + ?Sized>(
     value: &T,
     bytes_max: usize,
 ) -> Option<usize> {
-    let mut room = Room { bytes: bytes_max };
-    write_shallow(codec, value, &mut room).ok()?;
-    Some(bytes_max - room.bytes)
+    let mut counted = Within { out: std::io::sink(), room: bytes_max };
+    write_shallow(codec, value, &mut counted).ok()?;
+    Some(bytes_max - counted.room)
 }
 
 /// Writes the encoded value.
@@ -143,23 +143,6 @@ pub(crate) fn write_shallow<T: Serialize + ?Sized>(
 ) -> Result<(), String> {
     let trail = Trail::counting(SHALLOW_LEVELS.min(levels_max(codec)));
     write(codec, value, out, &trail)
-}
-
-/// Takes a number of bytes, and keeps none.
-struct Room {
-    bytes: usize,
-}
-
-impl std::io::Write for Room {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let left = self.bytes.checked_sub(bytes.len());
-        self.bytes = left.ok_or(std::io::ErrorKind::StorageFull)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 /// Writes the value by way of `trail`.

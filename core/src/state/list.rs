@@ -286,11 +286,7 @@ impl<T: Serialize> List<T> {
 impl<T> List<T> {
     /// Starts or ends the recording of touched keys.
     pub(super) fn set_recording(&mut self, recording: bool) {
-        if recording {
-            self.recorded.begin();
-        } else {
-            self.recorded.end();
-        }
+        self.recorded.set(recording);
     }
 
     /// Returns whether both lists share everything.

@@ -258,11 +258,7 @@ impl<K: Ord + Clone + Serialize, V: Serialize> Map<K, V> {
 impl<K: Ord, V> Map<K, V> {
     /// Starts or ends the recording of touched keys.
     pub(super) fn set_recording(&mut self, recording: bool) {
-        if recording {
-            self.recorded.begin();
-        } else {
-            self.recorded.end();
-        }
+        self.recorded.set(recording);
     }
 
     /// Returns whether both maps share everything.

@@ -33,7 +33,7 @@ pub struct Splice<T> {
     pub insert: Vec<T>,
 }
 
-fn is_zero(number: &u64) -> bool {
+pub(super) fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 

@@ -66,6 +66,12 @@ fn in_order<K: Ord, P>(edits: &[(K, P)]) -> Result<(), PatchMisfit> {
     ascend.then_some(()).ok_or_else(twice)
 }
 
+/// As [`in_order`], for keys without an order.
+fn distinct<K: Eq + Hash, P>(edits: &[(K, P)]) -> Result<(), PatchMisfit> {
+    let keys: HashSet<&K> = edits.iter().map(|(key, _)| key).collect();
+    (keys.len() == edits.len()).then_some(()).ok_or_else(twice)
+}
+
 fn present() -> PatchMisfit {
     PatchMisfit("the patch inserts an entry that is there already".into())
 }
@@ -116,40 +122,47 @@ where
     }
 }
 
+/// The methods that the maps of `std` have in common. `$check` checks that no key is edited twice.
+macro_rules! compared_by_key {
+    ($check:expr) => {
+        type Patch = EntriesPatch<K, V, V::Patch>;
+
+        fn diff(&self, before: &Self) -> Option<Self::Patch> {
+            let mut patch = EntriesPatch::new();
+            let gone = before.keys().filter(|key| !self.contains_key(*key));
+            patch.remove.extend(gone.cloned());
+            self.iter().for_each(|(key, after)| patch.add(key, before.get(key), Some(after)));
+            patch.non_empty()
+        }
+
+        fn is_same(&self, before: &Self) -> bool {
+            let is_there =
+                |(key, after): (&K, &V)| before.get(key).is_some_and(|old| after.is_same(old));
+            self.len() == before.len() && self.iter().all(is_there)
+        }
+
+        fn apply(&mut self, patch: Self::Patch) -> Result<(), PatchMisfit> {
+            $check(&patch.edit)?;
+            for key in patch.remove {
+                self.remove(&key).ok_or_else(|| missing("removes"))?;
+            }
+            for (key, value) in patch.insert {
+                self.insert(key, value).is_none().then_some(()).ok_or_else(present)?;
+            }
+            for (key, patch) in patch.edit {
+                self.get_mut(&key).ok_or_else(|| missing("edits"))?.apply(patch)?;
+            }
+            Ok(())
+        }
+    };
+}
+
 impl<K, V> Delta for BTreeMap<K, V>
 where
     K: Ord + Clone + Serialize + DeserializeOwned + Send + Sync,
     V: Delta + Clone + Serialize + DeserializeOwned + Send + Sync,
 {
-    type Patch = EntriesPatch<K, V, V::Patch>;
-
-    fn diff(&self, before: &Self) -> Option<Self::Patch> {
-        let mut patch = EntriesPatch::new();
-        let gone = before.keys().filter(|key| !self.contains_key(*key));
-        patch.remove.extend(gone.cloned());
-        self.iter().for_each(|(key, after)| patch.add(key, before.get(key), Some(after)));
-        patch.non_empty()
-    }
-
-    fn is_same(&self, before: &Self) -> bool {
-        let is_there =
-            |(key, after): (&K, &V)| before.get(key).is_some_and(|old| after.is_same(old));
-        self.len() == before.len() && self.iter().all(is_there)
-    }
-
-    fn apply(&mut self, patch: Self::Patch) -> Result<(), PatchMisfit> {
-        in_order(&patch.edit)?;
-        for key in patch.remove {
-            self.remove(&key).ok_or_else(|| missing("removes"))?;
-        }
-        for (key, value) in patch.insert {
-            self.insert(key, value).is_none().then_some(()).ok_or_else(present)?;
-        }
-        for (key, patch) in patch.edit {
-            self.get_mut(&key).ok_or_else(|| missing("edits"))?.apply(patch)?;
-        }
-        Ok(())
-    }
+    compared_by_key!(in_order);
 }
 
 impl<K, V, H> Delta for HashMap<K, V, H>
@@ -158,36 +171,5 @@ where
     V: Delta + Clone + Serialize + DeserializeOwned + Send + Sync,
     H: BuildHasher,
 {
-    type Patch = EntriesPatch<K, V, V::Patch>;
-
-    fn diff(&self, before: &Self) -> Option<Self::Patch> {
-        let mut patch = EntriesPatch::new();
-        let gone = before.keys().filter(|key| !self.contains_key(*key));
-        patch.remove.extend(gone.cloned());
-        self.iter().for_each(|(key, after)| patch.add(key, before.get(key), Some(after)));
-        patch.non_empty()
-    }
-
-    fn is_same(&self, before: &Self) -> bool {
-        let is_there =
-            |(key, after): (&K, &V)| before.get(key).is_some_and(|old| after.is_same(old));
-        self.len() == before.len() && self.iter().all(is_there)
-    }
-
-    fn apply(&mut self, patch: Self::Patch) -> Result<(), PatchMisfit> {
-        let edited: HashSet<&K> = patch.edit.iter().map(|(key, _)| key).collect();
-        if edited.len() < patch.edit.len() {
-            return Err(twice());
-        }
-        for key in patch.remove {
-            self.remove(&key).ok_or_else(|| missing("removes"))?;
-        }
-        for (key, value) in patch.insert {
-            self.insert(key, value).is_none().then_some(()).ok_or_else(present)?;
-        }
-        for (key, patch) in patch.edit {
-            self.get_mut(&key).ok_or_else(|| missing("edits"))?.apply(patch)?;
-        }
-        Ok(())
-    }
+    compared_by_key!(distinct);
 }

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::elements::in_order;
+use super::elements::{in_order, is_zero};
 use super::{Delta, PatchMisfit};
 use crate::state::List;
 
@@ -25,10 +25,6 @@ pub struct ListPatch<T, P> {
     /// The elements added at the back, in order.
     #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
     pub push_back: Vec<T>,
-}
-
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 /// The range of elements that an older and a newer list have in common.

@@ -32,14 +32,13 @@ impl<K> Default for Recorded<K> {
 }
 
 impl<K> Recorded<K> {
-    pub(in crate::state) fn begin(&mut self) {
+    /// Starts a recording, or ends it.
+    pub(in crate::state) fn set(&mut self, recording: bool) {
         static BEGUN: AtomicU64 = AtomicU64::new(0);
-        let began = BEGUN.fetch_add(1, Ordering::Relaxed);
-        self.0 = Some(Box::new(Record { began, touched: Vec::new() }));
-    }
-
-    pub(in crate::state) fn end(&mut self) {
-        self.0 = None;
+        self.0 = recording.then(|| {
+            let began = BEGUN.fetch_add(1, Ordering::Relaxed);
+            Box::new(Record { began, touched: Vec::new() })
+        });
     }
 
     /// Records the key that `key` returns. `key` is called only during a recording.

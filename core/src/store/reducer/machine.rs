@@ -157,6 +157,11 @@ impl<S: State, A: Action> ReducerMachine<S, A> {
         Arc::clone(&self.cell)
     }
 
+    fn decoded(&self, payload: &[u8]) -> Result<Arc<A>, Fault> {
+        let decoded = guarded(|| decode::<A>(self.codec, payload));
+        decoded.map(Arc::new).map_err(Fault::Undecodable)
+    }
+
     fn reduce(&mut self, action: &A, payload: &[u8]) -> Result<(), Fault> {
         self.reduce_watched(action, payload, None)
     }
@@ -246,8 +251,7 @@ impl<S: State, A: Action> StateMachine for ReducerMachine<S, A> {
     }
 
     fn apply(&mut self, payload: &[u8]) -> Result<Arc<A>, Fault> {
-        let decoded = guarded(|| decode::<A>(self.codec, payload));
-        let action = Arc::new(decoded.map_err(Fault::Undecodable)?);
+        let action = self.decoded(payload)?;
         if self.reduces {
             self.reduce(&action, payload)?;
         }
@@ -267,8 +271,7 @@ impl<S: State, A: Action> StateMachine for ReducerMachine<S, A> {
         let Some(patching) = self.patching.filter(|_| self.reduces) else {
             return self.apply(payload).map(|action| (action, false));
         };
-        let decoded = guarded(|| decode::<A>(self.codec, payload));
-        let action = Arc::new(decoded.map_err(Fault::Undecodable)?);
+        let action = self.decoded(payload)?;
         let (codec, start, mut is_made) = (self.codec, patch.len(), false);
         let mut compare = |before: &S, after: &S| {
             let written = guarded(|| patching.diff(codec, before, after, patch, bytes_max));
@@ -282,8 +285,7 @@ impl<S: State, A: Action> StateMachine for ReducerMachine<S, A> {
     fn apply_patch(&mut self, payload: &[u8], patch: &[u8]) -> Result<Arc<A>, Fault> {
         let patching =
             self.patching.ok_or_else(|| Fault::Misfit("this store takes no patches".into()))?;
-        let decoded = guarded(|| decode::<A>(self.codec, payload));
-        let action = Arc::new(decoded.map_err(Fault::Undecodable)?);
+        let action = self.decoded(payload)?;
         let mut guard = self.cell.write();
         // What the undo log knows are actions, which are not run here.
         self.undo.replaced();
