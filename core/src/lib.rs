@@ -34,6 +34,31 @@
 //! exactly once, even if links broke on its way. [`DispatchError`] lists the other outcomes, and
 //! whether the action may have been applied.
 //!
+//! # A server and a client
+//!
+//! ```
+//! use samestate::{ClientConfig, ServerConfig, create_store};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> anyhow::Result<()> {
+//! let add = |sum: &mut i64, by: &i64| *sum += by;
+//! let sum = create_store("sum", add).open().await?;
+//! let server = sum.create_server(ServerConfig::tcp("127.0.0.1:0").login("app", "secret")).await?;
+//!
+//! // In another program, on another machine:
+//! let client = ClientConfig::at(server.address().clone()).login("app", "secret");
+//! let copy = create_store("sum", add).client(client).open().await?;
+//! copy.dispatch(5).await?;
+//! assert_eq!((*copy.state(), *sum.state()), (5, 5));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Features
+//!
+//! None is on by default: `tls` for TLS over TCP, `encryption` for backups under a key,
+//! `prometheus` for an endpoint with the metrics of a process.
+//!
 //! Stores run on the tokio runtime that is current when they are opened.
 
 // A library says how each call can fail.

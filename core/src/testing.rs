@@ -64,7 +64,7 @@ pub fn check_codec<T: Serialize + DeserializeOwned + Send + Sync>(
 
 /// Checks that each of these values survives a codec: that its bytes decode to a value with the
 /// same [digest](crate::state::digest()). Use values of your actions, and of your state at its
-/// fullest. `docs/states.md` lists which types survive which codec.
+/// fullest.
 ///
 /// Returns the decoded values, to be compared with `assert_eq!` if they implement `PartialEq`: the
 /// digest does not show the loss of a field marked `#[serde(skip)]`.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::mutant::mutant;
 
-/// The identity of one process as a node, drawn at random when it starts.
+/// The identity of a store's replica in one process, drawn at random when the store opens there.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NodeId(pub u64);
 

@@ -72,9 +72,10 @@ impl Default for ServerConfig {
 }
 
 impl ServerConfig {
-    /// Listens on TCP, at `host:port`. `*` or no host means all interfaces; no port means 10001.
-    /// The server listens at all addresses of a name that belong to this machine, such as 127.0.0.1
-    /// and `::1` for `localhost`.
+    /// Listens on TCP, at `host:port`. `*` or no host means all interfaces. No port means 10001,
+    /// and port 0 one that is free, which [`crate::ServerHandle::address`] returns. The server
+    /// listens at all addresses of a name that belong to this machine, such as 127.0.0.1 and `::1`
+    /// for `localhost`.
     pub fn tcp(address: impl Into<String>) -> Self {
         ServerConfig::new(Place::Text(address.into()))
     }

@@ -89,7 +89,8 @@ pub enum LinkError {
     #[cfg(feature = "tls")]
     #[error(transparent)]
     Tls(#[from] super::TlsSetupError),
-    /// Two stores of one name, or whose names hash to one channel.
+    /// Two stores of one name in one cluster, or two stores whose names hash to one channel.
+    /// Outside of a cluster a process may have several stores of one name.
     #[error("stores {name:?} and {other:?} cannot share this process: {}", taken(.name, .other))]
     ChannelTaken {
         /// The newcomer.

@@ -1,16 +1,19 @@
 //! Building blocks of states: the digest, and the persistent collections that ship with the
 //! library.
 //!
-//! | file | holds |
-//! |---|---|
-//! | `digest` | [`digest`]: what two replicas compare, and the scheme it follows |
-//! | `supply` | how a type supplies its own digest: sets, and types that keep theirs |
-//! | `map` | [`Map`]: cloned in O(1), digested in O(1) |
-//! | `list` | [`List`]: the same for a sequence |
-//! | `delta` | [`Delta`]: the changes of a state as a patch |
-//! | `rolling` | the digest of a sequence that follows what happens to it |
-//! | `feed` | the serde serializer by which a value reaches the hash |
-//! | `mix` | the hash itself: 64-bit words in, one word out |
+//! A state may be any type. [`Map`] and [`List`] are for its large parts: they are cloned and
+//! digested in O(1). [`Delta`] is for mode delta, and [`as_set`], [`set_digest`] and
+//! [`serialize_with_digest`] for types whose equal values are serialised in different ways.
+
+// The files:
+//
+// digest     what two replicas compare, and the scheme that it follows
+// supply     how a type supplies its own digest: sets, and types that keep theirs
+// map, list  the persistent collections
+// delta      the changes of a state as a patch
+// rolling    the digest of a sequence that follows the changes of it
+// feed       the serde serializer by which a value reaches the hash
+// mix        the hash itself: 64-bit words in, one word out
 
 mod delta;
 mod digest;

@@ -54,8 +54,8 @@ pub struct StoreBuilder<S: State, A: Action> {
     action: PhantomData<fn(A)>,
 }
 
-/// Prepares a store that is alone in its process, or a client if [`StoreBuilder::client`] names a
-/// server. In a cluster, use [`crate::Cluster::create_store`].
+/// Prepares a store outside of a cluster: one on its own, or a client if [`StoreBuilder::client`]
+/// names a server. In a cluster, use [`crate::Cluster::create_store`].
 ///
 /// The reducer must be pure and deterministic: the same state and action give the same next state
 /// in every process. It returns nothing, or `Result<(), Reject>`. A reducer that rejects actions
@@ -104,8 +104,9 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         StoreBuilder { reducer: None, client: Some(client), ..builder }
     }
 
-    /// Sets the mode in which this node sends downstream. [`Mode::Delta`] needs
-    /// [`StoreBuilder::delta`]. Default: [`Mode::Action`].
+    /// Sets the mode in which this node sends downstream. For [`Mode::Delta`] call
+    /// [`StoreBuilder::delta`] instead; without it, opening the store fails with
+    /// [`Error::Options`]. Default: [`Mode::Action`].
     pub fn mode(mut self, mode: Mode) -> Self {
         self.config.mode = mode;
         self
@@ -115,7 +116,9 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     /// an expensive reducer, which only the sending node runs then.
     ///
     /// Call it in all processes of the store. A node that does not gets the actions instead, and
-    /// runs the reducer. [`StoreBuilder::mode`] after it sets another mode of sending.
+    /// runs the reducer. [`StoreBuilder::mode`] after it sets another mode of sending. Subscribers
+    /// are told of each action as in mode action. The metric `patches_applied` shows that patches
+    /// are in use.
     ///
     /// ```
     /// use samestate::create_store;
@@ -134,7 +137,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     /// }
     ///
     /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn main() -> anyhow::Result<()> {
     /// let ranking = create_store("ranking", reduce).delta().open().await?;
     /// ranking.dispatch("Ada".to_owned()).await?;
     /// assert_eq!(ranking.read(|ranking| ranking.first.clone()), "Ada");

@@ -18,6 +18,16 @@ use crate::state::{Delta, Patching, digest};
 use crate::store::reducer::undo::{UndoLog, UndoPanics};
 
 /// A reducer's refusal: the state is as it was, and the origin of the action is told why.
+///
+/// ```
+/// use samestate::Reject;
+///
+/// fn withdraw(balance: &mut u64, amount: &u64) -> Result<(), Reject> {
+///     *balance = balance.checked_sub(*amount).ok_or("the balance is too low")?;
+///     Ok(())
+/// }
+/// # assert!(withdraw(&mut 1, &2).is_err());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reject(pub String);
 
