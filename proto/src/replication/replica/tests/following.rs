@@ -137,11 +137,8 @@ fn a_part_of_a_snapshot_is_dropped_when_the_upstream_goes_on_with_entries() {
 #[test]
 fn what_came_over_a_link_below_goes_with_it() {
     let mut relay = Node::attached(b"a", |_| {});
-    relay.is_asked(DOWN, None);
+    let request = relay.is_asked_for_a_session();
     let hop = relay.replica.hop;
-    relay.hears(DOWN, Message::SessionOpen { hop, request: 5 });
-    let said = relay.says(UP);
-    let [Message::SessionOpen { request, .. }] = said[..] else { panic!("{said:?}") };
     let (claim, entries) = (claim(9), entry(9, 1, 0, b"x").into());
     relay.hears(DOWN, Message::Dispatch { hop, claim, oldest: 1, entries });
     assert_eq!(relay.replica.routes.of(claim), Some(DOWN));

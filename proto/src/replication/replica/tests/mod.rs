@@ -280,6 +280,17 @@ impl Node {
         self.hears(link, Message::Attach(attach(link, resume)));
     }
 
+    /// A node below asks for the store and then for a session. Returns the number under which this
+    /// node asks for the session above.
+    fn is_asked_for_a_session(&mut self) -> u64 {
+        self.is_asked(DOWN, None);
+        let hop = self.replica.hop;
+        self.hears(DOWN, Message::SessionOpen { hop, request: 5 });
+        let said = self.says(UP);
+        let [Message::SessionOpen { request, .. }] = said[..] else { panic!("{said:?}") };
+        request
+    }
+
     /// The next messages over a link, of about so many bytes.
     fn says_up_to(&mut self, link: LinkId, budget: usize) -> Vec<Message> {
         let mut bytes = Vec::new();

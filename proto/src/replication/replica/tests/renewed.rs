@@ -53,11 +53,7 @@ fn a_request_for_a_session_is_not_answered_once_the_way_up_is_made_anew() {
     ];
     for (number, (answered, renew)) in renewals.into_iter().enumerate() {
         let mut relay = Node::attached(b"a", |_| {});
-        relay.is_asked(DOWN, None);
-        let hop = relay.replica.hop;
-        relay.hears(DOWN, Message::SessionOpen { hop, request: 5 });
-        let said = relay.says(UP);
-        let [Message::SessionOpen { request, .. }] = said[..] else { panic!("{said:?}") };
+        let request = relay.is_asked_for_a_session();
         renew(&mut relay);
         relay.says(DOWN);
         relay.hears(UP, Message::SessionOpened { request, claim: claim(9), at: version(1) });
