@@ -4,6 +4,10 @@
 //! the lowest number that its origin still awaits. What became of the dispatches from `oldest` up
 //! is kept, so that one sent again gets the answer that the first got.
 
+mod kept;
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -80,9 +84,11 @@ pub enum Verdict {
 
 /// All sessions, bounded in number.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(from = "kept::Kept")]
 pub struct Sessions {
     table: BTreeMap<u64, Session>,
+    /// An index of `table`, so it is built anew from the rows that were read.
+    #[serde(skip_serializing)]
     by_holder: BTreeMap<Holder, Held>,
     clock: u64,
     issued: u64,
@@ -107,10 +113,10 @@ impl Sessions {
     /// session that was not used for the longest time. So a node cannot evict the sessions of
     /// others by requesting many.
     pub fn issue(&mut self, epoch_id: u64, holder: Holder, key: &TokenKey) -> Claim {
-        self.issued += 1;
+        self.issued = self.issued.wrapping_add(1);
         let mut session = epoch_id.wrapping_add(self.issued);
         while session == 0 || self.table.contains_key(&session) {
-            self.issued += 1;
+            self.issued = self.issued.wrapping_add(1);
             session = epoch_id.wrapping_add(self.issued);
         }
         let token = key.token(session);
@@ -249,215 +255,5 @@ impl Sessions {
     /// Returns whether no session is known.
     pub fn is_empty(&self) -> bool {
         self.table.is_empty()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::Version;
-
-    fn applied(seq: u64) -> Outcome {
-        Outcome::Applied(Version { seq, ..Version::default() })
-    }
-
-    fn key() -> TokenKey {
-        TokenKey::new([7; 32])
-    }
-
-    fn held_over(link: u64) -> Holder {
-        Holder::new(LinkId(link), 0)
-    }
-
-    fn with_one_settled() -> (Sessions, Claim) {
-        let mut sessions = Sessions::new(4, 8);
-        let session = sessions.issue(100, held_over(1), &key());
-        assert!(sessions.begin(session, 1));
-        assert_eq!(sessions.judge(session.session, 1), Verdict::Accept);
-        sessions.settle(session.session, 1, applied(1));
-        (sessions, session)
-    }
-
-    #[test]
-    fn a_dispatch_sent_again_gets_the_first_answer() {
-        let (mut sessions, session) = with_one_settled();
-        assert_eq!(sessions.judge(session.session, 1), Verdict::Known(applied(1)));
-        sessions.settle(session.session, 2, Outcome::Rejected("no".into()));
-        assert_eq!(
-            sessions.judge(session.session, 2),
-            Verdict::Known(Outcome::Rejected("no".into()))
-        );
-    }
-
-    #[test]
-    fn a_gap_is_never_accepted() {
-        let (sessions, session) = with_one_settled();
-        assert_eq!(sessions.judge(session.session, 3), Verdict::Gap);
-        assert_eq!(sessions.judge(session.session, 2), Verdict::Accept);
-    }
-
-    #[test]
-    fn an_outcome_that_is_no_longer_kept_is_unknown() {
-        let (mut sessions, session) = with_one_settled();
-        sessions.begin(session, 2);
-        assert_eq!(sessions.judge(session.session, 1), Verdict::Known(Outcome::Unknown));
-    }
-
-    #[test]
-    fn the_origins_oldest_lets_it_pass_over_what_it_gave_up() {
-        let (mut sessions, session) = with_one_settled();
-        sessions.begin(session, 5);
-        assert_eq!(sessions.judge(session.session, 4), Verdict::Known(Outcome::Unknown));
-        assert_eq!(sessions.judge(session.session, 5), Verdict::Accept);
-    }
-
-    #[test]
-    fn the_number_below_which_an_origin_awaits_nothing_never_goes_back() {
-        let (mut sessions, session) = with_one_settled();
-        for oldest in [5, 2] {
-            assert!(sessions.begin(session, oldest));
-            assert_eq!(sessions.judge(session.session, 2), Verdict::Known(Outcome::Unknown));
-            assert_eq!(sessions.judge(session.session, 5), Verdict::Accept);
-        }
-    }
-
-    #[test]
-    fn a_session_that_is_known_already_is_kept_as_it_is_and_its_number_not_given_again() {
-        let (mut sessions, session) = with_one_settled();
-        let row = sessions.row(session.session);
-        assert!(sessions.begin(session, 1));
-        sessions.settle(session.session, 2, applied(2));
-        sessions.reissued(session.session, &row);
-        assert_eq!(sessions.judge(session.session, 2), Verdict::Known(applied(2)));
-        let mut next = Sessions::new(4, 8);
-        next.reissued(session.session, &row);
-        assert_ne!(next.issue(100, held_over(1), &key()).session, session.session);
-        assert!(next.begin(session, 1), "it is there still");
-    }
-
-    #[test]
-    fn the_table_is_bounded_and_forgets_the_session_unused_for_longest() {
-        let mut sessions = Sessions::new(2, 8);
-        let first = sessions.issue(100, held_over(1), &key());
-        let second = sessions.issue(100, held_over(1), &key());
-        sessions.begin(first, 1);
-        let third = sessions.issue(100, held_over(1), &key());
-        assert!(sessions.begin(first, 1) && sessions.begin(third, 1));
-        assert!(!sessions.begin(second, 1));
-        assert_eq!(sessions.judge(second.session, 1), Verdict::Known(Outcome::Expired));
-        assert_eq!(sessions.len(), 2);
-    }
-
-    #[test]
-    fn a_link_that_asks_for_many_sessions_drives_out_its_own() {
-        let mut sessions = Sessions::new(4, 8);
-        let ours = sessions.issue(100, held_over(1), &key());
-        let theirs: Vec<_> = (0..10).map(|_| sessions.issue(100, held_over(2), &key())).collect();
-        assert!(sessions.begin(ours, 1), "unused for the longest, but not of the greedy link");
-        assert!(sessions.begin(theirs[9], 1) && !sessions.begin(theirs[0], 1));
-        assert_eq!(sessions.len(), 4);
-    }
-
-    #[test]
-    fn who_asks_for_many_sessions_through_a_relay_drives_out_no_neighbours() {
-        let mut sessions = Sessions::new(4, 8);
-        let behind = |link, via| Holder::new(LinkId(link), Holder::branch(LinkId(via)) | 77);
-        let elsewhere = sessions.issue(100, behind(2, 7), &key());
-        let neighbour = sessions.issue(100, behind(1, 8), &key());
-        let greedy: Vec<_> = (0..10).map(|_| sessions.issue(100, behind(1, 9), &key())).collect();
-        assert!(sessions.begin(elsewhere, 1) && sessions.begin(neighbour, 1));
-        assert!(sessions.begin(greedy[9], 1) && !sessions.begin(greedy[0], 1));
-        assert_eq!(sessions.len(), 4);
-    }
-
-    #[test]
-    fn a_claim_that_is_not_proved_is_of_no_session_and_changes_none() {
-        let (mut sessions, session) = with_one_settled();
-        let before = sessions.clone();
-        let token = Token::from_bytes([0; crate::TOKEN_BYTES]);
-        assert!(!sessions.begin(Claim { token, ..session }, 900));
-        assert_eq!(sessions.table, before.table, "nor is it kept for longer");
-        assert_eq!(sessions.by_holder, before.by_holder);
-        assert!(sessions.begin(session, 1));
-    }
-
-    #[test]
-    fn a_session_proves_itself_to_the_next_life_by_what_was_kept_of_it() {
-        let (sessions, session) = with_one_settled();
-        let mut next = Sessions::new(4, 8);
-        next.reissued(session.session, &sessions.row(session.session));
-        assert!(next.begin(session, 1));
-        assert_eq!(next.judge(session.session, 1), Verdict::Known(applied(1)));
-    }
-
-    #[test]
-    fn an_outcome_that_is_replayed_twice_takes_the_place_of_one() {
-        let (sessions, session) = with_one_settled();
-        let mut next = Sessions::new(4, 2);
-        next.reissued(session.session, &sessions.row(session.session));
-        for counter in [1, 2, 2] {
-            next.replayed(session.session, counter, applied(counter));
-        }
-        assert_eq!(next.judge(session.session, 1), Verdict::Known(applied(1)));
-        assert_eq!(next.judge(session.session, 3), Verdict::Accept);
-    }
-
-    #[test]
-    fn a_row_without_a_token_can_be_claimed_by_nobody() {
-        let mut sessions = Sessions::new(4, 8);
-        sessions.replayed(9, 1, applied(1));
-        assert!(!sessions.begin(Claim { session: 9, token: Token::default() }, 1));
-        let claim = Claim { session: 9, token: key().token(9) };
-        assert!(!sessions.begin(claim, 1));
-    }
-
-    #[test]
-    fn the_sessions_of_all_branches_behind_one_link_count_together() {
-        let mut sessions = Sessions::new(5, 4);
-        let issue = |sessions: &mut Sessions, link, branch| {
-            let holder = Holder::new(LinkId(link), Holder::branch(LinkId(branch)));
-            sessions.issue(1, holder, &key()).session
-        };
-        let of_two = [issue(&mut sessions, 2, 0), issue(&mut sessions, 2, 0)];
-        let of_one = [10, 11, 12].map(|branch| issue(&mut sessions, 1, branch));
-        issue(&mut sessions, 3, 0);
-        assert!(of_two.iter().all(|session| sessions.knows(*session)));
-        assert_eq!(of_one.map(|session| sessions.knows(session)), [false, true, true]);
-    }
-
-    proptest! {
-        /// Checks that claims without proof leave the sessions unchanged.
-        #[test]
-        fn claims_without_proof_leave_no_trace(
-            steps in prop::collection::vec(
-                (0usize..3, any::<bool>(), 0u64..12, any::<[u8; 16]>()),
-                0..80,
-            ),
-        ) {
-            let (mut with, mut without) = (Sessions::new(4, 3), Sessions::new(4, 3));
-            let mut claims = Vec::new();
-            for holder in 0..3 {
-                claims.push(with.issue(100, held_over(holder), &key()));
-                without.issue(100, held_over(holder), &key());
-            }
-            for (at, honest, number, guess) in steps {
-                let claim = claims[at];
-                if !honest {
-                    let guess = Claim { token: Token::from_bytes(guess), ..claim };
-                    prop_assert!(!with.begin(guess, number));
-                    continue;
-                }
-                for sessions in [&mut with, &mut without] {
-                    prop_assert!(sessions.begin(claim, number / 2));
-                    if sessions.judge(claim.session, number) == Verdict::Accept {
-                        sessions.settle(claim.session, number, applied(number));
-                    }
-                }
-            }
-            prop_assert_eq!(&with.table, &without.table);
-            prop_assert_eq!(&with.by_holder, &without.by_holder);
-        }
     }
 }
