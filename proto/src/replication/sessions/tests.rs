@@ -230,11 +230,12 @@ proptest! {
         rows in prop::collection::btree_map(0u64..9, (0u64..2, any_use()), 0..6),
         clock in any_use(),
     ) {
-        let rows: Vec<_> = rows.into_iter().map(|(id, (holder, used))| (id, holder, used)).collect();
+        let rows = rows.into_iter().map(|(id, (holder, used))| (id, holder, used));
+        let rows: Vec<_> = rows.collect();
         let mut sessions = read(&rows, clock).bounded(3, 2);
         let again = rmp_serde::to_vec_named(&sessions).expect("it encodes");
         let again: Sessions = rmp_serde::from_slice(&again).expect("it is read");
-        prop_assert_eq!(&again.table, &sessions.table, "what was read once is read again unchanged");
+        prop_assert_eq!(&again.table, &sessions.table, "it is read again unchanged");
         prop_assert_eq!(&again.by_holder, &sessions.by_holder);
         prop_assert_eq!(again.clock, sessions.clock);
         for number in 1..6 {
