@@ -139,8 +139,15 @@ struct Comment {
     replies: Vec<Comment>,
 }
 
+/// A thread takes no more replies than this. A store that is not durable checks its state now and
+/// then, and a thread that grew until then without end would overflow the stack.
+const DEPTH_MAX: usize = 1_000;
+
 #[allow(clippy::ptr_arg, reason = "a reducer takes its action by reference")]
 fn reply(comment: &mut Comment, text: &String) {
+    if depth(comment) >= DEPTH_MAX {
+        return;
+    }
     let mut at = comment;
     while !at.replies.is_empty() {
         at = at.replies.last_mut().expect("it is not empty");
