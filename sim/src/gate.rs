@@ -83,12 +83,17 @@ impl Scenario {
     ///
     /// # Panics
     ///
-    /// If the scenario names a reducer that is not known, or is wrong with the reducers that were
-    /// added.
+    /// If the scenario names a reducer that is not known, is wrong with the reducers that were
+    /// added, or has nodes that are programs, which virtual time does not run.
     #[track_caller]
     pub fn seeds(&self, seeds: Range<u64>) -> Seeds {
         match &self.file {
-            Ok(file) => Seeds { file: file.clone(), seeds },
+            Ok(file) => {
+                let mut nodes = file.cases.iter().flat_map(|case| &case.plan.nodes);
+                let program = nodes.find(|node| node.program.is_some());
+                assert!(program.is_none(), "{}: virtual time runs no programs", file.name);
+                Seeds { file: file.clone(), seeds }
+            }
             Err(error) => panic!("{error}"),
         }
     }

@@ -4,6 +4,7 @@
 pub mod cli;
 mod console;
 pub mod control;
+mod family;
 pub mod faults;
 mod gate;
 pub mod invariants;

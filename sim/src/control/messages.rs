@@ -71,8 +71,10 @@ pub enum ToRunner {
     Hello {
         /// The node.
         node: NodeId,
-        /// Its process.
+        /// The process that does the node's work: the node's own, or its program's.
         pid: u32,
+        /// The node's own process, which speaks for it.
+        speaker: u32,
         /// The life of the node: later lives have higher numbers.
         incarnation: u64,
     },
@@ -239,7 +241,7 @@ mod tests {
             mirrors: LoadDelta::default(),
             opening: LoadDelta::default(),
             origin: origin.clone(),
-            counters: Figures::default(),
+            counters: Some(Figures::default()),
             state: None,
         };
         let stores = BTreeMap::from([("tasks".to_owned(), store)]);

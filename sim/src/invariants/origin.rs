@@ -21,6 +21,8 @@ pub struct OriginLog {
     ok: Vec<(Epoch, Runs)>,
     prints: Sample<(Epoch, u64), u64>,
     unknown: u64,
+    /// Dispatches that were answered `Ok`, without a version, and never applied here.
+    vanished: u64,
     outstanding: u64,
     violations: Violations,
 }
@@ -56,6 +58,16 @@ impl OriginLog {
         self.unknown += 1;
     }
 
+    /// So many dispatches were answered `Ok`, and never came into the state here, although all has
+    /// settled.
+    pub fn vanished(&mut self, count: u64) {
+        self.vanished += count;
+        let detail = format!(
+            "{count} dispatches were accepted, and are not in its state after all has settled"
+        );
+        self.violations.add(Invariant::I3, &self.name, detail);
+    }
+
     /// So many dispatches are still without an answer; each may be in the history, once.
     pub fn outstanding(&mut self, dispatches: u64) {
         self.outstanding = dispatches;
@@ -86,6 +98,7 @@ impl OriginLog {
         }
         self.prints.absorb(part.prints);
         self.unknown += part.unknown;
+        self.vanished += part.vanished;
         self.outstanding = part.outstanding;
     }
 }
@@ -96,6 +109,7 @@ pub struct Claims {
     ok: Vec<(Epoch, Runs)>,
     prints: Sample<(Epoch, u64), u64>,
     unknown: u64,
+    vanished: u64,
     outstanding: BTreeMap<String, u64>,
     /// Some origin was killed before it told all its outcomes.
     incomplete: bool,
@@ -118,6 +132,7 @@ impl Claims {
         }
         self.prints.absorb(part.prints);
         self.unknown += part.unknown;
+        self.vanished += part.vanished;
         self.outstanding.insert(part.name, part.outstanding);
     }
 
@@ -135,6 +150,12 @@ impl Claims {
     /// `None` if it is unknown.
     pub(super) fn open_outcomes(&self) -> Option<u64> {
         (!self.incomplete).then(|| self.unknown + self.outstanding.values().sum::<u64>())
+    }
+
+    /// Returns the number of dispatches that were answered `Ok` and never applied where they were
+    /// made.
+    pub(super) fn vanished(&self) -> u64 {
+        self.vanished
     }
 
     pub(super) fn ok(&self) -> &[(Epoch, Runs)] {

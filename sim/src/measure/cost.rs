@@ -33,6 +33,40 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// Looks at process `pid` and at all its descendants, those that it waited for included.
+    #[cfg(target_os = "linux")]
+    pub fn of_family(pid: u32) -> Option<Reading> {
+        let mut total = Reading::of(pid)?;
+        let tick_ns = 1_000_000_000 / procfs::ticks_per_second().max(1);
+        for member in std::iter::once(pid).chain(crate::family::descendants(pid)) {
+            let process = i32::try_from(member).ok().map(procfs::process::Process::new);
+            let Some(stat) = process.and_then(Result::ok).and_then(|process| process.stat().ok())
+            else {
+                continue;
+            };
+            let [user, system] = [stat.cutime, stat.cstime].map(|ticks| ticks.max(0) as u64);
+            total.cpu_ns += (user + system) * tick_ns;
+            total.user_ticks += user;
+            total.system_ticks += system;
+            if member != pid
+                && let Some(own) = Reading::of(member)
+            {
+                total.cpu_ns += own.cpu_ns;
+                total.user_ticks += own.user_ticks;
+                total.system_ticks += own.system_ticks;
+                total.rss_bytes += own.rss_bytes;
+            }
+        }
+        total.rss_bytes_max = total.rss_bytes_max.max(total.rss_bytes);
+        Some(total)
+    }
+
+    /// Nothing can be read here.
+    #[cfg(not(target_os = "linux"))]
+    pub fn of_family(_pid: u32) -> Option<Reading> {
+        None
+    }
+
     /// Looks at process `pid`: `None` if it is gone, may not be looked at, or there is no `/proc`.
     #[cfg(target_os = "linux")]
     pub fn of(pid: u32) -> Option<Reading> {
@@ -96,12 +130,19 @@ pub struct CostSampler {
 #[derive(Debug)]
 struct Life {
     pid: u32,
+    /// Its descendants count, too.
+    family: bool,
     gone: bool,
     first: Option<Reading>,
     last: Option<Reading>,
 }
 
 impl Life {
+    fn look(&mut self) {
+        let read = if self.family { Reading::of_family } else { Reading::of };
+        self.see(read(self.pid));
+    }
+
     fn see(&mut self, reading: Option<Reading>) {
         let Some(reading) = reading else {
             self.gone = true;
@@ -136,14 +177,19 @@ impl Life {
 impl CostSampler {
     /// Watches process `pid` as `node` from now on; what it used before does not count.
     pub fn watch(&mut self, node: &str, pid: u32) {
-        let mut life = Life { pid, gone: false, first: None, last: None };
-        life.see(Reading::of(pid));
+        self.begin_watch(node, pid, false);
+    }
+
+    fn begin_watch(&mut self, node: &str, pid: u32, family: bool) {
+        let mut life = Life { pid, family, gone: false, first: None, last: None };
+        life.look();
         self.nodes.entry(node.to_owned()).or_default().push(life);
     }
 
-    /// Watches process `pid` as `node`, and counts all it used since it started.
-    pub fn watch_whole(&mut self, node: &str, pid: u32) {
-        self.watch(node, pid);
+    /// Watches process `pid` as `node`, with its descendants if `family` says so, and counts all
+    /// it used since it started.
+    pub fn watch_whole(&mut self, node: &str, pid: u32, family: bool) {
+        self.begin_watch(node, pid, family);
         let life = self.nodes.get_mut(node).and_then(|lives| lives.last_mut());
         if let Some(first) = life.and_then(|life| life.first.as_mut()) {
             (first.cpu_ns, first.user_ticks, first.system_ticks) = (0, 0, 0);
@@ -167,7 +213,7 @@ impl CostSampler {
     /// before processes are reaped.
     pub fn sample(&mut self) {
         for life in self.nodes.values_mut().flatten().filter(|life| !life.gone) {
-            life.see(Reading::of(life.pid));
+            life.look();
         }
     }
 
@@ -192,7 +238,7 @@ mod tests {
     #[test]
     fn this_process_has_a_cost() {
         let mut sampler = CostSampler::default();
-        sampler.watch_whole("me", std::process::id());
+        sampler.watch_whole("me", std::process::id(), false);
         let first = sampler.total().expect("this process is there");
         assert!(first.rss_bytes_max > 100_000, "{first:?}");
         let mut sum = 0u64;

@@ -41,7 +41,7 @@ pub(super) async fn run(comparison: Comparison, begin_ns: u64, found: Found, sto
         if stop.stopped() {
             return;
         }
-        let (one, other) = (one.held(), other.held());
+        let (Some(one), Some(other)) = (one.held().await, other.held().await) else { continue };
         let compared = tokio::task::spawn_blocking(move || same(&*one, &*other));
         if let Ok(same) = compared.await {
             found.lock().entry(index).or_default().record(same);

@@ -28,7 +28,8 @@ pub(super) fn run(from: Arc<dyn AnyStore>, to: Arc<dyn AnyStore>) {
         let _listens = subscription;
         while changes.changed().await.is_ok() {
             let told_ns = *changes.borrow_and_update();
-            let Ok(serialised) = from.held().serialised() else { continue };
+            let Some(state) = from.held().await else { continue };
+            let Ok(serialised) = state.serialised() else { continue };
             // The order is that of the calls; the outcome is waited for beside the next change.
             let outcome = to.mirror(serialised, told_ns);
             tokio::spawn(again(outcome, Arc::clone(&to), Arc::clone(&told)));

@@ -13,9 +13,11 @@
 //! | `store` | one open store, whose types no other module knows |
 //! | `open_loop`, `closed_loop` | the load |
 //! | `mirror`, `compare` | one store's state into another, and two stores held together |
+//! | `adapter` | a node that is a program in any language |
 //! | `clock` | waiting for an instant, closely |
 //! | `log` | the node's own log file |
 
+mod adapter;
 mod clock;
 mod closed_loop;
 mod compare;
@@ -27,5 +29,11 @@ mod program;
 mod session;
 mod store;
 
-pub(crate) use open::add_reducers;
+use crate::load::Registry;
 pub use program::{NodeError, main};
+
+/// Adds the stores of a registry's reducers.
+pub(crate) fn add_reducers<R: Registry>() {
+    open::add_reducers::<R>();
+    adapter::add_reducers::<R>();
+}

@@ -110,7 +110,7 @@ type OpenStoreOf = fn(&str, Open<'_>) -> Result<Opened, UnknownReducer>;
 static OPENERS: Table<OpenStoreOf> = Table::new(open::<Shipped>);
 
 /// Adds the stores of a registry's reducers.
-pub(crate) fn add_reducers<R: Registry>() {
+pub(super) fn add_reducers<R: Registry>() {
     OPENERS.add::<R>(open::<R>);
 }
 

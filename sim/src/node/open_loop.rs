@@ -8,12 +8,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use samestate::DispatchFuture;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::clock::{Stop, wait_until, wake_on_time};
-use super::store::OpenStore;
+use super::store::{Place, Target};
 use crate::control::now_ns;
 use crate::load::{self, Arrivals, Params, Reducer, encode};
 use crate::record::Source;
@@ -47,36 +46,36 @@ impl Shift {
 }
 
 /// A dispatch under way.
-struct Pending {
-    dispatching: DispatchFuture,
+struct Pending<A> {
+    dispatching: A,
     intended_ns: u64,
     issued_ns: u64,
     payload: Option<Vec<u8>>,
 }
 
 /// Runs the load on a thread of its own, which ends with its phase.
-pub(super) fn run<R: Reducer>(
-    store: Arc<OpenStore<R>>,
+pub(super) fn run<R: Reducer, T: Target<R>>(
+    store: Arc<T>,
     shift: Shift,
     stop: Arc<Stop>,
 ) -> std::io::Result<()> {
     let runtime = Handle::current();
     let (sender, receiver) = mpsc::unbounded_channel();
     let source = Source::Load(shift.load.stream);
-    runtime.spawn(resolve(Arc::clone(&store), source, receiver));
+    runtime.spawn(resolve::<R, T>(Arc::clone(&store), source, receiver));
     let work = move || {
         let _inside = runtime.enter();
-        generate(&store, &shift, &stop, &sender);
+        generate::<R, T>(&store, &shift, &stop, &sender);
     };
     std::thread::Builder::new().name("load".to_owned()).spawn(work)?;
     Ok(())
 }
 
-fn generate<R: Reducer>(
-    store: &OpenStore<R>,
+fn generate<R: Reducer, T: Target<R>>(
+    store: &T,
     shift: &Shift,
     stop: &Stop,
-    pending: &mpsc::UnboundedSender<Pending>,
+    pending: &mpsc::UnboundedSender<Pending<T::Answer>>,
 ) {
     wake_on_time();
     let source = Source::Load(shift.load.stream);
@@ -86,7 +85,9 @@ fn generate<R: Reducer>(
     let mut instants = arrivals.map(|at| shift.begin_ns + at.as_nanos() as u64).enumerate();
     // A node that was started again has nothing to make up for.
     let mut next = instants.find(|(_, intended_ns)| *intended_ns >= joined_ns);
+    let first = next.map_or(0, |(n, _)| n as u64);
     while let Some((n, intended_ns)) = next {
+        let place = Place { stream: shift.load.stream, first, n: n as u64 };
         let action = R::action(&mut random, n as u64, &shift.params);
         let payload = encode(&action).ok();
         if !wait_until(intended_ns, stop) {
@@ -95,13 +96,13 @@ fn generate<R: Reducer>(
         if stop.stopped() && now_ns() - intended_ns > LATE_NS_MAX {
             let late = instants.map(|(_, intended_ns)| intended_ns);
             let late = late.take_while(|intended_ns| !stop.before(*intended_ns));
-            store.recorder.missed(source, std::iter::once(intended_ns).chain(late));
+            store.recorder().missed(source, std::iter::once(intended_ns).chain(late));
             return;
         }
         let issued_ns = now_ns();
-        store.recorder.issued(source, 1);
-        let dispatching = store.store.dispatch(action);
-        if let Some(result) = dispatching.try_outcome() {
+        store.recorder().issued(source, 1);
+        let dispatching = store.dispatch(place, action);
+        if let Some(result) = T::answered(&dispatching) {
             store.record(source, (intended_ns, issued_ns), result, payload.as_deref());
         } else {
             // The receiver lives as long as this sender.
@@ -115,10 +116,10 @@ fn generate<R: Reducer>(
 const LATE_NS_MAX: u64 = 1_000_000_000;
 
 /// Records dispatches as they resolve: a store resolves those of one handle in their order.
-async fn resolve<R: Reducer>(
-    store: Arc<OpenStore<R>>,
+async fn resolve<R: Reducer, T: Target<R>>(
+    store: Arc<T>,
     source: Source,
-    mut pending: mpsc::UnboundedReceiver<Pending>,
+    mut pending: mpsc::UnboundedReceiver<Pending<T::Answer>>,
 ) {
     while let Some(Pending { dispatching, intended_ns, issued_ns, payload }) = pending.recv().await
     {

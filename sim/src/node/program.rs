@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use samestate::LinkStats;
-use samestate::{Cluster, DispatchError, Subscription};
+use samestate::{Cluster, DispatchError};
 use samestate_proto::with_causes;
 use tokio::task::JoinHandle;
 
+use super::adapter::{self, Program, Started};
 use super::clock::{Stop, sleep_until};
 use super::compare::{self, Comparison, Found};
 use super::log::Log;
@@ -17,10 +18,10 @@ use super::mirror;
 use super::open::{Opener, Tell};
 use super::open_loop::Shift;
 use super::session::{Outbox, Session};
-use super::store::AnyStore;
+use super::store::{AnyStore, Listening};
 use crate::control::{Briefing, ControlError, ToNode, ToRunner, now_ns};
 use crate::load::{Params, UnknownReducer};
-use crate::record::{LinkFigures, NodeDelta};
+use crate::record::{LinkFigures, NodeDelta, StoreDelta};
 use crate::scenario::{Arrival, NodePlan, Observation, Plan};
 use crate::threads::{self, NoThreads};
 
@@ -60,6 +61,9 @@ pub enum NodeError {
     /// A reducer has no such name.
     #[error(transparent)]
     Reducer(#[from] UnknownReducer),
+    /// The node's program did not do its part; the text says who did what.
+    #[error("{0}")]
+    Program(String),
     /// The process is no node of the plan.
     #[error("the plan has no {0}: is the briefing of another run?")]
     Unplanned(String),
@@ -84,10 +88,16 @@ async fn live(folder: &Path, cluster_name: &str) -> Result<(), NodeError> {
     });
     let missing = || NodeError::Unplanned(format!("worker {worker} of cluster `{cluster_name}`"));
     let plan = plan.ok_or_else(missing)?.clone();
-    let session = Session::begin(folder, plan.id).await?;
+    let started = plan.program.as_deref();
+    let started = started.map(|command| adapter::start(command, folder, &briefing, &plan));
+    let pid = match &started {
+        Some(Ok(started)) => started.program.pid(),
+        Some(Err(_)) | None => std::process::id(),
+    };
+    let session = Session::begin(folder, plan.id, pid).await?;
     let outbox = session.outbox();
     let mut node = Node::new(folder, briefing, plan, cluster, &outbox);
-    let lived = node.serve(session).await;
+    let lived = node.serve(session, started).await;
     if let Err(error) = &lived {
         node.log.line(&format!("ends: {}", with_causes(error)));
     }
@@ -102,13 +112,15 @@ struct Node {
     outbox: Outbox,
     log: Arc<Log>,
     tell: Tell,
+    /// What does the node's work, if this process does not.
+    program: Option<Program>,
     stores: BTreeMap<String, Arc<dyn AnyStore>>,
     found: Found,
     stop: Arc<Stop>,
     era: u32,
     started: bool,
     drained: bool,
-    subscriptions: Vec<Subscription>,
+    subscriptions: Vec<Listening>,
     getting_ready: Option<JoinHandle<()>>,
 }
 
@@ -134,6 +146,7 @@ impl Node {
             outbox: outbox.clone(),
             log,
             tell,
+            program: None,
             stores: BTreeMap::new(),
             found: Found::default(),
             stop: Arc::default(),
@@ -149,11 +162,30 @@ impl Node {
         &self.briefing.plan
     }
 
-    async fn serve(&mut self, mut session: Session) -> Result<(), NodeError> {
-        let served = match self.open().await {
-            Ok(()) => self.converse(&mut session).await,
+    async fn serve(
+        &mut self,
+        mut session: Session,
+        started: Option<Result<Started, NodeError>>,
+    ) -> Result<(), NodeError> {
+        let served = match self.open(started).await {
+            Ok(()) => {
+                let program = self.program.clone();
+                let failed = async {
+                    match program {
+                        Some(program) => program.failed().await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    served = self.converse(&mut session) => served,
+                    why = failed => Err(NodeError::Program(why)),
+                }
+            }
             Err(error) => Err(error),
         };
+        if let Some(program) = &self.program {
+            program.stop().await;
+        }
         if let Err(error) = &served {
             self.outbox.put(ToRunner::Problem { fatal: true, text: with_causes(error) });
         }
@@ -164,9 +196,15 @@ impl Node {
     }
 
     /// Opens the stores, and forks the workers, which open theirs.
-    async fn open(&mut self) -> Result<(), NodeError> {
-        let opener = self.opener();
-        let stores = opener.open_all().await?;
+    async fn open(&mut self, started: Option<Result<Started, NodeError>>) -> Result<(), NodeError> {
+        let stores = match started {
+            Some(started) => {
+                let (program, stores) = started?.converse(&self.log);
+                self.program = Some(program);
+                stores
+            }
+            None => self.opener().open_all().await?,
+        };
         self.stores = stores.into_iter().map(|store| (store.name().to_owned(), store)).collect();
         if self.plan.is_master() {
             let workers = self.scenario().workers(&self.plan.cluster).count();
@@ -246,7 +284,7 @@ impl Node {
                 () = sleep_until(next_ns) => {
                     if !self.drained {
                         self.stores.values().for_each(|store| store.sample_digest());
-                        self.cut(false)?;
+                        self.cut();
                     }
                     continue;
                 }
@@ -267,7 +305,7 @@ impl Node {
             }
             ToNode::Flush => {
                 self.stop.stop();
-                self.cut(true)?;
+                self.cut_last().await?;
                 self.outbox.put(ToRunner::Drained);
                 self.drained = true;
                 Ok(())
@@ -320,21 +358,33 @@ impl Node {
     }
 
     /// Sends what was measured since the last delta.
-    fn cut(&self, last: bool) -> Result<(), NodeError> {
+    fn cut(&self) {
+        let stores = self.stores.iter();
+        let stores = stores.map(|(name, store)| (name.clone(), store.take(None))).collect();
+        self.hand_over(stores, false);
+    }
+
+    /// Sends the last measurements, with the final states.
+    async fn cut_last(&self) -> Result<(), NodeError> {
         let mut stores = BTreeMap::new();
         for (name, store) in &self.stores {
-            stores.insert(name.clone(), store.take(last)?);
+            let state = store.final_state().await?;
+            stores.insert(name.clone(), store.take(Some(state)));
         }
+        self.hand_over(stores, true);
+        Ok(())
+    }
+
+    fn hand_over(&self, stores: BTreeMap<String, StoreDelta>, last: bool) {
         let samples = std::mem::take(&mut *self.found.lock());
         let links = LinkStats::process().counts();
-        let links = LinkFigures {
+        let links = self.program.is_none().then(|| LinkFigures {
             sent_bytes: links.bytes_written,
             received_bytes: links.bytes_read,
             syscalls: links.syscalls(),
-        };
+        });
         let delta = NodeDelta { at_ns: now_ns(), era: self.era, stores, samples, links, last };
         self.outbox.put(ToRunner::Delta(Box::new(delta)));
-        Ok(())
     }
 
     /// Makes the stores of a link follow its server from now on.
@@ -342,7 +392,7 @@ impl Node {
         let unplanned = || NodeError::Unplanned(format!("link {link}"));
         let carried = &self.scenario().links.get(link).ok_or_else(unplanned)?.stores;
         // What went before belongs to another tree of the store.
-        self.cut(false)?;
+        self.cut();
         for store in self.stores.values().filter(|store| carried.iter().any(|c| c == store.name()))
         {
             store.follow(self.opener().client(link)?)?;

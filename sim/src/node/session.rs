@@ -33,8 +33,8 @@ impl Outbox {
 }
 
 impl Session {
-    /// Connects to the runner whose run is in `folder`, as this node.
-    pub(super) async fn begin(folder: &Path, node: NodeId) -> Result<Self, ControlError> {
+    /// Connects to the runner whose run is in `folder`, as this node, whose work `pid` does.
+    pub(super) async fn begin(folder: &Path, node: NodeId, pid: u32) -> Result<Self, ControlError> {
         let stream = UnixStream::connect(folder.join(SOCKET)).await?;
         let (mut from_runner, mut to_runner) = stream.into_split();
         let (sender, mut messages) = mpsc::unbounded_channel();
@@ -55,7 +55,8 @@ impl Session {
         });
         let outbox = Outbox(sender);
         // Later lives begin later, on a clock that never runs back.
-        outbox.put(ToRunner::Hello { node, pid: std::process::id(), incarnation: now_ns() });
+        let speaker = std::process::id();
+        outbox.put(ToRunner::Hello { node, pid, speaker, incarnation: now_ns() });
         Ok(Session { inbox, outbox, writer })
     }
 

@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use samestate::state::digest;
-use samestate::{ClientConfig, DispatchError, DispatchFuture, ServerConfig, Store, Subscription};
+use samestate::{ClientConfig, DispatchError, DispatchFuture, ServerConfig, Store};
 use samestate_proto::Version;
 use serde_bytes::ByteBuf;
 
 use super::clock::Stop;
 use super::open::Tell;
 use super::open_loop::Shift;
-use super::{closed_loop, open_loop};
+use super::{NodeError, closed_loop, open_loop};
 use crate::control::{ControlError, now_ns};
 use crate::invariants::{Testimony, Witness};
 use crate::load::{Held, HeldState, Params, Reducer, encode};
@@ -27,6 +27,9 @@ const DIGEST_NS_MAX: u64 = 1_000_000;
 
 /// A future that the runtime may run on any of its threads.
 pub(super) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A subscription, which ends when it is dropped.
+pub(super) type Listening = Box<dyn Send + Sync>;
 
 /// A store of this node.
 pub(super) trait AnyStore: Send + Sync {
@@ -57,23 +60,101 @@ pub(super) trait AnyStore: Send + Sync {
     /// Dispatches what brings it into its first state.
     fn begin(&self) -> Boxed<'_, Result<(), DispatchError>>;
 
-    /// Takes the records since the last call; with the final state, if it is the last one.
-    fn take(&self, last: bool) -> Result<StoreDelta, ControlError>;
+    /// Reads the state for the last delta.
+    fn final_state(&self) -> Boxed<'_, Result<FinalState, NodeError>>;
+
+    /// Takes the records since the last call, to be handed over with the final state if there is
+    /// one.
+    fn take(&self, state: Option<FinalState>) -> StoreDelta;
 
     /// Takes a digest of its state, unless that takes long.
     fn sample_digest(&self);
 
     /// Calls back at every change, with the instant at which it was told.
-    fn on_change(&self, call: Box<dyn Fn(u64) + Send + Sync>) -> Subscription;
+    fn on_change(&self, call: Box<dyn Fn(u64) + Send + Sync>) -> Listening;
 
     /// Checks what a subscriber is told, from now on.
-    fn check_subscriber(&self) -> Subscription;
+    fn check_subscriber(&self) -> Listening;
 
-    /// Its state, held still, to be looked at later.
-    fn held(&self) -> Box<dyn HeldState>;
+    /// Its state, held still, to be looked at later; `None` if it cannot be read now.
+    fn held(&self) -> Boxed<'_, Option<Box<dyn HeldState>>>;
 
     /// Dispatches another store's serialised state into it; `told_ns` is when that was to be done.
     fn mirror(&self, serialised: Vec<u8>, told_ns: u64) -> Boxed<'static, Outcome>;
+}
+
+/// The place of a dispatch among those of its load.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// The load's stream.
+    pub(super) stream: u64,
+    /// The number of the load's first action in this process; of this lane, in a closed loop.
+    pub(super) first: u64,
+    /// The number of the action.
+    pub(super) n: u64,
+}
+
+/// A store that loads dispatch into.
+pub(super) trait Target<R: Reducer>: Send + Sync + 'static {
+    /// A dispatch under way.
+    type Answer: Future<Output = Result<Version, DispatchError>> + Send + 'static;
+
+    /// Returns the recorder of its dispatches.
+    fn recorder(&self) -> &Recorder;
+
+    /// Returns the version of the store here.
+    fn version(&self) -> Version;
+
+    /// Dispatches an action.
+    fn dispatch(&self, place: Place, action: R::Action) -> Self::Answer;
+
+    /// Returns the outcome of a dispatch that is known already.
+    fn answered(answer: &Self::Answer) -> Option<&Result<Version, DispatchError>>;
+
+    /// Dispatches actions of a closed loop, whose numbers differ by [`LANES`].
+    fn dispatch_many(
+        &self,
+        first: Place,
+        actions: Vec<R::Action>,
+    ) -> impl Future<Output = Vec<Result<Version, DispatchError>>> + Send;
+
+    /// Waits until a dispatch would be taken.
+    fn ready(&self) -> Boxed<'_, ()>;
+
+    /// Tells the runner why an action could not be sent: it is too large, say.
+    fn tell_if_invalid(&self, result: &Result<Version, DispatchError>);
+
+    /// Records how a dispatch ended that was made at `issued_ns`.
+    fn record(
+        &self,
+        source: Source,
+        (intended_ns, issued_ns): (u64, u64),
+        result: &Result<Version, DispatchError>,
+        payload: Option<&[u8]>,
+    ) -> Outcome {
+        self.tell_if_invalid(result);
+        let outcome = Outcome::from(result);
+        let answered_ns = now_ns();
+        let dispatched = Dispatched { intended_ns, issued_ns, answered_ns, outcome };
+        self.recorder().resolved(source, dispatched, self.version(), payload);
+        outcome
+    }
+}
+
+/// The number of lanes of a closed loop.
+pub(super) const LANES: u64 = 2;
+
+/// Begins a load into a store.
+pub(super) fn load<R: Reducer, T: Target<R>>(
+    target: &Arc<T>,
+    shift: Shift,
+    stop: &Arc<Stop>,
+) -> std::io::Result<()> {
+    match shift.load.arrival {
+        Arrival::Closed(closed) => closed_loop::run(target, &shift, closed.in_flight.get(), stop),
+        _ => open_loop::run(Arc::clone(target), shift, Arc::clone(stop))?,
+    }
+    Ok(())
 }
 
 /// An open store of a reducer's types.
@@ -135,12 +216,6 @@ impl<R: Reducer> OpenStore<R> {
         })
     }
 
-    fn final_state(&self) -> Result<FinalState, ControlError> {
-        let (version, state) = self.store.state_at();
-        let digest = digest(&*state).map_or(0, |digest| digest.0);
-        Ok(FinalState { version, digest, bytes: ByteBuf::from(encode(&*state)?) })
-    }
-
     fn roles(&self) -> Vec<Role> {
         use samestate::Role as Lib;
         let roles = self.store.roles().into_iter().map(|role| match role {
@@ -153,28 +228,41 @@ impl<R: Reducer> OpenStore<R> {
         roles.sort();
         roles
     }
-
-    /// Records how a dispatch ended that was made at `issued_ns`.
-    pub(super) fn record(
-        &self,
-        source: Source,
-        (intended_ns, issued_ns): (u64, u64),
-        result: &Result<Version, DispatchError>,
-        payload: Option<&[u8]>,
-    ) -> Outcome {
-        self.tell_if_invalid(result);
-        let outcome = Outcome::from(result);
-        let answered_ns = now_ns();
-        let dispatched = Dispatched { intended_ns, issued_ns, answered_ns, outcome };
-        self.recorder.resolved(source, dispatched, self.store.version(), payload);
-        outcome
-    }
 }
 
-impl<R: Reducer> OpenStore<R> {
-    /// Tells the runner why an action could not be sent: it is too large, say. Later ones of the
-    /// store are counted alone.
-    pub(super) fn tell_if_invalid(&self, result: &Result<Version, DispatchError>) {
+impl<R: Reducer> Target<R> for OpenStore<R> {
+    type Answer = DispatchFuture;
+
+    fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    fn version(&self) -> Version {
+        self.store.version()
+    }
+
+    fn dispatch(&self, _place: Place, action: R::Action) -> DispatchFuture {
+        self.store.dispatch(action)
+    }
+
+    fn answered(answer: &DispatchFuture) -> Option<&Result<Version, DispatchError>> {
+        answer.try_outcome()
+    }
+
+    fn dispatch_many(
+        &self,
+        _first: Place,
+        actions: Vec<R::Action>,
+    ) -> impl Future<Output = Vec<Result<Version, DispatchError>>> + Send {
+        self.store.dispatch_many(actions)
+    }
+
+    fn ready(&self) -> Boxed<'_, ()> {
+        Box::pin(self.store.ready())
+    }
+
+    /// Later ones of the store are counted alone.
+    fn tell_if_invalid(&self, result: &Result<Version, DispatchError>) {
         if let Err(DispatchError::Invalid(why)) = result
             && !self.told_invalid.swap(true, Ordering::Relaxed)
         {
@@ -193,15 +281,7 @@ impl<R: Reducer> AnyStore for Arc<OpenStore<R>> {
     }
 
     fn load(&self, shift: Shift, stop: &Arc<Stop>) -> std::io::Result<()> {
-        let closed = match shift.load.arrival {
-            Arrival::Closed(closed) => Some(closed.in_flight.get()),
-            _ => None,
-        };
-        match closed {
-            Some(in_flight) => closed_loop::run(self, &shift, in_flight, stop),
-            None => open_loop::run(Arc::clone(self), shift, Arc::clone(stop))?,
-        }
-        Ok(())
+        load(self, shift, stop)
     }
 
     fn stands_still(&self, spans: &[Range<u64>]) {
@@ -249,10 +329,19 @@ impl<R: Reducer> AnyStore for Arc<OpenStore<R>> {
         })
     }
 
-    fn take(&self, last: bool) -> Result<StoreDelta, ControlError> {
-        let state = if last { Some(self.final_state()?) } else { None };
+    fn final_state(&self) -> Boxed<'_, Result<FinalState, NodeError>> {
+        let (version, state) = self.store.state_at();
+        let digest = digest(&*state).map_or(0, |digest| digest.0);
+        let encoded = encode(&*state).map_err(ControlError::from);
+        Box::pin(std::future::ready(match encoded {
+            Ok(bytes) => Ok(FinalState { version, digest, bytes: ByteBuf::from(bytes) }),
+            Err(error) => Err(error.into()),
+        }))
+    }
+
+    fn take(&self, state: Option<FinalState>) -> StoreDelta {
         let recorded = self.recorder.take();
-        Ok(StoreDelta {
+        StoreDelta {
             version: self.store.version(),
             connected: self.store.is_connected(),
             roles: self.roles(),
@@ -263,9 +352,9 @@ impl<R: Reducer> AnyStore for Arc<OpenStore<R>> {
             mirrors: recorded.mirrors,
             opening: recorded.opening,
             origin: recorded.origin,
-            counters: self.store.counters().into(),
+            counters: Some(self.store.counters().into()),
             state,
-        })
+        }
     }
 
     fn sample_digest(&self) {
@@ -281,22 +370,23 @@ impl<R: Reducer> AnyStore for Arc<OpenStore<R>> {
         *taken = (now_ns() - begun_ns, Some(version));
     }
 
-    fn on_change(&self, call: Box<dyn Fn(u64) + Send + Sync>) -> Subscription {
-        self.store.subscribe(move |_| call(now_ns()))
+    fn on_change(&self, call: Box<dyn Fn(u64) + Send + Sync>) -> Listening {
+        Box::new(self.store.subscribe(move |_| call(now_ns())))
     }
 
-    fn check_subscriber(&self) -> Subscription {
+    fn check_subscriber(&self) -> Listening {
         self.recorder.listens(&self.node);
         let me = Arc::downgrade(self);
-        self.store.subscribe(move |change| {
+        Box::new(self.store.subscribe(move |change| {
             if let Some(store) = me.upgrade() {
                 store.recorder.told(change);
             }
-        })
+        }))
     }
 
-    fn held(&self) -> Box<dyn HeldState> {
-        Box::new(Held::<R>::new(self.store.state()))
+    fn held(&self) -> Boxed<'_, Option<Box<dyn HeldState>>> {
+        let held: Box<dyn HeldState> = Box::new(Held::<R>::new(self.store.state()));
+        Box::pin(std::future::ready(Some(held)))
     }
 
     fn mirror(&self, serialised: Vec<u8>, told_ns: u64) -> Boxed<'static, Outcome> {

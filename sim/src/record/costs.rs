@@ -14,7 +14,7 @@ pub(super) fn processes(plan: &Plan, lives: &[LifeSeen], gathered: &Gathered) ->
 fn process(plan: &Plan, seen: &LifeSeen, gathered: &Gathered) -> Process {
     let lives = gathered.lives(seen.node);
     let known = lives.iter().find(|life| life.connection == seen.connection);
-    let links = known.map(|life: &Life| life.links);
+    let links = known.and_then(|life: &Life| life.links);
     let seconds = |ns: u64| ns as f64 / 1e9;
     Process {
         name: plan.node(seen.node).name.clone(),

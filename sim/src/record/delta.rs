@@ -24,8 +24,8 @@ pub struct NodeDelta {
     /// Comparisons of two stores, by the observation's position in
     /// [`Plan::observe`](crate::scenario::Plan::observe).
     pub samples: BTreeMap<usize, Samples>,
-    /// The traffic of the process's links since it began.
-    pub links: LinkFigures,
+    /// The traffic of the process's links since it began; `None` if it is not known.
+    pub links: Option<LinkFigures>,
     /// It is the last one: it has the final states.
     pub last: bool,
 }
@@ -64,8 +64,8 @@ pub struct StoreDelta {
     pub opening: LoadDelta,
     /// The answers to all of these.
     pub origin: OriginLog,
-    /// Its counters since the process began.
-    pub counters: Figures,
+    /// Its counters since the process began; `None` if it has none.
+    pub counters: Option<Figures>,
     /// Its state at the end; in the last delta alone.
     pub state: Option<FinalState>,
 }

@@ -92,7 +92,7 @@ fn part(node: usize, first: u64, payload: &[u8]) -> StoreDelta {
         mirrors: LoadDelta::default(),
         opening: LoadDelta::default(),
         origin,
-        counters: Figures::default(),
+        counters: Some(Figures::default()),
         state: None,
     }
 }
@@ -121,7 +121,7 @@ fn soak(actions: u64) -> f64 {
                     at_ns: at_ns(end),
                     era: 0,
                     stores: [("c".to_owned(), store)].into(),
-                    links: LinkFigures::default(),
+                    links: Some(LinkFigures::default()),
                     last,
                     ..NodeDelta::default()
                 },

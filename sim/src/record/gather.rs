@@ -89,8 +89,8 @@ pub(crate) struct Life {
     pub(super) whole: bool,
     /// The time of its last message.
     pub(super) heard_ns: u64,
-    /// The traffic of its links since the load's begin.
-    pub(super) links: LinkFigures,
+    /// The traffic of its links since the load's begin, if it is known.
+    pub(super) links: Option<LinkFigures>,
     /// Its stores.
     pub(super) stores: BTreeMap<String, StoreLife>,
     links_before: Option<LinkFigures>,
@@ -111,8 +111,8 @@ pub(super) struct StoreLife {
     pub(super) roots: BTreeSet<NodeId>,
     pub(super) ledger: Option<Ledger>,
     pub(super) standing: Standing,
-    /// Its counters since the load's begin.
-    pub(super) counters: Figures,
+    /// Its counters since the load's begin, if it has any.
+    pub(super) counters: Option<Figures>,
     pub(super) state: Option<FinalState>,
     counters_before: Option<Figures>,
 }
@@ -241,17 +241,18 @@ impl Life {
     fn absorb(&mut self, delta: NodeDelta, before: bool) {
         self.heard_ns = delta.at_ns;
         self.whole |= delta.last;
-        let links = delta.links;
-        if before || self.links_before.is_none() {
-            // A process that began after the load did owes its joining to the case.
-            self.links_before = Some(if before { links } else { LinkFigures::default() });
+        if let Some(links) = delta.links {
+            if before || self.links_before.is_none() {
+                // A process that began after the load did owes its joining to the case.
+                self.links_before = Some(if before { links } else { LinkFigures::default() });
+            }
+            let base = self.links_before.unwrap_or_default();
+            self.links = Some(LinkFigures {
+                sent_bytes: links.sent_bytes.saturating_sub(base.sent_bytes),
+                received_bytes: links.received_bytes.saturating_sub(base.received_bytes),
+                syscalls: links.syscalls.saturating_sub(base.syscalls),
+            });
         }
-        let base = self.links_before.unwrap_or_default();
-        self.links = LinkFigures {
-            sent_bytes: links.sent_bytes.saturating_sub(base.sent_bytes),
-            received_bytes: links.received_bytes.saturating_sub(base.received_bytes),
-            syscalls: links.syscalls.saturating_sub(base.syscalls),
-        };
         for (name, store) in delta.stores {
             let life = self.stores.entry(name).or_default();
             life.absorb(store, before);
@@ -281,12 +282,12 @@ impl StoreLife {
             }
         }
         self.standing = Standing { connected: delta.connected, roles: delta.roles };
-        let counters = delta.counters;
-        if before || self.counters_before.is_none() {
-            self.counters_before = Some(if before { counters } else { Figures::default() });
+        if let Some(counters) = delta.counters {
+            if before || self.counters_before.is_none() {
+                self.counters_before = Some(if before { counters } else { Figures::default() });
+            }
+            self.counters = Some(counters.since(self.counters_before.unwrap_or_default()));
         }
-        let base = self.counters_before.unwrap_or_default();
-        self.counters = counters.since(base);
         self.state = delta.state.or(self.state.take());
     }
 }

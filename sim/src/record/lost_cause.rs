@@ -69,7 +69,7 @@ fn counted(gathered: &Gathered, store: Option<&str>, streams: Option<&BTreeSet<u
             let judged = sums.judged.get_or_insert_default();
             judged.duplicated += store.ledger.as_ref().map_or(0, |ledger| ledger.duplicated());
         }
-        sums.counters.add(store.counters);
+        sums.count(store.counters);
     }
     let violations = violations(gathered).cloned().map(samestate_report::Violation::from);
     Case {

@@ -130,6 +130,11 @@ impl Recorder {
         self.recorded.lock().digests.push((version, digest));
     }
 
+    /// So many dispatches were answered `Ok`, and never came into the state here.
+    pub(crate) fn vanished(&self, count: u64) {
+        self.recorded.lock().origin.vanished(count);
+    }
+
     /// From now on a subscriber listens at node `name`.
     pub(crate) fn listens(&self, name: &str) {
         self.recorded.lock().subscriber = Some(Continuity::of_subscriber(name));

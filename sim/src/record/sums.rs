@@ -25,7 +25,8 @@ pub(super) struct Sums {
     pub(super) judged: Option<Judged>,
     pub(super) pace: Pace,
     pub(super) achieved_per_s: Option<f64>,
-    pub(super) counters: Figures,
+    /// Those of the stores that count; `None` if none does.
+    pub(super) counters: Option<Figures>,
 }
 
 /// The time until the replicas were equal.
@@ -124,7 +125,14 @@ impl Sums {
             (Some(one), Some(other)) => Some(one + other),
             (one, other) => one.or(other),
         };
-        self.counters.add(other.counters);
+        self.count(other.counters);
+    }
+
+    /// Adds the counters of one more store.
+    pub(super) fn count(&mut self, counters: Option<Figures>) {
+        if let Some(counters) = counters {
+            self.counters.get_or_insert_default().add(counters);
+        }
     }
 
     pub(super) fn identical(&self) -> report::Identical {
@@ -190,8 +198,8 @@ impl Sums {
     /// The costs that stores count: those of processes are not in it.
     pub(super) fn cost(&self) -> report::Cost {
         report::Cost {
-            snapshots_forced: Some(self.counters.snapshots_forced),
-            entries_skipped: Some(self.counters.entries_skipped),
+            snapshots_forced: self.counters.map(|counters| counters.snapshots_forced),
+            entries_skipped: self.counters.map(|counters| counters.entries_skipped),
             ..report::Cost::default()
         }
     }

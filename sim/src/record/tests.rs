@@ -133,13 +133,13 @@ impl Told {
             mirrors: LoadDelta::default(),
             opening: LoadDelta::default(),
             origin: self.origin,
-            counters: Figures { divergences: self.divergences, ..Figures::default() },
+            counters: Some(Figures { divergences: self.divergences, ..Figures::default() }),
             state: self.state,
         };
         NodeDelta {
             at_ns: self.at_ns,
             stores: BTreeMap::from([("c".to_owned(), store)]),
-            links: LinkFigures { sent_bytes: 100, received_bytes: 90, syscalls: 10 },
+            links: Some(LinkFigures { sent_bytes: 100, received_bytes: 90, syscalls: 10 }),
             last,
             ..NodeDelta::default()
         }

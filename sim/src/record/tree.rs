@@ -208,7 +208,7 @@ impl<'a> TreeSeen<'a> {
         sums.judged = Some(self.judged().0);
         let members = self.tree.members.iter();
         for (_, store) in members.flat_map(|member| self.gathered.stores(member.node, self.store)) {
-            sums.counters.add(store.counters);
+            sums.count(store.counters);
         }
         sums
     }
@@ -397,7 +397,7 @@ impl<'a> TreeSeen<'a> {
     }
 
     fn diverged(&self, node: NodeId, store: &StoreLife, violations: &mut Violations) {
-        let divergences = store.counters.divergences;
+        let divergences = store.counters.map_or(0, |counters| counters.divergences);
         if divergences > 0 {
             let detail = format!(
                 "store {}: {divergences} verifications found another digest than the sequencer's",

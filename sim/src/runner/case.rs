@@ -19,12 +19,13 @@ use tokio::sync::watch;
 
 use super::env::{Events, FromNode, RunEnv, RunnerEvent};
 use super::guardian::Report;
+use super::inject;
 use super::nodes::Nodes;
 use super::progress::{Glance, Progress};
 use super::run::RunOptions;
 use super::schedule::{Act, Schedule};
-use super::{family, inject};
 use crate::control::{ToNode, ToRunner, now_ns};
+use crate::family;
 use crate::faults::FaultLog;
 use crate::invariants::Violations;
 use crate::measure::CostSampler;
@@ -315,9 +316,10 @@ impl<'c> CaseRunner<'c> {
 
     fn heard(&mut self, said: FromNode) {
         match said {
-            FromNode::Joined { connection, node, pid, outbox } => {
-                if self.nodes.joined(connection, node, pid, outbox) {
-                    self.costs.watch_whole(&connection.to_string(), pid);
+            FromNode::Joined { connection, node, pid, speaker, outbox } => {
+                if self.nodes.joined(connection, node, (pid, speaker), outbox) {
+                    let family = self.plan.node(node).program.is_some();
+                    self.costs.watch_whole(&connection.to_string(), pid, family);
                     self.gathered.joined(connection, node);
                 }
             }

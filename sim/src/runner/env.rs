@@ -64,8 +64,10 @@ pub(crate) enum FromNode {
         connection: u64,
         /// The node.
         node: NodeId,
-        /// Its process.
+        /// The process that does its work.
         pid: u32,
+        /// The process that speaks for it, which may be another.
+        speaker: u32,
         /// The queue of messages to the node.
         outbox: mpsc::UnboundedSender<ToNode>,
     },
@@ -257,7 +259,8 @@ async fn listen(listener: UnixListener, said: mpsc::Sender<FromNode>) {
 /// Passes on what a node says, and to it what it is told.
 async fn converse(stream: UnixStream, connection: u64, said: mpsc::Sender<FromNode>) {
     let (mut reader, mut writer) = stream.into_split();
-    let Ok(Some(ToRunner::Hello { node, pid, .. })) = control::receive(&mut reader).await else {
+    let Ok(Some(ToRunner::Hello { node, pid, speaker, .. })) = control::receive(&mut reader).await
+    else {
         return; // not a node
     };
     let (outbox, mut letters) = mpsc::unbounded_channel::<ToNode>();
@@ -268,7 +271,7 @@ async fn converse(stream: UnixStream, connection: u64, said: mpsc::Sender<FromNo
             }
         }
     });
-    let joined = FromNode::Joined { connection, node, pid, outbox };
+    let joined = FromNode::Joined { connection, node, pid, speaker, outbox };
     if said.send(joined).await.is_err() {
         return;
     }

@@ -9,7 +9,6 @@
 //! | `nodes` | the runner's picture of its nodes |
 //! | `guardian` | the process that outlives the runner, so that no node does |
 //! | `proxy` | a link's bytes by way of the runner, so that it can be cut |
-//! | `family` | the descendants of a process, and how to end all of them |
 //! | `unsupported` | the requests of a scenario that real processes cannot fulfil |
 //! | `progress` | the progress of a run, as it is shown |
 //!
@@ -18,7 +17,6 @@
 
 mod case;
 mod env;
-mod family;
 mod guardian;
 mod inject;
 mod nodes;

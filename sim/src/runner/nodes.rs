@@ -41,6 +41,8 @@ pub(crate) struct Life {
     pub(crate) node: NodeId,
     /// The process.
     pub(crate) pid: u32,
+    /// The process that speaks for it: another, if the node is a program.
+    speaker: u32,
     /// The intended end: none, unless the run asked for one.
     pub(crate) end_wanted: bool,
     /// Its connection is over.
@@ -99,7 +101,7 @@ impl Nodes {
         &mut self,
         connection: u64,
         node: NodeId,
-        pid: u32,
+        (pid, speaker): (u32, u32),
         outbox: mpsc::UnboundedSender<ToNode>,
     ) -> bool {
         let Some(known) = self.nodes.get_mut(node.index()) else { return false };
@@ -108,6 +110,7 @@ impl Nodes {
         let life = Life {
             node,
             pid,
+            speaker,
             end_wanted: false,
             over: false,
             ending: None,
@@ -172,7 +175,7 @@ impl Nodes {
 
     /// A process ended. Returns its connection, if it was a node's.
     pub(crate) fn ended(&mut self, pid: u32, how: Ending) -> Option<u64> {
-        let life = self.lives.iter_mut().rev().find(|(_, life)| life.pid == pid);
+        let life = self.lives.iter_mut().rev().find(|(_, life)| life.speaker == pid);
         life.map(|(connection, life)| {
             life.ending = Some(how);
             *connection

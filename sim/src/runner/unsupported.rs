@@ -35,6 +35,9 @@ pub fn unsupported_by_run(plan: &Plan) -> Vec<String> {
 fn unsupported_event(plan: &Plan, before: &Topology, event: &TimedEvent) -> Option<String> {
     let Event::CreateClient { client, link } = &event.event;
     let name = &plan.node(*client).name;
+    if plan.node(*client).program.is_some() {
+        return Some(format!("the event makes `{name}` a client, and it is a program"));
+    }
     let stores = &plan.links[*link].stores;
     let moves = |store: &&String| {
         let member = before.replica(store, *client).map(|(_, member)| member.upstream);

@@ -137,6 +137,14 @@ impl Simulate {
             note!("error: {complaint}");
             return ExitCode::Usage;
         }
+        if let Some(file) = files.iter().find(|file| runs_programs(file)) {
+            note!(
+                "error: {}: a cluster has a `program`, and virtual time runs none: use \
+                 `samestate run`",
+                file.name
+            );
+            return ExitCode::Usage;
+        }
         if self.seeds.is_some() && (self.trace.is_some() || self.trace_html.is_some()) {
             note!("error: a trace is of one seed: name it with --seed, without --seeds");
             return ExitCode::Usage;
@@ -190,6 +198,11 @@ impl Simulate {
 /// Returns whether a link of the file, in one of its cases at least, has `tls: true`.
 fn speaks_tls(file: &ScenarioFile) -> bool {
     file.cases.iter().flat_map(|case| &case.plan.links).any(|link| link.tls)
+}
+
+/// Returns whether a node of the file, in one of its cases at least, is a program.
+fn runs_programs(file: &ScenarioFile) -> bool {
+    file.cases.iter().flat_map(|case| &case.plan.nodes).any(|node| node.program.is_some())
 }
 
 fn listen(runtime: &tokio::runtime::Runtime, interrupt: &Arc<AtomicBool>) -> std::io::Result<()> {

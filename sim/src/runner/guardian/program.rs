@@ -15,7 +15,7 @@ use tokio::net::unix::OwnedWriteHalf;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::message::{Ending, Order, Report};
-use crate::runner::family;
+use crate::family;
 
 /// The longest path for the temporary folder: a socket's path in it has to fit into the 108 bytes
 /// that Unix gives it.

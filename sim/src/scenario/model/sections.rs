@@ -163,6 +163,11 @@ pub struct ClusterSpec {
     /// The number of workers that the master forks; 0 makes it a stand-alone process.
     #[serde(default)]
     pub workers: u32,
+    /// The program that each node of this cluster is, and its arguments, in place of Samestate's
+    /// own: `[python3, adapter.py]`. A relative path starts in the folder in which `samestate` is
+    /// run. It speaks the protocol of `docs/adapters.md`; `simulate` runs no programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<Vec<String>>,
     /// The mode in which this cluster's nodes feed others, for each store that differs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub modes: BTreeMap<String, Mode>,

@@ -83,6 +83,8 @@ pub struct NodePlan {
     pub worker: Option<u32>,
     /// The stores it opens, in order of their names, with the mode in which it feeds others.
     pub stores: BTreeMap<String, Mode>,
+    /// The program that the node is, and its arguments; `None` for Samestate's own.
+    pub program: Option<Vec<String>>,
 }
 
 impl NodePlan {

@@ -161,9 +161,35 @@ impl Resolver<'_> {
                     self.store_at(&client_path, store, Some(client));
                 }
             }
+            if let Some(server) = server {
+                self.same_protocol(&client_path, spec, server, client);
+            }
             clients.push(client);
         }
         (self.problems.len() == before).then_some((server?, clients))
+    }
+
+    /// Checks that a client speaks the protocol of its server, as far as that is known.
+    fn same_protocol(&mut self, path: &str, spec: &LinkSpec, server: NodeId, client: NodeId) {
+        let [server, client] = [server, client].map(|node| &self.nodes[node.index()]);
+        let message = match (&server.program, &client.program) {
+            (Some(_), None) => format!(
+                "`{}` is a program, and `{}` is one of Samestate's own nodes",
+                server.name, client.name
+            ),
+            (None, Some(_)) => format!(
+                "`{}` is a program, and `{}` is one of Samestate's own nodes",
+                client.name, server.name
+            ),
+            (Some(_), Some(_)) if spec.tls => {
+                let help = "remove `tls`";
+                self.complain(path, "the runner has no certificates for programs", help);
+                return;
+            }
+            _ => return,
+        };
+        let help = "give both clusters a `program`, or neither";
+        self.complain(path, message, help);
     }
 
     fn login(&mut self, path: &str, spec: &LinkSpec) -> Option<Login> {

@@ -90,6 +90,7 @@ impl Resolver<'_> {
                 return None;
             }
             let stores = self.stores_of(&path, spec);
+            self.program(&path, spec);
             let workers = (1..=spec.workers).map(Some);
             for worker in std::iter::once(None).chain(workers) {
                 let node_name = match worker {
@@ -102,10 +103,30 @@ impl Resolver<'_> {
                     cluster: name.clone(),
                     worker,
                     stores: stores.clone(),
+                    program: spec.program.clone(),
                 });
             }
         }
         Some(())
+    }
+
+    /// Checks the program of a cluster's nodes, if they have one.
+    fn program(&mut self, path: &str, spec: &ClusterSpec) {
+        let Some(program) = &spec.program else { return };
+        if program.first().is_none_or(String::is_empty) {
+            let help = "write the program and its arguments: `[python3, adapter.py]`";
+            self.complain(&format!("{path}.program"), "the program has no name", help);
+        }
+        let scenario = self.scenario;
+        for (name, store) in &scenario.stores {
+            if store.backup.is_some() && spec.stores.as_ref().is_none_or(|s| s.contains(name)) {
+                self.complain(
+                    &format!("stores.{name}.backup"),
+                    format!("the nodes of `{path}` are programs, and keep no backups"),
+                    "remove `backup`; a program keeps its files in the folder that it is told",
+                );
+            }
+        }
     }
 
     /// The stores that a cluster's nodes open, each with the mode in which they feed others.

@@ -170,7 +170,7 @@ impl Shape {
                     modes.insert(name.clone(), mode);
                 }
                 let workers = self.workers(master).len() as u32;
-                (name, ClusterSpec { workers, modes, stores: None })
+                (name, ClusterSpec { workers, modes, stores: None, program: None })
             })
             .collect()
     }

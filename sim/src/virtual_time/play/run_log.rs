@@ -124,11 +124,11 @@ impl Simulation<'_> {
         let era = self.eras[host];
         let Some(log) = &mut self.log else { return };
         let (sent_before, received_before) = log.carried[host];
-        let links = LinkFigures {
+        let links = Some(LinkFigures {
             sent_bytes: sent - sent_before,
             received_bytes: received - received_before,
             syscalls: 0,
-        };
+        });
         let samples = if last { std::mem::take(&mut self.samples) } else { BTreeMap::new() };
         let delta = NodeDelta { at_ns, era, stores, samples, links, last };
         log.gathered.absorb(log.connections[host], delta);
@@ -148,7 +148,7 @@ impl Simulation<'_> {
             mirrors: recorded.mirrors,
             opening: recorded.opening,
             origin: recorded.origin,
-            counters: replica.counters().into(),
+            counters: Some(replica.counters().into()),
             state: last.then(|| final_state(replica)),
         })
     }
