@@ -14,7 +14,7 @@ use super::args::{OutputArgs, ScenarioArgs};
 use super::exit::ExitCode;
 use crate::record::utc;
 use crate::runner::{RunOptions, Watching, logs_kept, run_scenario, unsupported_by_run};
-use crate::scenario::ScenarioFile;
+use crate::scenario::{ScenarioFile, Span};
 use crate::streams::note;
 use crate::threads;
 
@@ -38,6 +38,10 @@ pub(super) struct Run {
     /// the most that is expected; no other case or scenario is begun then
     #[arg(long)]
     fail_fast: bool,
+
+    /// Give up on a node that is not ready after this time
+    #[arg(long, value_name = "DURATION", default_value = "60s")]
+    start_timeout: Span,
 
     #[command(flatten)]
     output: OutputArgs,
@@ -107,6 +111,7 @@ impl Run {
             watching: Watching::on_stderr(self.output.quiet),
             interrupt: interrupt.clone(),
             fail_fast: self.fail_fast,
+            start_timeout: self.start_timeout.get(),
         };
         let ran = run_scenario(file, &options).await;
         for trouble in &ran.trouble {

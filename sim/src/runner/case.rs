@@ -32,9 +32,6 @@ use crate::measure::CostSampler;
 use crate::record::{Gathered, LifeSeen, Taken, lost_cause};
 use crate::scenario::{Event, Plan};
 
-/// The time that all nodes together have to start and to be in sync.
-const START_MAX: Duration = Duration::from_secs(60);
-
 /// The time between the announcement of the load and its begin.
 const START_AHEAD: Duration = Duration::from_millis(50);
 
@@ -104,6 +101,8 @@ pub(crate) struct CaseRunner<'c> {
     stop_ns: u64,
     /// True if the case ends as soon as it cannot pass any more.
     fail_fast: bool,
+    /// The time that all nodes have to become ready.
+    start_timeout: Duration,
     /// The reason why it cannot pass.
     lost_cause: Option<String>,
     no_guardian: bool,
@@ -138,6 +137,7 @@ impl<'c> CaseRunner<'c> {
             start_ns: None,
             stop_ns: 0,
             fail_fast: options.fail_fast,
+            start_timeout: options.start_timeout,
             lost_cause: None,
             no_guardian: false,
             drawn_ns: 0,
@@ -171,7 +171,7 @@ impl<'c> CaseRunner<'c> {
         let up = |play: &mut Self| {
             play.nodes.unready().is_empty() || play.start_failed() || play.no_guardian
         };
-        let up = self.attend(START_MAX, up).await;
+        let up = self.attend(self.start_timeout, up).await;
         match up {
             Attended::Interrupted => return Ok(Attended::Interrupted),
             Attended::Done if self.nodes.unready().is_empty() => {}
@@ -415,7 +415,9 @@ impl<'c> CaseRunner<'c> {
 
     fn settled(&mut self) -> bool {
         let topology = self.plan.topology_at(self.plan.duration());
+        // What a node that crashed has ordered never comes; the case is not done as planned anyway.
         self.no_guardian
+            || !self.crashed.is_empty()
             || (self.active_faults.all_over() && self.nodes.settled(topology, self.stop_ns))
     }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use samestate_proto::with_causes;
 use samestate_report::{Case, Kind, Record, Verdict};
@@ -28,6 +28,8 @@ pub struct RunOptions {
     /// Ends the run as soon as it cannot pass any more: an invariant is violated, or a count is
     /// past the most that is expected of it.
     pub fail_fast: bool,
+    /// The time that all nodes have to become ready.
+    pub start_timeout: Duration,
 }
 
 /// The result of a run.

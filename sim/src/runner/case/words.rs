@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{CaseRunner, START_MAX};
+use super::CaseRunner;
 use crate::runner::nodes::Life;
 use crate::scenario::NodeId;
 
@@ -22,7 +22,7 @@ impl CaseRunner<'_> {
                 Some(life) if life.over => self.end_in_words(life),
                 Some(_) => format!(
                     "is not in sync after {} s{}",
-                    START_MAX.as_secs(),
+                    self.start_timeout.as_secs_f64(),
                     self.env.log_tail(name)
                 ),
             };
