@@ -2,6 +2,7 @@
 //! nothing is left behind.
 #![cfg(target_os = "linux")]
 
+#[allow(dead_code, reason = "a part of it is for other tests")]
 mod marked;
 
 use std::path::Path;
@@ -187,7 +188,7 @@ fn a_program_that_breaks_the_protocol_is_named_with_the_line() {
         ("unknown", "on_init() { say '{\"redy\":{}}'; }", "unknown variant `redy`", "line 1"),
         (
             "store",
-            "on_init() { say '{\"ready\":{}}'; say '{\"applied\":{\"store\":\"sums\",\"ids\":[]}}'; }",
+            "on_init() { say '{\"connected\":{\"store\":\"sums\",\"connected\":true}}'; }",
             "opens no store `sums`; it opens sum",
             "broke the adapter protocol (version 1) in line",
         ),
@@ -226,6 +227,40 @@ fn a_program_that_breaks_the_protocol_is_named_with_the_line() {
     for (name, instead, words, more) in cases {
         run(&format!("program-{name}"), instead).says(1, &[words, more, "one.master"]);
     }
+}
+
+#[test]
+fn the_published_schema_is_in_step_with_the_lines() {
+    let published = concat!(env!("CARGO_MANIFEST_DIR"), "/../adapters/protocol.schema.json");
+    let published = std::fs::read_to_string(published).expect("the published schema");
+    let mut schema = Command::new(env!("CARGO_BIN_EXE_samestate"));
+    let printed = schema.args(["schema", "--adapter"]).output().expect("it starts").stdout;
+    let advice = "run: samestate schema --adapter > adapters/protocol.schema.json";
+    assert!(published.as_bytes() == printed, "{advice}");
+}
+
+/// The runner and virtual time refuse what they cannot do before anything starts.
+#[test]
+fn what_programs_cannot_do_is_refused() {
+    let mixed = SCENARIO.replace(
+        "clusters: { one: { program: [sh, PROGRAM] } }",
+        "clusters: { one: { program: [sh, PROGRAM] }, two: {} }\n\
+         links: [ { store: sum, server: one.master, unix: a.sock, client: two.master } ]",
+    );
+    let words = "`one.master` is a program, and `two.master` is one of Samestate's own nodes";
+    run_as("program-mixed", &mixed, "").says(2, &[words]);
+    let backup = SCENARIO.replace("counter }", "counter, backup: { every_actions: 5 } }");
+    run_as("program-backup", &backup, "").says(2, &["are programs, and keep no backups"]);
+    let empty = SCENARIO.replace("[sh, PROGRAM]", "[]");
+    run_as("program-empty", &empty, "").says(2, &["the program has no name"]);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("scenario.yaml");
+    std::fs::write(&file, SCENARIO).expect("writable");
+    let simulate =
+        Command::new(env!("CARGO_BIN_EXE_samestate")).arg("simulate").arg(&file).output();
+    let simulate = simulate.expect("it starts");
+    assert_eq!(simulate.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&simulate.stderr).contains("virtual time runs none"));
 }
 
 #[test]

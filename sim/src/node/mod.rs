@@ -29,6 +29,8 @@ mod program;
 mod session;
 mod store;
 
+pub(crate) use adapter::messages::json_schema as adapter_schema;
+
 use crate::load::Registry;
 pub use program::{NodeError, main};
 

@@ -112,7 +112,7 @@ struct Node {
     outbox: Outbox,
     log: Arc<Log>,
     tell: Tell,
-    /// What does the node's work, if this process does not.
+    /// The program that does the node's work, if this process does not.
     program: Option<Program>,
     stores: BTreeMap<String, Arc<dyn AnyStore>>,
     found: Found,

@@ -25,6 +25,10 @@ pub fn explain(file: &ScenarioFile) -> String {
         text += &section("matrix", file.cases.iter().enumerate().map(case_line));
         text += "  what follows is the first of them\n";
     }
+    let clusters = plan.nodes.iter().filter(|node| node.is_master());
+    let programs = clusters
+        .filter_map(|node| Some(format!("{}: {}", node.cluster, node.program.as_ref()?.join(" "))));
+    text += &section("programs", programs);
     for store in plan.stores.values() {
         text += &format!("\nstore {} ({})\n", store.name, store_line(plan, store));
         text += &trees(plan, &plan.topology, &store.name);

@@ -19,7 +19,7 @@ const KEPT_MAX: usize = 4_096;
 /// A sequence of dispatches, whose numbers rise: one load in one life of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Series {
-    /// What brings a store into its first state.
+    /// The actions that bring a store into its first state.
     Opening {
         /// The life of the node.
         life: u64,

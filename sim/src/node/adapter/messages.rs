@@ -53,6 +53,22 @@ pub(crate) enum FromProgram {
     Log(Text),
 }
 
+/// Any line, in either direction.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "it stands for its schema")]
+enum Line {
+    /// A line from the runner to the program.
+    ToProgram(ToProgram),
+    /// A line from the program to the runner.
+    FromProgram(FromProgram),
+}
+
+/// The JSON schema of the protocol's lines, as text that ends with a line's end.
+pub(crate) fn json_schema() -> String {
+    format!("{:#}\n", schemars::schema_for!(Line).to_value())
+}
+
 /// No fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Empty {}
@@ -158,7 +174,7 @@ pub(crate) struct Refusal {
     pub(crate) store: String,
     /// The dispatch.
     pub(crate) id: String,
-    /// What this means for the action.
+    /// The meaning for the action.
     pub(crate) kind: RefusalKind,
     /// The reason, for people.
     #[serde(default)]
@@ -191,7 +207,7 @@ pub(crate) struct Jumped {
     pub(crate) last: Option<String>,
 }
 
-/// Whether a store is in sync.
+/// The connection of a store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Connected {
     /// The store.

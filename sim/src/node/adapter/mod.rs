@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `messages` | the lines of the protocol |
 //! | `process` | the process of a program, and the lines to and from it |
-//! | `store` | one store of a program, as its lines tell of it |
+//! | `store` | one store of a program, as its lines tell of it; in `store/node` as the node sees it |
 //! | `ids` | the ids of dispatches, and the actions behind them |
 //! | `canonical` | canonical JSON, and its digest |
 
@@ -41,7 +41,7 @@ const FILES: &str = "files";
 pub(super) struct Started {
     pub(super) program: Program,
     pub(super) stores: Vec<Arc<dyn AnyStore>>,
-    /// What its lines are read with, once the runner knows of the node.
+    /// The pipes, whose lines are read once the runner knows of the node.
     pipes: process::Pipes,
     listeners: Listeners,
     init: Init,

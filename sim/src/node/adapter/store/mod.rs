@@ -1,14 +1,14 @@
 //! A store of a program, as its lines tell of it.
 
+mod node;
+
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use samestate::{ClientConfig, DispatchError, ServerConfig};
+use samestate::DispatchError;
 use samestate_proto::{Epoch, Version};
-use serde_bytes::ByteBuf;
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 
@@ -16,15 +16,11 @@ use super::canonical;
 use super::ids::{Actions, Id, Series};
 use super::messages::{FromProgram, Numbered, OfStore, Refusal, RefusalKind, ToProgram};
 use super::process::{Listener, Program};
-use crate::control::{ControlError, now_ns};
+use crate::control::now_ns;
 use crate::invariants::{History, KEPT_BYTES_MAX, Ledger, Testimony};
-use crate::load::{Held, HeldState, Params, Reducer, encode};
-use crate::measure::Outcome;
-use crate::node::NodeError;
-use crate::node::clock::Stop;
-use crate::node::open_loop::Shift;
-use crate::node::store::{AnyStore, Boxed, LANES, Listening, Place, Target, load};
-use crate::record::{FinalState, Recorder, Source, StoreDelta};
+use crate::load::{Params, Reducer};
+use crate::node::store::Place;
+use crate::record::Recorder;
 use crate::scenario::{NodeId, Plan};
 
 /// Versions at programs are positions in one history.
@@ -54,7 +50,7 @@ pub(super) struct ProgramStore<R: Reducer> {
     changed: watch::Sender<u64>,
 }
 
-/// What the program has told so far.
+/// The state of the store, as the program has told so far.
 struct Told<R: Reducer> {
     seen: Testimony,
     position: u64,
@@ -79,7 +75,7 @@ struct UnderWay {
     jumps: u64,
 }
 
-/// When to ask for a digest.
+/// The time at which to ask for a digest.
 #[derive(Default)]
 struct DigestTurn {
     asked_ns: Option<u64>,
@@ -357,210 +353,5 @@ impl<R: Reducer> Listener for ProgramStore<R> {
             FromProgram::Digest(of) => self.digest(of.digest.as_deref()),
             FromProgram::Ready(_) | FromProgram::Log(_) => Ok(()), // of no store
         }
-    }
-}
-
-impl<R: Reducer> Target<R> for ProgramStore<R> {
-    type Answer = Answer;
-
-    fn recorder(&self) -> &Recorder {
-        &self.recorder
-    }
-
-    fn version(&self) -> Version {
-        version(self.told.lock().position)
-    }
-
-    fn dispatch(&self, place: Place, action: R::Action) -> Answer {
-        self.send(self.id(place), &action)
-    }
-
-    fn answered(answer: &Answer) -> Option<&Resolved> {
-        answer.0.as_ref().err()
-    }
-
-    async fn dispatch_many(&self, first: Place, actions: Vec<R::Action>) -> Vec<Resolved> {
-        let places = (first.n..).step_by(LANES as usize).map(|n| Place { n, ..first });
-        let answers = places.zip(actions).map(|(place, action)| self.dispatch(place, action));
-        let mut resolved = Vec::new();
-        for answer in answers.collect::<Vec<_>>() {
-            resolved.push(answer.await);
-        }
-        resolved
-    }
-
-    fn ready(&self) -> Boxed<'_, ()> {
-        let mut connected = self.connected.subscribe();
-        Box::pin(async move {
-            // The sender lives as long as the store.
-            let _ = connected.wait_for(|connected| *connected).await;
-        })
-    }
-
-    /// Every action of a load has a form in JSON.
-    fn tell_if_invalid(&self, _result: &Resolved) {}
-}
-
-impl<R: Reducer> AnyStore for Arc<ProgramStore<R>> {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn synced(&self) -> Boxed<'_, ()> {
-        Box::pin(self.program.ready())
-    }
-
-    fn begun(&self) -> bool {
-        self.told.lock().position > 0
-    }
-
-    fn load(&self, shift: Shift, stop: &Arc<Stop>) -> std::io::Result<()> {
-        load(self, shift, stop)
-    }
-
-    fn stands_still(&self, spans: &[Range<u64>]) {
-        self.recorder.stands_still(spans.to_vec());
-    }
-
-    fn ready(&self) -> Boxed<'_, ()> {
-        Target::ready(&**self)
-    }
-
-    fn serve(&self, _server: ServerConfig) -> Boxed<'_, samestate::Result<()>> {
-        // It listens by itself, where `init` says.
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn follow(&self, _client: ClientConfig) -> samestate::Result<()> {
-        Ok(()) // such an event is refused before the run
-    }
-
-    fn begin(&self) -> Boxed<'_, Result<(), DispatchError>> {
-        Box::pin(async move {
-            for (n, action) in (0..).zip(&self.opening) {
-                let issued_ns = now_ns();
-                self.recorder.issued(Source::Opening, 1);
-                let id = Id { series: Series::Opening { life: self.life }, n };
-                let result = self.send(id, action).await;
-                let payload = encode(action).ok();
-                let made = (issued_ns, issued_ns);
-                Target::record(&**self, Source::Opening, made, &result, payload.as_deref());
-                result?;
-            }
-            Ok(())
-        })
-    }
-
-    fn final_state(&self) -> Boxed<'_, Result<FinalState, NodeError>> {
-        Box::pin(async move {
-            let failed = |why: String| {
-                NodeError::Program(format!("its program's store `{}` {why}", self.name))
-            };
-            let Some((at, value)) = self.state().await else {
-                let seconds = STATE_MAX.as_secs();
-                return Err(failed(format!("sent no state within {seconds} s of being asked")));
-            };
-            let digest = canonical::digest(&value);
-            let state: R::State = serde_json::from_value(value).map_err(|error| {
-                let reducer = R::INFO.name;
-                failed(format!("has a state that is none of the reducer `{reducer}`: {error}"))
-            })?;
-            let bytes = ByteBuf::from(encode(&state).map_err(ControlError::from)?);
-            Ok(FinalState { version: at, digest, bytes })
-        })
-    }
-
-    fn take(&self, state: Option<FinalState>) -> StoreDelta {
-        let mut told = self.told.lock();
-        if state.is_some() {
-            let vanished = told.under_way.values().filter(|entry| entry.accepted).count();
-            if vanished > 0 && *self.connected.borrow() {
-                self.recorder.vanished(vanished as u64);
-            }
-        }
-        let recorded = self.recorder.take();
-        StoreDelta {
-            version: version(told.position),
-            connected: *self.connected.borrow(),
-            roles: Vec::new(),
-            seen: told.seen.take(),
-            subscriber: recorded.subscriber,
-            digests: recorded.digests,
-            loads: recorded.loads,
-            mirrors: recorded.mirrors,
-            opening: recorded.opening,
-            origin: recorded.origin,
-            counters: None,
-            state,
-        }
-    }
-
-    fn sample_digest(&self) {
-        let mut told = self.told.lock();
-        let at = version(told.position);
-        let turn = &mut told.digest;
-        let now = now_ns();
-        if turn.never || turn.asked_ns.is_some() || now < turn.next_ns || turn.last == Some(at) {
-            return;
-        }
-        turn.asked_ns = Some(now);
-        drop(told);
-        self.program.tell(ToProgram::Digest(OfStore { store: self.name.to_string() }));
-    }
-
-    fn on_change(&self, call: Box<dyn Fn(u64) + Send + Sync>) -> Listening {
-        let mut changed = self.changed.subscribe();
-        let task = tokio::spawn(async move {
-            while changed.changed().await.is_ok() {
-                let at_ns = *changed.borrow_and_update();
-                call(at_ns);
-            }
-        });
-        Box::new(AbortOnDrop(task))
-    }
-
-    fn check_subscriber(&self) -> Listening {
-        Box::new(()) // a program has no subscribers
-    }
-
-    fn held(&self) -> Boxed<'_, Option<Box<dyn HeldState>>> {
-        Box::pin(async move {
-            let (_, value) = self.state().await?;
-            let state: R::State = serde_json::from_value(value).ok()?;
-            let held: Box<dyn HeldState> = Box::new(Held::<R>::new(Arc::new(state)));
-            Some(held)
-        })
-    }
-
-    fn mirror(&self, serialised: Vec<u8>, told_ns: u64) -> Boxed<'static, Outcome> {
-        let Some(action) = R::mirroring(serialised) else {
-            // Validation refuses mirrors into such stores.
-            return Box::pin(std::future::ready(Outcome::Rejected));
-        };
-        let payload = encode(&action).ok();
-        let issued_ns = now_ns();
-        self.recorder.issued(Source::Mirror, 1);
-        let n = {
-            let mut told = self.told.lock();
-            told.mirrored += 1;
-            told.mirrored
-        };
-        let series = Series::Mirror { node: self.node_number, life: self.life };
-        let dispatching = self.send(Id { series, n }, &action);
-        let me = Arc::clone(self);
-        Box::pin(async move {
-            let result = dispatching.await;
-            let made = (told_ns, issued_ns);
-            Target::record(&*me, Source::Mirror, made, &result, payload.as_deref())
-        })
-    }
-}
-
-/// A task that ends when this is dropped.
-struct AbortOnDrop(tokio::task::JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
