@@ -63,7 +63,8 @@ function run(adapter) {
   };
   const take = {
     init(init) {
-      if (init.protocol !== 1) throw new Error(`this adapter speaks version 1, not ${init.protocol}`);
+      const { protocol } = init;
+      if (protocol !== 1) throw new Error(`this adapter speaks version 1, not ${protocol}`);
       adapter.open(init);
     },
     dispatch: ({ store, actions }) => {

@@ -15,8 +15,8 @@ const missing = new Set();
 const node = run({
   open(init) {
     for (const { name, root } of init.stores) {
-      const state = { entries: {} };
-      stores[name] = { root, state, position: 0, last: null, followers: new Set(), waiting: new Set() };
+      const empty = { state: { entries: {} }, position: 0, last: null };
+      stores[name] = { root, ...empty, followers: new Set(), waiting: new Set() };
       if (!root) missing.add(name);
     }
     for (const endpoint of init.listen) serve(endpoint);
@@ -118,5 +118,7 @@ function send(to, line) {
 function lines(from, take) {
   from.setNoDelay(true); // by default TCP holds small lines back, for up to 40 ms
   from.on('error', () => {}); // `close` follows
-  createInterface({ input: from, crlfDelay: Infinity }).on('line', (line) => take(JSON.parse(line))).on('error', () => {});
+  const reader = createInterface({ input: from, crlfDelay: Infinity });
+  reader.on('line', (line) => take(JSON.parse(line)));
+  reader.on('error', () => {});
 }

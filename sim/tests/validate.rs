@@ -356,7 +356,9 @@ proptest! {
 
 fn scenarios() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
-    let entries = std::fs::read_dir(folder).expect("the folder of scenarios");
+    let entries = [folder.join("peers"), folder]
+        .into_iter()
+        .flat_map(|folder| std::fs::read_dir(folder).expect("the folder of scenarios"));
     let mut files: Vec<_> = entries.map(|entry| entry.expect("its entry").path()).collect();
     files.retain(|path| path.extension().is_some_and(|ending| ending == "yaml"));
     files.sort();
@@ -369,8 +371,10 @@ fn every_shipped_scenario_is_valid_explains_itself_and_has_ports_of_its_own() {
     assert!(scenarios().len() >= 11);
     for path in scenarios() {
         let text = std::fs::read_to_string(&path).expect("a text");
-        let first = "# yaml-language-server: $schema=./scenario.schema.json\n#\n# ";
-        assert!(text.starts_with(first), "{}", path.display());
+        let first = ["./", "../"].map(|schema| {
+            format!("# yaml-language-server: $schema={schema}scenario.schema.json\n#\n# ")
+        });
+        assert!(first.iter().any(|first| text.starts_with(first)), "{}", path.display());
         let file = ScenarioFile::load(&path, &Overrides::default())
             .unwrap_or_else(|error| panic!("{error}"));
         assert!(!file.scenario.about.is_empty() && !file.scenario.expect.is_empty());

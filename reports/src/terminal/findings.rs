@@ -20,7 +20,7 @@ pub(super) fn of_case(case: &Case, style: &Style) -> String {
     for one in case.unmeasured_expectations() {
         finding(&mut text, style, "not measured", Tone::Careful, &one.in_a_line());
     }
-    for violation in case.violations.iter().take(SHOWN_MAX) {
+    for violation in one_of_each_first(&case.violations).into_iter().take(SHOWN_MAX) {
         finding(&mut text, style, "violated", Tone::Bad, &violated(violation));
     }
     more(&mut text, case.violations.len(), "violations");
@@ -77,4 +77,16 @@ fn held(case: &Case) -> Option<String> {
         count => format!(", {count} not measured"),
     };
     (all > 0).then(|| format!("{} of {all} expectations held{not_measured}", count(Outcome::Held)))
+}
+
+/// Orders violations so that the first of each invariant at each place come before the second ones.
+fn one_of_each_first(violations: &[Violation]) -> Vec<&Violation> {
+    let is_alike =
+        |one: &Violation, other: &Violation| one.invariant == other.invariant && one.at == other.at;
+    let before = |at: usize| {
+        violations[..at].iter().filter(|other| is_alike(other, &violations[at])).count()
+    };
+    let mut order: Vec<usize> = (0..violations.len()).collect();
+    order.sort_by_key(|at| before(*at));
+    order.into_iter().map(|at| &violations[at]).collect()
 }

@@ -36,7 +36,8 @@ pub struct Findings {
 ///
 /// The claims have to be those of every origin: of mirrors, and of opening actions too.
 pub fn judge(store: &str, ledger: &Ledger, claims: &Claims) -> Findings {
-    let (duplicated, lost) = (ledger.duplicated(), claims.vanished());
+    let duplicated = ledger.duplicated() + claims.twice();
+    let lost = claims.vanished();
     let mut findings = Findings { lost, duplicated, ..Findings::default() };
     findings.violations.merge(ledger.violations().clone());
     findings.violations.merge(claims.violations().clone());

@@ -23,6 +23,8 @@ pub struct OriginLog {
     unknown: u64,
     /// Dispatches that were answered `Ok`, without a version, and never applied here.
     vanished: u64,
+    /// Actions that were applied here although the state had them before.
+    twice: u64,
     outstanding: u64,
     violations: Violations,
 }
@@ -68,6 +70,15 @@ impl OriginLog {
         self.violations.add(Invariant::I3, &self.name, detail);
     }
 
+    /// So many actions were applied at this node, and at no other, although its state had them
+    /// before; `first` names one.
+    pub fn twice(&mut self, count: u64, first: &str) {
+        self.twice += count;
+        let detail =
+            format!("{count} actions were applied here a second time, the first of them {first}");
+        self.violations.add(Invariant::I3, &self.name, detail);
+    }
+
     /// So many dispatches are still without an answer; each may be in the history, once.
     pub fn outstanding(&mut self, dispatches: u64) {
         self.outstanding = dispatches;
@@ -99,6 +110,7 @@ impl OriginLog {
         self.prints.absorb(part.prints);
         self.unknown += part.unknown;
         self.vanished += part.vanished;
+        self.twice += part.twice;
         self.outstanding = part.outstanding;
     }
 }
@@ -110,6 +122,7 @@ pub struct Claims {
     prints: Sample<(Epoch, u64), u64>,
     unknown: u64,
     vanished: u64,
+    twice: u64,
     outstanding: BTreeMap<String, u64>,
     /// Some origin was killed before it told all its outcomes.
     incomplete: bool,
@@ -133,6 +146,7 @@ impl Claims {
         self.prints.absorb(part.prints);
         self.unknown += part.unknown;
         self.vanished += part.vanished;
+        self.twice += part.twice;
         self.outstanding.insert(part.name, part.outstanding);
     }
 
@@ -156,6 +170,11 @@ impl Claims {
     /// made.
     pub(super) fn vanished(&self) -> u64 {
         self.vanished
+    }
+
+    /// Returns the number of actions that single nodes applied a second time.
+    pub(super) fn twice(&self) -> u64 {
+        self.twice
     }
 
     pub(super) fn ok(&self) -> &[(Epoch, Runs)] {

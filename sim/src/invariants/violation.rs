@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 /// The number of violations that a list describes. The rest are only counted.
 pub const VIOLATIONS_MAX: usize = 64;
 
+/// The number of violations of one invariant at one place that a list describes, so that many of
+/// one kind do not hide another.
+const ALIKE_MAX: usize = 16;
+
 /// The invariants of Samestate, by their numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Invariant {
@@ -72,7 +76,9 @@ impl Violations {
     /// One more.
     pub fn add(&mut self, invariant: Invariant, at: &str, detail: impl fmt::Display) {
         self.total += 1;
-        if self.described.len() < VIOLATIONS_MAX {
+        let is_alike = |known: &&Violation| known.invariant == invariant && known.at == at;
+        let alike = self.described.iter().filter(is_alike).count();
+        if self.described.len() < VIOLATIONS_MAX && alike < ALIKE_MAX {
             let (at, detail) = (at.to_owned(), detail.to_string());
             self.described.push(Violation { invariant, at, detail });
         }
@@ -92,7 +98,7 @@ impl Violations {
         self.total += undescribed;
     }
 
-    /// The first [`VIOLATIONS_MAX`], in the order they were found.
+    /// The first [`VIOLATIONS_MAX`] and not more than 16 alike, in the order they were found.
     pub fn described(&self) -> &[Violation] {
         &self.described
     }

@@ -41,7 +41,8 @@ pub(super) async fn run(comparison: Comparison, begin_ns: u64, found: Found, sto
         if stop.stopped() {
             return;
         }
-        let (Some(one), Some(other)) = (one.held().await, other.held().await) else { continue };
+        // Both at once: of a program, both are asked for before either has come.
+        let (Some(one), Some(other)) = tokio::join!(one.held(), other.held()) else { continue };
         let compared = tokio::task::spawn_blocking(move || same(&*one, &*other));
         if let Ok(same) = compared.await {
             found.lock().entry(index).or_default().record(same);

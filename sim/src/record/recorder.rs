@@ -135,6 +135,11 @@ impl Recorder {
         self.recorded.lock().origin.vanished(count);
     }
 
+    /// So many actions were applied here although the state had them before; `first` names one.
+    pub(crate) fn twice(&self, count: u64, first: &str) {
+        self.recorded.lock().origin.twice(count, first);
+    }
+
     /// From now on a subscriber listens at node `name`.
     pub(crate) fn listens(&self, name: &str) {
         self.recorded.lock().subscriber = Some(Continuity::of_subscriber(name));

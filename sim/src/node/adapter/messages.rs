@@ -103,6 +103,10 @@ pub(crate) struct InitStore {
     pub(crate) reducer: String,
     /// The mode in which the node feeds others: `action`, `snapshot` or `delta`.
     pub(crate) mode: String,
+    /// In mode `action`: the number of actions after which a snapshot is sent, too; `null` for
+    /// none.
+    #[serde(default)]
+    pub(crate) snapshot_every: Option<u64>,
     /// True at the node that orders the store's actions: it follows no other.
     pub(crate) root: bool,
 }

@@ -32,7 +32,7 @@ use super::store::AnyStore;
 use crate::control::{Briefing, now_ns};
 use crate::load::catalog::Table;
 use crate::load::{Reducer, Registry, Shipped, UnknownReducer, Visitor};
-use crate::scenario::{Address, Mode, NodePlan};
+use crate::scenario::{Address, Mode, NodePlan, Resync};
 
 /// The folder of a node's own files in the run's folder.
 const FILES: &str = "files";
@@ -92,6 +92,10 @@ fn init(folder: &Path, briefing: &Briefing, node: &NodePlan) -> Result<Init, Str
             name: name.clone(),
             reducer: plan.stores.get(name)?.reducer.clone(),
             mode: mode_name(*mode).to_owned(),
+            snapshot_every: match plan.stores.get(name)?.resync {
+                Resync::Snapshot(every) => Some(every.get()),
+                Resync::Verify(_) | Resync::Off => None,
+            },
             root: tree.root == node.id,
         })
     });

@@ -30,7 +30,7 @@ const EPOCH: Epoch = Epoch { number: 1, id: 1 };
 const UNDER_WAY_MAX: usize = 1 << 16;
 
 /// The time that a program has to send a state.
-const STATE_MAX: Duration = Duration::from_secs(20);
+const STATE_MAX: Duration = Duration::from_secs(25);
 
 /// After a digest, the next one is asked for when so many times the time that it took has passed.
 const DIGEST_SHARE: u64 = 50;
@@ -57,11 +57,21 @@ struct Told<R: Reducer> {
     /// The number of times that the state was replaced by another.
     jumps: u64,
     under_way: HashMap<Id, UnderWay>,
+    /// The number of the newest action of each series in the state here, as far as is known.
+    newest: HashMap<Series, u64>,
+    twice: Twice,
     /// At the root: the actions behind ids.
     actions: Option<Actions<R>>,
     states: Vec<oneshot::Sender<(Version, Value)>>,
     digest: DigestTurn,
     mirrored: u64,
+}
+
+/// The actions that were applied here although the state had them.
+#[derive(Default)]
+struct Twice {
+    count: u64,
+    first: Option<(Id, u64)>,
 }
 
 /// A dispatch under way.
@@ -133,6 +143,8 @@ impl<R: Reducer> ProgramStore<R> {
             seen,
             position: 0,
             jumps: 0,
+            newest: HashMap::new(),
+            twice: Twice::default(),
             under_way: HashMap::new(),
             actions: is_root.then(|| Actions::of(plan, name)),
             states: Vec::new(),
@@ -234,6 +246,7 @@ impl<R: Reducer> ProgramStore<R> {
             told.position += 1;
             let at = version(told.position);
             told.seen.timeline.applied(t_ns, at, id.fingerprint());
+            told.note(id);
             if let Some(actions) = &mut told.actions {
                 ordered.push((id, actions.payload(&id)));
             }
@@ -257,8 +270,10 @@ impl<R: Reducer> ProgramStore<R> {
             history.ordered(first, last, payloads);
         }
         if let Some(ledger) = &mut told.seen.ledger {
-            let entries = ordered.iter().map(|(id, payload)| {
-                (id.session(), id.n + 1, payload.as_deref().unwrap_or_default())
+            // Where the action is not known, the text of its id stands for it, as at its origin.
+            let entries = ordered.iter().zip(ids).map(|((id, payload), text)| {
+                let payload = payload.as_deref().unwrap_or(text.as_bytes());
+                (id.session(), id.n + 1, payload)
             });
             ledger.ordered(first, last, entries);
         }
@@ -268,25 +283,36 @@ impl<R: Reducer> ProgramStore<R> {
     }
 
     fn jumped(&self, position: u64, last: Option<&str>) -> Result<(), String> {
-        let history = match last {
+        let last = match last {
             Some(text) => match text.parse::<Id>() {
-                Ok(id) => id.fingerprint(),
+                Ok(id) => Some(id),
                 Err(()) => return Err(format!("`{text}` is the id of no dispatch")),
             },
-            None if position == 0 => 0,
+            None if position == 0 => None,
             None => return Err("`last` has to name the last action of the new state".to_owned()),
         };
+        let history = last.map_or(0, |id| id.fingerprint());
         let t_ns = now_ns();
         let mut told = self.told.lock();
         let (from, to) = (version(told.position), version(position));
         told.position = position;
         told.jumps += 1;
+        if position < from.seq {
+            told.newest.clear(); // what comes again was taken back before
+        }
+        if let Some(id) = last {
+            told.newest.insert(id.series, id.n);
+            if let Some(entry) = told.under_way.get_mut(&id) {
+                entry.applied = Some(to);
+            }
+        }
         told.seen.timeline.jumped(t_ns, from, to, history);
         told.seen.continuity.jumped(from, to);
-        let accepted: Vec<Id> =
-            told.under_way.iter().filter(|(_, entry)| entry.accepted).map(|(id, _)| *id).collect();
-        for id in accepted {
-            told.resolve(&id, Err(DispatchError::OutcomeUnknown));
+        let accepted = told.under_way.iter().filter(|(_, entry)| entry.accepted);
+        let accepted: Vec<_> = accepted.map(|(id, entry)| (*id, entry.applied)).collect();
+        for (id, applied) in accepted {
+            // The new state may have one that is not its last or not.
+            told.resolve(&id, applied.ok_or(DispatchError::OutcomeUnknown));
         }
         drop(told);
         self.changed.send_replace(t_ns);
@@ -321,6 +347,22 @@ fn not_under_way(id: &str) -> String {
 }
 
 impl<R: Reducer> Told<R> {
+    /// Notes that the action of an id was applied: the numbers of a series rise, so one that does
+    /// not was in the state before.
+    fn note(&mut self, id: Id) {
+        let position = self.position;
+        match self.newest.get_mut(&id.series) {
+            Some(newest) if id.n <= *newest => {
+                self.twice.count += 1;
+                self.twice.first.get_or_insert((id, position));
+            }
+            Some(newest) => *newest = id.n,
+            None => {
+                self.newest.insert(id.series, id.n);
+            }
+        }
+    }
+
     fn resolve(&mut self, id: &Id, resolved: Resolved) {
         if let Some(entry) = self.under_way.remove(id) {
             // The load may have been stopped.

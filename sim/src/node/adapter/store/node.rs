@@ -137,6 +137,10 @@ impl<R: Reducer> AnyStore for Arc<ProgramStore<R>> {
             if vanished > 0 && *self.connected.borrow() {
                 self.recorder.vanished(vanished as u64);
             }
+            // In the history itself the ledger of the root counts them.
+            if let (Some((id, position)), None) = (told.twice.first, &told.actions) {
+                self.recorder.twice(told.twice.count, &format!("`{id}` as number {position}"));
+            }
         }
         let recorded = self.recorder.take();
         StoreDelta {
@@ -197,7 +201,6 @@ impl<R: Reducer> AnyStore for Arc<ProgramStore<R>> {
             // Validation refuses mirrors into such stores.
             return Box::pin(std::future::ready(Outcome::Rejected));
         };
-        let payload = encode(&action).ok();
         let issued_ns = now_ns();
         self.recorder.issued(Source::Mirror, 1);
         let n = {
@@ -206,12 +209,14 @@ impl<R: Reducer> AnyStore for Arc<ProgramStore<R>> {
             told.mirrored
         };
         let series = Series::Mirror { node: self.node_number, life: self.life };
-        let dispatching = self.send(Id { series, n }, &action);
+        let id = Id { series, n };
+        let dispatching = self.send(id, &action);
         let me = Arc::clone(self);
         Box::pin(async move {
             let result = dispatching.await;
             let made = (told_ns, issued_ns);
-            Target::record(&*me, Source::Mirror, made, &result, payload.as_deref())
+            let named = id.to_string();
+            Target::record(&*me, Source::Mirror, made, &result, Some(named.as_bytes()))
         })
     }
 }
