@@ -16,6 +16,7 @@ docs/adapters.md of Samestate describes the protocol.
 
 import hashlib
 import json
+import os
 import sys
 import threading
 
@@ -81,6 +82,7 @@ def canonical(value):
 def run(adapter):
     """Speaks with the runner until it says stop or is gone."""
     sys.stdout = sys.stderr  # a `print` belongs into the log
+    threading.excepthook = give_up
     for line in sys.stdin:
         message = json.loads(line)
         with adapter.lock:
@@ -105,6 +107,10 @@ def run(adapter):
     adapter.stop()
     sys.__stdout__.flush()
     # Threads that still wait for others end with the process.
-    import os
-
     os._exit(0)
+
+
+def give_up(args):
+    """A node one of whose threads has failed is no node any more: the runner shows why."""
+    threading.__excepthook__(args)
+    os._exit(1)

@@ -144,8 +144,9 @@ fn a_dispatch_that_was_accepted_and_never_applied_is_lost() {
         3,
         &["violated I3 at one.master: 1 dispatches were accepted, and are not in its state"],
     );
-    let record = ended.record.expect("a record");
-    assert_eq!(record.cases[0].dispatches.lost, Some(1));
+    let dispatches = &ended.record.expect("a record").cases[0].dispatches;
+    assert_eq!(dispatches.lost, Some(1));
+    assert_eq!(dispatches.ok, dispatches.intended - 1, "those after it are answered");
 }
 
 #[test]
@@ -214,7 +215,7 @@ fn a_program_that_breaks_the_protocol_is_named_with_the_line() {
             "exits",
             "on_init() { echo 'cannot find my server' >&2; exit 3; }",
             "ended with exit code 3, before it was told to stop",
-            "one.master",
+            "cannot find my server",
         ),
         (
             "state",
@@ -274,7 +275,7 @@ fn a_program_that_is_not_there_is_named() {
 #[test]
 fn a_program_that_never_becomes_ready_is_named_and_ends_with_its_children() {
     let ended = run("program-silent", "on_init() { echo 'waiting for godot' >&2; sleep 1000 & }");
-    ended.says(1, &["one.master is not in sync", "waiting for godot"]);
+    ended.says(1, &["one.master has not said `ready` after 5 s", "waiting for godot"]);
 }
 
 #[test]

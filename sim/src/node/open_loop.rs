@@ -115,7 +115,8 @@ fn generate<R: Reducer, T: Target<R>>(
 /// The delay beyond which a dispatch is not made any more when the load is stopped.
 const LATE_NS_MAX: u64 = 1_000_000_000;
 
-/// Records dispatches as they resolve: a store resolves those of one handle in their order.
+/// Records dispatches as they resolve: one after the other, where the target resolves them in their
+/// order.
 async fn resolve<R: Reducer, T: Target<R>>(
     store: Arc<T>,
     source: Source,
@@ -123,7 +124,15 @@ async fn resolve<R: Reducer, T: Target<R>>(
 ) {
     while let Some(Pending { dispatching, intended_ns, issued_ns, payload }) = pending.recv().await
     {
-        let result = dispatching.await;
-        store.record(source, (intended_ns, issued_ns), &result, payload.as_deref());
+        let store = Arc::clone(&store);
+        let resolve = async move {
+            let result = dispatching.await;
+            store.record(source, (intended_ns, issued_ns), &result, payload.as_deref());
+        };
+        if T::IN_ORDER {
+            resolve.await;
+        } else {
+            tokio::spawn(resolve);
+        }
     }
 }

@@ -99,6 +99,9 @@ pub(super) trait Target<R: Reducer>: Send + Sync + 'static {
     /// A dispatch under way.
     type Answer: Future<Output = Result<Version, DispatchError>> + Send + 'static;
 
+    /// True if dispatches of one load are answered in their order.
+    const IN_ORDER: bool = true;
+
     /// Returns the recorder of its dispatches.
     fn recorder(&self) -> &Recorder;
 

@@ -119,6 +119,11 @@ impl Program {
         let _ = self.telling.send(Telling::Action { store: Arc::clone(store), action });
     }
 
+    /// Returns whether it has said that all of its stores are in sync.
+    pub(super) fn is_ready(&self) -> bool {
+        *self.ready.borrow()
+    }
+
     /// Waits until all of its stores are in sync.
     pub(super) async fn ready(&self) {
         if self.ready.clone().wait_for(|ready| *ready).await.is_err() {
@@ -329,7 +334,7 @@ fn heard(
 }
 
 /// The beginning of a line, for people.
-fn beginning(line: &str) -> String {
+pub(super) fn beginning(line: &str) -> String {
     match line.char_indices().nth(SHOWN_CHARS) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line.to_owned(),

@@ -20,6 +20,11 @@ impl CaseRunner<'_> {
             let what = match self.nodes.last_life(node) {
                 None => format!("did not call{}", self.env.log_tail(name)),
                 Some(life) if life.over => self.end_in_words(life),
+                Some(_) if self.plan.node(node).program.is_some() => format!(
+                    "has not said `ready` after {} s{}",
+                    self.start_timeout.as_secs_f64(),
+                    self.env.log_tail(name)
+                ),
                 Some(_) => format!(
                     "is not in sync after {} s{}",
                     self.start_timeout.as_secs_f64(),
@@ -34,7 +39,8 @@ impl CaseRunner<'_> {
     /// Describes the end of a process, with the last lines of its log if it gave no reason itself.
     fn end_in_words(&self, life: &Life) -> String {
         let mut words = life.end_in_words();
-        if life.fatal.is_none() {
+        // A program says in its log why it ended.
+        if life.fatal.is_none() || self.plan.node(life.node).program.is_some() {
             words += &self.env.log_tail(self.nodes.name(life.node));
         }
         words

@@ -10,6 +10,7 @@ use serde_bytes::ByteBuf;
 use super::super::canonical;
 use super::super::ids::{Id, Series};
 use super::super::messages::{OfStore, ToProgram};
+use super::super::process::beginning;
 use super::{Answer, ProgramStore, Resolved, STATE_MAX, version};
 use crate::control::{ControlError, now_ns};
 use crate::load::{Held, HeldState, Reducer, encode};
@@ -22,6 +23,8 @@ use crate::record::{FinalState, Recorder, Source, StoreDelta};
 
 impl<R: Reducer> Target<R> for ProgramStore<R> {
     type Answer = Answer;
+
+    const IN_ORDER: bool = false;
 
     fn recorder(&self) -> &Recorder {
         &self.recorder
@@ -123,7 +126,8 @@ impl<R: Reducer> AnyStore for Arc<ProgramStore<R>> {
             let digest = canonical::digest(&value);
             let state: R::State = serde_json::from_value(value).map_err(|error| {
                 let reducer = R::INFO.name;
-                failed(format!("has a state that is none of the reducer `{reducer}`: {error}"))
+                let why = beginning(&error.to_string());
+                failed(format!("has a state that is none of the reducer `{reducer}`: {why}"))
             })?;
             let bytes = ByteBuf::from(encode(&state).map_err(ControlError::from)?);
             Ok(FinalState { version: at, digest, bytes })
@@ -160,6 +164,9 @@ impl<R: Reducer> AnyStore for Arc<ProgramStore<R>> {
     }
 
     fn sample_digest(&self) {
+        if !self.program.is_ready() {
+            return;
+        }
         let mut told = self.told.lock();
         let at = version(told.position);
         let turn = &mut told.digest;
