@@ -81,71 +81,71 @@ impl fmt::Debug for Version {
 /// Empty at a replica that has not heard from a sequencer yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Lineage {
-    lives: Vec<(Epoch, u64)>,
+    epochs: Vec<(Epoch, u64)>,
 }
 
 /// The maximum number of epochs in a lineage. The oldest are forgotten first, and a replica that
 /// stopped in one of those gets a snapshot.
-pub const LIVES_MAX: usize = 64;
+pub const EPOCHS_MAX: usize = 64;
 
 impl Lineage {
     /// A lineage that begins with `epoch`, at seq 0.
     pub fn founded(epoch: Epoch) -> Self {
-        Lineage { lives: vec![(epoch, 0)] }
+        Lineage { epochs: vec![(epoch, 0)] }
     }
 
     /// From its parts, as they came over the wire: `None` unless they rise and fit.
-    pub fn from_lives(lives: Vec<(Epoch, u64)>) -> Option<Self> {
-        let rising = lives.windows(2).all(|pair| pair[0].1 <= pair[1].1);
-        (rising && lives.len() <= LIVES_MAX).then_some(Lineage { lives })
+    pub fn from_epochs(epochs: Vec<(Epoch, u64)>) -> Option<Self> {
+        let rising = epochs.windows(2).all(|pair| pair[0].1 <= pair[1].1);
+        (rising && epochs.len() <= EPOCHS_MAX).then_some(Lineage { epochs })
     }
 
     /// Returns this lineage, continued by one more epoch, which begins after `seq`.
     ///
     /// Epochs that began after `seq` are removed: their actions were lost.
     pub fn continued(&self, epoch: Epoch, seq: u64) -> Self {
-        let kept = |life: &(Epoch, u64)| life.1 <= seq || mutant!(LostLivesKept);
-        let mut lives: Vec<_> = self.lives.iter().copied().filter(kept).collect();
-        lives.push((epoch, seq));
-        let surplus = lives.len().saturating_sub(LIVES_MAX);
-        lives.drain(..surplus);
-        Lineage { lives }
+        let kept = |begun: &(Epoch, u64)| begun.1 <= seq || mutant!(LostLivesKept);
+        let mut epochs: Vec<_> = self.epochs.iter().copied().filter(kept).collect();
+        epochs.push((epoch, seq));
+        let surplus = epochs.len().saturating_sub(EPOCHS_MAX);
+        epochs.drain(..surplus);
+        Lineage { epochs }
     }
 
     /// Returns whether no epoch is known yet.
     pub fn is_empty(&self) -> bool {
-        self.lives.is_empty()
+        self.epochs.is_empty()
     }
 
     /// The epoch that orders actions now.
     pub fn head(&self) -> Option<Epoch> {
-        self.lives.last().map(|life| life.0)
+        self.epochs.last().map(|begun| begun.0)
     }
 
     /// The epochs, each with the seq at which it began.
-    pub fn lives(&self) -> &[(Epoch, u64)] {
-        &self.lives
+    pub fn epochs(&self) -> &[(Epoch, u64)] {
+        &self.epochs
     }
 
     /// The epoch that ordered action `seq`, for a seq above that of the oldest epoch kept.
     pub fn epoch_of(&self, seq: u64) -> Option<Epoch> {
-        self.lives
+        self.epochs
             .iter()
             .rev()
-            .find(|life| life.1 < seq)
-            .or(self.lives.first().filter(|life| life.1 == seq))
-            .map(|life| life.0)
+            .find(|begun| begun.1 < seq)
+            .or(self.epochs.first().filter(|begun| begun.1 == seq))
+            .map(|begun| begun.0)
     }
 
     /// Returns whether `version` lies on this lineage: its epoch is one of these, and had ordered
     /// that many actions before the next one began.
     pub fn contains(&self, version: Version) -> bool {
-        let Some(at) = self.lives.iter().position(|life| life.0 == version.epoch) else {
+        let Some(at) = self.epochs.iter().position(|begun| begun.0 == version.epoch) else {
             return false;
         };
-        let ended = self.lives.get(at + 1).map_or(u64::MAX, |next| next.1);
+        let ended = self.epochs.get(at + 1).map_or(u64::MAX, |next| next.1);
         let ended = ended.saturating_add(u64::from(mutant!(LivesEndOneLate)));
-        (self.lives[at].1..=ended).contains(&version.seq)
+        (self.epochs[at].1..=ended).contains(&version.seq)
     }
 }
 
@@ -154,8 +154,8 @@ impl Lineage {
 impl Lineage {
     /// Like [`Lineage::contains`], by the numbers of the epochs alone.
     pub(super) fn contains_number(&self, version: Version) -> bool {
-        let life = self.lives.iter().find(|life| life.0.number == version.epoch.number);
-        life.is_some_and(|life| self.contains(Version { epoch: life.0, ..version }))
+        let begun = self.epochs.iter().find(|begun| begun.0.number == version.epoch.number);
+        begun.is_some_and(|begun| self.contains(Version { epoch: begun.0, ..version }))
     }
 }
 
@@ -175,7 +175,7 @@ mod tests {
     fn a_version_past_the_end_of_its_life_is_not_on_the_lineage() {
         let lineage = Lineage::founded(epoch(1)).continued(epoch(2), 40);
         assert!(lineage.contains(at(1, 40)));
-        assert!(!lineage.contains(at(1, 41)), "lost with the first life");
+        assert!(!lineage.contains(at(1, 41)), "lost with the first epoch");
         assert!(lineage.contains(at(2, 41)));
         assert!(!lineage.contains(at(3, 41)));
     }

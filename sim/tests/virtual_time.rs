@@ -11,7 +11,7 @@ use samestate_proto::replication::{Config, Refused, Resync};
 use samestate_sim::load::encode;
 use samestate_sim::load::reducers::{ProbeAction, ProbeAsk as Ask};
 use samestate_sim::virtual_time::{
-    Fate, InjectedFault, Kind, Mishap, NetworkModel, SeatSpec, Tally, Upstream, World,
+    Fate, InjectedFault, Kind, Mishap, NetworkModel, SlotSpec, Tally, Upstream, World,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -57,12 +57,12 @@ impl Cluster {
         config.stall_grace = 20 * MS;
         let node = self.world.len();
         adjust(node, &mut config);
-        self.world.add(SeatSpec {
+        self.world.add(SlotSpec {
             name: format!("n{node}"),
             host: node,
             kind: Kind::named("probe").expect("it ships"),
             config,
-            upstream: upstream.map(Upstream::seat),
+            upstream: upstream.map(Upstream::slot),
             backoff_max: 150 * MS,
             slow_subscriber: false,
             backup_every: None,
@@ -156,8 +156,8 @@ fn pair(adjust: impl Fn(usize, &mut Config)) -> Cluster {
     Cluster::new(&[None, Some(0)], adjust)
 }
 
-fn lose_all(seat: usize) -> InjectedFault {
-    InjectedFault::Cut { seat, loses_up: true, loses_down: true, lasts: Duration::ZERO }
+fn lose_all(slot: usize) -> InjectedFault {
+    InjectedFault::Cut { slot, loses_up: true, loses_down: true, lasts: Duration::ZERO }
 }
 
 #[test]
@@ -189,13 +189,13 @@ fn a_rejection_resent_after_a_cut_is_the_same_rejection() {
 fn a_relay_drops_dispatches_of_an_old_attachment() {
     let mut cluster = chain(as_is);
     assert!(matches!(cluster.come_to(2, Ask::Add), Fate::Ok(_)));
-    cluster.fault(InjectedFault::Blackhole { seat: 2, up: true, down: false, lasts: 60 * MS });
+    cluster.fault(InjectedFault::Blackhole { slot: 2, up: true, down: false, lasts: 60 * MS });
     let id = cluster.add_at(2);
     cluster.fault(lose_all(1));
     let tally = cluster.settle();
     assert!(matches!(cluster.fate(id), Fate::Ok(_)));
     assert_eq!((tally.ok, cluster.seq(0)), (2, 2));
-    cluster.fault(InjectedFault::Blackhole { seat: 2, up: true, down: false, lasts: 60 * MS });
+    cluster.fault(InjectedFault::Blackhole { slot: 2, up: true, down: false, lasts: 60 * MS });
     cluster.add_at(2);
     cluster.fault(lose_all(1));
     cluster.run(100 * MS);
@@ -214,7 +214,7 @@ fn an_answer_of_an_old_epoch_counts_for_nothing() {
     cluster.in_sync();
     assert!(matches!(cluster.come_to(2, Ask::Pad(300_000)), Fate::Ok(_)));
     assert!(matches!(cluster.come_to(2, Ask::Add), Fate::Ok(_)));
-    cluster.fault(InjectedFault::Backup { seat: 0 });
+    cluster.fault(InjectedFault::Backup { slot: 0 });
     let id = cluster.add_at(2);
     cluster.until("it is ordered", |world| world.replica(0).unwrap().version().seq == 3);
     cluster.run(8 * MS);
@@ -230,7 +230,7 @@ fn an_answer_of_an_old_epoch_counts_for_nothing() {
 #[test]
 fn what_a_dead_sequencer_took_with_it_is_rolled_back_and_told() {
     let mut cluster = chain(as_is);
-    cluster.fault(InjectedFault::Backup { seat: 0 });
+    cluster.fault(InjectedFault::Backup { slot: 0 });
     assert!(matches!(cluster.come_to(2, Ask::Add), Fate::Ok(_)));
     cluster.fault(InjectedFault::Kill { host: 0, silent: false, lasts: Some(MS) });
     cluster.run(50 * MS);
@@ -242,11 +242,11 @@ fn what_a_dead_sequencer_took_with_it_is_rolled_back_and_told() {
 #[test]
 fn a_loop_that_closes_later_is_refused() {
     let mut cluster = chain(as_is);
-    cluster.world.follow(1, Upstream::seat(2));
+    cluster.world.follow(1, Upstream::slot(2));
     cluster.run(300 * MS);
     assert!(cluster.world.moments().links_looped > 0);
     assert!(!cluster.connected(1) && !cluster.connected(2));
-    cluster.world.follow(1, Upstream::seat(0));
+    cluster.world.follow(1, Upstream::slot(0));
     cluster.settle();
 }
 
@@ -258,7 +258,7 @@ fn a_diverged_relay_heals_before_it_serves() {
         cluster.add(upstream, verify);
     }
     cluster.in_sync();
-    cluster.fault(InjectedFault::Slip { seat: 1 });
+    cluster.fault(InjectedFault::Slip { slot: 1 });
     cluster.add_at(0);
     cluster.run(10 * MS);
     // The one below takes the bad copy over, and then has nobody but the relay to heal from.
@@ -289,7 +289,7 @@ fn a_reducer_that_is_not_deterministic_is_said_once_and_not_healed_in_a_loop() {
 #[test]
 fn an_action_that_fails_at_one_copy_heals_it_by_snapshot() {
     let mut cluster = chain(as_is);
-    cluster.fault(InjectedFault::Fail { seat: 1 });
+    cluster.fault(InjectedFault::Fail { slot: 1 });
     assert!(matches!(cluster.come_to(2, Ask::Add), Fate::Ok(_)));
     cluster.settle();
     assert_eq!(cluster.world.moments().failed_here, 1);
@@ -307,7 +307,7 @@ fn a_panic_at_the_sequencer_is_a_rejection_and_the_store_goes_on() {
 #[test]
 fn a_slow_link_falls_off_the_log_and_gets_a_snapshot() {
     let mut cluster = pair(|_, config| config.log_bytes_max = 1024);
-    cluster.fault(InjectedFault::Blackhole { seat: 1, up: false, down: true, lasts: 100 * MS });
+    cluster.fault(InjectedFault::Blackhole { slot: 1, up: false, down: true, lasts: 100 * MS });
     for _ in 0..400 {
         cluster.dispatch(0, Ask::Add, 400).ok();
         cluster.run(MS / 4);
@@ -320,7 +320,7 @@ fn a_slow_link_falls_off_the_log_and_gets_a_snapshot() {
 #[test]
 fn a_silent_peer_is_cut() {
     let mut cluster = pair(as_is);
-    cluster.fault(InjectedFault::HalfOpen { seat: 1 });
+    cluster.fault(InjectedFault::HalfOpen { slot: 1 });
     cluster.until("it is noticed", |world| world.moments().links_silent == 2);
     assert!(cluster.world.now() < 200 * MS, "before the link itself would");
     cluster.settle();
@@ -348,7 +348,7 @@ fn an_expired_session_is_outcome_unknown_and_never_a_second_application() {
 fn a_deadline_resolves_unknown_and_is_resent_as_void() {
     let mut cluster = pair(|_, config| config.dispatch_deadline = Some(20 * MS));
     assert!(matches!(cluster.come_to(1, Ask::Add), Fate::Ok(_)));
-    cluster.fault(InjectedFault::HalfOpen { seat: 1 });
+    cluster.fault(InjectedFault::HalfOpen { slot: 1 });
     let id = cluster.add_at(1);
     cluster.until("the deadline", |world| world.fate(id) == Some(Fate::Unknown));
     cluster.until("the link ends", |world| !world.replica(1).unwrap().is_connected());
@@ -399,7 +399,7 @@ fn a_resync_that_changes_nothing_tells_no_subscriber() {
 fn a_worker_learns_from_its_master_that_the_server_is_gone() {
     let mut cluster = chain(as_is);
     cluster.fault(InjectedFault::Cut {
-        seat: 1,
+        slot: 1,
         loses_up: true,
         loses_down: true,
         lasts: 100 * MS,
@@ -429,7 +429,7 @@ fn a_sequencer_that_becomes_a_client_is_rebased_once() {
     }
     let id = cluster.add_at(2);
     cluster.run(MS / 2);
-    cluster.world.follow(1, Upstream::seat(0));
+    cluster.world.follow(1, Upstream::slot(0));
     cluster.run(100 * MS);
     let tally = cluster.settle();
     assert_ne!(cluster.fate(id), Fate::Open);
@@ -440,7 +440,7 @@ fn a_sequencer_that_becomes_a_client_is_rebased_once() {
 fn a_flipped_bit_cuts_the_link_and_never_becomes_state() {
     for up in [false, true] {
         let mut cluster = pair(as_is);
-        cluster.fault(InjectedFault::Corrupt { seat: 1, up });
+        cluster.fault(InjectedFault::Corrupt { slot: 1, up });
         cluster.add_at(0);
         cluster.add_at(1);
         cluster.until("it is noticed", |world| world.moments().links_corrupt == 1);
@@ -464,7 +464,7 @@ fn a_node_that_was_stopped_itself_does_not_take_its_peers_for_dead() {
 #[test]
 fn an_upstream_that_loses_history_after_the_attach_does_not_keep_a_node_out_of_sync() {
     let mut cluster = chain(as_is);
-    cluster.fault(InjectedFault::Backup { seat: 0 });
+    cluster.fault(InjectedFault::Backup { slot: 0 });
     assert!(matches!(cluster.come_to(2, Ask::Add), Fate::Ok(_)));
     // The lowest attaches anew at a version that its upstream is about to lose.
     cluster.fault(lose_all(2));
@@ -481,9 +481,9 @@ fn a_resync_of_an_older_life_is_not_sent_under_the_lineage_of_a_newer_one() {
     cluster.until("it is at the leaf", |world| world.replica(2).unwrap().version().seq == 1);
     cluster.run(20 * MS);
     // The sequencer goes on from its backup in another life, while the leaf is away.
-    cluster.fault(InjectedFault::Backup { seat: 0 });
-    let (seat, lasts) = (2, 1000 * MS);
-    cluster.fault(InjectedFault::Cut { seat, loses_up: true, loses_down: true, lasts });
+    cluster.fault(InjectedFault::Backup { slot: 0 });
+    let (slot, lasts) = (2, 1000 * MS);
+    cluster.fault(InjectedFault::Cut { slot, loses_up: true, loses_down: true, lasts });
     cluster.fault(InjectedFault::Kill { host: 0, silent: false, lasts: Some(MS) });
     cluster.run(100 * MS);
     cluster.until("the relay is back", |world| world.replica(1).unwrap().is_connected());

@@ -189,23 +189,23 @@ mod tests {
 
     #[test]
     fn a_dropped_loss_of_history_is_told_as_one_from_where_the_subscriber_stands() {
-        let life = |number, seq| {
+        let in_epoch = |number, seq| {
             let epoch = crate::Epoch { number, id: u64::from(number) };
             Version { epoch, seq }
         };
         let mut changes = Changes::new(1, 100);
-        changes.set_wanted(true, life(1, 4));
-        let (from, to) = (life(1, 4), life(1, 2));
+        changes.set_wanted(true, in_epoch(1, 4));
+        let (from, to) = (in_epoch(1, 4), in_epoch(1, 2));
         changes.push(Change::Jumped { why: Jump::HistoryLost, from, to }, 0);
         for seq in [3, 4] {
-            changes.push(Change::Applied { version: life(2, seq), action: seq }, 1);
+            changes.push(Change::Applied { version: in_epoch(2, seq), action: seq }, 1);
         }
-        let to = life(2, 3);
+        let to = in_epoch(2, 3);
         let told: Vec<_> = changes.take(u64::MAX).into();
         assert_eq!(told[0], Change::Jumped { why: Jump::HistoryLost, from, to });
-        changes.push(Change::Applied { version: life(2, 5), action: 5 }, 1);
-        changes.push(Change::Applied { version: life(2, 6), action: 6 }, 1);
-        let (from, to) = (life(2, 4), life(2, 5));
+        changes.push(Change::Applied { version: in_epoch(2, 5), action: 5 }, 1);
+        changes.push(Change::Applied { version: in_epoch(2, 6), action: 6 }, 1);
+        let (from, to) = (in_epoch(2, 4), in_epoch(2, 5));
         assert_eq!(changes.take(u64::MAX)[0], Change::Jumped { why: Jump::Jumped, from, to });
     }
 }

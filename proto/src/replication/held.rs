@@ -74,7 +74,7 @@ fn the_route_unused_for_longest_gives_way() -> bool {
 
 fn lives_that_were_lost_leave_the_lineage() -> bool {
     let lineage = Lineage::founded(epoch(1)).continued(epoch(2), 40).continued(epoch(3), 20);
-    lineage.lives() == [(epoch(1), 0), (epoch(3), 20)]
+    lineage.epochs() == [(epoch(1), 0), (epoch(3), 20)]
 }
 
 fn a_frame_is_longer_than_the_longest_action() -> bool {

@@ -75,7 +75,7 @@ pub enum ToRunner {
         pid: u32,
         /// The node's own process, which speaks for it.
         speaker: u32,
-        /// The life of the node: later lives have higher numbers.
+        /// The incarnation of the node: later incarnations have higher numbers.
         incarnation: u64,
     },
     /// All of the node's stores are in sync: it waits for [`ToNode::Start`].

@@ -134,9 +134,9 @@ impl Planned for Blackhole {
         })
     }
 
-    fn simulated(&self, seat: usize) -> Option<(InjectedFault, &'static str)> {
+    fn simulated(&self, slot: usize) -> Option<(InjectedFault, &'static str)> {
         let fault =
-            InjectedFault::Blackhole { seat, up: self.up, down: self.down, lasts: self.lasts };
+            InjectedFault::Blackhole { slot, up: self.up, down: self.down, lasts: self.lasts };
         Some((fault, "connection blackholed"))
     }
 }

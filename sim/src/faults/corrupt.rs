@@ -85,8 +85,8 @@ impl Planned for Corrupt {
         FaultSpec::Corrupt(CorruptSpec { link, at, every: None, times: None, direction })
     }
 
-    fn simulated(&self, seat: usize) -> Option<(InjectedFault, &'static str)> {
-        let fault = InjectedFault::Corrupt { seat, up: self.up };
+    fn simulated(&self, slot: usize) -> Option<(InjectedFault, &'static str)> {
+        let fault = InjectedFault::Corrupt { slot, up: self.up };
         Some((fault, "bit to flip"))
     }
 }

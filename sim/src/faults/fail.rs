@@ -80,8 +80,8 @@ impl Planned for Fail {
         FaultSpec::Fail(FailSpec { node, store, at, every: None, times: None })
     }
 
-    fn simulated(&self, seat: usize) -> Option<(InjectedFault, &'static str)> {
-        let fault = InjectedFault::Fail { seat };
+    fn simulated(&self, slot: usize) -> Option<(InjectedFault, &'static str)> {
+        let fault = InjectedFault::Fail { slot };
         Some((fault, "copy"))
     }
 }

@@ -68,8 +68,8 @@ impl Planned for HalfOpen {
         FaultSpec::HalfOpen(HalfOpenSpec { link, at, every: None, times: None })
     }
 
-    fn simulated(&self, seat: usize) -> Option<(InjectedFault, &'static str)> {
-        let fault = InjectedFault::HalfOpen { seat };
+    fn simulated(&self, slot: usize) -> Option<(InjectedFault, &'static str)> {
+        let fault = InjectedFault::HalfOpen { slot };
         Some((fault, "connection half open"))
     }
 }

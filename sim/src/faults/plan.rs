@@ -38,8 +38,8 @@ pub(crate) trait Planned {
     /// The fault as a file writes it: once, at this instant, for a link or a node of this name.
     fn spec(&self, name: String, at: Option<Span>) -> FaultSpec;
 
-    /// The fault as it is injected into a simulated world: at a seat below the link that it
-    /// strikes, at the host of the node, or at the seat of the replica. The word is for the
+    /// The fault as it is injected into a simulated world: at a slot below the link that it
+    /// strikes, at the host of the node, or at the slot of the replica. The word is for the
     /// evidence. `None` for a fault that the simulation injects in a way of its own.
     fn simulated(&self, _at: usize) -> Option<(InjectedFault, &'static str)> {
         None
@@ -110,7 +110,7 @@ impl Fault {
         self.planned().spec(self.target().name(plan).to_owned(), Some(at))
     }
 
-    /// The fault as it is injected into a simulated world, at a seat or at a host.
+    /// The fault as it is injected into a simulated world, at a slot or at a host.
     pub(crate) fn simulated(&self, at: usize) -> Option<(InjectedFault, &'static str)> {
         self.planned().simulated(at)
     }

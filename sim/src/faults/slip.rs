@@ -81,8 +81,8 @@ impl Planned for Slip {
         FaultSpec::Slip(SlipSpec { node, store, at, every: None, times: None })
     }
 
-    fn simulated(&self, seat: usize) -> Option<(InjectedFault, &'static str)> {
-        let fault = InjectedFault::Slip { seat };
+    fn simulated(&self, slot: usize) -> Option<(InjectedFault, &'static str)> {
+        let fault = InjectedFault::Slip { slot };
         Some((fault, "copy"))
     }
 }

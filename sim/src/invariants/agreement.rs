@@ -116,8 +116,8 @@ mod tests {
     fn another_history_at_one_version_is_i1_and_another_digest_i2() {
         let mut a = trace("a", &[(0, 1)]);
         let mut b = trace("b", &[(0, 1)]);
-        a.life().applied(3, v(2), 1);
-        b.life().applied(3, v(2), 2);
+        a.incarnation().applied(3, v(2), 1);
+        b.incarnation().applied(3, v(2), 2);
         (a.digests, b.digests) = (vec![(v(1), 5)], vec![(v(1), 6)]);
         let violations = agreement(&at_equal_version(&[a, b]));
         let found: Vec<_> = violations.described().iter().map(|v| v.invariant).collect();

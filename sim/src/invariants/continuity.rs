@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::violation::{Invariant, Violations};
 
-/// Follows the versions of one replica, or of one subscriber, through one life.
+/// Follows the versions of one replica, or of one subscriber, through one incarnation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Continuity {
     invariant: Invariant,
@@ -46,7 +46,7 @@ impl Continuity {
     /// A jump was made, or told.
     pub fn jumped(&mut self, from: Version, to: Version) {
         // The seq alone: one that fell behind is told where the first change that it missed began,
-        // and a life of the sequencer may have ended just there.
+        // and an epoch of the sequencer may have ended just there.
         if let Some(before) = self.version.filter(|before| before.seq != from.seq) {
             self.violates(format!("at {before} came a jump from {from} to {to}"));
         }
@@ -54,7 +54,7 @@ impl Continuity {
         self.version = Some(to);
     }
 
-    /// The replica's life, or the subscription, ended; another may begin anywhere.
+    /// The replica's incarnation, or the subscription, ended; another may begin anywhere.
     pub fn ended(&mut self) {
         self.version = None;
     }

@@ -80,7 +80,7 @@ impl History {
         }
     }
 
-    /// A life of the sequencer began after `seq`: founded, or restored from what was saved.
+    /// An epoch of the sequencer began after `seq`: founded, or restored from what was saved.
     pub fn begins(&mut self, epoch: Epoch, seq: u64) {
         self.reach(seq + 1, epoch);
     }

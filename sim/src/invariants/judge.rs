@@ -1,7 +1,7 @@
 //! Origins held against the ledger: was everything accepted applied, and nothing else?
 //!
 //! A version that an origin was told lies either on the final lineage, and then the history has
-//! to have it, as the action that was dispatched: otherwise it is **lost**. Or its life of the
+//! to have it, as the action that was dispatched: otherwise it is **lost**. Or its epoch of the
 //! sequencer took it along: **rolled back**. What the history has besides are dispatches whose
 //! outcome is not known; more of them than there are such outcomes means that something that was
 //! refused was applied.
@@ -58,16 +58,16 @@ impl Findings {
 
     fn judge_claims(&mut self, store: &str, ledger: &Ledger, claims: &Claims) {
         for (epoch, claimed) in claims.ok() {
-            let life = ledger.life(*epoch);
-            let present = life.clone().unwrap_or_default();
+            let ordered = ledger.seqs_of(*epoch);
+            let present = ordered.clone().unwrap_or_default();
             self.unjudged += claimed.both(&present).both(ledger.unseen()).count();
             let absent = claimed.without(&present);
             if absent.is_empty() {
                 continue;
             }
             let goes_on = ledger.goes_on_in(*epoch);
-            // Under the beginning of its life no sequencer can have ordered anything; past its
-            // end it may have, and have lost it, unless that life goes on or is the only one.
+            // Under the beginning of its epoch no sequencer can have ordered anything; past its
+            // end it may have, and have lost it, unless that epoch goes on or is the only one.
             let mut before = absent.clone();
             match present.first() {
                 Some(first) => before.truncate(first.saturating_sub(1)),
@@ -77,7 +77,7 @@ impl Findings {
             self.lose(store, &before, *epoch);
             if goes_on && ledger.tail_unseen() {
                 self.unjudged += after.count();
-            } else if goes_on || (life.is_none() && ledger.unbroken()) {
+            } else if goes_on || (ordered.is_none() && ledger.unbroken()) {
                 self.lose(store, &after, *epoch);
             } else {
                 self.rolled_back += after.count();
@@ -106,8 +106,8 @@ impl Findings {
     fn judge_rest(&mut self, store: &str, ledger: &Ledger, claims: &Claims) {
         let mut rest = ledger.seqs().without(ledger.unseen());
         for (epoch, claimed) in claims.ok() {
-            if let Some(life) = ledger.life(*epoch) {
-                rest = rest.without(&claimed.both(&life));
+            if let Some(ordered) = ledger.seqs_of(*epoch) {
+                rest = rest.without(&claimed.both(&ordered));
             }
         }
         self.unclaimed = rest.count();

@@ -1,7 +1,7 @@
-//! The one canonical history of a store: what its sequencer ordered, over all of its lives.
+//! The one canonical history of a store: what its sequencer ordered, over all of its epochs.
 //!
 //! Fed with the batches applied at the root. Sessions are kept as ranges of counters, so memory
-//! follows the gaps, which are bounded too, and not the actions. A life that begins under the end
+//! follows the gaps, which are bounded too, and not the actions. An epoch that begins under the end
 //! of the one before cuts the history there. Which counters of a range were cut is known exactly as
 //! long as the sample of versions is complete; otherwise those between two sampled ones are
 //! forgotten, and nothing is claimed of them.
@@ -26,8 +26,8 @@ const RANGES_MAX: usize = 1 << 15;
 pub struct Ledger {
     /// The store, as violations name it.
     at: String,
-    /// Each life, and the seq it began at. All of them: a lineage forgets its oldest.
-    lives: Vec<(Epoch, u64)>,
+    /// Each epoch, and the seq it began at. All of them: a lineage forgets its oldest.
+    epochs: Vec<(Epoch, u64)>,
     last_seq: u64,
     sessions: BTreeMap<u64, Ordered>,
     /// Seqs that were ordered unseen: by a sequencer that died before it handed over its part.
@@ -105,19 +105,19 @@ impl Ledger {
         self.last_seq = last.seq;
     }
 
-    /// A life of the sequencer began after `seq`: founded, or restored from what was saved.
+    /// An epoch of the sequencer began after `seq`: founded, or restored from what was saved.
     pub fn begins(&mut self, epoch: Epoch, seq: u64) {
         self.reach(seq + 1, epoch);
     }
 
     /// Takes out what was recorded since the last call, to be handed to [`Ledger::absorb`].
     ///
-    /// A life that begins under the end of the one before is to be begun in a ledger that is
+    /// An epoch that begins under the end of the one before is to be begun in a ledger that is
     /// whole: take the part out before.
     pub fn take(&mut self) -> Ledger {
         let rest = Ledger {
             at: self.at.clone(),
-            lives: self.lives.last().copied().into_iter().collect(),
+            epochs: self.epochs.last().copied().into_iter().collect(),
             last_seq: self.last_seq,
             ..Ledger::default()
         };
@@ -132,8 +132,8 @@ impl Ledger {
 
     /// Continues this ledger by a part.
     pub fn absorb(&mut self, part: Ledger) {
-        for &(epoch, began) in &part.lives {
-            if self.lives.last().is_none_or(|life| life.0 != epoch) {
+        for &(epoch, began) in &part.epochs {
+            if self.epochs.last().is_none_or(|begun| begun.0 != epoch) {
                 self.reach(began + 1, epoch);
             }
         }
@@ -153,26 +153,26 @@ impl Ledger {
         self.last_seq = part.last_seq;
     }
 
-    /// The sequencer was killed: what it ordered last was not handed over. Until its next life
+    /// The sequencer was killed: what it ordered last was not handed over. Until its next epoch
     /// begins, nothing is claimed of what lies past the end of this ledger.
     pub fn died(&mut self) {
         self.tail_unseen = true;
     }
 
-    /// Makes sure that the next entry is `next_seq`, in the life of `epoch`.
+    /// Makes sure that the next entry is `next_seq`, in `epoch`.
     fn reach(&mut self, next_seq: u64, epoch: Epoch) {
         let began = next_seq.saturating_sub(1);
         // A ledger may begin anywhere: what came before it is none of its business.
-        if began > self.last_seq && !self.lives.is_empty() {
+        if began > self.last_seq && !self.epochs.is_empty() {
             self.unseen.insert(self.last_seq + 1, began);
         }
-        let same_life = self.lives.last().is_some_and(|life| life.0 == epoch);
-        if !same_life {
+        let same_epoch = self.epochs.last().is_some_and(|begun| begun.0 == epoch);
+        if !same_epoch {
             if began < self.last_seq {
                 self.cut_after(began);
             }
-            self.lives.retain(|life| life.1 <= began);
-            self.lives.push((epoch, began));
+            self.epochs.retain(|begun| begun.1 <= began);
+            self.epochs.push((epoch, began));
             self.tail_unseen = false;
         } else if began < self.last_seq {
             let detail = format!("seq {next_seq} was ordered twice in {epoch:?}");
@@ -249,25 +249,25 @@ impl Ledger {
         &self.violations
     }
 
-    /// The seqs that the life of `epoch` ordered on the final lineage, as far as is known: `None`
-    /// if it is not on it.
-    pub(super) fn life(&self, epoch: Epoch) -> Option<Runs> {
-        let at = self.lives.iter().position(|life| life.0 == epoch)?;
-        let ended = self.lives.get(at + 1).map_or(self.last_seq, |next| next.1);
+    /// The seqs that the sequencer ordered in `epoch` on the final lineage, as far as is known:
+    /// `None` if it is not on it.
+    pub(super) fn seqs_of(&self, epoch: Epoch) -> Option<Runs> {
+        let at = self.epochs.iter().position(|begun| begun.0 == epoch)?;
+        let ended = self.epochs.get(at + 1).map_or(self.last_seq, |next| next.1);
         let mut seqs = Runs::default();
-        seqs.insert(self.lives[at].1 + 1, ended);
+        seqs.insert(self.epochs[at].1 + 1, ended);
         Some(seqs)
     }
 
     /// Returns whether the history continues in `epoch`.
     pub(super) fn goes_on_in(&self, epoch: Epoch) -> bool {
-        self.lives.last().is_some_and(|life| life.0 == epoch)
+        self.epochs.last().is_some_and(|begun| begun.0 == epoch)
     }
 
     /// All seqs on the final lineage, from the first that this ledger knows of.
     pub(super) fn seqs(&self) -> Runs {
         let mut seqs = Runs::default();
-        if let Some(first) = self.lives.first() {
+        if let Some(first) = self.epochs.first() {
             seqs.insert(first.1 + 1, self.last_seq);
         }
         seqs
@@ -276,7 +276,7 @@ impl Ledger {
     /// Returns whether the history is one epoch without a loss, so that nothing can have been
     /// rolled back.
     pub(super) fn unbroken(&self) -> bool {
-        self.lives.len() <= 1 && self.cut == 0 && !self.tail_unseen
+        self.epochs.len() <= 1 && self.cut == 0 && !self.tail_unseen
     }
 
     /// Seqs that were ordered unseen.
@@ -376,7 +376,7 @@ mod tests {
         assert_eq!((ledger.duplicated(), ledger.cut_total()), (0, 1));
         order(&mut ledger, 4, second(4), &[(1, 2)]);
         assert_eq!(ledger.duplicated(), 1, "that one was not lost");
-        assert_eq!(ledger.life(v(1).epoch).map(|seqs| seqs.last()), Some(Some(2)));
+        assert_eq!(ledger.seqs_of(v(1).epoch).map(|seqs| seqs.last()), Some(Some(2)));
     }
 
     #[test]

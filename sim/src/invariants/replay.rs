@@ -104,7 +104,7 @@ mod tests {
     use crate::load::reducers::{Counter, CounterAction};
     use crate::measure::timeline::tests::v;
 
-    /// Orders `Add(1)` so many times, in parts, and continues in a second life after `kept` of
+    /// Orders `Add(1)` so many times, in parts, and continues in a second epoch after `kept` of
     /// them.
     fn restarted(total: u64, kept: u64, more: u64) -> Result<i64, NotReplayed> {
         let one = serde_json::to_vec(&CounterAction::Add(1)).expect("plain data");

@@ -54,10 +54,10 @@ impl Testimony {
         }
     }
 
-    /// Continues this testimony by a part of the same life.
+    /// Continues this testimony by a part of the same incarnation.
     ///
     /// Ledger and history belong to the store: where the root may be restarted, take them out of
-    /// the parts of all of its lives and absorb them into one of each.
+    /// the parts of all of its incarnations and absorb them into one of each.
     pub fn absorb(&mut self, part: Testimony) {
         self.timeline.absorb(part.timeline);
         self.continuity.absorb(part.continuity);
@@ -227,16 +227,22 @@ mod tests {
     fn a_root_that_is_restored_to_an_earlier_version_is_judged_by_what_it_lost() {
         let clock: Clock = Arc::new(|| 1);
         let config = || Config::new("tasks");
-        let life = |number| Epoch { number, id: u64::from(number) };
+        let epoch = |number| Epoch { number, id: u64::from(number) };
         let key = TokenKey::new([1; TOKEN_KEY_BYTES]);
         let (mut total, mut ledger) = (Testimony::of("root"), Ledger::of("tasks"));
         let mut history = History::default();
         let mut origin = OriginLog::of("root");
 
-        let mut tasks =
-            Tasks::sequencer(config(), NodeId(1), machine(0), life(1), key.clone(), Duration::ZERO);
+        let mut tasks = Tasks::sequencer(
+            config(),
+            NodeId(1),
+            machine(0),
+            epoch(1),
+            key.clone(),
+            Duration::ZERO,
+        );
         let start = (tasks.version(), tasks.history());
-        let witness = Witness::of_root("tasks", "root", clock.clone(), start, life(1), 1 << 20);
+        let witness = Witness::of_root("tasks", "root", clock.clone(), start, epoch(1), 1 << 20);
         tasks.set_observer(witness.observer());
         dispatch(&mut tasks, &mut origin, CounterAction::Add(1));
         dispatch(&mut tasks, &mut origin, CounterAction::Reject);
@@ -248,9 +254,9 @@ mod tests {
         total.absorb(part);
 
         let mut tasks =
-            Tasks::restored(config(), NodeId(2), machine(1), &image, life(2), key, Duration::ZERO);
+            Tasks::restored(config(), NodeId(2), machine(1), &image, epoch(2), key, Duration::ZERO);
         let start = (tasks.version(), tasks.history());
-        let witness = Witness::of_root("tasks", "root", clock, start, life(2), 1 << 20);
+        let witness = Witness::of_root("tasks", "root", clock, start, epoch(2), 1 << 20);
         tasks.set_observer(witness.observer());
         dispatch(&mut tasks, &mut origin, CounterAction::Add(100));
         dispatch(&mut tasks, &mut origin, CounterAction::Add(1_000));

@@ -3,8 +3,8 @@
 //! Read from outside, so that what is measured need not take part. Processor time is the process's
 //! CPU clock (`clock_getcpuclockid(3)`), in nanoseconds; `/proc` tells its parts in user mode and
 //! in the kernel in ticks of 10 ms, so these are the clock's time shared out in the ratio of the
-//! ticks. A node that dies keeps its last reading; its next life is one more process of the same
-//! node. Where there is no `/proc`, nothing is measured, which is not an error.
+//! ticks. A node that dies keeps its last reading; its next incarnation is one more process of the
+//! same node. Where there is no `/proc`, nothing is measured, which is not an error.
 
 use std::collections::BTreeMap;
 
@@ -123,12 +123,12 @@ impl Cost {
 /// Watches the processes of a run.
 #[derive(Debug, Default)]
 pub struct CostSampler {
-    nodes: BTreeMap<String, Vec<Life>>,
+    nodes: BTreeMap<String, Vec<Incarnation>>,
 }
 
 /// One process of a node.
 #[derive(Debug)]
-struct Life {
+struct Incarnation {
     pid: u32,
     /// Its descendants count, too.
     family: bool,
@@ -137,7 +137,7 @@ struct Life {
     last: Option<Reading>,
 }
 
-impl Life {
+impl Incarnation {
     fn look(&mut self) {
         let read = if self.family { Reading::of_family } else { Reading::of };
         self.see(read(self.pid));
@@ -181,17 +181,17 @@ impl CostSampler {
     }
 
     fn begin_watch(&mut self, node: &str, pid: u32, family: bool) {
-        let mut life = Life { pid, family, gone: false, first: None, last: None };
-        life.look();
-        self.nodes.entry(node.to_owned()).or_default().push(life);
+        let mut incarnation = Incarnation { pid, family, gone: false, first: None, last: None };
+        incarnation.look();
+        self.nodes.entry(node.to_owned()).or_default().push(incarnation);
     }
 
     /// Watches process `pid` as `node`, with its descendants if `family` says so, and counts all
     /// it used since it started.
     pub fn watch_whole(&mut self, node: &str, pid: u32, family: bool) {
         self.begin_watch(node, pid, family);
-        let life = self.nodes.get_mut(node).and_then(|lives| lives.last_mut());
-        if let Some(first) = life.and_then(|life| life.first.as_mut()) {
+        let incarnation = self.nodes.get_mut(node).and_then(|incarnations| incarnations.last_mut());
+        if let Some(first) = incarnation.and_then(|incarnation| incarnation.first.as_mut()) {
             (first.cpu_ns, first.user_ticks, first.system_ticks) = (0, 0, 0);
         }
     }
@@ -199,10 +199,10 @@ impl CostSampler {
     /// Counts from here: what was used so far is forgotten, and so are processes that are gone.
     pub fn begin(&mut self) {
         self.sample();
-        for lives in self.nodes.values_mut() {
-            lives.retain(|life| !life.gone);
-            for life in lives {
-                life.first = life.last;
+        for incarnations in self.nodes.values_mut() {
+            incarnations.retain(|incarnation| !incarnation.gone);
+            for incarnation in incarnations {
+                incarnation.first = incarnation.last;
             }
         }
     }
@@ -212,15 +212,18 @@ impl CostSampler {
     /// Call it often enough that a process that gets killed has a recent reading, and once
     /// before processes are reaped.
     pub fn sample(&mut self) {
-        for life in self.nodes.values_mut().flatten().filter(|life| !life.gone) {
-            life.look();
+        for incarnation in self.nodes.values_mut().flatten().filter(|incarnation| !incarnation.gone)
+        {
+            incarnation.look();
         }
     }
 
     /// Returns the cost of each node, all its processes together: `None` if nothing could be read.
     pub fn per_node(&self) -> BTreeMap<&str, Option<Cost>> {
-        let cost = |lives: &[Life]| lives.iter().filter_map(Life::cost).reduce(Cost::then);
-        self.nodes.iter().map(|(node, lives)| (node.as_str(), cost(lives))).collect()
+        let cost = |incarnations: &[Incarnation]| {
+            incarnations.iter().filter_map(Incarnation::cost).reduce(Cost::then)
+        };
+        self.nodes.iter().map(|(node, incarnations)| (node.as_str(), cost(incarnations))).collect()
     }
 
     /// Returns the cost of all nodes together. Memory is that of the largest process.
@@ -274,7 +277,7 @@ mod tests {
         child.wait().expect("reaped");
         sampler.sample();
         sampler.watch("alpha.master", std::process::id());
-        let after = sampler.per_node()["alpha.master"].expect("both lives are there");
+        let after = sampler.per_node()["alpha.master"].expect("both incarnations are there");
         assert!(after.rss_bytes_max >= before.map_or(0, |cost| cost.rss_bytes_max));
         assert_eq!(sampler.nodes["alpha.master"].len(), 2);
     }

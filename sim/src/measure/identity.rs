@@ -234,7 +234,7 @@ pub fn at_equal_version(replicas: &[Trace]) -> EqualVersion {
     let mut result = EqualVersion::default();
     let mut seen = HashMap::new();
     for replica in replicas {
-        let points = replica.lives.iter().flat_map(|life| life.points());
+        let points = replica.incarnations.iter().flat_map(|incarnation| incarnation.points());
         let histories = points.map(|point| (point.version, point.history));
         result.compare(Compared::History, &mut seen, &replica.name, histories);
     }
@@ -312,7 +312,7 @@ mod tests {
     fn an_empty_store_is_the_same_for_a_replica_that_knows_no_sequencer_yet() {
         let root = trace("root", &[(0, 0), (60, 1)]);
         let mut fresh = Trace::named("fresh");
-        fresh.life().applied(0, Version::default(), 0);
+        fresh.incarnation().applied(0, Version::default(), 0);
         let both = [root, fresh];
         assert_eq!(time_weighted(&both, 0, 100).same_ns, 60);
         assert_eq!(sampled(&both, &[59, 60]), Samples { ok: 1, total: 2 });
@@ -323,8 +323,8 @@ mod tests {
         let a = trace("a", &[(0, 0), (50, 1)]);
         let mut b = trace("b", &[(0, 0)]);
         b.died(40);
-        b.life().applied(80, v(0), 0);
-        b.life().applied(90, v(1), 31);
+        b.incarnation().applied(80, v(0), 0);
+        b.incarnation().applied(90, v(1), 31);
         let share = time_weighted(&[a, b], 0, 100);
         assert_eq!(share.same_ns, 90, "apart during [80, 90) alone");
     }
@@ -346,8 +346,8 @@ mod tests {
     fn equal_versions_with_other_histories_or_digests_are_found() {
         let mut a = trace("a", &[(0, 1), (10, 2), (20, 3)]);
         let mut b = trace("b", &[(5, 1), (25, 3)]);
-        b.life().applied(30, v(4), 1);
-        a.life().applied(31, v(4), 2);
+        b.incarnation().applied(30, v(4), 1);
+        a.incarnation().applied(31, v(4), 2);
         a.digests = vec![(v(3), 77), (v(4), 1)];
         b.digests = vec![(v(3), 78), (v(4), 1)];
         let result = at_equal_version(&[a, b]);
@@ -404,15 +404,15 @@ mod tests {
             for gaps in &steps {
                 let (mut exact, mut small) = (Trace::named("r"), Timeline::bounded(40));
                 let (mut t_ns, mut seq) = (0, 0);
-                exact.life().applied(0, v(0), 0);
+                exact.incarnation().applied(0, v(0), 0);
                 small.applied(0, v(0), 0);
                 for (gap, ahead) in gaps {
                     (t_ns, seq) = (t_ns + gap, seq + ahead);
-                    exact.life().applied(t_ns, v(seq), 0);
+                    exact.incarnation().applied(t_ns, v(seq), 0);
                     small.applied(t_ns, v(seq), 0);
                 }
                 full.push(exact);
-                thinned.push(Trace { lives: vec![small], ..Trace::named("r") });
+                thinned.push(Trace { incarnations: vec![small], ..Trace::named("r") });
             }
             let share = time_weighted(&thinned, 0, 40_000);
             let instants: Vec<u64> = (1..=40_000 / share.resolution_ns)

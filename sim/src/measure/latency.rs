@@ -246,11 +246,13 @@ impl DispatchLog {
 
     /// From intended to applied at `replica`, of the dispatches kept.
     pub fn at_replica(&self, replica: &Trace) -> Arrivals {
-        let lives: Vec<_> = replica.lives.iter().map(Reach::new).collect();
+        let incarnations: Vec<_> = replica.incarnations.iter().map(Reach::new).collect();
         let mut arrivals = Arrivals::default();
         for dispatched in &self.kept {
             let Outcome::Ok(version) = dispatched.outcome else { continue };
-            let reached = lives.iter().find_map(|life| life.first(version, dispatched.issued_ns));
+            let reached = incarnations
+                .iter()
+                .find_map(|incarnation| incarnation.first(version, dispatched.issued_ns));
             match reached {
                 Some(t_ns) => {
                     arrivals.latencies.record(t_ns.saturating_sub(dispatched.intended_ns))
@@ -309,7 +311,7 @@ impl<'a> Reach<'a> {
     /// Returns the first time at which the replica was at `version` or past it, not before
     /// `since_ns`.
     ///
-    /// Points of lives that came before the version's do not count, however high their seq.
+    /// Points of incarnations that came before the version's do not count, however high their seq.
     fn first(&self, version: Version, since_ns: u64) -> Option<u64> {
         let known = self.epochs.iter().find(|known| known.0 == version.epoch);
         let begun = known.map_or(0, |known| known.1);
@@ -382,8 +384,8 @@ mod tests {
         let outcome = Outcome::Ok(second(51));
         log.record(Dispatched { intended_ns: 40, issued_ns: 40, answered_ns: 55, outcome });
         let mut replica = trace("r", &[(0, 0), (10, 100), (45, 101)]);
-        replica.life().jumped(50, v(101), v(50), 0);
-        replica.life().applied(60, second(51), 0);
+        replica.incarnation().jumped(50, v(101), v(50), 0);
+        replica.incarnation().applied(60, second(51), 0);
         let arrivals = log.at_replica(&replica);
         assert_eq!(arrivals.latencies.quantile_ns(1.0), Some(20));
     }

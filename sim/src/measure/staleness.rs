@@ -36,8 +36,8 @@ impl Staleness {
             if let Some(version) = version
                 && from_ns < to_ns
             {
-                let life = Life { born_ns: born_ns.unwrap_or(from_ns), seq: version.seq };
-                staleness.stay(&path, life, from_ns, to_ns);
+                let incarnation = Life { born_ns: born_ns.unwrap_or(from_ns), seq: version.seq };
+                staleness.stay(&path, incarnation, from_ns, to_ns);
             }
         }
         staleness
@@ -53,8 +53,8 @@ impl Staleness {
     }
 
     /// The replica stayed at its seq during `[from_ns, to_ns)` while the root moved on.
-    fn stay(&mut self, path: &RootPath, life: Life, from_ns: u64, to_ns: u64) {
-        let Life { born_ns, seq } = life;
+    fn stay(&mut self, path: &RootPath, incarnation: Life, from_ns: u64, to_ns: u64) {
+        let Life { born_ns, seq } = incarnation;
         let mut at = path.index_at(from_ns);
         let mut now_ns = from_ns;
         while now_ns < to_ns {
@@ -132,10 +132,10 @@ impl Staleness {
     }
 }
 
-/// The position of a replica in one of its lives.
+/// The position of a replica in one of its incarnations.
 #[derive(Clone, Copy)]
 struct Life {
-    /// The time at which the life began.
+    /// The time at which the incarnation began.
     born_ns: u64,
     seq: u64,
 }
@@ -217,8 +217,8 @@ mod tests {
         let root = trace("root", &[(0, 0), (10, 1), (20, 2)]);
         let mut replica = trace("replica", &[(0, 0), (10, 1), (20, 2)]);
         replica.died(50);
-        replica.life().applied(60, v(0), 0);
-        replica.life().applied(75, v(2), 0);
+        replica.incarnation().applied(60, v(0), 0);
+        replica.incarnation().applied(75, v(2), 0);
         let staleness = Staleness::of(&root, &replica, 0, 100);
         assert_eq!(staleness.max_ns(), 15);
     }
@@ -227,8 +227,8 @@ mod tests {
     fn a_replica_ahead_of_a_root_that_lost_actions_is_not_behind() {
         let mut root = trace("root", &[(0, 0), (10, 5)]);
         root.died(20);
-        root.life().applied(30, v(3), 0);
-        root.life().applied(40, v(6), 0);
+        root.incarnation().applied(30, v(3), 0);
+        root.incarnation().applied(40, v(6), 0);
         let replica = trace("replica", &[(0, 0), (10, 5), (50, 6)]);
         let staleness = Staleness::of(&root, &replica, 0, 60);
         assert_eq!(staleness.versions, BTreeMap::from([(0, 50), (1, 10)]));

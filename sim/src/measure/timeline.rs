@@ -39,7 +39,7 @@ pub struct Point {
 
 impl Point {
     /// The version, but for that of an empty store: a store that nothing was done to is the same
-    /// in every life, and replicas that have not heard from a sequencer know of none.
+    /// in every incarnation, and replicas that have not heard from a sequencer know of none.
     pub fn place(&self) -> Version {
         if self.version.seq == 0 { Version::default() } else { self.version }
     }
@@ -56,7 +56,7 @@ pub struct Jump {
     pub to: Version,
 }
 
-/// One life of one replica of one store, as a step function from time to version.
+/// One incarnation of one replica of one store, as a step function from time to version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "Columns", try_from = "Columns")]
 pub struct Timeline {
@@ -218,8 +218,8 @@ impl Timeline {
 pub struct Trace {
     /// The node, as the scenario names it: `alpha.worker[1]`.
     pub name: String,
-    /// One timeline for each life of the node, oldest first.
-    pub lives: Vec<Timeline>,
+    /// One timeline for each incarnation of the node, oldest first.
+    pub incarnations: Vec<Timeline>,
     /// Digests of the state at some versions.
     pub digests: Vec<(Version, u64)>,
 }
@@ -230,37 +230,37 @@ impl Trace {
         Trace { name: name.into(), ..Trace::default() }
     }
 
-    /// Returns the current life, or begins a first one.
-    pub fn life(&mut self) -> &mut Timeline {
-        if self.lives.is_empty() {
-            self.lives.push(Timeline::default());
+    /// Returns the current incarnation, or begins a first one.
+    pub fn incarnation(&mut self) -> &mut Timeline {
+        if self.incarnations.is_empty() {
+            self.incarnations.push(Timeline::default());
         }
-        let last = self.lives.len() - 1;
-        &mut self.lives[last]
+        let last = self.incarnations.len() - 1;
+        &mut self.incarnations[last]
     }
 
-    /// The node died at `t_ns`; what is recorded next belongs to a new life.
+    /// The node died at `t_ns`; what is recorded next belongs to a new incarnation.
     pub fn died(&mut self, t_ns: u64) {
-        self.life().end(t_ns);
-        self.lives.push(Timeline::default());
+        self.incarnation().end(t_ns);
+        self.incarnations.push(Timeline::default());
     }
 
-    /// Returns the point of the replica at `t_ns`, in whichever life that was.
+    /// Returns the point of the replica at `t_ns`, in whichever incarnation that was.
     pub fn at(&self, t_ns: u64) -> Option<&Point> {
-        self.lives.iter().rev().find_map(|life| life.at(t_ns))
+        self.incarnations.iter().rev().find_map(|incarnation| incarnation.at(t_ns))
     }
 
     /// Every change of [`Point::place`], oldest first; `None` where the replica was gone.
     pub(crate) fn changes(&self) -> impl Iterator<Item = (u64, Option<Version>)> + '_ {
-        self.lives.iter().flat_map(|life| {
-            let steps = life.points().iter().map(|point| (point.t_ns, Some(point.place())));
-            steps.chain(life.ended_ns().map(|t_ns| (t_ns, None)))
+        self.incarnations.iter().flat_map(|incarnation| {
+            let steps = incarnation.points().iter().map(|point| (point.t_ns, Some(point.place())));
+            steps.chain(incarnation.ended_ns().map(|t_ns| (t_ns, None)))
         })
     }
 
-    /// The coarsest resolution of the lives, in nanoseconds.
+    /// The coarsest resolution of the incarnations, in nanoseconds.
     pub(crate) fn resolution_ns(&self) -> u64 {
-        self.lives.iter().map(Timeline::resolution_ns).max().unwrap_or(1)
+        self.incarnations.iter().map(Timeline::resolution_ns).max().unwrap_or(1)
     }
 }
 
@@ -349,11 +349,11 @@ pub(crate) mod tests {
         Version { epoch: Epoch { number: 1, id: 7 }, seq }
     }
 
-    /// A trace of one life from `(t_ns, seq)`; histories follow from the seq.
+    /// A trace of one incarnation from `(t_ns, seq)`; histories follow from the seq.
     pub(crate) fn trace(name: &str, steps: &[(u64, u64)]) -> Trace {
         let mut trace = Trace::named(name);
         for &(t_ns, seq) in steps {
-            trace.life().applied(t_ns, v(seq), seq * 31);
+            trace.incarnation().applied(t_ns, v(seq), seq * 31);
         }
         trace
     }
@@ -371,7 +371,7 @@ pub(crate) mod tests {
     fn a_dead_replica_is_nowhere_until_its_next_life_speaks() {
         let mut trace = trace("a", &[(10, 1)]);
         trace.died(15);
-        trace.life().applied(30, v(0), 0);
+        trace.incarnation().applied(30, v(0), 0);
         assert_eq!(trace.at(14).map(|p| p.version), Some(v(1)));
         assert_eq!(trace.at(15), None);
         assert_eq!(trace.at(30).map(|p| p.version), Some(v(0)));

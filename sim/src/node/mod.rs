@@ -7,7 +7,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `program` | a node's life, from joining its cluster to leaving it |
+//! | `program` | a node's incarnation, from joining its cluster to leaving it |
 //! | `session` | the conversation with the runner |
 //! | `open` | opens the stores of the plan, and connects them |
 //! | `store` | one open store, whose types no other module knows |

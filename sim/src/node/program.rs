@@ -1,4 +1,4 @@
-//! A node's life, from joining its cluster to leaving it.
+//! A node's incarnation, from joining its cluster to leaving it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -69,8 +69,8 @@ pub enum NodeError {
     Unplanned(String),
 }
 
-/// The life of a node process of `cluster`, in the run whose folder that is: returns once the
-/// runner said to exit, or is gone.
+/// Runs one incarnation of a node process of `cluster`, in the run whose folder that is: returns once
+/// the runner said to exit, or is gone.
 pub fn main(folder: &Path, cluster: &str) -> Result<(), NodeError> {
     let runtime = threads::runtime(1)?;
     let lived = runtime.block_on(live(folder, cluster));

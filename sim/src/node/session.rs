@@ -54,7 +54,7 @@ impl Session {
             }
         });
         let outbox = Outbox(sender);
-        // Later lives begin later, on a clock that never runs back.
+        // Later incarnations begin later, on a clock that never runs back.
         let speaker = std::process::id();
         outbox.put(ToRunner::Hello { node, pid, speaker, incarnation: now_ns() });
         Ok(Session { inbox, outbox, writer })

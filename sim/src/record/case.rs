@@ -42,7 +42,7 @@ pub(crate) fn assemble(plan: &Plan, mut taken: Taken) -> Case {
     if let Some(samples) = article_samples(plan, &observed) {
         total.samples = samples;
     }
-    let processes = costs::processes(plan, &taken.lives, &gathered);
+    let processes = costs::processes(plan, &taken.incarnations, &gathered);
     let seconds = instants.load_ended_ns.saturating_sub(instants.start_ns) as f64 / 1e9;
     let mut case = Case {
         seconds: Some(seconds),
@@ -127,7 +127,7 @@ fn measures(
         let trees = plan.topology_at(plan.duration()).trees_of(name);
         let replicas: usize = trees.iter().map(|tree| tree.members.len()).sum();
         let root = trees.first().and_then(|tree| gathered.at_end(tree.root));
-        let state = root.and_then(|life| life.stores.get(*name)?.state.as_ref());
+        let state = root.and_then(|incarnation| incarnation.stores.get(*name)?.state.as_ref());
         let case = measured(sums, seconds);
         let measures = StoreMeasures {
             reducer: of.map(|of| of.reducer.clone()),

@@ -2,19 +2,23 @@
 
 use samestate_report::{Cost, Process};
 
-use super::gather::{Gathered, Life};
-use super::taken::LifeSeen;
+use super::gather::{Gathered, Incarnation};
+use super::taken::IncarnationSeen;
 use crate::scenario::{NodeId, Plan};
 
 /// Every process, in the order in which they came.
-pub(super) fn processes(plan: &Plan, lives: &[LifeSeen], gathered: &Gathered) -> Vec<Process> {
-    lives.iter().map(|seen| process(plan, seen, gathered)).collect()
+pub(super) fn processes(
+    plan: &Plan,
+    incarnations: &[IncarnationSeen],
+    gathered: &Gathered,
+) -> Vec<Process> {
+    incarnations.iter().map(|seen| process(plan, seen, gathered)).collect()
 }
 
-fn process(plan: &Plan, seen: &LifeSeen, gathered: &Gathered) -> Process {
-    let lives = gathered.lives(seen.node);
-    let known = lives.iter().find(|life| life.connection == seen.connection);
-    let links = known.and_then(|life: &Life| life.links);
+fn process(plan: &Plan, seen: &IncarnationSeen, gathered: &Gathered) -> Process {
+    let incarnations = gathered.incarnations(seen.node);
+    let known = incarnations.iter().find(|incarnation| incarnation.connection == seen.connection);
+    let links = known.and_then(|incarnation: &Incarnation| incarnation.links);
     let seconds = |ns: u64| ns as f64 / 1e9;
     Process {
         name: plan.node(seen.node).name.clone(),

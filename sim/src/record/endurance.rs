@@ -11,7 +11,7 @@ use samestate_report::Verdict;
 use serde_bytes::ByteBuf;
 
 use super::delta::{Figures, FinalState, LinkFigures, LoadDelta, NodeDelta, StoreDelta};
-use super::taken::{LifeSeen, Taken};
+use super::taken::{IncarnationSeen, Taken};
 use super::{Gathered, assemble};
 use crate::invariants::{History, Ledger, OriginLog, Testimony, Violations};
 use crate::load::encode;
@@ -128,7 +128,7 @@ fn soak(actions: u64) -> f64 {
             );
         }
     }
-    let lives = (0..NODES.len() as u32).map(|node| LifeSeen {
+    let incarnations = (0..NODES.len() as u32).map(|node| IncarnationSeen {
         connection: u64::from(node) + 1,
         node: NodeId(node),
         pid: 0,
@@ -136,7 +136,7 @@ fn soak(actions: u64) -> f64 {
         ended: None,
     });
     let taken = Taken {
-        lives: lives.collect(),
+        incarnations: incarnations.collect(),
         gathered,
         start_ns: Some(START),
         stop_ns: at_ns(actions),

@@ -63,8 +63,10 @@ impl Held<'_> {
         roles: Option<&[Role]>,
     ) -> Vec<Expectation> {
         let name = &self.plan.node(at).name;
-        let life = self.gathered.at_end(at);
-        let standing = life.and_then(|life| life.stores.get(store)).map(|store| &store.standing);
+        let incarnation = self.gathered.at_end(at);
+        let standing = incarnation
+            .and_then(|incarnation| incarnation.stores.get(store))
+            .map(|store| &store.standing);
         let mut all = Vec::new();
         if let Some(wanted) = connected {
             let found = standing.map(|standing| standing.connected);

@@ -20,11 +20,11 @@ use crate::scenario::{Event, NodeId, Plan, Role, TimedEvent, Topology};
 /// All processes of a case.
 #[derive(Debug, Default)]
 pub(crate) struct Gathered {
-    /// Of each node, its lives in their order.
-    pub(super) nodes: BTreeMap<NodeId, Vec<Life>>,
+    /// Of each node, its incarnations in their order.
+    pub(super) nodes: BTreeMap<NodeId, Vec<Incarnation>>,
     /// Comparisons of two stores, by the observation's position in the plan.
     pub(super) samples: BTreeMap<usize, Samples>,
-    /// The node of each connection, and which of its lives.
+    /// The node of each connection, and which of its incarnations.
     connections: BTreeMap<u64, (NodeId, usize)>,
     /// The claims of the origins of each tree, by store and sequencer.
     pub(super) claims: BTreeMap<(String, NodeId), Claims>,
@@ -41,9 +41,9 @@ pub(crate) struct Gathered {
 #[derive(Debug)]
 pub(super) struct SequencerReplay {
     replay: Box<dyn AnyReplay>,
-    /// The number of the node's current life.
-    life: usize,
-    /// A part of an earlier life came after one of a later.
+    /// The number of the node's current incarnation.
+    incarnation: usize,
+    /// A part of an earlier incarnation came after one of a later.
     disordered: bool,
 }
 
@@ -82,7 +82,7 @@ impl Places {
 
 /// One process of a node.
 #[derive(Debug, Default)]
-pub(crate) struct Life {
+pub(crate) struct Incarnation {
     /// Its connection to the runner.
     pub(super) connection: u64,
     /// It sent its last word: nothing of what it saw is missing.
@@ -92,13 +92,13 @@ pub(crate) struct Life {
     /// The traffic of its links since the load's begin, if it is known.
     pub(super) links: Option<LinkFigures>,
     /// Its stores.
-    pub(super) stores: BTreeMap<String, StoreLife>,
+    pub(super) stores: BTreeMap<String, StoreIncarnation>,
     links_before: Option<LinkFigures>,
 }
 
 /// One store in one process.
 #[derive(Debug, Default)]
-pub(super) struct StoreLife {
+pub(super) struct StoreIncarnation {
     pub(super) timeline: Timeline,
     /// Digests of its state: of the same versions at each replica, if they are too many.
     pub(super) digests: Sample<(Epoch, u64), u64>,
@@ -160,9 +160,9 @@ impl Gathered {
 
     /// A process of a node is there.
     pub(crate) fn joined(&mut self, connection: u64, node: NodeId) {
-        let lives = self.nodes.entry(node).or_default();
-        self.connections.insert(connection, (node, lives.len()));
-        lives.push(Life { connection, ..Life::default() });
+        let incarnations = self.nodes.entry(node).or_default();
+        self.connections.insert(connection, (node, incarnations.len()));
+        incarnations.push(Incarnation { connection, ..Incarnation::default() });
     }
 
     /// The load begins: what was counted before is none of the case's.
@@ -182,61 +182,65 @@ impl Gathered {
             if let Some(root) = self.places.root(name, node, delta.era, at) {
                 let log = std::mem::take(&mut store.origin);
                 self.claims.entry((name.clone(), root)).or_default().absorb(log);
-                let life = self.nodes.get_mut(&node).and_then(|lives| lives.get_mut(number));
-                if let Some(life) = life {
-                    life.stores.entry(name.clone()).or_default().roots.insert(root);
+                let incarnation =
+                    self.nodes.get_mut(&node).and_then(|incarnations| incarnations.get_mut(number));
+                if let Some(incarnation) = incarnation {
+                    incarnation.stores.entry(name.clone()).or_default().roots.insert(root);
                 }
             }
             if let Some(part) = store.seen.history.take() {
                 self.replay(name, node, number, part);
             }
         }
-        if let Some(life) = self.nodes.get_mut(&node).and_then(|lives| lives.get_mut(number)) {
+        if let Some(incarnation) =
+            self.nodes.get_mut(&node).and_then(|incarnations| incarnations.get_mut(number))
+        {
             let before = delta.at_ns <= start_ns;
-            life.absorb(delta, before);
+            incarnation.absorb(delta, before);
         }
     }
 
-    /// Puts what a life of a node ordered through the store's reducer.
-    fn replay(&mut self, store: &str, node: NodeId, life: usize, part: History) {
+    /// Puts what an incarnation of a node ordered through the store's reducer.
+    fn replay(&mut self, store: &str, node: NodeId, incarnation: usize, part: History) {
         let known = self.replays.entry((store.to_owned(), node));
         let found = match known {
             Entry::Occupied(found) => found.into_mut(),
             Entry::Vacant(free) => {
                 let reducer = self.reducers.get(store);
                 let Some(replay) = reducer.and_then(|name| replay_of(name)) else { return };
-                free.insert(SequencerReplay { replay, life, disordered: false })
+                free.insert(SequencerReplay { replay, incarnation, disordered: false })
             }
         };
-        found.disordered |= life < found.life;
-        found.life = found.life.max(life);
+        found.disordered |= incarnation < found.incarnation;
+        found.incarnation = found.incarnation.max(incarnation);
         if !found.disordered {
             found.replay.absorb(part);
         }
     }
 
-    /// The lives of a node, oldest first.
-    pub(super) fn lives(&self, node: NodeId) -> &[Life] {
+    /// The incarnations of a node, oldest first.
+    pub(super) fn incarnations(&self, node: NodeId) -> &[Incarnation] {
         self.nodes.get(&node).map_or(&[], Vec::as_slice)
     }
 
-    /// The lives of a node in which it opened a store, oldest first.
+    /// The incarnations of a node in which it opened a store, oldest first.
     pub(super) fn stores<'a>(
         &'a self,
         node: NodeId,
         store: &'a str,
-    ) -> impl Iterator<Item = (&'a Life, &'a StoreLife)> {
-        let lives = self.lives(node).iter();
-        lives.filter_map(move |life| Some((life, life.stores.get(store)?)))
+    ) -> impl Iterator<Item = (&'a Incarnation, &'a StoreIncarnation)> {
+        let incarnations = self.incarnations(node).iter();
+        incarnations
+            .filter_map(move |incarnation| Some((incarnation, incarnation.stores.get(store)?)))
     }
 
     /// A node's process at the end, if it sent its last word.
-    pub(super) fn at_end(&self, node: NodeId) -> Option<&Life> {
-        self.lives(node).last().filter(|life| life.whole)
+    pub(super) fn at_end(&self, node: NodeId) -> Option<&Incarnation> {
+        self.incarnations(node).last().filter(|incarnation| incarnation.whole)
     }
 }
 
-impl Life {
+impl Incarnation {
     /// Adds a part, which was cut `before` the load began.
     fn absorb(&mut self, delta: NodeDelta, before: bool) {
         self.heard_ns = delta.at_ns;
@@ -254,13 +258,13 @@ impl Life {
             });
         }
         for (name, store) in delta.stores {
-            let life = self.stores.entry(name).or_default();
-            life.absorb(store, before);
+            let incarnation = self.stores.entry(name).or_default();
+            incarnation.absorb(store, before);
         }
     }
 }
 
-impl StoreLife {
+impl StoreIncarnation {
     fn absorb(&mut self, delta: StoreDelta, before: bool) {
         self.timeline.absorb(delta.seen.timeline);
         self.violations.merge(delta.seen.continuity.violations().clone());

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use samestate_report::{Case, Metric};
 
 use super::expect::demanded;
-use super::gather::{Gathered, StoreLife};
+use super::gather::{Gathered, StoreIncarnation};
 use super::sums::Sums;
 use crate::invariants::Violation;
 use crate::scenario::{Expectation, MetricBound, Plan};
@@ -83,8 +83,8 @@ fn counted(gathered: &Gathered, store: Option<&str>, streams: Option<&BTreeSet<u
 fn stores<'a>(
     gathered: &'a Gathered,
     name: Option<&'a str>,
-) -> impl Iterator<Item = &'a StoreLife> {
-    let lives = gathered.nodes.values().flatten();
-    let stores = lives.flat_map(|life| &life.stores);
+) -> impl Iterator<Item = &'a StoreIncarnation> {
+    let incarnations = gathered.nodes.values().flatten();
+    let stores = incarnations.flat_map(|incarnation| &incarnation.stores);
     stores.filter(move |(store, _)| name.is_none_or(|name| name == *store)).map(|(_, store)| store)
 }

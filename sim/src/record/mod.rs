@@ -49,5 +49,5 @@ pub(crate) use lost_cause::lost_cause;
 pub use machine::{this_machine, utc};
 pub(crate) use recorder::{Recorder, Source};
 pub(crate) use replay::add_reducers;
-pub(crate) use taken::{LifeSeen, Taken};
+pub(crate) use taken::{IncarnationSeen, Taken};
 pub(crate) use verdict::{Findings, not_done};

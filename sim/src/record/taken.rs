@@ -13,7 +13,7 @@ use crate::scenario::NodeId;
 #[derive(Debug)]
 pub(crate) struct Taken {
     /// Every process that was a node, in the order in which they came.
-    pub(crate) lives: Vec<LifeSeen>,
+    pub(crate) incarnations: Vec<IncarnationSeen>,
     /// The measurements of the processes.
     pub(crate) gathered: Gathered,
     /// The time at which the load began; `None` if it never did.
@@ -41,8 +41,8 @@ pub(crate) struct Taken {
 
 /// One process of a node.
 #[derive(Debug)]
-pub(crate) struct LifeSeen {
-    /// Its connection to the runner: later lives have higher numbers.
+pub(crate) struct IncarnationSeen {
+    /// Its connection to the runner: later incarnations have higher numbers.
     pub(crate) connection: u64,
     /// The node.
     pub(crate) node: NodeId,

@@ -7,7 +7,7 @@ use samestate_report::{Case, FaultDone, Verdict};
 use serde_bytes::ByteBuf;
 
 use super::delta::{Figures, FinalState, LinkFigures, LoadDelta, NodeDelta, StoreDelta};
-use super::taken::{LifeSeen, Taken};
+use super::taken::{IncarnationSeen, Taken};
 use super::{Gathered, assemble};
 use crate::invariants::Violations;
 use crate::invariants::{History, Ledger, OriginLog, Testimony};
@@ -148,14 +148,14 @@ impl Told {
 
 /// The case of these processes, in the order in which they came.
 fn case_of(plan: &Plan, told: Vec<(NodeId, Told)>, faults: Vec<FaultDone>) -> Case {
-    let lives = told.iter().enumerate().map(|(at, (node, _))| LifeSeen {
+    let incarnations = told.iter().enumerate().map(|(at, (node, _))| IncarnationSeen {
         connection: at as u64,
         node: *node,
         pid: 100 + at as u32,
         cost: None,
         ended: None,
     });
-    let lives = lives.collect();
+    let incarnations = incarnations.collect();
     let mut gathered = Gathered::new(plan);
     gathered.begins(START);
     for ((node, told), connection) in told.into_iter().zip(0..) {
@@ -164,7 +164,7 @@ fn case_of(plan: &Plan, told: Vec<(NodeId, Told)>, faults: Vec<FaultDone>) -> Ca
     }
     let taken = Taken {
         violations: Violations::default(),
-        lives,
+        incarnations,
         gathered,
         start_ns: Some(START),
         stop_ns: START + 1_001 * MS,

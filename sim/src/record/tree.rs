@@ -6,7 +6,7 @@ use std::time::Duration;
 use samestate_proto::Version;
 
 use super::delta::FinalState;
-use super::gather::{Dispatching, Gathered, Life, StoreLife};
+use super::gather::{Dispatching, Gathered, Incarnation, StoreIncarnation};
 use super::sums::{Judged, Pace, Sums};
 use crate::invariants::{Claims, Invariant, Ledger, Violations, agreement, convergence, judge};
 use crate::load::Samplings;
@@ -100,16 +100,16 @@ impl<'a> TreeSeen<'a> {
         self.store
     }
 
-    /// Returns the trace of a node's replica over all lives of the node.
+    /// Returns the trace of a node's replica over all incarnations of the node.
     fn trace(&self, node: NodeId) -> Trace {
         let mut trace = Trace::named(&*self.plan.node(node).name);
-        trace.lives.clear();
-        for (life, store) in self.gathered.stores(node, self.store) {
+        trace.incarnations.clear();
+        for (incarnation, store) in self.gathered.stores(node, self.store) {
             let mut timeline = store.timeline.clone();
-            if !life.whole {
-                timeline.end(life.heard_ns);
+            if !incarnation.whole {
+                timeline.end(incarnation.heard_ns);
             }
-            trace.lives.push(timeline);
+            trace.incarnations.push(timeline);
             let digests = store.digests.iter();
             let digests = digests.map(|(&(epoch, seq), digest)| (Version { epoch, seq }, *digest));
             let last = store.state.as_ref().map(|state| (state.version, state.digest));
@@ -145,11 +145,11 @@ impl<'a> TreeSeen<'a> {
         let members = self.tree.members.iter().map(|member| member.node);
         let sequencers = members.filter(|node| self.ordered_before(*node)).collect::<Vec<_>>();
         for node in sequencers.into_iter().chain([self.tree.root]) {
-            for (life, store) in self.gathered.stores(node, self.store) {
+            for (incarnation, store) in self.gathered.stores(node, self.store) {
                 if let Some(part) = &store.ledger {
                     self.ledger.absorb(part.clone());
                 }
-                if !life.whole {
+                if !incarnation.whole {
                     self.ledger.died();
                 }
             }
@@ -161,17 +161,20 @@ impl<'a> TreeSeen<'a> {
         let root = self.tree.root;
         let claims = self.gathered.claims.get(&(self.store.to_owned(), root));
         self.claims = claims.cloned().unwrap_or_default();
-        let lives = self.plan.nodes.iter();
-        let mut lives = lives.flat_map(|node| self.gathered.stores(node.id, self.store));
-        if lives.any(|(life, store)| !life.whole && store.roots.contains(&root)) {
+        let incarnations = self.plan.nodes.iter();
+        let mut incarnations =
+            incarnations.flat_map(|node| self.gathered.stores(node.id, self.store));
+        if incarnations
+            .any(|(incarnation, store)| !incarnation.whole && store.roots.contains(&root))
+        {
             self.claims.died();
         }
     }
 
     /// The final states of the replicas that can hear the root, with their nodes' names.
     pub(super) fn final_states(&self) -> Vec<(&'a str, &'a FinalState)> {
-        let states = self.reachable().into_iter().filter_map(|(node, life)| {
-            let state = life.stores.get(self.store)?.state.as_ref()?;
+        let states = self.reachable().into_iter().filter_map(|(node, incarnation)| {
+            let state = incarnation.stores.get(self.store)?.state.as_ref()?;
             Some((self.plan.node(node).name.as_str(), state))
         });
         states.collect()
@@ -183,14 +186,14 @@ impl<'a> TreeSeen<'a> {
     }
 
     /// The members that can hear the root: those all of whose upstreams were there at the end.
-    fn reachable(&self) -> Vec<(NodeId, &'a Life)> {
-        let mut reachable: Vec<(NodeId, &'a Life)> = Vec::new();
+    fn reachable(&self) -> Vec<(NodeId, &'a Incarnation)> {
+        let mut reachable: Vec<(NodeId, &'a Incarnation)> = Vec::new();
         for member in &self.tree.members {
             let fed = member
                 .upstream
                 .is_none_or(|upstream| reachable.iter().any(|(node, _)| *node == upstream.node()));
-            if let Some(life) = self.gathered.at_end(member.node).filter(|_| fed) {
-                reachable.push((member.node, life));
+            if let Some(incarnation) = self.gathered.at_end(member.node).filter(|_| fed) {
+                reachable.push((member.node, incarnation));
             }
         }
         reachable
@@ -375,8 +378,8 @@ impl<'a> TreeSeen<'a> {
 
     fn opening_ok(&self) -> u64 {
         let members = self.tree.members.iter();
-        let lives = members.flat_map(|member| self.gathered.stores(member.node, self.store));
-        lives.map(|(_, store)| store.opening.log.counts().ok).sum()
+        let incarnations = members.flat_map(|member| self.gathered.stores(member.node, self.store));
+        incarnations.map(|(_, store)| store.opening.log.counts().ok).sum()
     }
 
     /// Returns the violations in this tree, without those of the final states.
@@ -396,7 +399,7 @@ impl<'a> TreeSeen<'a> {
         violations
     }
 
-    fn diverged(&self, node: NodeId, store: &StoreLife, violations: &mut Violations) {
+    fn diverged(&self, node: NodeId, store: &StoreIncarnation, violations: &mut Violations) {
         let divergences = store.counters.map_or(0, |counters| counters.divergences);
         if divergences > 0 {
             let detail = format!(

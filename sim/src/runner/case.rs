@@ -29,7 +29,7 @@ use crate::family;
 use crate::faults::FaultLog;
 use crate::invariants::Violations;
 use crate::measure::CostSampler;
-use crate::record::{Gathered, LifeSeen, Taken, lost_cause};
+use crate::record::{Gathered, IncarnationSeen, Taken, lost_cause};
 use crate::scenario::{Event, Plan};
 
 /// The time between the announcement of the load and its begin.
@@ -151,8 +151,8 @@ impl<'c> CaseRunner<'c> {
         let played = self.acts().await;
         self.progress.finish();
         if self.no_guardian {
-            for (_, life) in self.nodes.lives() {
-                family::signal(life.pid, rustix::process::Signal::KILL);
+            for (_, incarnation) in self.nodes.incarnations() {
+                family::signal(incarnation.pid, rustix::process::Signal::KILL);
             }
             return Err(CaseFailed::NoGuardian);
         }
@@ -341,8 +341,10 @@ impl<'c> CaseRunner<'c> {
             ToRunner::Hello { .. } => {} // said once, and taken as joining
             ToRunner::Ready => {
                 self.nodes.ready(connection);
-                if let (Some(at_ns), Some(life)) = (self.start_ns, self.nodes.life(connection)) {
-                    let node = life.node;
+                if let (Some(at_ns), Some(incarnation)) =
+                    (self.start_ns, self.nodes.incarnation(connection))
+                {
+                    let node = incarnation.node;
                     if self.stop_ns == 0 {
                         self.nodes.tell(node, ToNode::Start { at_ns });
                     }
@@ -391,9 +393,9 @@ impl<'c> CaseRunner<'c> {
 
     fn note_error(&mut self, connection: u64, text: &str) {
         if self.errors.len() < ERRORS_KEPT_MAX
-            && let Some(life) = self.nodes.life(connection)
+            && let Some(incarnation) = self.nodes.incarnation(connection)
         {
-            let name = self.nodes.name(life.node);
+            let name = self.nodes.name(incarnation.node);
             self.errors.push(format!("{:9.3} s  {name}: {text}", self.at().as_secs_f64()));
         }
     }
@@ -443,15 +445,17 @@ impl<'c> CaseRunner<'c> {
         let mut trouble = self.crashes();
         trouble.append(&mut self.trouble);
         let costs = self.costs.per_node();
-        let lives = self.nodes.lives().map(|(connection, life)| LifeSeen {
-            connection,
-            node: life.node,
-            pid: life.pid,
-            cost: costs.get(connection.to_string().as_str()).copied().flatten(),
-            ended: (!life.end_wanted && life.over).then(|| life.end_in_words()),
-        });
+        let incarnations =
+            self.nodes.incarnations().map(|(connection, incarnation)| IncarnationSeen {
+                connection,
+                node: incarnation.node,
+                pid: incarnation.pid,
+                cost: costs.get(connection.to_string().as_str()).copied().flatten(),
+                ended: (!incarnation.end_wanted && incarnation.over)
+                    .then(|| incarnation.end_in_words()),
+            });
         Taken {
-            lives: lives.collect(),
+            incarnations: incarnations.collect(),
             start_ns: self.start_ns,
             stop_ns: self.stop_ns,
             end_ns,

@@ -84,7 +84,7 @@ impl CaseRunner<'_> {
     /// The process that a fault strikes, unless it is gone or another fault ends it just now.
     fn target(&mut self, node: NodeId, fault: usize) -> Option<u32> {
         let (pid, why) = match self.nodes.here(node) {
-            Some(life) if !life.end_wanted => (Some(life.pid), ""),
+            Some(incarnation) if !incarnation.end_wanted => (Some(incarnation.pid), ""),
             Some(_) => (None, "another fault was killing the process"),
             None => (None, "the process was not there"),
         };
@@ -97,7 +97,7 @@ impl CaseRunner<'_> {
     /// Starts a node again that was killed, unless it was started again already: a worker is
     /// when its master is.
     pub(super) fn start_again(&mut self, node: NodeId, fault: usize) {
-        if self.nodes.here(node).is_some_and(|life| !life.end_wanted) {
+        if self.nodes.here(node).is_some_and(|incarnation| !incarnation.end_wanted) {
             return self.faults.more_evidence(fault, "it had been started again already");
         }
         let planned = self.plan.node(node);
@@ -106,8 +106,8 @@ impl CaseRunner<'_> {
                 for worker in self.plan.workers(&planned.cluster) {
                     // A worker normally ends with its master. One that is left must be gone before
                     // its successor starts.
-                    if let Some(life) = self.nodes.here(worker.id) {
-                        self.env.kill(life.pid);
+                    if let Some(incarnation) = self.nodes.here(worker.id) {
+                        self.env.kill(incarnation.pid);
                     }
                 }
                 self.env.launch(&planned.cluster);
@@ -184,8 +184,8 @@ impl CaseRunner<'_> {
     /// A node's connection is over: all that is seen of a worker's end.
     pub(super) fn left_by_fault(&mut self, connection: u64) {
         let at = self.at().as_secs_f64();
-        let Some(life) = self.nodes.life(connection) else { return };
-        if let Some(&fault) = self.active_faults.kills.get(&life.pid) {
+        let Some(incarnation) = self.nodes.incarnation(connection) else { return };
+        if let Some(&fault) = self.active_faults.kills.get(&incarnation.pid) {
             let words = format_args!("its control connection ended {at:.3} s into the run");
             self.faults.more_evidence(fault, words);
         }
@@ -195,9 +195,12 @@ impl CaseRunner<'_> {
     pub(super) fn healed(&mut self, node: NodeId) {
         let at = self.at();
         let Some(fault) = self.active_faults.restarts.remove(&node) else { return };
-        if let Some(life) = self.nodes.here(node) {
-            let words =
-                format_args!("in sync again as pid {} at {:.3} s", life.pid, at.as_secs_f64());
+        if let Some(incarnation) = self.nodes.here(node) {
+            let words = format_args!(
+                "in sync again as pid {} at {:.3} s",
+                incarnation.pid,
+                at.as_secs_f64()
+            );
             self.faults.more_evidence(fault, words);
         }
         self.faults.ended(fault, at);

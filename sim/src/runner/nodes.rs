@@ -20,7 +20,7 @@ pub(crate) struct Nodes {
     /// In the order of [`Plan::nodes`].
     nodes: Vec<Node>,
     /// Every process that ever said that it is a node, by its connection.
-    lives: BTreeMap<u64, Life>,
+    incarnations: BTreeMap<u64, Incarnation>,
     /// The state of the run since it last changed, and the time of that change.
     quiet: Option<Quiet>,
 }
@@ -36,7 +36,7 @@ struct Node {
 
 /// One process of a node.
 #[derive(Debug)]
-pub(crate) struct Life {
+pub(crate) struct Incarnation {
     /// The node.
     pub(crate) node: NodeId,
     /// The process.
@@ -74,7 +74,7 @@ struct Quiet {
     versions: Vec<Version>,
 }
 
-impl Life {
+impl Incarnation {
     /// Describes the end of the node, as far as it is known.
     pub(crate) fn end_in_words(&self) -> String {
         let how = self.ending.map_or_else(|| "ended".to_owned(), |how| how.to_string());
@@ -91,7 +91,7 @@ impl Nodes {
         let node = |name: &str| Node { name: name.to_owned(), here: None, missing: false };
         Self {
             nodes: plan.nodes.iter().map(|planned| node(&planned.name)).collect(),
-            lives: BTreeMap::new(),
+            incarnations: BTreeMap::new(),
             quiet: None,
         }
     }
@@ -107,7 +107,7 @@ impl Nodes {
         let Some(known) = self.nodes.get_mut(node.index()) else { return false };
         known.here = Some(connection);
         known.missing = false;
-        let life = Life {
+        let incarnation = Incarnation {
             node,
             pid,
             speaker,
@@ -121,28 +121,28 @@ impl Nodes {
             stores: BTreeMap::new(),
             told_at_ns: 0,
         };
-        self.lives.insert(connection, life);
+        self.incarnations.insert(connection, incarnation);
         true
     }
 
     /// The node is in sync, and waits for the start.
     pub(crate) fn ready(&mut self, connection: u64) {
-        if let Some(life) = self.lives.get_mut(&connection) {
-            life.ready = true;
+        if let Some(incarnation) = self.incarnations.get_mut(&connection) {
+            incarnation.ready = true;
         }
     }
 
     /// The node has sent everything.
     pub(crate) fn drained(&mut self, connection: u64) {
-        if let Some(life) = self.lives.get_mut(&connection) {
-            life.drained = true;
+        if let Some(incarnation) = self.incarnations.get_mut(&connection) {
+            incarnation.drained = true;
         }
     }
 
     /// The node says where its stores stand.
     pub(crate) fn told(&mut self, connection: u64, delta: &NodeDelta) {
-        let Some(life) = self.lives.get_mut(&connection) else { return };
-        life.told_at_ns = delta.at_ns;
+        let Some(incarnation) = self.incarnations.get_mut(&connection) else { return };
+        incarnation.told_at_ns = delta.at_ns;
         for (name, store) in &delta.stores {
             let loads = store.loads.values().chain([&store.mirrors, &store.opening]);
             let standing = Standing {
@@ -150,50 +150,51 @@ impl Nodes {
                 connected: store.connected,
                 outstanding: loads.map(|load| load.outstanding).sum(),
             };
-            life.stores.insert(name.clone(), standing);
+            incarnation.stores.insert(name.clone(), standing);
         }
     }
 
     /// The node cannot go on, as it says itself.
     pub(crate) fn fatal(&mut self, connection: u64, text: String) {
-        if let Some(life) = self.lives.get_mut(&connection) {
-            life.fatal = Some(text);
+        if let Some(incarnation) = self.incarnations.get_mut(&connection) {
+            incarnation.fatal = Some(text);
         }
     }
 
     /// The connection is over. Returns whether that came unasked for.
     pub(crate) fn left(&mut self, connection: u64) -> bool {
-        let Some(life) = self.lives.get_mut(&connection) else { return false };
-        life.over = true;
-        let node = &mut self.nodes[life.node.index()];
+        let Some(incarnation) = self.incarnations.get_mut(&connection) else { return false };
+        incarnation.over = true;
+        let node = &mut self.nodes[incarnation.node.index()];
         if node.here == Some(connection) {
             node.here = None;
             node.missing = true;
         }
-        !life.end_wanted
+        !incarnation.end_wanted
     }
 
     /// A process ended. Returns its connection, if it was a node's.
     pub(crate) fn ended(&mut self, pid: u32, how: Ending) -> Option<u64> {
-        let life = self.lives.iter_mut().rev().find(|(_, life)| life.speaker == pid);
-        life.map(|(connection, life)| {
-            life.ending = Some(how);
+        let incarnation =
+            self.incarnations.iter_mut().rev().find(|(_, incarnation)| incarnation.speaker == pid);
+        incarnation.map(|(connection, incarnation)| {
+            incarnation.ending = Some(how);
             *connection
         })
     }
 
     /// The present process of a node is going to end, because the run wants it so.
     pub(crate) fn end_wanted(&mut self, node: NodeId) {
-        if let Some(life) = self.here_mut(node) {
-            life.end_wanted = true;
+        if let Some(incarnation) = self.here_mut(node) {
+            incarnation.end_wanted = true;
         }
     }
 
     /// Tells one node something; a node that is not there hears nothing.
     pub(crate) fn tell(&self, node: NodeId, letter: ToNode) {
-        if let Some(life) = self.here(node) {
+        if let Some(incarnation) = self.here(node) {
             // A connection that has just ended is told of elsewhere.
-            let _ = life.outbox.send(letter);
+            let _ = incarnation.outbox.send(letter);
         }
     }
 
@@ -207,33 +208,33 @@ impl Nodes {
     /// Ends all nodes: from now on that is what the run wants.
     pub(crate) fn dismiss(&mut self) {
         self.tell_all(&ToNode::Exit);
-        for life in self.lives.values_mut().filter(|life| !life.over) {
-            life.end_wanted = true;
+        for incarnation in self.incarnations.values_mut().filter(|incarnation| !incarnation.over) {
+            incarnation.end_wanted = true;
         }
     }
 
     /// A node's present process.
-    pub(crate) fn here(&self, node: NodeId) -> Option<&Life> {
-        self.lives.get(&self.nodes.get(node.index())?.here?)
+    pub(crate) fn here(&self, node: NodeId) -> Option<&Incarnation> {
+        self.incarnations.get(&self.nodes.get(node.index())?.here?)
     }
 
-    fn here_mut(&mut self, node: NodeId) -> Option<&mut Life> {
-        self.lives.get_mut(&self.nodes.get(node.index())?.here?)
+    fn here_mut(&mut self, node: NodeId) -> Option<&mut Incarnation> {
+        self.incarnations.get_mut(&self.nodes.get(node.index())?.here?)
     }
 
     /// A node's present process, or its last one.
-    pub(crate) fn last_life(&self, node: NodeId) -> Option<&Life> {
-        self.lives.values().rev().find(|life| life.node == node)
+    pub(crate) fn last_life(&self, node: NodeId) -> Option<&Incarnation> {
+        self.incarnations.values().rev().find(|incarnation| incarnation.node == node)
     }
 
-    /// The life on a connection.
-    pub(crate) fn life(&self, connection: u64) -> Option<&Life> {
-        self.lives.get(&connection)
+    /// The incarnation on a connection.
+    pub(crate) fn incarnation(&self, connection: u64) -> Option<&Incarnation> {
+        self.incarnations.get(&connection)
     }
 
     /// Every process there ever was, by its connection.
-    pub(crate) fn lives(&self) -> impl Iterator<Item = (u64, &Life)> {
-        self.lives.iter().map(|(connection, life)| (*connection, life))
+    pub(crate) fn incarnations(&self) -> impl Iterator<Item = (u64, &Incarnation)> {
+        self.incarnations.iter().map(|(connection, incarnation)| (*connection, incarnation))
     }
 
     /// The name of a node.
@@ -244,22 +245,25 @@ impl Nodes {
     /// The nodes that are not ready, and why the run waits for them.
     pub(crate) fn unready(&self) -> Vec<NodeId> {
         let ids = (0..self.nodes.len()).map(|node| NodeId(node as u32));
-        ids.filter(|id| !self.here(*id).is_some_and(|life| life.ready)).collect()
+        ids.filter(|id| !self.here(*id).is_some_and(|incarnation| incarnation.ready)).collect()
     }
 
     /// Lists the nodes without a last message. The nodes of which no last word came.
     pub(crate) fn undrained(&self) -> Vec<String> {
-        let silent = self.lives.values().filter(|life| !life.drained && !life.over);
-        silent.map(|life| self.name(life.node).to_owned()).collect()
+        let silent = self
+            .incarnations
+            .values()
+            .filter(|incarnation| !incarnation.drained && !incarnation.over);
+        silent.map(|incarnation| self.name(incarnation.node).to_owned()).collect()
     }
 
     pub(crate) fn all_drained(&self) -> bool {
-        self.lives.values().all(|life| life.drained || life.over)
+        self.incarnations.values().all(|incarnation| incarnation.drained || incarnation.over)
     }
 
     /// Returns whether no process is left.
     pub(crate) fn all_gone(&self) -> bool {
-        self.lives.values().all(|life| life.over)
+        self.incarnations.values().all(|incarnation| incarnation.over)
     }
 
     /// Returns whether all work under way has come to rest: every node that is there has reported,
@@ -275,7 +279,11 @@ impl Nodes {
         match &self.quiet {
             Some(quiet) if quiet.versions == versions => oldest >= quiet.since_ns + QUIET_NS,
             _ => {
-                let newest = self.present().map(|life| life.told_at_ns).max().unwrap_or(oldest);
+                let newest = self
+                    .present()
+                    .map(|incarnation| incarnation.told_at_ns)
+                    .max()
+                    .unwrap_or(oldest);
                 self.quiet = Some(Quiet { since_ns: newest, versions });
                 false
             }
@@ -295,11 +303,11 @@ impl Nodes {
                         continue;
                     }
                     reachable.push(member.node);
-                    let life = self.here(member.node)?;
-                    let standing = life.stores.get(store)?;
+                    let incarnation = self.here(member.node)?;
+                    let standing = incarnation.stores.get(store)?;
                     let at_rest = standing.connected
                         && standing.outstanding == 0
-                        && life.told_at_ns > since_ns
+                        && incarnation.told_at_ns > since_ns
                         && *of_tree.get_or_insert(standing.version) == standing.version;
                     if !at_rest {
                         return None;
@@ -321,7 +329,7 @@ impl Nodes {
         let (mut connected, mut all) = (0, 0);
         for (store, node) in members {
             all += 1;
-            let standing = self.here(node).and_then(|life| life.stores.get(store));
+            let standing = self.here(node).and_then(|incarnation| incarnation.stores.get(store));
             connected += usize::from(standing.is_some_and(|standing| standing.connected));
         }
         (connected, all)
@@ -344,12 +352,12 @@ impl Nodes {
         seqs.collect()
     }
 
-    fn present(&self) -> impl Iterator<Item = &Life> {
-        self.nodes.iter().filter_map(|node| self.lives.get(&node.here?))
+    fn present(&self) -> impl Iterator<Item = &Incarnation> {
+        self.nodes.iter().filter_map(|node| self.incarnations.get(&node.here?))
     }
 
     /// Returns the time of the last message of the node that has been silent for the longest time.
     fn oldest_word_ns(&self) -> Option<u64> {
-        self.present().map(|life| life.told_at_ns).min()
+        self.present().map(|incarnation| incarnation.told_at_ns).min()
     }
 }

@@ -41,4 +41,4 @@ pub use network::NetworkModel;
 pub use run::{Options, Outcome, simulate};
 pub use search::{Failure, Glance, Search, Searched, Source, Why, why_of};
 pub use trace::{Flight, Moment, Stamped, Trace, What};
-pub use world::{HostSpec, InjectedFault, Moments, Notice, SeatSpec, Upstream, World};
+pub use world::{HostSpec, InjectedFault, Moments, Notice, SlotSpec, Upstream, World};

@@ -126,10 +126,10 @@ struct Pipe {
 /// One end of a connection.
 #[derive(Debug)]
 pub(crate) struct End {
-    /// The seat that it is at.
-    pub(crate) seat: usize,
-    /// The number of the life of its host.
-    pub(crate) life: u32,
+    /// The slot that it is at.
+    pub(crate) slot: usize,
+    /// The number of the incarnation of its host.
+    pub(crate) incarnation: u32,
     /// The replica knows of it.
     pub(crate) up: bool,
     /// The connection was closed from this end, or this end knows that it was.
@@ -148,10 +148,10 @@ pub(crate) struct End {
 }
 
 impl End {
-    fn new(seat: usize, life: u32) -> Self {
+    fn new(slot: usize, incarnation: u32) -> Self {
         End {
-            seat,
-            life,
+            slot,
+            incarnation,
             up: false,
             closed: false,
             inbox: BytesMut::new(),
@@ -173,7 +173,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Between these nodes, in these lives.
+    /// Between these nodes, in these incarnations.
     pub(crate) fn new(client: (usize, u32), server: (usize, u32), model: NetworkModel) -> Self {
         let (client, server) = (End::new(client.0, client.1), End::new(server.0, server.1));
         Connection { client, server, model }

@@ -49,8 +49,8 @@ pub struct Outcome {
     pub case: Option<Case>,
     /// The last events, if a trace was wanted.
     pub trace: Option<Trace>,
-    /// The names of seats. The trace numbers the seats.
-    pub seats: Vec<String>,
+    /// The names of slots. The trace numbers the slots.
+    pub slots: Vec<String>,
 }
 
 /// Simulates a plan: in this thread, on virtual time, everything drawn from the plan's seed.
@@ -66,7 +66,7 @@ pub fn simulate(plan: &Plan, options: &Options) -> Result<Outcome, UnknownReduce
         violation,
         case: played.case,
         trace: world.take_trace(),
-        seats: played.names,
+        slots: played.names,
     })
 }
 

@@ -20,7 +20,7 @@ pub enum What {
     /// A replica is in sync, or is not any more.
     InSync(bool),
     /// A process starts, or ends.
-    Life(bool),
+    Up(bool),
     /// A process stands still, or continues.
     Paused(bool),
     /// Something was broken on purpose.
@@ -65,13 +65,13 @@ impl Moment {
 pub struct Stamped {
     /// The time, in virtual time.
     pub at: Duration,
-    /// The seat; `None` for all seats.
-    pub seat: Option<usize>,
+    /// The slot; `None` for all slots.
+    pub slot: Option<usize>,
     /// The event.
     pub moment: Moment,
 }
 
-/// A message from one seat to another.
+/// A message from one slot to another.
 #[derive(Clone, Debug)]
 pub struct Flight {
     /// The sender.
@@ -109,11 +109,11 @@ impl Trace {
     }
 
     /// Something happened.
-    pub(super) fn moment(&mut self, at: Duration, seat: Option<usize>, moment: Moment) {
+    pub(super) fn moment(&mut self, at: Duration, slot: Option<usize>, moment: Moment) {
         if self.moments.len() == self.max {
             self.moments.pop_front();
         }
-        self.moments.push_back(Stamped { at, seat, moment });
+        self.moments.push_back(Stamped { at, slot, moment });
     }
 
     /// A message was sent. Returns its number.
@@ -147,13 +147,13 @@ impl Trace {
         self.flights.iter()
     }
 
-    /// A line for each moment and each message, in the order of time; `names` are the seats'.
+    /// A line for each moment and each message, in the order of time; `names` are the slots'.
     pub fn lines<'a>(&'a self, names: &'a [String]) -> impl Iterator<Item = String> + 'a {
-        let name = |seat: usize| names.get(seat).map_or("?", String::as_str);
+        let name = |slot: usize| names.get(slot).map_or("?", String::as_str);
         let width = names.iter().map(String::len).max().unwrap_or(0);
         let moments = self.moments.iter().map(move |stamped| {
-            let seat = stamped.seat.map_or("--", name);
-            (stamped.at, format!("{seat:<width$}  {}", stamped.moment.text))
+            let slot = stamped.slot.map_or("--", name);
+            (stamped.at, format!("{slot:<width$}  {}", stamped.moment.text))
         });
         let flights = self.flights.iter().flat_map(move |flight| {
             let (from, to) = (name(flight.from), name(flight.to));

@@ -22,8 +22,8 @@ fn durable_chain() -> Cluster {
 fn what_a_durable_sequencer_accepted_outlives_it_and_what_it_was_writing_need_not() {
     let mut cluster = durable_chain();
     for round in 0..30 {
-        let seat = round % 3;
-        assert!(matches!(cluster.come_to(seat, Ask::Add), Fate::Ok(_)));
+        let slot = round % 3;
+        assert!(matches!(cluster.come_to(slot, Ask::Add), Fate::Ok(_)));
         // Who is behind may have thought itself in sync until it heard of the last death.
         cluster.in_sync();
         // Under way when it dies: at its origin, on the wire, or on its way to the disk.
@@ -83,7 +83,7 @@ fn while_a_disk_hangs_nothing_is_accepted_and_afterwards_all_of_it_is() {
 fn a_disk_that_forgets_what_it_said_it_had_is_a_violation() {
     let mut cluster = durable_chain();
     assert!(matches!(cluster.come_to(2, Ask::Add), Fate::Ok(_)));
-    cluster.fault(InjectedFault::Forget { seat: 0 });
+    cluster.fault(InjectedFault::Forget { slot: 0 });
     cluster.fault(InjectedFault::Kill { host: 0, silent: false, lasts: Some(MS) });
     cluster.world.run_for(400 * MS);
     let violation = cluster.world.violation().expect("it was accepted, and is lost");

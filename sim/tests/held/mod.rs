@@ -33,10 +33,10 @@ fn no_more_snapshots_are_on_their_way_than_memory_is_meant_for() {
     let mut cluster = pair(adjust);
     assert!(matches!(cluster.come_to(0, Ask::Pad(300_000)), Fate::Ok(_)));
     for _ in 0..6 {
-        let seat = cluster.add(Some(0), adjust);
+        let slot = cluster.add(Some(0), adjust);
         cluster.run(6 * MS);
         // It stops reading, and the log goes on without it.
-        cluster.fault(InjectedFault::Blackhole { seat, up: false, down: true, lasts: 500 * MS });
+        cluster.fault(InjectedFault::Blackhole { slot, up: false, down: true, lasts: 500 * MS });
         cluster.run(40 * MS);
         for _ in 0..8 {
             cluster.dispatch(0, Ask::Add, 400).expect("it has room");
@@ -61,7 +61,7 @@ fn what_waits_at_a_sequencer_that_becomes_a_client_is_given_up() {
     cluster.fault(InjectedFault::Disk { host: 1, lasts: 100 * MS, hangs: true });
     taken.extend((0..3).map(|_| cluster.dispatch(1, Ask::Add, 0)));
     assert!(taken.iter().all(Result::is_ok));
-    cluster.world.follow(1, Upstream::seat(0));
+    cluster.world.follow(1, Upstream::slot(0));
     assert!(taken.iter().flatten().all(|id| cluster.fate(*id) != Fate::Open));
     cluster.run(MS);
 }
@@ -70,7 +70,7 @@ fn what_waits_at_a_sequencer_that_becomes_a_client_is_given_up() {
 fn a_copy_below_a_relay_that_is_digesting_is_healed() {
     let mut cluster = chain(|_, config| config.resync = Resync::Verify(1));
     for _ in 0..60 {
-        cluster.fault(InjectedFault::Slip { seat: 2 });
+        cluster.fault(InjectedFault::Slip { slot: 2 });
         for _ in 0..4 {
             cluster.dispatch(0, Ask::Add, 0).expect("it orders");
             cluster.run(15 * MS);
@@ -119,14 +119,14 @@ fn a_lineage_that_changes_amid_a_snapshot_is_told() {
     let mut cluster = chain(as_is);
     assert!(matches!(cluster.come_to(0, Ask::Pad(300_000)), Fate::Ok(_)));
     cluster.run(100 * MS);
-    cluster.fault(InjectedFault::Backup { seat: 0 });
+    cluster.fault(InjectedFault::Backup { slot: 0 });
     cluster.fault(InjectedFault::Kill { host: 2, silent: false, lasts: Some(MS) });
     cluster.run(8 * MS);
     cluster.fault(InjectedFault::Kill { host: 0, silent: false, lasts: Some(MS) });
     cluster.until("another life", |world| {
         world
             .replica(1)
-            .is_some_and(|relay| relay.is_connected() && relay.lineage().lives().len() == 2)
+            .is_some_and(|relay| relay.is_connected() && relay.lineage().epochs().len() == 2)
     });
     cluster.add_at(0);
     cluster.run(100 * MS);

@@ -154,11 +154,11 @@ fn a_dispatch_that_comes_after_others_were_resolved_is_sent() {
 
 #[test]
 fn an_answer_of_another_life_resolves_nothing() {
-    let life = |number: u32| crate::Epoch { number, id: u64::from(number) };
+    let in_epoch = |number: u32| crate::Epoch { number, id: u64::from(number) };
     let mut origin = sent();
-    let version = Version { epoch: life(2), seq: 1 };
+    let version = Version { epoch: in_epoch(2), seq: 1 };
     origin.answered(CLAIM, vec![Answer { counter: 1, outcome: Outcome::Applied(version) }]);
-    origin.reached(9, &Lineage::founded(life(1)));
+    origin.reached(9, &Lineage::founded(in_epoch(1)));
     assert!(!origin.has_resolved());
 }
 

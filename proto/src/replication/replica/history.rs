@@ -16,7 +16,7 @@ const PATCH_KEPT_BYTES: usize = 64 << 10;
 impl<M: StateMachine> Replica<M> {
     /// A version on this lineage.
     pub(super) fn version_at(&self, seq: u64) -> Version {
-        match self.lineage.lives().last() {
+        match self.lineage.epochs().last() {
             Some((epoch, began)) if seq > *began => Version { epoch: *epoch, seq },
             _ => Version { epoch: self.lineage.epoch_of(seq).unwrap_or_default(), seq },
         }
@@ -107,8 +107,8 @@ impl<M: StateMachine> Replica<M> {
         if self.origin.is_empty() || before.is_empty() || before.head() == self.lineage.head() {
             return;
         }
-        let known = |life: &(Epoch, u64)| before.lives().contains(life);
+        let known = |begun: &(Epoch, u64)| before.epochs().contains(begun);
         self.counters.epochs_changed_in_flight += 1;
-        self.counters.rebased_in_flight += u64::from(!self.lineage.lives().iter().any(known));
+        self.counters.rebased_in_flight += u64::from(!self.lineage.epochs().iter().any(known));
     }
 }

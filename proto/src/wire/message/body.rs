@@ -56,18 +56,18 @@ fn read_maybe_version(body: &mut Reader<'_>) -> Result<Option<Version>, WireErro
 }
 
 pub(super) fn put_lineage(out: &mut Vec<u8>, lineage: &Lineage) {
-    out.push(lineage.lives().len() as u8);
-    for (epoch, began) in lineage.lives() {
+    out.push(lineage.epochs().len() as u8);
+    for (epoch, began) in lineage.epochs() {
         put_version(out, Version { epoch: *epoch, seq: *began });
     }
 }
 
 pub(super) fn read_lineage(body: &mut Reader<'_>) -> Result<Lineage, WireError> {
     let count = body.u8("lineage")?;
-    let lives = (0..count)
-        .map(|_| read_version(body).map(|life| (life.epoch, life.seq)))
+    let epochs = (0..count)
+        .map(|_| read_version(body).map(|begun| (begun.epoch, begun.seq)))
         .collect::<Result<Vec<_>, _>>()?;
-    Lineage::from_lives(lives)
+    Lineage::from_epochs(epochs)
         .filter(|lineage| !lineage.is_empty())
         .ok_or(WireError::Malformed("lineage"))
 }

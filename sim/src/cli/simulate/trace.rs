@@ -13,7 +13,7 @@ use crate::virtual_time::{Flight, Outcome, Trace, What};
 pub(super) fn hand_out(outcome: &Outcome, name: &str, wanted: &Wanted) -> Result<(), String> {
     let Some(trace) = &outcome.trace else { return Ok(()) };
     if wanted.trace.is_some() {
-        let text: String = trace.lines(&outcome.seats).map(|line| line + "\n").collect();
+        let text: String = trace.lines(&outcome.slots).map(|line| line + "\n").collect();
         // A reader that closes the pipe early is no failure.
         show(&text, ExitCode::Pass);
     }
@@ -31,8 +31,8 @@ fn us(at: std::time::Duration) -> u64 {
 }
 
 fn diagram(outcome: &Outcome, trace: &Trace, name: &str) -> SpaceTime {
-    let lanes = outcome.seats.iter().map(|seat| {
-        let (name, detail) = seat.split_once('/').unwrap_or((seat, ""));
+    let lanes = outcome.slots.iter().map(|slot| {
+        let (name, detail) = slot.split_once('/').unwrap_or((slot, ""));
         Lane { name: name.to_owned(), detail: detail.to_owned() }
     });
     let mut drawn = SpaceTime {
@@ -54,7 +54,7 @@ fn diagram(outcome: &Outcome, trace: &Trace, name: &str) -> SpaceTime {
     let mut open: Vec<(usize, SpanKind, u64)> = Vec::new();
     for stamped in trace.moments() {
         let at_us = us(stamped.at);
-        let lane = stamped.seat.unwrap_or(0);
+        let lane = stamped.slot.unwrap_or(0);
         if let Some(version) = &stamped.moment.version {
             drawn.versions.push(VersionPoint { lane, at_us, version: version.clone() });
         }
@@ -103,7 +103,7 @@ fn message(flight: &Flight) -> Message {
 
 fn span_of(what: What) -> Option<(SpanKind, bool)> {
     match what {
-        What::Life(lives) => Some((SpanKind::Down, !lives)),
+        What::Up(up) => Some((SpanKind::Down, !up)),
         What::Paused(paused) => Some((SpanKind::Paused, paused)),
         What::InSync(in_sync) => Some((SpanKind::NotInSync, !in_sync)),
         _ => None,
@@ -119,6 +119,6 @@ fn mark_of(what: What) -> Option<MarkKind> {
         What::Fault => MarkKind::Fault,
         What::Report => MarkKind::Report,
         What::Violation => MarkKind::Violation,
-        What::Link | What::InSync(_) | What::Life(_) | What::Paused(_) => return None,
+        What::Link | What::InSync(_) | What::Up(_) | What::Paused(_) => return None,
     })
 }

@@ -1,9 +1,9 @@
 //! The ids of dispatches at programs, and the actions behind them.
 //!
-//! A program reports what it applied by ids alone. An id says which load of which life of a node
-//! made the action and as which of its actions, so whoever reads the id can make the same action
-//! again: loads draw from the seed. So the history of a store is known at its root although other
-//! nodes dispatched into it.
+//! A program reports what it applied by ids alone. An id says which load of which incarnation of a
+//! node made the action and as which of its actions, so whoever reads the id can make the same
+//! action again: loads draw from the seed. So the history of a store is known at its root although
+//! other nodes dispatched into it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -16,28 +16,28 @@ use crate::scenario::{Arrival, Plan};
 /// Actions of one origin that are kept after they were made, for those that come late or twice.
 const KEPT_MAX: usize = 4_096;
 
-/// A sequence of dispatches, whose numbers rise: one load in one life of a node.
+/// A sequence of dispatches, whose numbers rise: one load in one incarnation of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Series {
     /// The actions that bring a store into its first state.
     Opening {
-        /// The life of the node.
-        life: u64,
+        /// The incarnation of the node.
+        incarnation: u64,
     },
     /// A mirror at this node.
     Mirror {
         /// The node.
         node: u32,
-        /// The life of the node.
-        life: u64,
+        /// The incarnation of the node.
+        incarnation: u64,
     },
     /// A load of the plan. A closed loop has two lanes, whose numbers alternate.
     Load {
         /// The load's stream.
         stream: u64,
-        /// The life of the node.
-        life: u64,
-        /// The number of its first action in this life.
+        /// The incarnation of the node.
+        incarnation: u64,
+        /// The number of its first action in this incarnation.
         first: u64,
     },
 }
@@ -70,9 +70,11 @@ impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let n = self.n;
         match self.series {
-            Series::Opening { life } => write!(f, "o-{life:x}-{n}"),
-            Series::Mirror { node, life } => write!(f, "m-{node}-{life:x}-{n}"),
-            Series::Load { stream, life, first } => write!(f, "l-{stream}-{life:x}-{first}-{n}"),
+            Series::Opening { incarnation } => write!(f, "o-{incarnation:x}-{n}"),
+            Series::Mirror { node, incarnation } => write!(f, "m-{node}-{incarnation:x}-{n}"),
+            Series::Load { stream, incarnation, first } => {
+                write!(f, "l-{stream}-{incarnation:x}-{first}-{n}")
+            }
         }
     }
 }
@@ -83,15 +85,16 @@ impl FromStr for Id {
     fn from_str(text: &str) -> Result<Self, ()> {
         let parts: Vec<&str> = text.split('-').collect();
         let number = |text: &str| text.parse::<u64>().map_err(drop);
-        let life = |text: &str| u64::from_str_radix(text, 16).map_err(drop);
+        let incarnation = |text: &str| u64::from_str_radix(text, 16).map_err(drop);
         let (series, n) = match parts[..] {
-            ["o", l, n] => (Series::Opening { life: life(l)? }, n),
-            ["m", node, l, n] => {
-                (Series::Mirror { node: node.parse().map_err(drop)?, life: life(l)? }, n)
-            }
+            ["o", l, n] => (Series::Opening { incarnation: incarnation(l)? }, n),
+            ["m", node, l, n] => (
+                Series::Mirror { node: node.parse().map_err(drop)?, incarnation: incarnation(l)? },
+                n,
+            ),
             ["l", stream, l, first, n] => {
                 let (stream, first) = (number(stream)?, number(first)?);
-                (Series::Load { stream, life: life(l)?, first }, n)
+                (Series::Load { stream, incarnation: incarnation(l)?, first }, n)
             }
             _ => return Err(()),
         };
@@ -182,9 +185,9 @@ mod tests {
     #[test]
     fn ids_are_read_as_they_were_written() {
         let all = [
-            Series::Opening { life: 7 },
-            Series::Mirror { node: 3, life: u64::MAX },
-            Series::Load { stream: 9, life: 0xabc, first: 12 },
+            Series::Opening { incarnation: 7 },
+            Series::Mirror { node: 3, incarnation: u64::MAX },
+            Series::Load { stream: 9, incarnation: 0xabc, first: 12 },
         ];
         for series in all {
             let id = Id { series, n: 40 };

@@ -67,11 +67,11 @@ pub(super) fn start(
     let init = init(folder, briefing, node).map_err(NodeError::Program)?;
     let started = process::Program::start(command, folder, &node.name);
     let (program, pipes) = started.map_err(NodeError::Program)?;
-    let life = now_ns();
+    let incarnation = now_ns();
     let mut stores = Vec::new();
     let mut listeners: BTreeMap<String, Arc<dyn Listener>> = BTreeMap::new();
     for store in &init.stores {
-        let open = Open { briefing, node, store, life, program: &program };
+        let open = Open { briefing, node, store, incarnation, program: &program };
         let (any, listener) = OPENERS.of(&store.reducer)(&store.reducer, open)?;
         stores.push(any);
         listeners.insert(store.name.clone(), listener);
@@ -155,7 +155,7 @@ struct Open<'a> {
     briefing: &'a Briefing,
     node: &'a NodePlan,
     store: &'a InitStore,
-    life: u64,
+    incarnation: u64,
     program: &'a Program,
 }
 
@@ -178,9 +178,10 @@ impl Visitor for Open<'_> {
     type Output = Opened;
 
     fn visit<R: Reducer>(self) -> Opened {
-        let Open { briefing, node, store, life, program } = self;
+        let Open { briefing, node, store, incarnation, program } = self;
         let plan = &briefing.plan;
-        let store = ProgramStore::<R>::new(plan, &store.name, (node.id, life), program, store.root);
+        let store =
+            ProgramStore::<R>::new(plan, &store.name, (node.id, incarnation), program, store.root);
         (Arc::new(Arc::clone(&store)), store)
     }
 }

@@ -1,8 +1,8 @@
-//! The tree of all that was ever ordered: each life of a sequencer is a branch.
+//! The tree of all that was ever ordered: each epoch of a sequencer is a branch.
 //!
-//! A life keeps a record of a few words for each version, and one state at its end, by the reducer
-//! alone. States are known by their digests: at every version of a small state, and at every so
-//! many of a big one, so that checking costs about what applying does.
+//! An epoch keeps a record of a few words for each version, and one state at its end, by the
+//! reducer alone. States are known by their digests: at every version of a small state, and at
+//! every so many of a big one, so that checking costs about what applying does.
 
 use std::collections::BTreeMap;
 
@@ -31,9 +31,9 @@ pub(super) struct Record {
     history: Option<u64>,
 }
 
-/// One life of a sequencer.
+/// One epoch of a sequencer.
 #[derive(Debug)]
-struct Life {
+struct EpochHistory {
     /// The version at which the epoch began: in the epoch before, or at an empty history.
     began: Version,
     founded: bool,
@@ -49,10 +49,10 @@ struct Life {
     newest: BTreeMap<u64, u64>,
 }
 
-/// All lives.
+/// All epochs.
 #[derive(Debug, Default)]
 pub(super) struct Canon {
-    lives: BTreeMap<Epoch, Life>,
+    epochs: BTreeMap<Epoch, EpochHistory>,
 }
 
 /// One more action after those that `ids` stands for.
@@ -60,18 +60,18 @@ pub(super) fn with(ids: u64, id: u64) -> u64 {
     (ids.rotate_left(25) ^ id).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// The origin of an action: one life of one replica. Its ids rise in the order of its calls.
+/// The origin of an action: one epoch of one replica. Its ids rise in the order of its calls.
 pub(super) fn origin_of(id: u64) -> u64 {
     id >> 32
 }
 
 impl Canon {
-    /// A life begins with an empty history.
+    /// An epoch begins with an empty history.
     pub(super) fn founded(&mut self, epoch: Epoch, kind: Kind) {
         let tip = ErasedMachine::new(kind, Mishap::default());
         let began = Version { epoch, seq: 0 };
         let digest = Some(tip.still().digest_or_zero());
-        let life = Life {
+        let epoch_history = EpochHistory {
             began,
             founded: true,
             empty: Record { digest, ..Record::default() },
@@ -80,7 +80,7 @@ impl Canon {
             stride: 1,
             newest: BTreeMap::new(),
         };
-        self.lives.insert(epoch, life);
+        self.epochs.insert(epoch, epoch_history);
     }
 
     /// Continues an epoch from `at`, with this state.
@@ -100,7 +100,7 @@ impl Canon {
             }
             next = self.parent(version);
         }
-        let life = Life {
+        let epoch_history = EpochHistory {
             began: at,
             founded: false,
             empty: Record::default(),
@@ -109,7 +109,7 @@ impl Canon {
             stride: 1,
             newest,
         };
-        self.lives.insert(epoch, life);
+        self.epochs.insert(epoch, epoch_history);
         Ok(())
     }
 
@@ -120,20 +120,22 @@ impl Canon {
         version: Version,
         action: Ordered<'_>,
     ) -> Result<(), Broken> {
-        let Some(life) = self.lives.get(&version.epoch) else {
-            return Err((Invariant::I1, format!("{version:?} is of a life that never began")));
+        let Some(epoch_history) = self.epochs.get(&version.epoch) else {
+            return Err((Invariant::I1, format!("{version:?} is of an epoch that never began")));
         };
         let id = action.id;
-        if let Some(newest) = life.newest.get(&origin_of(id)).filter(|newest| **newest >= id) {
+        if let Some(newest) =
+            epoch_history.newest.get(&origin_of(id)).filter(|newest| **newest >= id)
+        {
             return Err(if self.ids_to(version).any(|other| other == id) {
                 (Invariant::I3, format!("action {id:x} applied again, as {version:?}"))
             } else {
                 (Invariant::I5, format!("{id:x} came after {newest:x}, as {version:?}"))
             });
         }
-        let end = life.began.seq + life.records.len() as u64;
-        let follows = if life.records.is_empty() {
-            before == life.began || before == Version { seq: end, ..version }
+        let end = epoch_history.began.seq + epoch_history.records.len() as u64;
+        let follows = if epoch_history.records.is_empty() {
+            before == epoch_history.began || before == Version { seq: end, ..version }
         } else {
             before == Version { seq: end, ..version }
         };
@@ -141,27 +143,27 @@ impl Canon {
             return Err((Invariant::I1, format!("{version:?} is ordered after {before:?}")));
         }
         let ids = with(self.record(before)?.ids, id);
-        let Some(life) = self.lives.get_mut(&version.epoch) else { return Ok(()) };
-        if let Err(fault) = life.tip.reduce(action.encoded) {
+        let Some(epoch_history) = self.epochs.get_mut(&version.epoch) else { return Ok(()) };
+        if let Err(fault) = epoch_history.tip.reduce(action.encoded) {
             let detail = format!("action {id:x} is {version:?}, and the reducer says: {fault}");
             return Err((Invariant::I4, detail));
         }
-        life.newest.insert(origin_of(id), id);
-        if (life.records.len() + 1).is_power_of_two() {
-            let bytes = life.tip.still().bytes().len();
-            life.stride = (bytes / BYTES_A_DIGEST).next_power_of_two() as u64;
+        epoch_history.newest.insert(origin_of(id), id);
+        if (epoch_history.records.len() + 1).is_power_of_two() {
+            let bytes = epoch_history.tip.still().bytes().len();
+            epoch_history.stride = (bytes / BYTES_A_DIGEST).next_power_of_two() as u64;
         }
-        let due = version.seq.is_multiple_of(life.stride);
-        let digest = due.then(|| life.tip.still().digest_or_zero());
-        life.records.push(Record { id, ids, digest, history: None });
+        let due = version.seq.is_multiple_of(epoch_history.stride);
+        let digest = due.then(|| epoch_history.tip.still().digest_or_zero());
+        epoch_history.records.push(Record { id, ids, digest, history: None });
         Ok(())
     }
 
     fn place(&self, version: Version) -> Option<&Record> {
-        let life = self.lives.get(&version.epoch)?;
-        match version.seq.checked_sub(life.began.seq + 1) {
-            Some(at) => life.records.get(usize::try_from(at).ok()?),
-            None => (life.founded && version.seq == 0).then_some(&life.empty),
+        let epoch_history = self.epochs.get(&version.epoch)?;
+        match version.seq.checked_sub(epoch_history.began.seq + 1) {
+            Some(at) => epoch_history.records.get(usize::try_from(at).ok()?),
+            None => (epoch_history.founded && version.seq == 0).then_some(&epoch_history.empty),
         }
     }
 
@@ -173,9 +175,9 @@ impl Canon {
 
     /// The version before this one.
     pub(super) fn parent(&self, version: Version) -> Option<Version> {
-        let life = self.lives.get(&version.epoch)?;
-        match version.seq.checked_sub(life.began.seq + 1)? {
-            0 => Some(life.began),
+        let epoch_history = self.epochs.get(&version.epoch)?;
+        match version.seq.checked_sub(epoch_history.began.seq + 1)? {
+            0 => Some(epoch_history.began),
             _ => Some(Version { seq: version.seq - 1, ..version }),
         }
     }
@@ -183,10 +185,10 @@ impl Canon {
     /// A replica at `version` has this rolling hash.
     pub(super) fn history_at(&mut self, version: Version, history: u64) -> Result<(), Broken> {
         self.record(version)?;
-        let Some(life) = self.lives.get_mut(&version.epoch) else { return Ok(()) };
-        let record = match version.seq.checked_sub(life.began.seq + 1) {
-            Some(at) => life.records.get_mut(at as usize),
-            None => Some(&mut life.empty),
+        let Some(epoch_history) = self.epochs.get_mut(&version.epoch) else { return Ok(()) };
+        let record = match version.seq.checked_sub(epoch_history.began.seq + 1) {
+            Some(at) => epoch_history.records.get_mut(at as usize),
+            None => Some(&mut epoch_history.empty),
         };
         match record.and_then(|record| record.history.replace(history)) {
             Some(before) if before != history => {
@@ -204,8 +206,10 @@ impl Canon {
     /// A replica at `version` has this digest. Where it is not known, or not yet, all is well.
     pub(super) fn digest_at(&self, version: Version, digest: u64) -> Result<(), Broken> {
         let record = self.record(version)?;
-        let life = self.lives.get(&version.epoch);
-        let is_end = life.filter(|life| life.began.seq + life.records.len() as u64 == version.seq);
+        let epoch_history = self.epochs.get(&version.epoch);
+        let is_end = epoch_history.filter(|epoch_history| {
+            epoch_history.began.seq + epoch_history.records.len() as u64 == version.seq
+        });
         let known = record.digest.or_else(|| Some(is_end?.tip.still().digest_or_zero()));
         match known {
             Some(known) if known != digest => {
@@ -221,8 +225,8 @@ impl Canon {
     pub(super) fn leads_to(&self, version: Version, later: Version) -> bool {
         let mut at = later;
         while at.epoch != version.epoch {
-            match self.lives.get(&at.epoch).filter(|life| !life.founded) {
-                Some(life) => at = life.began,
+            match self.epochs.get(&at.epoch).filter(|epoch_history| !epoch_history.founded) {
+                Some(epoch_history) => at = epoch_history.began,
                 None => return false,
             }
         }

@@ -72,7 +72,7 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    /// A sequencer begins a life. `again`: not its first, and without all that the last one had.
+    /// A sequencer begins an epoch. `again`: not its first, and without all that the last one had.
     pub(crate) fn begins(&mut self, config: &Config, again: Option<Duration>) {
         self.asked += 1;
         (self.capacity, self.window) = (config.sessions_max.max(1), config.window);

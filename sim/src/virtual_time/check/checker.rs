@@ -61,7 +61,7 @@ pub(crate) struct Checker {
 pub(crate) type Verdict = Result<(), Box<Violation>>;
 
 impl Checker {
-    /// A life of a sequencer begins with an empty history.
+    /// An epoch of a sequencer begins with an empty history.
     pub(crate) fn founded(&mut self, epoch: Epoch, kind: Kind) {
         self.canon.founded(epoch, kind);
     }
@@ -69,24 +69,24 @@ impl Checker {
     /// Continues an epoch of a sequencer from `at`, with this state.
     pub(crate) fn continued(
         &mut self,
-        seat: usize,
+        slot: usize,
         epoch: Epoch,
         at: Version,
         state: &Still,
     ) -> Verdict {
         let found = self.canon.continued(epoch, at, state);
-        found.map_err(|broken| self.violation(seat, broken))
+        found.map_err(|broken| self.violation(slot, broken))
     }
 
-    /// A replica begins a life. `origin`: what the ids of its actions begin with.
+    /// A replica begins an epoch. `origin`: what the ids of its actions begin with.
     pub(crate) fn started(&mut self, view: &View<'_>, name: &str, origin: u64) {
-        let seat = view.seat;
-        if self.standings.len() <= seat {
-            self.standings.resize_with(seat + 1, || None);
+        let slot = view.slot;
+        if self.standings.len() <= slot {
+            self.standings.resize_with(slot + 1, || None);
         }
         let at = view.replica.version();
         let ids = self.canon.record(at).map_or(0, |record| record.ids);
-        self.standings[seat] = Some(Standing {
+        self.standings[slot] = Some(Standing {
             name: name.to_owned(),
             store: view.replica.config().store.clone(),
             origin,
@@ -104,21 +104,21 @@ impl Checker {
     }
 
     /// A replica ends. `origin`: what the ids of its actions begin with.
-    pub(crate) fn died(&mut self, seat: usize, origin: u64) {
-        self.standings[seat] = None;
+    pub(crate) fn died(&mut self, slot: usize, origin: u64) {
+        self.standings[slot] = None;
         self.origins.died(origin);
     }
 
     /// The state of a replica may be wrong from here on.
-    pub(crate) fn excuse(&mut self, seat: usize) {
-        if let Some(standing) = &mut self.standings[seat] {
+    pub(crate) fn excuse(&mut self, slot: usize) {
+        if let Some(standing) = &mut self.standings[slot] {
             standing.excused = true;
         }
     }
 
     /// A sequencer becomes the client of another.
-    pub(crate) fn rebased(&mut self, seat: usize, now: Duration) {
-        if let Some(standing) = &mut self.standings[seat] {
+    pub(crate) fn rebased(&mut self, slot: usize, now: Duration) {
+        if let Some(standing) = &mut self.standings[slot] {
             standing.subscriber.replica_rebased();
             (standing.rebased, standing.rebasing) = (Some(now), true);
             standing.sync.attachments += 1;
@@ -126,31 +126,31 @@ impl Checker {
     }
 
     /// Something happened to the state of a replica.
-    pub(crate) fn seen(&mut self, seat: usize, told: &Told, sequencer: bool) -> Verdict {
+    pub(crate) fn seen(&mut self, slot: usize, told: &Told, sequencer: bool) -> Verdict {
         let mut start = 0;
         for seen in &told.seen {
             let found = match *seen {
                 Seen::Applied { first, last, history, count } => {
                     let batch = Batch { first, last, count, start };
                     start += count;
-                    self.applied(seat, &batch, told, sequencer)
+                    self.applied(slot, &batch, told, sequencer)
                         .and_then(|()| self.canon.history_at(last, history))
                 }
-                Seen::Jumped { from, to, history } => self.jumped(seat, from, to, history),
+                Seen::Jumped { from, to, history } => self.jumped(slot, from, to, history),
             };
-            found.map_err(|broken| self.violation(seat, broken))?;
+            found.map_err(|broken| self.violation(slot, broken))?;
         }
         Ok(())
     }
 
     fn jumped(
         &mut self,
-        seat: usize,
+        slot: usize,
         from: Version,
         to: Version,
         history: u64,
     ) -> Result<(), Broken> {
-        let Some(Some(standing)) = self.standings.get_mut(seat) else { return Ok(()) };
+        let Some(Some(standing)) = self.standings.get_mut(slot) else { return Ok(()) };
         standing.subscriber.replica_jumped(from, to, &self.canon);
         if from != standing.at {
             let at = standing.at;
@@ -164,12 +164,12 @@ impl Checker {
 
     fn applied(
         &mut self,
-        seat: usize,
+        slot: usize,
         batch: &Batch,
         told: &Told,
         sequencer: bool,
     ) -> Result<(), Broken> {
-        let Some(Some(standing)) = self.standings.get_mut(seat) else { return Ok(()) };
+        let Some(Some(standing)) = self.standings.get_mut(slot) else { return Ok(()) };
         let (before, last) = (standing.at, batch.last);
         standing.seen.applied += batch.count as u64;
         let broken = |detail: String| Err((Invariant::I1, detail));
@@ -201,14 +201,14 @@ impl Checker {
     /// A replica has done a step, and says that it is here, with a state of this digest.
     pub(crate) fn stands(
         &self,
-        seat: usize,
+        slot: usize,
         version: Version,
         digest: impl FnOnce() -> u64,
     ) -> Verdict {
-        match self.stands_at(seat, version)? {
+        match self.stands_at(slot, version)? {
             Some(standing) if !standing.excused && self.canon.knows_digest(version) => {
                 let found = self.canon.digest_at(version, digest());
-                found.map_err(|broken| self.violation(seat, broken))
+                found.map_err(|broken| self.violation(slot, broken))
             }
             _ => Ok(()),
         }
@@ -216,20 +216,20 @@ impl Checker {
 
     fn stands_at(
         &self,
-        seat: usize,
+        slot: usize,
         version: Version,
     ) -> Result<Option<&Standing>, Box<Violation>> {
-        let Some(Some(standing)) = self.standings.get(seat) else { return Ok(None) };
+        let Some(Some(standing)) = self.standings.get(slot) else { return Ok(None) };
         if standing.at != version {
             let detail = format!("at {version:?}, and was seen to go to {:?}", standing.at);
-            return Err(self.violation(seat, (Invariant::I1, detail)));
+            return Err(self.violation(slot, (Invariant::I1, detail)));
         }
         Ok(Some(standing))
     }
 
     /// A replica has done a step in which nothing was seen to happen to its state.
-    pub(crate) fn stays(&self, seat: usize, version: Version) -> Verdict {
-        self.stands_at(seat, version).map(|_| ())
+    pub(crate) fn stays(&self, slot: usize, version: Version) -> Verdict {
+        self.stands_at(slot, version).map(|_| ())
     }
 
     /// Records that an action is handed over.
@@ -255,12 +255,12 @@ impl Checker {
         };
         let local = view.replica.version();
         let found = found.and_then(|()| self.origins.resolved(id, to, local, &self.canon));
-        found.map_err(|broken| self.violation(view.seat, broken))
+        found.map_err(|broken| self.violation(view.slot, broken))
     }
 
     /// An outcome is unknown: the simulation knows why.
     fn unknown(&self, view: &View<'_>, id: u64) -> Result<(), Broken> {
-        let Some(Some(standing)) = self.standings.get(view.seat) else { return Ok(()) };
+        let Some(Some(standing)) = self.standings.get(view.slot) else { return Ok(()) };
         let Some(one) = self.origins.dispatch(id) else { return Ok(()) };
         let deadline = view.replica.config().dispatch_deadline;
         let late = deadline.is_some_and(|deadline| view.now >= one.clock + deadline);
@@ -279,17 +279,17 @@ impl Checker {
     /// The subscriber of a replica takes what it is told, which may be nothing.
     pub(crate) fn told(
         &mut self,
-        seat: usize,
+        slot: usize,
         changes: impl IntoIterator<Item = Change<Action>>,
         on_disk: Option<u64>,
         events_max: usize,
     ) -> Verdict {
-        let Some(Some(standing)) = self.standings.get_mut(seat) else { return Ok(()) };
+        let Some(Some(standing)) = self.standings.get_mut(slot) else { return Ok(()) };
         let told = changes
             .into_iter()
             .try_for_each(|change| standing.subscriber.told(&change, &self.canon))
             .and_then(|()| standing.subscriber.caught_up(standing.at, on_disk, events_max));
-        told.map_err(|broken| self.violation(seat, broken))
+        told.map_err(|broken| self.violation(slot, broken))
     }
 
     /// Returns the fate of a dispatch.
@@ -308,15 +308,15 @@ impl Checker {
         version: Version,
         digests: impl IntoIterator<Item = (usize, u64)>,
     ) -> Verdict {
-        for (seat, digest) in digests {
+        for (slot, digest) in digests {
             let found = self.canon.digest_at(version, digest);
-            found.map_err(|broken| self.violation(seat, broken))?;
+            found.map_err(|broken| self.violation(slot, broken))?;
         }
         Ok(())
     }
 
     /// All trees have settled, each at its version: what the dispatches came to.
-    /// `promised`: the seats that nothing accepted may be lost of.
+    /// `promised`: the slots that nothing accepted may be lost of.
     pub(crate) fn tally(
         &self,
         versions: &[Version],
@@ -326,8 +326,8 @@ impl Checker {
         tally.map_err(|broken| self.violation(usize::MAX, broken))
     }
 
-    pub(super) fn violation(&self, seat: usize, (invariant, detail): Broken) -> Box<Violation> {
-        let standing = self.standings.get(seat).and_then(Option::as_ref);
+    pub(super) fn violation(&self, slot: usize, (invariant, detail): Broken) -> Box<Violation> {
+        let standing = self.standings.get(slot).and_then(Option::as_ref);
         let at = standing.map_or("the store", |standing| &standing.name);
         Box::new(Violation { invariant, at: at.to_owned(), detail })
     }

@@ -9,11 +9,11 @@ use super::canon::Broken;
 use crate::invariants::Invariant;
 use crate::virtual_time::machine::ErasedMachine;
 
-/// A seat at one moment, as its checks see it.
+/// A slot at one moment, as its checks see it.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
-    /// The seat's number.
-    pub(crate) seat: usize,
+    /// The slot's number.
+    pub(crate) slot: usize,
     /// The time by the clock of its host.
     pub(crate) now: Duration,
     /// Its replica.

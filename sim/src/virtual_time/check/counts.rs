@@ -7,7 +7,7 @@ use super::canon::Broken;
 use super::commit::View;
 use crate::invariants::Invariant;
 
-/// The events that were seen in one life of one replica.
+/// The events that were seen in one incarnation of one replica.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) applied: u64,

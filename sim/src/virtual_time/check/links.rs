@@ -18,7 +18,7 @@ const CREDIT_BYTES_MAX: u64 = 256 << 10;
 /// A link to a node below.
 #[derive(Debug, Default)]
 struct Downward {
-    seat: usize,
+    slot: usize,
     /// The version of the replica when the node below attached.
     attached_at: Option<Version>,
     /// The last status that went over the link.
@@ -53,8 +53,8 @@ fn broken<T>(invariant: Invariant, detail: String) -> Result<T, Broken> {
 }
 
 impl Links {
-    pub(super) fn up(&mut self, end: EndId, seat: usize, now: Duration) {
-        self.0.insert(end, Downward { seat, sent_at: now, ..Downward::default() });
+    pub(super) fn up(&mut self, end: EndId, slot: usize, now: Duration) {
+        self.0.insert(end, Downward { slot, sent_at: now, ..Downward::default() });
     }
 
     /// Returns the last time at which a message was sent over a link whose node has attached.
@@ -67,9 +67,9 @@ impl Links {
         self.0.remove(&end);
     }
 
-    /// Returns whether any node below is connected to a seat.
-    pub(super) fn any_at(&self, seat: usize) -> bool {
-        self.0.values().any(|link| link.seat == seat)
+    /// Returns whether any node below is connected to a slot.
+    pub(super) fn any_at(&self, slot: usize) -> bool {
+        self.0.values().any(|link| link.slot == slot)
     }
 
     /// Takes a message that a node below sent, before its upstream does.
@@ -121,7 +121,7 @@ impl Links {
         view: &View<'_>,
         may_wait: bool,
     ) -> Result<(), Broken> {
-        let sends = |link: &Downward| link.seat == view.seat && link.snapshot.1 > 0;
+        let sends = |link: &Downward| link.slot == view.slot && link.snapshot.1 > 0;
         let may_wait = may_wait || self.0.values().any(sends);
         let Some(link) = self.0.get_mut(&end).filter(|link| link.attached_at.is_some()) else {
             return Ok(());

@@ -11,7 +11,7 @@ use super::canon::Broken;
 use super::commit::View;
 use crate::invariants::Invariant;
 
-/// The marks of one life of one sequencer.
+/// The marks of one epoch of one sequencer.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
     /// All actions up to here were looked at.
@@ -27,7 +27,7 @@ pub(super) struct Marks {
 }
 
 impl Marks {
-    /// Of a life that begins at `seq`.
+    /// Of an epoch that begins at `seq`.
     pub(super) fn new(seq: u64) -> Self {
         Marks { seen: seq, ..Marks::default() }
     }

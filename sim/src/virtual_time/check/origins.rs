@@ -110,8 +110,8 @@ pub(super) fn number_of(id: u64) -> usize {
     (id as u32).saturating_sub(1) as usize
 }
 
-/// The seat of an origin, whose number is the seat's and its life's: see `world::seat`.
-fn seat_of(origin: u64) -> usize {
+/// The slot of an origin, whose number is the slot's and its incarnation's: see `world::slot`.
+fn slot_of(origin: u64) -> usize {
     ((origin >> 16) as usize).saturating_sub(1)
 }
 
@@ -247,8 +247,8 @@ impl Origins {
     }
 
     /// All trees have settled, each at its version: everybody has an answer, and no `Ok` was lost
-    /// but with the life that gave it.
-    /// `promised`: the seats whose stores are durable.
+    /// but with the epoch that gave it.
+    /// `promised`: the slots whose stores are durable.
     pub(super) fn settled(
         &self,
         versions: &[Version],
@@ -265,7 +265,7 @@ impl Origins {
                     }
                     Fate::Ok(at) => {
                         let stays = versions.iter().any(|version| canon.leads_to(*at, *version));
-                        if !stays && promised.contains(&seat_of(*origin)) {
+                        if !stays && promised.contains(&slot_of(*origin)) {
                             let detail = format!("{id:x} is ok as {at:?}, and lost: it is durable");
                             return Err((Invariant::I3, detail));
                         }
@@ -279,7 +279,7 @@ impl Origins {
                 }
             }
         }
-        // A life that was lost since may have applied what was rejected later: only the histories
+        // An epoch that was lost since may have applied what was rejected later: only the histories
         // that go on count.
         for id in versions.iter().flat_map(|version| canon.ids_to(*version)) {
             if matches!(self.fate(id), Some(Fate::Rejected | Fate::Refused)) {

@@ -21,40 +21,40 @@ impl Checker {
         self.stores.entry(store.to_owned()).or_default()
     }
 
-    fn standing(&mut self, seat: usize) -> Option<&mut Standing> {
-        self.standings.get_mut(seat).and_then(Option::as_mut)
+    fn standing(&mut self, slot: usize) -> Option<&mut Standing> {
+        self.standings.get_mut(slot).and_then(Option::as_mut)
     }
 
     fn verdict(&self, view: &View<'_>, found: Result<(), Broken>) -> Verdict {
-        found.map_err(|broken| self.violation(view.seat, broken))
+        found.map_err(|broken| self.violation(view.slot, broken))
     }
 
     /// A replica is told of a connection.
     pub(crate) fn link_up(&mut self, end: EndId, view: &View<'_>) {
         match end.side {
             Side::Client => {
-                if let Some(standing) = self.standing(view.seat) {
+                if let Some(standing) = self.standing(view.slot) {
                     standing.sync.up(end, view.now);
                 }
             }
-            Side::Server => self.links.up(end, view.seat, view.now),
+            Side::Server => self.links.up(end, view.slot, view.now),
         }
     }
 
     /// A connection of a replica has ended.
-    pub(crate) fn link_down(&mut self, end: EndId, seat: usize) {
+    pub(crate) fn link_down(&mut self, end: EndId, slot: usize) {
         self.links.down(end);
-        if let Some(standing) = self.standing(seat) {
+        if let Some(standing) = self.standing(slot) {
             standing.sync.down(end);
         }
     }
 
     /// The disk of a sequencer fails, at this time, or takes records again.
-    pub(crate) fn stalls(&mut self, seat: usize, store: &str, failed: Option<Duration>) {
+    pub(crate) fn stalls(&mut self, slot: usize, store: &str, failed: Option<Duration>) {
         if let Some(now) = failed {
             self.facts(store).fails(now);
         }
-        if let Some(standing) = self.standing(seat) {
+        if let Some(standing) = self.standing(slot) {
             standing.sync.stalled = failed.is_some();
         }
     }
@@ -63,7 +63,7 @@ impl Checker {
     pub(crate) fn heard(&mut self, end: EndId, message: &Message, view: &View<'_>) {
         self.links.heard(end, message, view);
         let sequencer = view.replica.is_sequencer();
-        let Some(Some(standing)) = self.standings.get_mut(view.seat) else { return };
+        let Some(Some(standing)) = self.standings.get_mut(view.slot) else { return };
         match (end.side, message) {
             (Side::Client, message) => standing.sync.heard(message, view.replica.node()),
             (Side::Server, Message::SessionOpen { .. }) if sequencer => {
@@ -93,7 +93,7 @@ impl Checker {
         now: Duration,
     ) -> Result<(), Broken> {
         commit::sent(view, message)?;
-        let Some(Some(standing)) = self.standings.get_mut(view.seat) else { return Ok(()) };
+        let Some(Some(standing)) = self.standings.get_mut(view.slot) else { return Ok(()) };
         match message {
             Message::SessionOpened { claim, .. } if view.replica.is_sequencer() => {
                 let facts = self.stores.entry(standing.store.clone()).or_default();
@@ -115,7 +115,7 @@ impl Checker {
 
     /// A connection carries nothing now. `rests`: nor is anything about to be written.
     pub(crate) fn idle(&mut self, end: EndId, view: &View<'_>, rests: bool) -> Verdict {
-        let Some(Some(standing)) = self.standings.get(view.seat) else { return Ok(()) };
+        let Some(Some(standing)) = self.standings.get(view.slot) else { return Ok(()) };
         let found = match end.side {
             Side::Client => standing.sync.idle(end, standing.origin, &self.origins),
             Side::Server => self.links.idle(end, view, &standing.sync),
@@ -151,8 +151,8 @@ impl Checker {
     }
 
     fn digests(&mut self, view: &View<'_>, version: Version) -> Result<(), Broken> {
-        let followed = self.links.any_at(view.seat);
-        let Some(standing) = self.standing(view.seat) else { return Ok(()) };
+        let followed = self.links.any_at(view.slot);
+        let Some(standing) = self.standing(view.slot) else { return Ok(()) };
         if !view.replica.is_sequencer() {
             return Ok(());
         }
@@ -161,15 +161,15 @@ impl Checker {
     }
 
     /// Returns the number of times that the state of a replica was replaced.
-    pub(crate) fn replaced(&self, seat: usize) -> u64 {
-        let standing = self.standings.get(seat).and_then(Option::as_ref);
+    pub(crate) fn replaced(&self, slot: usize) -> u64 {
+        let standing = self.standings.get(slot).and_then(Option::as_ref);
         standing.map_or(0, |standing| standing.seen.replaced)
     }
 
     /// The digest of a state is ready, or a snapshot is cut.
     pub(crate) fn done(&mut self, view: &View<'_>, digest: bool, cost: Duration, replaced: u64) {
         let budget = view.replica.config().verify_budget;
-        let Some(standing) = self.standing(view.seat) else { return };
+        let Some(standing) = self.standing(view.slot) else { return };
         if digest {
             standing.marks.digested(cost, budget, view.now);
         } else {
@@ -178,7 +178,7 @@ impl Checker {
     }
 
     fn reported(&mut self, view: &View<'_>, report: &Report) -> Result<(), Broken> {
-        let Some(Some(standing)) = self.standings.get_mut(view.seat) else { return Ok(()) };
+        let Some(Some(standing)) = self.standings.get_mut(view.slot) else { return Ok(()) };
         standing.seen.reported(report);
         let facts = self.stores.entry(standing.store.clone()).or_default();
         let broken = |invariant| Err((invariant, format!("reports: {report}")));
@@ -200,7 +200,7 @@ impl Checker {
     }
 
     fn noted(&mut self, view: &View<'_>, note: &Note) -> Result<(), Broken> {
-        let Some(Some(standing)) = self.standings.get_mut(view.seat) else { return Ok(()) };
+        let Some(Some(standing)) = self.standings.get_mut(view.slot) else { return Ok(()) };
         let below = note.link().is_some_and(|link| EndId::of(link).side == Side::Server);
         standing.seen.noted(note, below);
         if let Note::Healing(version) = note {
@@ -218,7 +218,7 @@ impl Checker {
     /// A history that is lost is reported, and nothing else is; nothing that a durable sequencer
     /// ordered is ever rolled back.
     fn lost(&mut self, view: &View<'_>, outputs: &[Output<ErasedMachine>]) -> Result<(), Broken> {
-        let Some(Some(standing)) = self.standings.get_mut(view.seat) else { return Ok(()) };
+        let Some(Some(standing)) = self.standings.get_mut(view.slot) else { return Ok(()) };
         let (from, to) = (standing.replaced.take(), view.replica.version());
         let from = from.filter(|from| *from != Version::default());
         let gone = from.filter(|from| !view.replica.lineage().contains(*from));
@@ -245,8 +245,8 @@ impl Checker {
 
     /// A step is over.
     pub(crate) fn stepped(&mut self, view: &View<'_>) -> Verdict {
-        let followed = self.links.any_at(view.seat);
-        let Some(standing) = self.standing(view.seat) else { return Ok(()) };
+        let followed = self.links.any_at(view.slot);
+        let Some(standing) = self.standing(view.slot) else { return Ok(()) };
         if view.replica.is_sequencer() {
             standing.marks.ordered(view, followed);
         }
@@ -256,7 +256,7 @@ impl Checker {
 
     /// A replica was told the time.
     pub(crate) fn ticked(&mut self, view: &View<'_>) -> Verdict {
-        let Some(Some(standing)) = self.standings.get(view.seat) else { return Ok(()) };
+        let Some(Some(standing)) = self.standings.get(view.slot) else { return Ok(()) };
         let config = view.replica.config();
         let overdue = config
             .dispatch_deadline
@@ -276,7 +276,7 @@ impl Checker {
         connected: bool,
         refused: Option<&Refused>,
     ) -> Verdict {
-        let Some(Some(standing)) = self.standings.get(view.seat) else { return Ok(()) };
+        let Some(Some(standing)) = self.standings.get(view.slot) else { return Ok(()) };
         let config = view.replica.config();
         let (open, bytes) = self.origins.open_count(standing.origin);
         let taken = self.origins.taken(standing.origin);
@@ -304,7 +304,7 @@ impl Checker {
 
     /// A sequencer has become a client: nothing is under way any more.
     pub(crate) fn abandoned(&self, view: &View<'_>) -> Verdict {
-        let Some(Some(standing)) = self.standings.get(view.seat) else { return Ok(()) };
+        let Some(Some(standing)) = self.standings.get(view.slot) else { return Ok(()) };
         let open = self.origins.open_outside(standing.origin, None);
         let found = match open {
             Some(id) => Err((Invariant::I4, format!("{id:x} is under way in a tree that it left"))),
@@ -322,7 +322,7 @@ impl Checker {
         garbled: bool,
         silence: Duration,
     ) -> Verdict {
-        let Some(Some(standing)) = self.standings.get(view.seat) else { return Ok(()) };
+        let Some(Some(standing)) = self.standings.get(view.slot) else { return Ok(()) };
         let moved = self.stores.get(&standing.store).is_some_and(Facts::moved);
         let right = match fault {
             LinkFault::Wire(_) | LinkFault::SnapshotChecksum => garbled,

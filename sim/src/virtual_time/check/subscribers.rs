@@ -7,7 +7,7 @@ use super::canon::{Broken, Canon};
 use crate::invariants::Invariant;
 use crate::virtual_time::machine::Action;
 
-/// One subscriber, from the beginning of its node's life.
+/// One subscriber, from the beginning of its node's incarnation.
 #[derive(Debug)]
 pub(super) struct Subscriber {
     at: Version,

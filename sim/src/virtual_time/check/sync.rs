@@ -30,7 +30,7 @@ struct Upward {
     sent_at: Duration,
 }
 
-/// The facts about one life of one replica.
+/// The facts about one incarnation of one replica.
 #[derive(Debug, Default)]
 pub(super) struct Sync {
     upward: Option<Upward>,

@@ -22,9 +22,9 @@ impl Simulation<'_> {
         let done = match &self.plan.faults[number].fault {
             Fault::Cut(Cut { link, lasts }) => {
                 let mut done = 0;
-                for seat in self.clients_of(*link) {
+                for slot in self.clients_of(*link) {
                     let (loses_up, loses_down) = (self.rng.percent(50), self.rng.percent(70));
-                    let cut = InjectedFault::Cut { seat, loses_up, loses_down, lasts: *lasts };
+                    let cut = InjectedFault::Cut { slot, loses_up, loses_down, lasts: *lasts };
                     done += u64::from(self.world.inject(cut));
                 }
                 counted(done, "connection cut")
@@ -81,8 +81,8 @@ impl Simulation<'_> {
 
     /// All replicas that follow another over this link.
     fn clients_of(&self, link: usize) -> Vec<usize> {
-        let over = |seat: &usize| {
-            self.world.upstream(*seat).is_some_and(|upstream| upstream.link == Some(link))
+        let over = |slot: &usize| {
+            self.world.upstream(*slot).is_some_and(|upstream| upstream.link == Some(link))
         };
         (0..self.placement.len()).filter(over).collect()
     }
@@ -92,7 +92,7 @@ impl Simulation<'_> {
         let places = match fault.target() {
             Target::Link(link) => self.clients_of(link),
             Target::Node(node) => vec![node.index()],
-            Target::Replica(node, store) => self.placement.seat(node, store).into_iter().collect(),
+            Target::Replica(node, store) => self.placement.slot(node, store).into_iter().collect(),
         };
         let (mut done, mut what) = (0, "");
         for at in places {
@@ -136,10 +136,10 @@ impl Simulation<'_> {
         let Event::CreateClient { client, link } = self.plan.events[number].event;
         let planned = &self.plan.links[link];
         for store in &planned.stores {
-            let seats =
-                (self.placement.seat(client, store), self.placement.seat(planned.server, store));
-            if let (Some(seat), Some(server)) = seats {
-                self.world.follow(seat, Upstream { seat: server, link: Some(link) });
+            let slots =
+                (self.placement.slot(client, store), self.placement.slot(planned.server, store));
+            if let (Some(slot), Some(server)) = slots {
+                self.world.follow(slot, Upstream { slot: server, link: Some(link) });
             }
         }
         self.eras[client.index()] += 1;

@@ -21,7 +21,7 @@ const REFUSED_WAIT: Duration = Duration::from_millis(1);
 /// A load of the plan, while it is played.
 #[derive(Debug)]
 pub(super) struct Load {
-    seat: usize,
+    slot: usize,
     host: usize,
     kind: Kind,
     params: Params,
@@ -44,8 +44,8 @@ impl Simulation<'_> {
         for phase in &self.plan.phases {
             for load in &phase.load {
                 let store = &self.plan.stores[&load.store];
-                let (Some(seat), Some(kind)) =
-                    (self.placement.seat(load.at, &load.store), self.placement.kind(&load.store))
+                let (Some(slot), Some(kind)) =
+                    (self.placement.slot(load.at, &load.store), self.placement.kind(&load.store))
                 else {
                     continue;
                 };
@@ -57,7 +57,7 @@ impl Simulation<'_> {
                 let arrivals = Arrivals::new(&load.arrival, length, self.plan.seed, load.stream);
                 let begins = start + phase.start;
                 let load = Load {
-                    seat,
+                    slot,
                     host: load.at.index(),
                     kind,
                     params: Params::of(store, load),
@@ -101,8 +101,8 @@ impl Simulation<'_> {
         let intended = load.begins + at;
         // Drawn in any case, so that the actions after it are what they would have been.
         let encoded = load.kind.action(&mut load.random, n as u64, &load.params);
-        let (seat, source) = (load.seat, Source::Load(load.stream));
-        self.dispatch(seat, source, encoded, intended);
+        let (slot, source) = (load.slot, Source::Load(load.stream));
+        self.dispatch(slot, source, encoded, intended);
         self.await_arrival(number);
     }
 
@@ -136,8 +136,8 @@ impl Simulation<'_> {
         }
         let encoded = load.kind.action(&mut load.random, load.made, &load.params);
         load.made += 1;
-        let (seat, source) = (load.seat, Source::Load(load.stream));
-        self.dispatch(seat, source, encoded, now);
+        let (slot, source) = (load.slot, Source::Load(load.stream));
+        self.dispatch(slot, source, encoded, now);
     }
 
     /// A dispatch of a load has an outcome: a closed loop makes the next.

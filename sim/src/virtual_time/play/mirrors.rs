@@ -25,7 +25,7 @@ pub(super) struct Mirror {
 pub(super) struct Comparison {
     /// The observation's position in the plan.
     index: usize,
-    seats: [usize; 2],
+    slots: [usize; 2],
     start: Duration,
     instants: Samplings,
 }
@@ -33,20 +33,20 @@ pub(super) struct Comparison {
 impl Simulation<'_> {
     pub(super) fn begin_mirrors(&mut self) {
         for mirror in &self.plan.mirrors {
-            let seats = (
-                self.placement.seat(mirror.at, &mirror.from),
-                self.placement.seat(mirror.at, &mirror.to),
+            let slots = (
+                self.placement.slot(mirror.at, &mirror.from),
+                self.placement.slot(mirror.at, &mirror.to),
             );
-            if let (Some(from), Some(to)) = seats {
+            if let (Some(from), Some(to)) = slots {
                 self.mirrors.push(Mirror { from, to, told: None });
             }
         }
     }
 
-    /// Mirrors the actions that are told at this seat.
-    pub(super) fn mirror_from(&mut self, seat: usize) {
+    /// Mirrors the actions that are told at this slot.
+    pub(super) fn mirror_from(&mut self, slot: usize) {
         for number in 0..self.mirrors.len() {
-            if self.mirrors[number].from == seat {
+            if self.mirrors[number].from == slot {
                 self.mirror_soon(number, Duration::ZERO);
             }
         }
@@ -81,12 +81,12 @@ impl Simulation<'_> {
     }
 
     /// A mirror's dispatch has an outcome: one that may have come to nothing is made again.
-    pub(super) fn mirror_resolved(&mut self, seat: usize, outcome: Outcome) {
+    pub(super) fn mirror_resolved(&mut self, slot: usize, outcome: Outcome) {
         match outcome {
             Outcome::Ok(_) | Outcome::Rejected | Outcome::Invalid => {}
             Outcome::NotConnected | Outcome::Busy | Outcome::Unknown => {
                 for number in 0..self.mirrors.len() {
-                    if self.mirrors[number].to == seat {
+                    if self.mirrors[number].to == slot {
                         self.mirror_soon(number, AGAIN);
                     }
                 }
@@ -107,13 +107,13 @@ impl Simulation<'_> {
     pub(super) fn begin_comparisons(&mut self, start: Duration) {
         for (index, observation) in self.plan.observe.iter().enumerate() {
             let Observation::Pair { at, stores, every } = observation else { continue };
-            let seats = stores.each_ref().map(|store| self.placement.seat(*at, store));
-            if let [Some(one), Some(other)] = seats {
+            let slots = stores.each_ref().map(|store| self.placement.slot(*at, store));
+            if let [Some(one), Some(other)] = slots {
                 let (length, seed) = (self.plan.duration(), self.plan.seed);
                 let instants = Samplings::new(*every, length, seed, index as u64);
                 let number = self.comparisons.len();
-                let seats = [one, other];
-                self.comparisons.push(Comparison { index, seats, start, instants });
+                let slots = [one, other];
+                self.comparisons.push(Comparison { index, slots, start, instants });
                 self.await_comparison(number);
             }
         }
@@ -129,8 +129,8 @@ impl Simulation<'_> {
     /// Holds two stores together.
     pub(super) fn compare(&mut self, number: usize) {
         let comparison = &self.comparisons[number];
-        let states = comparison.seats.map(|seat| {
-            let replica = self.world.replica(seat)?;
+        let states = comparison.slots.map(|slot| {
+            let replica = self.world.replica(slot)?;
             Some(replica.machine().still().held())
         });
         if let [Some(one), Some(other)] = states {

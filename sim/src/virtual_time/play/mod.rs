@@ -1,6 +1,6 @@
 //! A plan, played in a world: its load, its faults, its events, and what is written down of it.
 //!
-//! - `placement`: the hosts and seats that a plan asks for
+//! - `placement`: the hosts and slots that a plan asks for
 //! - `loads`: the dispatches of loads
 //! - `mirrors`: one store's state into another, and two stores held together
 //! - `faults`: the plan's faults and events
@@ -75,7 +75,7 @@ enum Act {
     },
     /// A copy that went wrong is found by the next check, which needs actions to come by.
     Nudge {
-        seat: usize,
+        slot: usize,
         left: u64,
     },
 }
@@ -209,10 +209,10 @@ impl<'a> Simulation<'a> {
         self.settle(START_MAX + self.carrying(), "the first state");
     }
 
-    /// The seats that order a store at the start.
+    /// The slots that order a store at the start.
     fn roots(&self, store: &str) -> Vec<usize> {
         let trees = self.plan.topology.trees_of(store).iter();
-        trees.filter_map(|tree| self.placement.seat(tree.root, store)).collect()
+        trees.filter_map(|tree| self.placement.slot(tree.root, store)).collect()
     }
 
     /// After the load: what is still to be done, what went wrong unnoticed, and then quiet.
@@ -229,7 +229,7 @@ impl<'a> Simulation<'a> {
             for root in self.roots(&store) {
                 let now = self.world.now();
                 let left = (3 * every).max(60);
-                self.agenda.push(now, Act::Nudge { seat: root, left });
+                self.agenda.push(now, Act::Nudge { slot: root, left });
             }
         }
         self.settle(self.settle_max(), "the load");
@@ -324,36 +324,36 @@ impl<'a> Simulation<'a> {
             Act::Fault { fault } => self.inject(fault),
             Act::FaultEnds { fault } => self.fault_ends(fault),
             Act::Event { event } => self.event(event),
-            Act::Nudge { seat, left } => self.nudge(seat, left),
+            Act::Nudge { slot, left } => self.nudge(slot, left),
         }
         self.heed();
     }
 
-    fn nudge(&mut self, seat: usize, left: u64) {
-        let (_, store) = self.placement.place(seat);
+    fn nudge(&mut self, slot: usize, left: u64) {
+        let (_, store) = self.placement.place(slot);
         let Some(kind) = self.placement.kind(store) else { return };
         let params =
             Params { state_bytes: self.plan.stores[store].size_bytes, ..Params::default() };
         let now = self.world.now();
         let mut random = rand_pcg::Pcg64::new(self.plan.seed.into(), left.into());
         let encoded = kind.action(&mut random, left, &params);
-        self.dispatch(seat, Source::Opening, encoded, now);
+        self.dispatch(slot, Source::Opening, encoded, now);
         if left > 1 {
             let next = now + Duration::from_millis(20);
-            self.agenda.push(next, Act::Nudge { seat, left: left - 1 });
+            self.agenda.push(next, Act::Nudge { slot, left: left - 1 });
         }
     }
 
     /// Hands a dispatch over, and writes down what comes of it at once.
-    fn dispatch(&mut self, seat: usize, source: Source, encoded: Vec<u8>, intended: Duration) {
+    fn dispatch(&mut self, slot: usize, source: Source, encoded: Vec<u8>, intended: Duration) {
         let issued = self.world.now();
-        match self.world.dispatch(seat, encoded) {
+        match self.world.dispatch(slot, encoded) {
             Ok(id) => {
-                self.write_issued(seat, source);
-                self.pending[seat].insert(id, Pending { source, intended, issued });
+                self.write_issued(slot, source);
+                self.pending[slot].insert(id, Pending { source, intended, issued });
             }
             Err(Some(refused)) => {
-                self.write_issued(seat, source);
+                self.write_issued(slot, source);
                 let outcome = match refused {
                     Refused::NotConnected | Refused::Stalled => Outcome::NotConnected,
                     Refused::Busy(_) => Outcome::Busy,
@@ -362,14 +362,14 @@ impl<'a> Simulation<'a> {
                     }
                     Refused::Poisoned | Refused::Unrestorable(_) => Outcome::Rejected,
                 };
-                self.resolved(seat, Pending { source, intended, issued }, outcome);
+                self.resolved(slot, Pending { source, intended, issued }, outcome);
             }
             // No process, no dispatch.
             Err(None) => {}
         }
     }
 
-    fn resolved(&mut self, seat: usize, pending: Pending, outcome: Outcome) {
+    fn resolved(&mut self, slot: usize, pending: Pending, outcome: Outcome) {
         let ns = |at: Duration| at.as_nanos() as u64;
         let dispatched = Dispatched {
             intended_ns: ns(pending.intended),
@@ -377,10 +377,10 @@ impl<'a> Simulation<'a> {
             answered_ns: ns(self.world.now()),
             outcome,
         };
-        self.write_resolved(seat, pending.source, dispatched);
+        self.write_resolved(slot, pending.source, dispatched);
         match pending.source {
             Source::Load(stream) => self.load_resolved(stream, outcome),
-            Source::Mirror => self.mirror_resolved(seat, outcome),
+            Source::Mirror => self.mirror_resolved(slot, outcome),
             Source::Opening => {}
         }
     }
@@ -390,16 +390,16 @@ impl<'a> Simulation<'a> {
         while self.world.has_notices() {
             for notice in self.world.take_notices() {
                 match notice {
-                    Notice::Resolved { seat, id, resolution, .. } => {
-                        let Some(pending) = self.pending[seat].remove(&id) else { continue };
+                    Notice::Resolved { slot, id, resolution, .. } => {
+                        let Some(pending) = self.pending[slot].remove(&id) else { continue };
                         let outcome = match resolution {
                             Resolution::Ok(version) => Outcome::Ok(version),
                             Resolution::Rejected(_) => Outcome::Rejected,
                             Resolution::OutcomeUnknown => Outcome::Unknown,
                         };
-                        self.resolved(seat, pending, outcome);
+                        self.resolved(slot, pending, outcome);
                     }
-                    Notice::Told { seat } => self.mirror_from(seat),
+                    Notice::Told { slot } => self.mirror_from(slot),
                     Notice::Moment { host } => self.moment(host),
                     Notice::Lives { host } => {
                         self.host_lives(host);
@@ -413,8 +413,8 @@ impl<'a> Simulation<'a> {
     /// Forgets the dispatches under way of a host, which has ended. Returns their streams.
     fn forget_pending(&mut self, host: usize) -> Vec<u64> {
         let mut streams = Vec::new();
-        for seat in self.world.seats_of(host).to_vec() {
-            for pending in std::mem::take(&mut self.pending[seat]).into_values() {
+        for slot in self.world.seats_of(host).to_vec() {
+            for pending in std::mem::take(&mut self.pending[slot]).into_values() {
                 if let Source::Load(stream) = pending.source {
                     streams.push(stream);
                 }

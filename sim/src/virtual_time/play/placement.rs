@@ -1,4 +1,4 @@
-//! The hosts and seats that a plan asks for.
+//! The hosts and slots that a plan asks for.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::scenario::{self, Arrival, NodeId, Plan, Upstream};
 use crate::virtual_time::machine::Kind;
 use crate::virtual_time::network::NetworkModel;
 use crate::virtual_time::rng::SeededRng;
-use crate::virtual_time::world::{self, HostSpec, SeatSpec, World};
+use crate::virtual_time::world::{self, HostSpec, SlotSpec, World};
 
 /// The longest wait between two attempts to connect, unless a link says otherwise: the library's.
 const BACKOFF_USUAL: Duration = Duration::from_secs(5);
@@ -18,11 +18,11 @@ const BACKOFF_USUAL: Duration = Duration::from_secs(5);
 /// A function that changes the settings of every replica once the plan has set them.
 pub(crate) type Adjust = std::sync::Arc<dyn Fn(&mut Config) + Send + Sync>;
 
-/// The seat of each store at each node. A host has the number of its node.
+/// The slot of each store at each node. A host has the number of its node.
 #[derive(Debug, Default)]
 pub(crate) struct Placement {
-    seats: Vec<BTreeMap<String, usize>>,
-    /// The node and the store of each seat.
+    slots: Vec<BTreeMap<String, usize>>,
+    /// The node and the store of each slot.
     places: Vec<(NodeId, String)>,
     kinds: BTreeMap<String, Kind>,
 }
@@ -35,24 +35,24 @@ impl Placement {
             placement.kinds.insert(name.clone(), Kind::named(&store.reducer)?);
         }
         for node in &plan.nodes {
-            let mut seats = BTreeMap::new();
+            let mut slots = BTreeMap::new();
             for store in node.stores.keys() {
-                seats.insert(store.clone(), placement.places.len());
+                slots.insert(store.clone(), placement.places.len());
                 placement.places.push((node.id, store.clone()));
             }
-            placement.seats.push(seats);
+            placement.slots.push(slots);
         }
         Ok(placement)
     }
 
-    /// The seat of a store at a node, if the node opens that store.
-    pub(crate) fn seat(&self, node: NodeId, store: &str) -> Option<usize> {
-        self.seats.get(node.index())?.get(store).copied()
+    /// The slot of a store at a node, if the node opens that store.
+    pub(crate) fn slot(&self, node: NodeId, store: &str) -> Option<usize> {
+        self.slots.get(node.index())?.get(store).copied()
     }
 
-    /// The node and the store of a seat.
-    pub(crate) fn place(&self, seat: usize) -> (NodeId, &str) {
-        let (node, store) = &self.places[seat];
+    /// The node and the store of a slot.
+    pub(crate) fn place(&self, slot: usize) -> (NodeId, &str) {
+        let (node, store) = &self.places[slot];
         (*node, store)
     }
 
@@ -61,12 +61,12 @@ impl Placement {
         self.kinds.get(store).copied()
     }
 
-    /// Returns the number of seats.
+    /// Returns the number of slots.
     pub(crate) fn len(&self) -> usize {
         self.places.len()
     }
 
-    /// Returns the names of seats: the node, and the store if there are several.
+    /// Returns the names of slots: the node, and the store if there are several.
     pub(crate) fn names(&self, plan: &Plan) -> Vec<String> {
         let several = plan.stores.len() > 1;
         let names = self.places.iter().map(|(node, store)| {
@@ -76,24 +76,24 @@ impl Placement {
         names.collect()
     }
 
-    /// The replica that a seat follows, as the topology has it.
+    /// The replica that a slot follows, as the topology has it.
     pub(crate) fn upstream(&self, store: &str, upstream: Upstream) -> Option<world::Upstream> {
-        let seat = self.seat(upstream.node(), store)?;
+        let slot = self.slot(upstream.node(), store)?;
         let link = match upstream {
             Upstream::Server { link, .. } => Some(link),
             Upstream::Master(_) => None,
         };
-        Some(world::Upstream { seat, link })
+        Some(world::Upstream { slot, link })
     }
 
-    /// Puts all hosts and seats into a world, where nothing runs yet.
+    /// Puts all hosts and slots into a world, where nothing runs yet.
     pub(crate) fn enter(&self, plan: &Plan, adjust: Option<&Adjust>, world: &mut World) {
         let mut upstreams: Vec<Option<world::Upstream>> = vec![None; self.len()];
         for (store, trees) in &plan.topology.trees {
             for member in trees.iter().flat_map(|tree| &tree.members) {
-                if let Some(seat) = self.seat(member.node, store) {
+                if let Some(slot) = self.slot(member.node, store) {
                     let upstream = member.upstream;
-                    upstreams[seat] = upstream.and_then(|found| self.upstream(store, found));
+                    upstreams[slot] = upstream.and_then(|found| self.upstream(store, found));
                 }
             }
         }
@@ -105,7 +105,7 @@ impl Placement {
         }
         let names = self.names(plan);
         let windows = windows(plan);
-        for (seat, (node, store)) in self.places.iter().enumerate() {
+        for (slot, (node, store)) in self.places.iter().enumerate() {
             let Some(kind) = self.kind(store) else { continue };
             let mut config = config(plan, *node, store);
             if let Some(window) = windows.get(&(*node, store.as_str())) {
@@ -114,11 +114,11 @@ impl Placement {
             if let Some(adjust) = adjust {
                 adjust(&mut config);
             }
-            let upstream = upstreams[seat];
+            let upstream = upstreams[slot];
             let link = upstream.and_then(|upstream| plan.links.get(upstream.link?));
             let backoff = link.and_then(|link| link.backoff_max).unwrap_or(BACKOFF_USUAL);
-            world.add_seat(SeatSpec {
-                name: names[seat].clone(),
+            world.add_slot(SlotSpec {
+                name: names[slot].clone(),
                 host: node.index(),
                 kind,
                 config,

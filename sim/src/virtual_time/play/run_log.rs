@@ -10,7 +10,8 @@ use super::Simulation;
 use crate::invariants::Violations;
 use crate::measure::Dispatched;
 use crate::record::{
-    FinalState, Gathered, LifeSeen, LinkFigures, NodeDelta, Recorder, Source, StoreDelta, Taken,
+    FinalState, Gathered, IncarnationSeen, LinkFigures, NodeDelta, Recorder, Source, StoreDelta,
+    Taken,
 };
 use crate::scenario::{NodeId, Plan, Role};
 use crate::virtual_time::machine::ErasedMachine;
@@ -19,21 +20,21 @@ use crate::virtual_time::machine::ErasedMachine;
 #[derive(Debug)]
 pub(super) struct RunLog {
     gathered: Gathered,
-    /// One for each seat, for this life of its process.
+    /// One for each slot, for this incarnation of its process.
     recorders: Vec<Recorder>,
-    lives: Vec<(u64, NodeId)>,
-    /// The life that each host is in.
+    incarnations: Vec<(u64, NodeId)>,
+    /// The incarnation that each host is in.
     connections: Vec<u64>,
-    /// The traffic of each host when its life began.
+    /// The traffic of each host when its incarnation began.
     carried: Vec<(u64, u64)>,
 }
 
 impl RunLog {
-    pub(super) fn new(plan: &Plan, seats: usize) -> Self {
+    pub(super) fn new(plan: &Plan, slots: usize) -> Self {
         RunLog {
             gathered: Gathered::new(plan),
-            recorders: (0..seats).map(|_| Recorder::new("")).collect(),
-            lives: Vec::new(),
+            recorders: (0..slots).map(|_| Recorder::new("")).collect(),
+            incarnations: Vec::new(),
             connections: vec![0; plan.nodes.len()],
             carried: vec![(0, 0); plan.nodes.len()],
         }
@@ -41,18 +42,18 @@ impl RunLog {
 }
 
 impl Simulation<'_> {
-    /// A host has a process: its life is written down from here on.
+    /// A host has a process: its incarnation is written down from here on.
     pub(super) fn host_lives(&mut self, host: usize) {
         let carried = self.world.carried(host);
         let Some(log) = &mut self.log else { return };
         let node = self.plan.nodes[host].id;
-        let connection = log.lives.len() as u64 + 1;
-        log.lives.push((connection, node));
+        let connection = log.incarnations.len() as u64 + 1;
+        log.incarnations.push((connection, node));
         log.connections[host] = connection;
         log.carried[host] = carried;
         log.gathered.joined(connection, node);
-        for seat in self.world.seats_of(host) {
-            log.recorders[*seat] = Recorder::new(&self.plan.nodes[host].name);
+        for slot in self.world.seats_of(host) {
+            log.recorders[*slot] = Recorder::new(&self.plan.nodes[host].name);
         }
         if let Some(started) = self.started {
             self.book_standstills(host, started);
@@ -65,8 +66,8 @@ impl Simulation<'_> {
         let ns = |at: Duration| (started + at).as_nanos() as u64;
         let spans = self.plan.standstills(self.plan.nodes[host].id).into_iter();
         let spans: Vec<_> = spans.map(|span| ns(span.start)..ns(span.end)).collect();
-        for seat in self.world.seats_of(host) {
-            log.recorders[*seat].stands_still(spans.clone());
+        for slot in self.world.seats_of(host) {
+            log.recorders[*slot].stands_still(spans.clone());
         }
     }
 
@@ -83,16 +84,16 @@ impl Simulation<'_> {
         }
     }
 
-    pub(super) fn write_issued(&mut self, seat: usize, source: Source) {
+    pub(super) fn write_issued(&mut self, slot: usize, source: Source) {
         if let Some(log) = &mut self.log {
-            log.recorders[seat].issued(source, 1);
+            log.recorders[slot].issued(source, 1);
         }
     }
 
-    pub(super) fn write_resolved(&mut self, seat: usize, source: Source, dispatched: Dispatched) {
-        let local = self.world.replica(seat).map(Replica::version).unwrap_or_default();
+    pub(super) fn write_resolved(&mut self, slot: usize, source: Source, dispatched: Dispatched) {
+        let local = self.world.replica(slot).map(Replica::version).unwrap_or_default();
         if let Some(log) = &mut self.log {
-            log.recorders[seat].resolved(source, dispatched, local, None);
+            log.recorders[slot].resolved(source, dispatched, local, None);
         }
     }
 
@@ -114,9 +115,9 @@ impl Simulation<'_> {
         }
         let at_ns = self.world.now().saturating_sub(before).as_nanos() as u64;
         let mut stores = BTreeMap::new();
-        for seat in self.world.seats_of(host).to_vec() {
-            let (_, store) = self.placement.place(seat);
-            if let Some(delta) = self.store_delta(seat, last) {
+        for slot in self.world.seats_of(host).to_vec() {
+            let (_, store) = self.placement.place(slot);
+            if let Some(delta) = self.store_delta(slot, last) {
                 stores.insert(store.to_owned(), delta);
             }
         }
@@ -134,14 +135,14 @@ impl Simulation<'_> {
         log.gathered.absorb(log.connections[host], delta);
     }
 
-    fn store_delta(&self, seat: usize, last: bool) -> Option<StoreDelta> {
-        let replica = self.world.replica(seat)?;
-        let recorded = self.log.as_ref()?.recorders[seat].take();
+    fn store_delta(&self, slot: usize, last: bool) -> Option<StoreDelta> {
+        let replica = self.world.replica(slot)?;
+        let recorded = self.log.as_ref()?.recorders[slot].take();
         Some(StoreDelta {
             version: replica.version(),
             connected: replica.is_connected(),
-            roles: self.roles(seat),
-            seen: self.world.witness(seat)?.take(),
+            roles: self.roles(slot),
+            seen: self.world.witness(slot)?.take(),
             subscriber: None,
             digests: Vec::new(),
             loads: recorded.loads,
@@ -153,11 +154,11 @@ impl Simulation<'_> {
         })
     }
 
-    /// Returns the roles of a seat in its store, sorted.
-    fn roles(&self, seat: usize) -> Vec<Role> {
-        let (node, store) = self.placement.place(seat);
+    /// Returns the roles of a slot in its store, sorted.
+    fn roles(&self, slot: usize) -> Vec<Role> {
+        let (node, store) = self.placement.place(slot);
         let planned = self.plan.node(node);
-        let upstream = self.world.upstream(seat);
+        let upstream = self.world.upstream(slot);
         let mut roles = Vec::new();
         if planned.is_master() && self.plan.workers(&planned.cluster).next().is_some() {
             roles.push(Role::Master);
@@ -193,7 +194,7 @@ impl Simulation<'_> {
             violations.push(violation.clone());
         }
         let ns = |at: Duration| at.as_nanos() as u64;
-        let lives = log.lives.iter().map(|(connection, node)| LifeSeen {
+        let incarnations = log.incarnations.iter().map(|(connection, node)| IncarnationSeen {
             connection: *connection,
             node: *node,
             pid: 0,
@@ -201,7 +202,7 @@ impl Simulation<'_> {
             ended: None,
         });
         Some(Taken {
-            lives: lives.collect(),
+            incarnations: incarnations.collect(),
             gathered: log.gathered,
             start_ns: started.map(ns),
             stop_ns: ns(stopped),

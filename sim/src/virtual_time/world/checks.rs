@@ -11,43 +11,43 @@ use crate::virtual_time::network::EndId;
 
 impl World {
     /// Checks the frames that a replica has just written, and what it did not write.
-    pub(super) fn check_sent(&mut self, seat: usize, end: EndId, bytes: &Bytes) {
+    pub(super) fn check_sent(&mut self, slot: usize, end: EndId, bytes: &Bytes) {
         let mut rest = bytes.clone();
         while let Some(frame) = next_frame(&mut rest) {
             let Ok(message) = Message::read(&frame) else { continue };
-            self.check(seat, |checker, view, now| checker.sent(end, &message, view, now));
+            self.check(slot, |checker, view, now| checker.sent(end, &message, view, now));
             if let Message::SessionOpened { claim, .. } = message {
-                self.issued(seat, claim.session);
+                self.issued(slot, claim.session);
             }
         }
         if bytes.is_empty() || end.side == SERVER {
-            self.check(seat, |checker, view, _| checker.idle(end, view, false));
+            self.check(slot, |checker, view, _| checker.idle(end, view, false));
         }
     }
 
     /// Shows the checker a frame that a replica is about to receive.
-    pub(super) fn check_heard(&mut self, seat: usize, end: EndId, frame: &Frame) {
+    pub(super) fn check_heard(&mut self, slot: usize, end: EndId, frame: &Frame) {
         if let Some(connection) = self.connections.get_mut(end.connection) {
             connection.end_mut(end.side).heard_at = self.now;
         }
         if let Ok(message) = Message::read(frame) {
-            let sequencer = self.replica(seat).is_some_and(Replica::is_sequencer);
+            let sequencer = self.replica(slot).is_some_and(Replica::is_sequencer);
             match (&message, end.side) {
-                (Message::Status(_), CLIENT) => self.comes(seat, KillMoment::Attached),
+                (Message::Status(_), CLIENT) => self.comes(slot, KillMoment::Attached),
                 (Message::SessionOpen { .. }, SERVER) if sequencer => {
-                    self.comes(seat, KillMoment::SessionIssued);
+                    self.comes(slot, KillMoment::SessionIssued);
                 }
                 _ => {}
             }
-            self.check(seat, |checker, view, _| {
+            self.check(slot, |checker, view, _| {
                 checker.heard(end, &message, view);
                 Ok(())
             });
         }
     }
 
-    /// Checks the connections of a seat over which nothing is about to be written.
-    pub(super) fn check_links(&mut self, seat: usize) {
+    /// Checks the connections of a slot over which nothing is about to be written.
+    pub(super) fn check_links(&mut self, slot: usize) {
         let at_rest = |(connection, side)| EndId { connection, side };
         let ends: Vec<EndId> = self
             .connections
@@ -55,7 +55,7 @@ impl World {
             .flat_map(|(number, found)| {
                 let rests = move |side| {
                     let end = found.end(side);
-                    end.seat == seat && end.up && !end.closed && !end.awake
+                    end.slot == slot && end.up && !end.closed && !end.awake
                 };
                 [CLIENT, SERVER]
                     .into_iter()
@@ -64,7 +64,7 @@ impl World {
             })
             .collect();
         for end in ends {
-            self.check(seat, |checker, view, _| checker.idle(end, view, true));
+            self.check(slot, |checker, view, _| checker.idle(end, view, true));
         }
     }
 }

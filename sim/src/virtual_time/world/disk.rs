@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use samestate_proto::replication::{Image, ReplayFault, Replica};
 
-use super::seat::Seat;
+use super::slot::ReplicaSlot;
 use super::{Event, World};
 use crate::faults::KillMoment;
 use crate::invariants::{Invariant, Violation};
@@ -86,7 +86,7 @@ impl Disk {
         self.blocks.push(block);
     }
 
-    /// Returns the image and the state with which the next life begins.
+    /// Returns the image and the state with which the next incarnation begins.
     pub(super) fn restored(&self, mishap: &Mishap) -> Result<(Image, Still), ReplayFault> {
         let (mut image, state) = self.whole.clone();
         let mut subject = ErasedMachine::from_still(&state, mishap.clone());
@@ -103,7 +103,7 @@ impl DiskTrouble {
     }
 }
 
-impl Seat {
+impl ReplicaSlot {
     /// Returns whether a durable sequencer has ordered actions that are not on its disk.
     pub(super) fn is_writing(&self) -> bool {
         let records = self.running.as_ref().is_some_and(|running| running.replica.has_records());
@@ -113,18 +113,18 @@ impl Seat {
 }
 
 impl World {
-    /// A durable sequencer's life begins with a whole backup.
-    pub(super) fn begin_disk(&mut self, seat: usize, replica: &mut Replica<ErasedMachine>) {
+    /// A durable sequencer's incarnation begins with a whole backup.
+    pub(super) fn begin_disk(&mut self, slot: usize, replica: &mut Replica<ErasedMachine>) {
         replica.keep(true);
-        let before = self.seats[seat].disk.take();
+        let before = self.slots[slot].disk.take();
         let kept = before.map(|disk| disk.kept).unwrap_or_default();
-        self.seats[seat].disk = Some(Disk { kept, ..Disk::begun(replica) });
+        self.slots[slot].disk = Some(Disk { kept, ..Disk::begun(replica) });
     }
 
     /// Begins to write what a sequencer left, unless its disk is busy.
-    pub(super) fn write_if_due(&mut self, seat: usize) {
-        let life = self.hosts[self.seats[seat].spec.host].life;
-        let place = &mut self.seats[seat];
+    pub(super) fn write_if_due(&mut self, slot: usize) {
+        let incarnation = self.hosts[self.slots[slot].spec.host].incarnation;
+        let place = &mut self.slots[slot];
         let (Some(disk), Some(running)) = (&mut place.disk, &mut place.running) else { return };
         if disk.writing.is_some() {
             return;
@@ -133,28 +133,28 @@ impl World {
         let Some(span) = running.replica.take_records(&mut records) else { return };
         if disk.failed.is_some() {
             // They are in the state, and so in the whole backup that comes next.
-            self.step(seat, |replica, now| replica.committed(0, records.len(), now));
+            self.step(slot, |replica, now| replica.committed(0, records.len(), now));
             return;
         }
         let sessions = std::mem::take(&mut disk.issued);
         disk.writing = Some(Block { before: span.before, last: span.last, records, sessions });
         let (least, most) = if self.rng.percent(SLOW_PERCENT) { SLOW_WRITE_US } else { WRITE_US };
         let takes = self.rng.micros(least, most);
-        self.heap.push(self.now + takes, Event::Written { seat, life });
+        self.heap.push(self.now + takes, Event::Written { slot, incarnation });
     }
 
     /// Records that the write on its way is on disk.
-    pub(super) fn written(&mut self, seat: usize) {
-        let life = self.hosts[self.seats[seat].spec.host].life;
-        let place = &mut self.seats[seat];
+    pub(super) fn written(&mut self, slot: usize) {
+        let incarnation = self.hosts[self.slots[slot].spec.host].incarnation;
+        let place = &mut self.slots[slot];
         let Some(disk) = &mut place.disk else { return };
         if place.disk_trouble.hangs_until > self.now {
-            self.heap.push(place.disk_trouble.hangs_until, Event::Written { seat, life });
+            self.heap.push(place.disk_trouble.hangs_until, Event::Written { slot, incarnation });
             return;
         }
         let Some(block) = disk.writing.take() else { return };
         if place.disk_trouble.fails_until > self.now {
-            return self.write_failed(seat, block);
+            return self.write_failed(slot, block);
         }
         let (last, bytes) = (block.last, block.records.len());
         disk.take(block);
@@ -166,38 +166,38 @@ impl World {
             let kept = std::mem::take(&mut disk.kept);
             *disk = Disk { kept, ..Disk::begun(&running.replica) };
         }
-        self.say(seat, || Moment::new(What::Applied, format!("{bytes} bytes are on disk")));
-        self.step(seat, |replica, now| replica.committed(last, bytes, now));
-        if !self.seats[seat].spec.slow_subscriber {
-            self.tell(seat);
+        self.say(slot, || Moment::new(What::Applied, format!("{bytes} bytes are on disk")));
+        self.step(slot, |replica, now| replica.committed(last, bytes, now));
+        if !self.slots[slot].spec.slow_subscriber {
+            self.tell(slot);
         }
-        self.comes(seat, KillMoment::Written);
+        self.comes(slot, KillMoment::Written);
     }
 
     /// A write failed: the sequencer stalls.
-    fn write_failed(&mut self, seat: usize, block: Block) {
-        let life = self.hosts[self.seats[seat].spec.host].life;
+    fn write_failed(&mut self, slot: usize, block: Block) {
+        let incarnation = self.hosts[self.slots[slot].spec.host].incarnation;
         let bytes = block.records.len();
-        if let Some(disk) = &mut self.seats[seat].disk {
+        if let Some(disk) = &mut self.slots[slot].disk {
             disk.failed = Some(block);
         }
-        self.say(seat, || Moment::new(What::Fault, format!("{bytes} bytes cannot be written")));
+        self.say(slot, || Moment::new(What::Fault, format!("{bytes} bytes cannot be written")));
         let wait = self.rng.micros(RETRY_US.0, RETRY_US.1);
-        self.heap.push(self.now + wait, Event::Rewrite { seat, life });
-        let store = self.seats[seat].spec.config.store.clone();
-        self.checker.stalls(seat, &store, Some(self.now));
-        self.step(seat, |replica, now| replica.set_stalled(true, now));
-        self.step(seat, |replica, now| replica.committed(0, bytes, now));
+        self.heap.push(self.now + wait, Event::Rewrite { slot, incarnation });
+        let store = self.slots[slot].spec.config.store.clone();
+        self.checker.stalls(slot, &store, Some(self.now));
+        self.step(slot, |replica, now| replica.set_stalled(true, now));
+        self.step(slot, |replica, now| replica.committed(0, bytes, now));
     }
 
     /// Makes a whole backup after the disk failed, or tries again later.
-    pub(super) fn rewrite(&mut self, seat: usize) {
-        let life = self.hosts[self.seats[seat].spec.host].life;
-        let place = &mut self.seats[seat];
+    pub(super) fn rewrite(&mut self, slot: usize) {
+        let incarnation = self.hosts[self.slots[slot].spec.host].incarnation;
+        let place = &mut self.slots[slot];
         let (Some(disk), Some(running)) = (&mut place.disk, &mut place.running) else { return };
         if place.disk_trouble.until() > self.now {
             let wait = self.rng.micros(RETRY_US.0, RETRY_US.1);
-            self.heap.push(self.now + wait, Event::Rewrite { seat, life });
+            self.heap.push(self.now + wait, Event::Rewrite { slot, incarnation });
             return;
         }
         let mut records = Vec::new();
@@ -208,13 +208,13 @@ impl World {
         *disk = Disk { kept, ..Disk::begun(&running.replica) };
         let (seq, bytes) = (disk.last(), records.len());
         self.moments.disks_recovered += 1;
-        self.say(seat, || Moment::new(What::Applied, "a whole backup is on disk"));
-        self.step(seat, |replica, now| replica.committed(seq, bytes, now));
-        let store = self.seats[seat].spec.config.store.clone();
-        self.checker.stalls(seat, &store, None);
-        self.step(seat, |replica, now| replica.set_stalled(false, now));
-        if !self.seats[seat].spec.slow_subscriber {
-            self.tell(seat);
+        self.say(slot, || Moment::new(What::Applied, "a whole backup is on disk"));
+        self.step(slot, |replica, now| replica.committed(seq, bytes, now));
+        let store = self.slots[slot].spec.config.store.clone();
+        self.checker.stalls(slot, &store, None);
+        self.step(slot, |replica, now| replica.set_stalled(false, now));
+        if !self.slots[slot].spec.slow_subscriber {
+            self.tell(slot);
         }
     }
 
@@ -222,8 +222,8 @@ impl World {
     pub(super) fn break_disk(&mut self, host: usize, lasts: Duration, hangs: bool) -> bool {
         let until = self.now + lasts;
         let mut found = false;
-        for seat in self.hosts[host].seats.clone() {
-            let place = &mut self.seats[seat];
+        for slot in self.hosts[host].slots.clone() {
+            let place = &mut self.slots[slot];
             let trouble = &mut place.disk_trouble;
             let ends = if hangs { &mut trouble.hangs_until } else { &mut trouble.fails_until };
             *ends = (*ends).max(until);
@@ -235,22 +235,22 @@ impl World {
     /// Returns the time at which a process can begin to live at a host again, if its disks fail
     /// now.
     pub(super) fn disk_works_at(&self, host: usize) -> Option<Duration> {
-        let seats = self.hosts[host].seats.iter().map(|seat| &self.seats[*seat]);
-        let troubles = seats.filter(|place| place.disk.is_some());
+        let slots = self.hosts[host].slots.iter().map(|slot| &self.slots[*slot]);
+        let troubles = slots.filter(|place| place.disk.is_some());
         let until = troubles.map(|place| place.disk_trouble.until()).max();
         until.filter(|until| *until > self.now)
     }
 
     /// The last block that was written is not there after all. Whether there was one.
-    pub(super) fn forget(&mut self, seat: usize) -> bool {
-        let disk = self.seats[seat].disk.as_mut();
+    pub(super) fn forget(&mut self, slot: usize) -> bool {
+        let disk = self.slots[slot].disk.as_mut();
         disk.and_then(|disk| disk.blocks.pop()).is_some()
     }
 
-    /// The process at a seat was killed. What it was writing may have come to the disk, though it
+    /// The process at a slot was killed. What it was writing may have come to the disk, though it
     /// never heard of that, or may not.
-    pub(super) fn lose_writes(&mut self, seat: usize) {
-        let Some(disk) = &mut self.seats[seat].disk else { return };
+    pub(super) fn lose_writes(&mut self, slot: usize) {
+        let Some(disk) = &mut self.slots[slot].disk else { return };
         let mut lost = std::mem::take(&mut disk.issued);
         if let Some(block) = disk.writing.take().or_else(|| disk.failed.take()) {
             if self.rng.percent(50) {
@@ -260,14 +260,14 @@ impl World {
                 lost.extend(block.sessions);
             }
         }
-        let facts = self.checker.facts(&self.seats[seat].spec.config.store);
+        let facts = self.checker.facts(&self.slots[slot].spec.config.store);
         lost.into_iter().for_each(|session| facts.loses(session));
     }
 
     /// A durable sequencer says that it issued a session: its record is among those that were not
     /// handed over, in the block that is being written, or on disk.
-    pub(super) fn issued(&mut self, seat: usize, session: u64) {
-        let place = &mut self.seats[seat];
+    pub(super) fn issued(&mut self, slot: usize, session: u64) {
+        let place = &mut self.slots[slot];
         let (Some(disk), Some(running)) = (&mut place.disk, &place.running) else { return };
         if running.replica.has_records() || disk.failed.is_some() {
             disk.issued.push(session);
@@ -278,14 +278,15 @@ impl World {
         }
     }
 
-    /// Holds the sessions that a life begins with against those that were on disk.
-    pub(super) fn check_kept(&mut self, seat: usize, image: &Image) {
-        let place = &self.seats[seat];
+    /// Holds the sessions that an incarnation begins with against those that were on disk.
+    pub(super) fn check_kept(&mut self, slot: usize, image: &Image) {
+        let place = &self.slots[slot];
         let evicts = self.checker.facts(&place.spec.config.store).evicts();
         let Some(disk) = place.disk.as_ref().filter(|_| !evicts) else { return };
         let gone = disk.kept.iter().find(|session| image.sessions.row(**session).is_empty());
         if let Some(session) = gone {
-            let detail = format!("session {session:x} was on disk, and its next life lacks it");
+            let detail =
+                format!("session {session:x} was on disk, and its next incarnation lacks it");
             let (invariant, at) = (Invariant::I3, place.spec.name.clone());
             self.fails(Violation { invariant, at, detail });
         }

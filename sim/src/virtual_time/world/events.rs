@@ -13,11 +13,11 @@ use crate::virtual_time::network::EndId;
 pub(super) enum Event {
     Tick {
         host: usize,
-        life: u32,
+        incarnation: u32,
     },
     Connect {
-        seat: usize,
-        life: u32,
+        slot: usize,
+        incarnation: u32,
     },
     Up(EndId),
     Pump(EndId),
@@ -25,8 +25,8 @@ pub(super) enum Event {
     Read(EndId),
     Closed(EndId),
     Finish {
-        seat: usize,
-        life: u32,
+        slot: usize,
+        incarnation: u32,
         done: Box<Done>,
     },
     Install {
@@ -35,20 +35,20 @@ pub(super) enum Event {
     },
     Resume {
         host: usize,
-        life: u32,
+        incarnation: u32,
     },
     Restart {
         host: usize,
-        life: u32,
+        incarnation: u32,
     },
     Written {
-        seat: usize,
-        life: u32,
+        slot: usize,
+        incarnation: u32,
     },
     /// A durable sequencer whose disk failed tries to make a whole backup.
     Rewrite {
-        seat: usize,
-        life: u32,
+        slot: usize,
+        incarnation: u32,
     },
 }
 
@@ -73,8 +73,8 @@ impl std::fmt::Debug for Done {
 pub enum Notice {
     /// A dispatch resolved, when its replica was at this version.
     Resolved {
-        /// The seat.
-        seat: usize,
+        /// The slot.
+        slot: usize,
         /// The id of the dispatch.
         id: u64,
         /// The result of the dispatch.
@@ -82,10 +82,10 @@ pub enum Notice {
         /// The version of the replica.
         local: Version,
     },
-    /// The subscriber of a seat was told something.
+    /// The subscriber of a slot was told something.
     Told {
-        /// The seat.
-        seat: usize,
+        /// The slot.
+        slot: usize,
     },
     /// A moment has come that was waited for at a host.
     Moment {
@@ -104,54 +104,54 @@ impl World {
         let Some(event) = self.deferred(event) else { return };
         match event {
             Event::Tick { host, .. } => self.tick(host),
-            Event::Connect { seat, .. } => self.connect(seat),
+            Event::Connect { slot, .. } => self.connect(slot),
             Event::Up(end) => self.up(end),
             Event::Pump(end) => self.pump(end),
             Event::Arrive(end) => self.arrive(end),
             Event::Read(end) => self.read(end),
             Event::Closed(end) => self.close(end, None),
-            Event::Finish { seat, done, .. } => {
-                self.check(seat, |checker, view, _| {
+            Event::Finish { slot, done, .. } => {
+                self.check(slot, |checker, view, _| {
                     checker.done(view, done.digest, done.cost, done.replaced);
                     Ok(())
                 });
-                self.step(seat, |replica, now| replica.finish(done.job, done.cost, now));
+                self.step(slot, |replica, now| replica.finish(done.job, done.cost, now));
             }
             Event::Install { end, decode } => self.install(end, *decode),
             Event::Resume { host, .. } => self.resume(host),
-            Event::Restart { host, life } => match self.disk_works_at(host) {
-                // A life begins with a whole backup: where none can be made, it ends at once.
-                Some(then) => self.heap.push(then, Event::Restart { host, life }),
+            Event::Restart { host, incarnation } => match self.disk_works_at(host) {
+                // An incarnation begins with a whole backup; without one it ends at once.
+                Some(then) => self.heap.push(then, Event::Restart { host, incarnation }),
                 None => self.start(host),
             },
-            Event::Written { seat, .. } => self.written(seat),
-            Event::Rewrite { seat, .. } => self.rewrite(seat),
+            Event::Written { slot, .. } => self.written(slot),
+            Event::Rewrite { slot, .. } => self.rewrite(slot),
         }
     }
 
     /// The event, unless it concerns a process that is gone, or one that stands still.
     pub(super) fn deferred(&mut self, event: Event) -> Option<Event> {
-        let (host, life) = match &event {
-            Event::Resume { host, life } | Event::Restart { host, life } => {
-                return (self.hosts[*host].life == *life).then_some(event);
+        let (host, incarnation) = match &event {
+            Event::Resume { host, incarnation } | Event::Restart { host, incarnation } => {
+                return (self.hosts[*host].incarnation == *incarnation).then_some(event);
             }
-            Event::Tick { host, life } => (*host, *life),
-            Event::Connect { seat, life }
-            | Event::Finish { seat, life, .. }
-            | Event::Written { seat, life }
-            | Event::Rewrite { seat, life } => (self.seats[*seat].spec.host, *life),
+            Event::Tick { host, incarnation } => (*host, *incarnation),
+            Event::Connect { slot, incarnation }
+            | Event::Finish { slot, incarnation, .. }
+            | Event::Written { slot, incarnation }
+            | Event::Rewrite { slot, incarnation } => (self.slots[*slot].spec.host, *incarnation),
             Event::Arrive(_) => return Some(event),
             Event::Up(end) | Event::Pump(end) | Event::Read(end) | Event::Closed(end) => {
                 let found = self.connections.get(end.connection)?.end(end.side);
-                (self.seats[found.seat].spec.host, found.life)
+                (self.slots[found.slot].spec.host, found.incarnation)
             }
             Event::Install { end, .. } => {
                 let found = self.connections.get(end.connection)?.end(end.side);
-                (self.seats[found.seat].spec.host, found.life)
+                (self.slots[found.slot].spec.host, found.incarnation)
             }
         };
         let place = &mut self.hosts[host];
-        if place.life != life || !place.alive {
+        if place.incarnation != incarnation || !place.alive {
             return None;
         }
         if place.paused_until.is_some() {

@@ -15,13 +15,13 @@ use crate::virtual_time::machine::Mishap;
 use crate::virtual_time::network::{Connection, EndId};
 use crate::virtual_time::trace::{Moment, What};
 
-/// One thing that goes wrong. The connection of a seat is the one to its upstream.
+/// One thing that goes wrong. The connection of a slot is the one to its upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InjectedFault {
-    /// The connection of a seat ends; what is on its way may be lost, or arrive still.
+    /// The connection of a slot ends; what is on its way may be lost, or arrive still.
     Cut {
-        /// The seat below it.
-        seat: usize,
+        /// The slot below it.
+        slot: usize,
         /// True if messages on their way up are lost.
         loses_up: bool,
         /// True if messages on their way down are lost.
@@ -29,10 +29,10 @@ pub enum InjectedFault {
         /// The time for which it cannot be made again.
         lasts: Duration,
     },
-    /// Nothing arrives over the connection of a seat for a while, and all of it later.
+    /// Nothing arrives over the connection of a slot for a while, and all of it later.
     Blackhole {
-        /// The seat below it.
-        seat: usize,
+        /// The slot below it.
+        slot: usize,
         /// Up.
         up: bool,
         /// Down.
@@ -40,15 +40,15 @@ pub enum InjectedFault {
         /// The duration.
         lasts: Duration,
     },
-    /// Nothing arrives over the connection of a seat any more, and neither end is told.
+    /// Nothing arrives over the connection of a slot any more, and neither end is told.
     HalfOpen {
-        /// The seat below it.
-        seat: usize,
+        /// The slot below it.
+        slot: usize,
     },
-    /// A bit of what arrives next over the connection of a seat is flipped.
+    /// A bit of what arrives next over the connection of a slot is flipped.
     Corrupt {
-        /// The seat below it.
-        seat: usize,
+        /// The slot below it.
+        slot: usize,
         /// On its way up, or down.
         up: bool,
     },
@@ -70,8 +70,8 @@ pub enum InjectedFault {
     },
     /// A sequencer keeps what it has now as its backup.
     Backup {
-        /// The seat.
-        seat: usize,
+        /// The slot.
+        slot: usize,
     },
     /// The disk of a host fails for a while: of each durable sequencer there.
     Disk {
@@ -85,18 +85,18 @@ pub enum InjectedFault {
     /// The disk of a durable sequencer forgets the last block that it said it had: no disk may do
     /// that, and the checker has to see it.
     Forget {
-        /// The seat.
-        seat: usize,
+        /// The slot.
+        slot: usize,
     },
     /// A replica that is no sequencer applies the next action twice, unnoticed.
     Slip {
-        /// The seat.
-        seat: usize,
+        /// The slot.
+        slot: usize,
     },
     /// The next action fails at a replica that is no sequencer.
     Fail {
-        /// The seat.
-        seat: usize,
+        /// The slot.
+        slot: usize,
     },
 }
 
@@ -106,9 +106,9 @@ impl World {
         self.hosts[host].aimed = moment;
     }
 
-    /// A moment has come at a seat.
-    pub(super) fn comes(&mut self, seat: usize, moment: KillMoment) {
-        let host = self.seats[seat].spec.host;
+    /// A moment has come at a slot.
+    pub(super) fn comes(&mut self, slot: usize, moment: KillMoment) {
+        let host = self.slots[slot].spec.host;
         if self.hosts[host].aimed == Some(moment) {
             self.hosts[host].aimed = None;
             self.moments.aimed_kills += 1;
@@ -120,21 +120,21 @@ impl World {
     pub fn inject(&mut self, fault: InjectedFault) -> bool {
         self.say_all(|| Moment::new(What::Fault, format!("{fault:?}")));
         match fault {
-            InjectedFault::Cut { seat, loses_up, loses_down, lasts } => {
+            InjectedFault::Cut { slot, loses_up, loses_down, lasts } => {
                 if lasts > Duration::ZERO {
                     let until = self.now + lasts;
-                    let blocked = &mut self.seats[seat].blocked_until;
+                    let blocked = &mut self.slots[slot].blocked_until;
                     *blocked = (*blocked).max(until);
                 }
-                self.cut(seat, loses_up, loses_down)
+                self.cut(slot, loses_up, loses_down)
             }
-            InjectedFault::Blackhole { seat, up, down, lasts } => {
-                self.blackhole(seat, up, down, lasts)
+            InjectedFault::Blackhole { slot, up, down, lasts } => {
+                self.blackhole(slot, up, down, lasts)
             }
-            InjectedFault::HalfOpen { seat } => self.half_open(seat),
-            InjectedFault::Corrupt { seat, up } => {
+            InjectedFault::HalfOpen { slot } => self.half_open(slot),
+            InjectedFault::Corrupt { slot, up } => {
                 let side = if up { CLIENT } else { SERVER };
-                let Some((number, connection)) = self.connection_of(seat) else { return false };
+                let Some((number, connection)) = self.connection_of(slot) else { return false };
                 connection.trouble(side).corrupt = true;
                 self.garbled.insert(number)
             }
@@ -143,8 +143,8 @@ impl World {
                 self.kill(host, silent);
                 self.hosts[host].restarts = lasts.is_some();
                 if let (Some(lasts), true) = (lasts, there) {
-                    let life = self.hosts[host].life;
-                    self.heap.push(self.now + lasts, Event::Restart { host, life });
+                    let incarnation = self.hosts[host].incarnation;
+                    self.heap.push(self.now + lasts, Event::Restart { host, incarnation });
                 }
                 there
             }
@@ -153,32 +153,32 @@ impl World {
                 self.pause(host, lasts);
                 there
             }
-            InjectedFault::Backup { seat } => {
-                self.back_up(seat);
-                self.seats[seat].backup.is_some()
+            InjectedFault::Backup { slot } => {
+                self.back_up(slot);
+                self.slots[slot].backup.is_some()
             }
             InjectedFault::Disk { host, lasts, hangs } => self.break_disk(host, lasts, hangs),
-            InjectedFault::Forget { seat } => self.forget(seat),
-            InjectedFault::Slip { seat } => self.mishap(seat, Mishap::SLIP),
-            InjectedFault::Fail { seat } => self.mishap(seat, Mishap::FAIL),
+            InjectedFault::Forget { slot } => self.forget(slot),
+            InjectedFault::Slip { slot } => self.mishap(slot, Mishap::SLIP),
+            InjectedFault::Fail { slot } => self.mishap(slot, Mishap::FAIL),
         }
     }
 
     /// The next action, or every one, goes wrong at a replica that is no sequencer.
-    pub fn mishap(&mut self, seat: usize, what: u8) -> bool {
-        let Some(running) = &self.seats[seat].running else { return false };
+    pub fn mishap(&mut self, slot: usize, what: u8) -> bool {
+        let Some(running) = &self.slots[slot].running else { return false };
         if running.replica.is_sequencer() {
             return false;
         }
         running.mishap.set(what);
-        let facts = self.checker.facts(&self.seats[seat].spec.config.store);
+        let facts = self.checker.facts(&self.slots[slot].spec.config.store);
         facts.mishap = true;
         facts.never_deterministic |= what == Mishap::ALWAYS_SLIP;
         if what != Mishap::FAIL {
             // A bad copy may spread to nodes that join below it before it is found.
-            self.slipped.insert(self.seats[seat].spec.config.store.clone());
-            for other in 0..self.seats.len() {
-                if self.seats[other].spec.config.store == self.seats[seat].spec.config.store {
+            self.slipped.insert(self.slots[slot].spec.config.store.clone());
+            for other in 0..self.slots.len() {
+                if self.slots[other].spec.config.store == self.slots[slot].spec.config.store {
                     self.checker.excuse(other);
                 }
             }
@@ -186,13 +186,13 @@ impl World {
         true
     }
 
-    fn connection_of(&mut self, seat: usize) -> Option<(u64, &mut Connection)> {
-        let connection = self.seats[seat].running.as_ref()?.upstream?;
+    fn connection_of(&mut self, slot: usize) -> Option<(u64, &mut Connection)> {
+        let connection = self.slots[slot].running.as_ref()?.upstream?;
         self.connections.get_mut(connection).map(|found| (connection, found))
     }
 
-    fn cut(&mut self, seat: usize, loses_up: bool, loses_down: bool) -> bool {
-        let Some((connection, found)) = self.connection_of(seat) else { return false };
+    fn cut(&mut self, slot: usize, loses_up: bool, loses_down: bool) -> bool {
+        let Some((connection, found)) = self.connection_of(slot) else { return false };
         for (side, loses) in [(CLIENT, loses_up), (SERVER, loses_down)] {
             if loses {
                 // What is sent until both ends have noticed is lost too: no stream has a hole.
@@ -207,9 +207,9 @@ impl World {
         true
     }
 
-    fn blackhole(&mut self, seat: usize, up: bool, down: bool, lasts: Duration) -> bool {
+    fn blackhole(&mut self, slot: usize, up: bool, down: bool, lasts: Duration) -> bool {
         let until = self.now + lasts;
-        let Some((_, found)) = self.connection_of(seat) else { return false };
+        let Some((_, found)) = self.connection_of(slot) else { return false };
         if up {
             found.trouble(CLIENT).stalled_until = until;
         }
@@ -219,10 +219,10 @@ impl World {
         true
     }
 
-    fn half_open(&mut self, seat: usize) -> bool {
-        let wait = self.link_deadline(seat);
+    fn half_open(&mut self, slot: usize) -> bool {
+        let wait = self.link_deadline(slot);
         let now = self.now;
-        let Some((connection, found)) = self.connection_of(seat) else { return false };
+        let Some((connection, found)) = self.connection_of(slot) else { return false };
         for side in [CLIENT, SERVER] {
             found.trouble(side).swallowed = true;
         }
@@ -242,9 +242,9 @@ impl World {
                 trouble.corrupt = false;
             }
         }
-        for seat in &mut self.seats {
-            seat.blocked_until = Duration::ZERO;
-            seat.disk_trouble = DiskTrouble::default();
+        for slot in &mut self.slots {
+            slot.blocked_until = Duration::ZERO;
+            slot.disk_trouble = DiskTrouble::default();
         }
         for host in 0..self.hosts.len() {
             self.resume(host);
@@ -255,20 +255,20 @@ impl World {
     /// Describes why the cluster has not settled; `None` if it has. Hosts that were killed for good
     /// are not waited for, nor are the nodes below them.
     pub fn unsettled(&self) -> Option<String> {
-        for number in 0..self.seats.len() {
-            if let Some(why) = self.seat_unsettled(number) {
-                return Some(format!("{} {why}", self.seats[number].spec.name));
+        for number in 0..self.slots.len() {
+            if let Some(why) = self.slot_unsettled(number) {
+                return Some(format!("{} {why}", self.slots[number].spec.name));
             }
         }
         self.checker.open().map(|id| format!("{id:x} has no answer"))
     }
 
-    fn seat_unsettled(&self, seat: usize) -> Option<String> {
-        let place = &self.seats[seat];
+    fn slot_unsettled(&self, slot: usize) -> Option<String> {
+        let place = &self.slots[slot];
         let Some(running) = &place.running else {
             return self.will_restart(place.spec.host).then(|| "is gone".to_owned());
         };
-        let root = self.root_of(seat)?;
+        let root = self.root_of(slot)?;
         let replica = &running.replica;
         let version = root.replica.version();
         if !replica.is_connected() {
@@ -288,7 +288,7 @@ impl World {
     /// the logs behind them, twice, because a snapshot may be under way that falls off; and the
     /// dispatches, up and down.
     pub fn bytes_to_carry(&self) -> u64 {
-        let running = self.seats.iter().filter_map(|place| place.running.as_ref());
+        let running = self.slots.iter().filter_map(|place| place.running.as_ref());
         let bytes = running.map(|running| {
             let replica = &running.replica;
             let state = if replica.is_sequencer() {
@@ -307,15 +307,15 @@ impl World {
         host.restarts && !host.alive
     }
 
-    /// Returns the replica that orders for a seat; `None` if one on the way to it is gone, or in a
+    /// Returns the replica that orders for a slot; `None` if one on the way to it is gone, or in a
     /// loop.
-    fn root_of(&self, seat: usize) -> Option<&super::seat::Running> {
-        let mut at = seat;
-        for _ in 0..self.seats.len() {
-            let place = &self.seats[at];
+    fn root_of(&self, slot: usize) -> Option<&super::slot::Running> {
+        let mut at = slot;
+        for _ in 0..self.slots.len() {
+            let place = &self.slots[at];
             let running = place.running.as_ref()?;
             match place.spec.upstream {
-                Some(upstream) => at = upstream.seat,
+                Some(upstream) => at = upstream.slot,
                 None => return Some(running),
             }
         }
@@ -356,7 +356,7 @@ impl World {
 
     fn judge(&self) -> Result<Tally, Box<Violation>> {
         let mut versions = Vec::new();
-        for (number, place) in self.seats.iter().enumerate() {
+        for (number, place) in self.slots.iter().enumerate() {
             let (Some(running), Some(root)) = (&place.running, self.root_of(number)) else {
                 continue;
             };
@@ -370,16 +370,16 @@ impl World {
         self.checker.tally(&versions, &self.promised())
     }
 
-    /// The seats that were promised that nothing accepted is ever lost: of stores all of whose
+    /// The slots that were promised that nothing accepted is ever lost: of stores all of whose
     /// sequencers are durable, and there, and of which no replica went to another tree.
     fn promised(&self) -> BTreeSet<usize> {
         let keeps = |store: &str| {
-            let of_it = self.seats.iter().filter(|place| place.spec.config.store == store);
+            let of_it = self.slots.iter().filter(|place| place.spec.config.store == store);
             let mut roots = of_it.filter(|place| place.spec.upstream.is_none());
             roots.all(|root| root.spec.durable && root.running.is_some())
                 && !self.moved.contains(store)
         };
-        let all = self.seats.iter().enumerate();
-        all.filter(|(_, place)| keeps(&place.spec.config.store)).map(|(seat, _)| seat).collect()
+        let all = self.slots.iter().enumerate();
+        all.filter(|(_, place)| keeps(&place.spec.config.store)).map(|(slot, _)| slot).collect()
     }
 }

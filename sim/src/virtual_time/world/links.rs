@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use samestate_proto::replication::{Decode, LinkFault, Received};
 use samestate_proto::wire::{Decoder, Entries, Message, PROTOCOL_VERSION};
 
-use super::seat::BACKOFF_MIN;
+use super::slot::BACKOFF_MIN;
 use super::{Event, World};
 use crate::faults::KillMoment;
 use crate::virtual_time::machine::ErasedMachine;
@@ -21,21 +21,21 @@ const WRITE_BYTES_MAX: usize = 64 << 10;
 
 impl World {
     /// Lets a replica that follows another connect, after a while.
-    pub(super) fn reconnect(&mut self, seat: usize, after: Duration) {
-        let place = &mut self.seats[seat];
-        let life = self.hosts[place.spec.host].life;
+    pub(super) fn reconnect(&mut self, slot: usize, after: Duration) {
+        let place = &mut self.slots[slot];
+        let incarnation = self.hosts[place.spec.host].incarnation;
         let Some(running) = &mut place.running else { return };
         let idle = running.upstream.is_none() && !running.connecting;
         if idle && place.spec.upstream.is_some() {
             running.connecting = true;
-            self.heap.push(self.now + after, Event::Connect { seat, life });
+            self.heap.push(self.now + after, Event::Connect { slot, incarnation });
         }
     }
 
-    pub(super) fn connect(&mut self, seat: usize) {
-        let place = &mut self.seats[seat];
+    pub(super) fn connect(&mut self, slot: usize) {
+        let place = &mut self.slots[slot];
         let (blocked, longest) = (place.blocked_until > self.now, place.spec.backoff_max);
-        let life = self.hosts[place.spec.host].life;
+        let incarnation = self.hosts[place.spec.host].incarnation;
         let Some(running) = &mut place.running else { return };
         running.connecting = false;
         let Some(target) = place.spec.upstream.filter(|_| running.upstream.is_none()) else {
@@ -43,20 +43,21 @@ impl World {
         };
         running.backoff = (running.backoff * 2).min(longest);
         let backoff = running.backoff;
-        let there = &self.hosts[self.seats[target.seat].spec.host];
+        let there = &self.hosts[self.slots[target.slot].spec.host];
         let listens = there.alive && there.paused_until.is_none();
         if blocked || !listens {
             let wait = backoff / 2 + self.rng.micros(0, backoff.as_micros() as u64 / 2);
-            self.reconnect(seat, wait);
+            self.reconnect(slot, wait);
             return;
         }
-        let made = Connection::new((seat, life), (target.seat, there.life), self.model);
+        let made =
+            Connection::new((slot, incarnation), (target.slot, there.incarnation), self.model);
         let connection = self.connections.add(made);
-        if let Some(running) = &mut self.seats[seat].running {
+        if let Some(running) = &mut self.slots[slot].running {
             running.upstream = Some(connection);
             running.attached_to = Some(target);
         }
-        self.say(seat, || Moment::new(What::Link, format!("connects: connection {connection}")));
+        self.say(slot, || Moment::new(What::Link, format!("connects: connection {connection}")));
         let (at, later) = (self.now + self.model.latency, self.rng.micros(0, 300));
         let (early, late) = if self.rng.percent(50) { (CLIENT, SERVER) } else { (SERVER, CLIENT) };
         self.heap.push(at, Event::Up(EndId { connection, side: early }));
@@ -71,12 +72,12 @@ impl World {
             return;
         }
         (found.up, found.heard_at) = (true, self.now);
-        let seat = found.seat;
-        self.check(seat, |checker, view, _| {
+        let slot = found.slot;
+        self.check(slot, |checker, view, _| {
             checker.link_up(end, view);
             Ok(())
         });
-        self.step(seat, |replica, now| match end.side {
+        self.step(slot, |replica, now| match end.side {
             Side::Client => replica.upstream_up(end.link(), PROTOCOL_VERSION, now),
             Side::Server => replica.downstream_up(end.link(), now),
         });
@@ -112,12 +113,12 @@ impl World {
         }
         // The fill itself may wake it anew.
         found.awake = false;
-        let seat = found.seat;
+        let slot = found.slot;
         let mut out = Vec::new();
         let budget = room.min(WRITE_BYTES_MAX);
-        self.step(seat, |replica, now| replica.fill(end.link(), &mut out, budget, now));
+        self.step(slot, |replica, now| replica.fill(end.link(), &mut out, budget, now));
         let (now, out) = (self.now, Bytes::from(out));
-        self.check_sent(seat, end, &out);
+        self.check_sent(slot, end, &out);
         let Some(connection) = self.connections.get_mut(end.connection) else { return false };
         if connection.end(end.side).closed {
             return false;
@@ -126,7 +127,7 @@ impl World {
             return false;
         }
         connection.end_mut(end.side).awake = true;
-        self.hosts[self.seats[seat].spec.host].sent_bytes += out.len() as u64;
+        self.hosts[self.slots[slot].spec.host].sent_bytes += out.len() as u64;
         if self.trace.is_some() {
             self.show(end, &out);
         }
@@ -161,22 +162,22 @@ impl World {
             if found.closed || !found.up || found.decoding {
                 return;
             }
-            let seat = found.seat;
-            let decoder = Decoder::new(self.seats[seat].spec.config.frame_bytes_max());
+            let slot = found.slot;
+            let decoder = Decoder::new(self.slots[slot].spec.config.frame_bytes_max());
             let before = found.inbox.len();
             let frame = decoder.decode(&mut found.inbox);
             let taken = before - found.inbox.len();
             connection.read(end.side, taken);
             let frame = match frame {
                 Ok(Some(frame)) => frame,
-                Ok(None) => return self.heard_in_part(end, seat),
+                Ok(None) => return self.heard_in_part(end, slot),
                 Err(error) => return self.close(end, Some(error.into())),
             };
             self.room_for(end.peer());
-            self.hosts[self.seats[seat].spec.host].received_bytes += taken as u64;
+            self.hosts[self.slots[slot].spec.host].received_bytes += taken as u64;
             self.heard(end);
-            self.check_heard(seat, end, &frame);
-            let received = self.step(seat, |replica, now| replica.receive(end.link(), &frame, now));
+            self.check_heard(slot, end, &frame);
+            let received = self.step(slot, |replica, now| replica.receive(end.link(), &frame, now));
             match received {
                 Some(Ok(Received::Done)) => {}
                 Some(Ok(Received::Decode(decode))) => return self.decode(end, decode),
@@ -187,9 +188,9 @@ impl World {
     }
 
     /// Bytes are here that are no whole frame yet: their sender lives, as a real reader would say.
-    fn heard_in_part(&mut self, end: EndId, seat: usize) {
+    fn heard_in_part(&mut self, end: EndId, slot: usize) {
         let Some(connection) = self.connections.get(end.connection) else { return };
-        let place = &mut self.seats[seat];
+        let place = &mut self.slots[slot];
         let now = self.hosts[place.spec.host].clock(self.now);
         if let Some(running) = &mut place.running
             && !connection.end(end.side).inbox.is_empty()
@@ -211,8 +212,8 @@ impl World {
         let Some(connection) = self.connections.get_mut(end.connection) else { return };
         let found = connection.end_mut(end.side);
         found.decoding = true;
-        let seat = found.seat;
-        self.comes(seat, KillMoment::SnapshotReceived);
+        let slot = found.slot;
+        self.comes(slot, KillMoment::SnapshotReceived);
         let cost = self.rng.micros(20, 2000);
         self.heap.push(self.now + cost, Event::Install { end, decode: Box::new(decode) });
     }
@@ -224,9 +225,9 @@ impl World {
         if found.closed {
             return;
         }
-        let seat = found.seat;
+        let slot = found.slot;
         let decoded = decode.run::<ErasedMachine>();
-        let installed = self.step(seat, |replica, now| replica.install(end.link(), decoded, now));
+        let installed = self.step(slot, |replica, now| replica.install(end.link(), decoded, now));
         match installed {
             Some(Err(fault)) => self.close(end, Some(fault)),
             _ => self.read(end),
@@ -242,10 +243,10 @@ impl World {
         if std::mem::replace(&mut found.closed, true) {
             return;
         }
-        let (seat, up, silence) = (found.seat, found.up, self.now.saturating_sub(found.heard_at));
+        let (slot, up, silence) = (found.slot, found.up, self.now.saturating_sub(found.heard_at));
         if let Some(fault) = &why {
             let garbled = self.garbled.contains(&end.connection);
-            self.check(seat, |checker, view, _| checker.faulted(view, fault, garbled, silence));
+            self.check(slot, |checker, view, _| checker.faulted(view, fault, garbled, silence));
         }
         let Some(connection) = self.connections.get_mut(end.connection) else { return };
         let over = connection.is_over();
@@ -256,18 +257,18 @@ impl World {
         if over {
             self.connections.remove(end.connection);
         }
-        self.faulted(seat, end, why.as_ref());
-        self.checker.link_down(end, seat);
+        self.faulted(slot, end, why.as_ref());
+        self.checker.link_down(end, slot);
         if up {
-            self.step(seat, |replica, now| replica.link_down(end.link(), now));
+            self.step(slot, |replica, now| replica.link_down(end.link(), now));
         }
         if end.side == CLIENT {
-            self.lost_upstream(seat, end, why);
+            self.lost_upstream(slot, end, why);
         }
     }
 
-    fn lost_upstream(&mut self, seat: usize, end: EndId, why: Option<LinkFault>) {
-        let place = &mut self.seats[seat];
+    fn lost_upstream(&mut self, slot: usize, end: EndId, why: Option<LinkFault>) {
+        let place = &mut self.slots[slot];
         let longest = place.spec.backoff_max;
         let Some(running) = &mut place.running else { return };
         if running.upstream == Some(end.connection) {
@@ -281,16 +282,16 @@ impl World {
         };
         let wait = running.backoff / 2;
         let wait = wait + self.rng.micros(0, wait.as_micros() as u64);
-        self.reconnect(seat, wait);
+        self.reconnect(slot, wait);
     }
 
-    fn faulted(&mut self, seat: usize, end: EndId, why: Option<&LinkFault>) {
+    fn faulted(&mut self, slot: usize, end: EndId, why: Option<&LinkFault>) {
         let connection = end.connection;
         let Some(why) = why else {
             return self
-                .say(seat, || Moment::new(What::Link, format!("connection {connection} ends")));
+                .say(slot, || Moment::new(What::Link, format!("connection {connection} ends")));
         };
-        self.say(seat, || Moment::new(What::Link, format!("cuts connection {connection}: {why}")));
+        self.say(slot, || Moment::new(What::Link, format!("cuts connection {connection}: {why}")));
         self.moments.links_faulted += 1;
         match why {
             LinkFault::Silent(_) => self.moments.links_silent += 1,
@@ -307,9 +308,9 @@ impl World {
         else {
             return;
         };
-        let from = connection.end(end.side).seat;
-        let to = connection.end(end.peer().side).seat;
-        let decoder = Decoder::new(self.seats[from].spec.config.frame_bytes_max());
+        let from = connection.end(end.side).slot;
+        let to = connection.end(end.peer().side).slot;
+        let decoder = Decoder::new(self.slots[from].spec.config.frame_bytes_max());
         let mut bytes = BytesMut::from(bytes);
         while let Ok(Some(frame)) = decoder.decode(&mut bytes) {
             let text = Message::read(&frame).map_or_else(|error| error.to_string(), in_words);

@@ -2,10 +2,10 @@
 //!
 //! The replicas are those that ship, driven as their drivers drive them: bytes in, outputs carried
 //! out, links filled while they are awake. Everything else is made here. A world knows nothing of
-//! scenarios: its driver adds hosts and seats, dispatches, injects faults, and takes [`Notice`]s.
+//! scenarios: its driver adds hosts and slots, dispatches, injects faults, and takes [`Notice`]s.
 //!
-//! - `seat`: hosts, where processes live, and seats, where they have replicas
-//! - `life`: processes start, die, pause, and choose their upstreams
+//! - `slot`: hosts, where processes live, and slots, where they have replicas
+//! - `incarnation`: processes start, die, pause, and choose their upstreams
 //! - `links`: connections are made, carry bytes, and end
 //! - `disk`: the records that a durable sequencer wrote, and those not written yet
 //! - `checks`: the traffic of connections, shown to the checker
@@ -18,12 +18,12 @@
 mod checks;
 mod disk;
 mod events;
+mod incarnation;
 mod inject;
-mod life;
 mod links;
 mod moments;
 mod observe;
-mod seat;
+mod slot;
 mod watch;
 
 use std::collections::BTreeSet;
@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use events::{Done, Event};
 use samestate_proto::replication::{Dispatched, Refused, Replica};
-use seat::{Host, Seat};
+use slot::{Host, ReplicaSlot};
 
 use super::check::{Checker, Told};
 use super::heap::Heap;
@@ -44,7 +44,7 @@ use crate::invariants::Violation;
 pub use events::Notice;
 pub use inject::InjectedFault;
 pub use moments::Moments;
-pub use seat::{HostSpec, SeatSpec, Upstream};
+pub use slot::{HostSpec, SlotSpec, Upstream};
 
 /// A simulation.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ pub struct World {
     rng: SeededRng,
     model: NetworkModel,
     hosts: Vec<Host>,
-    seats: Vec<Seat>,
+    slots: Vec<ReplicaSlot>,
     connections: Connections,
     checker: Checker,
     /// Stores of which a copy went wrong unnoticed: states are judged at the end alone.
@@ -92,7 +92,7 @@ impl World {
             rng: SeededRng::new(seed, 1),
             model,
             hosts: Vec::new(),
-            seats: Vec::new(),
+            slots: Vec::new(),
             connections: Connections::default(),
             checker: Checker::default(),
             slipped: BTreeSet::new(),
@@ -118,7 +118,7 @@ impl World {
         self.notices = Some(Vec::new());
     }
 
-    /// Records what each replica does from now on; to be said before seats are added.
+    /// Records what each replica does from now on; to be said before slots are added.
     pub fn set_witnessed(&mut self) {
         self.clock = Some(WorldClock(std::sync::Arc::default()));
     }
@@ -129,21 +129,21 @@ impl World {
         self.hosts.len() - 1
     }
 
-    /// Adds a seat at a host, where nothing runs yet. Returns its number.
-    pub fn add_seat(&mut self, spec: SeatSpec) -> usize {
-        let seat = self.seats.len();
-        self.hosts[spec.host].seats.push(seat);
-        self.seats.push(Seat::new(spec));
-        seat
+    /// Adds a slot at a host, where nothing runs yet. Returns its number.
+    pub fn add_slot(&mut self, spec: SlotSpec) -> usize {
+        let slot = self.slots.len();
+        self.hosts[spec.host].slots.push(slot);
+        self.slots.push(ReplicaSlot::new(spec));
+        slot
     }
 
-    /// Adds a host with one seat, and starts a process there. Returns the seat's number, which is
-    /// the host's too where every seat was added so.
-    pub fn add(&mut self, spec: SeatSpec) -> usize {
+    /// Adds a host with one slot, and starts a process there. Returns the slot's number, which is
+    /// the host's too where every slot was added so.
+    pub fn add(&mut self, spec: SlotSpec) -> usize {
         let host = self.add_host(HostSpec { name: spec.name.clone(), drift_ppm: 0 });
-        let seat = self.add_seat(SeatSpec { host, ..spec });
+        let slot = self.add_slot(SlotSpec { host, ..spec });
         self.start(host);
-        seat
+        slot
     }
 
     /// Lets everything happen up to `until`. Stops at a violation, and at a notice.
@@ -184,33 +184,33 @@ impl World {
         true
     }
 
-    /// Hands an encoded action over at a seat, and says which id it got. `Err(None)`: there is no
+    /// Hands an encoded action over at a slot, and says which id it got. `Err(None)`: there is no
     /// process that could take it.
-    pub fn dispatch(&mut self, seat: usize, encoded: Vec<u8>) -> Result<u64, Option<Refused>> {
-        let host = &self.hosts[self.seats[seat].spec.host];
+    pub fn dispatch(&mut self, slot: usize, encoded: Vec<u8>) -> Result<u64, Option<Refused>> {
+        let host = &self.hosts[self.slots[slot].spec.host];
         if host.paused_until.is_some() {
             return Err(None);
         }
-        let origin = seat::origin(seat, host.life);
-        let id = self.seats[seat].next_id(origin).ok_or(None)?;
+        let origin = slot::origin(slot, host.incarnation);
+        let id = self.slots[slot].next_id(origin).ok_or(None)?;
         let action = Action::new(id, encoded);
-        let clock = self.hosts[self.seats[seat].spec.host].clock(self.now);
+        let clock = self.hosts[self.slots[slot].spec.host].clock(self.now);
         self.checker.dispatched(id, action.len(), self.now, clock);
-        let connected = self.replica(seat).is_some_and(Replica::is_connected);
-        let taken = self.step(seat, |replica, now| replica.dispatch(id, &action, now));
+        let connected = self.replica(slot).is_some_and(Replica::is_connected);
+        let taken = self.step(slot, |replica, now| replica.dispatch(id, &action, now));
         let taken = taken.ok_or(None)?;
         let refused = taken.as_ref().err();
-        self.check(seat, |checker, view, _| checker.answered(view, connected, refused));
+        self.check(slot, |checker, view, _| checker.answered(view, connected, refused));
         match taken {
             Ok(Dispatched::Later) => {
-                self.say(seat, || Moment::dispatch(format!("dispatches {id:x}")))
+                self.say(slot, || Moment::dispatch(format!("dispatches {id:x}")))
             }
             Ok(Dispatched::Now(resolution)) => {
-                self.say(seat, || Moment::dispatch(format!("orders {id:x}: {resolution:?}")));
-                self.resolved(seat, id, resolution);
+                self.say(slot, || Moment::dispatch(format!("orders {id:x}: {resolution:?}")));
+                self.resolved(slot, id, resolution);
             }
             Err(refused) => {
-                self.say(seat, || Moment::dispatch(format!("refuses {id:x}: {refused}")));
+                self.say(slot, || Moment::dispatch(format!("refuses {id:x}: {refused}")));
                 self.checker.refused(id);
                 return Err(Some(refused));
             }
@@ -224,9 +224,9 @@ impl World {
         }
     }
 
-    fn say(&mut self, seat: usize, moment: impl FnOnce() -> Moment) {
+    fn say(&mut self, slot: usize, moment: impl FnOnce() -> Moment) {
         if let Some(trace) = &mut self.trace {
-            trace.moment(self.now, Some(seat), moment());
+            trace.moment(self.now, Some(slot), moment());
         }
     }
 

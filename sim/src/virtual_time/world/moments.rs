@@ -7,7 +7,7 @@ use crate::virtual_time::check::Tally;
 /// The moments of a simulation, beyond the counters of replicas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moments {
-    /// The counters of the replicas, all lives together.
+    /// The counters of the replicas, all incarnations together.
     pub replicas: Counters,
     /// The fates of the dispatches.
     pub dispatches: Tally,

@@ -21,14 +21,14 @@ impl World {
         self.now
     }
 
-    /// The replica at a seat, if there is one.
-    pub fn replica(&self, seat: usize) -> Option<&Replica<ErasedMachine>> {
-        self.seats[seat].running.as_ref().map(|running| &running.replica)
+    /// The replica at a slot, if there is one.
+    pub fn replica(&self, slot: usize) -> Option<&Replica<ErasedMachine>> {
+        self.slots[slot].running.as_ref().map(|running| &running.replica)
     }
 
-    /// The seats of a host.
+    /// The slots of a host.
     pub fn seats_of(&self, host: usize) -> &[usize] {
-        &self.hosts[host].seats
+        &self.hosts[host].slots
     }
 
     /// Returns the time until which a host stands still, if it does.
@@ -46,14 +46,14 @@ impl World {
         (self.hosts[host].sent_bytes, self.hosts[host].received_bytes)
     }
 
-    /// Returns the number of seats.
+    /// Returns the number of slots.
     pub fn len(&self) -> usize {
-        self.seats.len()
+        self.slots.len()
     }
 
-    /// Returns whether there is no seat.
+    /// Returns whether there is no slot.
     pub fn is_empty(&self) -> bool {
-        self.seats.is_empty()
+        self.slots.is_empty()
     }
 
     /// Returns the time of the first violation.
@@ -81,15 +81,15 @@ impl World {
         self.notices.as_ref().is_some_and(|notices| !notices.is_empty())
     }
 
-    /// Returns the witness of a seat's replica, if the world is witnessed.
-    pub fn witness(&self, seat: usize) -> Option<&Witness> {
-        self.seats[seat].witness.as_ref()
+    /// Returns the witness of a slot's replica, if the world is witnessed.
+    pub fn witness(&self, slot: usize) -> Option<&Witness> {
+        self.slots[slot].witness.as_ref()
     }
 
     /// Returns the moments so far.
     pub fn moments(&self) -> Moments {
         let mut moments = self.moments;
-        for running in self.seats.iter().filter_map(|seat| seat.running.as_ref()) {
+        for running in self.slots.iter().filter_map(|slot| slot.running.as_ref()) {
             moments.replicas.add(&running.replica.counters());
         }
         moments

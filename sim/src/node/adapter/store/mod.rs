@@ -40,8 +40,8 @@ pub(super) struct ProgramStore<R: Reducer> {
     name: Arc<str>,
     /// The number of the node, for ids.
     node_number: u32,
-    /// The life of the node: later lives have higher numbers.
-    life: u64,
+    /// The incarnation of the node: later incarnations have higher numbers.
+    incarnation: u64,
     program: Program,
     recorder: Recorder,
     opening: Vec<R::Action>,
@@ -124,7 +124,7 @@ impl<R: Reducer> ProgramStore<R> {
     pub(super) fn new(
         plan: &Plan,
         name: &str,
-        (node, life): (NodeId, u64),
+        (node, incarnation): (NodeId, u64),
         program: &Program,
         is_root: bool,
     ) -> Arc<Self> {
@@ -155,7 +155,7 @@ impl<R: Reducer> ProgramStore<R> {
             name: name.into(),
             recorder: Recorder::new(&node_name),
             node_number: node.0,
-            life,
+            incarnation,
             program: program.clone(),
             opening: R::opening(&params),
             told: Mutex::new(told),
@@ -184,7 +184,7 @@ impl<R: Reducer> ProgramStore<R> {
 
     fn id(&self, place: Place) -> Id {
         let Place { stream, first, n } = place;
-        Id { series: Series::Load { stream, life: self.life, first }, n }
+        Id { series: Series::Load { stream, incarnation: self.incarnation, first }, n }
     }
 
     /// Asks for the state: `None` if it does not come.

@@ -103,7 +103,7 @@ impl<R: Reducer> AnyStore for Arc<ProgramStore<R>> {
             for (n, action) in (0..).zip(&self.opening) {
                 let issued_ns = now_ns();
                 self.recorder.issued(Source::Opening, 1);
-                let id = Id { series: Series::Opening { life: self.life }, n };
+                let id = Id { series: Series::Opening { incarnation: self.incarnation }, n };
                 let result = self.send(id, action).await;
                 let payload = encode(action).ok();
                 let made = (issued_ns, issued_ns);
@@ -215,7 +215,7 @@ impl<R: Reducer> AnyStore for Arc<ProgramStore<R>> {
             told.mirrored += 1;
             told.mirrored
         };
-        let series = Series::Mirror { node: self.node_number, life: self.life };
+        let series = Series::Mirror { node: self.node_number, incarnation: self.incarnation };
         let id = Id { series, n };
         let dispatching = self.send(id, &action);
         let me = Arc::clone(self);

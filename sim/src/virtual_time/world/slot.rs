@@ -1,4 +1,4 @@
-//! Places: hosts, where processes live one after another, and seats, where each of them has a
+//! Places: hosts, where processes live one after another, and slots, where each of them has a
 //! replica of one store.
 
 use std::time::Duration;
@@ -21,9 +21,9 @@ pub struct HostSpec {
     pub drift_ppm: i64,
 }
 
-/// The properties of a seat, whatever replica is there.
+/// The properties of a slot, whatever replica is there.
 #[derive(Clone, Debug)]
-pub struct SeatSpec {
+pub struct SlotSpec {
     /// The name of the host.
     pub name: String,
     /// The host, by its number.
@@ -40,23 +40,23 @@ pub struct SeatSpec {
     pub slow_subscriber: bool,
     /// The number of actions between backups, if it is a sequencer.
     pub backup_every: Option<u64>,
-    /// True if the seat is a durable sequencer: nothing leaves it that is not on its disk.
+    /// True if the slot is a durable sequencer: nothing leaves it that is not on its disk.
     pub durable: bool,
 }
 
-/// The upstream of a seat.
+/// The upstream of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Upstream {
-    /// The seat.
-    pub seat: usize,
+    /// The slot.
+    pub slot: usize,
     /// The link of the scenario that leads there; none within a cluster.
     pub link: Option<usize>,
 }
 
 impl Upstream {
-    /// That seat, by no link of a scenario.
-    pub fn seat(seat: usize) -> Self {
-        Upstream { seat, link: None }
+    /// That slot, by no link of a scenario.
+    pub fn slot(slot: usize) -> Self {
+        Upstream { slot, link: None }
     }
 }
 
@@ -64,8 +64,8 @@ impl Upstream {
 #[derive(Debug)]
 pub(super) struct Host {
     pub(super) spec: HostSpec,
-    pub(super) seats: Vec<usize>,
-    pub(super) life: u32,
+    pub(super) slots: Vec<usize>,
+    pub(super) incarnation: u32,
     pub(super) alive: bool,
     /// True if the process will be restarted, if it is not alive.
     pub(super) restarts: bool,
@@ -83,8 +83,8 @@ impl Host {
     pub(super) fn new(spec: HostSpec) -> Self {
         Host {
             spec,
-            seats: Vec::new(),
-            life: 0,
+            slots: Vec::new(),
+            incarnation: 0,
             alive: false,
             restarts: true,
             aimed: None,
@@ -113,7 +113,7 @@ pub(super) struct Running {
     pub(super) mishap: Mishap,
     /// The connection to its upstream.
     pub(super) upstream: Option<u64>,
-    /// The seat that it last had a connection to.
+    /// The slot that it last had a connection to.
     pub(super) attached_to: Option<Upstream>,
     /// An attempt to connect is scheduled.
     pub(super) connecting: bool,
@@ -149,13 +149,13 @@ impl Running {
     }
 }
 
-/// A seat.
+/// A slot.
 #[derive(Debug)]
-pub(super) struct Seat {
-    pub(super) spec: SeatSpec,
+pub(super) struct ReplicaSlot {
+    pub(super) spec: SlotSpec,
     pub(super) running: Option<Running>,
     pub(super) backup: Option<(Image, Still)>,
-    /// The disk from which its next life begins, if it is durable.
+    /// The disk from which its next incarnation begins, if it is durable.
     pub(super) disk: Option<Disk>,
     pub(super) disk_trouble: DiskTrouble,
     /// It cannot connect before then.
@@ -164,9 +164,9 @@ pub(super) struct Seat {
     pub(super) witness: Option<Witness>,
 }
 
-impl Seat {
-    pub(super) fn new(spec: SeatSpec) -> Self {
-        Seat {
+impl ReplicaSlot {
+    pub(super) fn new(spec: SlotSpec) -> Self {
+        ReplicaSlot {
             spec,
             running: None,
             backup: None,
@@ -185,7 +185,7 @@ impl Seat {
     }
 }
 
-/// Returns the beginning of the ids of a seat's actions, in this life of its host.
-pub(super) fn origin(seat: usize, life: u32) -> u64 {
-    (seat as u64 + 1) << 16 | u64::from(life & 0xffff)
+/// Returns the beginning of the ids of a slot's actions, in this incarnation of its host.
+pub(super) fn origin(slot: usize, incarnation: u32) -> u64 {
+    (slot as u64 + 1) << 16 | u64::from(incarnation & 0xffff)
 }

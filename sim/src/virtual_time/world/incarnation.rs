@@ -7,7 +7,7 @@ use samestate_proto::with_causes;
 use samestate_proto::{Epoch, NodeId, TOKEN_KEY_BYTES, TokenKey};
 
 use super::links::{CLIENT, SERVER};
-use super::seat::{Running, Upstream, origin};
+use super::slot::{Running, Upstream, origin};
 use super::{Event, Notice, World};
 use crate::invariants::{Invariant, Violation, Witness};
 use crate::virtual_time::check::Tap;
@@ -22,62 +22,62 @@ impl World {
         if place.alive {
             return;
         }
-        (place.alive, place.life) = (true, place.life + 1);
-        let life = place.life;
-        for seat in place.seats.clone() {
-            self.seat_down(seat);
+        (place.alive, place.incarnation) = (true, place.incarnation + 1);
+        let incarnation = place.incarnation;
+        for slot in place.slots.clone() {
+            self.slot_down(slot);
         }
         let tick = self.rng.micros(100, 10_000);
-        self.heap.push(self.now + tick, Event::Tick { host, life });
+        self.heap.push(self.now + tick, Event::Tick { host, incarnation });
         self.notice(|| Notice::Lives { host });
-        for seat in self.hosts[host].seats.clone() {
-            self.reconnect(seat, Duration::from_micros(100));
-            self.watch(seat);
+        for slot in self.hosts[host].slots.clone() {
+            self.reconnect(slot, Duration::from_micros(100));
+            self.watch(slot);
         }
     }
 
-    /// Puts a new replica at a seat.
-    fn seat_down(&mut self, seat: usize) {
+    /// Puts a new replica at a slot.
+    fn slot_down(&mut self, slot: usize) {
         let mishap = Mishap::default();
-        let mut replica = self.replica_of(seat, &mishap);
-        match self.seats[seat].spec.durable && replica.is_sequencer() {
-            true => self.begin_disk(seat, &mut replica),
+        let mut replica = self.replica_of(slot, &mishap);
+        match self.slots[slot].spec.durable && replica.is_sequencer() {
+            true => self.begin_disk(slot, &mut replica),
             // It may have become a client while its process was gone.
-            false => self.seats[seat].disk = None,
+            false => self.slots[slot].disk = None,
         }
-        self.begins(seat, &replica);
+        self.begins(slot, &replica);
         let (version, sequencer) = (replica.version(), replica.is_sequencer());
-        let witness = self.clock.is_some().then(|| self.witness_of(seat, &replica));
+        let witness = self.clock.is_some().then(|| self.witness_of(slot, &replica));
         let tap = Tap::new(sequencer, witness.clone());
         let mut running = Running::new(replica, tap.clone(), mishap);
         running.replica.set_observer(Box::new(tap));
         running.replica.set_changes_wanted(true);
-        let place = &mut self.seats[seat];
+        let place = &mut self.slots[slot];
         (place.running, place.witness) = (Some(running), witness);
         let name = place.spec.name.clone();
-        let origin = origin(seat, self.hosts[place.spec.host].life);
-        self.check(seat, |checker, view, _| {
+        let origin = origin(slot, self.hosts[place.spec.host].incarnation);
+        self.check(slot, |checker, view, _| {
             checker.started(view, &name, origin);
             Ok(())
         });
-        let place = &self.seats[seat];
+        let place = &self.slots[slot];
         if self.slipped.contains(&place.spec.config.store) {
-            self.checker.excuse(seat);
+            self.checker.excuse(slot);
         }
         let words = if sequencer { "orders" } else { "follows" };
-        self.say(seat, || {
-            Moment::new(What::Life(true), format!("starts at {version:?}, {words}")).at(version)
+        self.say(slot, || {
+            Moment::new(What::Up(true), format!("starts at {version:?}, {words}")).at(version)
         });
     }
 
-    /// Tells the checker of a life that begins.
-    fn begins(&mut self, seat: usize, replica: &Replica<ErasedMachine>) {
-        let spec = &self.seats[seat].spec;
+    /// Tells the checker of an incarnation that begins.
+    fn begins(&mut self, slot: usize, replica: &Replica<ErasedMachine>) {
+        let spec = &self.slots[slot].spec;
         let store = &spec.config.store;
-        let of_it = self.seats.iter().map(|place| &place.spec);
+        let of_it = self.slots.iter().map(|place| &place.spec);
         let mut roots = of_it.filter(|spec| spec.config.store == *store && spec.upstream.is_none());
         let durable = roots.all(|root| root.durable);
-        let again = (self.hosts[spec.host].life > 1 && !spec.durable).then_some(self.now);
+        let again = (self.hosts[spec.host].incarnation > 1 && !spec.durable).then_some(self.now);
         let facts = self.checker.facts(store);
         facts.durable = durable;
         if replica.is_sequencer() {
@@ -85,8 +85,8 @@ impl World {
         }
     }
 
-    fn witness_of(&self, seat: usize, replica: &Replica<ErasedMachine>) -> Witness {
-        let spec = &self.seats[seat].spec;
+    fn witness_of(&self, slot: usize, replica: &Replica<ErasedMachine>) -> Witness {
+        let spec = &self.slots[slot].spec;
         let name = &*self.hosts[spec.host].spec.name;
         let (clock, at) = (self.clock(), (replica.version(), replica.history()));
         if !replica.is_sequencer() {
@@ -97,8 +97,8 @@ impl World {
         Witness::of_root(&spec.config.store, name, clock, at, epoch, kept)
     }
 
-    fn replica_of(&mut self, seat: usize, mishap: &Mishap) -> Replica<ErasedMachine> {
-        let place = &self.seats[seat];
+    fn replica_of(&mut self, slot: usize, mishap: &Mishap) -> Replica<ErasedMachine> {
+        let place = &self.slots[slot];
         let now = self.hosts[place.spec.host].clock(self.now);
         let (config, kind) = (place.spec.config.clone(), place.spec.kind);
         let follows = place.spec.upstream.is_some();
@@ -126,11 +126,11 @@ impl World {
         };
         let number = image.lineage.head().map_or(1, |head| head.number + 1);
         let epoch = Epoch { number, id: self.rng.any() };
-        if let Err(violation) = self.checker.continued(seat, epoch, image.version, &state) {
+        if let Err(violation) = self.checker.continued(slot, epoch, image.version, &state) {
             self.broken(violation);
         }
         self.moments.restores += 1;
-        self.check_kept(seat, &image);
+        self.check_kept(slot, &image);
         let subject = ErasedMachine::from_still(&state, mishap.clone());
         Replica::restored(config, id, subject, &image, epoch, token_key(epoch), now)
     }
@@ -143,40 +143,40 @@ impl World {
         }
         place.paused_until = None;
         place.backlog.clear();
-        let life = place.life;
+        let incarnation = place.incarnation;
         self.moments.kills += 1;
-        for seat in self.hosts[host].seats.clone() {
-            if let Some(running) = self.seats[seat].running.take() {
+        for slot in self.hosts[host].slots.clone() {
+            if let Some(running) = self.slots[slot].running.take() {
                 self.moments.replicas.add(&running.replica.counters());
             }
-            self.checker.died(seat, origin(seat, life));
-            self.lose_writes(seat);
-            self.say(seat, || Moment::new(What::Life(false), "is killed"));
+            self.checker.died(slot, origin(slot, incarnation));
+            self.lose_writes(slot);
+            self.say(slot, || Moment::new(What::Up(false), "is killed"));
         }
         for end in self.ends_at(host) {
             let Some(connection) = self.connections.get_mut(end.connection) else { continue };
             let gone = connection.end_mut(end.side);
             gone.closed = true;
-            self.checker.link_down(end, gone.seat);
+            self.checker.link_down(end, gone.slot);
             connection.lose(end.side);
-            let seat = connection.end(end.side).seat;
+            let slot = connection.end(end.side).slot;
             if connection.is_over() {
                 self.connections.remove(end.connection);
                 continue;
             }
             let latency = connection.model().latency;
             let wait =
-                if silent { self.link_deadline(seat) } else { latency + self.rng.micros(0, 1000) };
+                if silent { self.link_deadline(slot) } else { latency + self.rng.micros(0, 1000) };
             self.heap.push(self.now + wait, Event::Closed(end.peer()));
         }
     }
 
     fn ends_at(&self, host: usize) -> Vec<EndId> {
-        let seats = &self.hosts[host].seats;
+        let slots = &self.hosts[host].slots;
         let all = self.connections.iter().flat_map(|(connection, found)| {
             let at = |side| {
                 let end = found.end(side);
-                seats.contains(&end.seat) && !end.closed
+                slots.contains(&end.slot) && !end.closed
             };
             let here = [CLIENT, SERVER].into_iter().filter(move |side| at(*side));
             here.map(move |side| EndId { connection, side })
@@ -185,23 +185,23 @@ impl World {
     }
 
     /// Returns the time at which a dead link is ended by itself, whatever a replica does.
-    pub(super) fn link_deadline(&mut self, seat: usize) -> Duration {
-        self.seats[seat].spec.config.dead_after * 2 + self.rng.micros(0, 20_000)
+    pub(super) fn link_deadline(&mut self, slot: usize) -> Duration {
+        self.slots[slot].spec.config.dead_after * 2 + self.rng.micros(0, 20_000)
     }
 
     pub(super) fn tick(&mut self, host: usize) {
-        let life = self.hosts[host].life;
+        let incarnation = self.hosts[host].incarnation;
         let mut every = Duration::MAX;
-        for at in 0..self.hosts[host].seats.len() {
-            let seat = self.hosts[host].seats[at];
-            every = every.min(self.seats[seat].spec.config.heartbeat / 3);
-            self.step(seat, |replica, now| replica.tick(now));
-            self.tell(seat);
-            self.check(seat, |checker, view, _| checker.ticked(view));
-            self.check_links(seat);
+        for at in 0..self.hosts[host].slots.len() {
+            let slot = self.hosts[host].slots[at];
+            every = every.min(self.slots[slot].spec.config.heartbeat / 3);
+            self.step(slot, |replica, now| replica.tick(now));
+            self.tell(slot);
+            self.check(slot, |checker, view, _| checker.ticked(view));
+            self.check_links(slot);
         }
         if every < Duration::MAX {
-            self.heap.push(self.now + every, Event::Tick { host, life });
+            self.heap.push(self.now + every, Event::Tick { host, incarnation });
         }
     }
 
@@ -212,11 +212,11 @@ impl World {
             return;
         }
         place.paused_until = Some(self.now + lasts);
-        let life = place.life;
-        for seat in place.seats.clone() {
-            self.say(seat, || Moment::new(What::Paused(true), format!("stands still {lasts:?}")));
+        let incarnation = place.incarnation;
+        for slot in place.slots.clone() {
+            self.say(slot, || Moment::new(What::Paused(true), format!("stands still {lasts:?}")));
         }
-        self.heap.push(self.now + lasts, Event::Resume { host, life });
+        self.heap.push(self.now + lasts, Event::Resume { host, incarnation });
     }
 
     /// Lets it continue, with the events that came meanwhile.
@@ -226,8 +226,8 @@ impl World {
             return;
         }
         let mut backlog = std::mem::take(&mut place.backlog);
-        for seat in place.seats.clone() {
-            self.say(seat, || Moment::new(What::Paused(false), "goes on"));
+        for slot in place.slots.clone() {
+            self.say(slot, || Moment::new(What::Paused(false), "goes on"));
         }
         // What woke first is a matter of chance: its timers, or its sockets.
         if self.rng.percent(50) {
@@ -238,44 +238,44 @@ impl World {
         }
     }
 
-    /// A seat follows another one from now on. A sequencer becomes its client.
-    pub fn follow(&mut self, seat: usize, upstream: Upstream) {
-        let store = self.seats[seat].spec.config.store.clone();
+    /// A slot follows another one from now on. A sequencer becomes its client.
+    pub fn follow(&mut self, slot: usize, upstream: Upstream) {
+        let store = self.slots[slot].spec.config.store.clone();
         self.checker.facts(&store).moves(self.now);
         self.moved.insert(store);
-        let before = self.seats[seat].spec.upstream.replace(upstream);
+        let before = self.slots[slot].spec.upstream.replace(upstream);
         let witness = self.clock.is_some();
-        let Some(running) = &self.seats[seat].running else { return };
+        let Some(running) = &self.slots[slot].running else { return };
         let (link, root) = (running.upstream, running.replica.is_sequencer());
-        let name = self.seats[upstream.seat].spec.name.clone();
-        self.say(seat, || Moment::new(What::Link, format!("follows {name} from now on")));
+        let name = self.slots[upstream.slot].spec.name.clone();
+        self.say(slot, || Moment::new(What::Link, format!("follows {name} from now on")));
         if root {
             self.moments.rebases += 1;
-            self.checker.rebased(seat, self.now);
-            let Some(running) = &self.seats[seat].running else { return };
+            self.checker.rebased(slot, self.now);
+            let Some(running) = &self.slots[slot].running else { return };
             let (version, history) = (running.replica.version(), running.replica.history());
-            let host = &self.hosts[self.seats[seat].spec.host];
+            let host = &self.hosts[self.slots[slot].spec.host];
             let clock = self.clock();
             let witness =
                 witness.then(|| Witness::of_replica(&*host.spec.name, clock, version, history));
             running.tap.follows(witness.clone());
-            self.seats[seat].witness = witness;
+            self.slots[slot].witness = witness;
             // It will restart as a follower.
-            (self.seats[seat].backup, self.seats[seat].disk) = (None, None);
-            self.step(seat, |replica, now| replica.follow(now));
-            self.check(seat, |checker, view, _| checker.abandoned(view));
-        } else if before.is_some_and(|before| before.seat != upstream.seat) {
+            (self.slots[slot].backup, self.slots[slot].disk) = (None, None);
+            self.step(slot, |replica, now| replica.follow(now));
+            self.check(slot, |checker, view, _| checker.abandoned(view));
+        } else if before.is_some_and(|before| before.slot != upstream.slot) {
             self.moments.moves += 1;
         }
         match link {
             Some(connection) => self.close(EndId { connection, side: CLIENT }, None),
-            None => self.reconnect(seat, Duration::from_micros(100)),
+            None => self.reconnect(slot, Duration::from_micros(100)),
         }
     }
 
-    /// Returns the upstream of a seat.
-    pub fn upstream(&self, seat: usize) -> Option<Upstream> {
-        self.seats[seat].spec.upstream
+    /// Returns the upstream of a slot.
+    pub fn upstream(&self, slot: usize) -> Option<Upstream> {
+        self.slots[slot].spec.upstream
     }
 }
 
