@@ -69,8 +69,9 @@ pub enum NodeError {
     Unplanned(String),
 }
 
-/// Runs one incarnation of a node process of `cluster`, in the run whose folder that is: returns once
-/// the runner said to exit, or is gone.
+/// Runs one incarnation of a node process of `cluster`, in the run whose folder that is.
+///
+/// Returns once the runner said to exit, or is gone.
 pub fn main(folder: &Path, cluster: &str) -> Result<(), NodeError> {
     let runtime = threads::runtime(1)?;
     let lived = runtime.block_on(live(folder, cluster));
