@@ -9,6 +9,8 @@
 //! - [`terminal::summary`], for the person who waits for the run.
 //! - [`junit::to_xml`], for a CI's list of tests; [`markdown::to_markdown`], for a page or a
 //!   comment on a change.
+//! - [`html::page`], for everybody else: one file with the verdict, charts over time and all
+//!   figures.
 //! - [`spacetime::html`], for the question who sent what to whom when: a run of the simulator,
 //!   drawn.
 //! - [`compare::compare`], for the question whether today's run is worse than the last good one.
@@ -19,6 +21,7 @@
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
 pub mod compare;
+pub mod html;
 pub mod junit;
 pub mod markdown;
 mod overview;
@@ -31,6 +34,7 @@ mod units;
 pub use printable::{printable, printable_json, printable_line};
 pub use record::{
     Better, Case, Cost, Dispatches, Expectation, FaultDone, Faults, Identical, Kind, Latency,
-    Machine, Metric, Observation, Outcome, Process, Quantiles, Rate, Record, RecordError, SCHEMA,
-    SeedFailure, Seeds, Staleness, StoreMeasures, Unit, Verdict, Violation,
+    Machine, Metric, Observation, Outcome, Phase, Points, Process, ProcessSeries, QuantileSeries,
+    Quantiles, Rate, Record, RecordError, SCHEMA, SERIES, SeedFailure, Seeds, Series, Staleness,
+    StoreMeasures, StoreSeries, Topology, TopologyNode, Unit, Verdict, Violation, write_whole,
 };

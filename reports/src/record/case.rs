@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Cost, Dispatches, Expectation, Faults, Identical, Latency, Outcome, Rate, Staleness, Verdict,
-    Violation,
+    Cost, Dispatches, Expectation, Faults, Identical, Latency, Outcome, Phase, Rate, Series,
+    Staleness, Topology, Verdict, Violation,
 };
 
 /// One value of the matrix, run once.
@@ -50,6 +50,12 @@ pub struct Case {
     pub stores: BTreeMap<String, StoreMeasures>,
     /// Every process. A node that was killed and started again has one for each life.
     pub processes: Vec<Process>,
+    /// The phases of the scenario, in order; empty in the records of older versions.
+    pub phases: Vec<Phase>,
+    /// The trees of each store: at the start, and after each event that changed them.
+    pub topologies: Vec<Topology>,
+    /// The measures over time; null if the load never began, and in the records of older versions.
+    pub series: Option<Series>,
 }
 
 impl Case {

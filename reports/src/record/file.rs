@@ -66,7 +66,7 @@ pub enum RecordError {
         source: serde_json::Error,
     },
     /// The file could not be written.
-    #[error("cannot write the record {path}; nothing was left behind there")]
+    #[error("cannot write {path}; nothing was left behind there")]
     Write {
         /// The file.
         path: PathBuf,
@@ -141,8 +141,18 @@ impl Record {
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), RecordError> {
         let path = path.as_ref();
         write_whole(path, self.to_json().as_bytes())
-            .map_err(|source| RecordError::Write { path: path.to_owned(), source })
     }
+}
+
+/// Writes a file whole or not at all: beside its place first, then renamed into it. Folders that
+/// are missing are made.
+///
+/// # Errors
+///
+/// Returns [`RecordError::Write`] if it cannot be written.
+pub fn write_whole(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), RecordError> {
+    let path = path.as_ref();
+    write_beside(path, bytes).map_err(|source| RecordError::Write { path: path.to_owned(), source })
 }
 
 /// The file of a run's record in its folder.
@@ -188,7 +198,7 @@ fn read_several(path: &Path) -> Result<Vec<Record>, RecordError> {
 }
 
 /// Writes `bytes` beside `path` and renames them into it.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let name = path.file_name().ok_or_else(|| {
         io::Error::new(io::ErrorKind::InvalidInput, "the path does not end in a file's name")
     })?;

@@ -121,8 +121,8 @@ pub struct Quantiles {
     /// The number of values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
-    /// The whole distribution: an HdrHistogram, V2 with DEFLATE, in base64. Such histograms of
-    /// several runs can be merged, quantiles cannot.
+    /// The whole distribution, in nanoseconds: an HdrHistogram, V2 with DEFLATE, in base64. Such
+    /// histograms of several runs can be merged, quantiles cannot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub histogram: Option<String>,
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Case, Seeds};
+use super::{Case, Seeds, layout};
 
 /// The schema this version writes, and the only one it reads.
 pub const SCHEMA: u32 = 1;
@@ -20,6 +20,13 @@ pub struct Record {
     /// The scenario's file, as it was given; null where there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// The description of the scenario, from its file; empty where there is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub about: String,
+    /// The command line that made the record, word by word, with passwords blanked; empty if it is
+    /// not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
     /// The seed everything random was drawn from; of a search the first.
     pub seed: u64,
     /// The kind of the run: real processes, or a simulation.
@@ -51,6 +58,8 @@ impl Record {
             schema: SCHEMA,
             scenario: scenario.into(),
             file: None,
+            about: String::new(),
+            command: Vec::new(),
             seed,
             kind,
             verdict: Verdict::over(cases.iter().map(|case| case.verdict)),
@@ -65,21 +74,12 @@ impl Record {
 
     /// The record as JSON, indented, with a newline at its end.
     pub fn to_json(&self) -> String {
-        let mut json = serde_json::to_string_pretty(self)
-            .expect("a record has string keys and no type that refuses to serialise");
-        json.push('\n');
-        json
+        layout::to_json(self)
     }
 
     /// Several records as JSON: a list of them, but for a single one.
     pub fn to_json_all(records: &[Self]) -> String {
-        if let [only] = records {
-            return only.to_json();
-        }
-        let mut json = serde_json::to_string_pretty(records)
-            .expect("a record has string keys and no type that refuses to serialise");
-        json.push('\n');
-        json
+        if let [only] = records { only.to_json() } else { layout::to_json(&records) }
     }
 
     /// The JSON Schema of a record, as published in `reports/record.schema.json`.

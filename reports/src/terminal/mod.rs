@@ -23,6 +23,7 @@ mod summary;
 mod tables;
 
 pub(crate) use grid::{Column, Grid, Text};
+pub(crate) use sentences::sentences;
 pub use style::Style;
 pub(crate) use style::Tone;
 pub use summary::summary;

@@ -7,21 +7,18 @@ use crate::record::{Case, Dispatches, Observation, Quantiles, Verdict};
 use crate::units;
 
 /// One sentence: what it is about, what it says, and how it looks.
-struct Sentence {
-    about: &'static str,
-    says: String,
-    tone: Tone,
+pub(crate) struct Sentence {
+    pub(crate) about: &'static str,
+    pub(crate) says: String,
+    pub(crate) tone: Tone,
 }
 
 /// The largest width of a sentence's subject, the gap after it included.
 const ABOUT_WIDTH: usize = 12;
 const INDENT: &str = "  ";
 
-/// The sentences of a case, each on lines of its own.
-pub(super) fn of_case(case: &Case, style: &Style) -> String {
-    if case.was_not_run() {
-        return String::new();
-    }
+/// The sentences of a case; none if nothing was measured.
+pub(crate) fn sentences(case: &Case) -> impl Iterator<Item = Sentence> {
     let sentences = [
         identity(case),
         observed(&case.observations),
@@ -34,9 +31,15 @@ pub(super) fn of_case(case: &Case, style: &Style) -> String {
         skipped(case),
         faults(case),
     ];
+    let was_run = !case.was_not_run();
+    sentences.into_iter().flatten().filter(move |_| was_run)
+}
+
+/// The sentences of a case, each on lines of its own.
+pub(super) fn of_case(case: &Case, style: &Style) -> String {
     let mut text = String::new();
     let room = style.columns().saturating_sub(INDENT.len() + ABOUT_WIDTH);
-    for sentence in sentences.into_iter().flatten() {
+    for sentence in sentences(case) {
         let mut about = sentence.about;
         for line in wrap(&sentence.says, room) {
             let padded = format!("{about:ABOUT_WIDTH$}");

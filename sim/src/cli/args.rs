@@ -88,6 +88,24 @@ impl ScenarioArgs {
     }
 }
 
+/// The command line of this program, for the record. The values of logins that it sets are blanked:
+/// they are passwords.
+pub(super) fn command_line() -> Vec<String> {
+    without_passwords(std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()))
+}
+
+fn without_passwords(words: impl Iterator<Item = String>) -> Vec<String> {
+    let blank = |word: String| match word.split_once('=') {
+        Some(("--set", setting)) => match setting.split_once('=') {
+            Some((path, _)) if path.starts_with("logins") => format!("--set={path}=***"),
+            _ => word,
+        },
+        Some((path, _)) if path.starts_with("logins") => format!("{path}=***"),
+        _ => word,
+    };
+    std::iter::once("samestate".to_owned()).chain(words.map(blank)).collect()
+}
+
 /// Says on standard error why a scenario could not be used.
 pub(super) fn complain(error: &ScenarioError) {
     match error {
@@ -96,5 +114,21 @@ pub(super) fn complain(error: &ScenarioError) {
             streams::drawn(&drawn);
         }
         ScenarioError::Read { .. } => note!("error: {}", with_causes(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_on_the_command_line_does_not_get_into_the_record() {
+        let words =
+            ["run", "a.yaml", "--set", "logins.app=secret", "--set=logins={a: b}", "--set=x=1"];
+        let kept = without_passwords(words.into_iter().map(str::to_owned));
+        let expected =
+            ["samestate", "run", "a.yaml", "--set", "logins.app=***", "--set=logins=***"];
+        assert_eq!(kept[..6], expected);
+        assert_eq!(kept[6], "--set=x=1");
     }
 }

@@ -20,13 +20,13 @@ Examples:
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Compare {
-    /// The record to hold against, or a folder with one, or with several by scenario
+    /// The record to hold against, or a folder with one, or with several by scenario, or a pattern
     #[arg(value_name = "BASELINE")]
     baseline: PathBuf,
 
-    /// The record to judge, or a folder with those of the same scenarios
-    #[arg(value_name = "NEW")]
-    new: PathBuf,
+    /// The records to judge, or folders with those of the same scenarios, or patterns
+    #[arg(required = true, value_name = "NEW")]
+    new: Vec<PathBuf>,
 
     /// Share by which a metric may get worse
     #[arg(long, value_name = "PERCENT", default_value = "10%")]
@@ -51,8 +51,8 @@ impl FromStr for Percent {
 
 impl Compare {
     pub(super) fn run(self) -> ExitCode {
-        let read = |place: &PathBuf| read(std::slice::from_ref(place));
-        let (baselines, news) = match (read(&self.baseline), read(&self.new)) {
+        let baselines = read(std::slice::from_ref(&self.baseline));
+        let (baselines, news) = match (baselines, read(&self.new)) {
             (Ok(baselines), Ok(news)) => (baselines, news),
             (baselines, news) => {
                 return ExitCode::worst([baselines.err(), news.err()].into_iter().flatten());
@@ -65,16 +65,18 @@ impl Compare {
             // A single record is held against a single one, whatever their scenarios are called.
             let same = |new: &&Record| new.scenario == baseline.scenario;
             let single = baselines.len() == 1 && news.len() == 1;
-            let Some(new) = news.iter().find(|new| single || same(new)) else {
+            let of_same: Vec<&Record> = news.iter().filter(|new| single || same(new)).collect();
+            if of_same.is_empty() {
                 code = ExitCode::Regressed;
                 texts.push(format!("{}: gone, the baseline alone has it\n", baseline.scenario));
-                continue;
-            };
-            let comparison = compare::compare(baseline, new, self.tolerance.0);
-            if comparison.worse() {
-                code = ExitCode::Regressed;
             }
-            texts.push(comparison.render(&style));
+            for new in of_same {
+                let comparison = compare::compare(baseline, new, self.tolerance.0);
+                if comparison.worse() {
+                    code = ExitCode::Regressed;
+                }
+                texts.push(comparison.render(&style));
+            }
         }
         show(&texts.join("\n"), code)
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use samestate_proto::with_causes;
-use samestate_report::{Record, Verdict, terminal};
+use samestate_report::{Record, Verdict, html, terminal, write_whole};
 
 use super::args::OutputArgs;
 use super::exit::ExitCode;
@@ -18,6 +18,9 @@ const RUNS: &str = "runs";
 
 /// The record's file in a run's folder.
 pub(super) const RECORD: &str = "record.json";
+
+/// The page of the run, there.
+const PAGE: &str = "report.html";
 
 /// The file of the scenario as it was resolved, there.
 const RESOLVED: &str = "scenario.yaml";
@@ -80,7 +83,7 @@ impl OutputArgs {
                 ResultsFolder::fresh(&Path::new(RUNS).join(scenario).join(time))?
             }
         };
-        folder.will_write([RECORD.into(), RESOLVED.into()].into_iter().chain(more))?;
+        folder.will_write([RECORD.into(), PAGE.into(), RESOLVED.into()].into_iter().chain(more))?;
         Ok(folder)
     }
 
@@ -102,8 +105,12 @@ impl OutputArgs {
         folder: &ResultsFolder,
     ) -> ExitCode {
         let kept = folder.path().join(RECORD);
+        let page = folder.path().join(PAGE);
         let mut complaints = Vec::new();
         complaints.extend(record.write(&kept).err().map(|error| with_causes(&error)));
+        let drawn = html::page(std::slice::from_ref(record));
+        complaints
+            .extend(write_whole(&page, drawn.as_bytes()).err().map(|error| with_causes(&error)));
         let resolved = folder.path().join(RESOLVED);
         complaints.extend(scenario.and_then(|scenario| write_scenario(scenario, &resolved).err()));
         if let Some(path) = self.json.as_ref().filter(|_| !self.json_to_stdout()) {
@@ -120,12 +127,14 @@ impl OutputArgs {
             code
         } else {
             let summary = terminal::summary(record, &style(&std::io::stdout()));
-            let place = if kept.is_file() {
-                format!("  record in {}\n", kept.display())
-            } else {
-                "  the record could not be kept\n".to_owned()
+            let place = |what: &str, path: &Path| {
+                if path.is_file() {
+                    format!("  {what} in {}\n", path.display())
+                } else {
+                    format!("  the {what} could not be kept\n")
+                }
             };
-            show(&(summary + &place), code)
+            show(&(summary + &place("record", &kept) + &place("report", &page)), code)
         };
         ExitCode::worst([code, shown])
     }

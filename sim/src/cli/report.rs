@@ -1,10 +1,12 @@
 //! `samestate report`: records, shown again in another form.
 
-use std::path::PathBuf;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use samestate_proto::with_causes;
-use samestate_report::{Record, RecordError, junit, markdown, terminal};
+use samestate_report::terminal::Style;
+use samestate_report::{Record, RecordError, html, junit, markdown, terminal, write_whole};
 
 use super::exit::ExitCode;
 use super::terminal::{show, style};
@@ -13,6 +15,7 @@ use crate::streams::note;
 const EXAMPLES: &str = "\
 Examples:
   samestate report runs/one-cluster/20260102T030405Z
+  samestate report one.json --format html --output report.html
   samestate report results --format junit > samestate.xml    all records below a folder
   samestate report one.json other.json --format markdown";
 
@@ -20,13 +23,17 @@ Examples:
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Report {
-    /// Records of runs, or folders: of a run, or with several below
-    #[arg(required = true, value_name = "RECORD|DIR")]
+    /// Records of runs, folders of runs, folders with runs below, or patterns such as 'runs/*/*'
+    #[arg(required = true, value_name = "RECORD|DIR|PATTERN")]
     records: Vec<PathBuf>,
 
     /// Format of the report
     #[arg(long, value_enum, default_value_t = Format::Terminal)]
     format: Format,
+
+    /// Write the report to a file instead of standard output
+    #[arg(long, short, value_name = "PATH")]
+    output: Option<PathBuf>,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug)]
@@ -35,10 +42,19 @@ enum Format {
     Markdown,
     Junit,
     Json,
+    /// One page with charts, which needs no network
+    Html,
 }
 
 impl Report {
     pub(super) fn run(self) -> ExitCode {
+        if matches!(self.format, Format::Html)
+            && self.output.is_none()
+            && std::io::stdout().is_terminal()
+        {
+            note!("error: a page is not for a terminal: name a file with --output report.html");
+            return ExitCode::Usage;
+        }
         let records = match read(&self.records) {
             Ok(records) => records,
             Err(code) => return code,
@@ -49,24 +65,63 @@ impl Report {
         };
         let text = match self.format {
             Format::Terminal => {
-                let style = style(&std::io::stdout());
+                let to_file = self.output.is_some();
+                let style = if to_file { Style::PLAIN } else { style(&std::io::stdout()) };
                 each(&|record| terminal::summary(record, &style))
             }
             Format::Markdown => each(&markdown::to_markdown),
             Format::Junit => junit::to_xml(&records),
             Format::Json => Record::to_json_all(&records),
+            Format::Html => html::page(&records),
         };
-        show(&text, ExitCode::Pass)
+        match &self.output {
+            None => show(&text, ExitCode::Pass),
+            Some(path) => match write_whole(path, text.as_bytes()) {
+                Ok(()) => ExitCode::Pass,
+                Err(error) => {
+                    note!("error: {}", with_causes(&error));
+                    ExitCode::NotDone
+                }
+            },
+        }
     }
 }
 
-/// Reads records from files and folders; says on standard error what is wrong with them.
+/// Reads records from files, folders and patterns; says on standard error what is wrong with them.
 pub(super) fn read(places: &[PathBuf]) -> Result<Vec<Record>, ExitCode> {
-    Record::read_all(places).map_err(|error| {
+    let mut found = Vec::new();
+    for place in places {
+        found.extend(matching(place)?);
+    }
+    Record::read_all(&found).map_err(|error| {
         note!("error: {}", with_causes(&error));
         match error {
             RecordError::NoneThere { .. } => ExitCode::NothingSelected,
             _ => ExitCode::Usage,
         }
     })
+}
+
+/// The paths that a pattern stands for, in order; a path that is no pattern, or that exists, stands
+/// for itself.
+fn matching(place: &Path) -> Result<Vec<PathBuf>, ExitCode> {
+    let Some(pattern) = place.to_str().filter(|text| text.contains(['*', '?', '['])) else {
+        return Ok(vec![place.to_owned()]);
+    };
+    if place.exists() {
+        return Ok(vec![place.to_owned()]);
+    }
+    let paths = match glob::glob(pattern) {
+        Ok(paths) => paths,
+        Err(error) => {
+            note!("error: {pattern} is not a pattern of paths: {error}");
+            return Err(ExitCode::Usage);
+        }
+    };
+    let paths: Vec<PathBuf> = paths.filter_map(Result::ok).collect();
+    if paths.is_empty() {
+        note!("error: nothing matches {pattern}");
+        return Err(ExitCode::NothingSelected);
+    }
+    Ok(paths)
 }

@@ -10,7 +10,7 @@ use samestate_report::Verdict;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::args::{OutputArgs, ScenarioArgs};
+use super::args::{OutputArgs, ScenarioArgs, command_line};
 use super::exit::ExitCode;
 use crate::record::utc;
 use crate::runner::{RunOptions, Watching, logs_kept, run_scenario, unsupported_by_run};
@@ -25,7 +25,8 @@ Examples:
   samestate run big-store.yaml --set stores.document.size=1MB --json -
   generate | samestate run - --out results
 
-Each run leaves a folder: record.json, scenario.yaml as resolved, and the logs of all processes.";
+Each run leaves a folder: report.html for a browser, record.json, scenario.yaml as resolved, and the
+logs of all processes.";
 
 /// Run scenarios with real processes, and measure how identical their states stay
 #[derive(Args, Debug)]
@@ -113,7 +114,8 @@ impl Run {
             fail_fast: self.fail_fast,
             start_timeout: self.start_timeout.get(),
         };
-        let ran = run_scenario(file, &options).await;
+        let mut ran = run_scenario(file, &options).await;
+        ran.record.command = command_line();
         for trouble in &ran.trouble {
             note!("error: {trouble}");
         }

@@ -14,9 +14,13 @@ use nix::time::ClockId;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
+use super::over_time::Thinned;
+
 /// The resources that one process had used at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
+    /// The time of the reading, on the machine's monotonic clock.
+    pub at_ns: u64,
     /// Processor time, in nanoseconds.
     pub cpu_ns: u64,
     /// Of it in user mode, in the kernel's ticks.
@@ -77,7 +81,9 @@ impl Reading {
         let cpu = clock.now().ok()?;
         let rss_bytes = stat.rss.saturating_mul(procfs::page_size());
         let peak_kb = process.status().ok().and_then(|status| status.vmhwm).unwrap_or(0);
+        let at = ClockId::CLOCK_MONOTONIC.now().ok()?;
         Some(Reading {
+            at_ns: u64::try_from(std::time::Duration::from(at).as_nanos()).ok()?,
             cpu_ns: u64::try_from(std::time::Duration::from(cpu).as_nanos()).ok()?,
             user_ticks: stat.utime,
             system_ticks: stat.stime,
@@ -120,6 +126,17 @@ impl Cost {
     }
 }
 
+/// The resources that one process had used at one moment, in brief.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// The time, on the machine's monotonic clock.
+    pub at_ns: u64,
+    /// Processor time since the process began, in nanoseconds.
+    pub cpu_ns: u64,
+    /// Memory resident at that time, in bytes.
+    pub rss_bytes: u64,
+}
+
 /// Watches the processes of a run.
 #[derive(Debug, Default)]
 pub struct CostSampler {
@@ -135,6 +152,7 @@ struct Incarnation {
     gone: bool,
     first: Option<Reading>,
     last: Option<Reading>,
+    course: Thinned<Usage>,
 }
 
 impl Incarnation {
@@ -153,6 +171,8 @@ impl Incarnation {
             return;
         }
         self.first.get_or_insert(reading);
+        let Reading { at_ns, cpu_ns, rss_bytes, .. } = reading;
+        self.course.push(Usage { at_ns, cpu_ns, rss_bytes });
         let rss_bytes_max = self.last.map_or(0, |last| last.rss_bytes_max);
         let rss_bytes_max = rss_bytes_max.max(reading.rss_bytes_max);
         self.last = Some(Reading { rss_bytes_max, ..reading });
@@ -181,7 +201,14 @@ impl CostSampler {
     }
 
     fn begin_watch(&mut self, node: &str, pid: u32, family: bool) {
-        let mut incarnation = Incarnation { pid, family, gone: false, first: None, last: None };
+        let mut incarnation = Incarnation {
+            pid,
+            family,
+            gone: false,
+            first: None,
+            last: None,
+            course: Thinned::default(),
+        };
         incarnation.look();
         self.nodes.entry(node.to_owned()).or_default().push(incarnation);
     }
@@ -224,6 +251,12 @@ impl CostSampler {
             incarnations.iter().filter_map(Incarnation::cost).reduce(Cost::then)
         };
         self.nodes.iter().map(|(node, incarnations)| (node.as_str(), cost(incarnations))).collect()
+    }
+
+    /// Returns the readings of a node's processes, oldest first: bounded, however many were taken.
+    pub fn course(&self, node: &str) -> Vec<Usage> {
+        let incarnations = self.nodes.get(node).into_iter().flatten();
+        incarnations.flat_map(|incarnation| incarnation.course.readings()).collect()
     }
 
     /// Returns the cost of all nodes together. Memory is that of the largest process.

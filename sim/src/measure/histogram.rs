@@ -1,6 +1,9 @@
 //! Distributions of durations.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
 use serde::{Deserialize, Serialize};
 
 /// The longest duration told apart from longer ones: a day.
@@ -79,6 +82,15 @@ impl Latencies {
             max_ns: self.histogram.max(),
         })
     }
+
+    /// The whole distribution in the standard form: HdrHistogram V2 with DEFLATE, in base64.
+    /// `None` if nothing was recorded.
+    pub fn encoded(&self) -> Option<String> {
+        let mut bytes = Vec::new();
+        let written = V2DeflateSerializer::new().serialize(&self.histogram, &mut bytes);
+        debug_assert!(written.is_ok(), "a vector takes any histogram: {written:?}");
+        (written.is_ok() && !self.is_empty()).then(|| STANDARD.encode(bytes))
+    }
 }
 
 impl Serialize for Latencies {
@@ -100,7 +112,24 @@ impl<'de> Deserialize<'de> for Latencies {
 
 #[cfg(test)]
 mod tests {
+    use hdrhistogram::serialization::Deserializer;
+
     use super::*;
+
+    #[test]
+    fn the_encoded_form_is_read_by_others_and_merges() {
+        let mut latencies = Latencies::default();
+        (1..=1_000).for_each(|us| latencies.record(us * 1_000));
+        let encoded = latencies.encoded().expect("it is not empty");
+        assert!(encoded.starts_with("HISTFAAA"), "the cookie of V2 with DEFLATE: {encoded}");
+        let bytes = STANDARD.decode(encoded).expect("it is base64");
+        let mut read: Histogram<u64> =
+            Deserializer::new().deserialize(&mut bytes.as_slice()).expect("it is a histogram");
+        read.add(&latencies.histogram).expect("both have the same range");
+        assert_eq!(read.len(), 2_000);
+        assert_eq!(read.value_at_quantile(0.99), latencies.histogram.value_at_quantile(0.99));
+        assert_eq!(Latencies::default().encoded(), None);
+    }
 
     #[test]
     fn durations_of_all_sizes_are_kept_to_three_digits_and_travel() {

@@ -84,6 +84,12 @@ impl Sameness {
         Sameness { stretches }
     }
 
+    /// Stretches in which at least one replica existed, oldest first: from, to, and whether all
+    /// were at one version.
+    pub fn stretches(&self) -> &[(u64, u64, bool)] {
+        &self.stretches
+    }
+
     /// Returns the time after `since_ns` (the end of the load, or of a fault) until the replicas
     /// were equal, as watched until `until_ns`.
     pub fn convergence(&self, since_ns: u64, until_ns: u64) -> Convergence {

@@ -11,6 +11,7 @@ use samestate_proto::{Epoch, Version};
 use serde::{Deserialize, Serialize};
 
 use super::histogram::Latencies;
+use super::over_time::{Dispatches, Windows};
 use super::timeline::{Point, Timeline, Trace};
 
 /// The default number of accepted dispatches that a log keeps.
@@ -134,6 +135,7 @@ pub struct DispatchLog {
     counts: Counts,
     local: Latencies,
     lag: Latencies,
+    course: Windows<Dispatches>,
     kept: Vec<Dispatched>,
     kept_max: usize,
     stride: u64,
@@ -152,6 +154,7 @@ impl DispatchLog {
             counts: Counts::default(),
             local: Latencies::default(),
             lag: Latencies::default(),
+            course: Windows::default(),
             kept: Vec::new(),
             kept_max: kept_max.max(2),
             stride: 1,
@@ -167,8 +170,13 @@ impl DispatchLog {
     /// One more dispatch, with its outcome, whose lateness was planned: the load generator is not
     /// to be judged by it.
     pub fn record_excused(&mut self, dispatched: Dispatched) {
+        self.course.at(dispatched.issued_ns).issued += 1;
+        let window = self.course.at(dispatched.intended_ns);
+        window.intended += 1;
         if let Outcome::Ok(_) = dispatched.outcome {
-            self.local.record(dispatched.answered_ns.saturating_sub(dispatched.intended_ns));
+            let local_ns = dispatched.answered_ns.saturating_sub(dispatched.intended_ns);
+            window.local.record(local_ns);
+            self.local.record(local_ns);
             if self.counts.ok.is_multiple_of(self.stride) {
                 self.keep(dispatched);
             }
@@ -176,10 +184,19 @@ impl DispatchLog {
         self.counts.add(dispatched.outcome);
     }
 
+    /// A dispatch was intended at this instant, and was never made.
+    pub fn missed(&mut self, intended_ns: u64) {
+        self.course.at(intended_ns).intended += 1;
+    }
+
     /// Takes out what was recorded since the last call, to be handed to [`DispatchLog::absorb`].
     pub fn take(&mut self) -> DispatchLog {
         let rest = DispatchLog { stride: self.stride, ..DispatchLog::bounded(self.kept_max) };
-        std::mem::replace(self, rest)
+        let mut taken = std::mem::replace(self, rest);
+        let course = taken.course.take();
+        // Later parts are as coarse as this one.
+        self.course = std::mem::replace(&mut taken.course, course);
+        taken
     }
 
     /// Adds a part, or another origin's log.
@@ -196,6 +213,7 @@ impl DispatchLog {
         self.counts.merge(&part.counts);
         self.local.merge(&part.local);
         self.lag.merge(&part.lag);
+        self.course.absorb(part.course);
         self.kept.extend(part.kept);
         while self.kept.len() > self.kept_max {
             self.halve();
@@ -234,6 +252,11 @@ impl DispatchLog {
         &self.lag
     }
 
+    /// The dispatches over time.
+    pub fn course(&self) -> &Windows<Dispatches> {
+        &self.course
+    }
+
     /// The accepted dispatches kept: one of [`DispatchLog::stride`].
     pub fn kept(&self) -> &[Dispatched] {
         &self.kept
@@ -246,13 +269,8 @@ impl DispatchLog {
 
     /// From intended to applied at `replica`, of the dispatches kept.
     pub fn at_replica(&self, replica: &Trace) -> Arrivals {
-        let incarnations: Vec<_> = replica.incarnations.iter().map(Reach::new).collect();
         let mut arrivals = Arrivals::default();
-        for dispatched in &self.kept {
-            let Outcome::Ok(version) = dispatched.outcome else { continue };
-            let reached = incarnations
-                .iter()
-                .find_map(|incarnation| incarnation.first(version, dispatched.issued_ns));
+        for (dispatched, reached) in self.reached(replica) {
             match reached {
                 Some(t_ns) => {
                     arrivals.latencies.record(t_ns.saturating_sub(dispatched.intended_ns))
@@ -261,6 +279,21 @@ impl DispatchLog {
             }
         }
         arrivals
+    }
+
+    /// The dispatches kept, each with the time at which `replica` applied it.
+    pub fn reached<'a>(
+        &'a self,
+        replica: &'a Trace,
+    ) -> impl Iterator<Item = (&'a Dispatched, Option<u64>)> {
+        let incarnations: Vec<_> = replica.incarnations.iter().map(Reach::new).collect();
+        self.kept.iter().filter_map(move |dispatched| {
+            let Outcome::Ok(version) = dispatched.outcome else { return None };
+            let reached = incarnations
+                .iter()
+                .find_map(|incarnation| incarnation.first(version, dispatched.issued_ns));
+            Some((dispatched, reached))
+        })
     }
 }
 

@@ -11,6 +11,7 @@
 //! - [`staleness`]: how far behind the root each replica was;
 //! - [`latency`]: from the intended dispatch to the answer, and to each replica;
 //! - [`histogram`]: distributions of durations;
+//! - [`over_time`]: measures in windows of time, bounded;
 //! - [`cost`]: processor time and memory of each process;
 //! - [`summary`]: all of that of one store, as the record shows it.
 
@@ -18,6 +19,7 @@ pub mod cost;
 pub mod histogram;
 pub mod identity;
 pub mod latency;
+pub mod over_time;
 pub mod staleness;
 pub mod summary;
 pub mod timeline;

@@ -161,7 +161,7 @@ pub fn in_us(latencies: &Latencies) -> Option<report::Quantiles> {
         p999: us(quantiles.p999_ns),
         max: us(quantiles.max_ns),
         count: Some(latencies.len()),
-        histogram: None,
+        histogram: latencies.encoded(),
     })
 }
 

@@ -251,7 +251,7 @@ impl Trace {
     }
 
     /// Every change of [`Point::place`], oldest first; `None` where the replica was gone.
-    pub(crate) fn changes(&self) -> impl Iterator<Item = (u64, Option<Version>)> + '_ {
+    pub fn changes(&self) -> impl Iterator<Item = (u64, Option<Version>)> + '_ {
         self.incarnations.iter().flat_map(|incarnation| {
             let steps = incarnation.points().iter().map(|point| (point.t_ns, Some(point.place())));
             steps.chain(incarnation.ended_ns().map(|t_ns| (t_ns, None)))
@@ -259,7 +259,7 @@ impl Trace {
     }
 
     /// The coarsest resolution of the incarnations, in nanoseconds.
-    pub(crate) fn resolution_ns(&self) -> u64 {
+    pub fn resolution_ns(&self) -> u64 {
         self.incarnations.iter().map(Timeline::resolution_ns).max().unwrap_or(1)
     }
 }

@@ -10,7 +10,7 @@ use super::sums::Sums;
 use super::taken::Taken;
 use super::tree::{Instants, TreeSeen};
 use super::verdict::judge;
-use super::{costs, faults};
+use super::{costs, course, faults, series};
 use crate::invariants::Violations;
 use crate::measure::Samples;
 use crate::scenario::{NodeId, Observation, Plan, Resync, StorePlan, Upstream};
@@ -53,6 +53,12 @@ pub(crate) fn assemble(plan: &Plan, mut taken: Taken) -> Case {
         ..measured(&total, seconds)
     };
     case.processes = processes;
+    case.phases = course::phases(plan);
+    case.topologies = course::topologies(plan);
+    if taken.start_ns.is_some() {
+        let incarnations = &taken.incarnations;
+        case.series = series::series(plan, &gathered, incarnations, &trees, &instants);
+    }
     let trees: Vec<TreeSeen<'_>> = trees.into_iter().map(|(_, tree)| tree).collect();
     case.faults = faults::healed(std::mem::take(&mut taken.faults), &trees, &instants);
     let of_phase = |phase: usize, store: Option<&str>| {

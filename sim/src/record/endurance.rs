@@ -133,6 +133,7 @@ fn soak(actions: u64) -> f64 {
         node: NodeId(node),
         pid: 0,
         cost: None,
+        course: Vec::new(),
         ended: None,
     });
     let taken = Taken {

@@ -14,6 +14,7 @@ use samestate_proto::Epoch;
 use super::delta::{Figures, FinalState, LinkFigures, LoadDelta, NodeDelta, StoreDelta};
 use super::replay::{AnyReplay, replay_of};
 use crate::invariants::{Claims, History, Ledger, Sample, Violations};
+use crate::measure::over_time::Thinned;
 use crate::measure::{Counts, DispatchLog, Samples, Timeline};
 use crate::scenario::{Event, NodeId, Plan, Role, TimedEvent, Topology};
 
@@ -94,6 +95,8 @@ pub(crate) struct Incarnation {
     /// Its stores.
     pub(super) stores: BTreeMap<String, StoreIncarnation>,
     links_before: Option<LinkFigures>,
+    /// The traffic of its links over time.
+    pub(super) traffic: Thinned<(u64, LinkFigures)>,
 }
 
 /// One store in one process.
@@ -246,6 +249,7 @@ impl Incarnation {
         self.heard_ns = delta.at_ns;
         self.whole |= delta.last;
         if let Some(links) = delta.links {
+            self.traffic.push((delta.at_ns, links));
             if before || self.links_before.is_none() {
                 // A process that began after the load did owes its joining to the case.
                 self.links_before = Some(if before { links } else { LinkFigures::default() });

@@ -16,6 +16,8 @@
 //! | `replay` | the history through the reducer alone, compared with every final state |
 //! | `sums` | measures that add up: of trees, of stores, of phases |
 //! | `costs` | what the processes used |
+//! | `series`, `axis` | the measures over time, and their time axis |
+//! | `course` | the phases and the topology of the plan |
 //! | `faults` | how soon all were equal after each fault |
 //! | `expect` | the scenario's expectations |
 //! | `lost_cause` | why a case that goes on cannot pass any more |
@@ -23,8 +25,10 @@
 //! | `case` | all of it: measures, findings and verdict |
 //! | `machine` | where it ran, and when |
 
+mod axis;
 mod case;
 mod costs;
+mod course;
 mod delta;
 #[cfg(test)]
 mod endurance;
@@ -35,6 +39,7 @@ mod lost_cause;
 mod machine;
 mod recorder;
 mod replay;
+mod series;
 mod sums;
 mod taken;
 #[cfg(test)]

@@ -92,8 +92,12 @@ impl Recorder {
     /// Dispatches should have been made at these instants, and were not before the load ended.
     pub(crate) fn missed(&self, source: Source, intended_ns: impl Iterator<Item = u64>) {
         let mut recorded = self.recorded.lock();
-        let count = intended_ns.filter(|at| !recorded.excuses(*at)).count();
-        recorded.of(source).due += count as u64;
+        for intended_ns in intended_ns {
+            let excused = recorded.excuses(intended_ns);
+            let load = recorded.of(source);
+            load.due += u64::from(!excused);
+            load.log.missed(intended_ns);
+        }
     }
 
     /// A dispatch resolved, when this node's replica was at `local`. `payload` is the action as

@@ -7,6 +7,7 @@ use samestate_report::FaultDone;
 use super::gather::Gathered;
 use crate::invariants::Violations;
 use crate::measure::Cost;
+use crate::measure::cost::Usage;
 use crate::scenario::NodeId;
 
 /// The data of a case.
@@ -50,6 +51,8 @@ pub(crate) struct IncarnationSeen {
     pub(crate) pid: u32,
     /// The resources that it used from the load's begin on until all had settled.
     pub(crate) cost: Option<Cost>,
+    /// Readings of them over time.
+    pub(crate) course: Vec<Usage>,
     /// The unplanned end of the process, if there was one.
     pub(crate) ended: Option<String>,
 }

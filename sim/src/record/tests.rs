@@ -153,6 +153,7 @@ fn case_of(plan: &Plan, told: Vec<(NodeId, Told)>, faults: Vec<FaultDone>) -> Ca
         node: *node,
         pid: 100 + at as u32,
         cost: None,
+        course: Vec::new(),
         ended: None,
     });
     let incarnations = incarnations.collect();
@@ -334,4 +335,43 @@ fn nodes_are_asked_what_they_are_at_the_end() {
     let case = case_of(&plan, vec![(MASTER, master), (WORKER, worker)], Vec::new());
     let outcomes: Vec<_> = case.failed_expectations().map(|one| one.measured.as_str()).collect();
     assert_eq!((case.expectations.len(), outcomes), (3, vec!["master"]));
+}
+
+#[test]
+fn the_series_add_up_to_the_measures_of_the_whole_run() {
+    let plan = plan("");
+    let (master, worker) = three_adds();
+    let case = case_of(&plan, vec![(MASTER, master), (WORKER, worker)], Vec::new());
+    let series = case.series.as_ref().expect("the load began");
+    assert!(series.is_known(), "{series:#?}");
+    let store = &series.stores["c"];
+    let loaded_until = case.seconds.expect("it was measured");
+    let (mut same, mut total) = (0.0, 0.0);
+    for (at, percent) in store.identical_percent.iter().flatten().enumerate() {
+        let begin = series.begin_seconds + at as f64 * series.bucket_seconds;
+        let seconds = (begin + series.bucket_seconds).min(loaded_until) - begin.max(0.0);
+        let percent = percent.expect("both replicas were there all the time");
+        same += percent * seconds;
+        total += seconds;
+    }
+    let whole = case.identical.time_weighted_percent.expect("it was measured");
+    assert!((same / total - whole).abs() < 0.1, "{} and {whole}", same / total);
+    let sum = |points: &Option<samestate_report::Points>| {
+        let points = points.iter().flatten().flatten();
+        (points.sum::<f64>() * series.bucket_seconds).round()
+    };
+    assert_eq!(sum(&store.intended_per_s), 3.0);
+    assert_eq!(sum(&store.issued_per_s), 3.0);
+    assert_eq!(sum(&store.achieved_per_s), 3.0);
+    let most = |points: &Option<samestate_report::Points>| {
+        points.iter().flatten().flatten().copied().fold(0.0, f64::max)
+    };
+    assert_eq!(most(&store.versions_behind_max), 1.0);
+    assert_eq!(most(&store.local_us.max), 2_000.0);
+    // The worker has each action 110 ms after the one before, and 10 ms after it was intended.
+    assert_eq!(most(&store.replica_us.max), 10_000.0);
+    assert_eq!(series.processes.len(), 2);
+    assert_eq!(series.processes[0].syscalls_per_s, None, "it was read once");
+    assert_eq!(case.phases[0].loads, ["a.master into c: one every 300ms"]);
+    assert_eq!(case.topologies[0].stores["c"][1].fed_by.as_deref(), Some("a.master"));
 }

@@ -1,5 +1,7 @@
 //! One tree of one store: what was seen of it, and whether the invariants held.
 
+mod over_time;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -14,6 +16,8 @@ use crate::measure::identity::Sameness;
 use crate::measure::latency::Arrivals;
 use crate::measure::{EqualVersion, Latencies, Samples, Staleness, StoreSeen, Trace, identity};
 use crate::scenario::{Arrival, NodeId, Observation, PhasePlan, Plan, Tree};
+
+pub(super) use over_time::OverTime;
 
 /// A silent peer is dead after this long: the library's default, which scenarios do not change.
 const DEAD_AFTER: Duration = Duration::from_secs(5);

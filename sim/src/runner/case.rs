@@ -451,6 +451,7 @@ impl<'c> CaseRunner<'c> {
                 node: incarnation.node,
                 pid: incarnation.pid,
                 cost: costs.get(connection.to_string().as_str()).copied().flatten(),
+                course: self.costs.course(&connection.to_string()),
                 ended: (!incarnation.end_wanted && incarnation.over)
                     .then(|| incarnation.end_in_words()),
             });

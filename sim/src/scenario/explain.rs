@@ -4,7 +4,9 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::model::{Arrival, Mode, Resync, Role, VirtualTimeSpec};
-use super::plan::{Event, Expectation, MetricBound, NodeId, Observation, Plan, StorePlan};
+use super::plan::{
+    Event, Expectation, LoadPlan, MetricBound, NodeId, Observation, Plan, StorePlan,
+};
 use super::quantity::{Size, Span};
 use super::read::{Case, ScenarioFile};
 use super::topology::{Member, Topology, Tree, Upstream};
@@ -129,12 +131,7 @@ fn branches(
         let (fork, deeper) = if is_last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
         let name = format!("{indent}{fork}{}", plan.node(member.node).name);
         let over = match member.upstream {
-            Some(Upstream::Server { link, .. }) => {
-                let link = &plan.links[link];
-                let login = link.login.as_ref();
-                let login = login.map(|login| format!(" as {}", login.name)).unwrap_or_default();
-                format!("{}{login}", link.address.over(link.tls))
-            }
+            Some(Upstream::Server { link, .. }) => plan.links[link].over(),
             _ => "ipc".to_owned(),
         };
         let what = match carries {
@@ -170,17 +167,17 @@ fn phases(plan: &Plan) -> String {
         let rest = if phase.load.is_empty() { ": rest" } else { "" };
         text += &format!("  {start} to {end}  {}{rest}\n", phase.name);
         for load in &phase.load {
-            let payload = load.payload_bytes.map(|bytes| format!(", {} each", Size(bytes)));
-            text += &format!(
-                "    {} into {}: {}{}\n",
-                plan.node(load.at).name,
-                load.store,
-                arrival_line(&load.arrival),
-                payload.unwrap_or_default()
-            );
+            let at = &plan.node(load.at).name;
+            text += &format!("    {at} into {}: {}\n", load.store, arrival_in_words(load));
         }
     }
     text
+}
+
+/// The times of a load's dispatches and the size of its actions, in words.
+pub(crate) fn arrival_in_words(load: &LoadPlan) -> String {
+    let payload = load.payload_bytes.map(|bytes| format!(", {} each", Size(bytes)));
+    arrival_line(&load.arrival) + &payload.unwrap_or_default()
 }
 
 fn arrival_line(arrival: &Arrival) -> String {

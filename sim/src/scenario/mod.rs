@@ -30,6 +30,7 @@ mod tree;
 mod units;
 
 pub use error::{Invalid, Place, Problem, ScenarioError};
+pub(crate) use explain::arrival_in_words;
 pub use explain::explain;
 pub use model::{
     Arrival, BackupSpec, Burst, Closed, ClusterSpec, CreateClientSpec, EventSpec, ExpectSpec,

@@ -5,6 +5,7 @@ use std::time::{Instant, SystemTime};
 use samestate_proto::with_causes;
 use samestate_report::{Case, Kind, Record};
 
+use super::super::args::command_line;
 use super::super::exit::ExitCode;
 use super::{Wanted, found, trace};
 use crate::record::{this_machine, utc};
@@ -66,6 +67,8 @@ fn one(file: &ScenarioFile, wanted: &Wanted, one_of_several: bool) -> ExitCode {
     record.virtual_seconds = Some(virtual_seconds);
     record.started = Some(started);
     record.file = Some(file.path.display().to_string());
+    record.about = file.scenario.about.trim().to_owned();
+    record.command = command_line();
     record.machine = this_machine();
     let handed_out = wanted.output.hand_out(&record, Some(&file.scenario), &folder);
     let code = ExitCode::worst([ExitCode::of(record.verdict), handed_out]);

@@ -193,6 +193,12 @@ impl LinkPlan {
     pub fn transport(&self) -> &'static str {
         self.address.transport(self.tls)
     }
+
+    /// Returns the address of the link with its transport and its login: `tcp:8888 as app`.
+    pub(crate) fn over(&self) -> String {
+        let login = self.login.as_ref().map(|login| format!(" as {}", login.name));
+        self.address.over(self.tls) + &login.unwrap_or_default()
+    }
 }
 
 /// A node that dispatches one store's state into another at each change.

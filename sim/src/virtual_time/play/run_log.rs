@@ -199,6 +199,7 @@ impl Simulation<'_> {
             node: *node,
             pid: 0,
             cost: None,
+            course: Vec::new(),
             ended: None,
         });
         Some(Taken {

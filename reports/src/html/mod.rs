@@ -1,0 +1,34 @@
+//! A record as a page: one HTML file that needs no other file, no network, and no script.
+//!
+//! Everything is drawn from the record alone, so a page can be made of an old record too. The
+//! drawings are SVG. A plot is stretched to the width of the page, and its labels are HTML, so that
+//! text has the same size on a phone and on a wide screen. The script adds readings under the
+//! pointer, sorting of tables and buttons that copy commands; without it, the page says the same.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `page` | the page: verdict first, then the sections |
+//! | `scale` | scales, ticks and units of axes |
+//! | `chart` | a plot with its axes, lines, bands and legend |
+//! | `over_time` | the charts of a case over time |
+//! | `latency` | the distribution of latencies |
+//! | `topology` | the trees of a store as a drawing |
+//! | `matrix` | cases side by side, over a numeric axis, and the best of them |
+//! | `tables` | all figures in tables |
+//! | `commands` | the commands that made the run, and those to look closer |
+//!
+//! Texts of scenarios are escaped by the template, and what the script reads is JSON without `<`.
+
+mod chart;
+mod commands;
+mod latency;
+mod matrix;
+mod over_time;
+mod page;
+mod scale;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod topology;
+
+pub use page::page;
