@@ -39,6 +39,9 @@ pub struct Briefing {
     /// The addresses that clients of a link connect to, by the link's position in [`Plan::links`],
     /// if they differ from the server's own address: those of proxies.
     pub dial: BTreeMap<usize, Address>,
+    /// The addresses at which servers of links ask for another password than the link's, by the
+    /// link's position.
+    pub other_passwords: BTreeMap<usize, Address>,
 }
 
 impl Briefing {

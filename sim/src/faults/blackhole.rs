@@ -7,12 +7,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Fault, FaultSpec, Kind, LOSSY_NETWORK, Lasts, Planned, Spec, SpecTarget, Target, TimesMut,
+    Direction, Fault, FaultSpec, Kind, Lasts, LinkFault, Planned, Shape, Spec, SpecTarget, Target,
+    TimesMut, Ways,
 };
 use crate::scenario::{LinkRef, Span};
 use crate::virtual_time::InjectedFault;
 
-static KIND: Kind = Kind { run_lacks: Some(LOSSY_NETWORK), ..Kind::new("blackhole") };
+static KIND: Kind = Kind::new("blackhole");
 
 /// Nothing arrives over a link for a while, and all of it later.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -38,34 +39,13 @@ pub struct BlackholeSpec {
     pub direction: Direction,
 }
 
-/// The direction over a link.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Direction {
-    /// From the clients to the server.
-    Up,
-    /// From the server to the clients.
-    Down,
-    /// Both ways.
-    #[default]
-    Both,
-}
-
-impl Direction {
-    fn is_both(&self) -> bool {
-        *self == Self::Both
-    }
-}
-
 /// Nothing arrives over a link for a while, and all of it later.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blackhole {
     /// The link's position in [`Plan::links`](crate::scenario::Plan::links).
     pub link: usize,
-    /// Nothing arrives at the server.
-    pub up: bool,
-    /// Nothing arrives at the clients.
-    pub down: bool,
+    /// The directions in which nothing arrives.
+    pub ways: Ways,
     /// The time for which it lasts.
     pub lasts: Duration,
 }
@@ -77,10 +57,9 @@ impl Spec for BlackholeSpec {
 
     fn target(&self) -> SpecTarget<'_> {
         let lasts = self.lasts.get();
-        let up = self.direction != Direction::Down;
-        let down = self.direction != Direction::Up;
+        let ways = self.direction.into();
         SpecTarget::link(self.link.as_ref(), move |link| {
-            Fault::Blackhole(Blackhole { link, up, down, lasts })
+            Fault::Blackhole(Blackhole { link, ways, lasts })
         })
     }
 
@@ -111,12 +90,7 @@ impl Planned for Blackhole {
     }
 
     fn line(&self, at: &str) -> String {
-        let way = match (self.up, self.down) {
-            (true, false) => " upwards",
-            (false, true) => " downwards",
-            _ => "",
-        };
-        format!("nothing arrives over {at}{way} for {}", Span(self.lasts))
+        format!("nothing arrives over {at}{} for {}", self.ways.in_words(), Span(self.lasts))
     }
 
     fn spec(&self, name: String, at: Option<Span>) -> FaultSpec {
@@ -126,18 +100,18 @@ impl Planned for Blackhole {
             every: None,
             times: None,
             lasts: Span(self.lasts),
-            direction: match (self.up, self.down) {
-                (true, false) => Direction::Up,
-                (false, true) => Direction::Down,
-                _ => Direction::Both,
-            },
+            direction: self.ways.into(),
         })
     }
 
     fn simulated(&self, slot: usize) -> Option<(InjectedFault, &'static str)> {
-        let fault =
-            InjectedFault::Blackhole { slot, up: self.up, down: self.down, lasts: self.lasts };
+        let Ways { up, down } = self.ways;
+        let fault = InjectedFault::Blackhole { slot, up, down, lasts: self.lasts };
         Some((fault, "connection blackholed"))
+    }
+
+    fn on_link(&self) -> Option<LinkFault> {
+        Some(LinkFault::Shape { ways: self.ways, shape: Shape::Hold, lasts: self.lasts })
     }
 }
 

@@ -5,11 +5,13 @@ use std::num::NonZeroU32;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, FaultSpec, Kind, LOSSY_NETWORK, Planned, Spec, SpecTarget, Target, TimesMut};
+use super::{
+    Fault, FaultSpec, Kind, LinkFault, OneDirection, Planned, Spec, SpecTarget, Target, TimesMut,
+};
 use crate::scenario::{LinkRef, Span};
 use crate::virtual_time::InjectedFault;
 
-static KIND: Kind = Kind { run_lacks: Some(LOSSY_NETWORK), ..Kind::new("corrupt") };
+static KIND: Kind = Kind::new("corrupt");
 
 /// A bit of what arrives next over a link is flipped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -28,17 +30,7 @@ pub struct CorruptSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<NonZeroU32>,
     /// The direction.
-    pub direction: OneWay,
-}
-
-/// One way over a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum OneWay {
-    /// From the clients to the server.
-    Up,
-    /// From the server to the clients.
-    Down,
+    pub direction: OneDirection,
 }
 
 /// A bit of what arrives next over a link is flipped.
@@ -56,7 +48,7 @@ impl Spec for CorruptSpec {
     }
 
     fn target(&self) -> SpecTarget<'_> {
-        let up = self.direction == OneWay::Up;
+        let up = self.direction == OneDirection::Up;
         SpecTarget::link(self.link.as_ref(), move |link| Fault::Corrupt(Corrupt { link, up }))
     }
 
@@ -81,13 +73,17 @@ impl Planned for Corrupt {
 
     fn spec(&self, name: String, at: Option<Span>) -> FaultSpec {
         let link = Some(LinkRef::Name(name));
-        let direction = if self.up { OneWay::Up } else { OneWay::Down };
+        let direction = if self.up { OneDirection::Up } else { OneDirection::Down };
         FaultSpec::Corrupt(CorruptSpec { link, at, every: None, times: None, direction })
     }
 
     fn simulated(&self, slot: usize) -> Option<(InjectedFault, &'static str)> {
         let fault = InjectedFault::Corrupt { slot, up: self.up };
         Some((fault, "bit to flip"))
+    }
+
+    fn on_link(&self) -> Option<LinkFault> {
+        Some(LinkFault::Corrupt { up: self.up })
     }
 }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, FaultSpec, Kind, Lasts, Planned, Spec, SpecTarget, Target, TimesMut};
+use super::{
+    Fault, FaultSpec, Kind, Lasts, LinkFault, Planned, Spec, SpecTarget, Target, TimesMut,
+};
 use crate::scenario::{LinkRef, Span};
 
 static KIND: Kind = Kind::new("cut");
@@ -80,6 +82,10 @@ impl Planned for Cut {
     fn spec(&self, name: String, at: Option<Span>) -> FaultSpec {
         let (link, lasts) = (Some(LinkRef::Name(name)), Span(self.lasts));
         FaultSpec::Cut(CutSpec { link, at, every: None, times: None, lasts })
+    }
+
+    fn on_link(&self) -> Option<LinkFault> {
+        Some(LinkFault::Cut { lasts: self.lasts })
     }
 }
 

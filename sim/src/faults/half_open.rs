@@ -5,11 +5,11 @@ use std::num::NonZeroU32;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, FaultSpec, Kind, LOSSY_NETWORK, Planned, Spec, SpecTarget, Target, TimesMut};
+use super::{Fault, FaultSpec, Kind, LinkFault, Planned, Spec, SpecTarget, Target, TimesMut};
 use crate::scenario::{LinkRef, Span};
 use crate::virtual_time::InjectedFault;
 
-static KIND: Kind = Kind { run_lacks: Some(LOSSY_NETWORK), ..Kind::new("half_open") };
+static KIND: Kind = Kind::new("half_open");
 
 /// Nothing arrives any more over a link's connections, and neither end is told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -71,6 +71,10 @@ impl Planned for HalfOpen {
     fn simulated(&self, slot: usize) -> Option<(InjectedFault, &'static str)> {
         let fault = InjectedFault::HalfOpen { slot };
         Some((fault, "connection half open"))
+    }
+
+    fn on_link(&self) -> Option<LinkFault> {
+        Some(LinkFault::HalfOpen)
     }
 }
 

@@ -3,11 +3,14 @@
 //! A fault cannot strike a process that another one has killed, nor stop one that stands still:
 //! nothing comes of it. A process that stands still may be killed, which ends the pause, and a
 //! master while a worker of its is down.
+//!
+//! At a link, two faults of one kind at once could not be told apart, and one that begins while the
+//! link is cut has nothing to strike. Cuts and blackholes may overlap.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{FaultSpec, Halt, SpecTarget};
+use super::{FaultSpec, Halt, Kind, SpecTarget};
 
 /// A process is down, or stands still.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +73,53 @@ pub(crate) fn collisions(mut outages: Vec<Outage>) -> Vec<(Outage, Outage)> {
     found
 }
 
+/// A fault strikes a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LinkStrike {
+    /// The name of the link, or its position.
+    pub(crate) link: String,
+    /// The facts of the fault's kind.
+    pub(crate) kind: &'static Kind,
+    /// The beginning.
+    pub(crate) from: Duration,
+    /// The end.
+    pub(crate) until: Duration,
+    /// The position of the fault in the file.
+    pub(crate) entry: usize,
+}
+
+/// The pairs of strikes of which the second has no effect of its own while the first lasts; one for
+/// each pair of faults.
+pub(crate) fn link_collisions(mut strikes: Vec<LinkStrike>) -> Vec<(LinkStrike, LinkStrike)> {
+    strikes.sort_by_key(|strike| (strike.from, strike.entry));
+    let mut known = BTreeSet::new();
+    let mut found = Vec::new();
+    // The strike of each kind that lasts longest, by link.
+    let mut lasting: BTreeMap<(String, &str), LinkStrike> = BTreeMap::new();
+    for strike in strikes {
+        let key = |kind| (strike.link.clone(), kind);
+        let first = [strike.kind.key, CUT].into_iter().filter_map(|kind| lasting.get(&key(kind)));
+        let meets = |first: &&LinkStrike| {
+            first.entry != strike.entry && (strike.from < first.until || strike.from == first.from)
+        };
+        if strike.kind.alone_at_link
+            && let Some(first) = first.clone().find(meets)
+        {
+            if known.insert((first.entry, strike.entry)) {
+                found.push((first.clone(), strike));
+            }
+            continue;
+        }
+        let known = lasting.entry(key(strike.kind.key)).or_insert_with(|| strike.clone());
+        if known.until < strike.until {
+            *known = strike;
+        }
+    }
+    found
+}
+
+const CUT: &str = "cut";
+
 /// Takes out faults of which nothing comes, since another one strikes the same process then.
 /// Faults whose instants are drawn when the scenario is resolved are not looked at.
 pub(crate) fn without_collisions(mut faults: Vec<FaultSpec>) -> Vec<FaultSpec> {
@@ -82,8 +132,22 @@ pub(crate) fn without_collisions(mut faults: Vec<FaultSpec>) -> Vec<FaultSpec> {
             let until = spec.lasts().span().map(|lasts| from + lasts.get());
             Some(Outage { node: node.to_owned(), from, until, halt, entry })
         });
-        let Some((_, second)) = collisions(outages.collect()).pop() else { return faults };
-        faults.remove(second.entry);
+        let strikes = faults.iter().enumerate().filter_map(|(entry, fault)| {
+            let spec = fault.spec();
+            let from = fault.when().at?.get();
+            let until = from + spec.lasts().span()?.get();
+            let link = fault.link()?.to_string();
+            Some(LinkStrike { link, kind: spec.kind(), from, until, entry })
+        });
+        let entry = match (collisions(outages.collect()).pop(), link_collisions(strikes.collect()))
+        {
+            (Some((_, second)), _) => second.entry,
+            (None, mut of_links) => match of_links.pop() {
+                Some((_, second)) => second.entry,
+                None => return faults,
+            },
+        };
+        faults.remove(entry);
     }
 }
 
@@ -127,6 +191,32 @@ mod tests {
         let gone = Outage { until: None, ..outage("a.master", 10, 0, Halt::Down, 0) };
         let later = outage("a.master", 10_000, 10_001, Halt::Still, 1);
         assert_eq!(collisions(vec![gone, later]).len(), 1);
+    }
+
+    #[test]
+    fn faults_of_one_kind_at_one_link_collide_and_so_does_one_that_begins_during_a_cut() {
+        static DELAY: Kind = Kind::of_link("delay");
+        static JITTER: Kind = Kind::of_link("jitter");
+        static CUT: Kind = Kind::new("cut");
+        let ms = Duration::from_millis;
+        let strike = |link: &str, kind, from, until, entry| LinkStrike {
+            link: link.to_owned(),
+            kind,
+            from: ms(from),
+            until: ms(until),
+            entry,
+        };
+        let first = strike("ab", &DELAY, 10, 20, 0);
+        let collide =
+            |first: &LinkStrike, second| !link_collisions(vec![second, first.clone()]).is_empty();
+        assert!(collide(&first, strike("ab", &DELAY, 15, 30, 1)));
+        assert!(!collide(&first, strike("ab", &DELAY, 20, 30, 1)));
+        assert!(!collide(&first, strike("cd", &DELAY, 15, 30, 1)));
+        assert!(!collide(&first, strike("ab", &JITTER, 15, 30, 1)));
+        let cut = strike("ab", &CUT, 10, 20, 0);
+        assert!(collide(&cut, strike("ab", &JITTER, 15, 30, 1)));
+        assert!(!collide(&cut, strike("ab", &CUT, 15, 30, 1)));
+        assert!(!collide(&strike("ab", &JITTER, 10, 20, 0), strike("ab", &CUT, 15, 30, 1)));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, FaultSpec, Halt, Kind};
+use super::{Fault, FaultSpec, Halt, Kind, LinkFault};
 use crate::scenario::{NodeId, Plan, Span};
 use crate::virtual_time::InjectedFault;
 
@@ -42,6 +42,11 @@ pub(crate) trait Planned {
     /// strikes, at the host of the node, or at the slot of the replica. The word is for the
     /// evidence. `None` for a fault that the simulation injects in a way of its own.
     fn simulated(&self, _at: usize) -> Option<(InjectedFault, &'static str)> {
+        None
+    }
+
+    /// The fault as the proxy of the link injects it in `run`; `None` if it strikes no link.
+    fn on_link(&self) -> Option<LinkFault> {
         None
     }
 
@@ -113,6 +118,11 @@ impl Fault {
     /// The fault as it is injected into a simulated world, at a slot or at a host.
     pub(crate) fn simulated(&self, at: usize) -> Option<(InjectedFault, &'static str)> {
         self.planned().simulated(at)
+    }
+
+    /// The fault as the proxy of the link injects it in `run`; `None` if it strikes no link.
+    pub(crate) fn on_link(&self) -> Option<LinkFault> {
+        self.planned().on_link()
     }
 
     /// Returns whether it leaves a replica with a wrong state until a check of the copies.

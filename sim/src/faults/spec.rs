@@ -6,7 +6,7 @@ use super::{Fault, FaultSpec};
 use crate::scenario::{LinkRef, NodeId, Scenario, Span};
 
 /// The facts that hold for all faults of one kind.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Kind {
     /// The key in a scenario file.
     pub(crate) key: &'static str,
@@ -14,6 +14,9 @@ pub(crate) struct Kind {
     pub(crate) run_lacks: Option<&'static str>,
     /// The state of a process while the fault lasts, if the fault stops a process.
     pub(crate) halt: Option<Halt>,
+    /// A second fault of the kind at the same link, or one that begins while the link is cut, would
+    /// have no effect of its own.
+    pub(crate) alone_at_link: bool,
     /// The fault leaves a replica with a wrong state until a check of the copies finds it. It
     /// needs a store whose copies are checked, and a replica that is no root.
     pub(crate) spoils_state: bool,
@@ -22,7 +25,12 @@ pub(crate) struct Kind {
 impl Kind {
     /// A kind of fault that both runners inject, and that stops no process and spoils no state.
     pub(super) const fn new(key: &'static str) -> Self {
-        Self { key, run_lacks: None, halt: None, spoils_state: false }
+        Self { key, run_lacks: None, halt: None, alone_at_link: false, spoils_state: false }
+    }
+
+    /// A kind of fault of a link that is not to meet another of its kind, nor a cut.
+    pub(super) const fn of_link(key: &'static str) -> Self {
+        Self { alone_at_link: true, ..Self::new(key) }
     }
 }
 
@@ -34,10 +42,6 @@ pub(crate) enum Halt {
     /// It stands still.
     Still,
 }
-
-/// The reason why `run` injects no fault that needs bytes to be lost.
-pub(super) const LOSSY_NETWORK: &str =
-    "needs a network that loses bytes, and TCP mends what is lost";
 
 /// The reason why `run` injects no fault of a reducer.
 pub(super) const TAMPERED_REDUCER: &str = "needs a reducer that is tampered with";
@@ -82,7 +86,14 @@ pub(crate) enum SpecTarget<'a> {
         /// Makes the planned fault.
         plan: Box<dyn Fn(usize) -> Fault + 'a>,
     },
-    /// A node, or a store there.
+    /// A worker of a cluster that is drawn each time.
+    Worker {
+        /// The cluster, or one worker of it.
+        cluster: &'a str,
+        /// Makes the planned fault.
+        plan: Box<dyn Fn(NodeId) -> Fault + 'a>,
+    },
+    /// A node, or a store there; with the name `alpha.worker[*]`, each worker of the cluster.
     Node {
         /// The node.
         node: &'a str,
@@ -97,6 +108,11 @@ impl<'a> SpecTarget<'a> {
     /// A link, or one that is drawn each time.
     pub(super) fn link(link: Option<&'a LinkRef>, plan: impl Fn(usize) -> Fault + 'a) -> Self {
         Self::Link { link, plan: Box::new(plan) }
+    }
+
+    /// A worker of a cluster.
+    pub(super) fn worker(cluster: &'a str, plan: impl Fn(NodeId) -> Fault + 'a) -> Self {
+        Self::Worker { cluster, plan: Box::new(plan) }
     }
 
     /// A node.
@@ -186,14 +202,14 @@ impl FaultSpec {
     pub(crate) fn link(&self) -> Option<&LinkRef> {
         match self.spec().target() {
             SpecTarget::Link { link, .. } => link,
-            SpecTarget::Node { .. } => None,
+            SpecTarget::Worker { .. } | SpecTarget::Node { .. } => None,
         }
     }
 
     /// The store that it names, if it is a fault of a replica.
     pub(crate) fn store(&self) -> Option<&str> {
         match self.spec().target() {
-            SpecTarget::Link { .. } => None,
+            SpecTarget::Link { .. } | SpecTarget::Worker { .. } => None,
             SpecTarget::Node { store, .. } => store,
         }
     }

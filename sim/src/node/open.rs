@@ -15,10 +15,13 @@ use crate::control::{Briefing, now_ns};
 use crate::invariants::Witness;
 use crate::load::catalog::Table;
 use crate::load::{Params, Reducer, Registry, Shipped, UnknownReducer, Visitor};
-use crate::scenario::{self, Address, Arrival, LoadPlan, NodePlan, StorePlan, Upstream};
+use crate::scenario::{self, Address, Arrival, LinkPlan, LoadPlan, NodePlan, StorePlan, Upstream};
 
 /// The passwords of a scenario lie in its file: there is nothing to guess.
 const LOGIN_ROUNDS: u32 = 4096;
+
+/// The end of the password that a server asks for while the fault `wrong_password` lasts.
+const OTHER_PASSWORD: &str = ", changed";
 
 /// The receiver of the errors of stores.
 pub(super) type Tell = Arc<dyn Fn(&str) + Send + Sync>;
@@ -43,14 +46,10 @@ impl Opener<'_> {
         for link in self.briefing.plan.links.iter().filter(|link| link.server == self.node.id) {
             for store in stores.iter().filter(|store| link.stores.iter().any(|l| l == store.name()))
             {
-                let mut server = self.server(&link.address);
-                if link.tls {
-                    server = server.tls(certificates::of_server(self.folder, &self.node.name));
+                store.serve(self.server(link, &link.address, "")).await?;
+                if let Some(address) = self.briefing.other_passwords.get(&link.index) {
+                    store.serve(self.server(link, address, OTHER_PASSWORD)).await?;
                 }
-                if let Some(login) = &link.login {
-                    server = server.login(&login.name, &login.password);
-                }
-                store.serve(server).await?;
             }
         }
         Ok(stores)
@@ -70,12 +69,21 @@ impl Opener<'_> {
         OPENERS.of(&store.reducer)(&store.reducer, open)?
     }
 
-    fn server(&self, address: &Address) -> ServerConfig {
+    /// Returns the options with which this node serves a link. Something may be appended to the
+    /// password that the clients of the link know.
+    fn server(&self, link: &LinkPlan, address: &Address, appended: &str) -> ServerConfig {
         let server = match address {
             Address::Tcp(port) => ServerConfig::tcp(format!("127.0.0.1:{port}")),
             Address::Unix(path) => ServerConfig::unix(self.folder.join(path)),
         };
-        server.login_rounds(LOGIN_ROUNDS)
+        let mut server = server.login_rounds(LOGIN_ROUNDS);
+        if link.tls {
+            server = server.tls(certificates::of_server(self.folder, &self.node.name));
+        }
+        if let Some(login) = &link.login {
+            server = server.login(&login.name, format!("{}{appended}", login.password));
+        }
+        server
     }
 
     /// Returns the options with which this node follows the server of a link.
@@ -93,7 +101,8 @@ impl Opener<'_> {
             client = client.login(&login.name, &login.password);
         }
         if let Some(longest) = plan.backoff_max {
-            client = client.backoff_max(longest);
+            // A refusal is a reason to wait like any other: a fault may end it.
+            client = client.backoff_max(longest).retry_refused_after(longest);
         }
         Ok(client)
     }

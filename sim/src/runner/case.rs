@@ -306,6 +306,7 @@ impl<'c> CaseRunner<'c> {
             Act::Fault(fault) => self.inject(fault),
             Act::Restart { node, fault } => self.start_again(node, fault),
             Act::Resume { fault } => self.resume(fault),
+            Act::Pulse { fault } => self.pulse(fault),
             Act::Event(event) => match self.plan.events[event].event {
                 Event::CreateClient { client, link } => {
                     self.nodes.tell(client, ToNode::CreateClient { link });

@@ -10,10 +10,10 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::guardian::{Guardian, GuardianError, Report};
-use super::proxy::{Proxy, ProxyEvent};
+use super::proxy::{Place, Proxy, ProxyEvent, Server};
 use crate::control::certificates::{self, CertificatesError};
 use crate::control::{self, Briefing, LOGS, SOCKET, ToNode, ToRunner};
-use crate::faults::Target;
+use crate::faults::{Fault, LinkFault, Target};
 use crate::scenario::{Address, NodeId, Plan};
 
 /// The number of nodes' messages that may wait for the runner. Beyond it, the nodes wait.
@@ -43,7 +43,7 @@ pub(crate) enum EnvError {
     #[error(transparent)]
     Certificates(#[from] CertificatesError),
     /// A link's proxy cannot listen.
-    #[error("failed to put a proxy before the link `{link}`, so that it can be cut")]
+    #[error("failed to put a proxy before the link `{link}`, into which faults are injected")]
     Proxy {
         /// The link.
         link: String,
@@ -92,7 +92,7 @@ pub(crate) enum FromNode {
 pub(crate) enum RunnerEvent {
     /// The guardian reports; `None`: it is gone.
     Guardian(Option<Report>),
-    /// Something happened to a link that is cut on purpose.
+    /// Something came of a fault of a link.
     Proxy(ProxyEvent),
 }
 
@@ -113,8 +113,8 @@ pub(crate) struct RunEnv {
 }
 
 impl RunEnv {
-    /// Makes the folder, listens for nodes, puts a proxy before each link that will be cut, and
-    /// writes the nodes' certificates and briefing.
+    /// Makes the folder, listens for nodes, puts a proxy before each link that a fault strikes,
+    /// and writes the nodes' certificates and briefing.
     pub(crate) async fn set_up(plan: &Plan) -> Result<(Self, Events), EnvError> {
         let program = std::env::current_exe().map_err(EnvError::Program)?;
         let (event, runner) = mpsc::unbounded_channel();
@@ -158,23 +158,28 @@ impl RunEnv {
         let mut proxies = BTreeMap::new();
         for index in struck_links(plan) {
             let link = &plan.links[index];
-            let server = match &link.address {
+            let address = match &link.address {
                 Address::Unix(path) => Address::Unix(folder.join(path)), // as it is, if absolute
                 Address::Tcp(port) => Address::Tcp(*port),
             };
+            let failed = |source| EnvError::Proxy { link: link.name.clone(), source };
+            let other = has_other_password(plan, index)
+                .then(|| Place::before(&address, &folder.join(format!("other-{index}.sock"))));
+            let other = other.transpose().map_err(failed)?;
+            let server = Server { link: index, seed: plan.seed, address, other_password: other };
             let heard = event.clone();
             let told = move |event| {
                 let _ = heard.send(RunnerEvent::Proxy(event));
             };
             let beside = folder.join(format!("proxy-{index}.sock"));
-            let proxy = Proxy::start(server, &beside, told)
-                .await
-                .map_err(|source| EnvError::Proxy { link: link.name.clone(), source })?;
+            let proxy = Proxy::start(server, &beside, told).map_err(failed)?;
             proxies.insert(index, proxy);
         }
         let dial = proxies.iter().map(|(link, proxy)| (*link, proxy.address().clone())).collect();
+        let other = proxies.iter().filter_map(|(link, proxy)| Some((*link, proxy.other()?)));
+        let other_passwords = other.collect();
         certificates::make(plan, folder)?;
-        Briefing { plan: plan.clone(), dial }.write(folder)?;
+        Briefing { plan: plan.clone(), dial, other_passwords }.write(folder)?;
         Ok((proxies, listening))
     }
 
@@ -204,10 +209,10 @@ impl RunEnv {
         self.guardian.resume(pid);
     }
 
-    /// Cuts a link, which has to be one with a planned fault.
-    pub(crate) fn cut(&self, link: usize, fault: usize, lasts: std::time::Duration) {
+    /// Injects a fault into a link, which has to be one with a planned fault.
+    pub(crate) fn inject(&self, link: usize, fault: usize, what: LinkFault) {
         if let Some(proxy) = self.proxies.get(&link) {
-            proxy.cut(fault, lasts);
+            proxy.inject(fault, what);
         }
     }
 
@@ -245,6 +250,12 @@ fn struck_links(plan: &Plan) -> BTreeSet<usize> {
         Target::Node(_) | Target::Replica(..) => None,
     });
     links.collect()
+}
+
+/// Returns whether the link's server asks for another password for a while.
+fn has_other_password(plan: &Plan, link: usize) -> bool {
+    let mut on_link = plan.faults.iter().filter(|timed| timed.fault.target() == Target::Link(link));
+    on_link.any(|timed| matches!(timed.fault, Fault::WrongPassword(_)))
 }
 
 async fn listen(listener: UnixListener, said: mpsc::Sender<FromNode>) {

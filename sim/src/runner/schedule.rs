@@ -26,6 +26,11 @@ pub(crate) enum Act {
         /// The fault.
         fault: usize,
     },
+    /// A slow process stands still once more, or is slow no longer.
+    Pulse {
+        /// The fault.
+        fault: usize,
+    },
 }
 
 /// The acts that are still to be done. Instants count from the run's start.
@@ -60,7 +65,9 @@ impl Schedule {
 
     /// The load is over: only what puts right what was broken is still done.
     pub(crate) fn end(&mut self) {
-        self.acts.retain(|_, act| matches!(act, Act::Restart { .. } | Act::Resume { .. }));
+        self.acts.retain(|_, act| {
+            matches!(act, Act::Restart { .. } | Act::Resume { .. } | Act::Pulse { .. })
+        });
     }
 
     /// Takes out the next thing that is to be done by `now`.

@@ -1,5 +1,6 @@
 //! Requests of a scenario that real processes cannot fulfil.
 
+use crate::faults::{Fault, Target};
 use crate::scenario::{Event, Plan, TimedEvent, Topology, Upstream};
 
 /// The most processes that `run` starts.
@@ -18,6 +19,20 @@ pub fn unsupported_by_run(plan: &Plan) -> Vec<String> {
     for timed in &plan.faults {
         if let Some(why) = timed.fault.run_lacks() {
             let line = format!("the fault `{}` {why}", timed.fault.kind());
+            if !beyond.contains(&line) {
+                beyond.push(line);
+            }
+        }
+    }
+    for timed in &plan.faults {
+        if let (Fault::WrongPassword(_), Target::Link(link)) = (&timed.fault, timed.fault.target())
+            && plan.node(plan.links[link].server).program.is_some()
+        {
+            let line = format!(
+                "the fault `wrong_password` needs a server that is a node of Samestate: that of \
+                 `{}` is a program",
+                plan.links[link].name
+            );
             if !beyond.contains(&line) {
                 beyond.push(line);
             }

@@ -16,6 +16,10 @@ pub(crate) enum Purpose {
     Arrivals = 1,
     Sampling = 2,
     Faults = 3,
+    /// Jitter of a link in `run`.
+    Jitter = 4,
+    /// Bits that are flipped in `run`.
+    Flips = 5,
 }
 
 impl Draws {

@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use samestate_proto::replication::LinkId;
 
 use super::rng::SeededRng;
+use crate::faults::{Shape, Ways};
 
 /// The largest part in which sent bytes arrive.
 const PART_BYTES_MAX: usize = 16 << 10;
@@ -110,6 +111,23 @@ pub(crate) struct Trouble {
     pub(crate) corrupt: bool,
 }
 
+/// A property that a fault gives to connections for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shaped {
+    pub(crate) ways: Ways,
+    pub(crate) shape: Shape,
+    pub(crate) until: Duration,
+}
+
+/// The outcome of the arrival of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Arrival {
+    /// Bytes may be there.
+    pub(crate) any: bool,
+    /// More of them arrive then.
+    pub(crate) more_at: Option<Duration>,
+}
+
 /// One direction: what the node at this end has sent.
 #[derive(Debug, Default)]
 struct Pipe {
@@ -119,8 +137,55 @@ struct Pipe {
     free_at: Duration,
     last_arrival: Duration,
     trouble: Trouble,
+    shapes: Vec<Shaped>,
+    /// Under a bandwidth, nothing more arrives before then.
+    paced_until: Duration,
     /// The messages on their way, as the trace numbers them.
     flights: VecDeque<u64>,
+}
+
+impl Pipe {
+    /// Returns the additional time that bytes take that are sent now.
+    fn lateness(&self, rng: &mut SeededRng) -> Duration {
+        let late = |shaped: &Shaped| match shaped.shape {
+            Shape::Delay(by) => by,
+            Shape::Jitter(up_to) => {
+                Duration::from_nanos(rng.below((up_to.as_nanos() as u64).saturating_add(1)))
+            }
+            Shape::Hold | Shape::Bandwidth(_) | Shape::Reader(_) => Duration::ZERO,
+        };
+        self.shapes.iter().map(late).sum()
+    }
+
+    /// Returns the instant before which nothing arrives; zero if bytes do.
+    fn held_until(&self, now: Duration) -> Duration {
+        let lasting = self.shapes.iter().filter(|shaped| shaped.until > now);
+        let held = lasting.filter_map(|shaped| match shaped.shape {
+            Shape::Hold | Shape::Reader(0) => Some(shaped.until),
+            Shape::Bandwidth(_) | Shape::Reader(_) => Some(self.paced_until.min(shaped.until)),
+            Shape::Delay(_) | Shape::Jitter(_) => None,
+        });
+        held.max().unwrap_or_default()
+    }
+
+    /// Splits off the bytes that arrive at once under a bandwidth. Returns the time at which the
+    /// others do.
+    fn paced(&mut self, mut bytes: Bytes, now: Duration) -> (Bytes, Option<Duration>) {
+        let lasting = self.shapes.iter().filter(|shaped| shaped.until > now);
+        let pace = lasting.filter_map(|shaped| match shaped.shape {
+            Shape::Bandwidth(pace) | Shape::Reader(pace) => Some(pace.max(1)),
+            Shape::Hold | Shape::Delay(_) | Shape::Jitter(_) => None,
+        });
+        let Some(pace) = pace.min() else { return (bytes, None) };
+        let part = usize::try_from(pace * PART_MS_MAX / 1_000).unwrap_or(usize::MAX).max(1);
+        let part = bytes.split_to(bytes.len().min(part));
+        self.paced_until = now + Duration::from_secs_f64(part.len() as f64 / pace as f64);
+        if bytes.is_empty() {
+            return (part, None);
+        }
+        self.queue.push_front((now, bytes));
+        (part, Some(self.paced_until))
+    }
 }
 
 /// One end of a connection.
@@ -210,6 +275,22 @@ impl Connection {
         &mut self.end_mut(side).pipe.trouble
     }
 
+    /// Gives the connection a property for a while.
+    pub(crate) fn shape(&mut self, shaped: Shaped) {
+        for (side, strikes) in [(Side::Client, shaped.ways.up), (Side::Server, shaped.ways.down)] {
+            if strikes {
+                self.end_mut(side).pipe.shapes.push(shaped);
+            }
+        }
+    }
+
+    /// Takes back all properties that were given for a while.
+    pub(crate) fn unshape(&mut self) {
+        for side in [Side::Client, Side::Server] {
+            self.end_mut(side).pipe.shapes.clear();
+        }
+    }
+
     /// Sends bytes from this end, in parts; `arrives` is told when each of them does.
     pub(crate) fn send(
         &mut self,
@@ -223,13 +304,15 @@ impl Connection {
         let pipe = &mut self.end_mut(side).pipe;
         pipe.held_bytes += bytes.len();
         pipe.free_at = pipe.free_at.max(now);
+        pipe.shapes.retain(|shaped| shaped.until > now);
         while !bytes.is_empty() {
             let whole = bytes.len() < 2 || rng.percent(70);
             let len = if whole { bytes.len() } else { 1 + rng.pick(bytes.len() - 1) };
             let len = len.min(model.part_bytes_max());
             pipe.free_at += Duration::from_nanos(len as u64 * 1_000_000 / model.bytes_per_ms);
             let jitter = Duration::from_nanos(rng.below(model.jitter.as_nanos() as u64 + 1));
-            let at = (pipe.free_at + model.latency + jitter).max(pipe.last_arrival);
+            let late = pipe.lateness(rng);
+            let at = (pipe.free_at + model.latency + jitter + late).max(pipe.last_arrival);
             pipe.last_arrival = at;
             let part =
                 if len == bytes.len() { std::mem::take(&mut bytes) } else { bytes.split_to(len) };
@@ -238,32 +321,32 @@ impl Connection {
         }
     }
 
-    /// The next bytes sent from this end arrive at the other. `Err`: not before then.
-    pub(crate) fn arrive(
-        &mut self,
-        side: Side,
-        now: Duration,
-        rng: &mut SeededRng,
-    ) -> Result<(), Duration> {
+    /// The next bytes sent from this end arrive at the other, or later.
+    pub(crate) fn arrive(&mut self, side: Side, now: Duration, rng: &mut SeededRng) -> Arrival {
         let pipe = &mut self.end_mut(side).pipe;
-        if pipe.trouble.stalled_until > now {
-            return Err(pipe.trouble.stalled_until);
+        let held_until = pipe.trouble.stalled_until.max(pipe.held_until(now));
+        if held_until > now {
+            return Arrival { any: false, more_at: Some(held_until) };
         }
-        let Some((_, bytes)) = pipe.queue.pop_front() else { return Ok(()) };
+        let Some((_, bytes)) = pipe.queue.pop_front() else {
+            return Arrival { any: true, more_at: None };
+        };
+        let (bytes, more_at) = pipe.paced(bytes, now);
+        let arrival = Arrival { any: true, more_at };
         if pipe.trouble.swallowed {
-            return Ok(());
+            return arrival;
         }
         let corrupt = std::mem::take(&mut pipe.trouble.corrupt);
         let receiver = self.end_mut(side.other());
         if receiver.closed {
-            return Ok(());
+            return arrival;
         }
         let start = receiver.inbox.len();
         receiver.inbox.extend_from_slice(&bytes);
         if corrupt {
             receiver.inbox[start + rng.pick(bytes.len())] ^= 1 << rng.below(8);
         }
-        Ok(())
+        arrival
     }
 
     /// The node at this end has read so many bytes: the other one has room for as many.

@@ -3,13 +3,14 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::Resolver;
-use crate::faults::outages::{Outage, collisions};
+use super::{ALL_WORKERS, Resolver};
+use crate::faults::outages::{LinkStrike, Outage, collisions, link_collisions};
 use crate::faults::{
     Fault, Halt, Lasts, Mistake, PlannedHalt, Spec, SpecTarget, Target, TimedFault, When,
 };
 use crate::scenario::LinkRef;
 use crate::scenario::draws::{Draws, Purpose};
+use crate::scenario::near::suggest;
 use crate::scenario::plan::{LinkPlan, NodeId, TimedEvent};
 use crate::scenario::quantity::Span;
 use crate::scenario::topology::Topology;
@@ -38,7 +39,7 @@ impl Resolver<'_> {
     ) -> Vec<TimedFault> {
         let scenario = self.scenario;
         let mut faults = Vec::new();
-        let mut outages = Vec::new();
+        let (mut outages, mut on_links) = (Vec::new(), Vec::new());
         for (index, spec) in scenario.faults.iter().enumerate() {
             let mut strikes = Strikes {
                 path: format!("faults.{index}.{}", spec.kind()),
@@ -54,7 +55,13 @@ impl Resolver<'_> {
             if self.tree.is_some() && spec.first_at().is_some() {
                 outages.extend(struck.iter().filter_map(|strike| self.outage(strike, index)));
             }
+            if self.tree.is_some() && spec.first_at().is_some() && spec.link().is_some() {
+                on_links.extend(struck.iter().filter_map(|strike| self.on_link(strike, index)));
+            }
             faults.extend(struck);
+        }
+        for (first, second) in link_collisions(on_links) {
+            self.complain_of_meeting(&first, &second);
         }
         for (first, second) in collisions(outages) {
             self.complain_of_collision(&first, &second);
@@ -69,6 +76,36 @@ impl Resolver<'_> {
         let node = self.nodes[node.index()].name.clone();
         let until = lasts.map(|lasts| strike.at + lasts);
         Some(Outage { node, from: strike.at, until, halt, entry })
+    }
+
+    /// The strike of a link that a strike is.
+    fn on_link(&self, strike: &TimedFault, entry: usize) -> Option<LinkStrike> {
+        let Target::Link(link) = strike.fault.target() else { return None };
+        let kind = self.scenario.faults[entry].spec().kind();
+        let until = strike.at + strike.fault.lasts()?;
+        let link = match &self.scenario.links[link].name {
+            Some(name) => name.clone(),
+            None => link.to_string(),
+        };
+        Some(LinkStrike { link, kind, from: strike.at, until, entry })
+    }
+
+    fn complain_of_meeting(&mut self, first: &LinkStrike, second: &LinkStrike) {
+        let path = |strike: &LinkStrike| format!("faults.{}.{}", strike.entry, strike.kind.key);
+        let (other, path) = (path(first), path(second));
+        let place = self.tree.and_then(|tree| tree.place_of(&other));
+        let line = place.map(|place| format!(" in line {}", place.line)).unwrap_or_default();
+        let message = format!(
+            "the {} of the link `{}` at {} collides with the {} (`{other}`{line}), which lasts \
+             from {} to {}",
+            second.kind.key,
+            second.link,
+            Span(second.from),
+            first.kind.key,
+            Span(first.from),
+            Span(first.until)
+        );
+        self.complain(&path, message, "let the one end before the other begins, or leave one out");
     }
 
     fn complain_of_collision(&mut self, first: &Outage, second: &Outage) {
@@ -114,8 +151,43 @@ impl Resolver<'_> {
         }
         match spec.target() {
             SpecTarget::Link { link, plan } => self.of_link(strikes, link, links, end, plan),
+            SpecTarget::Worker { cluster, plan } => self.of_worker(strikes, cluster, end, plan),
             SpecTarget::Node { node, store, plan } => self.of_node(strikes, node, store, end, plan),
         }
+    }
+
+    /// The strikes of a fault of one worker of a cluster, which is drawn each time.
+    fn of_worker(
+        &mut self,
+        strikes: &mut Strikes,
+        cluster: &str,
+        end: Duration,
+        fault: Box<dyn Fn(NodeId) -> Fault + '_>,
+    ) -> Vec<TimedFault> {
+        let path = format!("{}.cluster", strikes.path);
+        let candidates = match self.scenario.clusters.contains_key(cluster) {
+            true => self.nodes_named(&path, &format!("{cluster}{ALL_WORKERS}")),
+            false if cluster.contains('.') => self.nodes_named(&path, cluster),
+            false => {
+                let names: Vec<&str> = self.scenario.clusters.keys().map(String::as_str).collect();
+                let message = format!("there is no cluster `{cluster}`");
+                self.complain(&path, message, suggest(cluster, &names));
+                Vec::new()
+            }
+        };
+        if let Some(master) = candidates.iter().find(|node| self.nodes[node.index()].is_master()) {
+            let message = format!("`{}` is no worker", self.nodes[master.index()].name);
+            self.complain(&path, message, "name the cluster whose workers come and go");
+        }
+        let instants = self.instants(strikes, end);
+        if candidates.is_empty() {
+            return Vec::new();
+        }
+        let mut struck = |at| {
+            let worker = candidates[strikes.draws.pick(candidates.len())];
+            TimedFault { at, fault: fault(worker) }
+        };
+        instants.into_iter().map(&mut struck).collect()
     }
 
     /// The strikes of a fault of a node, or of a store there.
@@ -127,13 +199,14 @@ impl Resolver<'_> {
         end: Duration,
         fault: Box<dyn Fn(NodeId) -> Fault + '_>,
     ) -> Vec<TimedFault> {
-        let node = self.node(&format!("{}.node", strikes.path), node);
+        let nodes = self.nodes_named(&format!("{}.node", strikes.path), node);
         if let Some(store) = store {
-            self.store_at(&format!("{}.store", strikes.path), store, node);
+            self.store_at(&format!("{}.store", strikes.path), store, nodes.first().copied());
         }
         let instants = self.instants(strikes, end);
-        let Some(node) = node else { return Vec::new() };
-        instants.into_iter().map(|at| TimedFault { at, fault: fault(node) }).collect()
+        let struck = |at| nodes.iter().map(move |node| (at, *node));
+        let struck = instants.into_iter().flat_map(struck);
+        struck.map(|(at, node)| TimedFault { at, fault: fault(node) }).collect()
     }
 
     /// The strikes of a fault of a link: the one that is named, or one drawn each time.

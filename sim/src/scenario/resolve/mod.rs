@@ -23,6 +23,9 @@ use super::plan::{LinkPlan, NodeId, NodePlan, PhasePlan, Plan};
 use super::topology::Topology;
 use super::tree::Node;
 
+/// The end of the name that stands for all workers of a cluster: `alpha.worker[*]`.
+pub(super) const ALL_WORKERS: &str = ".worker[*]";
+
 /// Checks a scenario and resolves it. With its `tree`, problems know their places.
 pub(super) fn resolve(
     scenario: &Scenario,
@@ -109,6 +112,27 @@ impl Resolver<'_> {
         let message = self.missing_worker(name).unwrap_or(format!("there is no node `{name}`"));
         self.complain(path, message, help);
         None
+    }
+
+    /// The nodes that the value at `path` names: one, or with `alpha.worker[*]` each worker of a
+    /// cluster.
+    fn nodes_named(&mut self, path: &str, name: &str) -> Vec<NodeId> {
+        let Some(cluster) = name.strip_suffix(ALL_WORKERS) else {
+            return self.node(path, name).into_iter().collect();
+        };
+        let of = |node: &&NodePlan| node.cluster == cluster && !node.is_master();
+        let workers: Vec<NodeId> = self.nodes.iter().filter(of).map(|node| node.id).collect();
+        if workers.is_empty() {
+            let known: Vec<&str> = self.scenario.clusters.keys().map(String::as_str).collect();
+            if known.contains(&cluster) {
+                let help = format!("set `clusters.{cluster}.workers`, or name `{cluster}.master`");
+                self.complain(path, format!("cluster `{cluster}` has no workers"), help);
+            } else {
+                let message = format!("there is no cluster `{cluster}`");
+                self.complain(path, message, suggest(cluster, &known));
+            }
+        }
+        workers
     }
 
     /// Describes the problem of a name like `alpha.worker[7]` whose cluster does exist.

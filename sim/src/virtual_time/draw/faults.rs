@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::shape::{NamedStore, Shape};
 use crate::faults::{
-    BlackholeSpec, CorruptSpec, CutSpec, Direction, DiskSpec, FailSpec, FaultSpec, HalfOpenSpec,
-    KillMoment, KillSpec, OneWay, PauseSpec, SlipSpec,
+    BandwidthSpec, BlackholeSpec, CorruptSpec, CutSpec, DelaySpec, Direction, DiskSpec, FailSpec,
+    FaultSpec, HalfOpenSpec, JitterSpec, KillMoment, KillSpec, OneDirection, OneWaySpec, PauseSpec,
+    Reader, RefuseSpec, ResetSpec, SlipSpec, SlowReaderSpec,
 };
-use crate::scenario::{LinkRef, Resync, Scenario, Span, StoreSpec};
+use crate::scenario::{LinkRef, Resync, Scenario, Size, Span, StoreSpec};
 use crate::virtual_time::rng::SeededRng;
 
 /// A kind of thing that happens.
@@ -107,6 +108,62 @@ pub(super) fn of_disks(
     scenario.faults.sort_by_key(FaultSpec::first_at);
 }
 
+/// Links that are late, slow, or open in one direction, in some seeds. They are drawn from numbers
+/// of their own, so that the other seeds stay as they are.
+pub(super) fn of_links(
+    rng: &mut SeededRng,
+    shape: &Shape,
+    duration_us: u64,
+    scenario: &mut Scenario,
+) {
+    if shape.links.is_empty() || !rng.percent(30) {
+        return;
+    }
+    for _ in 0..rng.within(1, 4) {
+        let link = Some(LinkRef::Name(format!("link{}", rng.pick(shape.links.len()))));
+        let at = Some(span_us(rng.below(duration_us)));
+        let (every, times) = (None, None);
+        let lasts = span_us(rng.within(1_000, 700_000));
+        let direction = rng.one_of(&[Direction::Up, Direction::Down, Direction::Both]);
+        let span = span_us(rng.within(100, 50_000));
+        let bytes = Size(rng.within(1_000, 1_000_000));
+        scenario.faults.push(match rng.below(7) {
+            0 => FaultSpec::Reset(ResetSpec { link, at, every, times }),
+            1 => FaultSpec::Refuse(RefuseSpec { link, at, every, times, lasts }),
+            2 => {
+                let direction = rng.one_of(&[OneDirection::Up, OneDirection::Down]);
+                FaultSpec::OneWay(OneWaySpec { link, at, every, times, lasts, direction })
+            }
+            3 => FaultSpec::Delay(DelaySpec { link, at, every, times, lasts, by: span, direction }),
+            4 => {
+                let up_to = span;
+                FaultSpec::Jitter(JitterSpec { link, at, every, times, lasts, up_to, direction })
+            }
+            5 => FaultSpec::Bandwidth(BandwidthSpec {
+                link,
+                at,
+                every,
+                times,
+                lasts,
+                bytes_per_second: bytes,
+                direction,
+            }),
+            _ => FaultSpec::SlowReader(SlowReaderSpec {
+                link,
+                reader: Some(rng.one_of(&[Reader::Client, Reader::Server])),
+                bytes_per_second: rng.percent(70).then_some(bytes),
+                node: None,
+                runs_percent: None,
+                at,
+                every,
+                times,
+                lasts,
+            }),
+        });
+    }
+    scenario.faults.sort_by_key(FaultSpec::first_at);
+}
+
 /// The times of a fault.
 struct When {
     at: Option<Span>,
@@ -163,7 +220,7 @@ impl Drawer<'_> {
             }
             Kind::Corrupt => {
                 let link = self.link()?;
-                let direction = self.rng.one_of(&[OneWay::Up, OneWay::Down]);
+                let direction = self.rng.one_of(&[OneDirection::Up, OneDirection::Down]);
                 FaultSpec::Corrupt(CorruptSpec { link, at, every, times, direction })
             }
             Kind::Slip => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Act, Simulation};
-use crate::faults::{Cut, Fault, Kill, Target};
+use crate::faults::{Cut, Fault, Kill, PULSE, SlowReader, Target};
 use crate::scenario::{Event, NodeId};
 use crate::virtual_time::world::{InjectedFault, Upstream};
 
@@ -38,9 +38,32 @@ impl Simulation<'_> {
             Fault::Kill(Kill { node, restart_after, silent, moment: None }) => {
                 self.kill(*node, *restart_after, *silent)
             }
+            Fault::Churn(churn) => self.kill(churn.worker, Some(churn.restart_after), false),
+            Fault::SlowReader(slow) => {
+                self.pulse_later(slow);
+                self.inject_at_target(&self.plan.faults[number].fault)
+            }
             fault => self.inject_at_target(fault),
         };
         self.noted(number, done);
+    }
+
+    /// Has a process that is slow stand still again and again.
+    fn pulse_later(&mut self, slow: &SlowReader) {
+        let (SlowReader::Node { node, lasts, .. }, Some(still)) = (slow, slow.still()) else {
+            return;
+        };
+        let (mut at, host) = (PULSE, node.index());
+        while at < *lasts {
+            let still = still.min(*lasts - at);
+            self.agenda.push(self.world.now() + at, Act::Pulse { host, still });
+            at += PULSE;
+        }
+    }
+
+    /// A slow process stands still once more.
+    pub(super) fn pulse(&mut self, host: usize, still: Duration) {
+        self.world.inject(InjectedFault::Pause { host, lasts: still });
     }
 
     /// The moment has come that a fault waits for: a process is killed.

@@ -70,6 +70,11 @@ enum Act {
     FaultEnds {
         fault: usize,
     },
+    /// A slow process stands still once more.
+    Pulse {
+        host: usize,
+        still: Duration,
+    },
     Event {
         event: usize,
     },
@@ -323,6 +328,7 @@ impl<'a> Simulation<'a> {
             Act::Compare { comparison } => self.compare(comparison),
             Act::Fault { fault } => self.inject(fault),
             Act::FaultEnds { fault } => self.fault_ends(fault),
+            Act::Pulse { host, still } => self.pulse(host, still),
             Act::Event { event } => self.event(event),
             Act::Nudge { slot, left } => self.nudge(slot, left),
         }

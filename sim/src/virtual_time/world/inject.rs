@@ -8,11 +8,11 @@ use samestate_proto::replication::StateView as _;
 use super::disk::DiskTrouble;
 use super::links::{CLIENT, SERVER};
 use super::{Event, Notice, World};
-use crate::faults::KillMoment;
+use crate::faults::{KillMoment, Shape, Ways};
 use crate::invariants::{Invariant, Violation};
 use crate::virtual_time::check::Tally;
 use crate::virtual_time::machine::Mishap;
-use crate::virtual_time::network::{Connection, EndId};
+use crate::virtual_time::network::{Connection, EndId, Shaped};
 use crate::virtual_time::trace::{Moment, What};
 
 /// One thing that goes wrong. The connection of a slot is the one to its upstream.
@@ -37,6 +37,24 @@ pub enum InjectedFault {
         up: bool,
         /// Down.
         down: bool,
+        /// The duration.
+        lasts: Duration,
+    },
+    /// A slot cannot connect for a while; its connection stays.
+    Refuse {
+        /// The slot below it.
+        slot: usize,
+        /// The duration.
+        lasts: Duration,
+    },
+    /// The connections of a slot have another property for a while.
+    Shape {
+        /// The slot below it.
+        slot: usize,
+        /// The directions.
+        ways: Ways,
+        /// The property.
+        shape: Shape,
         /// The duration.
         lasts: Duration,
     },
@@ -131,6 +149,14 @@ impl World {
             InjectedFault::Blackhole { slot, up, down, lasts } => {
                 self.blackhole(slot, up, down, lasts)
             }
+            InjectedFault::Refuse { slot, lasts } => {
+                let blocked = &mut self.slots[slot].blocked_until;
+                *blocked = (*blocked).max(self.now + lasts);
+                self.slots[slot].running.is_some()
+            }
+            InjectedFault::Shape { slot, ways, shape, lasts } => {
+                self.shape(slot, ways, shape, lasts)
+            }
             InjectedFault::HalfOpen { slot } => self.half_open(slot),
             InjectedFault::Corrupt { slot, up } => {
                 let side = if up { CLIENT } else { SERVER };
@@ -209,6 +235,8 @@ impl World {
 
     fn blackhole(&mut self, slot: usize, up: bool, down: bool, lasts: Duration) -> bool {
         let until = self.now + lasts;
+        // A connection that is made meanwhile carries nothing either.
+        self.slots[slot].shapes.push(Shaped { ways: Ways { up, down }, shape: Shape::Hold, until });
         let Some((_, found)) = self.connection_of(slot) else { return false };
         if up {
             found.trouble(CLIENT).stalled_until = until;
@@ -216,6 +244,18 @@ impl World {
         if down {
             found.trouble(SERVER).stalled_until = until;
         }
+        true
+    }
+
+    fn shape(&mut self, slot: usize, ways: Ways, shape: Shape, lasts: Duration) -> bool {
+        let until = self.now + lasts;
+        let now = self.now;
+        let shapes = &mut self.slots[slot].shapes;
+        shapes.retain(|shaped| shaped.until > now);
+        let shaped = Shaped { ways, shape, until };
+        shapes.push(shaped);
+        let Some((_, found)) = self.connection_of(slot) else { return false };
+        found.shape(shaped);
         true
     }
 
@@ -241,9 +281,11 @@ impl World {
                 trouble.stalled_until = Duration::ZERO;
                 trouble.corrupt = false;
             }
+            connection.unshape();
         }
         for slot in &mut self.slots {
             slot.blocked_until = Duration::ZERO;
+            slot.shapes.clear();
             slot.disk_trouble = DiskTrouble::default();
         }
         for host in 0..self.hosts.len() {

@@ -10,7 +10,7 @@ use super::slot::BACKOFF_MIN;
 use super::{Event, World};
 use crate::faults::KillMoment;
 use crate::virtual_time::machine::ErasedMachine;
-use crate::virtual_time::network::{Connection, EndId, Side};
+use crate::virtual_time::network::{Arrival, Connection, EndId, Side};
 use crate::virtual_time::trace::{Moment, What};
 
 pub(super) const CLIENT: Side = Side::Client;
@@ -50,8 +50,11 @@ impl World {
             self.reconnect(slot, wait);
             return;
         }
-        let made =
+        let mut made =
             Connection::new((slot, incarnation), (target.slot, there.incarnation), self.model);
+        for shaped in self.slots[slot].shapes.iter().filter(|shaped| shaped.until > self.now) {
+            made.shape(*shaped);
+        }
         let connection = self.connections.add(made);
         if let Some(running) = &mut self.slots[slot].running {
             running.upstream = Some(connection);
@@ -141,16 +144,15 @@ impl World {
     /// Bytes sent from `end` are there.
     pub(super) fn arrive(&mut self, end: EndId) {
         let Some(connection) = self.connections.get_mut(end.connection) else { return };
-        match connection.arrive(end.side, self.now, &mut self.rng) {
-            Err(later) => self.heap.push(later, Event::Arrive(end)),
-            Ok(()) => {
-                let reader = Event::Read(end.peer());
-                if let Some(reader) = self.deferred(reader)
-                    && let Event::Read(end) = reader
-                {
-                    self.read(end);
-                }
-            }
+        let Arrival { any, more_at } = connection.arrive(end.side, self.now, &mut self.rng);
+        if let Some(later) = more_at {
+            self.heap.push(later, Event::Arrive(end));
+        }
+        if any
+            && let Some(reader) = self.deferred(Event::Read(end.peer()))
+            && let Event::Read(end) = reader
+        {
+            self.read(end);
         }
     }
 

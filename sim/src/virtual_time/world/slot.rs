@@ -11,6 +11,7 @@ use crate::faults::KillMoment;
 use crate::invariants::Witness;
 use crate::virtual_time::check::Tap;
 use crate::virtual_time::machine::{ErasedMachine, Kind, Mishap, Still};
+use crate::virtual_time::network::Shaped;
 
 /// The properties of a host, whatever process lives there.
 #[derive(Clone, Debug, Default)]
@@ -160,6 +161,8 @@ pub(super) struct ReplicaSlot {
     pub(super) disk_trouble: DiskTrouble,
     /// It cannot connect before then.
     pub(super) blocked_until: Duration,
+    /// The properties that its connections have for a while.
+    pub(super) shapes: Vec<Shaped>,
     /// The witness of its replica, if the case has a record.
     pub(super) witness: Option<Witness>,
 }
@@ -173,6 +176,7 @@ impl ReplicaSlot {
             disk: None,
             disk_trouble: DiskTrouble::default(),
             blocked_until: Duration::ZERO,
+            shapes: Vec::new(),
             witness: None,
         }
     }
