@@ -225,7 +225,7 @@ phases:
     duration: 4s
     load:
       - { at: two.master, store: tasks, arrival: { rate: 50/s } }
-      - { at: "two.worker[1]", store: tasks, arrival: { rate: 50/s } }
+      - { at: "two.worker[*]", store: tasks, arrival: { rate: 50/s } }
 faults:
   - pause: { node: two.master, at: 500ms, for: 700ms }
   - kill: { node: "two.worker[1]", at: 2s, restart_after: 100ms }

@@ -2,6 +2,7 @@
 //! costs no dispatch.
 #![cfg(target_os = "linux")]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -150,4 +151,38 @@ faults:
         ("pause", "was sent SIGCONT"),
     ];
     assert_evidence(&case, &faults);
+}
+
+#[test]
+fn every_fault_at_once_loses_no_dispatch_and_leaves_no_process_and_no_file() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let temp = folder.path().join("temp");
+    std::fs::create_dir(&temp).expect("a folder");
+    let torture = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios/torture.yaml");
+    let output = Command::new(env!("CARGO_BIN_EXE_samestate"))
+        .args(["run", torture, "--duration", "15s", "--quiet", "--json", "-", "--out"])
+        .arg(folder.path().join("out"))
+        .env("TMPDIR", &temp)
+        .output()
+        .expect("it starts");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(matches!(output.status.code(), Some(0 | 6)), "{}: {told}", output.status);
+    let record = Record::from_json(&output.stdout, "standard output").expect("a record");
+    let case = &record.cases[0];
+    let dispatches = &case.dispatches;
+    assert_eq!((dispatches.lost, dispatches.duplicated), (Some(0), Some(0)), "{dispatches:#?}");
+    let kinds: BTreeSet<&str> = case.faults.list.iter().map(|fault| &*fault.kind).collect();
+    let injected = case.faults.list.iter().filter(|fault| fault.injected_at_seconds.is_some());
+    let injected: BTreeSet<&str> = injected.map(|fault| &*fault.kind).collect();
+    assert_eq!(injected, kinds, "at least once each: {:#?}", case.faults);
+    let left = std::fs::read_dir(&temp).expect("it is there").count();
+    assert_eq!(left, 0, "files in {}", temp.display());
+    let temp = temp.to_str().expect("a plain path");
+    let processes = std::fs::read_dir("/proc").expect("Linux").flatten();
+    let lines = processes.filter_map(|one| std::fs::read(one.path().join("cmdline")).ok());
+    let left: Vec<String> = lines
+        .map(|line| String::from_utf8_lossy(&line).into_owned())
+        .filter(|line| line.contains(temp))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
 }

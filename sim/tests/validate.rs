@@ -1,5 +1,6 @@
 //! Tests of scenario files: the values that are allowed, and the errors about others.
 
+mod odd_faults;
 mod odd_files;
 mod virtual_files;
 

@@ -18,7 +18,7 @@ static KIND: Kind = Kind { halt: Some(Halt::Down), ..Kind::new("kill") };
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KillSpec {
-    /// The node.
+    /// The node; `alpha.worker[*]` for each worker of a cluster.
     pub node: String,
     /// The time, from the run's start.
     #[serde(default, skip_serializing_if = "Option::is_none")]

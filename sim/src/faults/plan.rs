@@ -171,4 +171,61 @@ impl Plan {
         }
         spans
     }
+
+    /// Returns the same for a process that was there from `there_from` on, which may be later than
+    /// the plan has it started again.
+    pub(crate) fn standstills_until(
+        &self,
+        node: NodeId,
+        there_from: Duration,
+    ) -> Vec<Range<Duration>> {
+        let mut spans = self.standstills(node);
+        let last = spans.iter().rposition(|span| span.start < there_from);
+        let Some(last) = last.filter(|_| !there_from.is_zero()) else { return spans };
+        let end = spans[last].end.max(there_from + CATCHING_UP);
+        // The one that is made longer may reach the next ones.
+        let mut following = spans.split_off(last + 1).into_iter().peekable();
+        spans[last].end = end;
+        while let Some(next) = following.next_if(|next| next.start <= spans[last].end) {
+            spans[last].end = spans[last].end.max(next.end);
+        }
+        spans.extend(following);
+        spans
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{Overrides, ScenarioFile};
+
+    #[test]
+    fn a_process_that_comes_back_late_has_longer_to_catch_up() {
+        let text = "
+version: 1
+stores: { s: { reducer: probe } }
+clusters: { a: { workers: 1 } }
+phases:
+  - name: only
+    duration: 20s
+    load: [ { at: a.master, store: s, arrival: { rate: 20/s } } ]
+faults:
+  - kill: { node: a.master, at: 2s, restart_after: 100ms }
+  - pause: { node: a.master, at: 6s, for: 500ms }
+  - pause: { node: a.master, at: 12s, for: 500ms }
+";
+        let file = ScenarioFile::parse("late", "late.yaml", text, &Overrides::default());
+        let file = file.unwrap_or_else(|invalid| panic!("{invalid}"));
+        let plan = &file.cases[0].plan;
+        let ms = Duration::from_millis;
+        let node = NodeId(0);
+        let planned = [ms(2_000)..ms(3_100), ms(6_000)..ms(7_500), ms(12_000)..ms(13_500)];
+        assert_eq!(plan.standstills(node), planned);
+        assert_eq!(plan.standstills_until(node, Duration::ZERO), planned);
+        assert_eq!(plan.standstills_until(node, ms(2_050)), planned);
+        let late = plan.standstills_until(node, ms(3_000));
+        assert_eq!(late, [ms(2_000)..ms(4_000), planned[1].clone(), planned[2].clone()]);
+        let later = plan.standstills_until(node, ms(5_500));
+        assert_eq!(later, [ms(2_000)..ms(7_500), planned[2].clone()]);
+    }
 }

@@ -35,7 +35,7 @@ pub struct SlowReaderSpec {
     /// The number of bytes a second that it reads; none at all by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_per_second: Option<Size>,
-    /// The node, in place of a link.
+    /// The node, in place of a link; `alpha.worker[*]` for each worker of a cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
     /// The percentage of the time for which the node runs, from 1 to 99. It stands still for the

@@ -324,7 +324,9 @@ impl Node {
         }
         let plan = &self.briefing.plan;
         let ns = |at: Duration| at_ns + at.as_nanos() as u64;
-        let standstills = plan.standstills(self.plan.id).into_iter();
+        // A process that replaces one that was killed may come later than planned.
+        let there_from = Duration::from_nanos(now_ns().saturating_sub(at_ns));
+        let standstills = plan.standstills_until(self.plan.id, there_from).into_iter();
         let standstills: Vec<_> = standstills.map(|span| ns(span.start)..ns(span.end)).collect();
         self.stores.values().for_each(|store| store.stands_still(&standstills));
         for phase in &plan.phases {

@@ -28,7 +28,7 @@ pub struct PhaseSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoadSpec {
-    /// The node.
+    /// The node; `alpha.worker[*]` for each worker of a cluster, with a load of its own.
     pub at: String,
     /// The store.
     pub store: String,

@@ -246,7 +246,7 @@ pub struct CreateClientSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ObserveSpec {
-    /// The node whose two stores are compared.
+    /// The node whose two stores are compared; `alpha.worker[*]` for each worker of a cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
     /// The two stores.

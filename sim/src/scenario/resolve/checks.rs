@@ -22,7 +22,8 @@ impl Resolver<'_> {
             let every = spec.every.get();
             match (&spec.at, &spec.compare, &spec.store) {
                 (Some(at), Some(compare), None) => {
-                    let at = self.node(&format!("{path}.at"), at);
+                    let nodes = self.nodes_named(&format!("{path}.at"), at);
+                    let at = nodes.first().copied();
                     let compare_path = format!("{path}.compare");
                     for (index, store) in compare.iter().enumerate() {
                         self.store_at(&format!("{compare_path}.{index}"), store, at);
@@ -32,12 +33,14 @@ impl Resolver<'_> {
                             let message = "a store is always the same as itself";
                             self.complain(&compare_path, message, "name two stores");
                         }
-                        (Some(at), [left, right]) => observations.push(Observation::Pair {
-                            at,
-                            stores: [left.clone(), right.clone()],
-                            every,
-                        }),
-                        (_, [_, _]) => {}
+                        (_, [left, right]) => {
+                            let stores = [left.clone(), right.clone()];
+                            observations.extend(nodes.into_iter().map(|at| Observation::Pair {
+                                at,
+                                stores: stores.clone(),
+                                every,
+                            }));
+                        }
                         (_, other) => {
                             let message = format!("two stores are compared, not {}", other.len());
                             self.complain(&compare_path, message, "write `compare: [one, other]`");

@@ -24,7 +24,7 @@ use super::topology::Topology;
 use super::tree::Node;
 
 /// The end of the name that stands for all workers of a cluster: `alpha.worker[*]`.
-pub(super) const ALL_WORKERS: &str = ".worker[*]";
+pub(crate) const ALL_WORKERS: &str = ".worker[*]";
 
 /// Checks a scenario and resolves it. With its `tree`, problems know their places.
 pub(super) fn resolve(

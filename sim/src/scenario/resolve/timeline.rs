@@ -47,9 +47,16 @@ impl Resolver<'_> {
             demand.next_phase();
             for (index, spec) in spec.load.iter().enumerate() {
                 let path = format!("{path}.load.{index}");
-                self.demand(&path, spec, duration, &mut demand);
-                load.extend(self.load(&path, spec, stream, duration));
-                stream += 1;
+                let nodes = self.nodes_named(&format!("{path}.at"), &spec.at);
+                let problems = self.problems.len();
+                for at in nodes.iter().copied().map(Some).chain(nodes.is_empty().then_some(None)) {
+                    self.demand(&path, spec, duration, &mut demand);
+                    load.extend(self.load(&path, spec, at, stream, duration));
+                    stream += 1;
+                    if self.problems.len() > problems {
+                        break; // the other workers have the same
+                    }
+                }
             }
             phases.push(PhasePlan { name: spec.name.clone(), start, duration, load });
             start += duration;
@@ -61,10 +68,10 @@ impl Resolver<'_> {
         &mut self,
         path: &str,
         spec: &LoadSpec,
+        at: Option<NodeId>,
         stream: u64,
         length: Duration,
     ) -> Option<LoadPlan> {
-        let at = self.node(&format!("{path}.at"), &spec.at);
         if self.store_at(&format!("{path}.store"), &spec.store, at)
             && let Some(reducer) = catalog::find(&self.scenario.stores[&spec.store].reducer)
         {

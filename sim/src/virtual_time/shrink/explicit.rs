@@ -2,7 +2,7 @@
 //! itself. What happens stays the same.
 
 use crate::load::Arrivals;
-use crate::scenario::{Arrival, LinkRef, Plan, Scenario, Span};
+use crate::scenario::{ALL_WORKERS, Arrival, LinkRef, LoadSpec, ObserveSpec, Plan, Scenario, Span};
 
 /// The scenario with explicit instants; as it was, if it does not validate.
 ///
@@ -10,6 +10,7 @@ use crate::scenario::{Arrival, LinkRef, Plan, Scenario, Span};
 pub(super) fn written_out(scenario: &Scenario) -> Scenario {
     let mut explicit = scenario.clone();
     name_links(&mut explicit);
+    name_workers(&mut explicit);
     let Ok(plan) = explicit.plan("explicit") else { return scenario.clone() };
     for (spec, phase) in explicit.phases.iter_mut().zip(&plan.phases) {
         for (spec, load) in spec.load.iter_mut().zip(&phase.load) {
@@ -31,6 +32,30 @@ pub(super) fn written_out(scenario: &Scenario) -> Scenario {
     }
     explicit.matrix.clear();
     explicit
+}
+
+/// Writes what is for all workers of a cluster once for each of them.
+fn name_workers(scenario: &mut Scenario) {
+    let clusters = scenario.clusters.clone();
+    let names = |at: &String| -> Vec<String> {
+        let Some(cluster) = at.strip_suffix(ALL_WORKERS) else { return vec![at.clone()] };
+        let workers = clusters.get(cluster).map_or(0, |cluster| cluster.workers);
+        (1..=workers).map(|worker| format!("{cluster}.worker[{worker}]")).collect()
+    };
+    for phase in &mut scenario.phases {
+        let loads = std::mem::take(&mut phase.load).into_iter();
+        let each = loads.flat_map(|load| {
+            names(&load.at).into_iter().map(move |at| LoadSpec { at, ..load.clone() })
+        });
+        phase.load = each.collect();
+    }
+    let observations = std::mem::take(&mut scenario.observe).into_iter();
+    let each = observations.flat_map(|observe| {
+        let at = observe.at.as_ref().map(names);
+        let at = at.map_or(vec![None], |at| at.into_iter().map(Some).collect());
+        at.into_iter().map(move |at| ObserveSpec { at, ..observe.clone() })
+    });
+    scenario.observe = each.collect();
 }
 
 /// Gives every link a name, so that it can be told when others are gone.

@@ -155,9 +155,34 @@ fn a_worker_and_a_move_are_kept_where_they_matter() {
     assert_eq!(shrunk.after, left, "{}", shrunk.scenario.to_yaml().unwrap());
 }
 
+/// Loads, faults and observations at each worker of a cluster, and workers that come and go.
+fn at_all_workers() -> Scenario {
+    let text = "
+version: 1
+seed: 5
+stores: { s: { reducer: probe }, t: { reducer: probe } }
+clusters: { a: { workers: 3 } }
+phases:
+  - name: only
+    duration: 1s
+    load:
+      - { at: 'a.worker[*]', store: s, arrival: { rate: 20/s } }
+      - { at: a.master, store: t, arrival: { rate: 20/s } }
+faults:
+  - pause: { node: 'a.worker[*]', at: 100ms, for: 50ms }
+  - churn: { cluster: a, times: 3, restart_after: 20ms }
+observe: [ { at: 'a.worker[*]', compare: [s, t], every: 50ms } ]
+";
+    let file = ScenarioFile::parse("workers", "workers.yaml", text, &Overrides::default());
+    let file = file.unwrap_or_else(|invalid| panic!("{invalid}"));
+    let plan = &file.cases[0].plan;
+    assert_eq!((plan.phases[0].load.len(), plan.observe.len(), plan.faults.len()), (4, 3, 6));
+    file.scenario
+}
+
 #[test]
 fn writing_everything_out_changes_nothing_of_what_happens() {
-    for scenario in (0..300).map(draw).chain([wide()]) {
+    for scenario in (0..300).map(draw).chain([wide(), at_all_workers()]) {
         let (before, after) = (planned(&scenario), planned(&explicit::written_out(&scenario)));
         assert_eq!(before.faults, after.faults);
         let dispatches = |plan: &Plan| -> Vec<_> {
