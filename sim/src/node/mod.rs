@@ -31,11 +31,26 @@ mod store;
 
 pub(crate) use adapter::messages::json_schema as adapter_schema;
 
-use crate::load::Registry;
+use crate::load::catalog::Table;
+use crate::load::{Registry, Shipped};
 pub use program::{NodeError, main};
+
+/// Opens stores with the types of a registry's reducers.
+#[derive(Clone, Copy)]
+struct Openers {
+    own: open::OpenOwn,
+    of_program: adapter::OpenOfProgram,
+}
+
+impl Openers {
+    const fn of<R: Registry>() -> Self {
+        Openers { own: open::open::<R>, of_program: adapter::open::<R> }
+    }
+}
+
+static OPENERS: Table<Openers> = Table::new(Openers::of::<Shipped>());
 
 /// Adds the stores of a registry's reducers.
 pub(crate) fn add_reducers<R: Registry>() {
-    open::add_reducers::<R>();
-    adapter::add_reducers::<R>();
+    OPENERS.add::<R>(Openers::of::<R>());
 }

@@ -8,13 +8,12 @@ use samestate::{
     Backup, ClientConfig, Cluster, Resync, ServerConfig, StoreBuilder, Version, create_store,
 };
 
-use super::NodeError;
 use super::store::{AnyStore, OpenStore};
+use super::{NodeError, OPENERS};
 use crate::control::certificates;
 use crate::control::{Briefing, now_ns};
 use crate::invariants::Witness;
-use crate::load::catalog::Table;
-use crate::load::{Params, Reducer, Registry, Shipped, UnknownReducer, Visitor};
+use crate::load::{Params, Reducer, Registry, UnknownReducer, Visitor};
 use crate::scenario::{self, Address, Arrival, LinkPlan, LoadPlan, NodePlan, StorePlan, Upstream};
 
 /// The passwords of a scenario lie in its file: there is nothing to guess.
@@ -66,7 +65,7 @@ impl Opener<'_> {
         };
         let is_root = tree.root == self.node.id;
         let open = Open { opener: self, store, client, is_root };
-        OPENERS.of(&store.reducer)(&store.reducer, open)?
+        (OPENERS.of(&store.reducer).own)(&store.reducer, open)?
     }
 
     /// Returns the options with which this node serves a link. Something may be appended to the
@@ -114,23 +113,17 @@ impl Opener<'_> {
     }
 }
 
-type OpenStoreOf = fn(&str, Open<'_>) -> Result<Opened, UnknownReducer>;
+/// Opens one of Samestate's own stores by the name of its reducer.
+pub(super) type OpenOwn = fn(&str, Open<'_>) -> Result<Opened, UnknownReducer>;
 
-static OPENERS: Table<OpenStoreOf> = Table::new(open::<Shipped>);
-
-/// Adds the stores of a registry's reducers.
-pub(super) fn add_reducers<R: Registry>() {
-    OPENERS.add::<R>(open::<R>);
-}
-
-fn open<R: Registry>(reducer: &str, open: Open<'_>) -> Result<Opened, UnknownReducer> {
+pub(super) fn open<R: Registry>(reducer: &str, open: Open<'_>) -> Result<Opened, UnknownReducer> {
     R::visit(reducer, open)
 }
 
-type Opened = Result<Arc<dyn AnyStore>, NodeError>;
+pub(super) type Opened = Result<Arc<dyn AnyStore>, NodeError>;
 
 /// Opens a store with the types of its reducer.
-struct Open<'a> {
+pub(super) struct Open<'a> {
     opener: &'a Opener<'a>,
     store: &'a StorePlan,
     client: Option<ClientConfig>,

@@ -26,12 +26,11 @@ pub(super) use process::Program;
 use self::messages::{Endpoint, Init, InitLogin, InitStore, PROTOCOL, ToProgram};
 use self::process::{Listener, Listeners};
 use self::store::ProgramStore;
-use super::NodeError;
 use super::log::Log;
 use super::store::AnyStore;
+use super::{NodeError, OPENERS};
 use crate::control::{Briefing, now_ns};
-use crate::load::catalog::Table;
-use crate::load::{Reducer, Registry, Shipped, UnknownReducer, Visitor};
+use crate::load::{Reducer, Registry, UnknownReducer, Visitor};
 use crate::scenario::{Address, Mode, NodePlan, Resync};
 
 /// The folder of a node's own files in the run's folder.
@@ -72,7 +71,7 @@ pub(super) fn start(
     let mut listeners: BTreeMap<String, Arc<dyn Listener>> = BTreeMap::new();
     for store in &init.stores {
         let open = Open { briefing, node, store, incarnation, program: &program };
-        let (any, listener) = OPENERS.of(&store.reducer)(&store.reducer, open)?;
+        let (any, listener) = (OPENERS.of(&store.reducer).of_program)(&store.reducer, open)?;
         stores.push(any);
         listeners.insert(store.name.clone(), listener);
     }
@@ -151,7 +150,7 @@ fn mode_name(mode: Mode) -> &'static str {
 }
 
 /// Opens a store with the types of its reducer.
-struct Open<'a> {
+pub(super) struct Open<'a> {
     briefing: &'a Briefing,
     node: &'a NodePlan,
     store: &'a InitStore,
@@ -159,18 +158,12 @@ struct Open<'a> {
     program: &'a Program,
 }
 
-type Opened = (Arc<dyn AnyStore>, Arc<dyn Listener>);
+pub(super) type Opened = (Arc<dyn AnyStore>, Arc<dyn Listener>);
 
-type OpenStoreOf = fn(&str, Open<'_>) -> Result<Opened, UnknownReducer>;
+/// Opens a store of a program by the name of its reducer.
+pub(super) type OpenOfProgram = fn(&str, Open<'_>) -> Result<Opened, UnknownReducer>;
 
-static OPENERS: Table<OpenStoreOf> = Table::new(open::<Shipped>);
-
-/// Adds the stores of a registry's reducers.
-pub(super) fn add_reducers<R: Registry>() {
-    OPENERS.add::<R>(open::<R>);
-}
-
-fn open<R: Registry>(reducer: &str, open: Open<'_>) -> Result<Opened, UnknownReducer> {
+pub(super) fn open<R: Registry>(reducer: &str, open: Open<'_>) -> Result<Opened, UnknownReducer> {
     R::visit(reducer, open)
 }
 

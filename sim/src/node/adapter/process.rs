@@ -32,7 +32,7 @@ const ACTIONS_A_LINE: usize = 256;
 const SHOWN_CHARS: usize = 120;
 
 /// A store's side of the conversation.
-pub(super) trait Listener: Send + Sync {
+pub(in crate::node) trait Listener: Send + Sync {
     /// Takes a line about the store. The error says in words how it breaks the protocol.
     fn hear(&self, line: FromProgram) -> Result<(), String>;
 }
