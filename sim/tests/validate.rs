@@ -311,6 +311,23 @@ fn a_matrix_makes_a_case_of_each_combination() {
 }
 
 #[test]
+fn a_matrix_ranges_over_programs() {
+    let programs = "programs: { toy: [python3, toy.py] }\nprogram: toy\n\
+                    matrix: { program: [samestate, toy] }\nfaults: []";
+    let file = good(&with("faults: []", programs), &Overrides::default());
+    let toy = Some(vec!["python3".to_owned(), "toy.py".to_owned()]);
+    for (case, expected) in file.cases.iter().zip([None, toy]) {
+        assert!(case.plan.nodes.iter().all(|node| node.program == expected), "{:?}", case.with);
+    }
+    assert_eq!(file.cases.len(), 2);
+    let wrong = |programs: &str| with("faults: []", &format!("{programs}\nfaults: []"));
+    let toy = "programs: { toy: [python3, toy.py] }\n";
+    refused(&wrong(&format!("{toy}program: toyy")), (26, 10), &["no `toyy`", "`toy`?"]);
+    refused(&wrong("programs: { toy: [] }"), (25, 18), &["the program has no name"]);
+    refused(&wrong("programs: { samestate: [x] }"), (25, 13), &["Samestate's own nodes"]);
+}
+
+#[test]
 fn a_duration_rescales_phases_and_instants_but_not_what_is_fixed() {
     let text = with(
         "faults: []",

@@ -35,6 +35,13 @@ pub struct Scenario {
     pub stores: BTreeMap<String, StoreSpec>,
     /// The clusters, by name: a master and its workers each.
     pub clusters: BTreeMap<String, ClusterSpec>,
+    /// Programs and their arguments, by names of their own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub programs: BTreeMap<String, Vec<String>>,
+    /// The program of each cluster that has no `program` of its own: a key of `programs`, or
+    /// `samestate`, the default, for Samestate's own nodes. A `matrix` may range over it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
     /// Servers and the clients that attach to them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<LinkSpec>,

@@ -11,7 +11,10 @@ use crate::scenario::plan::{NodeId, NodePlan, StorePlan};
 /// The most processes that one scenario has; `run` starts fewer.
 const NODES_MAX: u32 = 20_000;
 
-impl Resolver<'_> {
+/// The name of Samestate's own nodes among programs.
+const OWN: &str = "samestate";
+
+impl<'a> Resolver<'a> {
     pub(super) fn stores(&mut self) -> BTreeMap<String, StorePlan> {
         let scenario = self.scenario;
         if scenario.stores.is_empty() {
@@ -76,6 +79,7 @@ impl Resolver<'_> {
         if scenario.clusters.is_empty() {
             self.complain("clusters", "the scenario has no cluster", "name at least one");
         }
+        let by_default = self.program_by_default();
         let mut total = 0u32;
         for (name, spec) in &scenario.clusters {
             let path = format!("clusters.{name}");
@@ -90,7 +94,8 @@ impl Resolver<'_> {
                 return None;
             }
             let stores = self.stores_of(&path, spec);
-            self.program(&path, spec);
+            let program = spec.program.as_ref().or(by_default);
+            self.program(&path, spec, program);
             let workers = (1..=spec.workers).map(Some);
             for worker in std::iter::once(None).chain(workers) {
                 let node_name = match worker {
@@ -103,19 +108,48 @@ impl Resolver<'_> {
                     cluster: name.clone(),
                     worker,
                     stores: stores.clone(),
-                    program: spec.program.clone(),
+                    program: program.cloned(),
                 });
             }
         }
         Some(())
     }
 
-    /// Checks the program of a cluster's nodes, if they have one.
-    fn program(&mut self, path: &str, spec: &ClusterSpec) {
-        let Some(program) = &spec.program else { return };
-        if program.first().is_none_or(String::is_empty) {
+    /// The program of the clusters that name none: `None` for Samestate's own nodes.
+    fn program_by_default(&mut self) -> Option<&'a Vec<String>> {
+        let scenario = self.scenario;
+        for (name, command) in &scenario.programs {
+            if name == OWN {
+                let message = format!("`{OWN}` stands for Samestate's own nodes");
+                self.complain_of_key(&format!("programs.{name}"), message, "take another name");
+            }
+            self.command(&format!("programs.{name}"), command);
+        }
+        let name = scenario.program.as_ref().filter(|name| *name != OWN)?;
+        let command = scenario.programs.get(name);
+        if command.is_none() {
+            let known = scenario.programs.keys().map(String::as_str);
+            let known: Vec<&str> = known.chain([OWN]).collect();
+            let message = format!("`programs` has no `{name}`");
+            self.complain("program", message, suggest(name, &known));
+        }
+        command
+    }
+
+    fn command(&mut self, path: &str, command: &[String]) {
+        if command.first().is_none_or(String::is_empty) {
             let help = "write the program and its arguments: `[python3, adapter.py]`";
-            self.complain(&format!("{path}.program"), "the program has no name", help);
+            self.complain(path, "the program has no name", help);
+        }
+    }
+
+    /// Checks the program of a cluster's nodes, if they have one.
+    fn program(&mut self, path: &str, spec: &ClusterSpec, program: Option<&Vec<String>>) {
+        if program.is_none() {
+            return;
+        }
+        if let Some(command) = &spec.program {
+            self.command(&format!("{path}.program"), command);
         }
         let scenario = self.scenario;
         for (name, store) in &scenario.stores {

@@ -58,6 +58,8 @@ pub fn draw(seed: u64) -> Scenario {
         observe: Vec::new(),
         expect: Vec::new(),
         virtual_time: Some(virtual_time),
+        programs: BTreeMap::new(),
+        program: None,
         matrix: BTreeMap::new(),
     };
     corner::lead(&mut rng(11), &shape.nodes[0].name, duration_us, &mut scenario);
