@@ -1,6 +1,6 @@
 // The npm package redux-cluster as a node of Samestate scenarios.
 //
-// A worker is a client of its master over a Unix socket, as any node of a link is. The package
+// A worker and its master have Node's IPC between them (`ipc.js`), as in the package. The package
 // gives no answer to a dispatch, so `ok` means here that the action came back and was applied at
 // the node that dispatched it; where nothing comes back for two seconds, the outcome is unknown.
 // The package serves one store on one address, so the address of several has the store at its end.
@@ -10,6 +10,7 @@
 
 const { run } = require('../javascript/samestate-adapter.js');
 const reducers = require('../javascript/reducers.js');
+const ipc = require('./ipc.js');
 
 let ReduxCluster;
 try {
@@ -25,32 +26,12 @@ const stores = {};
 
 const node = run({
   open(init) {
-    for (const spec of init.stores) {
-      if (!reducers[spec.reducer]) throw new Error(`no reducer ${spec.reducer} in JavaScript`);
-      open(spec);
-    }
-    for (const endpoint of init.listen) {
-      const { name, password } = endpoint.login ?? GUEST;
-      for (const store of endpoint.stores) {
-        const logins = { [name]: password };
-        stores[store].redux.createServer({ ...place(endpoint, store), logins });
-      }
-    }
-    for (const endpoint of init.connect) {
-      const { name, password } = endpoint.login ?? GUEST;
-      for (const store of endpoint.stores) {
-        stores[store].redux.createClient({ ...place(endpoint, store), login: name, password });
-      }
-    }
-    let ready = false;
-    setInterval(() => {
-      for (const name of Object.keys(stores)) watch(name);
-      const synced = ({ root, snapshots, redux }) => redux.connected && (root || snapshots > 0);
-      if (!ready && Object.values(stores).every(synced)) {
-        ready = true;
-        node.ready();
-      }
-    }, 20);
+    const inside = `/${init.node.split('.')[0]}.sock`; // between a master and its workers
+    const [upstream] = take(init.connect, inside);
+    const [downstream] = take(init.listen, inside);
+    if (downstream) ipc.master(downstream.unix);
+    if (upstream) ipc.worker(upstream.unix, () => begin(init));
+    else begin(init);
   },
 
   dispatch(name, id, action) {
@@ -61,6 +42,41 @@ const node = run({
 
   state: (name) => stores[name].redux.getState().state,
 });
+
+/** Takes the endpoints whose socket has this name out of a list. */
+function take(endpoints, name) {
+  const index = endpoints.findIndex(({ unix }) => unix?.endsWith(name));
+  return index < 0 ? [] : endpoints.splice(index, 1);
+}
+
+function begin(init) {
+  for (const spec of init.stores) {
+    if (!reducers[spec.reducer]) throw new Error(`no reducer ${spec.reducer} in JavaScript`);
+    open(spec);
+  }
+  for (const endpoint of init.listen) {
+    const { name, password } = endpoint.login ?? GUEST;
+    for (const store of endpoint.stores) {
+      const logins = { [name]: password };
+      stores[store].redux.createServer({ ...place(endpoint, store), logins });
+    }
+  }
+  for (const endpoint of init.connect) {
+    const { name, password } = endpoint.login ?? GUEST;
+    for (const store of endpoint.stores) {
+      stores[store].redux.createClient({ ...place(endpoint, store), login: name, password });
+    }
+  }
+  let ready = false;
+  setInterval(() => {
+    for (const name of Object.keys(stores)) watch(name);
+    const synced = ({ root, snapshots, redux }) => redux.connected && (root || snapshots > 0);
+    if (!ready && Object.values(stores).every(synced)) {
+      ready = true;
+      node.ready();
+    }
+  }, 20);
+}
 
 function open(spec) {
   const { initial, reduce } = reducers[spec.reducer];
