@@ -3,6 +3,7 @@
 
 mod durable;
 mod held;
+mod shaped;
 
 use std::time::Duration;
 

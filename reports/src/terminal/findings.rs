@@ -2,6 +2,7 @@
 
 use super::style::{Style, Tone, wrap};
 use crate::record::{Case, FaultDone, Outcome, Violation};
+use crate::units;
 
 /// The number of violations, and of missed faults, of a case that are shown. The record has them
 /// all.
@@ -59,7 +60,8 @@ fn violated(violation: &Violation) -> String {
 
 fn not_injected(fault: &FaultDone) -> String {
     let why = if fault.evidence.is_empty() { "no evidence" } else { &fault.evidence };
-    format!("{} at {} planned at {} s: {why}", fault.kind, fault.at, fault.planned_at_seconds)
+    let at = units::seconds(fault.planned_at_seconds);
+    format!("{} at {} planned at {at}: {why}", fault.kind, fault.at)
 }
 
 fn more(text: &mut String, count: usize, of_what: &str) {
