@@ -175,6 +175,11 @@ for (const folder of folders) {
       if (name.includes("disconnect")) line += `, ${checkDips(shown, record, complain)} dips`;
       await page.screenshot({ path: join(shots, `${name}-${width}-${colorScheme}.png`), fullPage: true });
       if (width === 1400) await use(page, complain);
+      if (width === 800 && colorScheme === "light") {
+        await page.emulateMedia({ media: "print" });
+        const { overflow } = await read(page);
+        if (overflow > 0) complain(`in print: ${overflow} pixels too wide`);
+      }
       await context.close();
     }
   }

@@ -81,6 +81,8 @@ pub(super) enum Shape {
     Filled,
     /// A line with a mark at each point.
     Marked,
+    /// Marks without a line, for points far apart.
+    Dots,
 }
 
 /// A stretch of the horizontal axis.
@@ -189,12 +191,12 @@ impl Chart<'_> {
         html! {
             g class=(class) {
                 @if !area.is_empty() { path.area d=(area) {} }
-                path.line.thin[thin] d=(path) {}
-                @if line.shape == Shape::Marked {
+                @if line.shape != Shape::Dots { path.line.thin[thin] d=(path) {} }
+                @if matches!(line.shape, Shape::Marked | Shape::Dots) {
                     @for (x, y) in line.points.iter().filter_map(|(x, y)| Some((*x, (*y)?))) {
                         @let (x, y) = place((x, y));
                         // A line of no length, with round ends: a dot, however it is stretched.
-                        path.dot d=(format!("M{x:.1} {y:.1}h0")) {}
+                        path.dot.small[line.shape == Shape::Dots] d=(format!("M{x:.1} {y:.1}h0")) {}
                     }
                 }
             }

@@ -30,8 +30,8 @@ pub(super) fn commands(record: &Record) -> Markup {
         }
         @if let Some(file) = file {
             @if record.seeds.is_none() {
-                @let again = with_seed(record, verb, file);
-                (command("Run it again with the same seed", &in_shell(&again)))
+                @let again = ["samestate", verb, "scenario.yaml"].map(str::to_owned);
+                (command("Run it again as it was, in the folder of the run", &in_shell(&again)))
             }
             @if record.kind == Kind::Processes {
                 @let words = ["samestate", "simulate", file].map(str::to_owned);

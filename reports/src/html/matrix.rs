@@ -232,6 +232,13 @@ fn sentences(cases: &[Case], axes: &[&str], numeric: &[&str]) -> Vec<Markup> {
     sentences
 }
 
+/// The sentence of the measure that matters most; `None` if nothing can be compared.
+pub(super) fn headline(cases: &[Case]) -> Option<Markup> {
+    let axes = overview::axes(cases);
+    let numeric: Vec<&str> = axes.iter().copied().filter(|axis| is_numeric(cases, axis)).collect();
+    sentences(cases, &axes, &numeric).into_iter().next()
+}
+
 /// Cases at one place of an axis, the best first.
 type Ranking = Vec<(String, f64)>;
 

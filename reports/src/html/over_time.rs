@@ -14,6 +14,9 @@ const PROCESSES_MAX: usize = 16;
 /// The most stores that are plotted.
 const STORES_MAX: usize = 12;
 
+/// Latencies are dots if fewer than one bucket in so many has any.
+const SPARSE: usize = 2;
+
 /// A point of a rate stands for so many dispatches at least, unless that leaves too few points.
 const EVENTS_PER_POINT: f64 = 12.0;
 
@@ -235,7 +238,7 @@ impl Drawn<'_> {
                 note: format!("at most {}", units::count(most)),
             });
         }
-        let scale = Scale::from_zero(most_of(&lines));
+        let scale = Scale::from_zero(most_of(&lines).max(4.0));
         let y = Axis::new(scale, Unit::Count, "versions behind");
         let about = "By how many versions the slowest replica was behind the sequencer, at most.";
         let chart = self.chart("behind", "Versions behind".to_owned(), about, y, lines);
@@ -255,6 +258,12 @@ impl Drawn<'_> {
         ];
         for (name, points, colour, shape) in shown {
             let Some(points) = points else { continue };
+            let known = points.iter().flatten().count();
+            let sparse = known * SPARSE < points.len();
+            if sparse && shape == Shape::Thin {
+                continue; // the maximum of one or two dispatches is their p99
+            }
+            let shape = if sparse { Shape::Dots } else { shape };
             let points = self.points(points);
             lines.push(Line { name: name.to_owned(), colour, shape, points, note: String::new() });
         }

@@ -160,7 +160,10 @@ fn head(record: &Record) -> Markup {
             @if !record.about.is_empty() { p.about { (record.about) } }
             @match &*record.cases {
                 [only] => { (reasons(only)) }
-                cases => { (reasons_of_all(cases)) }
+                cases => {
+                    (reasons_of_all(cases))
+                    @if let Some(winner) = matrix::headline(cases) { p { (winner) } }
+                }
             }
             p.meta {
                 (took) ", seed " (record.seed)
@@ -215,11 +218,7 @@ fn reasons(case: &Case) -> Markup {
                 .to_owned(),
             "inconclusive",
         ),
-        Verdict::Interrupted => (
-            "It was stopped before its end. What was measured until then is kept, and not judged."
-                .to_owned(),
-            "interrupted",
-        ),
+        Verdict::Interrupted => (interrupted(case), "interrupted"),
     };
     let expectations = failed.iter().chain(&unmeasured).take(REASONS_MAX);
     let more = (failed.len() + unmeasured.len() + violated.len()).saturating_sub(2 * REASONS_MAX);
@@ -242,6 +241,18 @@ fn reasons(case: &Case) -> Markup {
             }
         }
     }
+}
+
+/// The time at which a case was stopped.
+fn interrupted(case: &Case) -> String {
+    let planned = case.phases.last().map(|phase| phase.end_seconds);
+    let when = match (case.seconds, planned) {
+        (Some(seconds), Some(planned)) => {
+            format!("{} into a load of {}", units::seconds(seconds), units::duration(planned))
+        }
+        _ => "before its end".to_owned(),
+    };
+    format!("It was stopped {when}. What was measured until then is kept, and not judged.")
 }
 
 /// The most reasons of each kind on the first screen.
