@@ -197,3 +197,48 @@ fn a_reader_that_has_seen_enough_of_a_page_is_no_failure() {
     let record = Record::read(desk.path("out/record.json")).expect("it was written");
     assert!(record.cases[0].series.is_some());
 }
+
+#[test]
+fn in_github_actions_a_run_annotates_the_lines_of_its_scenario_and_adds_to_the_summary() {
+    let desk = Desk::new();
+    let strict = format!("{SHORT}expect:\n  - {{ metric: dispatches.ok, max: 0 }}\n");
+    fs::write(desk.path("strict.yaml"), &strict).expect("writable");
+    let line = strict.lines().count();
+    let in_actions = |scenario: &str, actions: &str| {
+        let mut command = desk.command(&["simulate", scenario, "-q", "--out", "again"]);
+        command.env("GITHUB_ACTIONS", actions).env("GITHUB_STEP_SUMMARY", desk.path("summary.md"));
+        command.output().expect("it starts")
+    };
+    let done = in_actions("strict.yaml", "true");
+    let expected =
+        format!("::error file=strict.yaml,line={line},title=strict%3A fail::dispatches.ok");
+    assert_eq!(done.status.code(), Some(3), "{}", said(&done));
+    assert!(said(&done).contains(&expected), "{}", said(&done));
+    assert!(done.stdout.is_empty(), "standard output is for results");
+    assert!(!said(&in_actions("short.yaml", "true")).contains("::"), "it passed");
+    let summary = desk.read("summary.md");
+    assert!(summary.contains("## strict: fail") && summary.contains("## short: pass"), "{summary}");
+    assert!(!said(&in_actions("strict.yaml", "false")).contains("::error"), "no job");
+    assert_eq!(desk.read("summary.md"), summary);
+}
+
+#[test]
+fn shells_and_man_know_every_command() {
+    let desk = Desk::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = said(&desk.samestate(&["completions", shell]));
+        assert!(script.contains("simulate") && script.contains("start-timeout"), "{script}");
+    }
+    let program = env!("CARGO_BIN_EXE_samestate");
+    let mut shell = Command::new("bash");
+    let checked = shell.args(["-c", &format!("{program} completions bash | bash -n")]).output();
+    let checked = checked.expect("there is a shell");
+    assert_eq!((checked.status.code(), said(&checked)), (Some(0), String::new()));
+    let done = desk.samestate(&["man", "man1"]);
+    assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+    assert!(desk.read("man1/samestate-run.1").contains("start"));
+    assert!(desk.read("man1/samestate.1").contains("compare"));
+    assert!(!desk.path("man1/samestate-guardian.1").exists(), "not for users");
+    let refused = desk.samestate(&["man", "short.yaml/man"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+}

@@ -6,7 +6,9 @@ use clap::Args;
 use samestate_proto::with_causes;
 
 use super::exit::ExitCode;
-use crate::scenario::{Overrides, ScenarioError, ScenarioFile, Setting, Span};
+use crate::scenario::{
+    Overrides, REDACTED, ScenarioError, ScenarioFile, Setting, Span, is_password,
+};
 use crate::streams::{self, note};
 
 /// Scenario files, and what to change in them.
@@ -95,13 +97,15 @@ pub(super) fn command_line() -> Vec<String> {
 }
 
 fn without_passwords(words: impl Iterator<Item = String>) -> Vec<String> {
-    let blank = |word: String| match word.split_once('=') {
-        Some(("--set", setting)) => match setting.split_once('=') {
-            Some((path, _)) if path.starts_with("logins") => format!("--set={path}=***"),
+    let blank = |word: String| {
+        let (option, setting) = match word.strip_prefix("--set=") {
+            Some(setting) => ("--set=", setting),
+            None => ("", word.as_str()),
+        };
+        match setting.split_once('=') {
+            Some((path, _)) if is_password(path) => format!("{option}{path}={REDACTED}"),
             _ => word,
-        },
-        Some((path, _)) if path.starts_with("logins") => format!("{path}=***"),
-        _ => word,
+        }
     };
     std::iter::once("samestate".to_owned()).chain(words.map(blank)).collect()
 }
@@ -123,12 +127,14 @@ mod tests {
 
     #[test]
     fn a_password_on_the_command_line_does_not_get_into_the_record() {
-        let words =
-            ["run", "a.yaml", "--set", "logins.app=secret", "--set=logins={a: b}", "--set=x=1"];
-        let kept = without_passwords(words.into_iter().map(str::to_owned));
-        let expected =
-            ["samestate", "run", "a.yaml", "--set", "logins.app=***", "--set=logins=***"];
-        assert_eq!(kept[..6], expected);
-        assert_eq!(kept[6], "--set=x=1");
+        let words = [
+            ("run", "run"),
+            ("logins.app=secret", "logins.app=redacted"),
+            ("--set=logins={a: b}", "--set=logins=redacted"),
+            ("--set=stores.logins.size=1", "--set=stores.logins.size=1"),
+        ];
+        let kept = without_passwords(words.iter().map(|(word, _)| (*word).to_owned()));
+        let expected: Vec<&str> = words.iter().map(|(_, expected)| *expected).collect();
+        assert_eq!(kept[1..], expected);
     }
 }

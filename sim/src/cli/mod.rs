@@ -6,8 +6,10 @@
 mod args;
 mod attach;
 mod compare;
+mod completions;
 mod exit;
 mod explain;
+mod github;
 mod guardian;
 mod list;
 mod new;
@@ -22,7 +24,7 @@ mod validate;
 
 use std::io::ErrorKind;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::add_reducers;
 use crate::load::Registry;
@@ -69,6 +71,8 @@ enum Verb {
     Schema(schema::Schema),
     New(new::New),
     Attach(attach::Attach),
+    Completions(completions::Completions),
+    Man(completions::Man),
     #[command(hide = true)]
     Node(node::Node),
     #[command(hide = true)]
@@ -99,6 +103,8 @@ pub fn main() -> ExitCode {
         Verb::Schema(verb) => verb.run(),
         Verb::New(verb) => verb.run(),
         Verb::Attach(verb) => verb.run(),
+        Verb::Completions(verb) => verb.run(Cli::command()),
+        Verb::Man(verb) => verb.run(Cli::command()),
         Verb::Node(verb) => verb.run(),
         Verb::Guardian(verb) => verb.run(),
     }

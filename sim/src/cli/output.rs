@@ -8,6 +8,7 @@ use samestate_report::{Record, Verdict, html, terminal, write_whole};
 
 use super::args::OutputArgs;
 use super::exit::ExitCode;
+use super::github;
 use super::terminal::{show, style};
 use crate::results::{FolderError, ResultsFolder};
 use crate::scenario::{Scenario, ScenarioFile};
@@ -121,6 +122,7 @@ impl OutputArgs {
         }
         let code = if complaints.is_empty() { ExitCode::Pass } else { ExitCode::NotDone };
         self.complain_of(record);
+        github::announce(record);
         let shown = if self.json_to_stdout() {
             show(&record.to_json(), code)
         } else if self.quiet {

@@ -43,6 +43,7 @@ pub use plan::{
 };
 pub use quantity::{QuantityError, Rate, Size, Span};
 pub use read::{Case, Overrides, ScenarioFile, Setting};
+pub(crate) use read::{REDACTED, is_password};
 pub(crate) use resolve::ALL_WORKERS;
 pub use schema::json_schema;
 pub use spellings::{LinkRef, OneOrMany};

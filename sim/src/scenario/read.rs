@@ -378,10 +378,10 @@ fn case(
 }
 
 /// The text in place of a password that is not to be kept.
-const REDACTED: &str = "redacted";
+pub(crate) const REDACTED: &str = "redacted";
 
-/// Returns whether a path of the matrix leads to passwords.
-fn is_password(path: &str) -> bool {
+/// Returns whether a path of values leads to passwords.
+pub(crate) fn is_password(path: &str) -> bool {
     segments(path).next() == Some("logins")
 }
 
