@@ -325,7 +325,8 @@ async fn clients_get_to_the_server_with_another_password_while_the_fault_lasts()
     let mut client = link.dial().await.expect("it listens");
     client.write_all(b"ping").await.expect("it is open");
     let mut back = Vec::new();
-    client.read_to_end(&mut back).await.expect("an end");
+    let refused = tokio::time::timeout(PATIENCE, client.read_to_end(&mut back)).await;
+    refused.expect("in time").expect("an end");
     assert_eq!(back, b"no");
     let ended = link.next().await;
     let words = "1 × the old password was tried".to_owned();
