@@ -81,6 +81,8 @@ impl fmt::Debug for Version {
 /// Empty at a replica that has not heard from a sequencer yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Lineage {
+    /// Backups hold this field by its first name.
+    #[serde(rename = "lives")]
     epochs: Vec<(Epoch, u64)>,
 }
 
