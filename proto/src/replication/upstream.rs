@@ -86,6 +86,11 @@ impl Upstream {
         }
     }
 
+    /// Returns whether the peer said how this node continues, and that is from the state it has.
+    pub(super) fn continues(&self) -> bool {
+        self.noted && self.incoming.is_none() && !self.decoding
+    }
+
     /// Drops the dispatches that came over a link below and have not left yet, because the link is
     /// gone. So no node can leave more here than one link may. The origins send them again, by
     /// another path.

@@ -5,6 +5,7 @@ use super::outputs::wake;
 use crate::Mode;
 use crate::NodeId;
 use crate::mutant::mutant;
+use crate::replication::upstream::Upstream;
 use crate::replication::{Output, StateMachine};
 use crate::wire::{Message, Status};
 
@@ -48,6 +49,12 @@ impl<M: StateMachine> Replica<M> {
         let connected = self.in_sync();
         if self.condition.set_connected(connected) {
             self.outputs.push(Output::Connected(connected));
+        }
+        // A client that came back to the history that it had is told of no other lineage, and gets
+        // no state. Only a sequencer can prove that the state is its own: two nodes that follow
+        // each other confirm each other's lineage, and are never in sync.
+        if connected && self.upstream.as_ref().is_some_and(Upstream::continues) {
+            self.condition.end_rebase();
         }
         self.announce();
         self.origin.reached(self.version.seq, &self.lineage);

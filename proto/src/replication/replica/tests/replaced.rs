@@ -402,3 +402,19 @@ fn a_newer_part_of_a_state_is_kept_and_not_an_older_state_that_came_whole() {
     let [Message::Attach(attach)] = &said[..] else { panic!("{said:?}") };
     assert_eq!(attach.partial.map(|partial| partial.have), Some(3));
 }
+
+/// Checks that a client that left its server and came back to the same history lost that history
+/// when the sequencer did. An upstream that is not in sync confirms nothing.
+#[test]
+fn a_loss_after_a_client_came_back_to_its_history_is_told_as_one() {
+    for (connected, told) in [(true, Jump::HistoryLost), (false, Jump::Rebased)] {
+        let mut node = Node::attached(b"a", |_| {});
+        node.replica.set_changes_wanted(true);
+        node.replica.follow(node.now);
+        node.replica.upstream_up(UP, PROTOCOL_VERSION, node.now);
+        node.hears(UP, Message::Status(Status { connected, ..status(1) }));
+        node.hears(UP, Message::Lineage(first_life()));
+        node.gets(of_second_life(0, 3, b"xyz"), b"xyz");
+        assert_eq!(jumps(&mut node), [told]);
+    }
+}
