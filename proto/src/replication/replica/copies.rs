@@ -80,8 +80,8 @@ impl<M: StateMachine> Replica<M> {
 
     /// Returns whether a link can go on from a snapshot.
     pub(super) fn will_do(&self, snapshot: &Snapshot, mode: Mode) -> bool {
-        let ours = snapshot.head.lineage.head() == self.lineage.head();
-        let ours = (ours || mutant!(SnapshotOfAnyLife)) && !self.healing.is_active();
+        let ours = snapshot.head.lineage.head() == self.position.lineage.head();
+        let ours = (ours || mutant!(SnapshotOfAnyLife)) && !self.integrity.healing.is_active();
         ours && mode.goes_on_from_snapshot(self.log.serves(snapshot.head.version.seq))
     }
 

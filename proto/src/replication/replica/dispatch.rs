@@ -86,10 +86,10 @@ impl<M: StateMachine> Replica<M> {
         if !self.condition.is_connected() {
             return Err(Refused::NotConnected);
         }
-        let mut payload = std::mem::take(&mut self.scratch);
+        let mut payload = std::mem::take(&mut self.buffers.payload);
         payload.clear();
         let taken = self.take_action(ticket, action, &mut payload);
-        self.scratch = payload;
+        self.buffers.payload = payload;
         taken
     }
 
@@ -109,7 +109,7 @@ impl<M: StateMachine> Replica<M> {
             return Err(Refused::Busy(waiting));
         }
         if self.is_sequencer() && !self.pressure.is_on() && self.origin.is_empty() {
-            let first = self.version.seq + 1;
+            let first = self.position.version.seq + 1;
             let resolution = match self.reduce(payload) {
                 Ok(action) => self.commit_local(payload, action),
                 Err(Fault::Undecodable(why)) => {
@@ -146,21 +146,21 @@ impl<M: StateMachine> Replica<M> {
         };
         *counter += 1;
         let (session, counter) = (*session, *counter);
-        let mut bytes = std::mem::take(&mut self.local_entry);
+        let mut bytes = std::mem::take(&mut self.buffers.entry);
         bytes.clear();
         Entry::write(&mut bytes, session, counter, flags, payload);
         if let Some(Ok(entry)) = Entries::new(&bytes).next() {
             self.commit_reduced(&entry, flags, action);
         }
-        self.local_entry = bytes;
-        Resolution::Ok(self.version)
+        self.buffers.entry = bytes;
+        Resolution::Ok(self.position.version)
     }
 
     /// Orders the dispatches of this node that waited for the pressure to fall.
     pub(super) fn drain_local(&mut self) {
         while self.is_sequencer() && !self.pressure.is_on() {
             let Some((ticket, payload)) = self.origin.pop_local() else { return };
-            let first = self.version.seq + 1;
+            let first = self.position.version.seq + 1;
             let resolution = match self.taking_none() {
                 Some(why) => Resolution::Rejected(why),
                 None => match self.reduce(&payload) {
@@ -191,7 +191,7 @@ impl<M: StateMachine> Replica<M> {
     pub(super) fn fill_upstream(&mut self, link: LinkId, out: &mut Vec<u8>, budget: usize) {
         if self.origin.wants_session() && self.upstream_answered() {
             let before = self.origin.request();
-            let request = before.unwrap_or_else(|| u64::from(self.requests.number()));
+            let request = before.unwrap_or_else(|| u64::from(self.relayed.requests.number()));
             self.origin.session_requested(request);
             self.say_upstream(|hop| Message::SessionOpen { hop, request });
         }

@@ -74,13 +74,13 @@ impl<M: StateMachine> Replica<M> {
 
     /// The gate, if it holds anything back now.
     fn gate_behind(&mut self) -> Option<&mut CommitGate> {
-        let seq = self.version.seq;
+        let seq = self.position.version.seq;
         self.gate_mut().filter(|gate| gate.committed < seq || !gate.deferred.is_empty())
     }
 
     /// Answers a dispatch of this node: now, or once what it rests on is on disk.
     pub(super) fn answer_here(&mut self, ticket: u64, resolution: Resolution) -> Dispatched {
-        let (seq, now) = (self.version.seq, self.now);
+        let (seq, now) = (self.position.version.seq, self.now);
         let deadline = self.config.deadline(now);
         let Some(gate) = self.gate_behind() else { return Dispatched::Now(resolution) };
         gate.locals += 1;
@@ -90,7 +90,7 @@ impl<M: StateMachine> Replica<M> {
 
     /// Answers dispatches that came over `link`: now, or once what they rest on is on disk.
     pub(super) fn answer(&mut self, link: LinkId, claim: Claim, answers: Vec<Answer>) {
-        let seq = self.version.seq;
+        let seq = self.position.version.seq;
         match self.gate_behind().filter(|_| !mutant!(AnswerBeforeDisk)) {
             Some(gate) => {
                 gate.deferred.push_back((seq, Deferred::Answers { link, claim, answers }));
@@ -101,7 +101,7 @@ impl<M: StateMachine> Replica<M> {
 
     /// Tells of the digest of a state, now or once that is on disk. False: it is told later.
     pub(super) fn defer_digest(&mut self, seq: u64, digest: u64) -> bool {
-        let at = self.version.seq;
+        let at = self.position.version.seq;
         let behind = |gate: &&mut CommitGate| gate.committed < seq && !mutant!(DigestBeforeDisk);
         let Some(gate) = self.gate_mut().filter(behind) else { return false };
         gate.deferred.push_back((at, Deferred::Digest { seq, digest }));

@@ -79,7 +79,8 @@ impl<M: StateMachine> Replica<M> {
             store: self.config.store.clone(),
             schema_version: self.config.schema_version,
             codec: self.config.codec,
-            resume: (!self.lineage.is_empty() && !self.healing.is_active()).then_some(self.version),
+            resume: (!self.position.lineage.is_empty() && !self.integrity.healing.is_active())
+                .then_some(self.position.version),
             partial: self.fetching.partial(),
             takes_patches: self.machine.takes_patches(),
         };
@@ -93,13 +94,13 @@ impl<M: StateMachine> Replica<M> {
             if let Some(incoming) = upstream.incoming {
                 self.fetching.keep(incoming);
             }
-            self.requests.forget_all();
+            self.relayed.requests.forget_all();
         }
         if let Some(downstream) = self.downstreams.remove(&link) {
             self.keep_interrupted(downstream);
-            self.routes.forget(link);
-            self.requests.forget(link);
-            self.healing.forget(link);
+            self.relayed.routes.forget(link);
+            self.relayed.requests.forget(link);
+            self.integrity.healing.forget(link);
             if let Some(upstream) = &mut self.upstream {
                 upstream.forget(link);
             }
@@ -181,7 +182,7 @@ impl<M: StateMachine> Replica<M> {
         upstream.newest = status.version.map(|version| version.seq).or(upstream.newest);
         let heal = before.is_none()
             && upstream.resumes
-            && self.healing.is_active()
+            && self.integrity.healing.is_active()
             && !mutant!(HealNotAskedAgain);
         let first = before.is_none();
         let hop_changed = before.as_ref().is_none_or(|before| before.hop != status.hop);
@@ -193,7 +194,7 @@ impl<M: StateMachine> Replica<M> {
         if hop_changed {
             upstream.forwards.clear();
             upstream.forwards_bytes = 0;
-            self.requests.forget_all();
+            self.relayed.requests.forget_all();
             self.hop += u32::from(!mutant!(HopKept));
             if !mutant!(ResendForgotten) {
                 self.origin.resend();
@@ -235,13 +236,13 @@ impl<M: StateMachine> Replica<M> {
             incoming.head.lineage = lineage;
             return Ok(());
         }
-        self.note_attached(Resume::Entries, self.version, None);
+        self.note_attached(Resume::Entries, self.position.version, None);
         self.fetching.drop_partial();
-        if self.healing.is_active() || lineage == self.lineage {
+        if self.integrity.healing.is_active() || lineage == self.position.lineage {
             return Ok(());
         }
-        if !self.lies_on(&lineage, self.version) && !mutant!(StaleEpoch) {
-            return Err(LinkFault::Lineage(self.version));
+        if !self.lies_on(&lineage, self.position.version) && !mutant!(StaleEpoch) {
+            return Err(LinkFault::Lineage(self.position.version));
         }
         self.adopt(lineage);
         Ok(())
@@ -249,13 +250,13 @@ impl<M: StateMachine> Replica<M> {
 
     /// Goes on under another lineage, on which this version lies.
     pub(super) fn adopt(&mut self, lineage: Lineage) {
-        let before = std::mem::replace(&mut self.lineage, lineage);
+        let before = std::mem::replace(&mut self.position.lineage, lineage);
         self.count_lives(&before);
-        self.version = self.version_at(self.version.seq);
+        self.position.version = self.version_at(self.position.version.seq);
         self.condition.end_rebase();
         self.retarget();
-        self.origin.lineage_changed(&self.lineage);
-        let message = Message::Lineage(self.lineage.clone());
+        self.origin.lineage_changed(&self.position.lineage);
+        let message = Message::Lineage(self.position.lineage.clone());
         for (link, downstream) in &mut self.downstreams {
             if downstream.knows_lineage() && !mutant!(LineageUntold) {
                 downstream.say(self.channel, &message);
@@ -316,8 +317,9 @@ impl<M: StateMachine> Replica<M> {
         }
         upstream.decoding = true;
         let Incoming { head, bytes } = incoming;
-        let digest =
-            !self.healing.is_active() && head.version == self.version && self.machine.reduces();
+        let digest = !self.integrity.healing.is_active()
+            && head.version == self.position.version
+            && self.machine.reduces();
         Ok(Received::Decode(Decode { head, bytes, digest }))
     }
 
@@ -331,13 +333,13 @@ impl<M: StateMachine> Replica<M> {
         if self.upstream.as_ref().is_some_and(|upstream| upstream.incoming.is_some()) {
             return Err(LinkFault::Unexpected("entries inside a snapshot"));
         }
-        if self.healing.is_active() {
+        if self.integrity.healing.is_active() {
             return Ok(());
         }
-        if self.lineage.head().is_none_or(|head| head.id != epoch) {
+        if self.position.lineage.head().is_none_or(|head| head.id != epoch) {
             return Err(LinkFault::Epoch);
         }
-        let expected = self.version.seq + 1;
+        let expected = self.position.version.seq + 1;
         if first != expected && !mutant!(SnapshotRaced) {
             return Err(LinkFault::Disorder { expected, got: first });
         }
@@ -364,7 +366,7 @@ impl<M: StateMachine> Replica<M> {
                 }
                 Ok(action) => self.commit_reduced(&entry, flags, action),
                 Err(fault) => {
-                    let seq = self.version.seq + 1;
+                    let seq = self.position.version.seq + 1;
                     self.report(Report::FailedHere { seq, why: fault.to_string() });
                     self.heal(0);
                     return Ok(());
@@ -385,11 +387,11 @@ impl<M: StateMachine> Replica<M> {
             self.counters.sessions_expired += u64::from(expired);
             #[cfg(samestate_mutants)]
             if mutant!(EarlyAnswer) {
-                self.origin.reached_early(&self.lineage);
+                self.origin.reached_early(&self.position.lineage);
             }
-        } else if let Some(link) = self.routes.of(claim) {
+        } else if let Some(link) = self.relayed.routes.of(claim) {
             if answers.iter().any(|answer| answer.outcome != Outcome::Expired) {
-                self.routes.prove(claim);
+                self.relayed.routes.prove(claim);
             }
             self.say(link, &Message::Answers { claim, answers });
         }

@@ -102,8 +102,8 @@ impl<M: StateMachine> Replica<M> {
             },
             None if !status.connected => Standing::UpstreamNotInSync,
             None => Standing::Behind {
-                seq: self.version.seq,
-                newest: upstream.newest.unwrap_or(self.version.seq),
+                seq: self.position.version.seq,
+                newest: upstream.newest.unwrap_or(self.position.version.seq),
             },
         }
     }
@@ -130,12 +130,12 @@ impl<M: StateMachine> Replica<M> {
     /// way counts as gone. The lag behind the upstream is by the version that it named last, in a
     /// heartbeat or a snapshot's head; `None` until it has.
     pub fn gauges(&self) -> Gauges {
-        let shown = if mutant!(LagOfState) { self.version.seq } else { self.shown() };
+        let shown = if mutant!(LagOfState) { self.position.version.seq } else { self.shown() };
         let upstream = self.upstream.as_ref().map(|upstream| LinkGauge {
             link: upstream.link,
             attached: upstream.status.is_some(),
             mode: upstream.status.as_ref().map(|status| status.mode),
-            lag: upstream.newest.map(|newest| newest.saturating_sub(self.version.seq)),
+            lag: upstream.newest.map(|newest| newest.saturating_sub(self.position.version.seq)),
         });
         let downstream = self.downstreams.iter().map(|(link, downstream)| LinkGauge {
             link: *link,
@@ -144,7 +144,7 @@ impl<M: StateMachine> Replica<M> {
             lag: downstream.attached().then(|| shown.saturating_sub(downstream.cursor)),
         });
         Gauges {
-            version: self.version,
+            version: self.position.version,
             connected: self.condition.is_connected(),
             sequencer: self.is_sequencer(),
             log_bytes: self.log.bytes(),

@@ -16,19 +16,19 @@ impl<M: StateMachine> Replica<M> {
             }
         } else if !mutant!(DigestSkipped) {
             let relays = self.upper_path().len().saturating_sub(1);
-            let finding = self.verify.keep(seq, digest, relays);
+            let finding = self.integrity.digests.keep(seq, digest, relays);
             self.act(finding, seq);
         }
     }
 
     /// Handles the sequencer's digest, and forwards it downstream whatever this copy is like.
     pub(super) fn on_digest(&mut self, seq: u64, digest: u64) {
-        self.verify.tell(seq);
+        self.integrity.digests.tell(seq);
         self.say_digest(seq, digest);
-        let follows = self.machine.reduces() && !self.healing.is_active();
+        let follows = self.machine.reduces() && !self.integrity.healing.is_active();
         if follows && !mutant!(DigestSkipped) {
             let relays = self.upper_path().len().saturating_sub(1);
-            let finding = self.verify.claim(seq, digest, relays);
+            let finding = self.integrity.digests.claim(seq, digest, relays);
             self.act(finding, seq);
         }
     }
@@ -61,14 +61,14 @@ impl<M: StateMachine> Replica<M> {
 
     /// This copy is wrong: asks for a snapshot, and takes no entries until it comes.
     pub(super) fn heal(&mut self, seq: u64) {
-        if self.is_sequencer() || self.healing.is_active() {
+        if self.is_sequencer() || self.integrity.healing.is_active() {
             return;
         }
         if mutant!(RelayHealsFromItself) && !self.downstreams.is_empty() {
             return;
         }
-        self.healing.begin();
-        self.note(Note::Healing(self.version));
+        self.integrity.healing.begin();
+        self.note(Note::Healing(self.position.version));
         self.snapshots.drop_newest();
         let attached = self.upstream.as_ref().is_some_and(|upstream| upstream.status.is_some());
         if attached {
@@ -82,16 +82,16 @@ impl<M: StateMachine> Replica<M> {
     /// it likes, so a relay heals for others once in `dead_after` at most.
     pub(super) fn on_heal(&mut self, link: LinkId, seq: u64) {
         let relay = !self.is_sequencer();
-        let sure = !relay || !self.verify.doubts(seq);
-        if !sure && self.verify.is_digesting(seq) {
-            self.healing.wait(link, seq);
+        let sure = !relay || !self.integrity.digests.doubts(seq);
+        if !sure && self.integrity.digests.is_digesting(seq) {
+            self.integrity.healing.wait(link, seq);
             return;
         }
         self.counters.heals_through_relay += u64::from(relay);
         self.counters.heals_unfounded += u64::from(relay && sure && seq != 0);
         let (now, after) = (self.now, self.config.dead_after);
         let itself = mutant!(RelayHealsFromItself);
-        if !sure && !itself && self.healing.heeds(now, after) {
+        if !sure && !itself && self.integrity.healing.heeds(now, after) {
             self.counters.heals_deferred += 1;
             self.heal(seq);
         }
@@ -100,14 +100,14 @@ impl<M: StateMachine> Replica<M> {
             Feed::Silent => return,
             Feed::Undecided { resume, .. } => *resume = None,
             feed if mutant!(HealedFromBefore) => *feed = Feed::Wanting { min: 0 },
-            feed => *feed = Feed::Wanting { min: downstream.cursor.min(self.version.seq) },
+            feed => *feed = Feed::Wanting { min: downstream.cursor.min(self.position.version.seq) },
         }
         wake(&mut self.outputs, link, downstream, self.now);
     }
 
     /// The digest that nodes below waited for is there, or will not come.
     pub(super) fn answer_doubts(&mut self) {
-        for (link, seq) in self.healing.take_waiting() {
+        for (link, seq) in self.integrity.healing.take_waiting() {
             if mutant!(DoubtsForgotten) {
                 continue;
             }
@@ -118,7 +118,7 @@ impl<M: StateMachine> Replica<M> {
     /// A node below cannot run the actions, and asks for the state too: the entries go on up to
     /// where it is cut. One that waits for a snapshot already gets no other.
     pub(super) fn on_fetch(&mut self, link: LinkId) {
-        let head = self.version.seq;
+        let head = self.position.version.seq;
         let Some(downstream) = self.downstreams.get_mut(&link) else { return };
         match &mut downstream.feed {
             Feed::Undecided { resume, .. } => *resume = None,

@@ -16,9 +16,9 @@ const PATCH_KEPT_BYTES: usize = 64 << 10;
 impl<M: StateMachine> Replica<M> {
     /// A version on this lineage.
     pub(super) fn version_at(&self, seq: u64) -> Version {
-        match self.lineage.epochs().last() {
+        match self.position.lineage.epochs().last() {
             Some((epoch, began)) if seq > *began => Version { epoch: *epoch, seq },
-            _ => Version { epoch: self.lineage.epoch_of(seq).unwrap_or_default(), seq },
+            _ => Version { epoch: self.position.lineage.epoch_of(seq).unwrap_or_default(), seq },
         }
     }
 
@@ -32,11 +32,11 @@ impl<M: StateMachine> Replica<M> {
     }
 
     fn reduce_with_patch(&mut self, payload: &[u8]) -> Result<M::Action, Fault> {
-        self.patch.resize(PATCH_HEADER_BYTES, 0);
+        self.buffers.patch.resize(PATCH_HEADER_BYTES, 0);
         // An entry and its patch go in one frame.
         let around = FRAME_ROOM_BYTES + ENTRY_HEADER_BYTES + payload.len() + PATCH_HEADER_BYTES;
         let bytes_max = self.config.frame_bytes_max().saturating_sub(around);
-        let reduced = self.machine.apply_and_diff(payload, &mut self.patch, bytes_max);
+        let reduced = self.machine.apply_and_diff(payload, &mut self.buffers.patch, bytes_max);
         if !matches!(reduced, Ok((_, true))) {
             self.clear_patch();
         }
@@ -46,20 +46,20 @@ impl<M: StateMachine> Replica<M> {
     /// Takes an action that the reducer ran here into the history, with the patch of it.
     #[inline]
     pub(super) fn commit_reduced(&mut self, entry: &Entry<'_>, flags: u8, action: M::Action) {
-        if self.patch.is_empty() {
+        if self.buffers.patch.is_empty() {
             self.commit(entry, flags, action, None);
             return;
         }
-        let mut patch = std::mem::take(&mut self.patch);
+        let mut patch = std::mem::take(&mut self.buffers.patch);
         finish_patch(&mut patch, entry.crc);
         self.commit(entry, flags, action, Some(&patch));
-        self.patch = patch;
+        self.buffers.patch = patch;
         self.clear_patch();
     }
 
     fn clear_patch(&mut self) {
-        self.patch.clear();
-        self.patch.shrink_to(PATCH_KEPT_BYTES);
+        self.buffers.patch.clear();
+        self.buffers.patch.shrink_to(PATCH_KEPT_BYTES);
     }
 
     /// Takes an applied action into the history.
@@ -70,9 +70,9 @@ impl<M: StateMachine> Replica<M> {
         action: M::Action,
         patch: Option<&[u8]>,
     ) {
-        let seq = self.version.seq + 1;
-        self.version = self.version_at(seq);
-        self.history = rolled(self.history, entry);
+        let seq = self.position.version.seq + 1;
+        self.position.version = self.version_at(seq);
+        self.position.history = rolled(self.position.history, entry);
         if !self.log.is_wanted() {
             self.log.pass();
         } else if flags == entry.flags || mutant!(MarkNotPassedOn) {
@@ -85,7 +85,7 @@ impl<M: StateMachine> Replica<M> {
         {
             keeping.entry(entry, entry.session == *session);
         }
-        let change = Change::Applied { version: self.version, action };
+        let change = Change::Applied { version: self.position.version, action };
         self.changes.push(change, entry.payload.len());
         if flags & crate::wire::FLAG_DIGEST != 0 {
             self.start_digest();
@@ -104,11 +104,15 @@ impl<M: StateMachine> Replica<M> {
 
     /// Counts a change of the lineage under dispatches of this node.
     pub(super) fn count_lives(&mut self, before: &Lineage) {
-        if self.origin.is_empty() || before.is_empty() || before.head() == self.lineage.head() {
+        if self.origin.is_empty()
+            || before.is_empty()
+            || before.head() == self.position.lineage.head()
+        {
             return;
         }
         let known = |begun: &(Epoch, u64)| before.epochs().contains(begun);
         self.counters.epochs_changed_in_flight += 1;
-        self.counters.rebased_in_flight += u64::from(!self.lineage.epochs().iter().any(known));
+        self.counters.rebased_in_flight +=
+            u64::from(!self.position.lineage.epochs().iter().any(known));
     }
 }

@@ -40,12 +40,12 @@ impl<M: StateMachine> Replica<M> {
     /// Returns whether a snapshot at this very version holds this very state, so that subscribers
     /// need no notice.
     fn is_same(&self, decoded: &Decoded<M::State>) -> bool {
-        if mutant!(HealSkipped) && decoded.head.version == self.version {
+        if mutant!(HealSkipped) && decoded.head.version == self.position.version {
             return true;
         }
-        !self.healing.is_active()
-            && decoded.head.version == self.version
-            && decoded.head.history == self.history
+        !self.integrity.healing.is_active()
+            && decoded.head.version == self.position.version
+            && decoded.head.history == self.position.history
             && decoded.digest.is_some()
             && decoded.digest == self.machine.freeze().digest().ok()
     }
@@ -53,28 +53,30 @@ impl<M: StateMachine> Replica<M> {
     fn replace(&mut self, decoded: Decoded<M::State>) {
         let Decoded { head, bytes, state, .. } = decoded;
         let len = head.len;
-        let before = std::mem::replace(&mut self.lineage, head.lineage.clone());
-        let (from, to) = (self.version, self.version_at(head.version.seq));
-        let lost = !before.is_empty() && !self.lineage.contains(from);
+        let before = std::mem::replace(&mut self.position.lineage, head.lineage.clone());
+        let (from, to) = (self.position.version, self.version_at(head.version.seq));
+        let lost = !before.is_empty() && !self.position.lineage.contains(from);
         let reduces = self.machine.reduces();
-        let same =
-            !self.healing.is_active() && !lost && from == to && !self.condition.is_rebasing();
+        let same = !self.integrity.healing.is_active()
+            && !lost
+            && from == to
+            && !self.condition.is_rebasing();
         let diverged = same && reduces;
         self.machine.install(state);
-        self.version = to;
+        self.position.version = to;
         self.fetching.came(to);
-        self.history = head.history;
+        self.position.history = head.history;
         self.log.reset(to.seq);
         let snapshot = Snapshot { head, bytes };
         self.snapshots.replaced(self.log.is_wanted().then(|| Arc::new(snapshot)));
-        self.restore_check.reset();
+        self.integrity.restore_check.reset();
         self.counters.snapshots_installed += 1;
-        if self.healing.end() {
+        if self.integrity.healing.end() {
             self.counters.healed += 1;
             self.note(Note::Healed { version: to, bytes: len });
         }
         self.count_lives(&before);
-        self.verify.replaced(lost || self.condition.is_rebasing());
+        self.integrity.digests.replaced(lost || self.condition.is_rebasing());
         let why = match (self.condition.end_rebase(), lost) {
             (true, _) => Jump::Rebased,
             (false, true) => Jump::HistoryLost,
@@ -93,9 +95,9 @@ impl<M: StateMachine> Replica<M> {
         if (reduces || !same) && !mutant!(JumpUntold) {
             self.changes.push(Change::Jumped { why, from, to }, 0);
         }
-        self.observed.jumped(from, to, self.history);
+        self.observed.jumped(from, to, self.position.history);
         self.retarget();
-        self.origin.lineage_changed(&self.lineage);
+        self.origin.lineage_changed(&self.position.lineage);
         if !mutant!(RealignForgotten) {
             self.realign(&before, to);
         }
@@ -104,21 +106,21 @@ impl<M: StateMachine> Replica<M> {
     /// Restarts the downstream links after the state was replaced. A cursor continues only at the
     /// new version, or ahead of it on the same lineage.
     fn realign(&mut self, before: &Lineage, to: Version) {
-        let lineage = Message::Lineage(self.lineage.clone());
+        let lineage = Message::Lineage(self.position.lineage.clone());
         for (link, downstream) in &mut self.downstreams {
             downstream.resynced = 0;
-            let stands_ahead = *before == self.lineage && downstream.cursor > to.seq;
+            let stands_ahead = *before == self.position.lineage && downstream.cursor > to.seq;
             if stands_ahead && matches!(downstream.feed, Feed::Cursor) {
                 continue;
             }
             let stands_there = matches!(downstream.feed, Feed::Cursor)
                 && downstream.cursor == to.seq
-                && before
-                    .epoch_of(to.seq)
-                    .is_some_and(|epoch| self.lineage.contains(Version { epoch, seq: to.seq }));
+                && before.epoch_of(to.seq).is_some_and(|epoch| {
+                    self.position.lineage.contains(Version { epoch, seq: to.seq })
+                });
             match downstream.feed {
                 Feed::Silent | Feed::Undecided { .. } => continue,
-                _ if stands_there && *before == self.lineage => continue,
+                _ if stands_there && *before == self.position.lineage => continue,
                 _ if stands_there => downstream.say(self.channel, &lineage),
                 _ => {
                     downstream.feed = Feed::Wanting { min: 0 };

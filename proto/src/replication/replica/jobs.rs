@@ -95,32 +95,32 @@ impl<M: StateMachine> Replica<M> {
     /// being sent as memory is meant for.
     pub(super) fn cut(&mut self) {
         let sound = !self.condition.is_poisoned() && self.unsendable().is_none();
-        let may = !self.healing.is_active() && sound && !self.lineage.is_empty();
+        let may = !self.integrity.healing.is_active() && sound && !self.position.lineage.is_empty();
         if self.snapshots.cutting().is_some() || !may || !self.has_room_for_snapshot() {
             return;
         }
-        self.snapshots.begin(self.version);
+        self.snapshots.begin(self.position.version);
         self.hold_log();
-        let mut version = self.version;
+        let mut version = self.position.version;
         if mutant!(SnapshotOneLate) && version.seq > 1 {
             version = self.version_at(version.seq - 1);
         }
         self.outputs.push(Output::Run(Job::Cut {
             stamp: self.snapshots.stamp(),
             version,
-            history: self.history,
-            lineage: self.lineage.clone(),
-            check: self.restore_check.is_due(self.now),
+            history: self.position.history,
+            lineage: self.position.lineage.clone(),
+            check: self.integrity.restore_check.is_due(self.now),
             frozen: self.machine.freeze(),
         }));
     }
 
     /// Holds the state still for its digest, unless one is under way.
     pub(super) fn start_digest(&mut self) {
-        if self.machine.reduces() && self.verify.begin(self.version.seq) {
+        if self.machine.reduces() && self.integrity.digests.begin(self.position.version.seq) {
             self.outputs.push(Output::Run(Job::Digest {
                 stamp: self.snapshots.stamp(),
-                version: self.version,
+                version: self.position.version,
                 frozen: self.machine.freeze(),
             }));
         }
@@ -131,12 +131,12 @@ impl<M: StateMachine> Replica<M> {
         let fresh = self.snapshots.is_fresh(done.stamp);
         let digested = matches!(done.product, Product::Digest(_));
         if digested {
-            self.verify.finish(cost, self.config.verify_budget, self.now);
+            self.integrity.digests.finish(cost, self.config.verify_budget, self.now);
         } else if fresh {
             self.snapshots.end();
         }
         if fresh && done.checked && matches!(done.product, Product::Cut(Ok(_))) {
-            self.restore_check.pass(cost, self.config.verify_budget, self.now);
+            self.integrity.restore_check.pass(cost, self.config.verify_budget, self.now);
         }
         match done.product {
             Product::Cut(Err(why)) | Product::Digest(Err(why)) if fresh => {
@@ -146,12 +146,12 @@ impl<M: StateMachine> Replica<M> {
                     self.abandon_deferred(None);
                 }
             }
-            Product::Cut(Ok(snapshot)) if fresh && !self.healing.is_active() => {
+            Product::Cut(Ok(snapshot)) if fresh && !self.integrity.healing.is_active() => {
                 self.on_cut(snapshot)
             }
             Product::Digest(Ok(digest)) if fresh => {
                 let late = mutant!(DigestAtWrongVersion);
-                let version = if late { self.version } else { done.version };
+                let version = if late { self.position.version } else { done.version };
                 self.on_own_digest(version.seq, digest);
             }
             Product::Cut(_) | Product::Digest(_) => {}

@@ -3,23 +3,21 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::parts::{Buffers, Integrity, Position, Relayed};
 use super::{Place, Replica};
 use crate::mutant::mutant;
 use crate::replication::condition::Condition;
 use crate::replication::fetching::Fetching;
-use crate::replication::healing::Healing;
 use crate::replication::observer::Observed;
 use crate::replication::origin::Origin;
 use crate::replication::pressure::Pressure;
 use crate::replication::requests::Requests;
-use crate::replication::restore_check::RestoreCheck;
 use crate::replication::routes::Routes;
 use crate::replication::sessions::{Holder, Sessions};
 use crate::replication::snapshots::Snapshots;
-use crate::replication::verify::Verify;
 use crate::replication::{Changes, Config, Counters, Image, Log, StateMachine};
 use crate::wire::channel_of;
-use crate::{Epoch, Lineage, NodeId, TokenKey, Version};
+use crate::{Epoch, Lineage, NodeId, TokenKey};
 
 impl<M: StateMachine> Replica<M> {
     /// A replica below a sequencer that it has not heard from yet.
@@ -32,29 +30,25 @@ impl<M: StateMachine> Replica<M> {
             node,
             machine,
             place: Place::Follower,
-            lineage: Lineage::default(),
-            version: Version::default(),
-            history: 0,
+            position: Position::default(),
             upstream: None,
             hop: 0,
             downstreams: BTreeMap::new(),
             sleepers: false,
-            routes: Routes::default(),
-            requests: Requests::after(node.0 as u32),
+            relayed: Relayed {
+                routes: Routes::default(),
+                requests: Requests::after(node.0 as u32),
+            },
             origin: Origin::default(),
             keeping: None,
             snapshots: Snapshots::default(),
-            restore_check: RestoreCheck::default(),
-            verify: Verify::default(),
-            healing: Healing::default(),
+            integrity: Integrity::default(),
             fetching: Fetching::default(),
             condition: Condition::default(),
             pressure: Pressure::default(),
             outputs: Vec::new(),
             counters: Counters::default(),
-            scratch: Vec::new(),
-            patch: Vec::new(),
-            local_entry: Vec::new(),
+            buffers: Buffers::default(),
             observed: Observed::default(),
             now,
             ticked_at: now,
@@ -88,8 +82,8 @@ impl<M: StateMachine> Replica<M> {
         now: Duration,
     ) -> Self {
         let mut replica = Replica::follower(config, node, machine, now);
-        replica.history = image.history;
-        replica.version = image.version;
+        replica.position.history = image.history;
+        replica.position.version = image.version;
         if !mutant!(RestoredLogFromZero) {
             replica.log.reset(image.version.seq);
         }
@@ -103,19 +97,19 @@ impl<M: StateMachine> Replica<M> {
         let epoch_id = lineage.head().map_or(0, |epoch| epoch.id);
         let session = sessions.issue(epoch_id, Holder::default(), &key).session;
         self.place = Place::Sequencer { sessions, key, session, counter: 0 };
-        self.lineage = lineage;
-        self.version = self.version_at(self.version.seq);
+        self.position.lineage = lineage;
+        self.position.version = self.version_at(self.position.version.seq);
         self.hop += 1;
         self.settle();
     }
 
     /// Leaves the root.
     pub(super) fn become_client(&mut self) {
-        self.condition.rebase(!self.lineage.is_empty());
+        self.condition.rebase(!self.position.lineage.is_empty());
         self.counters.rebased_in_flight += u64::from(!self.origin.is_empty());
         self.place = Place::Follower;
         self.upstream = None;
-        self.restore_check.reset();
+        self.integrity.restore_check.reset();
         self.hop += 1;
         if !mutant!(RebaseKeepsDispatches) {
             self.origin.abandon();

@@ -47,6 +47,7 @@
 //! - `timers`: time: heartbeats, dead peers, pressure
 //! - `history`: versions, and actions taken into the history
 //! - `outputs`: reports, notes, and links to wake
+//! - `parts`: the fields that change together
 //! - `queries`, `gauges`: questions that change nothing
 //!
 //! Each subject with state of its own has a type beside this folder, with private fields:
@@ -65,6 +66,7 @@ mod jobs;
 mod life;
 mod order;
 mod outputs;
+mod parts;
 mod queries;
 mod serve;
 mod session_requests;
@@ -80,24 +82,21 @@ use std::time::Duration;
 use super::condition::Condition;
 use super::downstream::Downstream;
 use super::fetching::Fetching;
-use super::healing::Healing;
 use super::keeping::Keeping;
 use super::observer::Observed;
 use super::origin::Origin;
 use super::pressure::Pressure;
-use super::requests::Requests;
-use super::restore_check::RestoreCheck;
-use super::routes::Routes;
 use super::sessions::Sessions;
 use super::snapshots::Snapshots;
 use super::upstream::Upstream;
-use super::verify::Verify;
 use super::{
     Change, Changes, Config, Counters, Image, LinkFault, LinkId, Log, Observer, Output, Report,
     Span, StateMachine,
 };
 use crate::wire::Frame;
-use crate::{Lineage, NodeId, TokenKey, Version};
+use crate::{NodeId, TokenKey, Version};
+
+use parts::{Buffers, Integrity, Position, Relayed};
 
 pub use dispatch::{Dispatched, Refused};
 pub use follow::{Decode, Decoded, Received};
@@ -120,9 +119,7 @@ pub struct Replica<M: StateMachine> {
     node: NodeId,
     machine: M,
     place: Place,
-    lineage: Lineage,
-    version: Version,
-    history: u64,
+    position: Position,
     log: Log,
     upstream: Option<Upstream>,
     /// Numbers this node's own attachments to its upstream.
@@ -130,18 +127,13 @@ pub struct Replica<M: StateMachine> {
     downstreams: BTreeMap<LinkId, Downstream>,
     /// Some downstream link is asleep.
     sleepers: bool,
-    routes: Routes,
-    requests: Requests,
+    relayed: Relayed,
     origin: Origin,
     /// The records for the disk.
     keeping: Option<Keeping>,
     /// The snapshots held in memory.
     snapshots: Snapshots,
-    /// The check that they can be restored.
-    restore_check: RestoreCheck,
-    verify: Verify,
-    /// The healing of a copy that differs.
-    healing: Healing,
+    integrity: Integrity,
     /// The states that come from the upstream.
     fetching: Fetching,
     /// Connected, closed, poisoned, about to be rebased.
@@ -152,11 +144,7 @@ pub struct Replica<M: StateMachine> {
     observed: Observed,
     outputs: Vec<Output<M>>,
     counters: Counters,
-    scratch: Vec<u8>,
-    /// The patch of the newest action that the reducer ran here.
-    patch: Vec<u8>,
-    /// The newest entry made here, as bytes.
-    local_entry: Vec<u8>,
+    buffers: Buffers,
     now: Duration,
     ticked_at: Duration,
 }
@@ -169,9 +157,9 @@ impl<M: StateMachine> Replica<M> {
             Place::Follower => Sessions::default(),
         };
         Image {
-            lineage: self.lineage.clone(),
-            version: self.version,
-            history: self.history,
+            lineage: self.position.lineage.clone(),
+            version: self.position.version,
+            history: self.position.history,
             sessions,
         }
     }
@@ -183,19 +171,20 @@ impl<M: StateMachine> Replica<M> {
 
     /// Sets whether changes are kept for [`Replica::take_changes`].
     pub fn set_changes_wanted(&mut self, wanted: bool) {
-        self.changes.set_wanted(wanted, self.version);
+        self.changes.set_wanted(wanted, self.position.version);
     }
 
     /// Makes records from here on; what was before is on disk. Only at a sequencer. `durable`:
     /// nothing leaves this node before [`Replica::committed`] says so.
     pub fn keep(&mut self, durable: bool) {
-        self.keeping = self.is_sequencer().then(|| Keeping::new(self.version.seq, durable));
+        self.keeping =
+            self.is_sequencer().then(|| Keeping::new(self.position.version.seq, durable));
     }
 
     /// Moves the records since this was last called to the end of `out`, and says which actions
     /// they are about; `None` if there are none.
     pub fn take_records(&mut self, out: &mut Vec<u8>) -> Option<Span> {
-        let seq = self.version.seq;
+        let seq = self.position.version.seq;
         let keeping = self.keeping.as_mut().filter(|keeping| !keeping.is_empty())?;
         Some(keeping.hand_over(seq, out))
     }

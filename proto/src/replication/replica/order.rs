@@ -30,7 +30,7 @@ impl<M: StateMachine> Replica<M> {
         oldest: u64,
         entries: &Bytes,
     ) -> Result<(), LinkFault> {
-        let first = self.version.seq + 1;
+        let first = self.position.version.seq + 1;
         let (known, unproved) = match &mut self.place {
             Place::Sequencer { sessions, .. } => {
                 let known = sessions.begin(claim, oldest);
@@ -133,7 +133,7 @@ impl<M: StateMachine> Replica<M> {
             Ok(action) => {
                 let flags = if mutant!(OthersUnmarked) { 0 } else { self.flags_of_next() };
                 self.commit_reduced(entry, flags, action);
-                Outcome::Applied(self.version)
+                Outcome::Applied(self.position.version)
             }
             Err(fault) => Outcome::Rejected(self.refuse(fault)),
         }
@@ -162,23 +162,23 @@ impl<M: StateMachine> Replica<M> {
     /// The sequencer's flags for the next entry: marked for verification if it is time.
     pub(super) fn flags_of_next(&mut self) -> u8 {
         let Resync::Verify(every) = self.config.resync else { return 0 };
-        let seq = self.version.seq + 1;
-        if self.downstreams.is_empty() || !self.verify.marks(every, seq, self.now) {
+        let seq = self.position.version.seq + 1;
+        if self.downstreams.is_empty() || !self.integrity.digests.marks(every, seq, self.now) {
             return 0;
         }
-        self.verify.marked(seq);
+        self.integrity.digests.marked(seq);
         FLAG_DIGEST
     }
 
     /// Ends a batch of actions applied here, the first of which was `first`.
     pub(super) fn ordered(&mut self, first: u64) {
-        if self.version.seq < first {
+        if self.position.version.seq < first {
             return;
         }
-        self.counters.applied += self.version.seq + 1 - first;
-        self.observed.applied(first, self.version, self.history);
+        self.counters.applied += self.position.version.seq + 1 - first;
+        self.observed.applied(first, self.position.version, self.position.history);
         self.check_pressure();
-        if self.shown() >= self.version.seq && !mutant!(WakeForgotten) {
+        if self.shown() >= self.position.version.seq && !mutant!(WakeForgotten) {
             self.wake_all();
         }
     }

@@ -7,17 +7,17 @@ use crate::{Lineage, NodeId, Version};
 impl<M: StateMachine> Replica<M> {
     /// Returns the version of this replica.
     pub fn version(&self) -> Version {
-        self.version
+        self.position.version
     }
 
     /// The lineage that its version lies on.
     pub fn lineage(&self) -> &Lineage {
-        &self.lineage
+        &self.position.lineage
     }
 
     /// The rolling hash of its history: equal at equal versions.
     pub fn history(&self) -> u64 {
-        self.history
+        self.position.history
     }
 
     /// In sync with the sequencer; dispatches are taken exactly while this holds.
@@ -104,7 +104,7 @@ impl<M: StateMachine> Replica<M> {
     /// store.
     pub fn shown(&self) -> u64 {
         let gate = self.keeping.as_ref().and_then(|keeping| keeping.gate.as_ref());
-        gate.map_or(self.version.seq, |gate| gate.committed)
+        gate.map_or(self.position.version.seq, |gate| gate.committed)
     }
 
     /// Returns the reason why a sequencer has stopped: its state cannot be restored from its

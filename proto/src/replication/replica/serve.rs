@@ -70,7 +70,7 @@ impl<M: StateMachine> Replica<M> {
                     self.order_batch(link, claim, oldest, &entries)?;
                 } else {
                     all_of(claim, &entries)?;
-                    if self.routes.of(claim).is_none() || !mutant!(RouteNotRenewed) {
+                    if self.relayed.routes.of(claim).is_none() || !mutant!(RouteNotRenewed) {
                         self.learn_route(claim, link);
                     }
                     self.forward(link, claim, oldest, &entries);
@@ -87,7 +87,7 @@ impl<M: StateMachine> Replica<M> {
 
     fn on_attach(&mut self, link: LinkId, attach: Attach) {
         let refusal = self.refusal_of(&attach);
-        let (mut status, decided) = (self.status(), !self.lineage.is_empty());
+        let (mut status, decided) = (self.status(), !self.position.lineage.is_empty());
         let Some(downstream) = self.downstreams.get_mut(&link) else { return };
         if let Some(refusal) = refusal {
             downstream.feed = Feed::Silent;
@@ -140,10 +140,10 @@ impl<M: StateMachine> Replica<M> {
 
     /// Decides what an attached link gets first: entries from where it stands, or a snapshot.
     fn decide(&mut self, link: LinkId) {
-        let head = self.version.seq;
+        let head = self.position.version.seq;
         let serves = |version: Version| {
             let stale = mutant!(StaleEpoch) && version.seq <= head;
-            let ours = self.lies_on(&self.lineage, version)
+            let ours = self.lies_on(&self.position.lineage, version)
                 && (version.seq <= head || !self.is_sequencer());
             ours || stale
         };
@@ -159,7 +159,7 @@ impl<M: StateMachine> Replica<M> {
             let snapshot = self.resumable(&partial, mode)?;
             Some((snapshot, usize::try_from(partial.have).ok()?))
         });
-        let lineage = Message::Lineage(self.lineage.clone());
+        let lineage = Message::Lineage(self.position.lineage.clone());
         let late = mutant!(ResumeOffByOne);
         let Some(downstream) = self.downstreams.get_mut(&link) else { return };
         match (goes_on, resumable) {
@@ -179,7 +179,7 @@ impl<M: StateMachine> Replica<M> {
         }
         wake(&mut self.outputs, link, downstream, self.now);
         let resume = if goes_on.is_some() { Resume::Entries } else { Resume::Snapshot };
-        let version = goes_on.unwrap_or(self.version);
+        let version = goes_on.unwrap_or(self.position.version);
         self.note(Note::Attached { link, resume, version, bytes: None });
     }
 
@@ -291,7 +291,7 @@ impl<M: StateMachine> Replica<M> {
             }
             Feed::Cursor => match downstream.mode.next(downstream.cursor, self.shown()) {
                 Next::Entries => self.feed_entries(downstream, out, budget),
-                Next::Snapshot { min } if !self.lineage.is_empty() => {
+                Next::Snapshot { min } if !self.position.lineage.is_empty() => {
                     downstream.feed = Feed::Wanting { min };
                     true
                 }
@@ -310,7 +310,7 @@ impl<M: StateMachine> Replica<M> {
         // A snapshot of an older epoch would take back the lineage that was announced.
         let ahead = |resync: &&Arc<Snapshot>| {
             let seq = resync.head.version.seq;
-            let ours = resync.head.lineage.head() == self.lineage.head();
+            let ours = resync.head.lineage.head() == self.position.lineage.head();
             ours && seq >= cursor && seq > downstream.resynced
         };
         let resync = self.snapshots.resync().filter(ahead);
@@ -320,7 +320,8 @@ impl<M: StateMachine> Replica<M> {
             self.send_snapshot(downstream, snapshot);
             return true;
         }
-        let shown = if mutant!(EntriesBeforeDisk) { self.version.seq } else { self.shown() };
+        let shown =
+            if mutant!(EntriesBeforeDisk) { self.position.version.seq } else { self.shown() };
         if cursor >= self.log.head().min(shown) {
             return false;
         }
@@ -359,7 +360,7 @@ impl<M: StateMachine> Replica<M> {
             return false;
         }
         let budget = budget.min(ENTRIES_BYTES);
-        let epoch = self.lineage.head().map_or(0, |epoch| epoch.id);
+        let epoch = self.position.lineage.head().map_or(0, |epoch| epoch.id);
         if downstream.mode.sends_patches() {
             let Some(read) = self.log.read_patched(cursor, until, budget) else { return false };
             let frame = begin_frame(out, self.channel, Message::PATCHED_ENTRIES);

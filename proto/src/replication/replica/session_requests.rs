@@ -30,9 +30,9 @@ impl<M: StateMachine> Replica<M> {
             return;
         }
         let ahead = mutant!(SessionAheadOfDisk);
-        let at = if ahead { self.version } else { self.shown_version() };
+        let at = if ahead { self.position.version } else { self.shown_version() };
         if let Place::Sequencer { sessions, key, .. } = &mut self.place {
-            let epoch_id = self.lineage.head().map_or(0, |epoch| epoch.id);
+            let epoch_id = self.position.lineage.head().map_or(0, |epoch| epoch.id);
             let claim = sessions.issue(epoch_id, Holder::new(link, request), key);
             if let Some(keeping) = self.keeping.as_mut().filter(|_| !mutant!(IssuedSessionNotKept))
             {
@@ -57,7 +57,7 @@ impl<M: StateMachine> Replica<M> {
         if !room {
             return;
         }
-        let number = self.requests.pass_on(Asked { via: link, number: theirs });
+        let number = self.relayed.requests.pass_on(Asked { via: link, number: theirs });
         let request = Holder::branch(link) | u64::from(number);
         self.say_upstream(|hop| Message::SessionOpen { hop, request });
     }
@@ -66,13 +66,15 @@ impl<M: StateMachine> Replica<M> {
         if self.origin.session_opened(request, claim, at) {
             return;
         }
-        let Some(Asked { via, number }) = self.requests.take(request as u32) else { return };
+        let Some(Asked { via, number }) = self.relayed.requests.take(request as u32) else {
+            return;
+        };
         self.learn_route(claim, via);
-        self.routes.prove(claim);
+        self.relayed.routes.prove(claim);
         self.say(via, &Message::SessionOpened { request: number, claim, at });
     }
 
     pub(super) fn learn_route(&mut self, claim: Claim, link: LinkId) {
-        self.routes.learn(claim, link, self.config.sessions_max.max(ROUTES_MIN));
+        self.relayed.routes.learn(claim, link, self.config.sessions_max.max(ROUTES_MIN));
     }
 }

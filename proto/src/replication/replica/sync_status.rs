@@ -27,20 +27,20 @@ impl<M: StateMachine> Replica<M> {
         }
         let Some(upstream) = &self.upstream else { return false };
         let attached = upstream.status.as_ref().is_some_and(|status| status.connected);
-        let reached = upstream
-            .target
-            .is_some_and(|target| self.lineage.contains(target) && self.version.seq >= target.seq);
+        let reached = upstream.target.is_some_and(|target| {
+            self.position.lineage.contains(target) && self.position.version.seq >= target.seq
+        });
         let reached = reached || mutant!(ConnectedTooEarly);
-        attached && reached && (!self.healing.is_active() || mutant!(HealingInSync))
+        attached && reached && (!self.integrity.healing.is_active() || mutant!(HealingInSync))
     }
 
     /// After the lineage changed: where the upstream was at the attach may have been lost.
     pub(super) fn retarget(&mut self) {
         if let Some(upstream) = &mut self.upstream
-            && upstream.target.is_some_and(|target| !self.lineage.contains(target))
+            && upstream.target.is_some_and(|target| !self.position.lineage.contains(target))
             && !mutant!(LostTargetKept)
         {
-            upstream.target = Some(self.version);
+            upstream.target = Some(self.position.version);
         }
     }
 
@@ -57,7 +57,7 @@ impl<M: StateMachine> Replica<M> {
             self.condition.end_rebase();
         }
         self.announce();
-        self.origin.reached(self.version.seq, &self.lineage);
+        self.origin.reached(self.position.version.seq, &self.position.lineage);
         if self.origin.has_resolved() {
             for (ticket, resolution) in self.origin.take_resolved() {
                 self.outputs.push(Output::Resolved { ticket, resolution });
@@ -70,7 +70,7 @@ impl<M: StateMachine> Replica<M> {
 
     pub(super) fn status(&self) -> Status {
         let ahead = mutant!(StatusAheadOfDisk);
-        let version = if ahead { self.version } else { self.shown_version() };
+        let version = if ahead { self.position.version } else { self.shown_version() };
         let mut path = vec![self.node];
         let above = self.upstream.as_ref().and_then(|upstream| upstream.status.as_ref());
         path.extend(above.iter().flat_map(|status| status.path.iter().copied()));
@@ -78,7 +78,7 @@ impl<M: StateMachine> Replica<M> {
             hop: self.hop,
             connected: self.condition.is_connected(),
             mode: self.link_mode(),
-            version: (!self.lineage.is_empty()).then_some(version),
+            version: (!self.position.lineage.is_empty()).then_some(version),
             path,
         }
     }

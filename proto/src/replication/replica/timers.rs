@@ -57,8 +57,9 @@ impl<M: StateMachine> Replica<M> {
     fn beat(&mut self) {
         let (now, every) = (self.now, self.config.heartbeat);
         let ahead = mutant!(StatusAheadOfDisk);
-        let message =
-            Message::Heartbeat { seq: if ahead { self.version.seq } else { self.shown() } };
+        let message = Message::Heartbeat {
+            seq: if ahead { self.position.version.seq } else { self.shown() },
+        };
         for (link, downstream) in &mut self.downstreams {
             let idle = downstream.attached() && downstream.control.is_empty();
             if idle && now.saturating_sub(downstream.sent_at) >= every {

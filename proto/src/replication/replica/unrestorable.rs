@@ -20,7 +20,7 @@ impl<M: StateMachine> Replica<M> {
     /// such a report was made since the last state that could be restored.
     pub(super) fn note_unrestorable(&mut self, version: Version, why: String) {
         let text = format!("the state at version {version} cannot be restored: {why}");
-        if self.restore_check.fail(version, text) {
+        if self.integrity.restore_check.fail(version, text) {
             self.report(Report::Unrestorable { version, why });
         }
         self.wake_wanting();
@@ -28,8 +28,8 @@ impl<M: StateMachine> Replica<M> {
 
     /// Returns the reason why the state of the current version must not be sent, if there is one.
     pub(super) fn unsendable(&self) -> Option<&str> {
-        let (version, text) = self.restore_check.failed()?;
-        let still = version == self.version || mutant!(UnsendableForEver);
+        let (version, text) = self.integrity.restore_check.failed()?;
+        let still = version == self.position.version || mutant!(UnsendableForEver);
         (self.is_sequencer() || still).then_some(text)
     }
 }

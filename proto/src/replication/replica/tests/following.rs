@@ -141,13 +141,13 @@ fn what_came_over_a_link_below_goes_with_it() {
     let hop = relay.replica.hop;
     let (claim, entries) = (claim(9), entry(9, 1, 0, b"x").into());
     relay.hears(DOWN, Message::Dispatch { hop, claim, oldest: 1, entries });
-    assert_eq!(relay.replica.routes.of(claim), Some(DOWN));
+    assert_eq!(relay.replica.relayed.routes.of(claim), Some(DOWN));
     relay.replica.link_down(DOWN, relay.now);
-    assert_eq!(relay.replica.routes.of(claim), None);
+    assert_eq!(relay.replica.relayed.routes.of(claim), None);
     relay.hears(UP, Message::Credit { bytes: 1 << 20 });
     assert_eq!(relay.says(UP), []);
     relay.hears(UP, Message::SessionOpened { request, claim, at: version(1) });
-    assert_eq!(relay.replica.routes.of(claim), None);
+    assert_eq!(relay.replica.relayed.routes.of(claim), None);
 }
 
 /// Checks that a dispatch which comes before the way up is answered waits nowhere.

@@ -141,7 +141,7 @@ fn a_large_patch_leaves_no_large_buffer_behind() {
     let limit = node.replica.config().action_bytes_max;
     for len in [limit / 4, limit] {
         node.dispatches(&vec![b'a'; len]);
-        assert!(node.replica.patch.capacity() <= 128 << 10);
+        assert!(node.replica.buffers.patch.capacity() <= 128 << 10);
     }
 }
 
