@@ -238,8 +238,9 @@ pub enum EventKind {
     TaskPanicked,
 }
 
-impl From<&Report> for EventKind {
-    fn from(report: &Report) -> Self {
+impl EventKind {
+    /// Returns the kind of a report of the protocol.
+    pub(crate) fn of_report(report: &Report) -> Self {
         match report {
             Report::Diverged(version) => EventKind::Diverged { version: *version },
             Report::NonDeterministic(version) => EventKind::NotDeterministic { version: *version },
@@ -249,7 +250,7 @@ impl From<&Report> for EventKind {
             Report::HistoryLost { from, to } => EventKind::HistoryLost { from: *from, to: *to },
             Report::FedBySnapshots => EventKind::FedBySnapshots,
             Report::Refuses(refusal) => {
-                EventKind::FollowerRefused { reason: RefusalReason::from(refusal.kind) }
+                EventKind::FollowerRefused { reason: RefusalReason::from_wire(refusal.kind) }
             }
             Report::Unproved(node) => EventKind::SessionRejected { by: *node },
             Report::FellBehind { node, log_bytes_max, .. }

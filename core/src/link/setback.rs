@@ -34,8 +34,9 @@ pub enum RefusalReason {
     UpstreamGone,
 }
 
-impl From<RefusalKind> for RefusalReason {
-    fn from(kind: RefusalKind) -> Self {
+impl RefusalReason {
+    /// Returns the reason that a message names.
+    pub(crate) fn from_wire(kind: RefusalKind) -> Self {
         match kind {
             RefusalKind::Protocol => RefusalReason::Protocol,
             RefusalKind::Store => RefusalReason::Store,
@@ -125,7 +126,7 @@ impl Setback {
 /// Returns the reason of the peer's refusal, if the fault is one.
 pub(super) fn reason_of_fault(fault: &LinkFault) -> Option<RefusalReason> {
     match fault {
-        LinkFault::Refused(refusal) => Some(refusal.kind.into()),
+        LinkFault::Refused(refusal) => Some(RefusalReason::from_wire(refusal.kind)),
         LinkFault::Loop(_) => Some(RefusalReason::Loop),
         _ => None,
     }

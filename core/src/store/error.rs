@@ -183,8 +183,9 @@ impl From<LinkError> for Error {
     }
 }
 
-impl From<Refused> for DispatchError {
-    fn from(refused: Refused) -> Self {
+impl DispatchError {
+    /// Returns the error for a dispatch that the protocol refused.
+    pub(crate) fn from_refused(refused: Refused) -> Self {
         match refused {
             Refused::NotConnected => DispatchError::NotConnected,
             Refused::Busy(under_way) => DispatchError::Busy(under_way),

@@ -262,7 +262,7 @@ impl<S: State, A: Action> Shared<S, A> {
             Output::Report(report) => {
                 trace::report(&self.span(None).1, &self.name, &report);
                 let text = format!("store `{}` at node {}: {report}", self.name, self.node);
-                self.report(EventKind::from(&report), &text);
+                self.report(EventKind::of_report(&report), &text);
             }
             Output::Note(note) => {
                 let (side, span) = self.span(note.link());
@@ -320,7 +320,7 @@ impl<S: State, A: Action> Shared<S, A> {
             // Not counted here, because the caller may try again. See `Shared::counted`.
             Err(busy @ Refused::Busy(_)) => Err(busy),
             Err(refused) => {
-                inner.dispatches.refused(&refused.clone().into());
+                inner.dispatches.refused(&DispatchError::from_refused(refused.clone()));
                 Err(refused)
             }
             Ok(Dispatched::Now(resolution)) => {
@@ -350,7 +350,7 @@ impl<S: State, A: Action> Shared<S, A> {
         let outcome = match taken {
             Ok(Some(resolution)) => resolved(resolution),
             Ok(None) => Err(DispatchError::OutcomeUnknown),
-            Err(refused) => Err(refused.into()),
+            Err(refused) => Err(DispatchError::from_refused(refused)),
         };
         waiting.map(|sender| (sender, outcome))
     }

@@ -376,7 +376,9 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     /// `open` does not wait for a server that refuses the store, because a retry fails until
     /// something is changed: a wrong password, a locked-out address, another schema version. A
     /// server of a single store that does not serve this one refuses it too, after one second in
-    /// which the process may begin to serve it.
+    /// which the process may begin to serve it. A store that `open` returns an error for is closed:
+    /// it tries no longer. To have it try again until somebody mends the cause, open it with
+    /// [`StoreBuilder::start`], which goes on after a refusal.
     ///
     /// # Errors
     ///

@@ -77,10 +77,12 @@ impl<S: State, A: Action> Store<S, A> {
             (Ok(None), Some(receiver)) => DispatchFuture::waiting(receiver),
             (Ok(Some(resolution)), _) => DispatchFuture::resolved(resolved(resolution)),
             (Ok(None), None) => DispatchFuture::resolved(Err(DispatchError::OutcomeUnknown)),
-            (Err(busy @ Refused::Busy(_)), _) => {
-                DispatchFuture::resolved(self.shared.counted(Err(busy.into())))
+            (Err(busy @ Refused::Busy(_)), _) => DispatchFuture::resolved(
+                self.shared.counted(Err(DispatchError::from_refused(busy))),
+            ),
+            (Err(refused), _) => {
+                DispatchFuture::resolved(Err(DispatchError::from_refused(refused)))
             }
-            (Err(refused), _) => DispatchFuture::resolved(Err(refused.into())),
         }
     }
 
@@ -159,7 +161,7 @@ impl<S: State, A: Action> Store<S, A> {
                     Err(Refused::Busy(_)) => return false,
                     Err(refused) => {
                         *cut_off |= refused == Refused::NotConnected;
-                        batch.put(index, Err(refused.into()));
+                        batch.put(index, Err(DispatchError::from_refused(refused)));
                     }
                 }
                 actions.next();
@@ -355,6 +357,8 @@ impl<S: State, A: Action> Store<S, A> {
     /// `within` at most, and then ends the store's server, its client and its backup. All ordered
     /// actions are then on disk. A dispatch that is made meanwhile and is not resolved by then
     /// resolves as [`DispatchError::OutcomeUnknown`]. A closed store can still be read.
+    /// Once the call has returned, a store can be opened with the same backup again, here or in
+    /// another process, unless the disk hung.
     ///
     /// The call waits for the backup while its disk answers. A disk hangs if one call to it takes
     /// 10 s, and a second more for each 8 MiB to be written. In this case the store is closed
