@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use marked::{MARK, assert_empty, mark, temp_folder, until_none_is_left};
-use samestate_report::{Record, Verdict};
+use samestate_report::Record;
 
 /// One node that counts, with `counter.sh` as its program.
 const SCENARIO: &str = r#"
@@ -281,5 +281,5 @@ fn a_program_that_never_becomes_ready_is_named_and_ends_with_its_children() {
 #[test]
 fn a_program_that_does_not_stop_is_stopped() {
     let ended = run("program-stays", "on_stop() { trap '' TERM; sleep 1000; }");
-    assert_eq!(ended.passes().verdict, Verdict::Pass);
+    ended.passes();
 }
