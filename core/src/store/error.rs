@@ -185,7 +185,8 @@ impl From<LinkError> for Error {
 
 impl DispatchError {
     /// Returns the error for a dispatch that the protocol refused.
-    pub(crate) fn from_refused(refused: Refused) -> Self {
+    #[doc(hidden)]
+    pub fn from_refused(refused: Refused) -> Self {
         match refused {
             Refused::NotConnected => DispatchError::NotConnected,
             Refused::Busy(under_way) => DispatchError::Busy(under_way),

@@ -1,4 +1,6 @@
-//! Checks for tests of programs that use this library.
+//! Checks for tests of programs that use this library, and a link that they can break.
+
+mod link;
 
 use std::fmt;
 
@@ -9,6 +11,8 @@ use serde::de::DeserializeOwned;
 use crate::codec::{check, decode, difference, encode};
 use crate::state::{Delta, Patching};
 use crate::store::{Action, IntoReduction, State};
+
+pub use link::TestLink;
 
 /// A value that does not survive a codec.
 #[derive(Clone, Debug, PartialEq, Eq)]
