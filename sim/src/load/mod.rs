@@ -5,6 +5,7 @@
 //! - [`reducer`]: what a runner needs to know of a reducer, and how it finds one by its name;
 //! - [`reducers`]: those that ship;
 //! - `held`: states held still, their types hidden, and how payloads are encoded;
+//! - `strategy`: actions drawn from the strategies of proptest;
 //! - [`text`]: filler for payloads, from the seed.
 
 pub mod arrival;
@@ -12,6 +13,8 @@ pub(crate) mod catalog;
 mod held;
 pub mod reducer;
 pub mod reducers;
+#[cfg(feature = "proptest")]
+mod strategy;
 pub mod text;
 
 pub use arrival::{Arrivals, Samplings, random};
@@ -20,3 +23,5 @@ pub use reducer::{
     Params, Poison, Reducer, ReducerInfo, Registry, Reject, UnknownReducer, Visitor,
 };
 pub use reducers::Shipped;
+#[cfg(feature = "proptest")]
+pub use strategy::sample;

@@ -46,7 +46,7 @@ impl From<&Resolution> for Outcome {
 
 impl From<Refused> for Outcome {
     fn from(refused: Refused) -> Self {
-        Outcome::from(&Err(DispatchError::from(refused)))
+        Outcome::from(&Err(DispatchError::from_refused(refused)))
     }
 }
 

@@ -119,7 +119,8 @@ pub fn shrink(
     shrink_within(scenario, TRIES_MAX, fails, progress)
 }
 
-/// The same, in so many runs at most.
+/// The same, in so many runs at most. The smallest scenarios are then replayed, because one that
+/// fails by chance is of no use: the result is the smallest that fails each time.
 pub fn shrink_within(
     scenario: &Scenario,
     tries_max: u32,
@@ -133,7 +134,11 @@ pub fn shrink_within(
         search.offer(explicit::written_out(scenario));
         search.exhaust();
     }
-    let (tries, is_exhausted) = (search.tries(), search.is_exhausted());
+    let is_exhausted = search.is_exhausted();
+    if reproduced {
+        search.make_certain();
+    }
+    let tries = search.tries();
     let (scenario, after) = search.into_smallest();
     Shrunk { scenario, reproduced, tries, is_exhausted, before, after }
 }

@@ -286,3 +286,20 @@ fn what_is_found_is_written_as_a_file_that_says_how_to_run_it_again() {
     let error = write_found(Path::new("/proc/none/x.yaml"), &shrunk, &found);
     assert!(error.expect_err("there is no such folder").to_string().contains("/proc/none/x.yaml"));
 }
+
+/// Checks that what fails by chance once it is small is not made so small: the file that is written
+/// fails when it is replayed.
+#[test]
+fn a_scenario_that_fails_each_time_is_preferred_to_a_smaller_one_that_fails_by_chance() {
+    let large = wide();
+    let actions = |scenario: &Scenario| Counts::of(&planned(scenario)).actions;
+    let enough = actions(&large) / 2;
+    let mut runs = 0_u32;
+    let by_chance = |scenario: &Scenario| {
+        runs += 1;
+        actions(scenario) >= enough || !runs.is_multiple_of(5)
+    };
+    let shrunk = shrink_within(&large, 400, by_chance, |_| {});
+    assert!(actions(&shrunk.scenario) >= enough, "{shrunk:#?}");
+    assert_eq!(Counts::of(&planned(&shrunk.scenario)), shrunk.after);
+}
