@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail};
 use samestate::{ClientConfig, DispatchError, Store, create_store};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::flags::{Action, Flag, Flags, STORE, reduce, word};
 use crate::{CLOSE_WITHIN, LOGIN, Link, Set, password, warn};
+use flags::{Action, Flag, Flags, STORE, reduce, word};
 
 /// A server that is restarted is found again within this.
 const BACKOFF_MAX: Duration = Duration::from_secs(1);

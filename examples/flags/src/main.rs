@@ -1,7 +1,6 @@
 //! Feature flags, the same in every process that asks: a small service built with Samestate.
 
 mod client;
-mod flags;
 mod serve;
 
 use std::fmt::Display;

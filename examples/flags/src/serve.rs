@@ -12,8 +12,8 @@ use samestate::{Backup, Cluster, Mode, ServerConfig, Store, WorkerExit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, interval, sleep_until};
 
-use crate::flags::{Action, Flags, STORE, reduce};
 use crate::{CLOSE_WITHIN, LOGIN, Serve, password, warn};
+use flags::{Action, Flags, STORE, reduce};
 
 const BEAT: Duration = Duration::from_secs(1);
 /// A worker that cannot be started is tried again after this at the latest.

@@ -25,14 +25,18 @@ fn what_does_not_hold_fails_the_test_and_names_the_seed() -> Result<(), Scenario
     Ok(())
 }
 
+/// Runs a program with these arguments. Returns its exit code and its output.
+fn run(program: &str, args: &[&str]) -> (Option<i32>, String) {
+    let folder = env!("CARGO_MANIFEST_DIR");
+    let output = Command::new(program).args(args).current_dir(folder).output().expect("it starts");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+}
+
 /// Runs the program with these arguments. Returns its output if it succeeds.
 fn program(args: &[&str]) -> String {
-    let folder = env!("CARGO_MANIFEST_DIR");
-    let program = Command::new(env!("CARGO_BIN_EXE_gate")).args(args).current_dir(folder).output();
-    let output = program.expect("it starts");
-    let text = [output.stdout, output.stderr].concat();
-    let text = String::from_utf8_lossy(&text).into_owned();
-    assert!(output.status.success(), "{text}");
+    let (code, text) = run(env!("CARGO_BIN_EXE_gate"), args);
+    assert_eq!(code, Some(0), "{text}");
     text
 }
 
@@ -46,4 +50,24 @@ fn the_program_knows_the_reducer_on_real_processes_and_on_virtual_time() {
     assert!(simulated.contains("PASS"), "{simulated}");
     assert!(program(&["explain", "--reducers"]).contains("orders that are placed and shipped"));
     program(&["validate", "orders.yaml"]);
+}
+
+/// Checks that each bug is found, and shrunk to a file with which the program shows it again.
+#[test]
+fn a_bug_in_the_reducer_is_found_and_shrunk_to_a_file_that_the_program_replays() {
+    let planted = env!("CARGO_BIN_EXE_planted");
+    for reducer in ["orders-by-clock", "orders-lost-update", "orders-by-order"] {
+        let out = tempfile::tempdir().expect("a temporary folder");
+        let folder = out.path().display().to_string();
+        let set = format!("stores.orders.reducer={reducer}");
+        let seeds = ["--set", &set, "--seeds", "0..200", "--out", &folder];
+        let (code, text) = run(planted, &[&["simulate", "orders.yaml"][..], &seeds].concat());
+        assert_eq!(code, Some(3), "{reducer}: {text}");
+        let found = out.path().join("found.yaml").display().to_string();
+        let written = std::fs::read_to_string(&found).expect("a scenario was written");
+        assert!(written.contains(reducer) && !written.contains("kill"), "{written}");
+        let replay = out.path().join("replay").display().to_string();
+        let (code, text) = run(planted, &["simulate", &found, "--out", &replay]);
+        assert_eq!(code, Some(3), "{reducer}: {text}\n{written}");
+    }
 }
