@@ -55,9 +55,10 @@ impl std::fmt::Display for Why {
                 write!(f, "{violation} ({:.3} s into virtual time)", at.as_secs_f64())
             }
             Why::Unmet(unmet) => write!(f, "expected, and not so: {}", unmet.join("; ")),
-            Why::Undetermined => {
-                f.write_str("simulated twice, it came to two histories: the simulator is at fault")
-            }
+            Why::Undetermined => f.write_str(
+                "simulated twice, it came to two histories: its reducer is not deterministic, or \
+                 the simulator is at fault",
+            ),
             Why::Inconclusive(why) | Why::NotPlayable(why) => f.write_str(why),
         }
     }
@@ -184,7 +185,8 @@ impl Search {
                         searched.inconclusive = 1;
                         searched.unsure.get_or_insert((seed, why));
                     }
-                    if same { why_of(&outcome) } else { Some(Why::Undetermined) }
+                    // A violation says more: a reducer that is not deterministic shows both.
+                    why_of(&outcome).or_else(|| (!same).then_some(Why::Undetermined))
                 }
             };
             searched.failures.extend(why.map(|why| Failure { seed, scenario, why }));
