@@ -116,7 +116,9 @@ impl Many {
         record.seeds = Some(summed(seeds, &searched, &mut folder));
         let scenario = file.map(|file| &file.scenario);
         let handed_out = wanted.output.hand_out(&record, scenario, &folder);
-        if let Some(first) = searched.failures.first() {
+        let shrinkable = |failure: &&Failure| matches!(failure.why, Why::Violation(..));
+        let first = searched.failures.iter().find(shrinkable).or(searched.failures.first());
+        if let Some(first) = first {
             found::shrink_and_write(name, first, &mut folder, wanted);
         }
         ExitCode::worst([ExitCode::of(record.verdict), handed_out])
