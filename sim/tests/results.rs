@@ -236,6 +236,20 @@ fn an_expectation_without_a_sample_is_inconclusive_unless_it_is_optional() {
     assert!(junit.contains("<skipped") && !junit.contains("<error"), "{junit}");
 }
 
+/// Checks it where nothing is violated: the violation that a scenario demands has to be there, and
+/// one that it allows need not.
+#[test]
+fn a_violation_that_is_optional_need_not_be_there() {
+    let desk = Desk::new();
+    let demanded = SHORT.replace("expect:", "expect:\n  - violates: [I2]");
+    let allowed = SHORT.replace("expect:", "expect:\n  - { violates: [I2], optional: true }");
+    for (name, text, code) in [("demanded", demanded, 3), ("allowed", allowed, 0)] {
+        let file = desk.file(&format!("{name}.yaml"), &text);
+        let done = desk.samestate(&["simulate", &file, "-q", "--out", "out"]);
+        assert_eq!(done.status.code(), Some(code), "{name}: {}", said(&done));
+    }
+}
+
 #[test]
 fn nothing_dispatched_is_no_proof_that_nothing_is_lost() {
     let desk = Desk::new();

@@ -384,7 +384,7 @@ impl Node {
         let links = self.program.is_none().then(|| LinkFigures {
             sent_bytes: links.bytes_written,
             received_bytes: links.bytes_read,
-            syscalls: links.syscalls(),
+            syscalls: Some(links.syscalls()),
         });
         let delta = NodeDelta { at_ns: now_ns(), era: self.era, stores, samples, links, last };
         self.outbox.put(ToRunner::Delta(Box::new(delta)));

@@ -28,7 +28,7 @@ fn process(plan: &Plan, seen: &IncarnationSeen, gathered: &Gathered) -> Process 
         rss_bytes_max: seen.cost.map(|cost| cost.rss_bytes_max),
         wire_bytes: links.map(|links| links.sent_bytes),
         wire_bytes_received: links.map(|links| links.received_bytes),
-        syscalls: links.map(|links| links.syscalls),
+        syscalls: links.and_then(|links| links.syscalls),
         ended: seen.ended.clone(),
     }
 }

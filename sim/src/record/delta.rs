@@ -37,8 +37,8 @@ pub struct LinkFigures {
     pub sent_bytes: u64,
     /// Bytes received.
     pub received_bytes: u64,
-    /// System calls made to send and receive.
-    pub syscalls: u64,
+    /// System calls made to send and receive; `None` in virtual time, which makes none.
+    pub syscalls: Option<u64>,
 }
 
 /// The measurements of one store at a node since the last delta.

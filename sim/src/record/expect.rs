@@ -29,7 +29,9 @@ impl Held<'_> {
                 scenario::Expectation::Node { at, store, connected, roles } => {
                     self.node(*at, store, *connected, roles.as_deref())
                 }
-                scenario::Expectation::Violates(wanted) => vec![violates(wanted, case)],
+                scenario::Expectation::Violates(wanted) => {
+                    vec![violates(wanted, expected.optional, case)]
+                }
             };
             let (optional, line) = (expected.optional, expected.line);
             all.extend(found.into_iter().map(|one| Expectation { optional, line, ..one }));
@@ -95,13 +97,16 @@ fn in_words(roles: &[Role]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
-fn violates(wanted: &[String], case: &Case) -> Expectation {
+/// Holds a violation that the scenario wants to see, or allows if it is `optional`.
+fn violates(wanted: &[String], optional: bool, case: &Case) -> Expectation {
     let found: BTreeSet<&str> =
         case.violations.iter().map(|violation| violation.invariant.as_str()).collect();
-    let held = wanted.iter().all(|invariant| found.contains(invariant.as_str()));
+    let held = optional || wanted.iter().all(|invariant| found.contains(invariant.as_str()));
     let measured = found.into_iter().collect::<Vec<_>>().join(", ");
     let measured = if measured.is_empty() { "none".to_owned() } else { measured };
-    Expectation::in_words("violated invariants", wanted.join(", "), measured, held)
+    let wanted = wanted.join(", ");
+    let wanted = if optional { format!("{wanted} or none") } else { wanted };
+    Expectation::in_words("violated invariants", wanted, measured, held)
 }
 
 /// The invariants that the plan wants to see violated.

@@ -258,7 +258,9 @@ impl Incarnation {
             self.links = Some(LinkFigures {
                 sent_bytes: links.sent_bytes.saturating_sub(base.sent_bytes),
                 received_bytes: links.received_bytes.saturating_sub(base.received_bytes),
-                syscalls: links.syscalls.saturating_sub(base.syscalls),
+                syscalls: links
+                    .syscalls
+                    .map(|calls| calls.saturating_sub(base.syscalls.unwrap_or(0))),
             });
         }
         for (name, store) in delta.stores {

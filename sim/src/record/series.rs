@@ -94,9 +94,9 @@ fn of_process(
     let incarnations = gathered.incarnations(seen.node);
     let known_as = incarnations.iter().find(|one| one.connection == seen.connection);
     let traffic: Vec<_> = known_as.iter().flat_map(|one| one.traffic.readings()).collect();
-    let counted = |count: fn(&crate::record::LinkFigures) -> u64| {
+    let counted = |count: fn(&crate::record::LinkFigures) -> Option<u64>| {
         let readings: Vec<_> =
-            traffic.iter().map(|(at_ns, links)| (*at_ns, count(links))).collect();
+            traffic.iter().filter_map(|(at_ns, links)| Some((*at_ns, count(links)?))).collect();
         (readings.len() >= READINGS_MIN).then(|| known(axis.growth(&readings))).flatten()
     };
     let cpu: Vec<_> = seen.course.iter().map(|usage| (usage.at_ns, usage.cpu_ns)).collect();
@@ -108,15 +108,14 @@ fn of_process(
             rss[bucket] = Some(rss[bucket].map_or(bytes, |most| most.max(bytes)));
         });
     }
-    let syscalls = counted(|links| links.syscalls);
     ProcessSeries {
         name: node.name.clone(),
         pid: (seen.pid > 0).then_some(seen.pid),
         cpu_percent: known(cpu_percent.collect()),
         rss_bytes: known(rss),
-        sent_bytes_per_s: counted(|links| links.sent_bytes),
-        received_bytes_per_s: counted(|links| links.received_bytes),
-        syscalls_per_s: syscalls.filter(|points| points.iter().flatten().any(|calls| *calls > 0.0)),
+        sent_bytes_per_s: counted(|links| Some(links.sent_bytes)),
+        received_bytes_per_s: counted(|links| Some(links.received_bytes)),
+        syscalls_per_s: counted(|links| links.syscalls),
     }
 }
 

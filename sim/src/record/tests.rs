@@ -139,7 +139,7 @@ impl Told {
         NodeDelta {
             at_ns: self.at_ns,
             stores: BTreeMap::from([("c".to_owned(), store)]),
-            links: Some(LinkFigures { sent_bytes: 100, received_bytes: 90, syscalls: 10 }),
+            links: Some(LinkFigures { sent_bytes: 100, received_bytes: 90, syscalls: Some(10) }),
             last,
             ..NodeDelta::default()
         }

@@ -301,7 +301,8 @@ pub struct ExpectSpec {
     /// The roles of the store at that node, in any order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roles: Option<Vec<Role>>,
-    /// True if the run may pass without a sample of the metric; otherwise it is inconclusive.
+    /// True if the run may pass without a sample of the metric; otherwise it is inconclusive. With
+    /// `violates`: true if the run may pass without the violations too.
     #[serde(default, skip_serializing_if = "is_false")]
     pub optional: bool,
     /// Invariants that have to be violated, where that is the point: `[I2]`.

@@ -213,7 +213,6 @@ impl Resolver<'_> {
                 ("phase", spec.phase.is_some()),
                 ("connected", spec.connected.is_some()),
                 ("roles", spec.roles.is_some()),
-                ("optional", spec.optional),
             ],
         );
         if violated.is_empty() {

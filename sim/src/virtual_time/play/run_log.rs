@@ -128,7 +128,7 @@ impl Simulation<'_> {
         let links = Some(LinkFigures {
             sent_bytes: sent - sent_before,
             received_bytes: received - received_before,
-            syscalls: 0,
+            syscalls: None,
         });
         let samples = if last { std::mem::take(&mut self.samples) } else { BTreeMap::new() };
         let delta = NodeDelta { at_ns, era, stores, samples, links, last };
