@@ -40,11 +40,14 @@ struct Action<A> {
 /// A store, its types hidden.
 trait AnyStore: Send + Sync {
     fn dispatch(&self, actions: Vec<Numbered>) -> anyhow::Result<()>;
-    fn state(&self) -> anyhow::Result<Value>;
+    /// Tells the state while no change can be reported.
+    fn with_state(&self, tell: Tell<'_>) -> anyhow::Result<()>;
     fn serve(&self, server: ServerConfig) -> Serving<'_>;
     /// Reports whether the store is in sync, for ever. The node is ready once none is missing.
     fn watch(&self, missing: Arc<AtomicUsize>);
 }
+
+type Tell<'a> = Box<dyn FnOnce(&Value) + 'a>;
 
 type Serving<'a> = std::pin::Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send + 'a>>;
 
@@ -161,13 +164,14 @@ impl<R: Reducer> AnyStore for Typed<R> {
         Ok(())
     }
 
-    fn state(&self) -> anyhow::Result<Value> {
-        // Nothing newer than what was reported is told.
+    fn with_state(&self, tell: Tell<'_>) -> anyhow::Result<()> {
+        // Nothing newer than what was reported is told, and nothing is reported meanwhile.
         let mut position = self.told.position.lock();
         loop {
             let (version, tagged) = self.store.state_at();
             if version.seq <= *position {
-                return Ok(serde_json::to_value(&tagged.state)?);
+                tell(&serde_json::to_value(&tagged.state)?);
+                return Ok(());
             }
             self.told.changed.wait_for(&mut position, Duration::from_millis(5));
         }
@@ -254,8 +258,7 @@ impl Adapter for Samestate {
     }
 
     fn with_state(&self, store: &str, tell: impl FnOnce(&Value)) -> anyhow::Result<()> {
-        tell(&self.0.get(store).context("no such store")?.state()?);
-        Ok(())
+        self.0.get(store).context("no such store")?.with_state(Box::new(tell))
     }
 
     async fn stop(self) {}
