@@ -48,7 +48,11 @@ impl fmt::Display for Failed {
         let Failed { name, failure, found } = self;
         write!(f, "{name}, seed {}: {}", failure.seed, failure.why)?;
         match found {
-            Some(path) => write!(f, "\nsee it: samestate simulate {} --trace", path.display()),
+            Some(path) => write!(
+                f,
+                "\nsee it, with the program that has these reducers: samestate simulate {} --trace",
+                path.display()
+            ),
             None => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
 //! Arguments that several commands share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use samestate_proto::with_causes;
@@ -88,6 +88,14 @@ impl ScenarioArgs {
         }
         Ok(())
     }
+}
+
+/// The name by which this program was started: a user's own program knows reducers that
+/// `samestate` does not.
+pub(super) fn program() -> String {
+    let path = std::env::args_os().next().map(PathBuf::from);
+    let name = path.as_deref().and_then(Path::file_name);
+    name.map_or_else(|| "samestate".into(), |name| name.to_string_lossy().into_owned())
 }
 
 /// The command line of this program, for the record. The values of logins that it sets are blanked:

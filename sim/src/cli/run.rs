@@ -10,7 +10,7 @@ use samestate_report::Verdict;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::args::{OutputArgs, ScenarioArgs, command_line};
+use super::args::{OutputArgs, ScenarioArgs, command_line, program};
 use super::exit::ExitCode;
 use crate::record::utc;
 use crate::runner::{RunOptions, Watching, logs_kept, run_scenario, unsupported_by_run};
@@ -148,7 +148,7 @@ fn complain_of_what_is_beyond(file: &ScenarioFile) -> bool {
         note!("error: {path}: `run` cannot do this: {what}");
     }
     if !beyond.is_empty() {
-        note!("help: `samestate simulate {path}` runs all of it, in virtual time");
+        note!("help: `{} simulate {path}` runs all of it, in virtual time", program());
     }
     !beyond.is_empty()
 }

@@ -4,6 +4,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use samestate_proto::with_causes;
 
 use super::Wanted;
+use crate::cli::args::program;
 use crate::results::ResultsFolder;
 use crate::runner::Watching;
 use crate::streams::note;
@@ -48,7 +49,7 @@ pub(super) fn shrink_and_write(
         return;
     }
     note!("shrunk from {} to {} in {} tries", shrunk.before, shrunk.after, shrunk.tries);
-    note!("run it again: samestate simulate {} --trace", path.display());
+    note!("run it again: {} simulate {} --trace", program(), path.display());
 }
 
 fn bar(quiet: bool) -> Option<ProgressBar> {
