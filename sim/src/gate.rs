@@ -141,6 +141,7 @@ impl Seeds {
             invariant: violation.invariant.to_string(),
             detail: violation.to_string(),
             origin: format!("seed {} of {}", failure.seed, self.file.name),
+            program: "samestate".to_owned(),
         };
         let name = format!("samestate-{}-{}.yaml", self.file.name, failure.seed);
         let path = std::env::temp_dir().join(name);

@@ -66,8 +66,11 @@ fn a_bug_in_the_reducer_is_found_and_shrunk_to_a_file_that_the_program_replays()
         let found = out.path().join("found.yaml").display().to_string();
         let written = std::fs::read_to_string(&found).expect("a scenario was written");
         assert!(written.contains(reducer) && !written.contains("kill"), "{written}");
+        // These bugs show by chance: what was replayed often when it was shrunk may still, once in
+        // a hundred times, not show it.
         let replay = out.path().join("replay").display().to_string();
-        let (code, text) = run(planted, &["simulate", &found, "--out", &replay]);
-        assert_eq!(code, Some(3), "{reducer}: {text}\n{written}");
+        let replayed = || run(planted, &["simulate", &found, "--out", &replay]);
+        assert!((0..3).any(|_| replayed().0 == Some(3)), "{reducer}: {written}");
+        assert!(written.contains("planted simulate "), "{written}");
     }
 }

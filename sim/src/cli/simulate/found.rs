@@ -39,6 +39,7 @@ pub(super) fn shrink_and_write(
         invariant: violation.invariant.to_string(),
         detail: violation.to_string(),
         origin: format!("seed {} of {name}", failure.seed),
+        program: program(),
     };
     let path = folder.path().join(FOUND);
     let announced = folder.will_write([FOUND.into()]).map_err(|error| with_causes(&error));
@@ -49,6 +50,9 @@ pub(super) fn shrink_and_write(
         return;
     }
     note!("shrunk from {} to {} in {} tries", shrunk.before, shrunk.after, shrunk.tries);
+    if !shrunk.is_certain {
+        note!("it does not fail each time: a reducer may read a clock, or the order of a hash map");
+    }
     note!("run it again: {} simulate {} --trace", program(), path.display());
 }
 

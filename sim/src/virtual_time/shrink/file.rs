@@ -7,6 +7,12 @@ use super::Shrunk;
 use crate::faults::outages::without_collisions;
 use crate::scenario::Scenario;
 
+/// What the file says of a scenario that does not fail each time.
+const BY_CHANCE: &str = "\
+# It does not fail each time, so run it several times. Something outside the simulation decides:
+# a reducer that reads a clock, a random number, or the order of a hash map.
+";
+
 /// The found violation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
@@ -16,6 +22,8 @@ pub struct Found {
     pub detail: String,
     /// The origin: `seed 7 of the swarm`, or a file and a seed.
     pub origin: String,
+    /// The program that knows the reducers of the scenario: `samestate`.
+    pub program: String,
 }
 
 /// The reason why the file of a finding could not be written.
@@ -41,7 +49,7 @@ pub enum FoundError {
 ///
 /// If the file or its folder cannot be written.
 pub fn write_found(path: &Path, shrunk: &Shrunk, found: &Found) -> Result<(), FoundError> {
-    let text = found_text(&shrunk.scenario, found, path)?;
+    let text = found_text(shrunk, found, path)?;
     let failed = |source| FoundError::Write { path: path.to_owned(), source };
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(failed)?;
@@ -55,21 +63,25 @@ pub fn write_found(path: &Path, shrunk: &Shrunk, found: &Found) -> Result<(), Fo
 ///
 /// If a value of the scenario has no form in YAML.
 pub fn found_text(
-    scenario: &Scenario,
+    shrunk: &Shrunk,
     found: &Found,
     path: &Path,
 ) -> Result<String, serde_saphyr::SerializeError> {
-    let Found { invariant, detail, origin } = found;
-    let command = format!("samestate simulate {}", path.display());
+    let Found { invariant, detail, origin, program } = found;
+    let command = format!("{program} simulate {}", path.display());
     let detail = in_one_line(detail);
     let about = format!(
         "Violated {invariant} when it was found ({origin}): {detail} Run it again: {command}"
     );
+    let chance = match shrunk.is_certain {
+        true => "",
+        false => BY_CHANCE,
+    };
     // A file does not have faults of which nothing comes.
-    let faults = without_collisions(scenario.faults.clone());
-    let named = Scenario { about, faults, ..scenario.clone() };
+    let faults = without_collisions(shrunk.scenario.faults.clone());
+    let named = Scenario { about, faults, ..shrunk.scenario.clone() };
     Ok(format!(
-        "# The smallest scenario found that violated {invariant}.\n#   {command}\n{}",
+        "# The smallest scenario found that violated {invariant}.\n#   {command}\n{chance}{}",
         named.without_passwords().to_yaml()?
     ))
 }

@@ -99,6 +99,9 @@ pub struct Shrunk {
     pub scenario: Scenario,
     /// True if the given scenario fails at all. If it does not, it is returned unchanged.
     pub reproduced: bool,
+    /// True if the result failed each time that it was replayed. What does not has a cause outside
+    /// the simulation: a reducer that reads a clock, say.
+    pub is_certain: bool,
     /// The number of candidates that were run.
     pub tries: u32,
     /// True if the tries ran out before every candidate was tried.
@@ -120,7 +123,7 @@ pub fn shrink(
 }
 
 /// The same, in so many runs at most. The smallest scenarios are then replayed, because one that
-/// fails by chance is of no use: the result is the smallest that fails each time.
+/// fails by chance is of little use: the result is the smallest that fails each time, if one does.
 pub fn shrink_within(
     scenario: &Scenario,
     tries_max: u32,
@@ -135,12 +138,10 @@ pub fn shrink_within(
         search.exhaust();
     }
     let is_exhausted = search.is_exhausted();
-    if reproduced {
-        search.make_certain();
-    }
+    let is_certain = reproduced && search.make_certain();
     let tries = search.tries();
     let (scenario, after) = search.into_smallest();
-    Shrunk { scenario, reproduced, tries, is_exhausted, before, after }
+    Shrunk { scenario, reproduced, is_certain, tries, is_exhausted, before, after }
 }
 
 #[cfg(test)]

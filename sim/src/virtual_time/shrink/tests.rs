@@ -272,12 +272,14 @@ fn what_is_found_is_written_as_a_file_that_says_how_to_run_it_again() {
         invariant: "I2".to_owned(),
         detail: "n1 and n2 differ\n  at version 3".to_owned(),
         origin: "seed 7 of the swarm".to_owned(),
+        program: "shop".to_owned(),
     };
     write_found(&path, &shrunk, &found).expect("it can be written");
     let text = std::fs::read_to_string(&path).expect("it is there");
     let file = ScenarioFile::load(&path, &Overrides::default()).expect("it is valid");
-    let command = format!("samestate simulate {}", path.display());
+    let command = format!("shop simulate {}", path.display());
     assert!(text.starts_with("# ") && text.contains(&command), "{text}");
+    assert!(!text.contains("not fail each time"), "{text}");
     assert!(file.scenario.about.starts_with("Violated I2"), "{text}");
     assert!(file.scenario.about.contains("n1 and n2 differ at version 3."), "{text}");
     assert!(file.scenario.about.ends_with(&command), "{text}");
@@ -302,4 +304,24 @@ fn a_scenario_that_fails_each_time_is_preferred_to_a_smaller_one_that_fails_by_c
     let shrunk = shrink_within(&large, 400, by_chance, |_| {});
     assert!(actions(&shrunk.scenario) >= enough, "{shrunk:#?}");
     assert_eq!(Counts::of(&planned(&shrunk.scenario)), shrunk.after);
+    assert!(shrunk.is_certain);
+}
+
+#[test]
+fn of_what_fails_by_chance_only_the_file_says_so() {
+    let mut runs = 0_u32;
+    let by_chance = |_: &Scenario| {
+        runs += 1;
+        !runs.is_multiple_of(7)
+    };
+    let shrunk = shrink_within(&wide(), 50, by_chance, |_| {});
+    assert!(shrunk.reproduced && !shrunk.is_certain, "{shrunk:#?}");
+    let found = Found {
+        invariant: "I2".to_owned(),
+        detail: "n1 and n2 differ".to_owned(),
+        origin: "seed 7 of the swarm".to_owned(),
+        program: "shop".to_owned(),
+    };
+    let text = found_text(&shrunk, &found, Path::new("found.yaml")).expect("it has a form");
+    assert!(text.contains("# It does not fail each time"), "{text}");
 }
