@@ -7,7 +7,7 @@ use super::Shrunk;
 use crate::faults::outages::without_collisions;
 use crate::scenario::Scenario;
 
-/// What the file says of a scenario that does not fail each time.
+/// The comment in the file of a scenario that does not fail each time.
 const BY_CHANCE: &str = "\
 # It does not fail each time, so run it several times. Something outside the simulation decides:
 # a reducer that reads a clock, a random number, or the order of a hash map.
