@@ -11,6 +11,7 @@
 //!   comment on a change.
 //! - [`html::page`], for everybody else: one file with the verdict, charts over time and all
 //!   figures.
+//! - [`live::Line`], for those who watch a run that goes on.
 //! - [`spacetime::html`], for the question who sent what to whom when: a run of the simulator,
 //!   drawn.
 //! - [`compare::compare`], for the question whether today's run is worse than the last good one.
@@ -23,6 +24,7 @@
 pub mod compare;
 pub mod html;
 pub mod junit;
+pub mod live;
 pub mod markdown;
 mod overview;
 mod printable;

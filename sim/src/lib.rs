@@ -8,6 +8,7 @@ mod family;
 pub mod faults;
 mod gate;
 pub mod invariants;
+pub mod live;
 pub mod load;
 pub mod measure;
 pub mod node;

@@ -84,6 +84,20 @@ impl Case {
         self.expectations.iter().filter(|one| one.is_unmeasured())
     }
 
+    /// The reasons why the case did not pass, a line each: those of the runner, then expectations,
+    /// violations, and expectations without a sample. Empty if it passed.
+    pub fn reasons(&self) -> Vec<String> {
+        let mut reasons = self.because.clone();
+        reasons.extend(self.failed_expectations().map(Expectation::in_a_line));
+        reasons.extend(
+            self.unwanted_violations().map(|one| {
+                format!("{} violated at {}: {}", one.invariant, one.at, one.detail_text())
+            }),
+        );
+        reasons.extend(self.unmeasured_expectations().map(Expectation::in_a_line));
+        reasons
+    }
+
     /// The violations that the scenario does not demand.
     pub fn unwanted_violations(&self) -> impl Iterator<Item = &Violation> {
         self.violations.iter().filter(|one| !one.demanded)

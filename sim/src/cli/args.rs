@@ -43,6 +43,10 @@ pub struct OutputArgs {
     #[arg(long, value_name = "PATH|-")]
     pub json: Option<PathBuf>,
 
+    /// Standard output belongs to something else.
+    #[arg(skip)]
+    pub stdout_taken: bool,
+
     /// Print nothing but errors, and a line for each failure
     #[arg(long, short)]
     pub quiet: bool,

@@ -21,6 +21,7 @@ mod schema;
 mod simulate;
 mod terminal;
 mod validate;
+mod watch;
 
 use std::io::ErrorKind;
 

@@ -21,7 +21,7 @@ const RUNS: &str = "runs";
 pub(super) const RECORD: &str = "record.json";
 
 /// The page of the run, there.
-const PAGE: &str = "report.html";
+pub(super) const PAGE: &str = "report.html";
 
 /// The file of the scenario as it was resolved, there.
 const RESOLVED: &str = "scenario.yaml";
@@ -125,7 +125,7 @@ impl OutputArgs {
         github::announce(record);
         let shown = if self.json_to_stdout() {
             show(&record.to_json(), code)
-        } else if self.quiet {
+        } else if self.quiet || self.stdout_taken {
             code
         } else {
             let summary = terminal::summary(record, &style(&std::io::stdout()));
@@ -195,7 +195,8 @@ mod tests {
     use super::*;
 
     fn output(out: Option<PathBuf>, json: Option<&str>) -> OutputArgs {
-        OutputArgs { out, json: json.map(PathBuf::from), quiet: true }
+        let json = json.map(PathBuf::from);
+        OutputArgs { out, json, stdout_taken: false, quiet: true }
     }
 
     #[test]

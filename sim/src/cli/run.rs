@@ -12,6 +12,8 @@ use tokio::sync::watch;
 
 use super::args::{OutputArgs, ScenarioArgs, command_line, program};
 use super::exit::ExitCode;
+use super::watch::{WatchArgs, tell_end};
+use crate::live::Feed;
 use crate::record::utc;
 use crate::runner::{RunOptions, Watching, logs_kept, run_scenario, unsupported_by_run};
 use crate::scenario::{ScenarioFile, Span};
@@ -23,6 +25,7 @@ Examples:
   samestate run scenarios/one-cluster.yaml
   samestate run scenarios/*.yaml --duration 5s --out results
   samestate run big-store.yaml --set stores.document.size=1MB --json -
+  samestate run tasks.yaml --ndjson - | jq .event.kind
   generate | samestate run - --out results
 
 Each run leaves a folder: report.html for a browser, record.json, scenario.yaml as resolved, and the
@@ -45,16 +48,20 @@ pub(super) struct Run {
     start_timeout: Span,
 
     #[command(flatten)]
+    watch: WatchArgs,
+
+    #[command(flatten)]
     output: OutputArgs,
 }
 
 impl Run {
-    pub(super) fn run(self) -> ExitCode {
+    pub(super) fn run(mut self) -> ExitCode {
         let files = match self.scenarios.load() {
             Ok(files) => files,
             Err(code) => return code,
         };
-        if let Err(complaint) = self.output.check(&files) {
+        let checked = self.output.check(&files);
+        if let Err(complaint) = checked.and_then(|()| self.watch.check(&mut self.output)) {
             note!("error: {complaint}");
             return ExitCode::Usage;
         }
@@ -70,10 +77,19 @@ impl Run {
                 return ExitCode::NotDone;
             }
         };
-        runtime.block_on(self.run_all(&files))
+        let feeds = match self.watch.begin() {
+            Ok(feeds) => feeds,
+            Err(complaint) => {
+                note!("error: {complaint}");
+                return ExitCode::NotDone;
+            }
+        };
+        let code = runtime.block_on(self.run_all(&files, feeds.feed()));
+        let told = if feeds.end() { code } else { ExitCode::NotDone };
+        ExitCode::worst([code, told])
     }
 
-    async fn run_all(&self, files: &[ScenarioFile]) -> ExitCode {
+    async fn run_all(&self, files: &[ScenarioFile], feed: Feed) -> ExitCode {
         let interrupt = match heed_interruptions() {
             Ok(interrupt) => interrupt,
             Err(error) => {
@@ -83,7 +99,7 @@ impl Run {
         };
         let mut codes = Vec::new();
         for file in files {
-            let code = self.run_one(file, &interrupt, files.len() > 1).await;
+            let code = self.run_one(file, (&interrupt, &feed), files.len() > 1).await;
             codes.push(code);
             if *interrupt.borrow() || (self.fail_fast && code != ExitCode::Pass) {
                 break;
@@ -95,7 +111,7 @@ impl Run {
     async fn run_one(
         &self,
         file: &ScenarioFile,
-        interrupt: &watch::Receiver<bool>,
+        (interrupt, feed): (&watch::Receiver<bool>, &Feed),
         one_of_several: bool,
     ) -> ExitCode {
         let started = utc(SystemTime::now());
@@ -113,6 +129,7 @@ impl Run {
             interrupt: interrupt.clone(),
             fail_fast: self.fail_fast,
             start_timeout: self.start_timeout.get(),
+            feed: feed.clone(),
         };
         let mut ran = run_scenario(file, &options).await;
         ran.record.command = command_line();
@@ -127,7 +144,9 @@ impl Run {
         } else {
             ExitCode::of(ran.record.verdict)
         };
-        ExitCode::worst([judged, handed_out])
+        let code = ExitCode::worst([judged, handed_out]);
+        tell_end(feed, &ran.record, folder.path(), code);
+        code
     }
 }
 

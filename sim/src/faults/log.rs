@@ -7,6 +7,9 @@ use samestate_report::FaultDone;
 use super::Target;
 use crate::scenario::Plan;
 
+/// The evidence of a fault of which nothing has come yet.
+const NOT_YET: &str = "not done: the run ended before";
+
 /// The faults of a run: each as planned, and what came of it.
 ///
 /// Faults go by their position in [`Plan::faults`]; instants count from the run's start.
@@ -29,7 +32,7 @@ impl FaultLog {
                 kind: timed.fault.kind().to_owned(),
                 at,
                 planned_at_seconds: timed.at.as_secs_f64(),
-                evidence: "not done: the run ended before".to_owned(),
+                evidence: NOT_YET.to_owned(),
                 ..FaultDone::default()
             }
         });
@@ -46,6 +49,12 @@ impl FaultLog {
     /// The fault could not be injected.
     pub fn not_injected(&mut self, fault: usize, why: impl std::fmt::Display) {
         self.faults[fault].evidence = format!("not done: {why}");
+    }
+
+    /// Returns whether the fault could not be injected.
+    pub fn was_refused(&self, fault: usize) -> bool {
+        let known = self.faults.get(fault);
+        known.is_some_and(|one| one.injected_at_seconds.is_none() && one.evidence != NOT_YET)
     }
 
     /// There is more to show that it was injected.

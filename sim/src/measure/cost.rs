@@ -259,6 +259,12 @@ impl CostSampler {
         incarnations.flat_map(|incarnation| incarnation.course.readings()).collect()
     }
 
+    /// Returns the last reading of a node's newest process.
+    pub fn latest(&self, node: &str) -> Option<Usage> {
+        let last = self.nodes.get(node)?.last()?.last?;
+        Some(Usage { at_ns: last.at_ns, cpu_ns: last.cpu_ns, rss_bytes: last.rss_bytes })
+    }
+
     /// Returns the cost of all nodes together. Memory is that of the largest process.
     pub fn total(&self) -> Option<Cost> {
         self.per_node().into_values().flatten().reduce(Cost::then)

@@ -97,7 +97,7 @@ impl Axis {
 }
 
 /// A number with four digits that matter.
-pub(super) fn short(value: f64) -> f64 {
+pub(crate) fn short(value: f64) -> f64 {
     if value == 0.0 || !value.is_finite() {
         return 0.0;
     }
@@ -107,7 +107,7 @@ pub(super) fn short(value: f64) -> f64 {
 }
 
 /// A percentage with two decimals: cut and not rounded, so that 100 is exactly that.
-pub(super) fn percent(value: f64) -> f64 {
+pub(crate) fn percent(value: f64) -> f64 {
     (value * 100.0 + 1e-6).floor() / 100.0
 }
 

@@ -5,7 +5,7 @@ use samestate_report::{Phase, Topology, TopologyNode};
 use crate::scenario::{self, Event, Mode, Plan, Tree, Upstream, arrival_in_words};
 
 /// Returns the phases of the plan, with their loads in words.
-pub(super) fn phases(plan: &Plan) -> Vec<Phase> {
+pub(crate) fn phases(plan: &Plan) -> Vec<Phase> {
     let phases = plan.phases.iter().map(|phase| {
         let loads = phase.load.iter().map(|load| {
             let at = &plan.node(load.at).name;
@@ -22,7 +22,7 @@ pub(super) fn phases(plan: &Plan) -> Vec<Phase> {
 }
 
 /// Returns the topology at the start, and after each event that changed it.
-pub(super) fn topologies(plan: &Plan) -> Vec<Topology> {
+pub(crate) fn topologies(plan: &Plan) -> Vec<Topology> {
     let first = Topology { stores: stores(plan, &plan.topology), ..Topology::default() };
     let mut topologies = vec![first];
     for timed in &plan.events {

@@ -47,7 +47,9 @@ mod tests;
 mod tree;
 mod verdict;
 
+pub(crate) use axis::{percent, short};
 pub(crate) use case::{assemble, transports};
+pub(crate) use course::{phases, topologies};
 pub use delta::{Figures, FinalState, LinkFigures, LoadDelta, NodeDelta, StoreDelta};
 pub(crate) use gather::Gathered;
 pub(crate) use lost_cause::lost_cause;

@@ -40,6 +40,14 @@ pub(crate) struct Taken {
     pub(crate) errors: Vec<String>,
 }
 
+impl Taken {
+    /// The end of the case, in seconds since its load began; `None` if it never did.
+    pub(crate) fn ended_at_seconds(&self) -> Option<f64> {
+        let ns = self.end_ns.saturating_sub(self.start_ns?);
+        Some((ns / 1_000_000) as f64 / 1e3)
+    }
+}
+
 /// One process of a node.
 #[derive(Debug)]
 pub(crate) struct IncarnationSeen {

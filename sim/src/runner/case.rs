@@ -10,6 +10,7 @@
 //! A node that ends although that was not planned is noted, and the case continues without it. An
 //! interruption goes straight to *flush*, so that the measurements until then are kept.
 
+mod live;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +29,7 @@ use crate::control::{ToNode, ToRunner, now_ns};
 use crate::family;
 use crate::faults::FaultLog;
 use crate::invariants::Violations;
+use crate::live::LiveCase;
 use crate::measure::CostSampler;
 use crate::record::{Gathered, IncarnationSeen, Taken, lost_cause};
 use crate::scenario::{Event, Plan};
@@ -88,6 +90,7 @@ pub(crate) struct CaseRunner<'c> {
     events: Events,
     interrupt: watch::Receiver<bool>,
     progress: Progress,
+    live: Option<LiveCase>,
     gathered: Gathered,
     /// The masters' processes, by their ids.
     masters: BTreeMap<u32, String>,
@@ -115,7 +118,7 @@ impl<'c> CaseRunner<'c> {
         plan: &'c Plan,
         env: &'c RunEnv,
         events: Events,
-        progress: Progress,
+        (progress, live): (Progress, Option<LiveCase>),
         options: &RunOptions,
     ) -> Self {
         Self {
@@ -129,6 +132,7 @@ impl<'c> CaseRunner<'c> {
             events,
             interrupt: options.interrupt.clone(),
             progress,
+            live,
             gathered: Gathered::new(plan),
             masters: BTreeMap::new(),
             crashed: BTreeSet::new(),
@@ -150,6 +154,7 @@ impl<'c> CaseRunner<'c> {
     pub(crate) async fn run(mut self) -> Result<Taken, CaseFailed> {
         let played = self.acts().await;
         self.progress.finish();
+        self.tell();
         if self.no_guardian {
             for (_, incarnation) in self.nodes.incarnations() {
                 family::signal(incarnation.pid, rustix::process::Signal::KILL);
@@ -162,7 +167,7 @@ impl<'c> CaseRunner<'c> {
     }
 
     async fn acts(&mut self) -> Result<Attended, CaseFailed> {
-        self.progress.phase("starting");
+        self.phase("starting", false);
         let clusters: BTreeSet<&str> =
             self.plan.nodes.iter().map(|node| node.cluster.as_str()).collect();
         for cluster in clusters {
@@ -184,6 +189,7 @@ impl<'c> CaseRunner<'c> {
         let at_ns = now_ns() + nanos(START_AHEAD);
         self.start_ns = Some(at_ns);
         self.gathered.begins(at_ns);
+        self.live.iter_mut().for_each(|live| live.begins(at_ns));
         self.costs.begin();
         self.nodes.tell_all(&ToNode::Start { at_ns });
         let over = |play: &mut Self| play.no_guardian || play.lost_cause.is_some();
@@ -192,13 +198,13 @@ impl<'c> CaseRunner<'c> {
         self.schedule.end();
         self.nodes.tell_all(&ToNode::Stop);
         if came != Attended::Interrupted {
-            self.progress.phase("settling");
+            self.phase("settling", false);
             came = self.attend(self.settle_max(), Self::settled).await;
         }
         self.costs.sample();
         self.nodes.tell_all(&ToNode::Flush);
         let interrupted = came == Attended::Interrupted;
-        self.progress.phase(if interrupted { "interrupted" } else { "collecting" });
+        self.phase(if interrupted { "interrupted" } else { "collecting" }, false);
         self.drain(interrupted).await;
         self.nodes.dismiss();
         self.wait(EXIT_MAX, |play| play.nodes.all_gone() || play.no_guardian).await;
@@ -283,6 +289,7 @@ impl<'c> CaseRunner<'c> {
         if now_ns >= self.drawn_ns + DRAW_EVERY_NS {
             self.drawn_ns = now_ns;
             self.draw();
+            self.tell();
         }
     }
 
@@ -302,7 +309,7 @@ impl<'c> CaseRunner<'c> {
 
     fn act(&mut self, act: Act) {
         match act {
-            Act::Phase(phase) => self.progress.phase(&self.plan.phases[phase].name),
+            Act::Phase(phase) => self.phase(&self.plan.phases[phase].name, true),
             Act::Fault(fault) => self.inject(fault),
             Act::Restart { node, fault } => self.start_again(node, fault),
             Act::Resume { fault } => self.resume(fault),
@@ -322,6 +329,9 @@ impl<'c> CaseRunner<'c> {
                     let family = self.plan.node(node).program.is_some();
                     self.costs.watch_whole(&connection.to_string(), pid, family);
                     self.gathered.joined(connection, node);
+                    if let Some(live) = &mut self.live {
+                        live.joined(connection, node, pid, now_ns());
+                    }
                 }
             }
             FromNode::Said { connection, message } => self.heard_message(connection, message),
@@ -354,6 +364,7 @@ impl<'c> CaseRunner<'c> {
             }
             ToRunner::Delta(delta) => {
                 self.nodes.told(connection, &delta);
+                self.live.iter_mut().for_each(|live| live.absorb(connection, &delta));
                 self.gathered.absorb(connection, *delta);
             }
             ToRunner::Problem { fatal, text } => {

@@ -13,6 +13,7 @@ use super::case::{CaseFailed, CaseRunner};
 use super::env::{EnvError, RunEnv};
 use super::guardian::GuardianError;
 use super::progress::{Progress, Watching};
+use crate::live::{Feed, LiveCase};
 use crate::record::{Taken, assemble, not_done, this_machine, transports, utc};
 use crate::scenario::{self, ScenarioFile};
 
@@ -30,6 +31,8 @@ pub struct RunOptions {
     pub fail_fast: bool,
     /// The time that all nodes have to become ready.
     pub start_timeout: Duration,
+    /// The outlets that show the run while it goes on.
+    pub feed: Feed,
 }
 
 /// The result of a run.
@@ -75,13 +78,17 @@ pub async fn run_scenario(file: &ScenarioFile, options: &RunOptions) -> Ran {
             file.name.clone()
         };
         let logs = options.logs.join(folder_of(file, index));
-        let (taken, ended) = run_case(case, &title, &logs, options).await;
+        let live = options.feed.case(file, index);
+        let (taken, ended) = run_case(case, &title, &logs, live, options).await;
+        let ended_at = taken.as_ref().ok().and_then(Taken::ended_at_seconds);
         trouble.extend(ended.iter().map(|error| format!("{title}: {}", with_causes(error))));
         match taken {
             Ok(taken) => {
                 trouble.extend(taken.trouble.iter().map(|what| format!("{title}: {what}")));
-                cases.push(judged(case, taken));
-                let failed = cases.last().is_some_and(|case| case.verdict == Verdict::Fail);
+                let case = judged(case, taken);
+                options.feed.judged(file, index, ended_at, &case);
+                let failed = case.verdict == Verdict::Fail;
+                cases.push(case);
                 if options.fail_fast && failed {
                     break;
                 }
@@ -89,7 +96,9 @@ pub async fn run_scenario(file: &ScenarioFile, options: &RunOptions) -> Ran {
             Err(error) => {
                 let error = with_causes(&error);
                 trouble.push(format!("{title}: {error}"));
-                cases.push(Case { with: case.with.clone(), ..not_done(error) });
+                let case = Case { with: case.with.clone(), ..not_done(error) };
+                options.feed.judged(file, index, None, &case);
+                cases.push(case);
                 break;
             }
         }
@@ -131,6 +140,7 @@ async fn run_case(
     case: &scenario::Case,
     title: &str,
     logs: &Path,
+    live: Option<LiveCase>,
     options: &RunOptions,
 ) -> (Result<Taken, CaseError>, Vec<EndError>) {
     let (env, events) = match RunEnv::set_up(&case.plan).await {
@@ -138,7 +148,7 @@ async fn run_case(
         Err(error) => return (Err(error.into()), Vec::new()),
     };
     let progress = Progress::new(options.watching, title, case.plan.duration());
-    let play = CaseRunner::new(&case.plan, &env, events, progress, options);
+    let play = CaseRunner::new(&case.plan, &env, events, (progress, live), options);
     let played = play.run().await;
     let kept = keep_logs(&env.logs(), logs, played.as_ref().ok());
     let mut ended = Vec::new();

@@ -1,0 +1,225 @@
+//! The way of a line from a run to those who watch it.
+//!
+//! Each outlet has a thread and a bounded queue of its own. A line that finds a queue full is lost
+//! to that outlet, and counted: a reader that is slow, or gone, never holds up the run.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use samestate_report::live::Line;
+
+use crate::streams::note;
+
+/// The most lines that wait for an outlet.
+const LINES_WAITING_MAX: usize = 1024;
+
+/// The time that outlets have at the end for the lines that still wait.
+const END_MAX: Duration = Duration::from_secs(2);
+
+/// A place where the lines of runs go.
+pub(crate) trait Outlet: Send {
+    /// Takes a line.
+    ///
+    /// # Errors
+    ///
+    /// Returns why the outlet takes no more: it is not asked again.
+    fn take(&mut self, line: &Line) -> Result<(), Closed>;
+
+    /// The interval at which [`Outlet::tick`] is called while no line comes.
+    fn every(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Does what time alone demands.
+    ///
+    /// # Errors
+    ///
+    /// As [`Outlet::take`].
+    fn tick(&mut self) -> Result<(), Closed> {
+        Ok(())
+    }
+
+    /// No more lines come.
+    fn end(&mut self) {}
+}
+
+/// The reason why an outlet takes no more lines.
+#[derive(Debug)]
+pub(crate) enum Closed {
+    /// Its reader has seen enough.
+    ByReader(String),
+    /// It failed: the results are not complete.
+    Failed(String),
+}
+
+/// The outlets of the runs of a program. A feed without any does nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Feeds {
+    outlets: Vec<Running>,
+    failed: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct Running {
+    name: String,
+    queue: Queue,
+    ended: Receiver<()>,
+}
+
+/// The queue of an outlet, and the number of lines that did not fit in.
+#[derive(Clone, Debug)]
+struct Queue {
+    lines: SyncSender<Arc<Line>>,
+    lost: Arc<AtomicU64>,
+}
+
+/// The runs' side of the outlets; the default has none.
+#[derive(Clone, Debug, Default)]
+pub struct Feed(Arc<[Queue]>);
+
+impl Feeds {
+    /// Begins an outlet; `name` is the option that asked for it.
+    pub(crate) fn add(&mut self, name: &str, mut outlet: impl Outlet + 'static) -> io::Result<()> {
+        let (lines, taken) = sync_channel(LINES_WAITING_MAX);
+        let (end, ended) = sync_channel(1);
+        let (failed, option) = (Arc::clone(&self.failed), name.to_owned());
+        thread::Builder::new().name(name.to_owned()).spawn(move || {
+            // A queue without a receiver is never full: what a closed outlet gets is not lost.
+            let attended = attend(&mut outlet, &taken);
+            drop(taken);
+            if let Err(closed) = attended {
+                match closed {
+                    Closed::ByReader(why) => note!("note: {option}: {why}; the run goes on"),
+                    Closed::Failed(why) => {
+                        failed.store(true, Ordering::Relaxed);
+                        note!("error: {option}: {why}; the run goes on");
+                    }
+                }
+            } else {
+                outlet.end();
+            }
+            let _ = end.send(());
+        })?;
+        let queue = Queue { lines, lost: Arc::default() };
+        self.outlets.push(Running { name: name.to_owned(), queue, ended });
+        Ok(())
+    }
+
+    /// The side of the runs.
+    pub(crate) fn feed(&self) -> Feed {
+        Feed(self.outlets.iter().map(|outlet| outlet.queue.clone()).collect())
+    }
+
+    /// Lets the outlets take what still waits. All feeds have to be dropped before. Returns whether
+    /// all lines went where they should.
+    pub(crate) fn end(self) -> bool {
+        let until = Instant::now() + END_MAX;
+        let mut all_good = true;
+        for Running { name, queue, ended } in self.outlets {
+            let Queue { lines, lost } = queue;
+            drop(lines);
+            let left = until.saturating_duration_since(Instant::now());
+            let in_time = ended.recv_timeout(left).is_ok();
+            let lost = lost.load(Ordering::Relaxed);
+            if lost > 0 {
+                note!("error: {name}: {lost} lines were lost, as its reader was too slow");
+            }
+            if !in_time {
+                note!("error: {name}: the last lines were lost, as its reader does not read");
+            }
+            all_good &= in_time && lost == 0;
+        }
+        all_good && !self.failed.load(Ordering::Relaxed)
+    }
+}
+
+fn attend(outlet: &mut impl Outlet, lines: &Receiver<Arc<Line>>) -> Result<(), Closed> {
+    loop {
+        let line = match outlet.every() {
+            Some(every) => lines.recv_timeout(every),
+            None => lines.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match line {
+            Ok(line) => outlet.take(&line)?,
+            Err(RecvTimeoutError::Timeout) => outlet.tick()?,
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+    }
+}
+
+impl Feed {
+    /// Returns whether anybody watches.
+    pub(crate) fn is_watched(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// Tells all outlets a line.
+    pub(crate) fn tell(&self, line: Line) {
+        let line = Arc::new(line);
+        for Queue { lines, lost } in self.0.iter() {
+            if let Err(TrySendError::Full(_)) = lines.try_send(Arc::clone(&line)) {
+                lost.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use samestate_report::live::{Event, LIVE, RunEnd};
+
+    use super::*;
+
+    struct Stuck(Receiver<()>);
+
+    impl Outlet for Stuck {
+        fn take(&mut self, _line: &Line) -> Result<(), Closed> {
+            let _ = self.0.recv();
+            Ok(())
+        }
+    }
+
+    struct Broken;
+
+    impl Outlet for Broken {
+        fn take(&mut self, _line: &Line) -> Result<(), Closed> {
+            Err(Closed::Failed("no space".to_owned()))
+        }
+    }
+
+    fn line() -> Line {
+        let event = Event::End(RunEnd::default());
+        Line { version: LIVE, scenario: "tasks".into(), case: 1, at_seconds: None, event }
+    }
+
+    #[test]
+    fn an_outlet_that_is_stuck_loses_lines_and_holds_up_nothing() {
+        let (release, stuck) = channel();
+        let mut feeds = Feeds::default();
+        feeds.add("stuck", Stuck(stuck)).expect("a thread");
+        let feed = feeds.feed();
+        for _ in 0..LINES_WAITING_MAX + 100 {
+            feed.tell(line());
+        }
+        assert!(feeds.outlets[0].queue.lost.load(Ordering::Relaxed) >= 99);
+        drop((release, feed));
+        assert!(!feeds.end(), "lines were lost");
+    }
+
+    #[test]
+    fn an_outlet_that_failed_is_told_at_the_end() {
+        let mut feeds = Feeds::default();
+        feeds.add("broken", Broken).expect("a thread");
+        let feed = feeds.feed();
+        (0..LINES_WAITING_MAX * 2).for_each(|_| feed.tell(line()));
+        drop(feed);
+        assert!(!feeds.end());
+        assert!(Feeds::default().end(), "no outlet, no fault");
+    }
+}

@@ -1,0 +1,28 @@
+//! A run, shown while it goes on.
+//!
+//! The runner hands what it hears of a case to a [`LiveCase`], which tells it as
+//! [lines](samestate_report::live::Line): what happened, and twice a second a sample of all
+//! measures. A [`Feed`] takes the lines to outlets, each with a thread and a bounded queue, so that
+//! nothing which reads them can hold up the run. Without an outlet there is no `LiveCase`, and a
+//! run does none of this.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `case` | a case, told line by line |
+//! | `tracker` | samples, from the parts that processes hand over |
+//! | `replicas` | the replicas of a tree over the last few seconds |
+//! | `readings` | readings of a counter, and its growth |
+//! | `feed` | the way of a line to the outlets |
+//! | `ndjson` | the outlet of `--ndjson` |
+
+mod case;
+mod feed;
+mod ndjson;
+mod readings;
+mod replicas;
+mod tracker;
+
+pub(crate) use case::{LiveCase, ProcessSeen, View};
+pub use feed::Feed;
+pub(crate) use feed::Feeds;
+pub(crate) use ndjson::Ndjson;
