@@ -30,13 +30,15 @@ mod overview;
 mod printable;
 mod record;
 pub mod spacetime;
+pub mod stats;
 pub mod terminal;
 mod units;
 
 pub use printable::{printable, printable_json, printable_line};
 pub use record::{
-    Better, Case, Cost, Dispatches, Expectation, FaultDone, Faults, Identical, Kind, Latency,
-    Machine, Metric, Observation, Outcome, Phase, Points, Process, ProcessSeries, QuantileSeries,
-    Quantiles, Rate, Record, RecordError, SCHEMA, SERIES, SeedFailure, Seeds, Series, Staleness,
-    StoreMeasures, StoreSeries, Topology, TopologyNode, Unit, Verdict, Violation, write_whole,
+    Better, Case, Cost, Dispatches, Expectation, FaultDone, Faults, Identical, Interval, Kind,
+    Latency, Machine, Metric, Observation, Outcome, Phase, Points, Process, ProcessSeries,
+    QuantileSeries, Quantiles, Rate, Record, RecordError, Repeat, SCHEMA, SERIES, SeedFailure,
+    Seeds, Series, Staleness, StoreMeasures, StoreSeries, Topology, TopologyNode, Unit, Verdict,
+    Violation, write_whole,
 };

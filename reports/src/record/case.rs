@@ -7,11 +7,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Cost, Dispatches, Expectation, Faults, Identical, Latency, Outcome, Phase, Rate, Series,
-    Staleness, Topology, Verdict, Violation,
+    Cost, Dispatches, Expectation, Faults, Identical, Interval, Latency, Outcome, Phase, Rate,
+    Repeat, Series, Staleness, Topology, Verdict, Violation,
 };
 
-/// One value of the matrix, run once.
+/// One value of the matrix, run once or several times.
+///
+/// Of several repeats, costs, times and rates are the medians, figures that have to be perfect are
+/// the worst, and everything else is that of one repeat.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Case {
@@ -56,6 +59,17 @@ pub struct Case {
     pub topologies: Vec<Topology>,
     /// The measures over time; null if the load never began, and in the records of older versions.
     pub series: Option<Series>,
+    /// The runs of the case, in their order; empty if it was run once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub repeats: Vec<Repeat>,
+    /// The 95 % intervals of the medians, by the names of the metrics; one is missing if there are
+    /// too few repeats.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub intervals: BTreeMap<String, Interval>,
+    /// The repeat, from 1, that everything besides the medians was taken from; null if the case
+    /// was run once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shown_repeat: Option<u64>,
 }
 
 impl Case {

@@ -7,6 +7,7 @@
 //! | `findings` | findings: [`Expectation`], [`Violation`], [`Faults`] |
 //! | `measures` | the measures themselves: identity, dispatches, rate, latency, staleness, cost |
 //! | `metric` | [`Metric`]: every measure under its dotted name |
+//! | `repeats` | [`Repeat`]: one of several runs of a case, and the case made of them |
 //! | `series` | [`Series`]: the measures over time |
 //! | `course` | [`Phase`], [`Topology`]: the plan of a case, as far as a report shows it |
 //! | `seeds` | [`Seeds`]: the result of a search over many seeds |
@@ -25,6 +26,7 @@ mod findings;
 mod layout;
 mod measures;
 mod metric;
+mod repeats;
 mod run;
 mod seeds;
 mod series;
@@ -39,6 +41,7 @@ pub use file::{RecordError, write_whole};
 pub use findings::{Expectation, FaultDone, Faults, Outcome, Violation};
 pub use measures::{Cost, Dispatches, Identical, Latency, Quantiles, Rate, Staleness};
 pub use metric::{Better, Metric, Unit};
+pub use repeats::{Interval, Repeat};
 pub use run::{Kind, Machine, Record, SCHEMA, Verdict};
 pub use seeds::{SeedFailure, Seeds};
 pub use series::{Points, ProcessSeries, QuantileSeries, SERIES, Series, StoreSeries};
