@@ -85,6 +85,11 @@ function compareFigures(shown, record, complain) {
       cells.forEach(([text, sort], column) => {
         const head = table.heads[column + 1];
         if (head === "meaning") return;
+        if (head === "95 % interval") {
+          const known = measured[index].intervals[metric] !== undefined;
+          if (known === (text === "–")) complain(`the interval of ${metric} is shown as ${text}`);
+          return;
+        }
         const of = head === "whole run" ? measured[index] : measured[index].stores[head];
         let value = at(of, metric);
         if (Array.isArray(value)) value = value.length;

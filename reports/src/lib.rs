@@ -33,6 +33,7 @@ pub mod spacetime;
 pub mod stats;
 pub mod terminal;
 mod units;
+mod winners;
 
 pub use printable::{printable, printable_json, printable_line};
 pub use record::{

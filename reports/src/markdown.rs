@@ -75,7 +75,11 @@ fn table(cases: &[Case]) -> String {
         text += &line(std::iter::once(row.label.to_owned()).chain(values));
     }
     let verdicts = cases.iter().map(|case| case.verdict.to_string());
-    text + &line(std::iter::once("verdict".to_owned()).chain(verdicts))
+    text += &line(std::iter::once("verdict".to_owned()).chain(verdicts));
+    if cases.len() > 1 || cases.iter().any(|case| !case.repeats.is_empty()) {
+        text += &format!("\n{}\n", overview::repeats_note(cases));
+    }
+    text
 }
 
 fn line(cells: impl Iterator<Item = String>) -> String {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::record::{Better, Case, Metric, Verdict, plain};
+use crate::record::{Better, Case, Metric, Unit, Verdict, plain};
+use crate::{stats, units, winners};
 
 /// The rows: what a person calls a measure, and its name.
 const ROWS: &[(&str, &str)] = &[
@@ -54,7 +55,7 @@ pub(crate) fn rows(cases: &[Case]) -> Vec<Row> {
     let rows = ROWS.iter().filter_map(|(label, name)| {
         let metric = Metric::named(name)?;
         let best = best(metric, cases);
-        let shown = |case: &Case| shown(metric, case, best.as_deref());
+        let shown = |case: &Case| shown(metric, case, &best);
         let values: Vec<Shown> = cases.iter().map(shown).collect();
         let says_nothing = match metric.better() {
             // What was done, and was done nowhere.
@@ -66,27 +67,55 @@ pub(crate) fn rows(cases: &[Case]) -> Vec<Row> {
     rows.collect()
 }
 
-fn shown(metric: &Metric, case: &Case, best: Option<&str>) -> Shown {
-    match metric.of_case(case).map(|value| metric.human(value)) {
-        Some(text) if case.verdict == Verdict::Pass && Some(&*text) == best => Shown::Best(text),
+fn shown(metric: &Metric, case: &Case, best: &[&Case]) -> Shown {
+    match metric.of_case(case).map(|value| with_interval(metric, case, value)) {
+        Some(text) if best.iter().any(|best| std::ptr::eq(*best, case)) => Shown::Best(text),
         Some(text) => Shown::Value(text),
         None if metric.is_null_never() && case.verdict != Verdict::Interrupted => Shown::Never,
         None => Shown::Nothing,
     }
 }
 
-/// The best value of a row as it is shown; none where the measure has no better, or where the
-/// cases that passed all show the same. What did not pass is not praised for being cheap.
-fn best(metric: &Metric, cases: &[Case]) -> Option<String> {
-    let passed = cases.iter().filter(|case| case.verdict == Verdict::Pass);
-    let values: Vec<f64> = passed.filter_map(|case| metric.of_case(case)).collect();
-    let best = match metric.better() {
-        Better::Higher => values.iter().copied().max_by(f64::total_cmp),
-        Better::Lower => values.iter().copied().min_by(f64::total_cmp),
-        Better::Neither => None,
-    };
-    let best = metric.human(best?);
-    values.iter().any(|value| metric.human(*value) != best).then_some(best)
+/// A value for a glance, with its 95 % interval if the case has one: `120 µs ±3 %`.
+pub(crate) fn with_interval(metric: &Metric, case: &Case, value: f64) -> String {
+    let text = metric.human(value);
+    match case.interval(metric).and_then(|interval| interval.share(value)) {
+        // One that is exact, but for rounding, says nothing.
+        Some(share) if share > 1e-9 && metric.unit() != Unit::Percent => {
+            format!("{text} {}", units::plus_minus(share))
+        }
+        _ => text,
+    }
+}
+
+/// The best cases of a row; none where the measure has no better, where the repeats prove no
+/// difference, or where there is none. What did not pass is not praised for being cheap.
+fn best<'a>(metric: &Metric, cases: &'a [Case]) -> Vec<&'a Case> {
+    if metric.better() == Better::Neither {
+        return Vec::new();
+    }
+    let ranking = winners::ranking(cases.iter(), metric, ROWS.len());
+    let best = ranking.equal.filter(|equal| *equal < ranking.cases.len()).unwrap_or(0);
+    ranking.cases.iter().take(best).map(|(case, _)| *case).collect()
+}
+
+/// A sentence about the repeats behind the figures of several cases; `None` if they had none.
+pub(crate) fn repeats_note(cases: &[Case]) -> String {
+    let most = cases.iter().map(|case| case.repeats.len()).max().unwrap_or(0);
+    match most {
+        0 | 1 => "Each case was run once, which proves no difference between them: run them with \
+                  --repeat 5."
+            .to_owned(),
+        2 => format!(
+            "Figures are medians of 2 repeats; {} are needed for intervals and for proven \
+             differences.",
+            stats::REPEATS_MIN
+        ),
+        _ => format!(
+            "Figures are medians of {most} repeats, ± their 95 % intervals. Differences are named \
+             where they are significant (5 % for all of them together)."
+        ),
+    }
 }
 
 /// The paths that the matrix set, in order.
@@ -118,10 +147,10 @@ mod tests {
 
     #[test]
     fn the_best_of_a_row_is_marked_where_cases_differ() {
-        let cases = sample::big_store().cases;
+        let cases = sample::big_store_repeated().cases;
         assert_eq!(
             row(&cases, "CPU per action"),
-            Some(vec![Shown::Value("46 ms".into()), Shown::Best("120 µs".into())])
+            Some(vec![Shown::Value("46 ms ±1.3 %".into()), Shown::Best("120 µs ±1.3 %".into())])
         );
         let same = Shown::Value("0".into());
         assert_eq!(row(&cases, "lost"), Some(vec![same.clone(), same]));
@@ -129,8 +158,14 @@ mod tests {
     }
 
     #[test]
+    fn single_runs_praise_no_case() {
+        let marked = rows(&sample::big_store().cases).into_iter().flat_map(|row| row.values);
+        assert_eq!(marked.filter(|value| matches!(value, Shown::Best(_))).count(), 0);
+    }
+
+    #[test]
     fn a_case_that_failed_is_not_praised_for_being_cheap() {
-        let mut cases = sample::big_store().cases;
+        let mut cases = sample::big_store_repeated().cases;
         cases[1].verdict = Verdict::Fail;
         cases[1].identical.converged_within_ms = None;
         let marked = rows(&cases).into_iter().flat_map(|row| row.values);

@@ -19,6 +19,16 @@ pub(crate) fn percent(value: f64) -> String {
     format!("{} %", trimmed(format!("{cut:.*}", decimals as usize)))
 }
 
+/// The width of an interval as a share, rounded up: `±3.1 %`.
+pub(crate) fn plus_minus(share: f64) -> String {
+    let percent = share * 100.0;
+    match percent {
+        _ if percent > 200.0 => "±>200 %".to_owned(),
+        _ if percent >= 10.0 => format!("±{:.0} %", percent.ceil()),
+        _ => format!("±{} %", trimmed(format!("{:.1}", (percent * 10.0).ceil() / 10.0))),
+    }
+}
+
 /// A count: whole up to 9,999, then in thousands and millions.
 pub(crate) fn count(value: f64) -> String {
     if value.abs() < 10_000.0 && value.fract() == 0.0 {

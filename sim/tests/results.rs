@@ -353,3 +353,56 @@ fn seeds_at_the_end_of_all_numbers_are_simulated_once_each() {
         assert_eq!((seeds.first, seeds.end, seeds.simulated), (end - 5, end, 5));
     }
 }
+
+#[test]
+fn the_cases_of_a_matrix_take_turns_and_each_repeat_is_kept() {
+    let desk = Desk::new();
+    let matrix = "matrix: { stores.tasks.mode: [action, snapshot] }\n";
+    let file = desk.file("short.yaml", &format!("{SHORT}{matrix}"));
+    let output = desk.samestate(&["run", &file, "--repeat", "2", "--out", "o"]);
+    assert!(is_done(output.status.code()), "{}", said(&output));
+    let order = ["1/2, repeat 1/2", "2/2, repeat 1/2", "1/2, repeat 2/2", "2/2, repeat 2/2"];
+    let begun = text(&output.stderr);
+    let begun = begun.lines().filter_map(|line| line.strip_suffix(": starting"));
+    assert_eq!(begun.collect::<Vec<_>>(), order.map(|turn| format!("short {turn}")));
+    let record = desk.record("o");
+    assert_eq!(record.cases.len(), 2);
+    for case in &record.cases {
+        assert_eq!(case.repeats.len(), 2);
+        assert!(case.repeats.iter().all(|repeat| repeat.figures.len() > 20), "{:?}", case.repeats);
+        assert!(case.intervals.is_empty(), "two repeats have no interval");
+    }
+    for log in ["case-1/repeat-2", "case-2/repeat-1"] {
+        assert!(desk.path("o/logs").join(log).join("main.master.log").is_file(), "{log}");
+    }
+    let kept = fs::read_to_string(desk.path("o/scenario.yaml")).expect("it is kept");
+    assert!(kept.contains("repeat: 2"), "{kept}");
+}
+
+#[test]
+fn each_repeat_of_a_simulation_has_a_seed_of_its_own() {
+    let desk = Desk::new();
+    let file = desk.file("short.yaml", &format!("{SHORT}repeat: 3\n"));
+    let output = desk.samestate(&["simulate", &file, "--out", "o"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let case = &desk.record("o").cases[0];
+    let seeds: Vec<_> = case.repeats.iter().map(|repeat| repeat.seed).collect();
+    assert_eq!(seeds, [Some(5), Some(6), Some(7)]);
+    assert!(case.intervals.contains_key("latency_us.replica.p50"), "{:?}", case.intervals);
+    let output = desk.samestate(&["simulate", &file, "--trace"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).contains("add `--repeat 1`"), "{}", said(&output));
+}
+
+#[test]
+fn numbers_of_repeats_that_make_no_sense_are_refused() {
+    let desk = Desk::new();
+    let file = desk.file("short.yaml", SHORT);
+    for repeat in ["0", "-1", "1001", "x"] {
+        let output = desk.samestate(&["validate", &file, "--repeat", repeat]);
+        assert_eq!(output.status.code(), Some(2), "{repeat}: {}", said(&output));
+    }
+    let text = format!("{SHORT}matrix: {{ repeat: [1, 2] }}\n");
+    let output = desk.samestate(&["validate", &desk.file("in-matrix.yaml", &text)]);
+    assert!(said(&output).contains("beside `matrix`"), "{}", said(&output));
+}

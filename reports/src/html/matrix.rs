@@ -8,6 +8,7 @@ use super::scale::{Scale, Unit};
 use super::tables::{Cell, table};
 use crate::overview::{self, Shown};
 use crate::record::{Case, Metric, Record, Verdict, plain};
+use crate::winners::{Ranking, ranking};
 
 /// The measures that are plotted and judged: all of them are better if they are less.
 const MEASURES: [(&str, &str, Unit); 5] = [
@@ -17,10 +18,6 @@ const MEASURES: [(&str, &str, Unit); 5] = [
     ("latency_us.replica.p99", "Time until a replica has it, p99", Unit::Microseconds),
     ("cost.rss_bytes_max", "Memory of the largest process", Unit::Bytes),
 ];
-
-/// Cases that differ by less than this share of the better one are called equal: they are single
-/// runs.
-const EQUAL: f64 = 0.10;
 
 /// Renders the table, the plots and the sentences. `id` begins the ids of all figures.
 pub(super) fn matrix(record: &Record, id: &str) -> (Markup, Vec<Value>) {
@@ -38,8 +35,7 @@ pub(super) fn matrix(record: &Record, id: &str) -> (Markup, Vec<Value>) {
             @for sentence in sentences(cases, &axes, &numeric) { li { (sentence) } }
         }
         p.note {
-            "Each case was run once. Differences under " (EQUAL * 100.0)
-            " % are not told apart, and cases that did not pass are left out."
+            (overview::repeats_note(cases)) " Cases that did not pass are left out."
         }
         @for axis in &numeric {
             h3 { "Over " code { (axis) } }
@@ -239,33 +235,32 @@ pub(super) fn headline(cases: &[Case]) -> Option<Markup> {
     sentences(cases, &axes, &numeric).into_iter().next()
 }
 
-/// Cases at one place of an axis, the best first.
-type Ranking = Vec<(String, f64)>;
+/// Single runs that differ by less than this share of the better one are called equal.
+const EQUAL_ONCE: f64 = 0.10;
 
-fn ranking<'a>(
-    cases: impl Iterator<Item = &'a Case>,
-    metric: &Metric,
-    name: impl Fn(&Case) -> String,
-) -> Ranking {
-    let passed = cases.filter(|case| case.verdict == Verdict::Pass);
-    let mut ranking: Ranking =
-        passed.filter_map(|case| Some((name(case), metric.of_case(case)?))).collect();
-    ranking.sort_by(|a, b| a.1.total_cmp(&b.1));
-    ranking
+/// The number of cases that are as good as the best, as far as it is known.
+fn equal(ranking: &Ranking<'_>) -> usize {
+    let near = |least: f64| move |one: &&(&Case, f64)| one.1 <= least * (1.0 + EQUAL_ONCE);
+    let guess = || {
+        let least = ranking.cases.first().map_or(0.0, |(_, least)| *least);
+        ranking.cases.iter().take_while(near(least)).count()
+    };
+    ranking.equal.unwrap_or_else(guess)
 }
 
 /// The names of those that are as good as the best.
-fn best(ranking: &Ranking) -> Vec<String> {
-    let Some((_, least)) = ranking.first() else { return Vec::new() };
-    let equal = ranking.iter().filter(|(_, value)| *value <= least * (1.0 + EQUAL));
-    let mut names: Vec<String> = equal.map(|(name, _)| name.clone()).collect();
+fn best(ranking: &Ranking<'_>, name: &dyn Fn(&Case) -> String) -> Vec<String> {
+    let equal = equal(ranking);
+    let mut names: Vec<String> =
+        ranking.cases.iter().take(equal).map(|(case, _)| name(case)).collect();
     names.sort();
     names
 }
 
 fn over_no_axis(cases: &[Case], axes: &[&str], metric: &Metric, title: &str) -> Option<Markup> {
-    let ranking = ranking(cases.iter(), metric, |case| short(case, axes));
-    (ranking.len() > 1).then(|| html! { b { (title) } ": " (won(&ranking, metric)) "." })
+    let ranking = ranking(cases.iter(), metric, MEASURES.len());
+    let won = || won(&ranking, metric, &|case| short(case, axes));
+    (ranking.cases.len() > 1).then(|| html! { b { (title) } ": " (won()) "." })
 }
 
 fn over_axis(
@@ -279,18 +274,20 @@ fn over_axis(
         return None;
     }
     let places = x_axis(cases, axis).ticks;
-    let rankings: Vec<(String, Ranking)> = places
+    let judgements = MEASURES.len() * places.len();
+    let name = |case: &Case| name_beside(case, axis, axes);
+    let rankings: Vec<(String, Ranking<'_>)> = places
         .into_iter()
         .map(|(place, label)| {
             let here =
                 cases.iter().filter(|case| on_axis(case, axis).is_some_and(|at| at.0 == place));
-            (label, ranking(here, metric, |case| name_beside(case, axis, axes)))
+            (label, ranking(here, metric, judgements))
         })
-        .filter(|(_, ranking)| ranking.len() > 1)
+        .filter(|(_, ranking)| ranking.cases.len() > 1)
         .collect();
     // Neighbours with the same winners are one stretch.
-    let stretches: Vec<&[(String, Ranking)]> =
-        rankings.chunk_by(|one, next| best(&one.1) == best(&next.1)).collect();
+    let stretches: Vec<&[(String, Ranking<'_>)]> =
+        rankings.chunk_by(|one, next| best(&one.1, &name) == best(&next.1, &name)).collect();
     (!stretches.is_empty()).then(|| {
         html! {
             b { (title) } ": "
@@ -299,7 +296,7 @@ fn over_axis(
                 @let (first, last) = (&places[0], &places[places.len() - 1]);
                 @if places.len() > 1 { "from " (first.0) " to " (last.0) ", " }
                 @else { "at " (first.0) ", " }
-                (won(&last.1, metric))
+                (won(&last.1, metric, &name))
                 @if places.len() > 1 { " (at " (last.0) ")" }
             }
             "."
@@ -308,10 +305,10 @@ fn over_axis(
 }
 
 /// `action and delta win with 120 µs against 46 ms of snapshot, 383 times less`.
-fn won(ranking: &Ranking, metric: &Metric) -> Markup {
-    let best = best(ranking);
-    let (least, (worst, most)) = (ranking[0].1, &ranking[ranking.len() - 1]);
-    let all = best.len() == ranking.len();
+fn won(ranking: &Ranking<'_>, metric: &Metric, name: &dyn Fn(&Case) -> String) -> Markup {
+    let best = best(ranking, name);
+    let (least, most) = (ranking.cases[0].1, ranking.cases[ranking.cases.len() - 1].1);
+    let worst = name(ranking.cases[ranking.cases.len() - 1].0);
     let times = if least > 0.0 { most / least } else { f64::INFINITY };
     let list = |names: &[String]| {
         html! {
@@ -321,12 +318,17 @@ fn won(ranking: &Ranking, metric: &Metric) -> Markup {
             }
         }
     };
+    let verb = match (ranking.equal, best.len()) {
+        (None, _) => " measured least",
+        (_, 1) => " wins",
+        _ => " win",
+    };
     html! {
-        @if all {
-            "no difference between " (list(&best)) ": " (metric.human(least))
+        @if best.len() == ranking.cases.len() {
+            "no proven difference between " (list(&best)) ": " (metric.human(least))
         } @else {
-            (list(&best)) @if best.len() == 1 { " wins" } @else { " win" }
-            " with " (metric.human(least)) " against " (metric.human(*most)) " of " code { (worst) }
+            (list(&best)) (verb)
+            " with " (metric.human(least)) " against " (metric.human(most)) " of " code { (worst) }
             @if times.is_finite() && times >= 1.95 {
                 ", " (format!("{times:.0}")) " times less"
             } @else if times.is_finite() {
@@ -341,10 +343,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::record::{Kind, sample};
+    use crate::record::{Kind, Repeat, sample};
 
     /// Two modes over a size: action costs 100 µs everywhere, snapshot 1 µs for each kB.
-    fn crossing() -> Record {
+    fn crossing(repeats: usize) -> Record {
         let mut cases = Vec::new();
         for mode in ["snapshot", "action"] {
             for (size, kb) in [("1kB", 1.0), ("100kB", 100.0), ("10MB", 10_000.0)] {
@@ -352,8 +354,12 @@ mod tests {
                 case.with.insert("stores.d.mode".into(), json!(mode));
                 case.with.insert("stores.d.size".into(), json!(size));
                 let us = if mode == "snapshot" { kb } else { 100.0 };
-                case.cost.cpu_us_per_action = Some(us);
-                cases.push(case);
+                let runs = [1.0, 1.01, 0.99, 1.0, 1.0].map(|noise| {
+                    let mut run = case.clone();
+                    run.cost.cpu_us_per_action = Some(us * noise);
+                    (Repeat::of(&run), run)
+                });
+                cases.push(Case::of_repeats(runs.into_iter().take(repeats).collect()));
             }
         }
         Record::new("crossing", 1, Kind::Processes, cases)
@@ -375,13 +381,13 @@ mod tests {
 
     #[test]
     fn the_sentence_says_which_mode_wins_where() {
-        let (markup, charts) = matrix(&crossing(), "m");
+        let (markup, charts) = matrix(&crossing(5), "m");
         let text = text(&markup);
         assert!(
             text.contains(
                 "CPU per action: at 1kB, snapshot wins with 1 µs against 100 µs of action, 100 \
-                 times less; at 100kB, no difference between action and snapshot: 100 µs; at 10MB, \
-                 action wins with 100 µs against 10 ms of snapshot, 100 times less."
+                 times less; at 100kB, no proven difference between action and snapshot: 100 µs; \
+                 at 10MB, action wins with 100 µs against 10 ms of snapshot, 100 times less."
             ),
             "{text}"
         );
@@ -389,8 +395,17 @@ mod tests {
     }
 
     #[test]
+    fn single_runs_win_nothing() {
+        let text = text(&matrix(&crossing(1), "m").0);
+        assert!(!text.contains(" wins with") && !text.contains(" win with"), "{text}");
+        assert!(text.contains("at 1kB, snapshot measured least with 1 µs"), "{text}");
+        assert!(text.contains("at 100kB, no proven difference between action and"), "{text}");
+        assert!(text.contains("Each case was run once"), "{text}");
+    }
+
+    #[test]
     fn a_case_that_failed_wins_nothing() {
-        let mut record = crossing();
+        let mut record = crossing(5);
         for case in record.cases.iter_mut().take(3) {
             case.verdict = Verdict::Fail;
         }

@@ -198,11 +198,23 @@ fn headlines(case: &Case) -> Markup {
         @if !tiles.is_empty() {
             dl.tiles {
                 @for (label, name, value) in tiles {
-                    div { dt { (label) } dd data-metric=(name) { (value) } }
+                    div {
+                        dt { (label) }
+                        dd data-metric=(name) { (value) }
+                        @if let Some(interval) = interval(case, name) { dd.interval { (interval) } }
+                    }
                 }
             }
         }
     }
+}
+
+/// The 95 % interval of a measure, in words.
+fn interval(case: &Case, name: &str) -> Option<String> {
+    let metric = Metric::named(name)?;
+    let interval = case.interval(metric)?;
+    let (low, high) = (metric.human(interval.low), metric.human(interval.high));
+    (low != high).then(|| format!("95 %: {low} to {high}"))
 }
 
 /// The reasons of a verdict, in sentences.
@@ -344,6 +356,7 @@ fn case(record: &Record, case: &Case, id: &str, data: &mut Vec<Value>) -> Markup
         }
         section {
             h2 { "Figures" }
+            (tables::repeats(case))
             (tables::faults(case))
             (tables::stores(case))
             (tables::processes(case))

@@ -159,6 +159,10 @@ pub(super) fn measures(case: &Case) -> Markup {
     if of_stores {
         heads.extend(case.stores.keys().map(String::as_str));
     }
+    let repeated = !case.intervals.is_empty();
+    if repeated {
+        heads.insert(2, "95 % interval");
+    }
     heads.push("meaning");
     let rows = Metric::all().iter().filter_map(|metric| {
         let stores = case.stores.values().map(|store| metric.of_store(store));
@@ -169,11 +173,67 @@ pub(super) fn measures(case: &Case) -> Markup {
         }
         let mut row = vec![Cell::words(metric.name())];
         row.extend(values.into_iter().map(|value| Cell::number(value, |v| metric.human(v))));
+        if repeated {
+            row.insert(2, interval(case, metric));
+        }
         row.push(Cell::words(metric.about()).classed("about"));
         Some(row)
     });
     let rows: Vec<_> = rows.collect();
     table("All measures", &heads, &rows)
+}
+
+/// The interval of a median, sorted by its relative width.
+fn interval(case: &Case, metric: &Metric) -> Cell {
+    let Some(interval) = case.interval(metric) else { return Cell::words("–").classed("number") };
+    let text = format!("{} to {}", metric.human(interval.low), metric.human(interval.high));
+    let width = metric.of_case(case).and_then(|median| interval.share(median));
+    Cell { text, sort: width, class: "number" }
+}
+
+/// The measures of each repeat that are shown side by side.
+const OF_A_REPEAT: &[(&str, &str)] = &[
+    ("CPU per action", "cost.cpu_us_per_action"),
+    ("answered p50", "latency_us.local.p50"),
+    ("at replicas p50", "latency_us.replica.p50"),
+    ("at replicas p99", "latency_us.replica.p99"),
+    ("applied everywhere", "rate.achieved_per_s"),
+    ("largest process", "cost.rss_bytes_max"),
+];
+
+/// The repeats of the case, a row each.
+pub(super) fn repeats(case: &Case) -> Markup {
+    let mut heads = vec!["repeat", "started", "seed", "verdict"];
+    heads.extend(OF_A_REPEAT.iter().map(|(label, _)| *label));
+    let rows: Vec<_> = case
+        .repeats
+        .iter()
+        .zip(1..)
+        .map(|(repeat, number)| {
+            let mut row = vec![
+                Cell::number(Some(f64::from(number)), |number| number.to_string()),
+                Cell::words(repeat.started.clone().unwrap_or_else(|| "–".into())),
+                Cell::words(repeat.seed.map_or_else(|| "–".into(), |seed| seed.to_string())),
+                Cell::words(repeat.verdict.to_string()),
+            ];
+            row.extend(OF_A_REPEAT.iter().map(|(_, name)| {
+                let metric = Metric::named(name);
+                let value = metric.and_then(|metric| repeat.figure(metric));
+                Cell::number(value, |v| metric.map_or_else(String::new, |m| m.human(v)))
+            }));
+            row
+        })
+        .collect();
+    html! {
+        @if !rows.is_empty() {
+            p.note {
+                "Costs, times and rates on this page are the medians of the repeats, with their "
+                "95 % intervals. Charts, processes and faults are those of repeat "
+                (case.shown_repeat.unwrap_or(1)) "."
+            }
+            (table("Repeats", &heads, &rows))
+        }
+    }
 }
 
 /// The resources that each process used.

@@ -146,3 +146,13 @@ fn figures_of_the_page_are_those_of_the_record() {
         assert!(html.contains(figure), "{figure}");
     }
 }
+
+#[test]
+fn the_page_of_a_repeated_run_shows_intervals_and_each_repeat() {
+    let page = page(&[sample::big_store_repeated()]);
+    assert!(page.contains("95 % interval"), "the column of intervals");
+    assert!(page.contains("120 µs ±1.3 %"), "the table of cases");
+    assert_eq!(page.matches("<caption>Repeats</caption>").count(), 2, "a table for each case");
+    assert!(page.contains("medians of 5 repeats"));
+    assert!(!self::page(&[sample::big_store()]).contains("<caption>Repeats</caption>"));
+}

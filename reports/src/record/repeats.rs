@@ -25,7 +25,7 @@ pub struct Repeat {
     pub verdict: Verdict,
     /// Reasons of a verdict that is not `pass`, as those of a case.
     pub because: Vec<String>,
-    /// What it measured, by the names of the metrics. What was not measured is missing.
+    /// Its measures, by the names of the metrics. What was not measured is missing.
     pub figures: BTreeMap<String, f64>,
 }
 

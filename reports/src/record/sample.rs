@@ -37,6 +37,23 @@ pub(crate) fn big_store() -> Record {
     record
 }
 
+/// The same with five repeats of each case.
+pub(crate) fn big_store_repeated() -> Record {
+    let once = big_store();
+    let noise = [1.0, 1.01, 0.995, 1.005, 0.99];
+    let cases = once.cases.iter().map(|case| {
+        let runs = noise.iter().map(|noise| {
+            let mut case = case.clone();
+            case.cost.cpu_us_per_action = case.cost.cpu_us_per_action.map(|us| us * noise);
+            let replica = case.latency_us.replica.as_mut();
+            replica.into_iter().for_each(|quantiles| quantiles.p50 *= noise);
+            (Repeat::of(&case), case)
+        });
+        Case::of_repeats(runs.collect())
+    });
+    Record { cases: cases.collect(), ..once }
+}
+
 /// A run in which links were cut, and which failed for two reasons.
 pub(crate) fn disconnect_failed() -> Record {
     let mut case = passed();

@@ -48,10 +48,10 @@ pub struct Summary {
 
 /// Returns the median of repeats in their order, with its interval; `None` of nothing.
 ///
-/// The interval is `m ± t · √(π/2 · s² / n_eff)`: the large-sample variance of a median (Kendall and
-/// Stuart, *The Advanced Theory of Statistics*, vol. 1, on the standard errors of quantiles) with
-/// the effective number of repeats in place of their number, and with the quantile of Student's t
-/// for `n_eff − 1` degrees of freedom.
+/// The interval is `m ± t · √(π/2 · s² / n_eff)`: the large-sample variance of a median (Kendall
+/// and Stuart, *The Advanced Theory of Statistics*, vol. 1, on the errors of quantiles) with the
+/// effective number of repeats in place of their number, and with the quantile of Student's t for
+/// `n_eff − 1` degrees of freedom.
 ///
 /// ```
 /// let summary = samestate_report::stats::summary(&[10.0, 11.0, 10.5, 10.2, 10.4]).unwrap();

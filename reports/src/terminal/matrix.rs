@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::grid::{Column, Grid, Text};
-use super::style::{Style, Tone};
+use super::style::{Style, Tone, wrap};
 use super::summary::tone_of;
 use crate::overview::{self, Shown};
 use crate::record::Record;
@@ -44,8 +44,13 @@ pub(super) fn side_by_side(record: &Record, style: &Style) -> String {
         .map(|part| table(&axes, &titles, &rows, part).render(style))
         .collect();
     let marked = rows.iter().flat_map(|(_, texts)| texts).any(|text| text.text.ends_with(BEST));
-    let legend = style.paint("  * the best of the cases that passed\n", Tone::Dim);
-    tables.join("\n") + if marked { &legend } else { "" }
+    let mut legend = overview::repeats_note(&record.cases);
+    if marked {
+        legend += " * is the best of the cases that passed.";
+    }
+    let lines = wrap(&legend, style.columns().saturating_sub(GAP)).into_iter();
+    let legend = lines.map(|line| format!("  {}\n", style.paint(&line, Tone::Dim)));
+    tables.join("\n") + &legend.collect::<String>()
 }
 
 /// The table of some of the cases.

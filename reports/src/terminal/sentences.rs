@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::style::{Style, Tone, wrap};
-use crate::record::{Case, Dispatches, Observation, Quantiles, Verdict};
-use crate::units;
+use crate::record::{Case, Dispatches, Metric, Observation, Quantiles, Verdict};
+use crate::{stats, units};
 
 /// One sentence: what it is about, what it says, and how it looks.
 pub(crate) struct Sentence {
@@ -30,6 +30,7 @@ pub(crate) fn sentences(case: &Case) -> impl Iterator<Item = Sentence> {
         cost(case),
         skipped(case),
         faults(case),
+        repeats(case),
     ];
     let was_run = !case.was_not_run();
     sentences.into_iter().flatten().filter(move |_| was_run)
@@ -54,6 +55,38 @@ pub(super) fn of_case(case: &Case, style: &Style) -> String {
         }
     }
     text
+}
+
+/// The measures whose intervals a sentence names.
+const WITH_INTERVALS: &[(&str, &str)] = &[
+    ("CPU per action", "cost.cpu_us_per_action"),
+    ("answered p50", "latency_us.local.p50"),
+    ("at replicas p50", "latency_us.replica.p50"),
+    ("at replicas p99", "latency_us.replica.p99"),
+];
+
+/// The number of repeats, and the intervals of the medians.
+fn repeats(case: &Case) -> Option<Sentence> {
+    if case.repeats.is_empty() {
+        return None;
+    }
+    let (all, counted) = (case.repeats.len(), case.conclusive_repeats().count());
+    let mut text = format!("costs, times and rates are medians of {counted} repeats");
+    if counted < all {
+        text += &format!(" ({} of {all} left out)", all - counted);
+    }
+    let intervals = WITH_INTERVALS.iter().filter_map(|(label, name)| {
+        let metric = Metric::named(name)?;
+        let interval = case.interval(metric)?;
+        let (low, high) = (metric.human(interval.low), metric.human(interval.high));
+        Some(format!("{label} {low} to {high}"))
+    });
+    let intervals: Vec<String> = intervals.collect();
+    text += &match intervals.is_empty() {
+        true => format!("; an interval needs {} of them", stats::REPEATS_MIN),
+        false => format!("; 95 % intervals: {}", intervals.join(", ")),
+    };
+    said("repeats", text, if counted < all { Tone::Careful } else { Tone::Plain })
 }
 
 fn said(about: &'static str, says: String, tone: Tone) -> Option<Sentence> {

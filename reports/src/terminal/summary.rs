@@ -36,6 +36,10 @@ fn title(record: &Record, style: &Style) -> String {
     };
     let what = match (record.kind, &*record.cases) {
         _ if record.seeds.is_some() => "seeds".to_owned(),
+        (_, [first, _, ..]) if first.repeats.len() > 1 => {
+            format!("{} cases, {} repeats", record.cases.len(), first.repeats.len())
+        }
+        (_, [only]) if only.repeats.len() > 1 => format!("{} repeats", only.repeats.len()),
         (_, [_, _, ..]) => format!("{} cases", record.cases.len()),
         (Kind::Virtual, _) => "simulated".to_owned(),
         (Kind::Processes, [case]) if case.processes.len() > 1 => {
@@ -127,6 +131,14 @@ mod tests {
     #[test]
     fn a_matrix_stands_side_by_side() {
         insta::assert_snapshot!(summary(&sample::big_store(), &Style::PLAIN));
+    }
+
+    #[test]
+    fn medians_stand_with_their_intervals() {
+        insta::assert_snapshot!(summary(&sample::big_store_repeated(), &Style::PLAIN));
+        let mut single = sample::big_store_repeated();
+        single.cases.truncate(1);
+        insta::assert_snapshot!(summary(&single, &Style::PLAIN));
     }
 
     #[test]

@@ -26,6 +26,10 @@ pub struct ScenarioArgs {
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
 
+    /// Run each case so many times, in turns: figures become medians with 95 % intervals
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: Option<u32>,
+
     /// Length of each run: all phases not marked `fixed` are rescaled
     #[arg(long, value_name = "TIME")]
     pub duration: Option<Span>,
@@ -55,7 +59,12 @@ pub struct OutputArgs {
 impl ScenarioArgs {
     /// Returns the changes that the command line makes to each file.
     pub fn overrides(&self) -> Overrides {
-        Overrides { settings: self.settings.clone(), seed: self.seed, duration: self.duration }
+        Overrides {
+            settings: self.settings.clone(),
+            seed: self.seed,
+            repeat: self.repeat,
+            duration: self.duration,
+        }
     }
 
     /// Reads and checks all files. What is wrong with any goes to standard error.

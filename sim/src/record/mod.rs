@@ -22,6 +22,7 @@
 //! | `expect` | the scenario's expectations |
 //! | `lost_cause` | why a case that goes on cannot pass any more |
 //! | `verdict` | the verdict of a case, and the rules by which it is given |
+//! | `rounds` | the repeats of the cases of a run |
 //! | `case` | all of it: measures, findings and verdict |
 //! | `machine` | where it ran, and when |
 
@@ -39,6 +40,7 @@ mod lost_cause;
 mod machine;
 mod recorder;
 mod replay;
+mod rounds;
 mod series;
 mod sums;
 mod taken;
@@ -56,5 +58,6 @@ pub(crate) use lost_cause::lost_cause;
 pub use machine::{this_machine, utc};
 pub(crate) use recorder::{Recorder, Source};
 pub(crate) use replay::add_reducers;
+pub(crate) use rounds::Rounds;
 pub(crate) use taken::{IncarnationSeen, Taken};
 pub(crate) use verdict::{Findings, not_done};

@@ -14,7 +14,7 @@ use super::env::{EnvError, RunEnv};
 use super::guardian::GuardianError;
 use super::progress::{Progress, Watching};
 use crate::live::{Feed, LiveCase};
-use crate::record::{Taken, assemble, not_done, this_machine, transports, utc};
+use crate::record::{Rounds, Taken, assemble, not_done, this_machine, transports, utc};
 use crate::scenario::{self, ScenarioFile};
 
 /// The options of a run.
@@ -63,22 +63,20 @@ enum EndError {
     Logs { path: PathBuf, source: io::Error },
 }
 
-/// Runs the cases of a scenario one after the other, and returns when nothing is left of their
-/// processes. The first case that cannot be done, or that is interrupted, is the last.
+/// Runs the cases of a scenario one after the other, as often as it says, and returns when nothing
+/// is left of their processes. The first case that cannot be done, or that is interrupted, is the
+/// last.
 pub async fn run_scenario(file: &ScenarioFile, options: &RunOptions) -> Ran {
     let began = Instant::now();
     let started = utc(SystemTime::now());
-    let mut cases = Vec::new();
+    let mut rounds = Rounds::default();
     let mut trouble = Vec::new();
-    for (index, case) in file.cases.iter().enumerate() {
-        let several = file.cases.len() > 1;
-        let title = if several {
-            format!("{} {}/{}", file.name, index + 1, file.cases.len())
-        } else {
-            file.name.clone()
-        };
-        let logs = options.logs.join(folder_of(file, index));
+    for (round, index) in turns(file) {
+        let case = &file.cases[index];
+        let title = title(file, round, index);
+        let logs = options.logs.join(folder_of(file, round, index));
         let live = options.feed.case(file, index);
+        let begun = SystemTime::now();
         let (taken, ended) = run_case(case, &title, &logs, live, options).await;
         let ended_at = taken.as_ref().ok().and_then(Taken::ended_at_seconds);
         trouble.extend(ended.iter().map(|error| format!("{title}: {}", with_causes(error))));
@@ -88,7 +86,7 @@ pub async fn run_scenario(file: &ScenarioFile, options: &RunOptions) -> Ran {
                 let case = judged(case, taken);
                 options.feed.judged(file, index, ended_at, &case);
                 let failed = case.verdict == Verdict::Fail;
-                cases.push(case);
+                rounds.push(index, case, begun, None);
                 if options.fail_fast && failed {
                     break;
                 }
@@ -98,7 +96,7 @@ pub async fn run_scenario(file: &ScenarioFile, options: &RunOptions) -> Ran {
                 trouble.push(format!("{title}: {error}"));
                 let case = Case { with: case.with.clone(), ..not_done(error) };
                 options.feed.judged(file, index, None, &case);
-                cases.push(case);
+                rounds.push(index, case, begun, None);
                 break;
             }
         }
@@ -107,7 +105,7 @@ pub async fn run_scenario(file: &ScenarioFile, options: &RunOptions) -> Ran {
         }
     }
     let seed = file.cases.first().map_or(file.scenario.seed, |case| case.plan.seed);
-    let mut record = Record::new(&file.name, seed, Kind::Processes, cases);
+    let mut record = Record::new(&file.name, seed, Kind::Processes, rounds.cases());
     record.wall_seconds = began.elapsed().as_secs_f64();
     record.started = Some(started);
     record.file = Some(file.path.display().to_string());
@@ -116,9 +114,35 @@ pub async fn run_scenario(file: &ScenarioFile, options: &RunOptions) -> Ran {
     Ran { record, trouble }
 }
 
-/// The folder of a case's logs, within that of the run's.
-fn folder_of(file: &ScenarioFile, case: usize) -> String {
-    if file.cases.len() > 1 { format!("case-{}", case + 1) } else { String::new() }
+/// The order of a run: round by round, each case once. So whatever disturbs the machine for a while
+/// disturbs all cases.
+fn turns(file: &ScenarioFile) -> impl Iterator<Item = (u32, usize)> {
+    let cases = file.cases.len();
+    (0..file.repeats()).flat_map(move |round| (0..cases).map(move |case| (round, case)))
+}
+
+/// The title of a repeat of a case, such as `big-store 2/6, repeat 1/5`.
+fn title(file: &ScenarioFile, round: u32, case: usize) -> String {
+    let mut title = file.name.clone();
+    if file.cases.len() > 1 {
+        title += &format!(" {}/{}", case + 1, file.cases.len());
+    }
+    if file.repeats() > 1 {
+        title += &format!(", repeat {}/{}", round + 1, file.repeats());
+    }
+    title
+}
+
+/// The folder of the logs of a repeat of a case, within that of the run's.
+fn folder_of(file: &ScenarioFile, round: u32, case: usize) -> PathBuf {
+    let mut folder = PathBuf::new();
+    if file.cases.len() > 1 {
+        folder.push(format!("case-{}", case + 1));
+    }
+    if file.repeats() > 1 {
+        folder.push(format!("repeat-{}", round + 1));
+    }
+    folder
 }
 
 /// The file of the errors that stores reported to `on_error`, beside the nodes' logs.
@@ -126,14 +150,14 @@ const ERRORS: &str = "errors.log";
 
 /// The logs that a run of the scenario may keep, within [`RunOptions::logs`].
 pub(crate) fn logs_kept(file: &ScenarioFile) -> Vec<PathBuf> {
-    let of_case = |(index, case): (usize, &scenario::Case)| {
-        let folder = PathBuf::from(folder_of(file, index));
-        let nodes = case.plan.nodes.iter().map(|node| format!("{}.log", node.name));
+    let of_turn = |(round, index): (u32, usize)| {
+        let folder = folder_of(file, round, index);
+        let nodes = file.cases[index].plan.nodes.iter().map(|node| format!("{}.log", node.name));
         let logs: Vec<PathBuf> =
             nodes.chain([ERRORS.to_owned()]).map(|log| folder.join(log)).collect();
         logs
     };
-    file.cases.iter().enumerate().flat_map(of_case).collect()
+    turns(file).flat_map(of_turn).collect()
 }
 
 async fn run_case(

@@ -24,6 +24,9 @@ use crate::faults::FaultSpec;
 /// The most cases that a matrix may have.
 const CASES_MAX: usize = 256;
 
+/// The most repeats of a case.
+const REPEATS_MAX: u32 = 1_000;
+
 /// The changes that the command line makes to a file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overrides {
@@ -31,6 +34,8 @@ pub struct Overrides {
     pub settings: Vec<Setting>,
     /// The seed to use instead of the file's.
     pub seed: Option<u64>,
+    /// The number of repeats to use instead of the file's.
+    pub repeat: Option<u32>,
     /// The length of the whole run; phases marked `fixed` keep their length.
     pub duration: Option<Span>,
 }
@@ -82,6 +87,11 @@ pub struct Case {
 }
 
 impl ScenarioFile {
+    /// Returns the number of times that each case is run.
+    pub fn repeats(&self) -> u32 {
+        self.scenario.repeat.map_or(1, std::num::NonZeroU32::get)
+    }
+
     /// Reads and checks a file; `-` is standard input.
     ///
     /// # Errors
@@ -148,6 +158,11 @@ impl ScenarioFile {
         if let Some(duration) = overrides.duration {
             scenario.rescale(duration).map_err(|problem| vec![problem])?;
         }
+        if scenario.repeat.is_some_and(|repeat| repeat.get() > REPEATS_MAX) {
+            let problem = Problem::new(format!("`repeat` is at most {REPEATS_MAX}"));
+            let place = tree.place_of("repeat");
+            return Err(vec![problem.at(place)]);
+        }
         let matrix = tree.remove("matrix");
         let mut cases = Vec::new();
         let mut problems = Vec::new();
@@ -169,6 +184,10 @@ impl Overrides {
         }
         if let Some(seed) = self.seed {
             tree.set("seed", Node::new(Value::Unsigned(seed))).map_err(|problem| vec![problem])?;
+        }
+        if let Some(repeat) = self.repeat {
+            let repeat = Node::new(Value::Unsigned(repeat.into()));
+            tree.set("repeat", repeat).map_err(|problem| vec![problem])?;
         }
         Ok(())
     }
@@ -334,6 +353,10 @@ fn combinations(matrix: Option<&Node>) -> Result<Vec<Vec<(&str, &Node)>>, Proble
         return Ok(combinations);
     };
     for entry in entries {
+        if entry.key == "repeat" {
+            let problem = Problem::new("`repeat` is not for the matrix: all cases take turns");
+            return Err(problem.at(entry.key_place).help("write `repeat: 5` beside `matrix`"));
+        }
         let Value::List(values) = &entry.node.value else { continue };
         if values.is_empty() {
             let problem = Problem::new(format!("the matrix has no value for `{}`", entry.key));

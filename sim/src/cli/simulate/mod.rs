@@ -92,6 +92,12 @@ pub(super) struct Simulate {
     #[arg(long, value_name = "N", conflicts_with = "seeds")]
     seed: Option<u64>,
 
+    /// Simulate each case so many times, in turns, each with the next seed: figures become medians
+    /// with 95 % intervals
+    #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "swarm"])]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: Option<u32>,
+
     /// Length of each run, in virtual time: all phases not marked `fixed` are rescaled
     #[arg(long, value_name = "TIME")]
     duration: Option<Span>,
@@ -145,6 +151,15 @@ impl Simulate {
             );
             return ExitCode::Usage;
         }
+        let repeated = files.iter().find(|file| file.repeats() > 1);
+        if let Some(file) = repeated.filter(|_| self.trace.is_some() || self.trace_html.is_some()) {
+            note!(
+                "error: {}: a trace is of one seed, and this simulates {}: add `--repeat 1`",
+                file.name,
+                file.repeats()
+            );
+            return ExitCode::Usage;
+        }
         if self.seeds.is_some() && (self.trace.is_some() || self.trace_html.is_some()) {
             note!("error: a trace is of one seed: name it with --seed, without --seeds");
             return ExitCode::Usage;
@@ -191,7 +206,8 @@ impl Simulate {
 
     fn load(&self) -> Result<Vec<ScenarioFile>, ExitCode> {
         let (files, settings) = (self.files.clone(), self.settings.clone());
-        ScenarioArgs { files, settings, seed: self.seed, duration: self.duration }.load()
+        let (seed, repeat, duration) = (self.seed, self.repeat, self.duration);
+        ScenarioArgs { files, settings, seed, repeat, duration }.load()
     }
 }
 

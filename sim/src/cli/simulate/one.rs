@@ -8,8 +8,8 @@ use samestate_report::{Case, Kind, Record};
 use super::super::args::command_line;
 use super::super::exit::ExitCode;
 use super::{Wanted, found, trace};
-use crate::record::{this_machine, utc};
-use crate::scenario::{self, ScenarioFile};
+use crate::record::{Rounds, this_machine, utc};
+use crate::scenario::{self, Invalid, Plan, Scenario, ScenarioFile};
 use crate::streams::note;
 use crate::virtual_time::{Failure, Options, Outcome, simulate, why_of};
 
@@ -35,11 +35,21 @@ fn one(file: &ScenarioFile, wanted: &Wanted, one_of_several: bool) -> ExitCode {
         }
     };
     let began = Instant::now();
-    let mut cases = Vec::new();
+    let mut rounds = Rounds::default();
     let mut failed = Vec::new();
     let mut virtual_seconds = 0.0;
-    for case in &file.cases {
-        let outcome = match simulated(case, wanted) {
+    let turns = (0..file.repeats())
+        .flat_map(|round| file.cases.iter().enumerate().map(move |c| (round, c)));
+    for (round, (index, case)) in turns {
+        let begun = SystemTime::now();
+        let plan = match with_seed_of(case, round, &file.name) {
+            Ok(plan) => plan,
+            Err(invalid) => {
+                note!("error: {invalid}");
+                return ExitCode::Usage;
+            }
+        };
+        let outcome = match simulated(&plan, wanted) {
             Ok(outcome) => outcome,
             Err(error) => {
                 note!("error: {}: {error}", file.name);
@@ -52,17 +62,18 @@ fn one(file: &ScenarioFile, wanted: &Wanted, one_of_several: bool) -> ExitCode {
             return ExitCode::NotDone;
         }
         failed.extend(why_of(&outcome).map(|why| {
-            let (seed, scenario) = (case.plan.seed, case.scenario.clone());
-            Failure { seed, scenario, why }
+            let seed = plan.seed;
+            Failure { seed, scenario: Scenario { seed, ..case.scenario.clone() }, why }
         }));
         let with = case.with.clone();
-        cases.push(Case { with, ..outcome.case.unwrap_or_default() });
+        let simulated = Case { with, ..outcome.case.unwrap_or_default() };
+        rounds.push(index, simulated, begun, (file.repeats() > 1).then_some(plan.seed));
         if wanted.interrupted() {
             break;
         }
     }
     let seed = file.cases.first().map_or(file.scenario.seed, |case| case.plan.seed);
-    let mut record = Record::new(&file.name, seed, Kind::Virtual, cases);
+    let mut record = Record::new(&file.name, seed, Kind::Virtual, rounds.cases());
     record.wall_seconds = began.elapsed().as_secs_f64();
     record.virtual_seconds = Some(virtual_seconds);
     record.started = Some(started);
@@ -78,15 +89,21 @@ fn one(file: &ScenarioFile, wanted: &Wanted, one_of_several: bool) -> ExitCode {
     code
 }
 
-fn simulated(
-    case: &scenario::Case,
-    wanted: &Wanted,
-) -> Result<Outcome, crate::load::UnknownReducer> {
+/// The plan of a case with the seed of a repeat.
+fn with_seed_of(case: &scenario::Case, round: u32, name: &str) -> Result<Plan, Invalid> {
+    if round == 0 {
+        return Ok(case.plan.clone());
+    }
+    let seed = case.plan.seed.wrapping_add(round.into());
+    Scenario { seed, ..case.scenario.clone() }.plan(name)
+}
+
+fn simulated(plan: &Plan, wanted: &Wanted) -> Result<Outcome, crate::load::UnknownReducer> {
     let options = Options {
         recorded: true,
         traced: wanted.traced(),
         interrupt: Some(std::sync::Arc::clone(&wanted.interrupt)),
         adjust: None,
     };
-    simulate(&case.plan, &options)
+    simulate(plan, &options)
 }

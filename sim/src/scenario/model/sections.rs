@@ -2,7 +2,7 @@
 //! mirrors, events, what is watched and what is expected.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -27,6 +27,11 @@ pub struct Scenario {
     /// The seed of every random choice; `--seed` replaces it.
     #[serde(default)]
     pub seed: u64,
+    /// The number of times that each case is run; `--repeat` replaces it. The cases of a matrix
+    /// take turns. Figures are then medians with 95 % intervals. In virtual time, each repeat has a
+    /// seed of its own: the first is `seed`, the next one more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<NonZeroU32>,
     /// Logins and their passwords, for the links that name one. The file that is kept with a run
     /// does not show the passwords.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -47,6 +47,7 @@ pub fn draw(seed: u64) -> Scenario {
         version: FORMAT_VERSION,
         about: format!("What the swarm draws for seed {seed}."),
         seed,
+        repeat: None,
         logins: BTreeMap::new(),
         clusters: shape.clusters(&mut rng(9), &stores),
         links: shape.links(&mut rng(10), &stores),
