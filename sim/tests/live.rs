@@ -139,7 +139,7 @@ fn places_that_cannot_be_are_refused_before_anything_starts() {
     let temp = tempfile::tempdir().expect("a temporary folder");
     for (args, code, what) in [
         (&["--ndjson", "-", "--json", "-"][..], 2, "would mix on standard output"),
-        (&["--ndjson", "none/live.ndjson"], 1, "--ndjson: failed to write none/live.ndjson"),
+        (&["--ndjson", "/dev/null/a"], 1, "--ndjson: failed to write /dev/null/a"),
     ] {
         let output = samestate(temp.path(), args);
         let said = text(&output.stderr);

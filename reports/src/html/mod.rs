@@ -15,6 +15,7 @@
 //! | `topology` | the trees of a store as a drawing |
 //! | `matrix` | cases side by side, over a numeric axis, and the best of them |
 //! | `tables` | all figures in tables |
+//! | `live` | the page of a run that goes on, and its updates |
 //! | `commands` | the commands that made the run, and those to look closer |
 //!
 //! Texts of scenarios are escaped by the template, and what the script reads is JSON without `<`.
@@ -22,6 +23,7 @@
 mod chart;
 mod commands;
 mod latency;
+mod live;
 mod matrix;
 mod over_time;
 mod page;
@@ -31,4 +33,5 @@ mod tables;
 mod tests;
 mod topology;
 
+pub use live::{LivePage, final_update, live_page, live_update};
 pub use page::page;

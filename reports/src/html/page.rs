@@ -40,6 +40,20 @@ const HEADLINES: &[(&str, &str)] = &[
 /// assert!(page.contains("one-cluster"));
 /// ```
 pub fn page(records: &[Record]) -> String {
+    let content = content(records);
+    document(&content, POLICY, &html! {})
+}
+
+/// The content of a page.
+pub(super) struct Content {
+    pub(super) title: String,
+    pub(super) body: Markup,
+    /// The charts, for the script.
+    pub(super) charts: Vec<Value>,
+}
+
+/// Renders what a page of records has to show.
+pub(super) fn content(records: &[Record]) -> Content {
     let mut data = Vec::new();
     let sections: Vec<Markup> = records
         .iter()
@@ -54,15 +68,25 @@ pub fn page(records: &[Record]) -> String {
         [only] => format!("{}: {}", only.scenario, only.verdict),
         _ => format!("{} runs", records.len()),
     };
+    let body = html! {
+        @if records.len() > 1 { (contents(records)) }
+        @for section in &sections { (section) }
+    };
+    Content { title, body, charts: data }
+}
+
+/// Renders a whole page, with more at the end of its body.
+pub(super) fn document(content: &Content, policy: &str, more: &Markup) -> String {
+    let Content { title, body, charts } = content;
     // `<` would end the script early in the middle of a name.
-    let data = Value::Array(data).to_string().replace('<', "\\u003c");
+    let data = Value::Array(charts.clone()).to_string().replace('<', "\\u003c");
     let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta http-equiv="Content-Security-Policy" content=(policy);
                 meta name="color-scheme" content="light dark";
                 meta name="generator" content="samestate";
                 link rel="icon" href="data:,";
@@ -70,11 +94,11 @@ pub fn page(records: &[Record]) -> String {
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                @if records.len() > 1 { (contents(records)) }
-                @for section in &sections { (section) }
+                (body)
                 div #tip hidden {}
                 script #data type="application/json" { (PreEscaped(data)) }
                 script { (PreEscaped(SCRIPT)) }
+                (more)
             }
         }
     };
@@ -139,7 +163,7 @@ fn section(record: &Record, id: &str) -> (Markup, Vec<Value>) {
     (markup, data)
 }
 
-fn badge(verdict: Verdict) -> Markup {
+pub(super) fn badge(verdict: Verdict) -> Markup {
     let word = verdict.to_string();
     html! { span.badge.(word) { (word) } }
 }
@@ -177,7 +201,7 @@ fn head(record: &Record) -> Markup {
     }
 }
 
-fn headlines(case: &Case) -> Markup {
+pub(super) fn headlines(case: &Case) -> Markup {
     let tiles: Vec<_> = HEADLINES
         .iter()
         .filter_map(|(label, name)| {

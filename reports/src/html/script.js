@@ -35,7 +35,11 @@
 
   // Readings under the pointer.
   const tip = document.getElementById("tip");
-  const charts = JSON.parse(document.getElementById("data").textContent);
+  const charts = new Map();
+  const know = (list) => {
+    charts.clear();
+    for (const chart of list) charts.set(chart.id, chart);
+  };
   const element = (name, text, className) => {
     const made = document.createElement(name);
     if (text !== undefined) made.textContent = text;
@@ -52,17 +56,20 @@
     if (!holds && low + 1 < xs.length && xs[low + 1] - wanted < wanted - xs[low]) low += 1;
     return low;
   };
-  for (const chart of charts) {
-    const figure = document.getElementById(chart.id);
-    const plot = figure && figure.querySelector(".plot");
-    if (!plot || chart.lines.length === 0) continue;
-    const overTime = chart.x === "s";
+  // What has been made ready is not made ready again.
+  const ready = new WeakSet();
+  const fresh = (things) => [...things].filter((thing) => !ready.has(thing) && ready.add(thing));
+  const readings = (plot) => {
+    const { id } = plot.closest("figure");
     let cursor = null;
     const leave = () => {
       tip.hidden = true;
       if (cursor) { cursor.remove(); cursor = null; }
     };
     plot.addEventListener("pointermove", (event) => {
+      const chart = charts.get(id);
+      if (!chart || chart.lines.length === 0) return leave();
+      const overTime = chart.x === "s";
       const box = plot.getBoundingClientRect();
       const share = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
       const x = chart.log
@@ -92,10 +99,10 @@
     });
     plot.addEventListener("pointerleave", leave);
     plot.addEventListener("pointercancel", leave);
-  }
+  };
 
   // Tables sorted by a click on a heading.
-  for (const table of document.querySelectorAll(".table table")) {
+  const sorting = (table) => {
     const heads = [...table.tHead.rows[0].cells];
     heads.forEach((head, at) => {
       if (!head.textContent) return;
@@ -119,7 +126,7 @@
         body.append(...rows);
       });
     });
-  }
+  };
 
   // Commands that can be copied.
   const copy = async (text) => {
@@ -133,7 +140,7 @@
     area.remove();
     return copied;
   };
-  for (const command of document.querySelectorAll(".command")) {
+  const copying = (command) => {
     const button = element("button", "copy");
     button.type = "button";
     button.setAttribute("aria-label", "Copy the command");
@@ -142,7 +149,7 @@
       setTimeout(() => { button.textContent = "copy"; }, 1500);
     });
     command.append(button);
-  }
+  };
 
   // A link to a case opens it, and so does printing.
   const open = () => {
@@ -153,5 +160,14 @@
   addEventListener("beforeprint", () => {
     document.querySelectorAll("details").forEach((details) => { details.open = true; });
   });
+  // The page as it came, and as it is renewed while a run goes on.
+  const start = (list) => {
+    know(list);
+    fresh(document.querySelectorAll("figure.chart .plot")).forEach(readings);
+    fresh(document.querySelectorAll(".table table")).forEach(sorting);
+    fresh(document.querySelectorAll(".command")).forEach(copying);
+  };
+  document.addEventListener("renewed", (event) => start(event.detail));
+  start(JSON.parse(document.getElementById("data").textContent));
   open();
 })();

@@ -12,8 +12,8 @@ use tokio::sync::watch;
 
 use super::args::{OutputArgs, ScenarioArgs, command_line, program};
 use super::exit::ExitCode;
-use super::watch::{WatchArgs, tell_end};
-use crate::live::Feed;
+use super::watch::{WatchArgs, Watchers, tell_end};
+use crate::live::{Dashboard, Feed};
 use crate::record::utc;
 use crate::runner::{RunOptions, Watching, logs_kept, run_scenario, unsupported_by_run};
 use crate::scenario::{ScenarioFile, Span};
@@ -54,14 +54,23 @@ pub(super) struct Run {
     output: OutputArgs,
 }
 
+/// The sides of the outlets that the runs tell.
+struct Watched<'a> {
+    feed: Feed,
+    dashboard: Option<&'a Dashboard>,
+}
+
 impl Run {
     pub(super) fn run(mut self) -> ExitCode {
+        if let Err(complaint) = self.watch.check(&mut self.output, &self.scenarios.files) {
+            note!("error: {complaint}");
+            return ExitCode::Usage;
+        }
         let files = match self.scenarios.load() {
             Ok(files) => files,
             Err(code) => return code,
         };
-        let checked = self.output.check(&files);
-        if let Err(complaint) = checked.and_then(|()| self.watch.check(&mut self.output)) {
+        if let Err(complaint) = self.output.check(&files) {
             note!("error: {complaint}");
             return ExitCode::Usage;
         }
@@ -77,20 +86,22 @@ impl Run {
                 return ExitCode::NotDone;
             }
         };
-        let feeds = match self.watch.begin() {
-            Ok(feeds) => feeds,
+        let Watchers { feeds, dashboard } = match self.watch.begin() {
+            Ok(watchers) => watchers,
             Err(complaint) => {
                 note!("error: {complaint}");
                 return ExitCode::NotDone;
             }
         };
-        let code = runtime.block_on(self.run_all(&files, feeds.feed()));
-        let told = if feeds.end() { code } else { ExitCode::NotDone };
+        let watched = Watched { feed: feeds.feed(), dashboard: dashboard.as_ref() };
+        let code = runtime.block_on(self.run_all(&files, watched));
+        drop(dashboard);
+        let told = if feeds.end() { ExitCode::Pass } else { ExitCode::NotDone };
         ExitCode::worst([code, told])
     }
 
-    async fn run_all(&self, files: &[ScenarioFile], feed: Feed) -> ExitCode {
-        let interrupt = match heed_interruptions() {
+    async fn run_all(&self, files: &[ScenarioFile], watched: Watched<'_>) -> ExitCode {
+        let mut interrupt = match heed_interruptions() {
             Ok(interrupt) => interrupt,
             Err(error) => {
                 note!("error: failed to listen for signals: {error}");
@@ -99,10 +110,18 @@ impl Run {
         };
         let mut codes = Vec::new();
         for file in files {
-            let code = self.run_one(file, (&interrupt, &feed), files.len() > 1).await;
+            let code = self.run_one(file, (&interrupt, &watched), files.len() > 1).await;
             codes.push(code);
             if *interrupt.borrow() || (self.fail_fast && code != ExitCode::Pass) {
                 break;
+            }
+        }
+        if let Some(dashboard) = watched.dashboard {
+            dashboard.finish();
+            if self.watch.lingers() && !*interrupt.borrow() {
+                note!("the report stays at {} until Ctrl-C", dashboard.url());
+                // Whoever sends it lives as long as the runtime.
+                let _ = interrupt.changed().await;
             }
         }
         ExitCode::worst(codes)
@@ -111,7 +130,7 @@ impl Run {
     async fn run_one(
         &self,
         file: &ScenarioFile,
-        (interrupt, feed): (&watch::Receiver<bool>, &Feed),
+        (interrupt, watched): (&watch::Receiver<bool>, &Watched<'_>),
         one_of_several: bool,
     ) -> ExitCode {
         let started = utc(SystemTime::now());
@@ -129,7 +148,7 @@ impl Run {
             interrupt: interrupt.clone(),
             fail_fast: self.fail_fast,
             start_timeout: self.start_timeout.get(),
-            feed: feed.clone(),
+            feed: watched.feed.clone(),
         };
         let mut ran = run_scenario(file, &options).await;
         ran.record.command = command_line();
@@ -145,7 +164,8 @@ impl Run {
             ExitCode::of(ran.record.verdict)
         };
         let code = ExitCode::worst([judged, handed_out]);
-        tell_end(feed, &ran.record, folder.path(), code);
+        let page = tell_end(&watched.feed, &ran.record, folder.path(), code);
+        watched.dashboard.iter().for_each(|dashboard| dashboard.keep(&ran.record, page.clone()));
         code
     }
 }

@@ -44,7 +44,13 @@ pub(crate) trait Outlet: Send {
     }
 
     /// No more lines come.
-    fn end(&mut self) {}
+    ///
+    /// # Errors
+    ///
+    /// As [`Outlet::take`].
+    fn end(&mut self) -> Result<(), Closed> {
+        Ok(())
+    }
 }
 
 /// The reason why an outlet takes no more lines.
@@ -91,6 +97,7 @@ impl Feeds {
             // A queue without a receiver is never full: what a closed outlet gets is not lost.
             let attended = attend(&mut outlet, &taken);
             drop(taken);
+            let attended = attended.and_then(|()| outlet.end());
             if let Err(closed) = attended {
                 match closed {
                     Closed::ByReader(why) => note!("note: {option}: {why}; the run goes on"),
@@ -99,8 +106,6 @@ impl Feeds {
                         note!("error: {option}: {why}; the run goes on");
                     }
                 }
-            } else {
-                outlet.end();
             }
             let _ = end.send(());
         })?;

@@ -14,15 +14,23 @@
 //! | `readings` | readings of a counter, and its growth |
 //! | `feed` | the way of a line to the outlets |
 //! | `ndjson` | the outlet of `--ndjson` |
+//! | `metrics` | the outlets of `--metrics` |
+//! | `dashboard` | the outlet of `--dashboard` |
+//! | `server` | the HTTP server of both |
 
 mod case;
+mod dashboard;
 mod feed;
+mod metrics;
 mod ndjson;
 mod readings;
 mod replicas;
+mod server;
 mod tracker;
 
 pub(crate) use case::{LiveCase, ProcessSeen, View};
+pub(crate) use dashboard::Dashboard;
 pub use feed::Feed;
 pub(crate) use feed::Feeds;
+pub(crate) use metrics::{MetricsFile, MetricsServer};
 pub(crate) use ndjson::Ndjson;

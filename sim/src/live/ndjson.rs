@@ -1,6 +1,6 @@
 //! The outlet of `--ndjson`: one JSON object a line, into a file or to standard output.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
@@ -23,6 +23,9 @@ impl Ndjson {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         if path.as_os_str() == "-" {
             return Ok(Self { to: Box::new(io::stdout()), place: "standard output".to_owned() });
+        }
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
         }
         let file = File::create(path)?;
         Ok(Self { to: Box::new(file), place: path.display().to_string() })
