@@ -183,6 +183,8 @@ impl<S: State, A: Action> ReducerMachine<S, A> {
         payload: &[u8],
         watched: Option<Watched<'_, S>>,
     ) -> Result<(), Fault> {
+        #[cfg(samestate_slow_apply)]
+        let _handicap = super::slow::Handicap::begin();
         let ReducerMachine { cell, reducer, codec, undo, .. } = self;
         let mut guard = cell.write();
         undo.prepare(&guard, |state, bytes_max| measured(*codec, state, bytes_max));
