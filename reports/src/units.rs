@@ -115,6 +115,12 @@ fn scaled(value: f64, step: f64, names: &[&str], space: &str) -> String {
     if name.is_empty() { number } else { format!("{number}{space}{name}") }
 }
 
+/// A number with three digits that matter, however small it is.
+pub(crate) fn significant(value: f64) -> String {
+    let decimals = 2.0 - value.abs().max(1e-9).log10().floor();
+    format!("{value:.*}", decimals.clamp(0.0, 12.0) as usize)
+}
+
 /// A number with three digits that matter, and all that stand before the point.
 fn digits(value: f64) -> String {
     let size = value.abs();

@@ -1,10 +1,17 @@
-//! Two records held against each other: is the new run worse than the baseline?
+//! The comparison of runs with a baseline: is today's build worse than the last good one?
 //!
-//! Only what a later run can be blamed for is judged: maxima and far quantiles differ from run to
-//! run by chance, and are not. What has to be perfect (identity at equal versions, lost, twice,
-//! violations, the verdict) has no tolerance. Cases are paired by their values of the matrix.
+//! | file | subject |
+//! |---|---|
+//! | `samples` | the repeats of both sides, and whether they make pairs |
+//! | `judge` | the judgement of all measures together |
+//! | `render` | the comparison on a terminal |
+//!
+//! A cost or a time is called worse only if the repeats prove it. Figures of two different machines
+//! are not compared: there, the ratio of each case to the first case of the same run is.
 
 mod judge;
 mod render;
+mod samples;
 
-pub use judge::{CaseComparison, Change, Comparison, Line, compare};
+pub(crate) use judge::is_judged;
+pub use judge::{CaseComparison, Comparison, Finding, Line, Refusal, compare};

@@ -88,7 +88,7 @@ impl Record {
     ///
     /// A file may hold one record or several, one after the other or in a list. Of a folder, its
     /// `record.json` is read, or, if it has none, all that lie below it, in the order of their
-    /// paths.
+    /// paths. A folder without any, such as one of baselines, is read file by file: all `*.json`.
     ///
     /// # Errors
     ///
@@ -107,6 +107,9 @@ impl Record {
             }
             let mut files = Vec::new();
             find_records(place, 0, &mut files).map_err(unreadable)?;
+            if files.is_empty() {
+                files = json_files(place).map_err(unreadable)?;
+            }
             if files.is_empty() {
                 return Err(RecordError::NoneThere { path: place.to_owned() });
             }
@@ -176,6 +179,15 @@ fn find_records(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> io::Re
     below.retain(|path| path.is_dir() && !path.is_symlink());
     below.sort();
     below.iter().try_for_each(|folder| find_records(folder, depth + 1, found))
+}
+
+/// The JSON files of a folder, in the order of their names.
+fn json_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
+    let mut files: Vec<PathBuf> = entries.iter().map(fs::DirEntry::path).collect();
+    files.retain(|path| path.extension().is_some_and(|end| end == "json") && path.is_file());
+    files.sort();
+    Ok(files)
 }
 
 /// The records of a file: one, several one after the other, or a list.

@@ -9,6 +9,7 @@
 //! | `metric` | [`Metric`]: every measure under its dotted name |
 //! | `repeats` | [`Repeat`]: one of several runs of a case, and the case made of them |
 //! | `series` | [`Series`]: the measures over time |
+//! | `baseline` | a record as a baseline to commit |
 //! | `course` | [`Phase`], [`Topology`]: the plan of a case, as far as a report shows it |
 //! | `seeds` | [`Seeds`]: the result of a search over many seeds |
 //! | `file` | records to files and back |
@@ -19,6 +20,7 @@
 //! version does not know is skipped, one that is missing takes its default, so that the records of
 //! older and newer versions of one schema can be read.
 
+mod baseline;
 mod case;
 mod course;
 mod file;

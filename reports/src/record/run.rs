@@ -20,6 +20,11 @@ pub struct Record {
     /// The scenario's file, as it was given; null where there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// A digest of the scenario as it was resolved, overrides included, but for its description,
+    /// its seed and the number of repeats; null if it is not known. Records of one scenario compare
+    /// if their digests are the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scenario_digest: Option<String>,
     /// The description of the scenario, from its file; empty where there is none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub about: String,
@@ -58,6 +63,7 @@ impl Record {
             schema: SCHEMA,
             scenario: scenario.into(),
             file: None,
+            scenario_digest: None,
             about: String::new(),
             command: Vec::new(),
             seed,

@@ -25,5 +25,5 @@ mod tables;
 pub(crate) use grid::{Column, Grid, Text};
 pub(crate) use sentences::sentences;
 pub use style::Style;
-pub(crate) use style::Tone;
+pub(crate) use style::{Tone, wrap};
 pub use summary::summary;

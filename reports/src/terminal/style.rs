@@ -20,7 +20,7 @@ impl Style {
     pub const PLAIN: Style = Style { colour: false, width: 100 };
 
     /// The width to lay text out for.
-    pub(super) fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         self.width.max(WIDTH_MIN)
     }
 
@@ -68,7 +68,7 @@ impl Tone {
 
 /// `text` in lines of at most `width` characters, broken between words, but not between a number
 /// and what it counts. A word that is longer has a line to itself.
-pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;
     for word in unbroken(&printable(text)) {

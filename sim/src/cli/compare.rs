@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
-use samestate_report::{Record, compare};
+use samestate_report::Record;
+use samestate_report::compare::{self, Comparison};
 
 use super::exit::ExitCode;
 use super::report::read;
@@ -12,10 +13,14 @@ use super::terminal::{show, style};
 
 const EXAMPLES: &str = "\
 Examples:
-  samestate compare baseline.json runs/one-cluster/record.json
-  samestate compare baseline.json new.json --tolerance 25%";
+  samestate compare baselines runs/one-cluster/20261127T120000Z
+  samestate compare 'old/*' 'new/*'        several runs of a scenario count as its repeats
+  samestate compare baseline.json new.json --tolerance 5%
 
-/// Hold a record against a baseline: exit code 5 if any metric got worse by more than the
+A cost or a time is worse only if the repeats of both sides prove it: run both with --repeat 5.
+docs/figures.md describes how.";
+
+/// Hold records against a baseline: exit code 5 if a metric is worse beyond doubt and beyond the
 /// tolerance
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -28,9 +33,23 @@ pub(super) struct Compare {
     #[arg(required = true, value_name = "NEW")]
     new: Vec<PathBuf>,
 
-    /// Share by which a metric may get worse
-    #[arg(long, value_name = "PERCENT", default_value = "10%")]
+    #[command(flatten)]
+    tolerance: ToleranceArgs,
+}
+
+/// The change that is allowed.
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct ToleranceArgs {
+    /// Share by which a metric may get worse, besides noise
+    #[arg(long, value_name = "PERCENT", default_value = "2%")]
     tolerance: Percent,
+}
+
+impl ToleranceArgs {
+    /// Returns the share.
+    pub(super) fn share(self) -> f64 {
+        self.tolerance.0
+    }
 }
 
 /// A share, written with its unit.
@@ -58,26 +77,47 @@ impl Compare {
                 return ExitCode::worst([baselines.err(), news.err()].into_iter().flatten());
             }
         };
-        let style = style(&std::io::stdout());
-        let mut texts = Vec::new();
         let mut code = ExitCode::Pass;
-        for baseline in &baselines {
+        let mut texts = Vec::new();
+        let mut pairs = Vec::new();
+        for base in by_scenario(&baselines) {
             // A single record is held against a single one, whatever their scenarios are called.
-            let same = |new: &&Record| new.scenario == baseline.scenario;
             let single = baselines.len() == 1 && news.len() == 1;
-            let of_same: Vec<&Record> = news.iter().filter(|new| single || same(new)).collect();
+            let same = |new: &&Record| single || new.scenario == base[0].scenario;
+            let of_same: Vec<&Record> = news.iter().filter(same).collect();
             if of_same.is_empty() {
                 code = ExitCode::Regressed;
-                texts.push(format!("{}: gone, the baseline alone has it\n", baseline.scenario));
+                texts.push(format!("{}: gone, the baseline alone has it\n", base[0].scenario));
+            } else {
+                pairs.push((base, of_same));
             }
-            for new in of_same {
-                let comparison = compare::compare(baseline, new, self.tolerance.0);
-                if comparison.worse() {
-                    code = ExitCode::Regressed;
-                }
-                texts.push(comparison.render(&style));
-            }
+        }
+        let style = style(&std::io::stdout());
+        for comparison in compare::compare(&pairs, self.tolerance.share()) {
+            code = ExitCode::worst([code, code_of(&comparison)]);
+            texts.push(comparison.render(&style));
         }
         show(&texts.join("\n"), code)
     }
+}
+
+/// Returns the exit code of a comparison.
+pub(super) fn code_of(comparison: &Comparison) -> ExitCode {
+    match (comparison.worse(), comparison.says_nothing()) {
+        (true, _) => ExitCode::Regressed,
+        (false, true) => ExitCode::Inconclusive,
+        (false, false) => ExitCode::Pass,
+    }
+}
+
+/// Records by their scenarios, in the order in which these come first.
+fn by_scenario(records: &[Record]) -> Vec<Vec<&Record>> {
+    let mut groups: Vec<Vec<&Record>> = Vec::new();
+    for record in records {
+        match groups.iter_mut().find(|group| group[0].scenario == record.scenario) {
+            Some(group) => group.push(record),
+            None => groups.push(vec![record]),
+        }
+    }
+    groups
 }

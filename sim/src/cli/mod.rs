@@ -5,6 +5,7 @@
 
 mod args;
 mod attach;
+mod baseline;
 mod compare;
 mod completions;
 mod exit;
@@ -66,6 +67,7 @@ enum Verb {
     Simulate(simulate::Simulate),
     Report(report::Report),
     Compare(compare::Compare),
+    Baseline(baseline::Baseline),
     Validate(validate::Validate),
     Explain(explain::Explain),
     List(list::List),
@@ -98,6 +100,7 @@ pub fn main() -> ExitCode {
         Verb::Simulate(verb) => verb.run(),
         Verb::Report(verb) => verb.run(),
         Verb::Compare(verb) => verb.run(),
+        Verb::Baseline(verb) => verb.run(),
         Verb::Validate(verb) => verb.run(),
         Verb::Explain(verb) => verb.run(),
         Verb::List(verb) => verb.run(),

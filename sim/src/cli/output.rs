@@ -15,7 +15,7 @@ use crate::scenario::{Scenario, ScenarioFile};
 use crate::streams::note;
 
 /// The folder that runs go to if none is named.
-const RUNS: &str = "runs";
+pub(super) const RUNS: &str = "runs";
 
 /// The record's file in a run's folder.
 pub(super) const RECORD: &str = "record.json";

@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::args::{OutputArgs, ScenarioArgs, command_line, program};
+use super::baseline::{BaselineArgs, Baselines};
 use super::exit::ExitCode;
 use super::watch::{WatchArgs, Watchers, tell_end};
 use crate::live::{Dashboard, Feed};
@@ -48,6 +49,9 @@ pub(super) struct Run {
     start_timeout: Span,
 
     #[command(flatten)]
+    baseline: BaselineArgs,
+
+    #[command(flatten)]
     watch: WatchArgs,
 
     #[command(flatten)]
@@ -79,6 +83,10 @@ impl Run {
         if beyond > 0 {
             return ExitCode::Usage;
         }
+        let baselines = match self.baseline.read(&files) {
+            Ok(baselines) => baselines,
+            Err(code) => return code,
+        };
         let runtime = match threads::runtime(2) {
             Ok(runtime) => runtime,
             Err(error) => {
@@ -94,13 +102,18 @@ impl Run {
             }
         };
         let watched = Watched { feed: feeds.feed(), dashboard: dashboard.as_ref() };
-        let code = runtime.block_on(self.run_all(&files, watched));
+        let code = runtime.block_on(self.run_all(&files, &baselines, watched));
         drop(dashboard);
         let told = if feeds.end() { ExitCode::Pass } else { ExitCode::NotDone };
         ExitCode::worst([code, told])
     }
 
-    async fn run_all(&self, files: &[ScenarioFile], watched: Watched<'_>) -> ExitCode {
+    async fn run_all(
+        &self,
+        files: &[ScenarioFile],
+        baselines: &Baselines,
+        watched: Watched<'_>,
+    ) -> ExitCode {
         let mut interrupt = match heed_interruptions() {
             Ok(interrupt) => interrupt,
             Err(error) => {
@@ -110,7 +123,8 @@ impl Run {
         };
         let mut codes = Vec::new();
         for file in files {
-            let code = self.run_one(file, (&interrupt, &watched), files.len() > 1).await;
+            let several = files.len() > 1;
+            let code = self.run_one(file, baselines, (&interrupt, &watched), several).await;
             codes.push(code);
             if *interrupt.borrow() || (self.fail_fast && code != ExitCode::Pass) {
                 break;
@@ -130,6 +144,7 @@ impl Run {
     async fn run_one(
         &self,
         file: &ScenarioFile,
+        baselines: &Baselines,
         (interrupt, watched): (&watch::Receiver<bool>, &Watched<'_>),
         one_of_several: bool,
     ) -> ExitCode {
@@ -163,7 +178,10 @@ impl Run {
         } else {
             ExitCode::of(ran.record.verdict)
         };
-        let code = ExitCode::worst([judged, handed_out]);
+        let taken = self.output.json_to_stdout() || self.output.stdout_taken;
+        let to_stdout = !self.output.quiet && !taken;
+        let compared = baselines.judge(&ran.record, to_stdout);
+        let code = ExitCode::worst([judged, handed_out, compared]);
         let page = tell_end(&watched.feed, &ran.record, folder.path(), code);
         watched.dashboard.iter().for_each(|dashboard| dashboard.keep(&ran.record, page.clone()));
         code

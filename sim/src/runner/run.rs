@@ -109,6 +109,7 @@ pub async fn run_scenario(file: &ScenarioFile, options: &RunOptions) -> Ran {
     record.wall_seconds = began.elapsed().as_secs_f64();
     record.started = Some(started);
     record.file = Some(file.path.display().to_string());
+    record.scenario_digest = file.digest();
     record.about = file.scenario.about.trim().to_owned();
     record.machine = this_machine();
     Ran { record, trouble }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 use super::decode::decode;
 use super::environment;
@@ -90,6 +91,15 @@ impl ScenarioFile {
     /// Returns the number of times that each case is run.
     pub fn repeats(&self) -> u32 {
         self.scenario.repeat.map_or(1, std::num::NonZeroU32::get)
+    }
+
+    /// Returns a digest of what is run: of the scenario with its overrides, but for its
+    /// description, its seed and the number of repeats. `None` if it has no form in YAML.
+    pub fn digest(&self) -> Option<String> {
+        let mut scenario = self.scenario.without_passwords();
+        (scenario.about, scenario.seed, scenario.repeat) = (String::new(), 0, None);
+        let digest = Sha256::digest(scenario.to_yaml().ok()?.as_bytes());
+        Some(digest[..8].iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// Reads and checks a file; `-` is standard input.

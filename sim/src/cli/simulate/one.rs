@@ -78,6 +78,7 @@ fn one(file: &ScenarioFile, wanted: &Wanted, one_of_several: bool) -> ExitCode {
     record.virtual_seconds = Some(virtual_seconds);
     record.started = Some(started);
     record.file = Some(file.path.display().to_string());
+    record.scenario_digest = file.digest();
     record.about = file.scenario.about.trim().to_owned();
     record.command = command_line();
     record.machine = this_machine();
