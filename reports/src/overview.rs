@@ -18,6 +18,7 @@ const ROWS: &[(&str, &str)] = &[
     ("behind, versions p99", "staleness.versions_p99"),
     ("behind, time p99", "staleness.ms_p99"),
     ("CPU per action", "cost.cpu_us_per_action"),
+    ("of it instruments", "cost.null_cpu_us_per_action"),
     ("sent per action", "cost.wire_bytes_per_action"),
     ("system calls per action", "cost.syscalls_per_action"),
     ("largest process", "cost.rss_bytes_max"),

@@ -403,6 +403,10 @@ fn happened(case: &Case) -> Markup {
                         b { (phase.name) } ", "
                         (units::exactly(phase.begin_seconds)) " s to "
                         (units::exactly(phase.end_seconds)) " s"
+                        @if let Some(cpu) = phase.cpu_seconds { ", " (units::seconds(cpu)) " CPU" }
+                        @if let Some(each) = phase.cpu_us_per_action {
+                            " (" (units::microseconds(each)) " an action)"
+                        }
                         @if phase.loads.is_empty() { ": rest" }
                         @else { ul { @for load in &phase.loads { li { (load) } } } }
                     }

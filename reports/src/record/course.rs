@@ -15,6 +15,11 @@ pub struct Phase {
     pub begin_seconds: f64,
     /// Its planned end.
     pub end_seconds: f64,
+    /// User and system CPU of all processes from its begin to its end, in seconds: without the
+    /// start and the end of the processes. Null if it was not measured.
+    pub cpu_seconds: Option<f64>,
+    /// That, over the dispatches of its loads that were answered Ok, in microseconds.
+    pub cpu_us_per_action: Option<f64>,
     /// Its loads, a line of text each; empty if the cluster rests.
     pub loads: Vec<String>,
 }

@@ -28,6 +28,7 @@ pub(crate) fn sentences(case: &Case) -> impl Iterator<Item = Sentence> {
         latency(case),
         staleness(case),
         cost(case),
+        phases(case),
         skipped(case),
         faults(case),
         repeats(case),
@@ -245,9 +246,18 @@ fn cost(case: &Case) -> Option<Sentence> {
         total.map(|total| format!("{}{name}{each}", human(total)))
     };
     let whole = |count: Option<u64>| count.map(|count| count as f64);
-    let cpu_seconds_each = cost.cpu_us_per_action.map(|us| us / 1e6);
+    let cpu = cost.cpu_seconds.map(|seconds| {
+        let each = cost.cpu_us_per_action.map(units::microseconds);
+        let null = cost.null_cpu_us_per_action.map(units::microseconds);
+        let each = each.map(|each| format!("{each} an action")).into_iter();
+        let null = null.map(|null| format!("{null} in a null case"));
+        let parts: Vec<String> = each.chain(null).collect();
+        let parts =
+            if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) };
+        format!("{} CPU{parts}", units::seconds(seconds))
+    });
     let parts: Vec<String> = [
-        amount(cost.cpu_seconds, units::seconds, cpu_seconds_each, " CPU"),
+        cpu,
         amount(whole(cost.wire_bytes), units::bytes, cost.wire_bytes_per_action, " sent"),
         amount(whole(cost.syscalls), units::count, cost.syscalls_per_action, " system calls"),
         amount(whole(cost.rss_bytes_max), units::bytes, None, " in the largest process"),
@@ -259,6 +269,18 @@ fn cost(case: &Case) -> Option<Sentence> {
         return None;
     }
     said("cost", parts.join(", "), Tone::Plain)
+}
+
+/// The CPU of each phase, if there are several.
+fn phases(case: &Case) -> Option<Sentence> {
+    let each = case.phases.iter().filter_map(|phase| {
+        let cpu = units::seconds(phase.cpu_seconds?);
+        let each = phase.cpu_us_per_action.map(units::microseconds);
+        let each = each.map(|each| format!(" ({each} an action)")).unwrap_or_default();
+        Some(format!("{} {cpu} CPU{each}", phase.name))
+    });
+    let each: Vec<String> = each.collect();
+    if each.len() < 2 { None } else { said("phases", each.join("; "), Tone::Plain) }
 }
 
 /// Only where entries were skipped: a figure for action mode has none.

@@ -8,6 +8,7 @@ use samestate::{
     Backup, ClientConfig, Cluster, Resync, ServerConfig, StoreBuilder, Version, create_store,
 };
 
+use super::null::NullStore;
 use super::store::{AnyStore, OpenStore};
 use super::{NodeError, OPENERS};
 use crate::control::certificates;
@@ -41,6 +42,9 @@ impl Opener<'_> {
         let mut stores = Vec::new();
         for name in self.node.stores.keys() {
             stores.push(self.open(name)?);
+        }
+        if self.briefing.plan.null {
+            return Ok(stores);
         }
         for link in self.briefing.plan.links.iter().filter(|link| link.server == self.node.id) {
             for store in stores.iter().filter(|store| link.stores.iter().any(|l| l == store.name()))
@@ -137,6 +141,11 @@ impl Visitor for Open<'_> {
         let Opener { cluster, node, tell, .. } = self.opener;
         let plan = &self.opener.briefing.plan;
         let name = &*self.store.name;
+        if self.opener.briefing.plan.null {
+            let params = Params { state_bytes: self.store.size_bytes, ..Params::default() };
+            let store = NullStore::<R>::open(name, &node.name, &params, self.is_root);
+            return Ok(Arc::new(store));
+        }
         // A process without workers is a store's own master: it has no role until it has a peer.
         let builder: StoreBuilder<R::State, R::Action> = match plan.workers(&node.cluster).next() {
             Some(_) => cluster.create_store(name, R::reduce),

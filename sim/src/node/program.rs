@@ -330,7 +330,11 @@ impl Node {
         let standstills: Vec<_> = standstills.map(|span| ns(span.start)..ns(span.end)).collect();
         self.stores.values().for_each(|store| store.stands_still(&standstills));
         for phase in &plan.phases {
-            for load in phase.load.iter().filter(|load| load.at == self.plan.id) {
+            for load in &phase.load {
+                let here = load.at == self.plan.id;
+                if !here && (!plan.null || !self.stores.contains_key(&load.store)) {
+                    continue;
+                }
                 let (Some(store), Some(of)) =
                     (self.stores.get(&load.store), plan.stores.get(&load.store))
                 else {
@@ -340,7 +344,11 @@ impl Node {
                 let params = Params::of(of, load);
                 let (load, length, seed) = (load.clone(), phase.duration, plan.seed);
                 let shift = Shift { load, params, begin_ns, length, seed };
-                store.load(shift, &self.stop).map_err(NodeError::Thread)?;
+                if here {
+                    store.load(shift, &self.stop).map_err(NodeError::Thread)?;
+                } else {
+                    store.expect(shift);
+                }
             }
         }
         for (index, observation) in plan.observe.iter().enumerate() {

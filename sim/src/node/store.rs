@@ -23,7 +23,7 @@ use crate::record::{FinalState, Recorder, Source, StoreDelta};
 use crate::scenario::{Arrival, Role};
 
 /// The digest of a state that took longer than this is not taken again before the end.
-const DIGEST_NS_MAX: u64 = 1_000_000;
+pub(super) const DIGEST_NS_MAX: u64 = 1_000_000;
 
 /// A future that the runtime may run on any of its threads.
 pub(super) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -44,6 +44,9 @@ pub(super) trait AnyStore: Send + Sync {
 
     /// Begins a load.
     fn load(&self, shift: Shift, stop: &Arc<Stop>) -> std::io::Result<()>;
+
+    /// Announces a load of another node, which a store that replicates sees anyway.
+    fn expect(&self, _: Shift) {}
 
     /// Says when the plan has the process down or standing still.
     fn stands_still(&self, spans: &[Range<u64>]);

@@ -54,6 +54,7 @@ pub(crate) fn assemble(plan: &Plan, mut taken: Taken) -> Case {
     };
     case.processes = processes;
     case.phases = course::phases(plan);
+    let phase_cpu_ns = std::mem::take(&mut taken.phase_cpu_ns);
     case.topologies = course::topologies(plan);
     if taken.start_ns.is_some() {
         let incarnations = &taken.incarnations;
@@ -69,6 +70,12 @@ pub(crate) fn assemble(plan: &Plan, mut taken: Taken) -> Case {
         }
         narrowed(measured(&sums, phase.duration.as_secs_f64()), store)
     };
+    for (at, ns) in phase_cpu_ns.windows(2).enumerate().take(case.phases.len()) {
+        let (seconds, ok) = (ns[1].saturating_sub(ns[0]) as f64 / 1e9, of_phase(at, None));
+        let ok = ok.dispatches.ok;
+        case.phases[at].cpu_seconds = Some(seconds);
+        case.phases[at].cpu_us_per_action = (ok > 0).then(|| seconds * 1e6 / ok as f64);
+    }
     let of_node = |node: NodeId| Case {
         cost: costs::cost(plan, &case.processes, Some(node), Cost::default()),
         ..Case::default()

@@ -16,6 +16,7 @@ pub(crate) fn phases(plan: &Plan) -> Vec<Phase> {
             begin_seconds: phase.start.as_secs_f64(),
             end_seconds: phase.end().as_secs_f64(),
             loads: loads.collect(),
+            ..Phase::default()
         }
     });
     phases.collect()

@@ -137,6 +137,7 @@ fn soak(actions: u64) -> f64 {
         ended: None,
     });
     let taken = Taken {
+        phase_cpu_ns: Vec::new(),
         incarnations: incarnations.collect(),
         gathered,
         start_ns: Some(START),

@@ -173,6 +173,13 @@ impl Gathered {
         self.start_ns = Some(start_ns);
     }
 
+    /// Returns the number of dispatches that the loads have made.
+    pub(crate) fn issued(&self) -> u64 {
+        let incarnations = self.nodes.values().flatten();
+        let stores = incarnations.flat_map(|incarnation| incarnation.stores.values());
+        stores.flat_map(|store| store.loads.values()).map(|load| load.issued).sum()
+    }
+
     /// A process hands over a part.
     pub(crate) fn absorb(&mut self, connection: u64, mut delta: NodeDelta) {
         for (index, samples) in std::mem::take(&mut delta.samples) {

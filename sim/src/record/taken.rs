@@ -21,6 +21,9 @@ pub(crate) struct Taken {
     pub(crate) start_ns: Option<u64>,
     /// The time at which the load ended, or was interrupted.
     pub(crate) stop_ns: u64,
+    /// The CPU of all processes at the begin of each phase and at the end of the last one; empty if
+    /// it is not known.
+    pub(crate) phase_cpu_ns: Vec<u64>,
     /// The time at which the last node had sent its last message.
     pub(crate) end_ns: u64,
     /// Each planned fault, and what came of it.

@@ -164,6 +164,7 @@ fn case_of(plan: &Plan, told: Vec<(NodeId, Told)>, faults: Vec<FaultDone>) -> Ca
         gathered.absorb(connection, told.delta());
     }
     let taken = Taken {
+        phase_cpu_ns: Vec::new(),
         violations: Violations::default(),
         incarnations,
         gathered,

@@ -11,6 +11,7 @@
 //! interruption goes straight to *flush*, so that the measurements until then are kept.
 
 mod live;
+mod outcome;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,10 +29,9 @@ use super::schedule::{Act, Schedule};
 use crate::control::{ToNode, ToRunner, now_ns};
 use crate::family;
 use crate::faults::FaultLog;
-use crate::invariants::Violations;
 use crate::live::LiveCase;
 use crate::measure::CostSampler;
-use crate::record::{Gathered, IncarnationSeen, Taken, lost_cause};
+use crate::record::{Gathered, Taken, lost_cause};
 use crate::scenario::{Event, Plan};
 
 /// The time between the announcement of the load and its begin.
@@ -111,6 +111,9 @@ pub(crate) struct CaseRunner<'c> {
     no_guardian: bool,
     drawn_ns: u64,
     sampled_ns: u64,
+    /// The cost is over: what ends a process is none of the case's.
+    cost_taken: bool,
+    phase_cpu_ns: Vec<u64>,
 }
 
 impl<'c> CaseRunner<'c> {
@@ -146,6 +149,8 @@ impl<'c> CaseRunner<'c> {
             no_guardian: false,
             drawn_ns: 0,
             sampled_ns: 0,
+            cost_taken: false,
+            phase_cpu_ns: Vec::new(),
         }
     }
 
@@ -197,11 +202,13 @@ impl<'c> CaseRunner<'c> {
         self.stop_ns = now_ns();
         self.schedule.end();
         self.nodes.tell_all(&ToNode::Stop);
-        if came != Attended::Interrupted {
+        self.mark_phase();
+        if came != Attended::Interrupted && !self.plan.null {
             self.phase("settling", false);
             came = self.attend(self.settle_max(), Self::settled).await;
         }
         self.costs.sample();
+        self.cost_taken = true;
         self.nodes.tell_all(&ToNode::Flush);
         let interrupted = came == Attended::Interrupted;
         self.phase(if interrupted { "interrupted" } else { "collecting" }, false);
@@ -283,7 +290,9 @@ impl<'c> CaseRunner<'c> {
         }
         if now_ns >= self.sampled_ns + SAMPLE_EVERY_NS {
             self.sampled_ns = now_ns;
-            self.costs.sample();
+            if !self.cost_taken {
+                self.costs.sample();
+            }
             self.look_ahead();
         }
         if now_ns >= self.drawn_ns + DRAW_EVERY_NS {
@@ -309,7 +318,10 @@ impl<'c> CaseRunner<'c> {
 
     fn act(&mut self, act: Act) {
         match act {
-            Act::Phase(phase) => self.phase(&self.plan.phases[phase].name, true),
+            Act::Phase(phase) => {
+                self.mark_phase();
+                self.phase(&self.plan.phases[phase].name, true);
+            }
             Act::Fault(fault) => self.inject(fault),
             Act::Restart { node, fault } => self.start_again(node, fault),
             Act::Resume { fault } => self.resume(fault),
@@ -451,36 +463,6 @@ impl<'c> CaseRunner<'c> {
             connected: self.nodes.connected(topology),
             faults: (self.faults.injected_count(), self.faults.planned()),
         });
-    }
-
-    fn taken(mut self, interrupted: bool, end_ns: u64) -> Taken {
-        let mut trouble = self.crashes();
-        trouble.append(&mut self.trouble);
-        let costs = self.costs.per_node();
-        let incarnations =
-            self.nodes.incarnations().map(|(connection, incarnation)| IncarnationSeen {
-                connection,
-                node: incarnation.node,
-                pid: incarnation.pid,
-                cost: costs.get(connection.to_string().as_str()).copied().flatten(),
-                course: self.costs.course(&connection.to_string()),
-                ended: (!incarnation.end_wanted && incarnation.over)
-                    .then(|| incarnation.end_in_words()),
-            });
-        Taken {
-            incarnations: incarnations.collect(),
-            start_ns: self.start_ns,
-            stop_ns: self.stop_ns,
-            end_ns,
-            faults: self.faults.list().to_vec(),
-            violations: Violations::default(),
-            carrying: Duration::ZERO,
-            interrupted,
-            lost_cause: self.lost_cause,
-            trouble,
-            errors: self.errors,
-            gathered: self.gathered,
-        }
     }
 }
 

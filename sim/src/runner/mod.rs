@@ -20,6 +20,7 @@ mod env;
 mod guardian;
 mod inject;
 mod nodes;
+mod null;
 mod progress;
 mod proxy;
 mod run;

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::case::{CaseFailed, CaseRunner};
 use super::env::{EnvError, RunEnv};
 use super::guardian::GuardianError;
+use super::null::null_case;
 use super::progress::{Progress, Watching};
 use crate::live::{Feed, LiveCase};
 use crate::record::{Rounds, Taken, assemble, not_done, this_machine, transports, utc};
@@ -29,6 +30,8 @@ pub struct RunOptions {
     /// Ends the run as soon as it cannot pass any more: an invariant is violated, or a count is
     /// past the most that is expected of it.
     pub fail_fast: bool,
+    /// Measures what the instruments cost, by a null case before each case.
+    pub null_case: bool,
     /// The time that all nodes have to become ready.
     pub start_timeout: Duration,
     /// The outlets that show the run while it goes on.
@@ -75,6 +78,10 @@ pub async fn run_scenario(file: &ScenarioFile, options: &RunOptions) -> Ran {
         let case = &file.cases[index];
         let title = title(file, round, index);
         let logs = options.logs.join(folder_of(file, round, index));
+        let null = match options.null_case {
+            true => null_case(&case.plan, &title, options).await,
+            false => None,
+        };
         let live = options.feed.case(file, index);
         let begun = SystemTime::now();
         let (taken, ended) = run_case(case, &title, &logs, live, options).await;
@@ -83,7 +90,8 @@ pub async fn run_scenario(file: &ScenarioFile, options: &RunOptions) -> Ran {
         match taken {
             Ok(taken) => {
                 trouble.extend(taken.trouble.iter().map(|what| format!("{title}: {what}")));
-                let case = judged(case, taken);
+                let mut case = judged(case, taken);
+                case.cost.null_cpu_us_per_action = null;
                 options.feed.judged(file, index, ended_at, &case);
                 let failed = case.verdict == Verdict::Fail;
                 rounds.push(index, case, begun, None);

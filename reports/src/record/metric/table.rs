@@ -262,6 +262,13 @@ pub(super) static METRICS: &[Metric] = &[
         "CPU of all processes for each action ordered",
         |m| m.cost.cpu_us_per_action,
     ),
+    of_runs(
+        "cost.null_cpu_us_per_action",
+        Microseconds,
+        Neither,
+        "CPU for each action of nodes that do everything but replicate: the instruments",
+        |m| m.cost.null_cpu_us_per_action,
+    ),
     of_processes(
         "cost.rss_bytes_max",
         Bytes,

@@ -46,6 +46,9 @@ pub struct Plan {
     pub name: String,
     /// The seed of every random choice.
     pub seed: u64,
+    /// True if the nodes replicate nothing, to measure what the instruments cost.
+    #[serde(default)]
+    pub null: bool,
     /// The processes, cluster by cluster, each master before its workers.
     pub nodes: Vec<NodePlan>,
     /// The stores, by name.

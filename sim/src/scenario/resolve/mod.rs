@@ -55,6 +55,7 @@ pub(super) fn resolve(
     Ok(Plan {
         name: name.to_owned(),
         seed: scenario.seed,
+        null: false,
         nodes: resolver.nodes,
         stores,
         links,

@@ -203,6 +203,7 @@ impl Simulation<'_> {
             ended: None,
         });
         Some(Taken {
+            phase_cpu_ns: Vec::new(),
             incarnations: incarnations.collect(),
             gathered: log.gathered,
             start_ns: started.map(ns),
