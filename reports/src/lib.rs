@@ -14,6 +14,7 @@
 //! - [`live::Line`], for those who watch a run that goes on.
 //! - [`spacetime::html`], for the question who sent what to whom when: a run of the simulator,
 //!   drawn.
+//! - [`perfetto::Timeline`], for the question where the time went: a run in a profiler's viewer.
 //! - [`compare::compare`], for the question whether today's run is worse than the last good one.
 //!
 //! Nothing here reads a clock, an environment variable or a terminal: the same record and the
@@ -27,6 +28,7 @@ pub mod junit;
 pub mod live;
 pub mod markdown;
 mod overview;
+pub mod perfetto;
 mod printable;
 mod record;
 pub mod spacetime;

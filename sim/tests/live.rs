@@ -148,3 +148,41 @@ fn places_that_cannot_be_are_refused_before_anything_starts() {
         assert!(!temp.path().join("out/record.json").exists());
     }
 }
+
+#[test]
+fn without_a_terminal_each_second_is_a_line_without_control_codes() {
+    let temp = tempfile::tempdir().expect("a temporary folder");
+    let output = samestate(temp.path(), &["--live"]);
+    let said = text(&output.stderr);
+    assert!(is_done(output.status.code()), "{said}");
+    let lines: Vec<&str> = said.lines().filter(|line| line.contains(" identical, ")).collect();
+    assert!(lines.len() >= 2, "{said}");
+    assert!(lines[0].starts_with("tasks  busy  1.0/2 s; tasks: "), "{said}");
+    assert!(lines[0].contains("in sync, faults "), "{said}");
+    assert!(!said.contains('\u{1b}') && !said.contains('\r'), "{said}");
+    let output = samestate(temp.path(), &["--live", "--quiet"]);
+    assert_eq!(output.status.code(), Some(2), "a quiet run shows nothing");
+}
+
+#[test]
+fn on_a_terminal_the_drawing_leaves_nothing_but_the_summary() {
+    let temp = tempfile::tempdir().expect("a temporary folder");
+    let mut run = command(temp.path(), &["--live"]);
+    let words: Vec<String> = std::iter::once(run.get_program())
+        .chain(run.get_args())
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    // script(1) gives it a terminal.
+    run = Command::new("script");
+    run.args(["-q", "-e", "-c", &words.join(" "), "/dev/null"]);
+    run.current_dir(temp.path()).env("NO_COLOR", "1").stdin(Stdio::null());
+    let output = run.output().expect("script is there");
+    let shown = text(&output.stdout);
+    assert!(is_done(output.status.code()), "{shown}");
+    assert!(shown.contains("identity") && shown.contains('█'), "{shown}");
+    assert!(!shown.contains("\u{1b}[1;3"), "no colours");
+    let cleared = shown.rfind("\u{1b}[2K").expect("lines are cleared");
+    let summary = shown.find("expectations held").or(shown.find("report in")).expect("a summary");
+    assert!(cleared < summary, "{shown}");
+    assert!(!shown.contains("\u{1b}[?25l") || shown.contains("\u{1b}[?25h"), "the cursor is back");
+}

@@ -137,9 +137,13 @@ fn head(board: &Board) -> Markup {
                     }
                 }
             }
-            @if start.cases > 1 {
+            @if start.cases > 1 || start.repeats > 1 {
                 p {
-                    "Case " (board.case_number) " of " (start.cases) ": " b { (board.with()) }
+                    "Case " (board.case_number) " of " (start.cases)
+                    @if start.repeats > 1 {
+                        ", repeat " (start.repeat) " of " (start.repeats)
+                    }
+                    ": " b { (board.with()) }
                 }
                 @for (with, verdict) in &board.judged {
                     p.meta { (badge(*verdict)) " " (with) }

@@ -63,6 +63,10 @@ pub struct CaseStart {
     pub seed: u64,
     /// The number of cases of the run.
     pub cases: usize,
+    /// The number of this repeat of the case, from 1.
+    pub repeat: u32,
+    /// The number of repeats of each case.
+    pub repeats: u32,
     /// The values of the matrix that the case runs with, by the path they are set at.
     pub with: BTreeMap<String, Value>,
     /// The planned length of the load, in seconds.

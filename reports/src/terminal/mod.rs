@@ -15,6 +15,7 @@
 
 mod findings;
 mod grid;
+mod live;
 mod matrix;
 mod seeds;
 mod sentences;
@@ -23,6 +24,7 @@ mod summary;
 mod tables;
 
 pub(crate) use grid::{Column, Grid, Text};
+pub use live::LiveView;
 pub(crate) use sentences::sentences;
 pub use style::Style;
 pub(crate) use style::{Tone, wrap};

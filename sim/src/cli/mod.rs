@@ -16,6 +16,7 @@ mod list;
 mod new;
 mod node;
 mod output;
+mod profile;
 mod report;
 mod run;
 mod schema;

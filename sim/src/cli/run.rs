@@ -13,10 +13,11 @@ use tokio::sync::watch;
 use super::args::{OutputArgs, ScenarioArgs, command_line, program};
 use super::baseline::{BaselineArgs, Baselines};
 use super::exit::ExitCode;
+use super::profile::ProfileArgs;
 use super::watch::{WatchArgs, Watchers, tell_end};
-use crate::live::{Dashboard, Feed};
+use crate::live::{Dashboard, Feed, Screen};
 use crate::record::utc;
-use crate::runner::{RunOptions, Watching, logs_kept, run_scenario, unsupported_by_run};
+use crate::runner::{RunOptions, logs_kept, run_scenario, unsupported_by_run};
 use crate::scenario::{ScenarioFile, Span};
 use crate::streams::note;
 use crate::threads;
@@ -60,6 +61,9 @@ pub(super) struct Run {
     watch: WatchArgs,
 
     #[command(flatten)]
+    profile: ProfileArgs,
+
+    #[command(flatten)]
     output: OutputArgs,
 }
 
@@ -67,6 +71,7 @@ pub(super) struct Run {
 struct Watched<'a> {
     feed: Feed,
     dashboard: Option<&'a Dashboard>,
+    screen: Option<Screen>,
 }
 
 impl Run {
@@ -79,7 +84,8 @@ impl Run {
             Ok(files) => files,
             Err(code) => return code,
         };
-        if let Err(complaint) = self.output.check(&files) {
+        let checked = self.output.check(&files);
+        if let Err(complaint) = checked.and_then(|()| self.profile.check(&files)) {
             note!("error: {complaint}");
             return ExitCode::Usage;
         }
@@ -99,14 +105,14 @@ impl Run {
                 return ExitCode::NotDone;
             }
         };
-        let Watchers { feeds, dashboard } = match self.watch.begin() {
+        let Watchers { feeds, dashboard, screen } = match self.watch.begin() {
             Ok(watchers) => watchers,
             Err(complaint) => {
                 note!("error: {complaint}");
                 return ExitCode::NotDone;
             }
         };
-        let watched = Watched { feed: feeds.feed(), dashboard: dashboard.as_ref() };
+        let watched = Watched { feed: feeds.feed(), dashboard: dashboard.as_ref(), screen };
         let code = runtime.block_on(self.run_all(&files, &baselines, watched));
         drop(dashboard);
         let told = if feeds.end() { ExitCode::Pass } else { ExitCode::NotDone };
@@ -164,14 +170,16 @@ impl Run {
         };
         let options = RunOptions {
             logs: folder.path().join(LOGS),
-            watching: Watching::on_stderr(self.output.quiet),
+            watching: self.watch.progress(self.output.quiet),
             interrupt: interrupt.clone(),
             fail_fast: self.fail_fast,
             null_case: !self.no_null,
             start_timeout: self.start_timeout.get(),
+            profiled: self.profile.trace_perfetto.is_some(),
             feed: watched.feed.clone(),
         };
         let mut ran = run_scenario(file, &options).await;
+        watched.screen.iter().for_each(Screen::clear);
         ran.record.command = command_line();
         for trouble in &ran.trouble {
             note!("error: {trouble}");
@@ -184,10 +192,15 @@ impl Run {
         } else {
             ExitCode::of(ran.record.verdict)
         };
+        let drawn = if self.profile.write(ran.profile.as_ref(), &ran.record) {
+            handed_out
+        } else {
+            ExitCode::NotDone
+        };
         let taken = self.output.json_to_stdout() || self.output.stdout_taken;
         let to_stdout = !self.output.quiet && !taken;
         let compared = baselines.judge(&ran.record, to_stdout);
-        let code = ExitCode::worst([judged, handed_out, compared]);
+        let code = ExitCode::worst([judged, handed_out, drawn, compared]);
         let page = tell_end(&watched.feed, &ran.record, folder.path(), code);
         watched.dashboard.iter().for_each(|dashboard| dashboard.keep(&ran.record, page.clone()));
         code

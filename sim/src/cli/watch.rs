@@ -1,5 +1,6 @@
 //! The ways to watch a run that goes on.
 
+use std::io::stderr;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,9 @@ use samestate_report::live::{Event, LIVE, Line, RunEnd};
 use super::args::OutputArgs;
 use super::exit::ExitCode;
 use super::output::{PAGE, RECORD};
-use crate::live::{Dashboard, Feed, Feeds, MetricsFile, MetricsServer, Ndjson};
+use super::terminal::style;
+use crate::live::{Dashboard, Feed, Feeds, MetricsFile, MetricsServer, Ndjson, Screen};
+use crate::runner::Watching;
 use crate::streams::note;
 
 /// Outlets of a run that goes on.
@@ -34,13 +37,19 @@ pub(super) struct WatchArgs {
     /// Serve the report there after the end too, until Ctrl-C
     #[arg(long, requires = "dashboard")]
     dashboard_linger: bool,
+
+    /// Show identity, rate, lag and CPU as sparklines on the terminal; without a terminal, as a
+    /// line each second
+    #[arg(long, conflicts_with = "quiet")]
+    live: bool,
 }
 
 /// The watchers of the runs of a program.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Watchers {
     pub(super) feeds: Feeds,
     pub(super) dashboard: Option<Dashboard>,
+    pub(super) screen: Option<Screen>,
 }
 
 impl WatchArgs {
@@ -79,6 +88,14 @@ impl WatchArgs {
         feeds.add("--metrics", server).map_err(failed)
     }
 
+    /// The way in which the runner itself shows its progress.
+    pub(super) fn progress(&self, quiet: bool) -> Watching {
+        match Watching::on_stderr(quiet) {
+            Watching::Bar if self.live => Watching::Quiet,
+            usual => usual,
+        }
+    }
+
     /// Returns whether the dashboard stays after the runs.
     pub(super) fn lingers(&self) -> bool {
         self.dashboard_linger
@@ -86,7 +103,7 @@ impl WatchArgs {
 
     /// Begins the outlets that were asked for.
     pub(super) fn begin(&self) -> Result<Watchers, String> {
-        let Watchers { mut feeds, mut dashboard } = Watchers::default();
+        let Watchers { mut feeds, mut dashboard, .. } = Watchers::default();
         if let Some(path) = &self.ndjson {
             let failed = |error| format!("--ndjson: failed to write {}: {error}", path.display());
             let outlet = Ndjson::open(path).map_err(failed)?;
@@ -99,7 +116,12 @@ impl WatchArgs {
             let begun = begin_dashboard(at.as_deref().unwrap_or(":0"), &mut feeds);
             dashboard = Some(begun.map_err(|why| format!("--dashboard: {why}"))?);
         }
-        Ok(Watchers { feeds, dashboard })
+        let screen = self.live.then(|| Screen::new(|| style(&stderr())));
+        if let Some(screen) = &screen {
+            let begun = feeds.add("--live", screen.clone());
+            begun.map_err(|error| format!("--live: {error}"))?;
+        }
+        Ok(Watchers { feeds, dashboard, screen })
     }
 }
 

@@ -53,7 +53,7 @@ pub(crate) struct View<'a> {
 
 impl Feed {
     /// Begins to tell of a case of a file; `None` if nobody watches.
-    pub(crate) fn case(&self, file: &ScenarioFile, index: usize) -> Option<LiveCase> {
+    pub(crate) fn case(&self, file: &ScenarioFile, round: u32, index: usize) -> Option<LiveCase> {
         let case = file.cases.get(index).filter(|_| self.is_watched())?;
         let plan = &case.plan;
         let live = LiveCase {
@@ -74,6 +74,8 @@ impl Feed {
                 samestate: env!("CARGO_PKG_VERSION").to_owned(),
                 seed: plan.seed,
                 cases: file.cases.len(),
+                repeat: round + 1,
+                repeats: file.repeats(),
                 with: case.with.clone(),
                 planned_seconds: plan.duration().as_secs_f64(),
                 sample_seconds: SAMPLE_NS as f64 / 1e9,

@@ -16,6 +16,7 @@
 //! | `ndjson` | the outlet of `--ndjson` |
 //! | `metrics` | the outlets of `--metrics` |
 //! | `dashboard` | the outlet of `--dashboard` |
+//! | `screen` | the outlet of `--live` |
 //! | `server` | the HTTP server of both |
 
 mod case;
@@ -25,6 +26,7 @@ mod metrics;
 mod ndjson;
 mod readings;
 mod replicas;
+mod screen;
 mod server;
 mod tracker;
 
@@ -34,3 +36,4 @@ pub use feed::Feed;
 pub(crate) use feed::Feeds;
 pub(crate) use metrics::{MetricsFile, MetricsServer};
 pub(crate) use ndjson::Ndjson;
+pub(crate) use screen::Screen;

@@ -286,13 +286,10 @@ impl DispatchLog {
         &'a self,
         replica: &'a Trace,
     ) -> impl Iterator<Item = (&'a Dispatched, Option<u64>)> {
-        let incarnations: Vec<_> = replica.incarnations.iter().map(Reach::new).collect();
+        let finder = replica.finder();
         self.kept.iter().filter_map(move |dispatched| {
             let Outcome::Ok(version) = dispatched.outcome else { return None };
-            let reached = incarnations
-                .iter()
-                .find_map(|incarnation| incarnation.first(version, dispatched.issued_ns));
-            Some((dispatched, reached))
+            Some((dispatched, finder.first(version, dispatched.issued_ns)))
         })
     }
 }
@@ -312,6 +309,24 @@ impl Arrivals {
     pub fn merge(&mut self, other: &Arrivals) {
         self.latencies.merge(&other.latencies);
         self.never += other.never;
+    }
+}
+
+/// Finds when a replica reached a version, in whichever incarnation that was.
+pub struct Finder<'a>(Vec<Reach<'a>>);
+
+impl Trace {
+    /// Finds the times at which the replica reached versions.
+    pub fn finder(&self) -> Finder<'_> {
+        Finder(self.incarnations.iter().map(Reach::new).collect())
+    }
+}
+
+impl Finder<'_> {
+    /// Returns the first time, not before `since_ns`, at which the replica was at `version` or past
+    /// it.
+    pub fn first(&self, version: Version, since_ns: u64) -> Option<u64> {
+        self.0.iter().find_map(|incarnation| incarnation.first(version, since_ns))
     }
 }
 

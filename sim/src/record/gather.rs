@@ -18,6 +18,9 @@ use crate::measure::over_time::Thinned;
 use crate::measure::{Counts, DispatchLog, Samples, Timeline};
 use crate::scenario::{Event, NodeId, Plan, Role, TimedEvent, Topology};
 
+/// The most times that are kept at which a store came into sync or fell out of it.
+const CONNECTED_MAX: usize = 1_024;
+
 /// All processes of a case.
 #[derive(Debug, Default)]
 pub(crate) struct Gathered {
@@ -114,6 +117,8 @@ pub(super) struct StoreIncarnation {
     pub(super) roots: BTreeSet<NodeId>,
     pub(super) ledger: Option<Ledger>,
     pub(super) standing: Standing,
+    /// The times at which it came into sync, and fell out of it: the first of them.
+    pub(super) connected: Vec<(u64, bool)>,
     /// Its counters since the load's begin, if it has any.
     pub(super) counters: Option<Figures>,
     pub(super) state: Option<FinalState>,
@@ -210,6 +215,16 @@ impl Gathered {
         }
     }
 
+    /// Notes whether a store of a process was in sync at an instant, between two parts.
+    pub(crate) fn connects(&mut self, connection: u64, store: &str, at_ns: u64, connected: bool) {
+        let Some(&(node, number)) = self.connections.get(&connection) else { return };
+        let incarnations = self.nodes.get_mut(&node);
+        if let Some(incarnation) = incarnations.and_then(|all| all.get_mut(number)) {
+            let known = incarnation.stores.entry(store.to_owned()).or_default();
+            known.connects(at_ns, connected);
+        }
+    }
+
     /// Puts what an incarnation of a node ordered through the store's reducer.
     fn replay(&mut self, store: &str, node: NodeId, incarnation: usize, part: History) {
         let known = self.replays.entry((store.to_owned(), node));
@@ -272,13 +287,21 @@ impl Incarnation {
         }
         for (name, store) in delta.stores {
             let incarnation = self.stores.entry(name).or_default();
-            incarnation.absorb(store, before);
+            incarnation.absorb(store, delta.at_ns, before);
         }
     }
 }
 
 impl StoreIncarnation {
-    fn absorb(&mut self, delta: StoreDelta, before: bool) {
+    /// Notes whether it was in sync at an instant.
+    fn connects(&mut self, at_ns: u64, connected: bool) {
+        let changed = self.connected.last().is_none_or(|last| last.1 != connected);
+        if changed && self.connected.len() < CONNECTED_MAX {
+            self.connected.push((at_ns, connected));
+        }
+    }
+
+    fn absorb(&mut self, delta: StoreDelta, at_ns: u64, before: bool) {
         self.timeline.absorb(delta.seen.timeline);
         self.violations.merge(delta.seen.continuity.violations().clone());
         if let Some(subscriber) = delta.subscriber {
@@ -298,6 +321,7 @@ impl StoreIncarnation {
                 None => self.ledger = Some(part),
             }
         }
+        self.connects(at_ns, delta.connected);
         self.standing = Standing { connected: delta.connected, roles: delta.roles };
         if let Some(counters) = delta.counters {
             if before || self.counters_before.is_none() {

@@ -24,6 +24,7 @@
 //! | `verdict` | the verdict of a case, and the rules by which it is given |
 //! | `rounds` | the repeats of the cases of a run |
 //! | `case` | all of it: measures, findings and verdict |
+//! | `profile` | a trace for profiler viewers |
 //! | `machine` | where it ran, and when |
 
 mod axis;
@@ -38,6 +39,7 @@ mod faults;
 mod gather;
 mod lost_cause;
 mod machine;
+mod profile;
 mod recorder;
 mod replay;
 mod rounds;
@@ -56,6 +58,7 @@ pub use delta::{Figures, FinalState, LinkFigures, LoadDelta, NodeDelta, StoreDel
 pub(crate) use gather::Gathered;
 pub(crate) use lost_cause::lost_cause;
 pub use machine::{this_machine, utc};
+pub(crate) use profile::profile;
 pub(crate) use recorder::{Recorder, Source};
 pub(crate) use replay::add_reducers;
 pub(crate) use rounds::Rounds;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use samestate_proto::with_causes;
+use samestate_report::perfetto::Timeline;
 use samestate_report::{Case, Kind, Record, Verdict};
 use tokio::sync::watch;
 
@@ -15,7 +16,7 @@ use super::guardian::GuardianError;
 use super::null::null_case;
 use super::progress::{Progress, Watching};
 use crate::live::{Feed, LiveCase};
-use crate::record::{Rounds, Taken, assemble, not_done, this_machine, transports, utc};
+use crate::record::{Rounds, Taken, assemble, not_done, profile, this_machine, transports, utc};
 use crate::scenario::{self, ScenarioFile};
 
 /// The options of a run.
@@ -34,6 +35,8 @@ pub struct RunOptions {
     pub null_case: bool,
     /// The time that all nodes have to become ready.
     pub start_timeout: Duration,
+    /// Draws a trace for profiler viewers, of the last case.
+    pub profiled: bool,
     /// The outlets that show the run while it goes on.
     pub feed: Feed,
 }
@@ -45,6 +48,8 @@ pub struct Ran {
     pub record: Record,
     /// Reasons why the run could not be done, or not as planned; empty if it was.
     pub trouble: Vec<String>,
+    /// The trace of the last case, if it was wanted.
+    pub profile: Option<Timeline>,
 }
 
 /// The reason why a case could not be done.
@@ -74,6 +79,7 @@ pub async fn run_scenario(file: &ScenarioFile, options: &RunOptions) -> Ran {
     let started = utc(SystemTime::now());
     let mut rounds = Rounds::default();
     let mut trouble = Vec::new();
+    let mut drawn = None;
     for (round, index) in turns(file) {
         let case = &file.cases[index];
         let title = title(file, round, index);
@@ -82,7 +88,7 @@ pub async fn run_scenario(file: &ScenarioFile, options: &RunOptions) -> Ran {
             true => null_case(&case.plan, &title, options).await,
             false => None,
         };
-        let live = options.feed.case(file, index);
+        let live = options.feed.case(file, round, index);
         let begun = SystemTime::now();
         let (taken, ended) = run_case(case, &title, &logs, live, options).await;
         let ended_at = taken.as_ref().ok().and_then(Taken::ended_at_seconds);
@@ -90,6 +96,9 @@ pub async fn run_scenario(file: &ScenarioFile, options: &RunOptions) -> Ran {
         match taken {
             Ok(taken) => {
                 trouble.extend(taken.trouble.iter().map(|what| format!("{title}: {what}")));
+                if options.profiled {
+                    drawn = Some(profile(&case.plan, &taken));
+                }
                 let mut case = judged(case, taken);
                 case.cost.null_cpu_us_per_action = null;
                 options.feed.judged(file, index, ended_at, &case);
@@ -120,7 +129,7 @@ pub async fn run_scenario(file: &ScenarioFile, options: &RunOptions) -> Ran {
     record.scenario_digest = file.digest();
     record.about = file.scenario.about.trim().to_owned();
     record.machine = this_machine();
-    Ran { record, trouble }
+    Ran { record, trouble, profile: drawn }
 }
 
 /// The order of a run: round by round, each case once. So whatever disturbs the machine for a while

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use samestate_report::Case;
+use samestate_report::perfetto::Timeline;
 
 use super::play::{Adjust, Simulation};
 use super::trace::Trace;
@@ -20,6 +21,8 @@ pub struct Options {
     pub adjust: Option<Adjust>,
     /// A record is made of it, as of a run on real processes.
     pub recorded: bool,
+    /// A trace for profiler viewers is drawn of it, if it is recorded.
+    pub profiled: bool,
     /// Keeps what happened, for people: so many moments, and as many messages.
     pub traced: Option<usize>,
     /// Becomes true when the user wants it to end.
@@ -28,9 +31,10 @@ pub struct Options {
 
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Options { adjust, recorded, traced, interrupt: _ } = self;
+        let Options { adjust, recorded, profiled, traced, interrupt: _ } = self;
         let adjusted = adjust.is_some();
-        write!(f, "adjusted: {adjusted}, recorded: {recorded}, traced: {traced:?}")
+        write!(f, "adjusted: {adjusted}, recorded: {recorded}, ")?;
+        write!(f, "profiled: {profiled}, traced: {traced:?}")
     }
 }
 
@@ -47,6 +51,8 @@ pub struct Outcome {
     pub violation: Option<(Duration, Violation)>,
     /// The measures, if a record was wanted.
     pub case: Option<Case>,
+    /// The trace for profiler viewers, if one was wanted.
+    pub profile: Option<Timeline>,
     /// The last events, if a trace was wanted.
     pub trace: Option<Trace>,
     /// The names of slots. The trace numbers the slots.
@@ -65,6 +71,7 @@ pub fn simulate(plan: &Plan, options: &Options) -> Result<Outcome, UnknownReduce
         moments: world.moments(),
         violation,
         case: played.case,
+        profile: played.profile,
         trace: world.take_trace(),
         slots: played.names,
     })

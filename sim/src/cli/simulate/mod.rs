@@ -21,6 +21,7 @@ use samestate_proto::with_causes;
 
 use super::args::{OutputArgs, ScenarioArgs};
 use super::exit::ExitCode;
+use super::profile::ProfileArgs;
 use super::run::heed_interruptions;
 use super::terminal::show;
 use crate::scenario::{ScenarioFile, Setting, Span};
@@ -80,6 +81,9 @@ pub(super) struct Simulate {
     #[arg(long, value_name = "PATH")]
     trace_html: Option<PathBuf>,
 
+    #[command(flatten)]
+    profile: ProfileArgs,
+
     /// Do not shrink a scenario that shows a violation
     #[arg(long)]
     no_shrink: bool,
@@ -113,6 +117,7 @@ struct Wanted {
     interrupt: Arc<AtomicBool>,
     trace: Option<usize>,
     trace_html: Option<PathBuf>,
+    profile: ProfileArgs,
     shrinks: bool,
 }
 
@@ -139,7 +144,8 @@ impl Simulate {
             Ok(files) => files,
             Err(code) => return code,
         };
-        if let Err(complaint) = self.output.check(&files) {
+        let checked = self.output.check(&files);
+        if let Err(complaint) = checked.and_then(|()| self.profile.check(&files)) {
             note!("error: {complaint}");
             return ExitCode::Usage;
         }
@@ -158,6 +164,11 @@ impl Simulate {
                 file.name,
                 file.repeats()
             );
+            return ExitCode::Usage;
+        }
+        let profiled = self.profile.trace_perfetto.is_some();
+        if (self.seeds.is_some() || self.swarm) && profiled {
+            note!("error: a trace is of one seed: name it with --seed, without --seeds or --swarm");
             return ExitCode::Usage;
         }
         if self.seeds.is_some() && (self.trace.is_some() || self.trace_html.is_some()) {
@@ -191,6 +202,7 @@ impl Simulate {
             interrupt,
             trace: self.trace,
             trace_html: self.trace_html,
+            profile: self.profile,
             shrinks: !self.no_shrink,
         };
         let threads = self.threads.unwrap_or_else(|| {

@@ -38,6 +38,7 @@ fn one(file: &ScenarioFile, wanted: &Wanted, one_of_several: bool) -> ExitCode {
     let mut rounds = Rounds::default();
     let mut failed = Vec::new();
     let mut virtual_seconds = 0.0;
+    let mut drawn = None;
     let turns = (0..file.repeats())
         .flat_map(|round| file.cases.iter().enumerate().map(move |c| (round, c)));
     for (round, (index, case)) in turns {
@@ -66,6 +67,7 @@ fn one(file: &ScenarioFile, wanted: &Wanted, one_of_several: bool) -> ExitCode {
             Failure { seed, scenario: Scenario { seed, ..case.scenario.clone() }, why }
         }));
         let with = case.with.clone();
+        drawn = outcome.profile;
         let simulated = Case { with, ..outcome.case.unwrap_or_default() };
         rounds.push(index, simulated, begun, (file.repeats() > 1).then_some(plan.seed));
         if wanted.interrupted() {
@@ -83,7 +85,9 @@ fn one(file: &ScenarioFile, wanted: &Wanted, one_of_several: bool) -> ExitCode {
     record.command = command_line();
     record.machine = this_machine();
     let handed_out = wanted.output.hand_out(&record, Some(&file.scenario), &folder);
-    let code = ExitCode::worst([ExitCode::of(record.verdict), handed_out]);
+    let written = wanted.profile.write(drawn.as_ref(), &record);
+    let written = if written { handed_out } else { ExitCode::NotDone };
+    let code = ExitCode::worst([ExitCode::of(record.verdict), handed_out, written]);
     if let Some(first) = failed.first() {
         found::shrink_and_write(&file.name, first, &mut folder, wanted);
     }
@@ -104,6 +108,7 @@ fn simulated(plan: &Plan, wanted: &Wanted) -> Result<Outcome, crate::load::Unkno
         recorded: true,
         traced: wanted.traced(),
         interrupt: Some(std::sync::Arc::clone(&wanted.interrupt)),
+        profiled: wanted.profile.trace_perfetto.is_some(),
         adjust: None,
     };
     simulate(plan, &options)

@@ -22,6 +22,7 @@ use mirrors::{Comparison, Mirror};
 use run_log::RunLog;
 use samestate_proto::replication::{Refused, Resolution};
 use samestate_report::Case;
+use samestate_report::perfetto::Timeline;
 
 use super::heap::Heap;
 use super::rng::SeededRng;
@@ -31,7 +32,7 @@ use crate::faults::FaultLog;
 use crate::invariants::{Invariant, Violation};
 use crate::load::{Params, UnknownReducer};
 use crate::measure::{Dispatched, Outcome, Samples};
-use crate::record::{Source, assemble};
+use crate::record::{Source, assemble, profile};
 use crate::scenario::{Plan, Resync};
 
 pub(crate) use placement::{Adjust, Placement, model};
@@ -45,6 +46,9 @@ const QUIET: Duration = Duration::from_millis(100);
 
 /// The interval between checks that all has settled.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// The interval at which a trace is told which links are in sync.
+const LINKS_EVERY: Duration = Duration::from_millis(5);
 
 /// Something that is to be done.
 #[derive(Debug)]
@@ -96,6 +100,7 @@ struct Pending {
 /// A plan while it is played.
 pub(crate) struct Simulation<'a> {
     plan: &'a Plan,
+    profiled: bool,
     placement: Placement,
     world: World,
     rng: SeededRng,
@@ -125,13 +130,14 @@ pub(crate) struct Simulation<'a> {
 pub(crate) struct Played {
     pub(crate) world: World,
     pub(crate) case: Option<Case>,
+    pub(crate) profile: Option<Timeline>,
     pub(crate) names: Vec<String>,
 }
 
 impl<'a> Simulation<'a> {
     /// Readies a plan.
     pub(crate) fn new(plan: &'a Plan, options: &Options) -> Result<Self, UnknownReducer> {
-        let Options { adjust, recorded, traced, interrupt } = options;
+        let Options { adjust, recorded, profiled, traced, interrupt } = options;
         let placement = Placement::new(plan)?;
         let mut world = World::new(plan.seed, model(plan));
         world.set_noticed();
@@ -144,6 +150,7 @@ impl<'a> Simulation<'a> {
         placement.enter(plan, adjust.as_ref(), &mut world);
         Ok(Simulation {
             plan,
+            profiled: *profiled,
             world,
             rng: SeededRng::new(plan.seed, 2),
             agenda: Heap::default(),
@@ -169,9 +176,11 @@ impl<'a> Simulation<'a> {
     pub(crate) fn run(mut self) -> Played {
         let stopped = self.acts();
         let taken = self.close_book(self.started, stopped);
+        let drawn = taken.as_ref().filter(|_| self.profiled);
+        let profile = drawn.map(|taken| profile(self.plan, taken));
         let case = taken.map(|taken| assemble(self.plan, taken));
         let names = self.placement.names(self.plan);
-        Played { world: self.world, case, names }
+        Played { world: self.world, case, profile, names }
     }
 
     fn acts(&mut self) -> Duration {
@@ -272,7 +281,17 @@ impl<'a> Simulation<'a> {
     fn play_until(&mut self, end: Duration) {
         while self.world.violation().is_none() && !self.interrupted() {
             let next = self.agenda.next_at().filter(|at| *at < end);
-            self.world.run_until(next.unwrap_or(end));
+            let until = next.unwrap_or(end);
+            if self.profiled {
+                let soon = until.min(self.world.now() + LINKS_EVERY);
+                self.world.run_until(soon);
+                self.note_links();
+                if soon < until && !self.world.has_notices() {
+                    continue;
+                }
+            } else {
+                self.world.run_until(until);
+            }
             if self.world.has_notices() {
                 self.heed();
                 continue;

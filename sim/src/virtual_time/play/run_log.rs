@@ -154,6 +154,20 @@ impl Simulation<'_> {
         })
     }
 
+    /// Notes which replicas are in sync now.
+    pub(super) fn note_links(&mut self) {
+        let at_ns = self.world.now().as_nanos() as u64;
+        for host in (0..self.plan.nodes.len()).filter(|host| self.world.is_alive(*host)) {
+            for slot in self.world.seats_of(host) {
+                let Some(replica) = self.world.replica(*slot) else { continue };
+                let Some(log) = &mut self.log else { return };
+                let (_, store) = self.placement.place(*slot);
+                let (connection, connected) = (log.connections[host], replica.is_connected());
+                log.gathered.connects(connection, store, at_ns, connected);
+            }
+        }
+    }
+
     /// Returns the roles of a slot in its store, sorted.
     fn roles(&self, slot: usize) -> Vec<Role> {
         let (node, store) = self.placement.place(slot);
