@@ -93,9 +93,17 @@ pub enum Refusal {
 enum Rule {
     /// Any step in the wrong direction is worse: it is a fact, and no matter of noise.
     Strict,
-    /// It is tested. Changes below this amount, in the measure's own unit, do not matter.
-    Tested(f64),
+    /// It is tested. Changes below this amount, in the measure's own unit, and below this share do
+    /// not matter.
+    Tested(f64, f64),
 }
+
+/// A median latency depends on what else the machine does: less than this share is not the
+/// program's.
+const LATENCY: f64 = 0.10;
+
+/// A far quantile does so all the more.
+const TAIL: f64 = 0.25;
 
 /// The metrics that are judged.
 const JUDGED: &[(&str, Rule)] = &[
@@ -103,19 +111,19 @@ const JUDGED: &[(&str, Rule)] = &[
     ("dispatches.lost", Rule::Strict),
     ("dispatches.duplicated", Rule::Strict),
     ("violations", Rule::Strict),
-    ("identical.time_weighted_percent", Rule::Tested(1.0)),
-    ("identical.converged_within_ms", Rule::Tested(10.0)),
-    ("rate.achieved_per_s", Rule::Tested(0.1)),
-    ("latency_us.local.p50", Rule::Tested(20.0)),
-    ("latency_us.local.p99", Rule::Tested(100.0)),
-    ("latency_us.replica.p50", Rule::Tested(20.0)),
-    ("latency_us.replica.p99", Rule::Tested(100.0)),
-    ("cost.cpu_us_per_action", Rule::Tested(0.05)),
-    ("cost.wire_bytes_per_action", Rule::Tested(1.0)),
-    ("cost.syscalls_per_action", Rule::Tested(0.01)),
-    ("cost.rss_bytes_max", Rule::Tested(1e6)),
-    ("cost.snapshots_forced", Rule::Tested(0.5)),
-    ("cost.entries_skipped", Rule::Tested(0.5)),
+    ("identical.time_weighted_percent", Rule::Tested(1.0, 0.0)),
+    ("identical.converged_within_ms", Rule::Tested(10.0, TAIL)),
+    ("rate.achieved_per_s", Rule::Tested(0.1, 0.0)),
+    ("latency_us.local.p50", Rule::Tested(20.0, LATENCY)),
+    ("latency_us.local.p99", Rule::Tested(100.0, TAIL)),
+    ("latency_us.replica.p50", Rule::Tested(20.0, LATENCY)),
+    ("latency_us.replica.p99", Rule::Tested(100.0, TAIL)),
+    ("cost.cpu_us_per_action", Rule::Tested(0.05, 0.0)),
+    ("cost.wire_bytes_per_action", Rule::Tested(1.0, 0.0)),
+    ("cost.syscalls_per_action", Rule::Tested(0.01, 0.0)),
+    ("cost.rss_bytes_max", Rule::Tested(1e6, 0.0)),
+    ("cost.snapshots_forced", Rule::Tested(0.5, 0.0)),
+    ("cost.entries_skipped", Rule::Tested(0.5, 0.0)),
 ];
 
 /// Returns whether a metric of that name is judged.
@@ -283,13 +291,13 @@ fn line(
         p_worse: None,
         p_better: None,
     };
-    let amount = match rule {
+    let (amount, share) = match rule {
         Rule::Strict => {
             (line.base, line.new) = (base.worst(metric), new.worst(metric));
             line.finding = strict(metric, line.base, line.new);
             return line;
         }
-        Rule::Tested(amount) => amount,
+        Rule::Tested(amount, share) => (amount, tolerance.max(share)),
     };
     if metric.is_null_never()
         && let Some(finding) = never(metric, base, new)
@@ -305,21 +313,20 @@ fn line(
     let amount = if relative { 0.0 } else { amount };
     let (Some(from), Some(to)) = (line.base, line.new) else { return line };
     match base.change(new, metric, relative) {
-        Some(change) => tested(&mut line, &change, from, tolerance, amount),
+        Some(change) => tested(&mut line, &change, from, share, amount),
         None if base.is_exact(new) => exact(&mut line, (from, to), tolerance, amount),
         None => line.finding = Finding::NotCompared(Refusal::FewRepeats),
     }
     line
 }
 
-fn tested(line: &mut Line, change: &Change, from: f64, tolerance: f64, amount: f64) {
-    let (rise, fall) =
-        (change.p_rise(from, tolerance, amount), change.p_fall(from, tolerance, amount));
+fn tested(line: &mut Line, change: &Change, from: f64, share: f64, amount: f64) {
+    let (rise, fall) = (change.p_rise(from, share, amount), change.p_fall(from, share, amount));
     let higher = line.metric.better() == Better::Higher;
     line.p_worse = Some(if higher { fall } else { rise });
     line.p_better = Some(if higher { rise } else { fall });
     line.ratio = change.ratio().zip(change.ratio_interval());
-    let same = change.is_within(from, tolerance, amount);
+    let same = change.is_within(from, share, amount);
     line.finding = if same { Finding::Same } else { Finding::Unclear };
 }
 

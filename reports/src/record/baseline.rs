@@ -38,8 +38,6 @@ fn reduced(case: &Case) -> Case {
         repeat.figures.retain(|name, _| compare::is_judged(name));
         repeat
     });
-    let mut intervals = case.intervals.clone();
-    intervals.retain(|name, _| compare::is_judged(name));
     Case {
         with: case.with.clone(),
         verdict: case.verdict,
@@ -52,7 +50,6 @@ fn reduced(case: &Case) -> Case {
         cost: case.cost.clone(),
         violations: case.violations.clone(),
         repeats: repeats.collect(),
-        intervals,
         shown_repeat: case.shown_repeat,
         ..Case::default()
     }

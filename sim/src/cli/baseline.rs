@@ -15,6 +15,7 @@ use samestate_report::{Kind, Record, Verdict, write_whole};
 use super::args::program;
 use super::compare::{ToleranceArgs, code_of};
 use super::exit::ExitCode;
+use super::github;
 use super::output::{RECORD, RUNS};
 use super::report::read;
 use super::terminal::{show, style};
@@ -232,7 +233,8 @@ fn remedy(file: Option<&ScenarioFile>, place: &Path) -> String {
     let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
     let program = program();
     format!(
-        "{program} run {path} --repeat 10, then {program} baseline update --dir {}",
+        "{program} run {path} --repeat 10, with the same --set and --duration, then {program} \
+         baseline update --dir {}",
         dir.display()
     )
 }
@@ -249,6 +251,7 @@ impl Baselines {
         let compared = compare::compare(&[(base, vec![record])], self.tolerance);
         let Some(comparison) = compared.first() else { return ExitCode::Pass };
         let code = code_of(comparison);
+        github::announce_regressions(comparison);
         if to_stdout {
             return show(&format!("\n{}", comparison.render(&style(&std::io::stdout()))), code);
         }

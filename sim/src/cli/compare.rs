@@ -8,6 +8,7 @@ use samestate_report::Record;
 use samestate_report::compare::{self, Comparison};
 
 use super::exit::ExitCode;
+use super::github;
 use super::report::read;
 use super::terminal::{show, style};
 
@@ -94,6 +95,7 @@ impl Compare {
         }
         let style = style(&std::io::stdout());
         for comparison in compare::compare(&pairs, self.tolerance.share()) {
+            github::announce_regressions(&comparison);
             code = ExitCode::worst([code, code_of(&comparison)]);
             texts.push(comparison.render(&style));
         }

@@ -8,6 +8,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
 
+use samestate_report::compare::Comparison;
 use samestate_report::{Record, Verdict, markdown};
 
 use crate::streams::note;
@@ -26,6 +27,20 @@ pub(super) fn announce(record: &Record) {
     if let Some(summary) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()) {
         append(record, &summary);
     }
+}
+
+/// Annotates what became worse than its baseline, if this is a job of GitHub Actions.
+pub(super) fn announce_regressions(comparison: &Comparison) {
+    if std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
+        regressions(comparison).iter().for_each(|line| note!("{line}"));
+    }
+}
+
+fn regressions(comparison: &Comparison) -> Vec<String> {
+    let title = property(&format!("{}: worse than the baseline", comparison.scenario));
+    let gone = comparison.gone.iter().map(|name| format!("the case {name} is gone"));
+    let texts = comparison.sentences().into_iter().chain(gone).take(ANNOTATIONS_MAX);
+    texts.map(|text| format!("::error title={title}::{}", message(&text))).collect()
 }
 
 /// Adds the record to the summary. A summary that cannot be written changes no result.
@@ -112,6 +127,19 @@ mod tests {
                  wrong",
                 "::error file=a%2Cb%3Ac.yaml,title=short%3A fail::it ended early",
             ]
+        );
+    }
+
+    #[test]
+    fn each_regression_is_an_error_that_nothing_can_break_out_of() {
+        let case = Case { verdict: Verdict::Pass, ..Case::default() };
+        let base = Record::new("a,b", 1, Kind::Virtual, vec![case]);
+        let mut new = base.clone();
+        new.cases[0].violations = vec![Violation::new("I2", "a.master", "wrong")];
+        let compared = samestate_report::compare::compare(&[(vec![&base], vec![&new])], 0.02);
+        assert_eq!(
+            regressions(&compared[0]),
+            ["::error title=a%2Cb%3A worse than the baseline::violations went from 0 to 1"]
         );
     }
 }

@@ -21,8 +21,12 @@ pub fn explain(file: &ScenarioFile) -> String {
     if !file.scenario.about.is_empty() {
         text += &format!("{}\n", file.scenario.about.trim());
     }
-    text +=
-        &format!("{} processes, {}, seed {}\n", plan.nodes.len(), Span(plan.duration()), plan.seed);
+    let repeats = match file.repeats() {
+        1 => String::new(),
+        repeats => format!(", {repeats} repeats"),
+    };
+    let (nodes, duration) = (plan.nodes.len(), Span(plan.duration()));
+    text += &format!("{nodes} processes, {duration}, seed {}{repeats}\n", plan.seed);
     if file.cases.len() > 1 {
         text += &section("matrix", file.cases.iter().enumerate().map(case_line));
         text += "  what follows is the first of them\n";

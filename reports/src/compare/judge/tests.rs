@@ -189,3 +189,24 @@ fn a_scenario_that_changed_is_a_doubt() {
     new.scenario_digest = Some("2".into());
     assert_eq!(compared(&base, &new).doubts.len(), 1);
 }
+
+#[test]
+fn a_latency_may_vary_with_what_else_the_machine_does() {
+    let slower = |factor: f64| {
+        let runs = [1.0, 0.99, 1.01, 1.005, 0.995].map(|noise| {
+            let mut case = sample::two_clusters().cases.remove(0);
+            let replica = case.latency_us.replica.as_mut().expect("it was measured");
+            (replica.p50, replica.p99) = (8_000.0 * factor * noise, 40_000.0 * factor * noise);
+            (Repeat::of(&case), case)
+        });
+        let mut record = sample::two_clusters();
+        record.cases = vec![Case::of_repeats(runs.into())];
+        record
+    };
+    let (p50, p99) = ("latency_us.replica.p50", "latency_us.replica.p99");
+    let little = compared(&slower(1.0), &slower(1.08));
+    assert!(!little.worse(), "{little:?}");
+    let more = compared(&slower(1.0), &slower(1.2));
+    assert_eq!((finding(&more, p50), finding(&more, p99)), (Finding::Worse, Finding::Same));
+    assert_eq!(finding(&compared(&slower(1.0), &slower(1.4)), p99), Finding::Worse);
+}
