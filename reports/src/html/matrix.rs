@@ -326,6 +326,7 @@ fn won(ranking: &Ranking<'_>, metric: &Metric, name: &dyn Fn(&Case) -> String) -
     html! {
         @if best.len() == ranking.cases.len() {
             "no proven difference between " (list(&best)) ": " (metric.human(least))
+            @if metric.human(least) != metric.human(most) { " to " (metric.human(most)) }
         } @else {
             (list(&best)) (verb)
             " with " (metric.human(least)) " against " (metric.human(most)) " of " code { (worst) }
