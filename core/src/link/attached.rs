@@ -10,6 +10,7 @@ use samestate_proto::wire::{Frame, RefusalKind, WireError};
 use tokio::sync::{Notify, watch};
 
 use super::close_reason::CloseReason;
+use super::writer::IdleWriter;
 use super::{LinkEndpoint, LinkHandle, Meter};
 
 /// Links are numbered over the whole process.
@@ -56,6 +57,8 @@ pub(super) fn is_refusal(fault: &LinkFault) -> bool {
 pub(super) struct Signals {
     /// There is something to write.
     pub(super) to_write: Notify,
+    /// The socket, while the writer's task sleeps.
+    pub(super) idle: IdleWriter,
     /// [`Signals::end`] was called.
     pub(super) ended: Notify,
     /// There is something in `faults`.
@@ -114,6 +117,22 @@ impl LinkHandle for Attached {
     fn wake(&self) {
         if !self.wanted.swap(true, Ordering::AcqRel) {
             self.signals.to_write.notify_one();
+        }
+    }
+
+    fn write_now(&self) {
+        if self.wanted.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let fill = |out: &mut Vec<u8>, budget| {
+            if !self.is_gone() {
+                self.fill(out, budget);
+            }
+        };
+        match self.signals.idle.write(fill) {
+            Ok(true) => {}
+            Ok(false) => self.signals.to_write.notify_one(),
+            Err(panic) => self.signals.end(CloseReason::Panicked(panic)),
         }
     }
 

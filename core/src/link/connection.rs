@@ -3,7 +3,8 @@
 //! The reader calls stores directly, so that one that is slow to apply slows its peer down. The
 //! writer is a task of its own. It sleeps until a store wakes it, asks every store that did for its
 //! share of a round, sends the round in one write, and goes on until no store has more; so entries
-//! gather by themselves while the socket is busy, and none waits while it is idle. A write fails
+//! gather by themselves while the socket is busy, and none waits while it is idle. A single entry
+//! on an idle link does not wake the task (see `writer`). A write fails
 //! when the peer takes no bytes for a while (see `progress`); that ends the connection. On a slow
 //! link a round is small, so that answers do not wait behind it for long.
 
@@ -20,7 +21,8 @@ use tokio::task::JoinHandle;
 use super::channels::{Round, Shared};
 use super::close_reason::CloseReason;
 use super::progress::Arrivals;
-use super::socket::{Reader, Socket, Writer};
+use super::socket::{Reader, Socket};
+use super::writer::{Output, Writer};
 use crate::task::{Panicked, guarded};
 
 /// A read takes at most this many bytes; it begins with the smaller number.
@@ -215,41 +217,43 @@ enum Last {
     Fresh(u32),
 }
 
-async fn write(shared: Arc<Shared>, mut writer: Writer, mut stop: Stop) -> CloseReason {
-    let mut out = Vec::new();
+async fn write(shared: Arc<Shared>, writer: Box<dyn Writer>, mut stop: Stop) -> CloseReason {
+    let mut output = Output::new(writer);
     let mut round = Round::default();
     let mut room = *WRITE_BYTES.start();
     let mut closing = false;
     loop {
-        shared.begin_round(&mut round, &mut out);
+        shared.begin_round(&mut round, &mut output.bytes);
         let share = (room / round.attached.len().max(1)).max(SHARE_BYTES_MIN);
         for attached in &round.attached {
-            attached.fill(&mut out, share);
+            attached.fill(&mut output.bytes, share);
         }
-        if !out.is_empty() {
+        if !output.bytes.is_empty() {
             let began = Instant::now();
-            if let Err(error) = send(&mut writer, &out).await {
+            if let Err(error) = send(&mut output.socket, &output.bytes).await {
                 return CloseReason::of_write(error);
             }
-            room = next_room(room, out.len(), began.elapsed());
-            out.clear();
-            out.shrink_to(2 * WRITE_BYTES.end());
+            room = next_room(room, output.bytes.len(), began.elapsed());
+            output.written(2 * WRITE_BYTES.end());
             // Tasks that make entries on this thread run first, so that more entries gather.
             tokio::task::yield_now().await;
         } else if closing {
-            let _ = writer.shutdown().await;
+            let _ = output.socket.shutdown().await;
             return CloseReason::ClosedHere;
         } else {
+            let lent = shared.signals.idle.lend(output);
             tokio::select! {
                 () = shared.signals.to_write.notified() => {}
                 () = stopped(&mut stop) => closing = true,
             }
+            let Some(back) = lent.take_back() else { return CloseReason::ClosedHere };
+            output = back;
         }
     }
 }
 
 /// Sends a round, to its last byte: TLS keeps up to 64 KiB that a full socket did not take.
-async fn send(writer: &mut Writer, bytes: &[u8]) -> io::Result<()> {
+async fn send(writer: &mut Box<dyn Writer>, bytes: &[u8]) -> io::Result<()> {
     writer.write_all(bytes).await?;
     writer.flush().await
 }

@@ -23,6 +23,12 @@ pub(crate) trait LinkHandle: Send + Sync {
     /// There is something to send: call [`LinkEndpoint::fill`] until it writes nothing.
     fn wake(&self);
 
+    /// The same, and the first bytes are written by this call if the connection is idle. Not to be
+    /// called under the store's lock: it calls [`LinkEndpoint::fill`].
+    fn write_now(&self) {
+        self.wake();
+    }
+
     /// End the connection, for this reason.
     fn cut(&self, why: LinkFault);
 

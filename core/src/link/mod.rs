@@ -22,7 +22,7 @@
 //! | [`Setback`] | the reasons why a store is not attached to its upstream |
 //! | `tls` | TLS for TCP, from certificate files to a secure stream (feature `tls`) |
 //! | `bind`, `socket` | listening sockets, and connected ones |
-//! | `progress` | the progress of bytes on a socket |
+//! | `progress`, `writer` | the progress of bytes on a socket, and the writes of them |
 //! | `resolve` | the addresses of a host's name |
 //! | `local` | sockets that do not leave this machine: socket files, named pipes |
 //! | `backoff`, `rate_limiter` | delays between attempts, and limits of reports |
@@ -61,6 +61,7 @@ mod stats;
 #[cfg(feature = "tls")]
 mod tls;
 mod trace;
+mod writer;
 
 #[cfg(test)]
 mod tests;

@@ -33,6 +33,20 @@ pub(super) trait Outgoing {
     /// The number of bytes that the peer has not acknowledged; `None` where the system does not
     /// say.
     fn unacknowledged(&self) -> Option<usize>;
+
+    /// Writes what the system takes at once. [`io::ErrorKind::WouldBlock`] if that is nothing, or
+    /// if only a task can write.
+    fn try_write(&self, _bytes: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
+/// Half of a stream that cannot be written to without waiting: TLS, or a named pipe. The system
+/// does not say how much of it is unread.
+impl<T> Outgoing for tokio::io::WriteHalf<T> {
+    fn unacknowledged(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// The side of a socket that receives.
@@ -260,9 +274,23 @@ impl Incoming for tokio::net::unix::OwnedReadHalf {
     }
 }
 
+impl<T: Outgoing> Outgoing for Progress<T> {
+    fn unacknowledged(&self) -> Option<usize> {
+        self.inner.unacknowledged()
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.inner.try_write(bytes)
+    }
+}
+
 impl Outgoing for tcp::OwnedWriteHalf {
     fn unacknowledged(&self) -> Option<usize> {
         unacknowledged(self.as_ref())
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        tcp::OwnedWriteHalf::try_write(self, bytes)
     }
 }
 
@@ -270,6 +298,10 @@ impl Outgoing for tcp::OwnedWriteHalf {
 impl Outgoing for tokio::net::unix::OwnedWriteHalf {
     fn unacknowledged(&self) -> Option<usize> {
         unacknowledged(self.as_ref())
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        tokio::net::unix::OwnedWriteHalf::try_write(self, bytes)
     }
 }
 

@@ -11,12 +11,11 @@ use tokio::net::TcpStream;
 
 use super::progress::{Arrivals, Arriving, Incoming, Outgoing, Progress};
 use super::stats::Counted;
+use super::writer::Writer;
 use super::{LinkStats, local};
 
 /// The reading half of a connection.
 pub(super) type Reader = Box<dyn AsyncRead + Send + Unpin>;
-/// The writing half of a connection.
-pub(super) type Writer = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// A stream that is connected, before anything was said on it.
 pub(super) enum Stream {
@@ -65,7 +64,7 @@ const UNSENT_BYTES_MAX: u32 = 128 << 10;
 /// Both directions, and what was read but not yet looked at.
 pub(super) struct Socket {
     pub(super) reader: Reader,
-    pub(super) writer: Writer,
+    pub(super) writer: Box<dyn Writer>,
     pub(super) buffer: BytesMut,
     pub(super) arrivals: Arrivals,
 }
@@ -111,7 +110,7 @@ impl Socket {
         Self::new(Box::new(reader), Box::new(Counted::new(writer, stats)), arrivals)
     }
 
-    fn new(reader: Reader, writer: Writer, arrivals: Arrivals) -> Self {
+    fn new(reader: Reader, writer: Box<dyn Writer>, arrivals: Arrivals) -> Self {
         Socket { reader, writer, buffer: BytesMut::new(), arrivals }
     }
 

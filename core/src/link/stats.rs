@@ -8,6 +8,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::progress::Outgoing;
+
 /// Counters of a server, a client or an IPC link, over all of its connections; see
 /// [`LinkStats::process`] for those of the whole process.
 #[derive(Debug, Default)]
@@ -119,6 +121,22 @@ impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
         self.stats.add_read(bytes);
         PROCESS.add_read(bytes);
         Poll::Ready(result)
+    }
+}
+
+impl<T: Outgoing> Outgoing for Counted<T> {
+    fn unacknowledged(&self) -> Option<usize> {
+        self.inner.unacknowledged()
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let result = self.inner.try_write(bytes);
+        let found_no_room =
+            result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        if !found_no_room {
+            self.written(&result);
+        }
+        result
     }
 }
 

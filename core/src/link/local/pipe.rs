@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, ReadHalf};
 use tokio::net::windows::named_pipe::{
     ClientOptions, NamedPipeClient, NamedPipeServer, ServerOptions,
 };
@@ -120,13 +120,6 @@ pub(in crate::link) fn split(
 
 impl Incoming for ReadHalf<Stream> {
     fn segments(&self) -> Option<u32> {
-        None
-    }
-}
-
-/// The system does not say how much of a pipe is unread.
-impl Outgoing for WriteHalf<Stream> {
-    fn unacknowledged(&self) -> Option<usize> {
         None
     }
 }

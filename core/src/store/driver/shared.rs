@@ -40,6 +40,13 @@ pub(crate) use endpoint::to_stderr;
 /// If the last snapshot or digest took less than this, the next one runs on the calling thread.
 const INLINE_JOB_MAX: Duration = Duration::from_micros(200);
 
+/// A step writes to so many links itself; the tasks of the others do it for them.
+const DIRECT_LINKS_MAX: usize = 8;
+
+/// After a step that wrote to links itself, for so many times as long as that took the tasks of the
+/// links do it: in a storm they gather more into one write.
+const DIRECT_PAUSE: u32 = 4;
+
 /// Receives non-critical errors.
 pub(crate) type OnError = Arc<dyn Fn(&Event) + Send + Sync>;
 
@@ -79,6 +86,8 @@ pub(crate) struct Shared<S: State, A: Action> {
     /// whether the next one runs on a thread of its own.
     cut_ns: AtomicU64,
     digest_ns: AtomicU64,
+    /// Until then, no step writes to links itself; since the store began.
+    direct_after_ns: AtomicU64,
     closed: watch::Sender<bool>,
     closing: AtomicBool,
     /// The queue of the records for the store's backup.
@@ -125,6 +134,7 @@ impl<S: State, A: Action> Shared<S, A> {
             began,
             cut_ns: AtomicU64::new(u64::MAX),
             digest_ns: AtomicU64::new(u64::MAX),
+            direct_after_ns: AtomicU64::new(0),
             closed: watch::Sender::new(false),
             closing: AtomicBool::new(false),
             inbox,
@@ -197,11 +207,27 @@ impl<S: State, A: Action> Shared<S, A> {
             self.room.notify_waiters();
         }
         let mut jobs = Vec::new();
+        let direct_after = Duration::from_nanos(self.direct_after_ns.load(Ordering::Relaxed));
+        // After a panic, whose connection ends is known first.
+        let direct_links = match result.is_ok() && now >= direct_after {
+            true => DIRECT_LINKS_MAX,
+            false => 0,
+        };
+        let mut woken = 0;
         for output in outputs {
             match output {
                 Output::Run(job) => jobs.push(job),
+                Output::Wake(link) => {
+                    self.wake(link, woken < direct_links);
+                    woken += 1;
+                }
                 output => self.carry_out(output),
             }
+        }
+        if woken > 0 && direct_links > 0 {
+            let done = self.now();
+            let pause = done.saturating_sub(now) * DIRECT_PAUSE;
+            self.direct_after_ns.store((done + pause).as_nanos() as u64, Ordering::Relaxed);
         }
         jobs.into_iter().for_each(|job| self.run(job));
         result.unwrap_or_else(|panic| resume_unwind(panic))
@@ -246,13 +272,18 @@ impl<S: State, A: Action> Shared<S, A> {
         self.connected.send_if_modified(|told| std::mem::replace(told, connected) != connected);
     }
 
+    /// There is something to send over a link. `direct`: this call writes it, if it can.
+    fn wake(&self, link: LinkId, direct: bool) {
+        let handle = self.handles.lock().get(&link).cloned();
+        match handle {
+            Some(handle) if direct => handle.write_now(),
+            Some(handle) => handle.wake(),
+            None => {}
+        }
+    }
+
     fn carry_out(&self, output: Output<ReducerMachine<S, A>>) {
         match output {
-            Output::Wake(link) => {
-                if let Some(handle) = self.handles.lock().get(&link) {
-                    handle.wake();
-                }
-            }
             Output::Cut(link, fault) => {
                 let handle = self.handles.lock().get(&link).cloned();
                 if let Some(handle) = handle {
@@ -273,7 +304,7 @@ impl<S: State, A: Action> Shared<S, A> {
                 trace::in_sync(&self.span(None).1, &self.name, connected, version, closing);
                 self.room.notify_waiters();
             }
-            Output::Run(_) | Output::Resolved { .. } => {}
+            Output::Wake(_) | Output::Run(_) | Output::Resolved { .. } => {}
         }
     }
 
