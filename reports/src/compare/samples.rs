@@ -1,6 +1,6 @@
 //! The repeats of both sides.
 
-use crate::record::{Case, Kind, Machine, Metric, Record, Repeat};
+use crate::record::{Case, Kind, Machine, Metric, Record, Repeat, Verdict};
 use crate::stats::{Change, Sides};
 
 /// One measured case: a repeat, or a case that was run once.
@@ -106,11 +106,11 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// The number of samples that say something, and of those in which the metric was not measured.
+    /// The number of samples that say something, but in which the metric was not measured.
     pub(super) fn missing(&self, metric: &Metric) -> usize {
         let conclusive = self.samples.iter().filter(|one| match one.repeat {
             Some(repeat) => repeat.is_conclusive(),
-            None => true,
+            None => matches!(one.case.verdict, Verdict::Pass | Verdict::Fail),
         });
         conclusive.filter(|one| one.figure(metric).is_none()).count()
     }

@@ -93,11 +93,16 @@ fn a_few_or_equal_or_vanishing_values_are_no_surprise() {
 /// The share of pairs of five repeats in which a rise is found at the level that Holm's method
 /// begins with for twelve figures.
 fn found(rise: f64, noise: f64, rho: f64) -> f64 {
+    found_by(5, rise, noise, rho)
+}
+
+/// The same with another number of repeats.
+fn found_by(repeats: usize, rise: f64, noise: f64, rho: f64) -> f64 {
     let mut random = Pcg64::seed_from_u64(3);
     let found = (0..ROUNDS).filter(|_| {
-        let base = costs(&mut random, 5, rho, noise);
+        let base = costs(&mut random, repeats, rho, noise);
         let new: Vec<f64> =
-            costs(&mut random, 5, rho, noise).iter().map(|v| v * (1.0 + rise)).collect();
+            costs(&mut random, repeats, rho, noise).iter().map(|v| v * (1.0 + rise)).collect();
         let change = Change::between(&base, &new, Sides::Apart).expect("there are enough");
         change.p_rise(100.0, 0.02, 0.0) <= 0.025 / 12.0
     });
@@ -108,6 +113,7 @@ fn found(rise: f64, noise: f64, rho: f64) -> f64 {
 fn a_rise_is_found_and_noise_is_not() {
     assert!(found(0.10, 0.01, 0.0) > 0.95);
     assert!(found(0.10, 0.02, 0.0) > 0.5);
+    assert!(found(0.10, 0.06, 0.0) < 0.2 && found_by(40, 0.10, 0.06, 0.0) > 0.95);
     for noise in [0.01, 0.03, 0.1] {
         assert!(found(0.0, noise, 0.0) < 0.004, "{noise}");
         assert!(found(0.0, noise, 0.5) < 0.01, "{noise}");

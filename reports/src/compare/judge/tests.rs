@@ -210,3 +210,15 @@ fn a_latency_may_vary_with_what_else_the_machine_does() {
     assert_eq!((finding(&more, p50), finding(&more, p99)), (Finding::Worse, Finding::Same));
     assert_eq!(finding(&compared(&slower(1.0), &slower(1.4)), p99), Finding::Worse);
 }
+
+#[test]
+fn a_run_that_says_nothing_is_not_one_that_never_converged() {
+    let base = sample::two_clusters();
+    let mut new = base.clone();
+    new.cases[0].verdict = Verdict::Inconclusive;
+    assert!(!compared(&base, &new).worse(), "{:?}", compared(&base, &new));
+    let mut repeated = repeated(&BASE);
+    repeated.cases[0].repeats[1].verdict = Verdict::Inconclusive;
+    repeated.cases[0].repeats[1].figures.clear();
+    assert!(!compared(&self::repeated(&BASE), &repeated).worse());
+}
