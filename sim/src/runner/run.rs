@@ -31,7 +31,7 @@ pub struct RunOptions {
     /// Ends the run as soon as it cannot pass any more: an invariant is violated, or a count is
     /// past the most that is expected of it.
     pub fail_fast: bool,
-    /// Measures what the instruments cost, by a null case before each case.
+    /// Measures what the instruments cost, by a null case after each case.
     pub null_case: bool,
     /// The time that all nodes have to become ready.
     pub start_timeout: Duration,
@@ -84,10 +84,6 @@ pub async fn run_scenario(file: &ScenarioFile, options: &RunOptions) -> Ran {
         let case = &file.cases[index];
         let title = title(file, round, index);
         let logs = options.logs.join(folder_of(file, round, index));
-        let null = match options.null_case {
-            true => null_case(&case.plan, &title, options).await,
-            false => None,
-        };
         let live = options.feed.case(file, round, index);
         let begun = SystemTime::now();
         let (taken, ended) = run_case(case, &title, &logs, live, options).await;
@@ -99,8 +95,11 @@ pub async fn run_scenario(file: &ScenarioFile, options: &RunOptions) -> Ran {
                 if options.profiled {
                     drawn = Some(profile(&case.plan, &taken));
                 }
+                let plan = &case.plan;
                 let mut case = judged(case, taken);
-                case.cost.null_cpu_us_per_action = null;
+                if options.null_case && !*options.interrupt.borrow() {
+                    case.cost.null_cpu_us_per_action = null_case(plan, &title, options).await;
+                }
                 options.feed.judged(file, index, ended_at, &case);
                 let failed = case.verdict == Verdict::Fail;
                 rounds.push(index, case, begun, None);
