@@ -1,6 +1,6 @@
 //! A run, shown while it goes on.
 //!
-//! The runner hands what it hears of a case to a [`LiveCase`], which tells it as
+//! The runner hands what it hears of a case to a `LiveCase`, which tells it as
 //! [lines](samestate_report::live::Line): what happened, and twice a second a sample of all
 //! measures. A [`Feed`] takes the lines to outlets, each with a thread and a bounded queue, so that
 //! nothing which reads them can hold up the run. Without an outlet there is no `LiveCase`, and a
