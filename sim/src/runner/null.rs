@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use super::case::CaseRunner;
 use super::env::RunEnv;
-use super::progress::Progress;
+use super::progress::{Progress, Watching};
 use super::run::RunOptions;
 use crate::scenario::{Arrival, PhasePlan, Plan};
+use crate::streams::note;
 
 /// The time that a case has to last for a null case: shorter ones say nothing of their cost.
 const CASE_MIN: Duration = Duration::from_secs(2);
@@ -22,7 +23,16 @@ const LOAD_MAX: Duration = Duration::from_secs(2);
 pub(super) async fn null_case(plan: &Plan, title: &str, options: &RunOptions) -> Option<f64> {
     let plan = null_plan(plan)?;
     let (env, events) = RunEnv::set_up(&plan).await.ok()?;
-    let progress = Progress::new(options.watching, &format!("{title}, null case"), plan.duration());
+    let title = format!("{title}: null case");
+    // One line: those of its phases would look like the case's own.
+    let watching = match options.watching {
+        Watching::Lines => {
+            note!("{title}");
+            Watching::Quiet
+        }
+        other => other,
+    };
+    let progress = Progress::new(watching, &title, plan.duration());
     let play = CaseRunner::new(&plan, &env, events, (progress, None), options);
     let played = play.run().await;
     let _ = env.tear_down().await;
