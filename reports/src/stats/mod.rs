@@ -3,7 +3,7 @@
 //!
 //! Repeats are few and noisy, and consecutive ones resemble each other: a machine that is busy now
 //! is busy in a minute. `n` such values say less than `n` independent ones. All intervals and
-//! tests here therefore use an effective number of repeats, see [`spread`].
+//! tests here therefore use an effective number of repeats, see `spread`.
 //!
 //! | file | subject |
 //! |---|---|
