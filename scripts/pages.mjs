@@ -137,6 +137,8 @@ function checkDips(shown, record, complain) {
 
 /** Uses the page: a reading under the pointer, a sorted table, a command to copy. */
 async function use(page, complain) {
+  // The charts of a matrix without an axis of numbers are in the sections of its cases.
+  await page.evaluate(() => document.querySelectorAll("details").forEach((part) => { part.open = true; }));
   const plot = page.locator("figure.chart .plot").first();
   if (await plot.count()) {
     await plot.scrollIntoViewIfNeeded();
