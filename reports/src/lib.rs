@@ -30,6 +30,8 @@ pub mod markdown;
 mod overview;
 pub mod perfetto;
 mod printable;
+#[cfg(test)]
+mod published;
 mod record;
 pub mod spacetime;
 pub mod stats;

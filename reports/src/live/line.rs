@@ -316,16 +316,6 @@ mod tests {
 
     #[test]
     fn the_published_schema_of_lines_is_the_one_the_types_have() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/live.schema.json");
-        let fresh = serde_json::to_string_pretty(&Line::json_schema()).expect("plain JSON") + "\n";
-        if std::env::var_os("UPDATE_SCHEMA").is_some() {
-            std::fs::write(path, &fresh).expect("the crate's own folder is writable");
-        }
-        let published = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(
-            published == fresh,
-            "{path} has drifted: run `UPDATE_SCHEMA=1 cargo test -p samestate-report published` \
-             and commit the change"
-        );
+        crate::published::assert_published("live.schema.json", &Line::json_schema());
     }
 }
