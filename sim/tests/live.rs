@@ -1,41 +1,18 @@
 //! Tests of a run that is watched while it goes on.
 #![cfg(target_os = "linux")]
 
-use std::fs;
+mod cut_link;
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use cut_link::command;
 use samestate_report::live::{Event, FaultState, Line, ProcessState};
 use samestate_report::{Record, Verdict};
 
-/// Two processes for two seconds, and a cut.
-const SCENARIO: &str = r#"
-version: 1
-seed: 5
-stores: { tasks: { reducer: ring, mode: action } }
-clusters: { main: { workers: 1 }, other: { workers: 0 } }
-links:
-  - { name: wire, store: tasks, server: main.master, unix: wire.sock, client: other.master }
-phases:
-  - name: busy
-    duration: 2s
-    load: [ { at: main.master, store: tasks, arrival: { every: 20ms } } ]
-faults:
-  - cut: { link: wire, at: 700ms, for: 300ms }
-expect:
-  - { metric: dispatches.lost, max: 0 }
-"#;
-
-fn command(folder: &Path, args: &[&str]) -> Command {
-    fs::write(folder.join("tasks.yaml"), SCENARIO).expect("writable");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_samestate"));
-    command.args(["run", "tasks.yaml", "--out", "out"]).args(args).current_dir(folder);
-    command
-}
-
 fn samestate(folder: &Path, args: &[&str]) -> Output {
-    command(folder, args).output().expect("it starts")
+    command(folder, "run", args).output().expect("it starts")
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -105,7 +82,7 @@ fn lines_tell_the_run_from_its_start_to_its_end() {
 #[test]
 fn a_reader_that_has_seen_enough_does_not_end_the_run() {
     let temp = tempfile::tempdir().expect("a temporary folder");
-    let mut run = command(temp.path(), &["--ndjson", "-"])
+    let mut run = command(temp.path(), "run", &["--ndjson", "-"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -167,7 +144,7 @@ fn without_a_terminal_each_second_is_a_line_without_control_codes() {
 #[test]
 fn on_a_terminal_the_drawing_leaves_nothing_but_the_summary() {
     let temp = tempfile::tempdir().expect("a temporary folder");
-    let mut run = command(temp.path(), &["--live"]);
+    let mut run = command(temp.path(), "run", &["--live"]);
     let words: Vec<String> = std::iter::once(run.get_program())
         .chain(run.get_args())
         .map(|word| word.to_string_lossy().into_owned())

@@ -1,36 +1,16 @@
 //! Tests of traces for profiler viewers.
 #![cfg(target_os = "linux")]
 
+mod cut_link;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
+use cut_link::command;
 use serde_json::Value;
-
-/// Two clusters for a moment, and a cut.
-const SCENARIO: &str = r#"
-version: 1
-seed: 5
-stores: { tasks: { reducer: ring, mode: action } }
-clusters: { main: { workers: 1 }, other: { workers: 0 } }
-links:
-  - { name: wire, store: tasks, server: main.master, unix: wire.sock, client: other.master }
-phases:
-  - name: busy
-    duration: 2s
-    load: [ { at: main.master, store: tasks, arrival: { every: 20ms } } ]
-faults:
-  - cut: { link: wire, at: 700ms, for: 300ms }
-"#;
-
-fn command(folder: &Path, verb: &str, args: &[&str]) -> Command {
-    fs::write(folder.join("tasks.yaml"), SCENARIO).expect("writable");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_samestate"));
-    command.args([verb, "tasks.yaml", "--out", "out"]).args(args).current_dir(folder);
-    command
-}
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
