@@ -3,7 +3,7 @@
 //! It does all that a node of a run does for the measurement: the load with its schedule, the
 //! records of dispatches, the witness of all that is applied, the digests, and the deltas for the
 //! runner. It opens no link, orders nothing, and runs no reducer. A dispatch is answered at once.
-//! What other nodes dispatch is seen by its schedule, in the moment at which a delta is cut.
+//! The dispatches of other nodes are taken from their schedules, each time that a delta is cut.
 
 use std::iter::Peekable;
 use std::ops::Range;
@@ -245,21 +245,8 @@ impl<R: Reducer> AnyStore for Arc<NullStore<R>> {
 
     fn take(&self, state: Option<FinalState>) -> StoreDelta {
         self.applied.lock().catch_up();
-        let recorded = self.recorder.take();
-        StoreDelta {
-            version: Target::<R>::version(&**self),
-            connected: true,
-            roles: Vec::new(),
-            seen: self.witness.take(),
-            subscriber: recorded.subscriber,
-            digests: recorded.digests,
-            loads: recorded.loads,
-            mirrors: recorded.mirrors,
-            opening: recorded.opening,
-            origin: recorded.origin,
-            counters: None,
-            state,
-        }
+        let (version, seen) = (Target::<R>::version(&**self), self.witness.take());
+        StoreDelta { state, ..self.recorder.take().into_delta(version, true, seen) }
     }
 
     fn sample_digest(&self) {

@@ -346,20 +346,13 @@ impl<R: Reducer> AnyStore for Arc<OpenStore<R>> {
     }
 
     fn take(&self, state: Option<FinalState>) -> StoreDelta {
-        let recorded = self.recorder.take();
+        let (version, connected) = (self.store.version(), self.store.is_connected());
+        let seen = self.seen.lock().take();
         StoreDelta {
-            version: self.store.version(),
-            connected: self.store.is_connected(),
             roles: self.roles(),
-            seen: self.seen.lock().take(),
-            subscriber: recorded.subscriber,
-            digests: recorded.digests,
-            loads: recorded.loads,
-            mirrors: recorded.mirrors,
-            opening: recorded.opening,
-            origin: recorded.origin,
             counters: Some(self.store.counters().into()),
             state,
+            ..self.recorder.take().into_delta(version, connected, seen)
         }
     }
 

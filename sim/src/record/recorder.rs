@@ -8,8 +8,8 @@ use samestate::DispatchError;
 use samestate_proto::Version;
 use samestate_proto::replication::Change;
 
-use super::delta::LoadDelta;
-use crate::invariants::{Continuity, OriginLog};
+use super::delta::{LoadDelta, StoreDelta};
+use crate::invariants::{Continuity, OriginLog, Testimony};
 use crate::measure::{Dispatched, Outcome};
 
 /// The source of a dispatch.
@@ -44,6 +44,29 @@ pub(crate) struct Recorded {
 }
 
 impl Recorded {
+    /// Returns the records as the delta of a store, whose roles and counters are not known here.
+    pub(crate) fn into_delta(
+        self,
+        version: Version,
+        connected: bool,
+        seen: Testimony,
+    ) -> StoreDelta {
+        StoreDelta {
+            version,
+            connected,
+            roles: Vec::new(),
+            seen,
+            subscriber: self.subscriber,
+            digests: self.digests,
+            loads: self.loads,
+            mirrors: self.mirrors,
+            opening: self.opening,
+            origin: self.origin,
+            counters: None,
+            state: None,
+        }
+    }
+
     /// Returns whether what was intended at that instant could not be made in time, as planned.
     fn excuses(&self, intended_ns: u64) -> bool {
         let after = self.standstills.partition_point(|span| span.start <= intended_ns);

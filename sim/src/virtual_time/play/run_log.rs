@@ -138,19 +138,12 @@ impl Simulation<'_> {
     fn store_delta(&self, slot: usize, last: bool) -> Option<StoreDelta> {
         let replica = self.world.replica(slot)?;
         let recorded = self.log.as_ref()?.recorders[slot].take();
+        let seen = self.world.witness(slot)?.take();
         Some(StoreDelta {
-            version: replica.version(),
-            connected: replica.is_connected(),
             roles: self.roles(slot),
-            seen: self.world.witness(slot)?.take(),
-            subscriber: None,
-            digests: Vec::new(),
-            loads: recorded.loads,
-            mirrors: recorded.mirrors,
-            opening: recorded.opening,
-            origin: recorded.origin,
             counters: Some(replica.counters().into()),
             state: last.then(|| final_state(replica)),
+            ..recorded.into_delta(replica.version(), replica.is_connected(), seen)
         })
     }
 

@@ -146,20 +146,10 @@ impl<R: Reducer> AnyStore for Arc<ProgramStore<R>> {
                 self.recorder.twice(told.twice.count, &format!("`{id}` as number {position}"));
             }
         }
-        let recorded = self.recorder.take();
+        let (version, connected) = (version(told.position), *self.connected.borrow());
         StoreDelta {
-            version: version(told.position),
-            connected: *self.connected.borrow(),
-            roles: Vec::new(),
-            seen: told.seen.take(),
-            subscriber: recorded.subscriber,
-            digests: recorded.digests,
-            loads: recorded.loads,
-            mirrors: recorded.mirrors,
-            opening: recorded.opening,
-            origin: recorded.origin,
-            counters: None,
             state,
+            ..self.recorder.take().into_delta(version, connected, told.seen.take())
         }
     }
 
