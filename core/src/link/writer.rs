@@ -1,9 +1,10 @@
-//! The socket of a connection as it is written to: by the writer's task, or, while that sleeps,
-//! directly by who has something to send.
+//! Two ways to write to the socket of a connection: by the writer's task, or, while the task
+//! sleeps, directly in the call that has something to send.
 //!
-//! A task that is woken costs more than a write of some bytes. So the task lends what it writes
-//! with to an [`IdleWriter`] before it sleeps, and who wakes it tries to write first. The task goes
-//! on wherever that ended: after a write of a part, after a full socket, after an error.
+//! To wake a task costs more than to write some bytes. So before the task sleeps, it lends its
+//! socket to an [`IdleWriter`], and a call that would wake the task writes to the socket itself. If
+//! the socket takes only a part of the bytes, or reports an error, the task is woken and goes on
+//! from there.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -17,8 +18,8 @@ use crate::task::Panicked;
 /// A direct write takes at most about this many bytes from a store.
 const DIRECT_BYTES: usize = 16 << 10;
 
-/// The time after a write in which more is part of a burst. It is left to the task, which gathers
-/// more of the burst into one write.
+/// The time after a write in which more bytes are part of a burst. The task writes them, since it
+/// gathers more of them into one write.
 const BURST: Duration = Duration::from_micros(50);
 
 /// The writing half of a connection.

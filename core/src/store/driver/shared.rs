@@ -43,8 +43,8 @@ const INLINE_JOB_MAX: Duration = Duration::from_micros(200);
 /// A step writes to so many links itself; the tasks of the others do it for them.
 const DIRECT_LINKS_MAX: usize = 8;
 
-/// After a step that wrote to links itself, for so many times as long as that took the tasks of the
-/// links do it: in a storm they gather more into one write.
+/// The pause after a step that wrote to links itself, as a multiple of the time that the step took.
+/// During the pause the tasks of the links write: in a storm they gather more into one write.
 const DIRECT_PAUSE: u32 = 4;
 
 /// Receives non-critical errors.

@@ -4,7 +4,7 @@
 //! happens; then parts are taken away, half of them at a time, then a quarter and so on, for as
 //! long as the rest still fails (delta debugging, *ddmin* of Zeller and Hildebrandt, "Simplifying
 //! and Isolating Failure-Inducing Input", 2002); then what is left is made simpler, value by value.
-//! What is offered always validates. The same scenario and the same answers give the same result.
+//! Each candidate validates. The same scenario and the same answers give the same result.
 //!
 //! | module | subject |
 //! |---|---|
