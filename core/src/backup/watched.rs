@@ -21,6 +21,12 @@ pub(super) const HANGS_AFTER: Duration = Duration::from_secs(10);
 /// The slowest disk of which no large write is taken for a hang, in bytes a second.
 const BYTES_PER_SECOND: u64 = 8 << 20;
 
+/// A disk that hangs is looked at this often.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// The shortest interval at which a disk is looked at.
+const LOOK_MIN: Duration = Duration::from_millis(1);
+
 /// The calls to one file system that are under way.
 #[derive(Debug)]
 pub(crate) struct DiskWatch {
@@ -85,6 +91,17 @@ impl DiskWatch {
             }
             _ => None,
         }
+    }
+
+    /// Returns when [`DiskWatch::news`] may have something to say. A call that begins later hangs
+    /// later.
+    pub(crate) fn next_look(&self) -> Instant {
+        let (calls, now) = (self.calls.lock(), Instant::now());
+        if calls.reported.is_some() {
+            return now + LOOK_EVERY;
+        }
+        let hangs_at = calls.under_way.values().map(|call| call.since + call.within);
+        hangs_at.fold(now + self.hangs_after, Instant::min).max(now + LOOK_MIN)
     }
 
     /// Makes a call that brings so many bytes to the disk.

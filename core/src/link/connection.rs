@@ -31,8 +31,12 @@ const READ_BYTES: std::ops::RangeInclusive<usize> = (16 << 10)..=(256 << 10);
 /// The shortest interval at which a connection tells its stores that bytes arrived.
 const HEARD_EVERY: Duration = Duration::from_millis(100);
 
-/// After so long without anything to read, it is looked whether something came all the same.
-const QUIET: Duration = Duration::from_millis(500);
+/// After so long without anything to read, it is looked whether something came all the same. An
+/// idle peer sends heartbeats more often, unless told otherwise.
+const QUIET: Duration = Duration::from_millis(750);
+
+/// From then on, it is looked this often.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// After a read of this many bytes others on the same thread get a turn: it may hold thousands of
 /// small frames.
@@ -191,7 +195,8 @@ async fn read_some(
     // The first number is from before this call.
     let mut last = Last::Stale;
     loop {
-        match tokio::time::timeout(QUIET, reader.read_buf(buffer)).await {
+        let wait = if matches!(last, Last::Stale) { QUIET } else { LOOK_EVERY };
+        match tokio::time::timeout(wait, reader.read_buf(buffer)).await {
             Ok(read) => return read,
             Err(_) => {
                 let next = arrivals.next();

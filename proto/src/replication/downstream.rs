@@ -141,6 +141,11 @@ impl Downstream {
         !matches!(self.feed, Feed::Silent)
     }
 
+    /// Returns whether nothing that is said goes over the link, so that a heartbeat has to.
+    pub(super) fn is_idle(&self) -> bool {
+        self.attached() && self.control.is_empty()
+    }
+
     /// Returns whether the peer's version, or that of the snapshot it is getting, lies on a lineage
     /// that it was told.
     pub(super) fn knows_lineage(&self) -> bool {

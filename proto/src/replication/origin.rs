@@ -73,6 +73,8 @@ pub struct Origin {
     resolved: Vec<(u64, Resolution)>,
     /// Session and number of the oldest dispatch without an answer, and since when it is that.
     oldest_since: ((Option<u64>, u64), Duration),
+    /// The oldest may be another than `oldest_since` says.
+    unnoted: bool,
     probes: Probes,
 }
 
@@ -88,7 +90,8 @@ impl Default for Origin {
             sent: 0,
             resent: 0,
             resolved: Vec::new(),
-            oldest_since: ((None, 0), Duration::ZERO),
+            oldest_since: ((None, PROBE), Duration::ZERO),
+            unnoted: false,
             probes: Probes::default(),
         }
     }
@@ -100,6 +103,7 @@ impl Origin {
         self.bytes += payload.len();
         let progress = Progress::Waiting;
         self.pending.push_back(Pending { ticket, payload, sent_ever: false, progress, deadline });
+        self.unnoted |= self.session.is_none();
     }
 
     /// Returns how many numbers are taken.
@@ -129,7 +133,7 @@ impl Origin {
 
     /// The attachment was remade somewhere on the way up: all is to be sent again, in order.
     pub fn resend(&mut self) {
-        self.sent = 0;
+        (self.sent, self.unnoted) = (0, true);
         (self.request, self.asks_again) = (None, false);
         self.probes = Probes::default();
     }
@@ -138,18 +142,40 @@ impl Origin {
     /// for `after` without an answer. A relay's tables are bounded, so an answer can be lost there.
     /// Time alone is no reason to send anything again: the way up may be slow.
     pub fn inquire(&mut self, now: Duration, after: Duration) {
-        let oldest = self.oldest_unanswered();
-        let (seen, since) = self.oldest_since;
-        let key = (self.session.map(|session| session.claim.session), oldest.unwrap_or(PROBE));
-        let waits = oldest.is_some() && seen == key;
-        let long = waits && now.saturating_sub(since) >= after;
-        if !waits || long {
-            self.oldest_since = (key, now);
-        }
-        if long {
+        self.note_oldest(now);
+        if self.waits_since().is_some_and(|since| now.saturating_sub(since) >= after) {
+            self.oldest_since.1 = now;
             self.probes.due = self.session.is_some();
             self.asks_again = self.session.is_none();
         }
+    }
+
+    /// Notes since when the oldest dispatch without an answer is the oldest.
+    pub fn note_oldest(&mut self, now: Duration) {
+        self.unnoted = false;
+        let oldest = self.oldest_unanswered().unwrap_or(PROBE);
+        let key = (self.session.map(|session| session.claim.session), oldest);
+        if self.oldest_since.0 != key {
+            self.oldest_since = (key, now);
+        }
+    }
+
+    /// Returns whether [`Origin::note_oldest`] may have something to note.
+    pub fn is_unnoted(&self) -> bool {
+        self.unnoted
+    }
+
+    /// Returns since when the oldest dispatch waits for its answer, as it was noted last.
+    pub fn waits_since(&self) -> Option<Duration> {
+        let ((_, oldest), since) = self.oldest_since;
+        (oldest != PROBE).then_some(since)
+    }
+
+    /// Returns the first instant at which [`Origin::expire`] has something to do.
+    pub fn expires_at(&self) -> Option<Duration> {
+        let open =
+            |pending: &&Pending| !matches!(pending.progress, Progress::Void | Progress::Done);
+        self.pending.iter().filter(open).filter_map(|pending| pending.deadline).min()
     }
 
     /// The number of the first dispatch that was sent and has no answer; without a session, of the
@@ -175,7 +201,7 @@ impl Origin {
 
     /// Sends all again, over the same attachment.
     fn start_over(&mut self) {
-        self.sent = 0;
+        (self.sent, self.unnoted) = (0, true);
         self.probes.end();
     }
 
@@ -203,7 +229,7 @@ impl Origin {
             self.session = Some(Session { claim, at });
             (self.request, self.asks_again) = (None, false);
             self.first = 1;
-            self.sent = 0;
+            (self.sent, self.unnoted) = (0, true);
             self.probes = Probes::default();
         }
         ours
@@ -213,7 +239,7 @@ impl Origin {
     pub fn session_lost(&mut self) {
         self.session = None;
         (self.request, self.asks_again) = (None, false);
-        self.sent = 0;
+        (self.sent, self.unnoted) = (0, true);
         self.probes = Probes::default();
         for pending in std::mem::take(&mut self.pending) {
             if pending.sent_ever
@@ -238,7 +264,8 @@ impl Origin {
                 self.resolved.push((pending.ticket, Resolution::OutcomeUnknown));
             }
         }
-        *self = Origin { resolved: std::mem::take(&mut self.resolved), ..Origin::default() };
+        let resolved = std::mem::take(&mut self.resolved);
+        *self = Origin { resolved, unnoted: true, ..Origin::default() };
     }
 
     /// The session and the lowest number still awaited, once there is a session.
@@ -252,6 +279,7 @@ impl Origin {
     pub fn write_unsent(&mut self, out: &mut Vec<u8>, budget: usize) -> usize {
         let Some(Session { claim: Claim { session, .. }, .. }) = self.session else { return 0 };
         let start = out.len();
+        self.unnoted |= self.waits_since().is_none();
         while self.sent < self.pending.len() && out.len() - start < budget {
             let counter = self.first + self.sent as u64;
             let pending = &mut self.pending[self.sent];
@@ -289,6 +317,7 @@ impl Origin {
         if self.session.is_none_or(|ours| ours.claim != claim) {
             return false;
         }
+        self.unnoted = true;
         for Answer { counter, outcome } in answers {
             if outcome == Outcome::Expired {
                 self.session_lost();

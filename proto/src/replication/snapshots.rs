@@ -110,6 +110,11 @@ impl Snapshots {
         self.interrupted.retain(|kept| now.saturating_sub(kept.since) < after);
     }
 
+    /// Returns when the first interrupted snapshot has waited for so long.
+    pub(super) fn expires_at(&self, after: Duration) -> Option<Duration> {
+        self.interrupted.iter().map(|kept| kept.since.saturating_add(after)).min()
+    }
+
     /// Drops the oldest interrupted snapshot. Returns false if there is none.
     pub(super) fn drop_interrupted(&mut self) -> bool {
         let any = !self.interrupted.is_empty();

@@ -14,9 +14,17 @@ use crate::store::reducer::machine::{Action, State};
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 impl<S: State, A: Action> Shared<S, A> {
-    /// Reports that the disk hangs, or that it answers again, once each.
-    pub(crate) fn watch_disk(&self) {
-        let Some(news) = self.inbox.as_ref().and_then(|inbox| inbox.disk().news()) else { return };
+    /// Reports that the disk hangs, or that it answers again, once each. Returns when to look
+    /// again; `None` for a store without a disk.
+    pub(crate) fn watch_disk(&self) -> Option<Instant> {
+        let disk = self.inbox.as_ref()?.disk();
+        if let Some(news) = disk.news() {
+            self.report_disk(news);
+        }
+        Some(disk.next_look())
+    }
+
+    fn report_disk(&self, news: DiskNews) {
         trace::disk_hangs(self.name(), matches!(news, DiskNews::Hangs(_)));
         let (kind, text) = match news {
             DiskNews::Hangs(Hang { what, path, waited }) => {

@@ -4,6 +4,7 @@
 //! - `backing`: a store that is kept on disk
 //! - `disk`: reports about a disk that hangs
 //! - `random`: random numbers from the operating system
+//! - `timers`: the time, which is passed to the replica when something is due
 //! - `trace`: the log events of a store
 //! - `metrics`: the metrics of a store
 
@@ -12,4 +13,5 @@ pub(crate) mod disk;
 pub(crate) mod metrics;
 pub(crate) mod random;
 pub(crate) mod shared;
+pub(crate) mod timers;
 pub(crate) mod trace;

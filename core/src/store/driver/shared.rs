@@ -28,6 +28,7 @@ use crate::store::DispatchError;
 use crate::store::dispatch::future::{Outcome, Waiter};
 use crate::store::driver::backing::Checks;
 use crate::store::driver::metrics::{BackupMetrics, DispatchMetrics, Ended};
+use crate::store::driver::timers::Timers;
 use crate::store::driver::trace;
 use crate::store::error::resolved;
 use crate::store::observe::reading::{self, Reading, Stepping};
@@ -57,6 +58,15 @@ pub(crate) struct Inner<S: State, A: Action> {
     next_ticket: u64,
     /// The number of resolved dispatches among those that had to wait.
     settled: u64,
+    /// The next due instant, as it was planned last.
+    planned: Option<Duration>,
+}
+
+impl<S: State, A: Action> Inner<S, A> {
+    /// Has the next tick planned anew after this step.
+    pub(crate) fn replan(&mut self) {
+        self.planned = None;
+    }
 }
 
 pub(crate) struct Shared<S: State, A: Action> {
@@ -74,7 +84,8 @@ pub(crate) struct Shared<S: State, A: Action> {
     connected: watch::Sender<bool>,
     /// The newest version, for readers and watchers.
     newest: watch::Sender<Version>,
-    pub(crate) subscribers: Subscribers<A>,
+    pub(crate) subscribers: Arc<Subscribers<A>>,
+    pub(crate) timers: Arc<Timers>,
     pub(crate) room: Notify,
     /// A snapshot was put in place.
     pub(crate) installed: Notify,
@@ -105,6 +116,7 @@ impl<S: State, A: Action> Shared<S, A> {
     ) -> Arc<Self> {
         let (name, frame_bytes_max) =
             (replica.config().store.clone(), replica.config().frame_bytes_max());
+        let timers = Timers::new(replica.config().heartbeat);
         let checks = Mutex::new(Checks::new(replica.config().verify_budget));
         let backup = BackupMetrics { saved_seq: replica.version().seq, ..Default::default() };
         Arc::new_cyclic(|me| Shared {
@@ -121,12 +133,14 @@ impl<S: State, A: Action> Shared<S, A> {
                 waiters: HashMap::new(),
                 next_ticket: 0,
                 settled: 0,
+                planned: None,
             }),
             handles: Mutex::default(),
             ended: Mutex::default(),
             decided: Mutex::default(),
             backup: Mutex::new(inbox.is_some().then_some(backup)),
-            subscribers: Subscribers::default(),
+            subscribers: Arc::default(),
+            timers,
             room: Notify::new(),
             installed: Notify::new(),
             setback: watch::Sender::new(None),
@@ -156,8 +170,13 @@ impl<S: State, A: Action> Shared<S, A> {
         self.with(|inner, now| inner.replica.stop_unrestorable(version, why.to_owned(), now));
     }
 
+    /// The instant at which the time of the replica began.
+    pub(crate) fn began(&self) -> Instant {
+        self.began
+    }
+
     /// Time as the replica sees it.
-    fn now(&self) -> Duration {
+    pub(crate) fn now(&self) -> Duration {
         self.began.elapsed()
     }
 
@@ -197,8 +216,14 @@ impl<S: State, A: Action> Shared<S, A> {
         }
         self.publish(&inner.replica);
         let told = inner.replica.has_changes();
+        let due = inner.replica.due();
+        let replanned = inner.planned != Some(due) && self.timers.plan(due);
+        inner.planned = Some(due);
         drop(inner);
         drop(stepping);
+        if replanned {
+            self.timers.wake();
+        }
         if told {
             self.subscribers.wake();
         }
@@ -409,26 +434,12 @@ impl<S: State, A: Action> Shared<S, A> {
         *self.on_error.lock() = on_error;
     }
 
-    /// Drives time until the store is closed or gone.
-    pub(crate) async fn pulse(weak: Weak<Self>, every: Duration) {
-        let mut interval = tokio::time::interval(every);
-        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            interval.tick().await;
-            let Some(shared) = weak.upgrade() else { return };
-            if shared.is_closed() {
-                return;
-            }
-            shared.with(|inner, now| inner.replica.tick(now));
-            shared.watch_disk();
-        }
-    }
-
     pub(crate) fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);
         self.with(|inner, now| inner.replica.close(now));
         self.closed.send_replace(true);
         self.subscribers.wake();
+        self.timers.wake();
     }
 
     /// Waits until the dispatches that are under way now are resolved, and not for later ones.
@@ -466,5 +477,7 @@ impl<S: State, A: Action> Drop for Shared<S, A> {
         if let Some(inbox) = &self.inbox {
             inbox.orphan();
         }
+        self.subscribers.wake();
+        self.timers.wake();
     }
 }

@@ -31,10 +31,6 @@ use crate::task;
 /// The default time that [`StoreBuilder::open`] waits.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The limits of the interval at which a store learns the time, which is an eighth of a heartbeat.
-const PULSE_MIN: Duration = Duration::from_millis(1);
-const PULSE_MAX: Duration = Duration::from_millis(250);
-
 /// A store that is not open yet.
 #[must_use = "a store begins with `open()` or `start()`"]
 pub struct StoreBuilder<S: State, A: Action> {
@@ -409,7 +405,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         let (backup, durable) = (self.backup, self.durable);
         bounds::of_store(&config, patching.is_some())?;
         backup.as_ref().map_or(Ok(()), bounds::of_backup)?;
-        let (began, heartbeat) = (Instant::now(), config.heartbeat);
+        let began = Instant::now();
         let machine = match reducer {
             Some(reducer) => {
                 let machine = ReducerMachine::new(preloaded, reducer, config.codec);
@@ -446,9 +442,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
             backing.keep(&shared)?;
         }
         trace::opened(shared.name(), shared.version(), !follows);
-        let pulse =
-            Shared::pulse(Arc::downgrade(&shared), (heartbeat / 8).clamp(PULSE_MIN, PULSE_MAX));
-        task::spawn("timers", shared.on_panic(), pulse);
+        task::spawn("timers", shared.on_panic(), shared.drive_time());
         task::spawn("notifier", shared.on_panic(), Shared::notify(Arc::downgrade(&shared)));
         let upkeep = Arc::new(Attachments::new(home));
         let port: Arc<dyn LinkEndpoint> = Arc::clone(&shared) as Arc<dyn LinkEndpoint>;

@@ -129,12 +129,10 @@ impl<S: State, A: Action> Shared<S, A> {
                 drop(shared.subscribers.clear());
                 return;
             }
-            // A short hold on the store, so that the last handle's drop ends it.
-            let notified = tokio::time::timeout(
-                std::time::Duration::from_secs(1),
-                shared.subscribers.notify.notified(),
-            );
-            let _ = notified.await;
+            // Without a hold on the store meanwhile, so that the last handle's drop ends it.
+            let subscribers = Arc::clone(&shared.subscribers);
+            drop(shared);
+            subscribers.notify.notified().await;
         }
     }
 

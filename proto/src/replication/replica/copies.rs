@@ -135,7 +135,8 @@ impl<M: StateMachine> Replica<M> {
         self.log.hold(held);
     }
 
-    fn held_log(&self) -> Option<Held> {
+    /// Returns what the log has to keep beyond its length.
+    pub(super) fn held_log(&self) -> Option<Held> {
         if !self.link_mode().reads_log() {
             return None;
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::timers::FORWARDS_BYTES_MAX;
 use super::{Place, Replica};
 use crate::mutant::mutant;
 use crate::replication::{Fault, LinkId, Resolution, StateMachine};
@@ -133,6 +134,8 @@ impl<M: StateMachine> Replica<M> {
         let deadline = self.config.deadline(self.now);
         let deadline = deadline.map(|deadline| deadline.saturating_add(carrying(len)));
         self.origin.push(ticket, payload.clone(), deadline);
+        self.due_by(deadline.unwrap_or(Duration::MAX));
+        self.note_oldest();
         if self.has_upward() {
             self.wake_upstream();
         }
@@ -200,8 +203,11 @@ impl<M: StateMachine> Replica<M> {
             return;
         };
         out.append(&mut upstream.control);
+        let was_full = upstream.forwards_bytes >= FORWARDS_BYTES_MAX;
         let Some(hop) = upstream.status.as_ref().map(|status| status.hop) else {
             upstream.awake = out.len() > start;
+            let idle_at = upstream.sent_at.saturating_add(self.config.heartbeat);
+            self.due_by(idle_at);
             return;
         };
         while out.len() - start < budget && upstream.room() > 0 {
@@ -226,6 +232,11 @@ impl<M: StateMachine> Replica<M> {
         if upstream.awake {
             upstream.sent_at = self.now;
         }
+        // Links below may be let send more.
+        let has_room = was_full && upstream.forwards_bytes < FORWARDS_BYTES_MAX;
+        let idle_at = upstream.sent_at.saturating_add(self.config.heartbeat);
+        self.due_by(if has_room { self.now } else { idle_at });
+        self.note_oldest();
     }
 
     fn upstream_answered(&self) -> bool {

@@ -5,6 +5,8 @@
 //! snapshot, answer, resolution or change passes that: only the sequencer's own state is ahead.
 //! Without, what is ordered is committed.
 
+use std::time::Duration;
+
 use super::Dispatched;
 use super::Replica;
 use super::order::cut_to_reason;
@@ -85,6 +87,7 @@ impl<M: StateMachine> Replica<M> {
         let Some(gate) = self.gate_behind() else { return Dispatched::Now(resolution) };
         gate.locals += 1;
         gate.deferred.push_back((seq, Deferred::Local { ticket, resolution, deadline }));
+        self.due_by(deadline.unwrap_or(Duration::MAX));
         Dispatched::Later
     }
 
@@ -158,6 +161,16 @@ impl<M: StateMachine> Replica<M> {
                 Deferred::Digest { .. } => {}
             }
         }
+    }
+
+    /// Returns when the first dispatch of this node that waits for the disk has its deadline.
+    pub(super) fn deferred_expires_at(&self) -> Option<Duration> {
+        let gate = self.keeping.as_ref()?.gate.as_ref().filter(|gate| gate.locals > 0)?;
+        let deadline = |item: &(u64, Deferred)| match item.1 {
+            Deferred::Local { deadline, .. } => deadline,
+            Deferred::Answers { .. } | Deferred::Digest { .. } => None,
+        };
+        gate.deferred.iter().filter_map(deadline).min()
     }
 
     /// Resolves dispatches of this node that waited for the disk past their deadline.

@@ -84,6 +84,7 @@ impl<M: StateMachine> Replica<M> {
             partial: self.fetching.partial(),
             takes_patches: self.machine.takes_patches(),
         };
+        self.begin_link();
         self.upstream = Some(Upstream::new(link, protocol, attach.resume.is_some(), self.now));
         self.say_upstream(|_| Message::Attach(attach));
     }
@@ -121,6 +122,7 @@ impl<M: StateMachine> Replica<M> {
     /// Takes a frame from whichever side it came.
     pub(super) fn hear(&mut self, link: LinkId, frame: &Frame) -> Result<Received, LinkFault> {
         let message = Message::read(frame)?;
+        let is_frequent = message.is_frequent();
         let received = if self.upstream.as_ref().is_some_and(|upstream| upstream.link == link) {
             self.hear_upstream(message)
         } else if self.downstreams.contains_key(&link) {
@@ -129,6 +131,9 @@ impl<M: StateMachine> Replica<M> {
             Err(LinkFault::UnknownLink(link))
         };
         self.settle();
+        if !is_frequent {
+            self.look_ahead();
+        }
         received
     }
 
@@ -167,7 +172,10 @@ impl<M: StateMachine> Replica<M> {
             }
             Message::Digest { seq, digest } => self.on_digest(seq, digest),
             Message::Credit { bytes } => upstream.credit = upstream.credit.max(bytes),
-            Message::Heartbeat { seq } => upstream.newest = Some(seq),
+            Message::Heartbeat { seq } => {
+                upstream.newest = Some(seq);
+                self.on_heartbeat();
+            }
             _ => return Err(LinkFault::Unexpected("a request from upstream")),
         }
         Ok(Received::Done)

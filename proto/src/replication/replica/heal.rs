@@ -74,6 +74,7 @@ impl<M: StateMachine> Replica<M> {
         if attached {
             self.say_upstream(|_| Message::Heal { seq });
         }
+        self.look_ahead();
     }
 
     /// Handles a request of a node below for a snapshot because its copy is wrong. A relay that

@@ -52,6 +52,7 @@ impl<M: StateMachine> Replica<M> {
             observed: Observed::default(),
             now,
             ticked_at: now,
+            due: now,
         }
     }
 

@@ -147,6 +147,8 @@ pub struct Replica<M: StateMachine> {
     buffers: Buffers,
     now: Duration,
     ticked_at: Duration,
+    /// Before this, a tick changes nothing.
+    due: Duration,
 }
 
 impl<M: StateMachine> Replica<M> {
@@ -206,12 +208,14 @@ impl<M: StateMachine> Replica<M> {
         self.now = now;
         self.attach_to(link, protocol);
         self.settle();
+        self.look_ahead();
     }
 
     /// A link to a node further from the sequencer is up and logged in; it will ask.
     pub fn downstream_up(&mut self, link: LinkId, now: Duration) {
         self.now = now;
         self.expect_attach(link);
+        self.look_ahead();
     }
 
     /// A link ended.
@@ -219,6 +223,7 @@ impl<M: StateMachine> Replica<M> {
         self.now = now;
         self.end_link(link);
         self.settle();
+        self.look_ahead();
     }
 
     /// Bytes came over `link`, though not a whole frame yet: its peer lives.
@@ -258,6 +263,7 @@ impl<M: StateMachine> Replica<M> {
         self.now = now;
         let installed = self.put_in_place(link, decoded);
         self.settle();
+        self.look_ahead();
         installed
     }
 
@@ -290,13 +296,18 @@ impl<M: StateMachine> Replica<M> {
         self.now = now;
         self.take_product(done, cost);
         self.settle();
+        self.look_ahead();
     }
 
-    /// Time has passed: call it a few times a heartbeat.
+    /// Time has passed. It is called when [`Replica::due`] is over, or soon after: a driver may
+    /// wait for a part of a heartbeat, so that it wakes up once for several timers.
     pub fn tick(&mut self, now: Duration) {
         self.now = now;
+        let (early, outputs) = (now < self.due, self.outputs.len());
+        debug_assert!(self.due <= self.next_due(), "an input brought forward what is due, unsaid");
         self.pass_time();
         self.settle();
+        debug_assert!(!early || self.outputs.len() == outputs, "a tick did something before due");
     }
 
     /// All actions up to `seq` are on disk, and `bytes` more bytes of records.
@@ -304,6 +315,7 @@ impl<M: StateMachine> Replica<M> {
         self.now = now;
         self.commit_on_disk(seq, bytes);
         self.settle();
+        self.look_ahead();
     }
 
     /// Sets whether the disk is stalled. While it is, a durable store is not connected; what
@@ -312,6 +324,7 @@ impl<M: StateMachine> Replica<M> {
         self.now = now;
         self.stall(stalled);
         self.settle();
+        self.look_ahead();
     }
 
     /// Leaves the root, to become a client: stops ordering at once. What is under way resolves as
@@ -320,6 +333,7 @@ impl<M: StateMachine> Replica<M> {
         self.now = now;
         self.become_client();
         self.settle();
+        self.look_ahead();
     }
 
     /// Notes that the upstream is gone and will not return: dispatches under way resolve as

@@ -1,5 +1,7 @@
 //! Questions about a replica. None of them changes it.
 
+use std::time::Duration;
+
 use super::{Place, Replica};
 use crate::replication::{Config, Counters, StateMachine};
 use crate::{Lineage, NodeId, Version};
@@ -38,6 +40,12 @@ impl<M: StateMachine> Replica<M> {
     /// The bytes of these that were not applied here yet.
     pub fn bytes_under_way(&self) -> usize {
         self.origin.bytes()
+    }
+
+    /// Returns when [`Replica::tick`] is to be called next: before that, it changes nothing.
+    /// [`Duration::MAX`] if nothing is due before the next input. Any input may change it.
+    pub fn due(&self) -> Duration {
+        self.due
     }
 
     /// Returns the counters since the beginning.

@@ -30,6 +30,7 @@ impl<M: StateMachine> Replica<M> {
     /// Expects a request for the store over a new link.
     pub(super) fn expect_attach(&mut self, link: LinkId) {
         self.log.want();
+        self.begin_link();
         self.downstreams.insert(link, Downstream::new(self.link_mode(), self.now));
         self.note_fed_by_snapshots();
     }
@@ -210,6 +211,7 @@ impl<M: StateMachine> Replica<M> {
         let was_full = downstream.control.len() >= super::timers::CONTROL_BYTES_MAX;
         let Counters { snapshots_forced, entries_skipped, .. } = self.counters;
         let sent = downstream.sending().map(Arc::as_ptr);
+        let was_cursor = matches!(downstream.feed, Feed::Cursor);
         out.append(&mut downstream.control);
         let controls = out.len();
         while out.len() - start < budget && self.feed(&mut downstream, out, budget) {}
@@ -227,6 +229,8 @@ impl<M: StateMachine> Replica<M> {
         if caught_up {
             downstream.copy = None;
         }
+        let is_cursor = matches!(downstream.feed, Feed::Cursor);
+        let idle_at = downstream.sent_at.saturating_add(self.heartbeat_down());
         let holds = caught_up || downstream.sending().map(Arc::as_ptr) != sent;
         self.downstreams.insert(link, downstream);
         if holds {
@@ -241,6 +245,10 @@ impl<M: StateMachine> Replica<M> {
         }
         if self.pressure.is_on() {
             self.relieve();
+        }
+        self.due_by(idle_at);
+        if !was_cursor || !is_cursor {
+            self.look_ahead();
         }
     }
 

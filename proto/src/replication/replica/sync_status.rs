@@ -49,6 +49,7 @@ impl<M: StateMachine> Replica<M> {
         let connected = self.in_sync();
         if self.condition.set_connected(connected) {
             self.outputs.push(Output::Connected(connected));
+            self.look_ahead();
         }
         // A client that came back to the history that it had is told of no other lineage, and gets
         // no state. Only a sequencer can prove that the state is its own: two nodes that follow
@@ -63,6 +64,7 @@ impl<M: StateMachine> Replica<M> {
                 self.outputs.push(Output::Resolved { ticket, resolution });
             }
         }
+        self.note_oldest();
         if self.has_upward() {
             self.wake_upstream();
         }

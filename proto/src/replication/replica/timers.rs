@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Replica;
 use super::outputs::wake;
 use crate::mutant::mutant;
+use crate::replication::downstream::{Downstream, Feed};
 use crate::replication::{LinkFault, LinkId, Output, StateMachine};
 use crate::wire::Message;
 
@@ -16,6 +17,14 @@ pub(super) const KEPT_FOR: u32 = 6;
 
 /// A relay holds at most about this many bytes of dispatches on their way up.
 pub(super) const FORWARDS_BYTES_MAX: usize = 1 << 20;
+
+/// While there are links, the time is passed this many times in `dead_after`: a longer gap shows
+/// that this process was stopped itself.
+const LOOKS: u32 = 4;
+
+/// A node sends heartbeats downstream this part of a heartbeat early. Its followers answer them
+/// before their own timers are over, so both ends of an idle link wake up at once.
+const BEATS_EARLIER: u32 = 8;
 
 /// The credit of one link, in bytes of dispatches: between these, by the room in the log.
 const CREDIT_BYTES: std::ops::RangeInclusive<usize> = (16 << 10)..=(256 << 10);
@@ -41,6 +50,111 @@ impl<M: StateMachine> Replica<M> {
         self.relieve();
         self.take_back_snapshots();
         self.grant_all();
+        self.due = self.next_due();
+    }
+
+    /// Has the driver pass the time at `at`, or before.
+    pub(super) fn due_by(&mut self, at: Duration) {
+        self.due = self.due.min(at);
+    }
+
+    /// Looks for what became due earlier by an input that seldom comes. Inputs that come often call
+    /// [`Replica::due_by`] with what they change.
+    pub(super) fn look_ahead(&mut self) {
+        self.due_by(self.next_due());
+    }
+
+    /// Returns when there is something to do for [`Replica::pass_time`], from the whole state. What
+    /// it looks at again each time is due at once.
+    pub(super) fn next_due(&self) -> Duration {
+        let is_wanting = |link: &Downstream| matches!(link.feed, Feed::Wanting { .. });
+        let at_once = self.pressure.is_on()
+            || (self.is_sequencer() && !self.origin.is_empty())
+            || self.held_log() != self.log.held()
+            || self
+                .downstreams
+                .values()
+                .any(|link| is_wanting(link) || self.credit(link).is_some());
+        if at_once {
+            return self.now;
+        }
+        let dead_after = self.dead_after();
+        // It is silent for too long a moment after that.
+        let silent_at = |heard_at: Duration| {
+            heard_at.saturating_add(dead_after).saturating_add(Duration::from_nanos(1))
+        };
+        let mut due = Duration::MAX;
+        for downstream in self.downstreams.values() {
+            due = due.min(silent_at(downstream.heard_at));
+            if downstream.is_idle() {
+                due = due.min(downstream.sent_at.saturating_add(self.heartbeat_down()));
+            }
+        }
+        if let Some(upstream) = &self.upstream {
+            due = due.min(silent_at(upstream.heard_at));
+            if upstream.control.is_empty() {
+                due = due.min(upstream.sent_at.saturating_add(self.config.heartbeat));
+            }
+        }
+        if self.has_links() {
+            due = due.min(self.ticked_at.saturating_add(self.config.dead_after / LOOKS));
+        }
+        let after = self.config.dead_after;
+        let waits_since = self.origin.waits_since().filter(|_| self.condition.is_connected());
+        let others = [
+            self.origin.expires_at(),
+            self.deferred_expires_at(),
+            waits_since.map(|since| since.saturating_add(after)),
+            self.snapshots.expires_at(after.saturating_mul(KEPT_FOR)),
+        ];
+        others.into_iter().flatten().fold(due, Duration::min)
+    }
+
+    pub(super) fn has_links(&self) -> bool {
+        self.upstream.is_some() || !self.downstreams.is_empty()
+    }
+
+    /// A link is up: the time before the first one does not count.
+    pub(super) fn begin_link(&mut self) {
+        if !self.has_links() {
+            self.ticked_at = self.now;
+        }
+    }
+
+    /// Notes since when the oldest dispatch waits, if that may have changed.
+    pub(super) fn note_oldest(&mut self) {
+        if !self.origin.is_unnoted() {
+            return;
+        }
+        self.origin.note_oldest(self.now);
+        if let Some(since) = self.origin.waits_since() {
+            self.due_by(since.saturating_add(self.config.dead_after));
+        }
+    }
+
+    /// Takes a heartbeat of the upstream, which is an occasion to send one back.
+    pub(super) fn on_heartbeat(&mut self) {
+        let now = self.now;
+        let is_due = self.upstream.as_ref().is_some_and(|upstream| {
+            let idle_for = now.saturating_sub(upstream.sent_at);
+            upstream.control.is_empty() && idle_for >= self.config.heartbeat / 2
+        });
+        if is_due && !mutant!(NoHeartbeatUp) {
+            let seq = self.shown();
+            self.say_upstream(|_| Message::Heartbeat { seq });
+        }
+        self.pass_time();
+    }
+
+    /// The time after which an idle link to a follower is sent a heartbeat.
+    pub(super) fn heartbeat_down(&self) -> Duration {
+        self.config.heartbeat - self.config.heartbeat / BEATS_EARLIER
+    }
+
+    /// The silence after which a link is cut.
+    fn dead_after(&self) -> Duration {
+        let after = self.config.dead_after;
+        if mutant!(BuriedEarly) { after / 2 } else { after }
     }
 
     /// This process was stopped itself: what its peers said meanwhile is still unread.
@@ -55,20 +169,19 @@ impl<M: StateMachine> Replica<M> {
     }
 
     fn beat(&mut self) {
-        let (now, every) = (self.now, self.config.heartbeat);
+        let (now, down, up) = (self.now, self.heartbeat_down(), self.config.heartbeat);
         let ahead = mutant!(StatusAheadOfDisk);
         let message = Message::Heartbeat {
             seq: if ahead { self.position.version.seq } else { self.shown() },
         };
         for (link, downstream) in &mut self.downstreams {
-            let idle = downstream.attached() && downstream.control.is_empty();
-            if idle && now.saturating_sub(downstream.sent_at) >= every {
+            if downstream.is_idle() && now.saturating_sub(downstream.sent_at) >= down {
                 downstream.say(self.channel, &message);
                 wake(&mut self.outputs, *link, downstream, now);
             }
         }
         let idle = self.upstream.as_ref().is_some_and(|upstream| {
-            upstream.control.is_empty() && now.saturating_sub(upstream.sent_at) >= every
+            upstream.control.is_empty() && now.saturating_sub(upstream.sent_at) >= up
         });
         if idle && !mutant!(NoHeartbeatUp) {
             self.say_upstream(|_| message);
@@ -76,8 +189,7 @@ impl<M: StateMachine> Replica<M> {
     }
 
     fn bury(&mut self) {
-        let (now, after) = (self.now, self.config.dead_after);
-        let after = if mutant!(BuriedEarly) { after / 2 } else { after };
+        let (now, after) = (self.now, self.dead_after());
         let silent = |heard_at: Duration| {
             let silence = now.saturating_sub(heard_at);
             (silence > after).then_some(LinkFault::Silent(silence))
@@ -107,8 +219,16 @@ impl<M: StateMachine> Replica<M> {
             self.look_at_pressure();
         }
         if self.disk_is_behind() {
-            self.pressure.set(true);
+            self.set_pressure(true);
         }
+    }
+
+    /// Sets whether dispatches wait. What waited for less of it, or is to be watched, is due.
+    fn set_pressure(&mut self, on: bool) {
+        if self.pressure.is_on() != on {
+            self.due_by(self.now);
+        }
+        self.pressure.set(on);
     }
 
     /// Makes dispatches wait if a link that moves, or a snapshot that is being cut, nears the end
@@ -128,7 +248,7 @@ impl<M: StateMachine> Replica<M> {
         let room = config.log_bytes_max.saturating_add(config.catch_up_bytes_max);
         let near = self.snapshots.cutting().is_some_and(|cut| is_near(cut.seq, room));
         let pressed = self.pressure.waits(links, near, now, grace) || self.disk_is_behind();
-        self.pressure.set(pressed);
+        self.set_pressure(pressed);
     }
 
     /// Checks the pressure again. When it has fallen, waiting dispatches continue.
@@ -154,21 +274,27 @@ impl<M: StateMachine> Replica<M> {
 
     /// Lets a link send more dispatches, if there is room for what they will become.
     pub(super) fn grant(&mut self, link: LinkId) {
+        let granted = self.downstreams.get(&link).and_then(|downstream| self.credit(downstream));
+        let Some((granted, downstream)) = granted.zip(self.downstreams.get_mut(&link)) else {
+            return;
+        };
+        downstream.granted = granted;
+        downstream.say(self.channel, &Message::Credit { bytes: granted });
+        wake(&mut self.outputs, link, downstream, self.now);
+    }
+
+    /// Returns up to where a link may send dispatches, if that is worth telling it.
+    fn credit(&self, downstream: &Downstream) -> Option<u64> {
         let waiting = self.upstream.as_ref().map_or(0, |upstream| upstream.forwards_bytes);
         if self.pressure.is_on() || waiting >= FORWARDS_BYTES_MAX {
-            return;
+            return None;
+        }
+        if !downstream.attached() || downstream.control.len() >= CONTROL_BYTES_MAX {
+            return None;
         }
         let share = self.config.log_bytes_max / 4 / self.downstreams.len().max(1);
         let credit = share.clamp(*CREDIT_BYTES.start(), *CREDIT_BYTES.end()) as u64;
-        let Some(downstream) = self.downstreams.get_mut(&link) else { return };
-        if !downstream.attached() || downstream.control.len() >= CONTROL_BYTES_MAX {
-            return;
-        }
         let granted = downstream.received + credit;
-        if granted >= downstream.granted + credit / 2 {
-            downstream.granted = granted;
-            downstream.say(self.channel, &Message::Credit { bytes: granted });
-            wake(&mut self.outputs, link, downstream, self.now);
-        }
+        (granted >= downstream.granted + credit / 2).then_some(granted)
     }
 }

@@ -129,6 +129,19 @@ impl Message {
         }
     }
 
+    /// Returns whether messages of this kind come all the time while a store is used.
+    pub fn is_frequent(&self) -> bool {
+        matches!(
+            self,
+            Message::Entries { .. }
+                | Message::Dispatch { .. }
+                | Message::Answers { .. }
+                | Message::Credit { .. }
+                | Message::Digest { .. }
+                | Message::Heartbeat { .. }
+        )
+    }
+
     /// Appends this message to `out`, framed.
     pub fn write(&self, out: &mut Vec<u8>, channel: u32) {
         let start = begin_frame(out, channel, self.kind());

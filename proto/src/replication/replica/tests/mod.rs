@@ -8,6 +8,7 @@ mod below;
 mod bounds;
 mod doubts;
 mod driver;
+mod due;
 mod durable;
 mod faults;
 mod fetching;
