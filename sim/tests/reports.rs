@@ -185,6 +185,33 @@ fn a_disk_that_is_full_at_the_end_leaves_the_summary_and_exit_code_1() {
 }
 
 #[test]
+fn a_figure_is_a_picture_and_an_unknown_one_lists_those_there_are() {
+    let desk = Desk::new();
+    let figure = |more: &[&str]| {
+        let mut args = vec!["report", "out", "--format", "svg"];
+        args.extend(more);
+        desk.samestate(&args)
+    };
+    let done = figure(&["--figure", "identity", "--output", "identity.svg"]);
+    assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+    let picture = desk.read("identity.svg");
+    assert!(picture.starts_with("<svg xmlns=") && picture.contains("in percent"), "{picture}");
+
+    let odd: [&[&str]; 2] = [&[], &["--figure", "identitty"]];
+    for odd in odd {
+        let done = figure(odd);
+        assert_eq!(done.status.code(), Some(2), "{}", said(&done));
+        assert!(said(&done).contains("help: its figures are identity, behind"), "{}", said(&done));
+    }
+    let done = desk.samestate(&["report", "out", "out", "--format", "svg", "--figure", "rate"]);
+    assert_eq!(done.status.code(), Some(2), "{}", said(&done));
+    assert!(said(&done).contains("a picture is of one record"), "{}", said(&done));
+    let done = desk.samestate(&["report", "out", "--figure", "rate"]);
+    assert_eq!(done.status.code(), Some(2), "{}", said(&done));
+    assert!(said(&done).contains("add --format svg"), "{}", said(&done));
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_of_a_page_is_no_failure() {
     let desk = Desk::new();
     for format in ["html", "junit", "json", "terminal"] {

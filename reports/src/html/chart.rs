@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::scale::{Scale, Unit};
 
 /// The size of a plot in its own units.
-const WIDTH: f64 = 1000.0;
-const HEIGHT: f64 = 100.0;
+pub(super) const WIDTH: f64 = 1000.0;
+pub(super) const HEIGHT: f64 = 100.0;
 
 /// A band is at least this wide, so that a short fault of a long run is seen.
 const BAND_MIN: f64 = 2.5;
@@ -23,6 +23,8 @@ const COLOURS: usize = 8;
 pub(super) struct Chart<'a> {
     /// The id of the figure, unique in the page.
     pub(super) id: String,
+    /// The picture that it is a part of, by its name.
+    pub(super) figure: String,
     pub(super) title: String,
     /// A sentence about the plotted values.
     pub(super) about: String,
@@ -50,7 +52,8 @@ impl Axis {
         Self { scale, unit, title: title.into(), ticks: Vec::new() }
     }
 
-    fn labels(&self, count: usize) -> Vec<(f64, String)> {
+    /// Places and texts of the ticks.
+    pub(super) fn labels(&self, count: usize) -> Vec<(f64, String)> {
         let ticks = self.scale.ticks(count).into_iter();
         let own = ticks.map(|value| (self.scale.place(value), self.unit.show(value)));
         let given = self.ticks.iter();
@@ -137,27 +140,38 @@ impl Chart<'_> {
         }
     }
 
+    /// The values of both axes, in words.
+    pub(super) fn spoken(&self) -> String {
+        format!("{}: {} over {}", self.title, self.y.title, self.x.title)
+    }
+
     fn svg(&self, title_id: &str, x: &[(f64, String)], y: &[(f64, String)]) -> Markup {
-        let spoken = format!("{}: {} over {}", self.title, self.y.title, self.x.title);
         html! {
             svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none"
                 role="img" aria-labelledby=(title_id) {
-                title id=(title_id) { (spoken) }
-                g.bands {
-                    @for band in self.bands { (self.band(band)) }
-                }
-                g {
-                    @for (place, _) in y {
-                        @let y = units_down(*place);
-                        line.grid-line x1="0" x2=(WIDTH) y1=(y) y2=(y) {}
-                    }
-                    @for (place, _) in x {
-                        @let x = format!("{:.1}", place * WIDTH);
-                        line.grid-line x1=(x) x2=(x) y1="0" y2=(HEIGHT) {}
-                    }
-                }
-                @for line in &self.lines { (self.line(line)) }
+                title id=(title_id) { (self.spoken()) }
+                (self.plot(x, y))
             }
+        }
+    }
+
+    /// Bands, grid and lines, in an area of [`WIDTH`] and [`HEIGHT`].
+    pub(super) fn plot(&self, x: &[(f64, String)], y: &[(f64, String)]) -> Markup {
+        html! {
+            g.bands {
+                @for band in self.bands { (self.band(band)) }
+            }
+            g {
+                @for (place, _) in y {
+                    @let y = units_down(*place);
+                    line.grid-line x1="0" x2=(WIDTH) y1=(y) y2=(y) {}
+                }
+                @for (place, _) in x {
+                    @let x = format!("{:.1}", place * WIDTH);
+                    line.grid-line x1=(x) x2=(x) y1="0" y2=(HEIGHT) {}
+                }
+            }
+            @for line in &self.lines { (self.line(line)) }
         }
     }
 
@@ -227,7 +241,7 @@ fn units_down(place: f64) -> String {
     format!("{:.1}", HEIGHT - place * HEIGHT)
 }
 
-fn class(colour: usize) -> String {
+pub(super) fn class(colour: usize) -> String {
     let dashed = if colour >= COLOURS { " dashed" } else { "" };
     format!("c{}{dashed}", colour % COLOURS)
 }

@@ -49,6 +49,7 @@ pub(super) fn chart(case: &Case, id: &str) -> Option<Chart<'static>> {
     };
     Some(Chart {
         id: format!("{id}-distribution"),
+        figure: "distribution".to_owned(),
         title: "Distribution of latency".to_owned(),
         about: "How many dispatches in a hundred were at least this fast, over the whole load."
             .to_owned(),

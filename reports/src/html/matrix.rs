@@ -177,6 +177,7 @@ fn over<'a>(
             axis,
             Chart {
                 id: format!("{id}-{number}"),
+                figure: format!("{}-over-{}", metric.name(), last_part(axis)),
                 title: (*title).to_owned(),
                 about: metric.about().to_owned(),
                 x: x_axis(cases, axis),
@@ -188,6 +189,18 @@ fn over<'a>(
         ));
     }
     charts
+}
+
+/// The last part of a path: `size` of `stores.document.size`.
+fn last_part(axis: &str) -> &str {
+    axis.rsplit('.').next().unwrap_or(axis)
+}
+
+/// The plots over all axes that are numbers.
+pub(super) fn charts(cases: &[Case]) -> Vec<Chart<'static>> {
+    let axes = overview::axes(cases);
+    let numeric = axes.iter().filter(|axis| is_numeric(cases, axis));
+    numeric.flat_map(|axis| over(cases, axis, &axes, "m")).map(|(_, chart)| chart).collect()
 }
 
 fn y_title(unit: Unit) -> &'static str {
@@ -205,7 +218,7 @@ fn x_axis(cases: &[Case], axis: &str) -> Axis {
     let unit = cases.first().and_then(|case| Some(on_axis(case, axis)?.1)).unwrap_or("");
     let wide = low > 0.0 && high / low >= 8.0;
     let scale = if wide { Scale::decades(low, high) } else { Scale::between(low, high) };
-    let name = axis.rsplit('.').next().unwrap_or(axis);
+    let name = last_part(axis);
     let title = match (unit, wide) {
         ("", false) => name.to_owned(),
         ("", true) => format!("{name}, logarithmic scale"),

@@ -14,6 +14,7 @@
 //! | `latency` | the distribution of latencies |
 //! | `topology` | the trees of a store as a drawing |
 //! | `matrix` | cases side by side, over a numeric axis, and the best of them |
+//! | `picture` | a figure as a file of its own |
 //! | `tables` | all figures in tables |
 //! | `live` | the page of a run that goes on, and its updates |
 //! | `commands` | the commands that made the run, and those to look closer |
@@ -27,6 +28,7 @@ mod live;
 mod matrix;
 mod over_time;
 mod page;
+mod picture;
 mod scale;
 mod tables;
 #[cfg(test)]
@@ -35,3 +37,4 @@ mod topology;
 
 pub use live::{LivePage, final_update, live_page, live_update};
 pub use page::page;
+pub use picture::{figures, picture};

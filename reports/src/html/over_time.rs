@@ -60,6 +60,17 @@ pub(super) fn charts(case: &Case, id: &str) -> Option<OverTime> {
     Some(OverTime { markup, data })
 }
 
+/// Hands the charts of a case over, without the strip of phases; none if it has no series.
+pub(super) fn with_charts<R>(case: &Case, id: &str, draw: impl FnOnce(&[Chart<'_>]) -> R) -> R {
+    let Some(series) = case.series.as_ref().filter(|series| series.is_known()) else {
+        return draw(&[]);
+    };
+    let drawn = Drawn { case, series, id, bands: bands(case, series) };
+    let mut charts = drawn.stores();
+    charts.extend(drawn.processes());
+    draw(&charts)
+}
+
 struct Drawn<'a> {
     case: &'a Case,
     series: &'a Series,
@@ -150,6 +161,7 @@ impl Drawn<'_> {
     ) -> Chart<'_> {
         Chart {
             id: format!("{}-{name}", self.id),
+            figure: name.trim_end_matches(|c: char| c == '-' || c.is_ascii_digit()).to_owned(),
             title,
             about: about.to_owned(),
             x: self.x(),

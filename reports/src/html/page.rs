@@ -9,7 +9,8 @@ use crate::record::{Case, Kind, Metric, Record, Verdict};
 use crate::terminal::{Tone, sentences};
 use crate::units;
 
-const STYLE: &str = include_str!("style.css");
+/// The rules of the page; those of drawings are in `drawing.css`.
+const STYLE: &str = concat!(include_str!("drawing.css"), include_str!("style.css"));
 const SCRIPT: &str = include_str!("script.js");
 
 /// Nothing from elsewhere, whatever a record may contain.

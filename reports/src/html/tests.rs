@@ -7,7 +7,7 @@ use crate::record::{
 };
 
 /// A record with everything that is drawn: two stores, two processes, faults and phases.
-fn drawn() -> Record {
+pub(super) fn drawn() -> Record {
     let mut record = sample::two_clusters();
     let case = &mut record.cases[0];
     let points = |value: f64| Some(vec![Some(value), None, Some(value * 2.0)]);

@@ -17,7 +17,9 @@ Examples:
   samestate report runs/one-cluster/20260102T030405Z
   samestate report one.json --format html --output report.html
   samestate report results --format junit > samestate.xml    all records below a folder
-  samestate report one.json other.json --format markdown";
+  samestate report one.json other.json --format markdown
+  samestate report one.json --format svg --figure identity --output identity.svg
+  samestate report one.json --format svg --figure list    an unknown name lists those there are";
 
 /// Show the records of runs again, or turn them into what another program reads
 #[derive(Args, Debug)]
@@ -30,6 +32,10 @@ pub(super) struct Report {
     /// Format of the report
     #[arg(long, value_enum, default_value_t = Format::Terminal)]
     format: Format,
+
+    /// The figure that `--format svg` draws, such as `identity`; an unknown name lists all
+    #[arg(long, value_name = "NAME")]
+    figure: Option<String>,
 
     /// Write the report to a file instead of standard output
     #[arg(long, short, value_name = "PATH")]
@@ -44,6 +50,8 @@ enum Format {
     Json,
     /// One page with charts, which needs no network
     Html,
+    /// One figure of one record as a picture, light or dark as its viewer prefers
+    Svg,
 }
 
 impl Report {
@@ -53,6 +61,10 @@ impl Report {
             && std::io::stdout().is_terminal()
         {
             note!("error: a page is not for a terminal: name a file with --output report.html");
+            return ExitCode::Usage;
+        }
+        if self.figure.is_some() && !matches!(self.format, Format::Svg) {
+            note!("error: --figure names a picture: add --format svg");
             return ExitCode::Usage;
         }
         let records = match read(&self.records) {
@@ -73,6 +85,10 @@ impl Report {
             Format::Junit => junit::to_xml(&records),
             Format::Json => Record::to_json_all(&records),
             Format::Html => html::page(&records),
+            Format::Svg => match figure(&records, self.figure.as_deref()) {
+                Ok(picture) => picture,
+                Err(code) => return code,
+            },
         };
         match &self.output {
             None => show(&text, ExitCode::Pass),
@@ -85,6 +101,43 @@ impl Report {
             },
         }
     }
+}
+
+/// Draws a figure of the only record; says on standard error which figures there are, if it is none
+/// of them.
+fn figure(records: &[Record], name: Option<&str>) -> Result<String, ExitCode> {
+    let [record] = records else {
+        note!("error: a picture is of one record, and these are {}: name one", records.len());
+        return Err(ExitCode::Usage);
+    };
+    if let Some(picture) = name.and_then(|name| html::picture(record, name)) {
+        return Ok(picture);
+    }
+    let names = html::figures(record);
+    if names.is_empty() {
+        note!(
+            "error: the record of {} has no figures: it has neither measures over time nor a \
+             matrix over a number",
+            record.scenario
+        );
+        return Err(ExitCode::Usage);
+    }
+    match name {
+        Some(name) => note!("error: the record of {} has no figure `{name}`", record.scenario),
+        None => note!("error: --format svg needs the name of a figure: add --figure NAME"),
+    }
+    // All cases have about the same: those of the first stand for all.
+    let (of_cases, of_all): (Vec<_>, Vec<_>) = names.iter().partition(|name| name.contains('/'));
+    let first = of_cases.iter().filter_map(|name| name.strip_prefix("1/"));
+    let of_first = first.map(|name| format!("N/{name}")).collect::<Vec<_>>().join(", ");
+    let of_all = of_all.into_iter().cloned().collect::<Vec<_>>().join(", ");
+    if !of_all.is_empty() {
+        note!("help: its figures are {of_all}");
+    }
+    if !of_first.is_empty() {
+        note!("help: the figures of case N, from 1 to {}, are {of_first}", record.cases.len());
+    }
+    Err(ExitCode::Usage)
 }
 
 /// Reads records from files, folders and patterns; says on standard error what is wrong with them.
