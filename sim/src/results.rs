@@ -21,9 +21,12 @@ const NUMBERS_MAX: u32 = 10_000;
 /// The reason why a folder cannot be used for results.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FolderError {
-    /// It cannot be made, or not written into.
-    #[error("failed to make the folder {path}")]
+    /// It cannot be made.
+    #[error("failed to make the folder {path} for the results; --out names another")]
     Make { path: PathBuf, source: io::Error },
+    /// It is there, and cannot be written into.
+    #[error("failed to write into the folder {path} for the results; --out names another")]
+    Write { path: PathBuf, source: io::Error },
     /// An earlier run's file cannot be removed.
     #[error("failed to remove {path}, which an earlier run wrote")]
     Clear { path: PathBuf, source: io::Error },
@@ -109,12 +112,12 @@ impl ResultsFolder {
             listed += &format!("{}\n", file.display());
         }
         let written = self.list.write_all(listed.as_bytes());
-        written.map_err(|source| FolderError::Make { path: self.path.clone(), source })
+        written.map_err(|source| FolderError::Write { path: self.path.clone(), source })
     }
 
     /// `None`: another run has the lock.
     fn lock(path: &Path) -> Result<Option<Self>, FolderError> {
-        let fail = |source| FolderError::Make { path: path.to_owned(), source };
+        let fail = |source| FolderError::Write { path: path.to_owned(), source };
         let list = path.join(LIST);
         let list = OpenOptions::new().create(true).read(true).append(true).open(list);
         let list = list.map_err(fail)?;
@@ -127,7 +130,7 @@ impl ResultsFolder {
 
     /// Removes what is listed, and empties the list.
     fn clear(&mut self) -> Result<(), FolderError> {
-        let fail = |source| FolderError::Make { path: self.path.clone(), source };
+        let fail = |source| FolderError::Write { path: self.path.clone(), source };
         let mut listed = String::new();
         self.list.read_to_string(&mut listed).map_err(fail)?;
         let mut folders = Vec::new();

@@ -43,7 +43,7 @@ fn lines_tell_the_run_from_its_start_to_its_end() {
             _ => None,
         })
         .collect();
-    assert_eq!(phases, ["starting", "busy", "settling", "collecting"]);
+    assert_eq!(phases, ["starting", "busy", "settling", "collecting", "null case"]);
     let states = lines.iter().filter_map(|line| match &line.event {
         Event::Fault(fault) => Some((fault.state, line.at_seconds.map(|at| at >= 0.7))),
         _ => None,

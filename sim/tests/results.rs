@@ -3,6 +3,8 @@
 #![cfg(target_os = "linux")]
 
 use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -203,6 +205,45 @@ expect:
   - { metric: latency_us.local.p99, phase: rest, max: 1000000 }
   - { metric: dispatches.lost, max: 0 }
 "#;
+
+/// Runs this program as a user whom permissions bind, since root may write anywhere.
+fn as_user(desk: &Desk, args: &[&str]) -> Output {
+    const NOBODY: u32 = 65_534;
+    let program = desk.path("samestate");
+    let built = env!("CARGO_BIN_EXE_samestate");
+    // The folder of the build may be closed to that user.
+    fs::hard_link(built, &program).or_else(|_| fs::copy(built, &program).map(drop)).expect("room");
+    fs::set_permissions(desk.temp.path(), fs::Permissions::from_mode(0o755)).expect("ours");
+    let mut command = Command::new(&program);
+    command.args(args).current_dir(desk.temp.path());
+    if fs::metadata("/proc/self").expect("Linux").uid() == 0 {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command.output().expect("it starts")
+}
+
+#[test]
+fn a_folder_that_is_read_only_is_named_before_anything_starts() {
+    let desk = Desk::new();
+    let file = desk.file("short.yaml", SHORT);
+    fs::create_dir(desk.path("locked")).expect("it can be made");
+    let read_only = fs::Permissions::from_mode(0o555);
+    fs::set_permissions(desk.path("locked"), read_only).expect("ours");
+    for (verb, out, words) in [
+        ("run", "locked", "failed to write into the folder locked for the results"),
+        ("simulate", "locked", "failed to write into the folder locked for the results"),
+        ("run", "locked/out", "failed to make the folder locked/out for the results"),
+    ] {
+        let done = as_user(&desk, &[verb, &file, "--out", out]);
+        let _ = fs::remove_file(desk.path("samestate"));
+        assert_eq!(done.status.code(), Some(1), "{}", said(&done));
+        let said = text(&done.stderr);
+        assert!(said.contains(words), "{said}");
+        assert!(said.contains("--out names another: Permission denied"), "{said}");
+        assert!(!said.contains("starting") && done.stdout.is_empty(), "{said}");
+    }
+    assert_eq!(names(&desk.path("locked")), Vec::<String>::new());
+}
 
 #[test]
 fn an_expectation_without_a_sample_is_inconclusive_unless_it_is_optional() {

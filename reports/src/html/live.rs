@@ -181,7 +181,14 @@ mod tests {
         let start = CaseStart { sample_seconds: 0.5, ..CaseStart::default() };
         for event in [Event::Start(start), Event::Sample(Sample { stores, ..<_>::default() })] {
             let (scenario, at_seconds) = ("<script>x</script>".to_owned(), Some(0.5));
-            board.take(&Line { version: LIVE, scenario, case: 1, at_seconds, event });
+            board.take(&Line {
+                version: LIVE,
+                scenario,
+                case: 1,
+                repeat: Some(1),
+                at_seconds,
+                event,
+            });
         }
         board
     }

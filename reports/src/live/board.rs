@@ -310,7 +310,14 @@ mod tests {
 
     fn line(at_seconds: f64, event: Event) -> Line {
         let at_seconds = Some(at_seconds);
-        Line { version: LIVE, scenario: "tasks".to_owned(), case: 1, at_seconds, event }
+        Line {
+            version: LIVE,
+            scenario: "tasks".to_owned(),
+            case: 1,
+            repeat: Some(1),
+            at_seconds,
+            event,
+        }
     }
 
     fn sample(percent: f64, behind: u64) -> Event {

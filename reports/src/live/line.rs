@@ -21,6 +21,10 @@ pub struct Line {
     pub scenario: String,
     /// The number of the case within the run, from 1: there are several if the file has a matrix.
     pub case: usize,
+    /// The number of the repeat of the case that the event belongs to, from 1; missing at the end
+    /// of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<u32>,
     /// The time of the event, in seconds since the load of the case began; null before that.
     pub at_seconds: Option<f64>,
     /// The event.
@@ -88,7 +92,8 @@ pub struct CaseStart {
 #[serde(default)]
 pub struct PhaseBegin {
     /// The name of the phase. Around those of the scenario there are `starting`, `settling`,
-    /// `collecting` and `interrupted`.
+    /// `collecting`, `interrupted` and, for the measurement of what the instruments cost,
+    /// `null case`.
     pub name: String,
     /// True for a phase of the scenario, false for the work around them.
     pub of_scenario: bool,
@@ -303,6 +308,7 @@ mod tests {
             version: LIVE,
             scenario: "a\r\nb".to_owned(),
             case: 1,
+            repeat: Some(2),
             at_seconds: Some(1.5),
             event: Event::Fault(news),
         };

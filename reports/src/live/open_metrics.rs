@@ -312,7 +312,14 @@ mod tests {
         let verdict = CaseVerdict { verdict: Verdict::Pass, ..CaseVerdict::default() };
         for event in [Event::Start(start), Event::Sample(sample()), Event::Verdict(verdict)] {
             let (scenario, at_seconds) = (scenario.to_owned(), Some(1.5));
-            metrics.take(&Line { version: LIVE, scenario, case: 1, at_seconds, event });
+            metrics.take(&Line {
+                version: LIVE,
+                scenario,
+                case: 1,
+                repeat: Some(1),
+                at_seconds,
+                event,
+            });
         }
         metrics
     }

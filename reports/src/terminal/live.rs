@@ -218,7 +218,7 @@ mod tests {
         let start = CaseStart { planned_seconds: 30.0, faults_planned: 4, ..CaseStart::default() };
         let line = |at_seconds, event| {
             let scenario = "disconnect".to_owned();
-            Line { version: LIVE, scenario, case: 1, at_seconds, event }
+            Line { version: LIVE, scenario, case: 1, repeat: Some(1), at_seconds, event }
         };
         view.take(&line(None, Event::Start(start)));
         let phase = crate::live::PhaseBegin { name: "storm".into(), of_scenario: true };

@@ -183,7 +183,7 @@ pub(super) fn tell_end(
         report: page.clone(),
     });
     let (scenario, case) = (record.scenario.clone(), record.cases.len());
-    feed.tell(Line { version: LIVE, scenario, case, at_seconds: None, event });
+    feed.tell(Line { version: LIVE, scenario, case, repeat: None, at_seconds: None, event });
     page
 }
 

@@ -16,6 +16,9 @@ use crate::measure::CostSampler;
 use crate::record::{NodeDelta, phases, topologies, utc};
 use crate::scenario::{NodeId, Plan, ScenarioFile};
 
+/// The name of the phase in which the null case runs.
+const NULL_CASE: &str = "null case";
+
 /// The teller of a case that goes on. It follows what the runner sees of the case, and changes
 /// nothing in it.
 #[derive(Debug)]
@@ -23,6 +26,7 @@ pub(crate) struct LiveCase {
     feed: Feed,
     scenario: String,
     case: usize,
+    repeat: u32,
     tracker: Tracker,
     start_ns: Option<u64>,
     faults: Vec<Option<FaultState>>,
@@ -60,6 +64,7 @@ impl Feed {
             feed: self.clone(),
             scenario: file.name.clone(),
             case: index + 1,
+            repeat: round + 1,
             tracker: Tracker::new(plan),
             start_ns: None,
             faults: vec![None; plan.faults.len()],
@@ -92,7 +97,7 @@ impl Feed {
     pub(crate) fn judged(
         &self,
         file: &ScenarioFile,
-        index: usize,
+        (round, index): (u32, usize),
         at_seconds: Option<f64>,
         case: &Case,
     ) {
@@ -103,16 +108,32 @@ impl Feed {
             expectations: case.expectations.len(),
             expectations_met: met,
         });
-        let scenario = file.name.clone();
-        self.tell(Line { version: LIVE, scenario, case: index + 1, at_seconds, event });
+        self.of_case(file, (round, index), at_seconds, event);
+    }
+
+    /// Tells that the null case of a case begins, which is told no further.
+    pub(crate) fn null_case(&self, file: &ScenarioFile, round: u32, index: usize) {
+        let phase = PhaseBegin { name: NULL_CASE.to_owned(), of_scenario: false };
+        self.of_case(file, (round, index), None, Event::Phase(phase));
+    }
+
+    fn of_case(
+        &self,
+        file: &ScenarioFile,
+        (round, index): (u32, usize),
+        at_seconds: Option<f64>,
+        event: Event,
+    ) {
+        let (scenario, case, repeat) = (file.name.clone(), index + 1, Some(round + 1));
+        self.tell(Line { version: LIVE, scenario, case, repeat, at_seconds, event });
     }
 }
 
 impl LiveCase {
     fn tell(&self, at_seconds: Option<f64>, event: Event) {
         let at_seconds = at_seconds.map(|at| (at * 1e3).round() / 1e3);
-        let (scenario, case) = (self.scenario.clone(), self.case);
-        self.feed.tell(Line { version: LIVE, scenario, case, at_seconds, event });
+        let (scenario, case, repeat) = (self.scenario.clone(), self.case, Some(self.repeat));
+        self.feed.tell(Line { version: LIVE, scenario, case, repeat, at_seconds, event });
     }
 
     fn seconds(&self, at_ns: u64) -> Option<f64> {

@@ -73,7 +73,16 @@ pub(crate) struct Feeds {
 struct Running {
     name: String,
     queue: Queue,
-    ended: Receiver<()>,
+    ended: Receiver<Ended>,
+}
+
+/// The end of an outlet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// It took all lines that reached it.
+    Complete,
+    /// It closed before, and the reason was told then.
+    Told,
 }
 
 /// The queue of an outlet, and the number of lines that did not fit in.
@@ -98,7 +107,9 @@ impl Feeds {
             let attended = attend(&mut outlet, &taken);
             drop(taken);
             let attended = attended.and_then(|()| outlet.end());
+            let mut end_of_it = Ended::Complete;
             if let Err(closed) = attended {
+                end_of_it = Ended::Told;
                 match closed {
                     Closed::ByReader(why) => note!("note: {option}: {why}; the run goes on"),
                     Closed::Failed(why) => {
@@ -107,7 +118,7 @@ impl Feeds {
                     }
                 }
             }
-            let _ = end.send(());
+            let _ = end.send(end_of_it);
         })?;
         let queue = Queue { lines, lost: Arc::default() };
         self.outlets.push(Running { name: name.to_owned(), queue, ended });
@@ -128,18 +139,29 @@ impl Feeds {
             let Queue { lines, lost } = queue;
             drop(lines);
             let left = until.saturating_duration_since(Instant::now());
-            let in_time = ended.recv_timeout(left).is_ok();
-            let lost = lost.load(Ordering::Relaxed);
-            if lost > 0 {
-                note!("error: {name}: {lost} lines were lost, as its reader was too slow");
-            }
-            if !in_time {
-                note!("error: {name}: the last lines were lost, as its reader does not read");
-            }
-            all_good &= in_time && lost == 0;
+            let ended = ended.recv_timeout(left).ok();
+            let losses = losses(ended, lost.load(Ordering::Relaxed));
+            losses.iter().for_each(|loss| note!("error: {name}: {loss}"));
+            all_good &= losses.is_empty();
         }
         all_good && !self.failed.load(Ordering::Relaxed)
     }
+}
+
+/// Names the losses of an outlet; none if it closed, which was told when it did. `ended` is
+/// `None` if it has not ended yet.
+fn losses(ended: Option<Ended>, lost: u64) -> Vec<String> {
+    if ended == Some(Ended::Told) {
+        return Vec::new();
+    }
+    let mut losses = Vec::new();
+    if lost > 0 {
+        losses.push(format!("{lost} lines were lost, as its reader was too slow"));
+    }
+    if ended.is_none() {
+        losses.push("the last lines were lost, as its reader does not read".to_owned());
+    }
+    losses
 }
 
 fn attend(outlet: &mut impl Outlet, lines: &Receiver<Arc<Line>>) -> Result<(), Closed> {
@@ -200,7 +222,14 @@ mod tests {
 
     fn line() -> Line {
         let event = Event::End(RunEnd::default());
-        Line { version: LIVE, scenario: "tasks".into(), case: 1, at_seconds: None, event }
+        Line {
+            version: LIVE,
+            scenario: "tasks".into(),
+            case: 1,
+            repeat: Some(1),
+            at_seconds: None,
+            event,
+        }
     }
 
     #[test]
@@ -215,6 +244,31 @@ mod tests {
         assert!(feeds.outlets[0].queue.lost.load(Ordering::Relaxed) >= 99);
         drop((release, feed));
         assert!(!feeds.end(), "lines were lost");
+    }
+
+    #[test]
+    fn an_outlet_that_was_slow_and_then_failed_is_told_once() {
+        struct SlowThenBroken(Receiver<()>);
+        impl Outlet for SlowThenBroken {
+            fn take(&mut self, _line: &Line) -> Result<(), Closed> {
+                let _ = self.0.recv();
+                Err(Closed::Failed("no space".to_owned()))
+            }
+        }
+        let (release, slow) = channel();
+        let mut feeds = Feeds::default();
+        feeds.add("slow", SlowThenBroken(slow)).expect("a thread");
+        let feed = feeds.feed();
+        for _ in 0..LINES_WAITING_MAX + 100 {
+            feed.tell(line());
+        }
+        let lost = feeds.outlets[0].queue.lost.load(Ordering::Relaxed);
+        assert!(lost > 0, "the queue was full");
+        drop((release, feed));
+        let ended = feeds.outlets[0].ended.recv().expect("it ends");
+        assert_eq!(losses(Some(ended), lost), Vec::<String>::new(), "its failure was told");
+        assert_eq!(losses(Some(Ended::Complete), lost).len(), 1);
+        assert_eq!(losses(None, lost).len(), 2);
     }
 
     #[test]

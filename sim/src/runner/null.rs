@@ -20,8 +20,16 @@ const LOAD_MAX: Duration = Duration::from_secs(2);
 
 /// Runs the null case of a plan, and returns its CPU for each action in microseconds: `None` if
 /// there is none, or if it could not be done, which is no reason for the run to fail.
-pub(super) async fn null_case(plan: &Plan, title: &str, options: &RunOptions) -> Option<f64> {
+///
+/// `begins` is called before anything is started.
+pub(super) async fn null_case(
+    plan: &Plan,
+    title: &str,
+    options: &RunOptions,
+    begins: impl FnOnce(),
+) -> Option<f64> {
     let plan = null_plan(plan)?;
+    begins();
     let (env, events) = RunEnv::set_up(&plan).await.ok()?;
     let title = format!("{title}: null case");
     // One line: those of its phases would look like the case's own.

@@ -98,9 +98,11 @@ pub async fn run_scenario(file: &ScenarioFile, options: &RunOptions) -> Ran {
                 let plan = &case.plan;
                 let mut case = judged(case, taken);
                 if options.null_case && !*options.interrupt.borrow() {
-                    case.cost.null_cpu_us_per_action = null_case(plan, &title, options).await;
+                    let begins = || options.feed.null_case(file, round, index);
+                    let null = null_case(plan, &title, options, begins).await;
+                    case.cost.null_cpu_us_per_action = null;
                 }
-                options.feed.judged(file, index, ended_at, &case);
+                options.feed.judged(file, (round, index), ended_at, &case);
                 let failed = case.verdict == Verdict::Fail;
                 rounds.push(index, case, begun, None);
                 if options.fail_fast && failed {
@@ -111,7 +113,7 @@ pub async fn run_scenario(file: &ScenarioFile, options: &RunOptions) -> Ran {
                 let error = with_causes(&error);
                 trouble.push(format!("{title}: {error}"));
                 let case = Case { with: case.with.clone(), ..not_done(error) };
-                options.feed.judged(file, index, None, &case);
+                options.feed.judged(file, (round, index), None, &case);
                 rounds.push(index, case, begun, None);
                 break;
             }
