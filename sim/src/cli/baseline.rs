@@ -184,6 +184,11 @@ pub(super) struct Baselines {
 }
 
 impl BaselineArgs {
+    /// Returns the share by which a metric may get worse.
+    pub(super) fn tolerance(&self) -> f64 {
+        self.tolerance.share()
+    }
+
     /// Reads the baselines, and checks that there is one of each scenario, made with the scenario
     /// as it is now. Says on standard error what is missing or stale.
     pub(super) fn read(&self, files: &[ScenarioFile]) -> Result<Baselines, ExitCode> {
@@ -240,6 +245,11 @@ fn remedy(file: Option<&ScenarioFile>, place: &Path) -> String {
 }
 
 impl Baselines {
+    /// A record of this very run as the baseline.
+    pub(super) fn of_one(record: Record, tolerance: f64) -> Self {
+        Self { records: vec![record], tolerance }
+    }
+
     /// Holds a run against its baseline, and says how it stands: on standard output, or, if that is
     /// for something else, each regression on standard error.
     pub(super) fn judge(&self, record: &Record, to_stdout: bool) -> ExitCode {

@@ -3,6 +3,7 @@
 //! A verb is a struct of arguments with `run(self) -> ExitCode`. Results go to standard output,
 //! complaints to standard error, and every verb ends with one of [`ExitCode`]'s numbers.
 
+mod against;
 mod args;
 mod attach;
 mod baseline;

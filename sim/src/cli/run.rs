@@ -10,6 +10,7 @@ use samestate_report::Verdict;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use super::against::Against;
 use super::args::{OutputArgs, ScenarioArgs, command_line, program};
 use super::baseline::{BaselineArgs, Baselines};
 use super::exit::ExitCode;
@@ -29,6 +30,7 @@ Examples:
   samestate run big-store.yaml --set stores.document.size=1MB --json -
   samestate run tasks.yaml --ndjson - | jq .event.kind
   generate | samestate run - --out results
+  samestate run big-store.yaml --repeat 5 --against old/samestate     is this build slower?
 
 Each run leaves a folder: report.html for a browser, record.json, scenario.yaml as resolved, and the
 logs of all processes.";
@@ -53,6 +55,18 @@ pub(super) struct Run {
     /// Give up on a node that is not ready after this time
     #[arg(long, value_name = "DURATION", default_value = "60s")]
     start_timeout: Span,
+
+    /// Let another build of samestate take turns with this one, and compare the two by pairs of
+    /// neighbouring turns: four pairs in each repeat; exit code 5 if this build is worse. The
+    /// record of the other goes to the folder `against` in the results
+    #[arg(
+        long,
+        value_name = "PROGRAM",
+        conflicts_with_all = [
+            "baseline", "ndjson", "metrics", "dashboard", "live", "trace_perfetto", "fail_fast",
+        ]
+    )]
+    against: Option<PathBuf>,
 
     #[command(flatten)]
     baseline: BaselineArgs,
@@ -105,6 +119,9 @@ impl Run {
                 return ExitCode::NotDone;
             }
         };
+        if let Some(other) = &self.against {
+            return runtime.block_on(self.take_turns(other, &files));
+        }
         let Watchers { feeds, dashboard, screen } = match self.watch.begin() {
             Ok(watchers) => watchers,
             Err(complaint) => {
@@ -117,6 +134,29 @@ impl Run {
         drop(dashboard);
         let told = if feeds.end() { ExitCode::Pass } else { ExitCode::NotDone };
         ExitCode::worst([code, told])
+    }
+
+    /// Compares this build with another one.
+    async fn take_turns(&self, other: &Path, files: &[ScenarioFile]) -> ExitCode {
+        if self.scenarios.files.iter().any(|path| path.as_os_str() == "-") {
+            note!("error: --against reads the scenario in each turn: write it to a file first");
+            return ExitCode::Usage;
+        }
+        let interrupt = match heed_interruptions() {
+            Ok(interrupt) => interrupt,
+            Err(error) => {
+                note!("error: failed to listen for signals: {error}");
+                return ExitCode::NotDone;
+            }
+        };
+        let against = Against {
+            other,
+            scenarios: &self.scenarios,
+            output: &self.output,
+            start_timeout: self.start_timeout,
+            tolerance: self.baseline.tolerance(),
+        };
+        against.run_all(files, &interrupt).await
     }
 
     async fn run_all(

@@ -32,6 +32,12 @@ pub fn utc(instant: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}Z", second % 60)
 }
 
+/// The same to the millisecond: `2026-11-22T15:03:47.250Z`.
+pub fn utc_exactly(instant: SystemTime) -> String {
+    let millis = instant.duration_since(UNIX_EPOCH).unwrap_or_default().subsec_millis();
+    format!("{}.{millis:03}Z", utc(instant).trim_end_matches('Z'))
+}
+
 /// The date that many days after 1970-01-01, in the Gregorian calendar.
 fn date(days: u64) -> (u64, u64, u64) {
     // Years begin in March here, so that the day that not every year has comes last.
@@ -60,6 +66,8 @@ mod tests {
         assert_eq!(at(951_782_400), "2000-02-29T00:00:00Z");
         assert_eq!(at(1_735_689_599), "2024-12-31T23:59:59Z");
         assert_eq!(at(4_107_542_400), "2100-03-01T00:00:00Z");
+        let exactly = utc_exactly(UNIX_EPOCH + Duration::from_millis(1_005));
+        assert_eq!(exactly, "1970-01-01T00:00:01.005Z");
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub(crate) use course::{phases, topologies};
 pub use delta::{Figures, FinalState, LinkFigures, LoadDelta, NodeDelta, StoreDelta};
 pub(crate) use gather::Gathered;
 pub(crate) use lost_cause::lost_cause;
-pub use machine::{this_machine, utc};
+pub use machine::{this_machine, utc, utc_exactly};
 pub(crate) use profile::profile;
 pub(crate) use recorder::{Recorder, Source};
 pub(crate) use replay::add_reducers;
