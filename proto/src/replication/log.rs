@@ -185,7 +185,10 @@ impl Log {
 
     /// Passes over one entry without keeping it, for a node without followers.
     pub fn pass(&mut self) {
-        self.reset(self.head + 1);
+        if !self.segments.is_empty() {
+            self.reset(self.head);
+        }
+        self.head += 1;
     }
 
     /// Returns the number of bytes of the entries that are kept.
@@ -323,7 +326,9 @@ mod tests {
 
     #[test]
     fn the_rolling_hash_tells_apart_histories_of_the_same_actions() {
-        let entry = |out: &mut Vec<u8>, counter| Entry::write(out, 5, counter, 0, b"a");
+        let entry = |out: &mut Vec<u8>, counter| {
+            Entry::write(out, 5, counter, 0, b"a");
+        };
         let (mut one, mut two) = (Vec::new(), Vec::new());
         entry(&mut one, 1);
         entry(&mut two, 2);

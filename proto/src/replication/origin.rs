@@ -287,7 +287,9 @@ impl Origin {
                 Progress::Void | Progress::Done => {
                     Entry::write(out, session, counter, FLAG_VOID, &[]);
                 }
-                _ => Entry::write(out, session, counter, 0, &pending.payload),
+                _ => {
+                    Entry::write(out, session, counter, 0, &pending.payload);
+                }
             }
             self.resent += u64::from(std::mem::replace(&mut pending.sent_ever, true));
             self.sent += 1;

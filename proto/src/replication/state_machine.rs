@@ -57,7 +57,7 @@ pub trait StateView: Clone {
 pub trait StateMachine {
     /// The type of a dispatched action in this process.
     type Input: ?Sized;
-    /// The type of an action for subscribers: a shared pointer, or small.
+    /// The type of a decoded action, for subscribers. It is moved a few times.
     type Action;
     /// A decoded state, ready to take the place of the current one.
     type State;

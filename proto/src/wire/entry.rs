@@ -43,14 +43,23 @@ pub struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// Appends a new entry to `out`, as its origin.
-    pub fn write(out: &mut Vec<u8>, session: u64, counter: u64, flags: u8, payload: &[u8]) {
+    /// Appends a new entry to `out`, as its origin, and returns it.
+    pub fn write(
+        out: &'a mut Vec<u8>,
+        session: u64,
+        counter: u64,
+        flags: u8,
+        payload: &[u8],
+    ) -> Entry<'a> {
+        let (start, crc) = (out.len(), checksum(session, counter, payload));
         out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-        out.extend_from_slice(&checksum(session, counter, payload).to_le_bytes());
+        out.extend_from_slice(&crc.to_le_bytes());
         out.extend_from_slice(&session.to_le_bytes());
         out.extend_from_slice(&counter.to_le_bytes());
         out.push(flags);
         out.extend_from_slice(payload);
+        let bytes = &out[start..];
+        Entry { session, counter, flags, crc, payload: &bytes[ENTRY_HEADER_BYTES..], bytes }
     }
 
     /// The whole entry as bytes.

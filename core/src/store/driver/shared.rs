@@ -58,6 +58,8 @@ pub(crate) struct Inner<S: State, A: Action> {
     next_ticket: u64,
     /// The number of resolved dispatches among those that had to wait.
     settled: u64,
+    /// True if the store was in sync when that was published last.
+    connected: bool,
     /// The next due instant, as it was planned last.
     planned: Option<Duration>,
 }
@@ -128,6 +130,7 @@ impl<S: State, A: Action> Shared<S, A> {
             connected: watch::Sender::new(replica.is_connected()),
             newest: watch::Sender::new(replica.version()),
             inner: Mutex::new(Inner {
+                connected: replica.is_connected(),
                 replica,
                 dispatches: DispatchMetrics::default(),
                 waiters: HashMap::new(),
@@ -214,7 +217,7 @@ impl<S: State, A: Action> Shared<S, A> {
         {
             inbox.leave(|out| inner.replica.take_records(out));
         }
-        self.publish(&inner.replica);
+        self.publish(&mut inner);
         let told = inner.replica.has_changes();
         let due = inner.replica.due();
         let replanned = inner.planned != Some(due) && self.timers.plan(due);
@@ -290,11 +293,17 @@ impl<S: State, A: Action> Shared<S, A> {
         result
     }
 
-    fn publish(&self, replica: &Replica<ReducerMachine<S, A>>) {
-        let version = replica.version();
-        self.newest.send_if_modified(|newest| std::mem::replace(newest, version) != version);
-        let connected = replica.is_connected();
-        self.connected.send_if_modified(|told| std::mem::replace(told, connected) != connected);
+    /// Tells readers and watchers of the version, and of whether the store is in sync.
+    fn publish(&self, inner: &mut Inner<S, A>) {
+        let version = inner.replica.version();
+        // To notify nobody is not free. Who subscribes while this runs sees the new version.
+        self.newest.send_if_modified(|newest| {
+            std::mem::replace(newest, version) != version && self.newest.receiver_count() > 0
+        });
+        let connected = inner.replica.is_connected();
+        if std::mem::replace(&mut inner.connected, connected) != connected {
+            self.connected.send_replace(connected);
+        }
     }
 
     /// There is something to send over a link. `direct`: this call writes it, if it can.

@@ -77,6 +77,17 @@ impl<A> Subscribers<A> {
     }
 }
 
+/// A change whose action each subscriber may keep.
+fn shareable<A>((change, bytes): (Change<A>, usize)) -> (Change<Arc<A>>, usize) {
+    let change = match change {
+        Change::Applied { version, action } => {
+            Change::Applied { version, action: Arc::new(action) }
+        }
+        Change::Jumped { why, from, to } => Change::Jumped { why, from, to },
+    };
+    (change, bytes)
+}
+
 impl<S: State, A: Action> Shared<S, A> {
     /// Tells the callback that `subscriber` makes of every change after the version that it gets.
     /// `subscriber` is called under the store's lock.
@@ -115,7 +126,8 @@ impl<S: State, A: Action> Shared<S, A> {
             let Some(shared) = weak.upgrade() else { return };
             let (changes, newest) = shared.with(|inner, _| {
                 let replica = &mut inner.replica;
-                let changes: Vec<_> = std::iter::from_fn(|| replica.pop_change()).collect();
+                let pop = || replica.pop_change();
+                let changes: Vec<_> = std::iter::from_fn(pop).map(shareable).collect();
                 (changes, replica.changes_taken())
             });
             for (before_newest, (change, bytes)) in (0..changes.len() as u64).rev().zip(&changes) {

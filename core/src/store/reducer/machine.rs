@@ -167,9 +167,8 @@ impl<S: State, A: Action> ReducerMachine<S, A> {
         Arc::clone(&self.cell)
     }
 
-    fn decoded(&self, payload: &[u8]) -> Result<Arc<A>, Fault> {
-        let decoded = guarded(|| decode::<A>(self.codec, payload));
-        decoded.map(Arc::new).map_err(Fault::Undecodable)
+    fn decoded(&self, payload: &[u8]) -> Result<A, Fault> {
+        guarded(|| decode::<A>(self.codec, payload)).map_err(Fault::Undecodable)
     }
 
     fn reduce(&mut self, action: &A, payload: &[u8]) -> Result<(), Fault> {
@@ -254,7 +253,7 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
 
 impl<S: State, A: Action> StateMachine for ReducerMachine<S, A> {
     type Input = A;
-    type Action = Arc<A>;
+    type Action = A;
     type State = S;
     type StateView = Held<S>;
 
@@ -262,7 +261,7 @@ impl<S: State, A: Action> StateMachine for ReducerMachine<S, A> {
         self.reduces
     }
 
-    fn apply(&mut self, payload: &[u8]) -> Result<Arc<A>, Fault> {
+    fn apply(&mut self, payload: &[u8]) -> Result<A, Fault> {
         let action = self.decoded(payload)?;
         if self.reduces {
             self.reduce(&action, payload)?;
@@ -279,7 +278,7 @@ impl<S: State, A: Action> StateMachine for ReducerMachine<S, A> {
         payload: &[u8],
         patch: &mut Vec<u8>,
         bytes_max: usize,
-    ) -> Result<(Arc<A>, bool), Fault> {
+    ) -> Result<(A, bool), Fault> {
         let Some(patching) = self.patching.filter(|_| self.reduces) else {
             return self.apply(payload).map(|action| (action, false));
         };
@@ -294,7 +293,7 @@ impl<S: State, A: Action> StateMachine for ReducerMachine<S, A> {
         Ok((action, is_made))
     }
 
-    fn apply_patch(&mut self, payload: &[u8], patch: &[u8]) -> Result<Arc<A>, Fault> {
+    fn apply_patch(&mut self, payload: &[u8], patch: &[u8]) -> Result<A, Fault> {
         let patching =
             self.patching.ok_or_else(|| Fault::Misfit("this store takes no patches".into()))?;
         let action = self.decoded(payload)?;

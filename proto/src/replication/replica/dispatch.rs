@@ -8,7 +8,7 @@ use super::timers::FORWARDS_BYTES_MAX;
 use super::{Place, Replica};
 use crate::mutant::mutant;
 use crate::replication::{Fault, LinkId, Resolution, StateMachine};
-use crate::wire::{Entries, Entry, Message, begin_frame, finish_frame};
+use crate::wire::{Entry, Message, begin_frame, finish_frame};
 
 /// A `Dispatch` frame carries about this many bytes of entries at most.
 const BATCH_BYTES: usize = 64 << 10;
@@ -151,10 +151,8 @@ impl<M: StateMachine> Replica<M> {
         let (session, counter) = (*session, *counter);
         let mut bytes = std::mem::take(&mut self.buffers.entry);
         bytes.clear();
-        Entry::write(&mut bytes, session, counter, flags, payload);
-        if let Some(Ok(entry)) = Entries::new(&bytes).next() {
-            self.commit_reduced(&entry, flags, action);
-        }
+        let entry = Entry::write(&mut bytes, session, counter, flags, payload);
+        self.commit_reduced(&entry, flags, action);
         self.buffers.entry = bytes;
         Resolution::Ok(self.position.version)
     }

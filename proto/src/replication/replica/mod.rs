@@ -16,7 +16,7 @@
 //! | [`Replica::dispatch`], [`Replica::fetch`] | always; a replica that cannot take it now says so |
 //! | [`Replica::finish`] | once for each [`Output::Run`], with the product of the job |
 //! | [`Replica::committed`], [`Replica::set_stalled`] | after [`Replica::keep`] |
-//! | [`Replica::tick`] | a few times in each `heartbeat` of the [`Config`] |
+//! | [`Replica::tick`] | at the time that [`Replica::due`] names, or up to an eighth of a `heartbeat` later |
 //! | [`Replica::follow`] | at the sequencer, which becomes a client |
 //! | [`Replica::orphan`], [`Replica::fail`], [`Replica::stop_unrestorable`], [`Replica::close`] | always, any number of times |
 //!
@@ -25,6 +25,7 @@
 //! | [`Replica::take_outputs`] | after each input: jobs to run, links to cut or wake, resolutions, reports |
 //! | [`Replica::fill`] | for a link that was just up or that [`Output::Wake`] names, again and again until it writes nothing |
 //! | [`Replica::take_changes`], [`Replica::pop_change`] | after each input, once [`Replica::set_changes_wanted`] said so |
+//! | [`Replica::due`] | after each input: the time of the next tick |
 //! | [`Replica::take_records`] | after each input, once [`Replica::keep`] was called |
 //!
 //! Every input ends in `settle`, which says what it changed about this node to those concerned.
