@@ -127,7 +127,7 @@ impl Prepared {
         let (address, stats) = (self.address.clone(), Arc::<LinkStats>::default());
         let (stop, stopping) = watch::channel(false);
         let hurry = Arc::<Notify>::default();
-        let dialing = ConnectTask {
+        let connecting = ConnectTask {
             #[cfg(feature = "tls")]
             tls: self.tls,
             address: self.address,
@@ -141,13 +141,13 @@ impl Prepared {
             span: Span::none(),
             stop: stopping,
         };
-        let ports = Arc::clone(&dialing.ports);
+        let ports = Arc::clone(&connecting.ports);
         let panicked = move |panic: &Panicked| {
             let text = format!("a bug: {panic}; there will be no other try");
             ports.report(&EventKind::TaskPanicked, &text);
             ports.lose_upstream();
         };
-        let task = Mutex::new(Some(task::spawn("client", panicked, dialing.go_on())));
+        let task = Mutex::new(Some(task::spawn("client", panicked, connecting.go_on())));
         Connector {
             address,
             #[cfg(test)]
@@ -206,7 +206,7 @@ impl ConnectTask {
     /// One try.
     async fn connect(&mut self) -> Result<(Socket, u16), HelloError> {
         self.span = trace::to_server(&self.ports.names(), &self.address);
-        trace::dialing(&self.span);
+        trace::connecting(&self.span);
         let stream = self.open().await?;
         trace::connected(&self.span);
         let deadline = self.options.login_within;

@@ -43,8 +43,8 @@ pub(super) fn to_relative(side: Side, peer: &str) -> Span {
     info_span!(target: LINK, parent: None, "link", side, peer, address = "ipc")
 }
 
-pub(super) fn dialing(span: &Span) {
-    debug!(target: LINK, parent: span, "dialing");
+pub(super) fn connecting(span: &Span) {
+    debug!(target: LINK, parent: span, "connecting");
 }
 
 pub(super) fn connected(span: &Span) {

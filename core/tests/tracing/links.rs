@@ -71,7 +71,7 @@ async fn served(name: &str) -> (Store<Vec<u32>, u32>, u16) {
 }
 
 #[tokio::test]
-async fn a_link_that_is_cut_is_followed_from_dialing_to_its_loss_and_back() {
+async fn a_link_that_is_cut_is_followed_from_connecting_to_its_loss_and_back() {
     const STORE: &str = "cut";
     let mut log = Log::begin();
     let (server, port) = served(STORE).await;
@@ -85,7 +85,7 @@ async fn a_link_that_is_cut_is_followed_from_dialing_to_its_loss_and_back() {
     let of_store = |line: &Line| line.is("store", "in sync") && ours(line);
     log.line(of_store).await;
     let told: Vec<_> = log.lines(&ours).into_iter().map(|line| line.message).collect();
-    assert_eq!(told, ["dialing", "connected", "logged in", "attached", "in sync"]);
+    assert_eq!(told, ["connecting", "connected", "logged in", "attached", "in sync"]);
     let attached = log.line(|line| line.is("store", "attached") && ours(line)).await;
     assert_eq!((attached.level, attached.field("resume")), (Level::INFO, "snapshot"));
     assert_eq!(attached.field("version"), "e1:0");

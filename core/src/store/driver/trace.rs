@@ -85,13 +85,13 @@ pub(crate) fn report(span: &Span, store: &str, report: &Report) {
         }
         Report::FellBehind { node, .. } => {
             let node = node.map(tracing::field::display);
-            warn!(target: STORE, parent: span, store, node, "follower.fell_behind");
+            warn!(target: STORE, parent: span, store, node, "follower fell behind");
         }
         Report::FellOffAgain { node, log_bytes_max } => {
             let node = node.map(tracing::field::display);
             warn!(
                 target: STORE, parent: span, store, node, log_bytes_max,
-                "follower.fell_off_again"
+                "follower fell off again"
             );
         }
         Report::Unrestorable { version, .. } => {
@@ -116,14 +116,14 @@ pub(crate) fn backup_stalled(store: &str, stalled: bool) {
 /// Logs that the disk of a store's backup stopped answering, or answers again.
 pub(crate) fn disk_hangs(store: &str, hangs: bool) {
     match hangs {
-        true => warn!(target: BACKUP, parent: None, store, "disk.hangs"),
-        false => info!(target: BACKUP, parent: None, store, "disk.answers"),
+        true => warn!(target: BACKUP, parent: None, store, "disk hangs"),
+        false => info!(target: BACKUP, parent: None, store, "disk answers"),
     }
 }
 
 /// The last block of a journal was half written, as after a crash, and is dropped.
 pub(crate) fn journal_torn(store: &str, bytes: usize) {
-    warn!(target: BACKUP, parent: None, store, bytes, "torn");
+    warn!(target: BACKUP, parent: None, store, bytes, "journal truncated");
 }
 
 /// The master started a worker.
