@@ -99,7 +99,7 @@ pub enum LinkError {
         other: String,
     },
     /// The system gave no random bytes.
-    #[error("the system gives no random bytes")]
+    #[error("the operating system gave no random bytes")]
     Random(#[source] getrandom::Error),
     /// A worker process could not be started.
     #[error("failed to start worker {number}")]

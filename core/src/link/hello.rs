@@ -67,13 +67,13 @@ mod kind {
 #[derive(Debug, Error)]
 pub(crate) enum HelloError {
     /// The socket failed.
-    #[error("the connection broke before the login")]
+    #[error("the connection broke during the login")]
     Io(#[from] io::Error),
     /// The peer went away in the middle of it.
     #[error("the peer closed the connection before the login was done")]
     Closed,
     /// The peer connected and went away without a word, as probes of a port do.
-    #[error("the peer closed the connection without a word")]
+    #[error("the peer closed the connection before it sent anything")]
     EmptyConnection,
     /// The peer took too long.
     #[error("the login was not done within {0:?}")]
@@ -82,7 +82,7 @@ pub(crate) enum HelloError {
     #[error("the peer does not speak samestate")]
     Wire(#[from] WireError),
     /// A frame whose turn it is not.
-    #[error("the peer does not speak samestate: {0} was to come")]
+    #[error("the peer does not speak samestate: expected {0}")]
     UnexpectedFrame(&'static str),
     /// Another version of the protocol.
     #[error(
@@ -101,7 +101,7 @@ pub(crate) enum HelloError {
     #[error(transparent)]
     Refused(#[from] Refused),
     /// The server has logins, and this client none.
-    #[error("the server asks for a login; give the client one")]
+    #[error("the server requires a login; give the client one by `.login(..)`")]
     LoginNeeded,
     /// This client has a login, and the server asks for none.
     #[error(
@@ -133,7 +133,7 @@ pub(crate) enum HelloError {
     #[error(transparent)]
     TlsSetup(#[from] super::TlsSetupError),
     /// The server has no room.
-    #[error("the server turns us away: {0}")]
+    #[error("the server refused the connection: {0}")]
     Busy(String),
     /// Others wanted the place of this connection.
     #[error(
@@ -142,7 +142,7 @@ pub(crate) enum HelloError {
     )]
     Evicted,
     /// The system gave no random bytes.
-    #[error("the system gives no random bytes")]
+    #[error("the operating system gave no random bytes")]
     Random(#[from] getrandom::Error),
 }
 

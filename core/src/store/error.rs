@@ -105,7 +105,7 @@ pub enum Error {
         address: String,
     },
     /// The system returned no random bytes for the tokens of sessions.
-    #[error("the system gives no random bytes")]
+    #[error("the operating system gave no random bytes")]
     Random(#[from] getrandom::Error),
     /// A server of this process at this address has other certificates.
     #[cfg(feature = "tls")]

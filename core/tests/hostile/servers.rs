@@ -129,11 +129,20 @@ fn lies(at: Version) -> Vec<(Vec<Message>, &'static str)> {
             "a part of a snapshot out of its order",
         ),
         (vec![head(next, 4, 0), entries(at.epoch, 3, false)], "entries inside a snapshot"),
-        (vec![lineage.clone(), entries(at.epoch, at.seq + 5, false)], "entries begin at 7 where 3"),
-        (vec![lineage.clone(), entries(at.epoch, at.seq, false)], "entries begin at 2 where 3"),
-        (vec![lineage.clone(), entries(stranger, 3, false)], "another life of the sequencer"),
+        (
+            vec![lineage.clone(), entries(at.epoch, at.seq + 5, false)],
+            "entries begin at 7; expected 3",
+        ),
+        (vec![lineage.clone(), entries(at.epoch, at.seq, false)], "entries begin at 2; expected 3"),
+        (
+            vec![lineage.clone(), entries(stranger, 3, false)],
+            "another epoch than the one announced",
+        ),
         (vec![lineage, entries(at.epoch, 3, true)], "the checksum of an entry"),
-        (vec![Message::Lineage(Lineage::founded(stranger))], "a lineage without version"),
+        (
+            vec![Message::Lineage(Lineage::founded(stranger))],
+            "the lineage of the peer does not contain version",
+        ),
         (vec![Message::Attach(attach(STORE))], "a request from upstream"),
         (
             vec![head(Version { seq: u64::MAX, ..at }, 4, 0), chunk(b"1234")],

@@ -35,12 +35,9 @@ async fn what_a_stranger_sends_is_named_and_dropped_and_disturbs_nobody() {
         (truncated, "closed the connection before the login was done"),
         (flipped, "the checksum of a frame does not match"),
         (hello(PROTOCOL_VERSION + 1, false), "speaks version 4 of the protocol"),
-        (dispatch, "does not speak samestate: a hello was to come"),
+        (dispatch, "does not speak samestate: expected a hello"),
         (flipped_dispatch, "the checksum of a frame does not match"),
-        (
-            raw(0, 1, b"something else"),
-            "does not speak samestate: a hello of samestate was to come",
-        ),
+        (raw(0, 1, b"something else"), "does not speak samestate: expected a hello of samestate"),
     ];
     for (bytes, words) in cases {
         let mut stranger = scene.stranger().await;
@@ -66,7 +63,7 @@ async fn a_stranger_that_greets_and_speaks_without_a_password_reads_and_changes_
         )
         .await;
     assert_eq!(stranger.frame().await, None, "not a byte of the store");
-    scene.reports.say("a step of the login was to come").await;
+    scene.reports.say("expected a step of the login").await;
     assert!(scene.end_undisturbed().await.is_empty());
 }
 

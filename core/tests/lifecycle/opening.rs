@@ -64,7 +64,7 @@ async fn a_wrong_login_is_refused_at_once_with_the_reason() {
     let unknown = refusal(open(place.client().login("nobody", "right")).await);
     assert_eq!(unknown.0, RefusalReason::Login);
     let missing = refusal(open(place.client()).await);
-    assert!(missing.1.contains("the server asks for a login"), "{}", missing.1);
+    assert!(missing.1.contains("the server requires a login"), "{}", missing.1);
     // With five failures the address is locked out, whatever the password.
     for _ in 0..3 {
         refusal(open(place.client().login("app", "wrong")).await);

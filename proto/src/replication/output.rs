@@ -73,7 +73,7 @@ pub enum Report {
     #[error("an action is rejected, and the state is as it was before it: {0}")]
     PanicUndone(String),
     /// The reducer panicked at the sequencer.
-    #[error("the store is poisoned, no dispatch is taken any more: {0}")]
+    #[error("the store is poisoned and refuses every dispatch: {0}")]
     Poisoned(String),
     /// A sequencer died with actions that this node had applied.
     #[error("the sequencer lost its newest actions: rolled back {}", .from.from_to(*.to))]
@@ -150,10 +150,10 @@ pub enum LinkFault {
     #[error(transparent)]
     Wire(#[from] WireError),
     /// A message that has no place there.
-    #[error("the peer sent {0} where it has no place")]
+    #[error("the peer sent {0} out of turn")]
     Unexpected(&'static str),
     /// Entries that do not follow what this node has.
-    #[error("entries begin at {got} where {expected} was to come")]
+    #[error("the entries begin at {got}; expected {expected}")]
     Disorder {
         /// The seq that should have come.
         expected: u64,
@@ -161,10 +161,10 @@ pub enum LinkFault {
         got: u64,
     },
     /// Entries of another epoch.
-    #[error("entries of another life of the sequencer than announced")]
+    #[error("the entries belong to another epoch than the one announced")]
     Epoch,
     /// A lineage that this node's version does not lie on, without a snapshot.
-    #[error("a lineage without version {0:#}")]
+    #[error("the lineage of the peer does not contain version {0:#}")]
     Lineage(Version),
     /// Nothing came for too long.
     #[error("nothing was heard for {0:?}")]
@@ -187,7 +187,7 @@ pub enum LinkFault {
     #[error("the snapshot cannot be decoded: {0}")]
     Undecodable(String),
     /// The path to the sequencer leads through this node.
-    #[error("a loop: the path to the sequencer leads through this node ({0})")]
+    #[error("the links form a loop: the path to the sequencer leads through this node ({0})")]
     Loop(NodeId),
     /// The upstream will not serve.
     #[error("the upstream refused: {}", .0.text)]

@@ -32,7 +32,7 @@ pub enum NotReplayed {
         bytes_max: u64,
     },
     /// Entries are missing.
-    #[error("not kept: seq {expected} was to come, and {found} came")]
+    #[error("not kept: expected seq {expected}, found {found}")]
     Gap {
         /// The seq that was to come.
         expected: u64,

@@ -209,7 +209,7 @@ async fn half_open_connections_are_capped_and_give_their_place_back() {
     let options =
         ClientConfig { backoff_max: Duration::from_millis(50), ..ClientConfig::default() };
     let _dialer = dial(listener.address(), options, client);
-    at_client.report("the server turns us away: too many connections").await;
+    at_client.report("the server refused the connection: too many connections").await;
     silent.pop();
     at_client.up().await;
     at_server.heard().await;

@@ -214,7 +214,7 @@ async fn a_client_and_a_server_that_differ_about_logins_say_so() {
     at_client.report("the server asks nobody for a login").await;
     let guarded = serve(any_port(), server_options(), server).await;
     let _has_none = dial(guarded.address(), ClientConfig::default(), client);
-    at_client.report("the server asks for a login; give the client one").await;
+    at_client.report("the server requires a login; give the client one by `.login(..)`").await;
 }
 
 #[tokio::test]

@@ -181,7 +181,9 @@ pub(crate) enum TlsError {
     #[error("the peer ended the TLS handshake: {0}")]
     Alert(&'static str),
     /// The server has no room.
-    #[error("the server turns us away: it has too many connections at once, or failed by itself")]
+    #[error(
+        "the server refused the connection: it has too many connections, or it failed by itself"
+    )]
     TurnedAway,
     /// An error that no user of this library should meet.
     #[error("the TLS handshake failed: {0}")]

@@ -104,7 +104,7 @@ fn conflict(there: &[Login], here: &[Login]) -> Option<String> {
     let [there, here]: [BTreeSet<&String>; 2] = names;
     let conflict = match (here.difference(&there).next(), there.difference(&here).next()) {
         _ if there.is_empty() => "without logins".to_owned(),
-        _ if here.is_empty() => "which asks for a login".to_owned(),
+        _ if here.is_empty() => "which requires a login".to_owned(),
         (Some(login), _) => format!("which has no login {login:?}"),
         (None, Some(login)) => format!("which has one more login, {login:?}"),
         (None, None) => {
@@ -254,7 +254,7 @@ mod tests {
         let same = logins(&[("admin", "other"), ("app", "secret")]);
         assert_eq!(conflict(&there, &same), None);
         for (here, words) in [
-            (logins(&[]), "which asks for a login"),
+            (logins(&[]), "which requires a login"),
             (logins(&[("app", "secret"), ("guest", "x")]), "which has no login \"guest\""),
             (logins(&[("app", "secret")]), "which has one more login, \"admin\""),
             (logins(&[("app", "guess"), ("admin", "other")]), "another password for login \"app\""),

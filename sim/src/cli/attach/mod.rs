@@ -227,7 +227,7 @@ impl Attach {
             "; the other one is a matter of --codec"
         } else if why.contains("schema_version") {
             "; say that of the server with --schema-version"
-        } else if why.contains("asks for a login") {
+        } else if why.contains("requires a login") {
             "; give one with --login"
         } else {
             ""
