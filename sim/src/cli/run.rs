@@ -30,7 +30,7 @@ Examples:
   samestate run big-store.yaml --set stores.document.size=1MB --json -
   samestate run tasks.yaml --ndjson - | jq .event.kind
   generate | samestate run - --out results
-  samestate run big-store.yaml --repeat 5 --against old/samestate     is this build slower?
+  samestate run storm.yaml --duration 1s --repeat 5 --against old/samestate    is this slower?
 
 Each run leaves a folder: report.html for a browser, record.json, scenario.yaml as resolved, and the
 logs of all processes.";
