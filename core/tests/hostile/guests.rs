@@ -109,7 +109,7 @@ async fn what_only_a_server_may_say_cuts_the_link_of_a_client_that_says_it() {
         let (mut guest, _) = scene.dispatcher().await;
         guest.say(&message).await;
         assert!(guest.is_dropped().await);
-        scene.reports.say("the peer sent an answer from downstream out of turn").await;
+        scene.reports.say("it sent an answer from downstream").await;
     }
     assert!(scene.end_undisturbed().await.is_empty());
 }

@@ -150,7 +150,7 @@ pub enum LinkFault {
     #[error(transparent)]
     Wire(#[from] WireError),
     /// A message that has no place there.
-    #[error("the peer sent {0} out of turn")]
+    #[error("the peer broke the protocol: it sent {0}")]
     Unexpected(&'static str),
     /// Entries that do not follow what this node has.
     #[error("the entries begin at {got}; expected {expected}")]
