@@ -147,12 +147,6 @@ impl Log {
         self.held = held;
         self.trim();
     }
-
-    /// Returns what is kept beyond the log's length.
-    pub(super) fn held(&self) -> Option<Held> {
-        self.held
-    }
-
     /// Drops what is too long, whole segments from the front; those that are held if they are too
     /// long by more than that.
     fn trim(&mut self) {

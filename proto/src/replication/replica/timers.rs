@@ -65,12 +65,12 @@ impl<M: StateMachine> Replica<M> {
     }
 
     /// Returns when there is something to do for [`Replica::pass_time`], from the whole state. What
-    /// it looks at again each time is due at once.
+    /// it looks at again each time is due at once. What the log no longer has to hold is not: it
+    /// goes at the next tick, whenever that comes.
     pub(super) fn next_due(&self) -> Duration {
         let is_wanting = |link: &Downstream| matches!(link.feed, Feed::Wanting { .. });
         let at_once = self.pressure.is_on()
             || (self.is_sequencer() && !self.origin.is_empty())
-            || self.held_log() != self.log.held()
             || self
                 .downstreams
                 .values()

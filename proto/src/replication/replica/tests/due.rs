@@ -92,7 +92,6 @@ impl Driven {
             std::mem::take(&mut node.reports),
             std::mem::take(&mut node.resolved),
             node.jobs.len(),
-            node.replica.log.held(),
         );
         self.log.push(format!("{:?} {what}: {did:?}", node.now));
     }
@@ -119,8 +118,7 @@ impl Driven {
     fn idle(&self) -> impl std::fmt::Debug + use<> {
         let none = (Vec::<LinkId>::new(), Vec::<(LinkId, LinkFault)>::new());
         let (reports, resolved) = (Vec::<Report>::new(), Vec::<(u64, Resolution)>::new());
-        let held = self.node.replica.log.held();
-        (none.0, none.1, reports, resolved, self.node.jobs.len(), held)
+        (none.0, none.1, reports, resolved, self.node.jobs.len())
     }
 
     fn takes(&mut self, input: &Input) {
