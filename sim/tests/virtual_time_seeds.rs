@@ -4,14 +4,14 @@
 //! `samestate simulate --swarm --print-scenario SEED > seed.yaml`, and
 //! `samestate simulate seed.yaml --trace`.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use samestate_proto::Mutant;
 use samestate_sim::scenario::{Overrides, ScenarioFile};
 use samestate_sim::virtual_time::shrink::shrink_failure;
 use samestate_sim::virtual_time::{
-    Failure, Options, Search, Searched, Why, draw, simulate, why_of,
+    Failure, Options, Search, Searched, draw, simulate, simulate_or_why, why_of,
 };
 
 /// Each mutant is found within this many seeds.
@@ -60,7 +60,7 @@ const SHOWN_BY: &[(Mutant, u64)] = &[
     (Mutant::ChangesUntold, 0),
     (Mutant::CommitGoesBack, 8),
     (Mutant::ConnectedTooEarly, 0),
-    (Mutant::DeadlineOnDiskIgnored, 87),
+    (Mutant::DeadlineOnDiskIgnored, 96),
     (Mutant::DigestAtWrongVersion, 71),
     (Mutant::DigestBeforeDisk, 10),
     (Mutant::DigestSkipped, 86),
@@ -74,15 +74,15 @@ const SHOWN_BY: &[(Mutant, u64)] = &[
     (Mutant::HealingInSync, 0),
     (Mutant::HopKept, 0),
     (Mutant::InstallKeepsJobs, 103),
-    (Mutant::IssuedSessionNotKept, 71),
+    (Mutant::IssuedSessionNotKept, 10),
     (Mutant::JumpUntold, 0),
-    (Mutant::LagOfState, 3),
+    (Mutant::LagOfState, 4),
     (Mutant::LineageByNumber, 10),
     (Mutant::LineageUntold, 10),
-    (Mutant::LivesEndOneLate, 210),
+    (Mutant::LivesEndOneLate, 317),
     (Mutant::LogTwiceAsLong, 8),
     (Mutant::LossUnreported, 55),
-    (Mutant::LostTargetKept, 125),
+    (Mutant::LostTargetKept, 276),
     (Mutant::MarkNotPassedOn, 3),
     (Mutant::MarksOneEarly, 3),
     (Mutant::MissingPatchPassed, 1532),
@@ -95,13 +95,13 @@ const SHOWN_BY: &[(Mutant, u64)] = &[
     (Mutant::PatchSkipped, 0),
     (Mutant::ReadsOnePast, 12),
     (Mutant::RealignForgotten, 0),
-    (Mutant::RejectedReplayedLate, 1149),
+    (Mutant::RejectedReplayedLate, 1183),
     (Mutant::RelayHealsFromItself, 55),
     (Mutant::ReleasedOneEarly, 10),
     (Mutant::ResendForgotten, 2),
     (Mutant::RestoredLogFromZero, 10),
     (Mutant::ResumeOffByOne, 2),
-    (Mutant::RingOneLonger, 93),
+    (Mutant::RingOneLonger, 115),
     (Mutant::RoomOverdrawn, 201),
     (Mutant::RouteNotRenewed, 93),
     (Mutant::SessionAheadOfDisk, 39),
@@ -151,6 +151,20 @@ fn two_thousand_seeds_hold_and_come_to_the_same_twice() {
     let never = searched.moments.never();
     assert!(count < 2000 || never.is_empty(), "in {count} seeds never: {never:?}");
     assert_eq!((searched.seeds, searched.twice > 0), (count, count >= 20));
+}
+
+/// A panic that is not a reducer's fails its seed, and no other seed is lost by it.
+#[test]
+fn a_panic_of_the_protocol_fails_its_seed_alone() {
+    let seeds = AtomicUsize::new(0);
+    let adjust = move |_: &mut _| {
+        assert!(seeds.fetch_add(1, Ordering::Relaxed) != 5, "planted");
+    };
+    let options = Options { adjust: Some(Arc::new(adjust)), ..Options::default() };
+    let searched = swarm(0..10, options, true, 0);
+    let failed: Vec<_> = searched.failures.iter().map(|one| one.why.to_string()).collect();
+    assert_eq!((searched.seeds, failed.len()), (10, 1), "{failed:?}");
+    assert!(failed[0].ends_with("not a reducer: planted"), "{failed:?}");
 }
 
 /// Checks that violations that were once found hold now.
@@ -225,10 +239,9 @@ fn failure(seed: u64) -> Option<Failure> {
     let mut scenario = draw(seed);
     scenario.seed = seed;
     let plan = scenario.plan("swarm").expect("it validates");
-    let run = || simulate(&plan, &Options::default()).expect("its reducers ship");
-    let why = match std::panic::catch_unwind(run) {
+    let why = match simulate_or_why(&plan, &Options::default()) {
         Ok(outcome) => why_of(&outcome)?,
-        Err(_) => Why::NotPlayable("it panicked".to_owned()),
+        Err(why) => why,
     };
     Some(Failure { seed, scenario, why })
 }

@@ -39,6 +39,6 @@ pub(crate) use machine::add_reducers;
 pub use machine::{Action, ErasedMachine, Kind, Mishap, Still};
 pub use network::NetworkModel;
 pub use run::{Options, Outcome, simulate};
-pub use search::{Failure, Glance, Search, Searched, Source, Why, why_of};
+pub use search::{Failure, Glance, Search, Searched, Source, Why, simulate_or_why, why_of};
 pub use trace::{Flight, Moment, Stamped, Trace, What};
 pub use world::{HostSpec, InjectedFault, Moments, Notice, SlotSpec, Upstream, World};

@@ -93,8 +93,14 @@ fn quietly<T>(run: impl FnOnce() -> T) -> T {
             }
         }));
     });
+    /// Lets panics be printed again, also after a panic of the simulator itself.
+    struct Loud;
+    impl Drop for Loud {
+        fn drop(&mut self) {
+            QUIET.set(false);
+        }
+    }
     QUIET.set(true);
-    let result = run();
-    QUIET.set(false);
-    result
+    let _loud = Loud;
+    run()
 }

@@ -1,6 +1,7 @@
 //! Many seeds, on all cores: the first that shows a violation, or all of them.
 
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -11,7 +12,7 @@ use samestate_report::{Outcome as Met, Verdict};
 use super::run::{Options, Outcome, simulate};
 use super::world::Moments;
 use crate::invariants::Violation;
-use crate::scenario::Scenario;
+use crate::scenario::{Plan, Scenario};
 
 /// A function that returns the scenarios of a seed.
 pub type Source<'a> = dyn Fn(u64) -> Vec<Scenario> + Sync + 'a;
@@ -46,6 +47,8 @@ pub enum Why {
     Inconclusive(String),
     /// It cannot be simulated.
     NotPlayable(String),
+    /// The protocol or the simulator panicked, in these words.
+    Panicked(String),
 }
 
 impl std::fmt::Display for Why {
@@ -60,6 +63,9 @@ impl std::fmt::Display for Why {
                  the simulator is at fault",
             ),
             Why::Inconclusive(why) | Why::NotPlayable(why) => f.write_str(why),
+            Why::Panicked(words) => {
+                write!(f, "the protocol or the simulator panicked, not a reducer: {words}")
+            }
         }
     }
 }
@@ -149,8 +155,8 @@ impl Search {
                 // The system gives no thread more than this one.
                 return work();
             }
-            // A thread that panicked has said so; what the others found still counts.
-            workers.into_iter().filter_map(|worker| worker.join().ok()).flatten().collect()
+            let joined = workers.into_iter().map(thread::ScopedJoinHandle::join);
+            joined.flat_map(|done| done.unwrap_or_else(|panic| resume_unwind(panic))).collect()
         });
         done.sort_by_key(|one| one.0);
         let mut all = Searched::default();
@@ -199,7 +205,19 @@ impl Search {
         let plan = plan.map_err(|error| Why::NotPlayable(error.render(false)))?;
         let recorded = self.options.recorded || !plan.expect.is_empty();
         let options = Options { recorded, ..self.options.clone() };
-        simulate(&plan, &options).map_err(|error| Why::NotPlayable(error.to_string()))
+        simulate_or_why(&plan, &options)
+    }
+}
+
+/// Simulates a scenario. A panic is a failure like another, and no other seed is lost by it.
+pub fn simulate_or_why(plan: &Plan, options: &Options) -> Result<Outcome, Why> {
+    match catch_unwind(AssertUnwindSafe(|| simulate(plan, options))) {
+        Ok(outcome) => outcome.map_err(|error| Why::NotPlayable(error.to_string())),
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            Err(Why::Panicked(text.unwrap_or_else(|| "without a message".to_owned())))
+        }
     }
 }
 
