@@ -1,5 +1,4 @@
 //! Faults are really injected, and the record shows what was done.
-#![cfg(target_os = "linux")]
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,6 +1,5 @@
 //! The article's two tests and its drawings, each as the scenario that is shipped, on real
 //! processes and briefly.
-#![cfg(target_os = "linux")]
 
 use std::path::Path;
 use std::process::Command;

@@ -1,7 +1,4 @@
 //! Tests of traces for profiler viewers.
-#![cfg(target_os = "linux")]
-
-mod cut_link;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use cut_link::command;
+use crate::cut_link::command;
 use serde_json::Value;
 
 fn said(output: &Output) -> String {

@@ -1,14 +1,13 @@
 //! The guardian by itself: whatever it has started is gone when its socket ends.
-#![cfg(target_os = "linux")]
-
-mod marked;
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 
-use marked::{MARK, assert_empty, mark, marked, temp_folder, until, until_none_is_left};
+use crate::marked::{
+    MARK, PATIENCE, assert_empty, mark, marked, temp_folder, until, until_none_is_left,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -28,7 +27,7 @@ impl Guardian {
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .spawn()
             .expect("it starts");
-        ours.set_read_timeout(Some(marked::PATIENCE)).expect("settable");
+        ours.set_read_timeout(Some(PATIENCE)).expect("settable");
         let mut guardian = Self { child, socket: BufReader::new(ours), folder: String::new() };
         let home = guardian.report();
         guardian.folder = home["home"]["folder"].as_str().expect("a folder").to_owned();

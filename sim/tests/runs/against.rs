@@ -1,5 +1,4 @@
 //! Tests of two builds that take turns.
-#![cfg(target_os = "linux")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

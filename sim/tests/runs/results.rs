@@ -1,6 +1,5 @@
 //! Tests of a run's results, and that nothing takes them away: folders, streams, records and exit
 //! codes.
-#![cfg(target_os = "linux")]
 
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

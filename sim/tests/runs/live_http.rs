@@ -1,5 +1,4 @@
 //! Tests of the endpoints of a run that goes on: its metrics, and its dashboard.
-#![cfg(target_os = "linux")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

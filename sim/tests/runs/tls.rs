@@ -1,5 +1,4 @@
 //! Links with `tls: true`: real processes that use TLS only, with certificates of the run's own.
-#![cfg(target_os = "linux")]
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

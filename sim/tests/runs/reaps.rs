@@ -1,14 +1,13 @@
 //! `samestate run` leaves no process, no socket and no folder behind, however it ends.
-#![cfg(target_os = "linux")]
-
-mod marked;
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 
-use marked::{MARK, Marked, assert_empty, mark, marked, temp_folder, until, until_none_is_left};
+use crate::marked::{
+    MARK, Marked, assert_empty, mark, marked, temp_folder, until, until_none_is_left,
+};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use samestate_report::{Record, Verdict};
 

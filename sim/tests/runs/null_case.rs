@@ -1,5 +1,4 @@
 //! The null case of a run: what the instruments cost, measured beside the cost.
-#![cfg(target_os = "linux")]
 
 use std::fs;
 use std::process::{Command, Output};

@@ -1,14 +1,11 @@
 //! `samestate run` with nodes that are programs: what holds is proved, what does not is named, and
 //! nothing is left behind.
-#![cfg(target_os = "linux")]
 
 #[allow(dead_code, reason = "a part of it is for other tests")]
-mod marked;
-
 use std::path::Path;
 use std::process::Command;
 
-use marked::{MARK, assert_empty, mark, temp_folder, until_none_is_left};
+use crate::marked::{MARK, assert_empty, mark, temp_folder, until_none_is_left};
 use samestate_report::Record;
 
 /// One node that counts, with `counter.sh` as its program.

@@ -1,13 +1,10 @@
 //! Tests of a run that is watched while it goes on.
-#![cfg(target_os = "linux")]
-
-mod cut_link;
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use cut_link::command;
+use crate::cut_link::command;
 use samestate_report::live::{Event, FaultState, Line, ProcessState};
 use samestate_report::{Record, Verdict};
 
