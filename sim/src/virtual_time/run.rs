@@ -1,5 +1,7 @@
 //! A plan, simulated: what it came to.
 
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -59,10 +61,34 @@ pub struct Outcome {
     pub slots: Vec<String>,
 }
 
+/// The reason why a plan was not simulated to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulateError {
+    /// The plan names a reducer that this program does not have.
+    #[error(transparent)]
+    UnknownReducer(#[from] UnknownReducer),
+    /// The protocol or the simulator panicked, at this place and in these words.
+    #[error(
+        "the protocol or the simulator panicked, not a reducer: {0}; this is a bug: report it with \
+         the scenario and its seed"
+    )]
+    Panicked(String),
+}
+
 /// Simulates a plan: in this thread, on virtual time, everything drawn from the plan's seed.
-pub fn simulate(plan: &Plan, options: &Options) -> Result<Outcome, UnknownReducer> {
-    let simulation = Simulation::new(plan, options)?;
-    let played = quietly(|| simulation.run());
+///
+/// # Errors
+///
+/// If a reducer is not known, or if something but a reducer panics.
+pub fn simulate(plan: &Plan, options: &Options) -> Result<Outcome, SimulateError> {
+    match catch_unwind(AssertUnwindSafe(|| quietly(|| simulated(plan, options)))) {
+        Ok(outcome) => Ok(outcome?),
+        Err(_) => Err(SimulateError::Panicked(LAST_PANIC.take())),
+    }
+}
+
+fn simulated(plan: &Plan, options: &Options) -> Result<Outcome, UnknownReducer> {
+    let played = Simulation::new(plan, options)?.run();
     let mut world = played.world;
     let violation = world.violated_at().zip(world.violation().cloned());
     Ok(Outcome {
@@ -78,28 +104,29 @@ pub fn simulate(plan: &Plan, options: &Options) -> Result<Outcome, UnknownReduce
 }
 
 thread_local! {
-    static QUIET: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+    /// The place and the words of the last panic that was not printed.
+    static LAST_PANIC: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
 /// Runs something in which reducers panic on purpose: the library catches that, and nothing is
 /// printed of it in this thread.
 fn quietly<T>(run: impl FnOnce() -> T) -> T {
-    static HOOK: std::sync::Once = std::sync::Once::new();
-    HOOK.call_once(|| {
-        let usual = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if !QUIET.get() {
-                usual(info);
-            }
-        }));
-    });
-    /// Lets panics be printed again, also after a panic of the simulator itself.
+    /// Lets panics be printed again, also after one that went through `run`.
     struct Loud;
     impl Drop for Loud {
         fn drop(&mut self) {
             QUIET.set(false);
         }
     }
+    static HOOK: std::sync::Once = std::sync::Once::new();
+    HOOK.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| match QUIET.get() {
+            true => LAST_PANIC.set(info.to_string().replace('\n', " ")),
+            false => usual(info),
+        }));
+    });
     QUIET.set(true);
     let _loud = Loud;
     run()

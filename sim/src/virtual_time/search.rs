@@ -1,7 +1,7 @@
 //! Many seeds, on all cores: the first that shows a violation, or all of them.
 
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -12,7 +12,7 @@ use samestate_report::{Outcome as Met, Verdict};
 use super::run::{Options, Outcome, simulate};
 use super::world::Moments;
 use crate::invariants::Violation;
-use crate::scenario::{Plan, Scenario};
+use crate::scenario::Scenario;
 
 /// A function that returns the scenarios of a seed.
 pub type Source<'a> = dyn Fn(u64) -> Vec<Scenario> + Sync + 'a;
@@ -45,10 +45,8 @@ pub enum Why {
     Undetermined,
     /// Something that is expected has no sample, so that nothing can be said of it.
     Inconclusive(String),
-    /// It cannot be simulated.
+    /// It cannot be simulated, or not to its end.
     NotPlayable(String),
-    /// The protocol or the simulator panicked, in these words.
-    Panicked(String),
 }
 
 impl std::fmt::Display for Why {
@@ -63,9 +61,6 @@ impl std::fmt::Display for Why {
                  the simulator is at fault",
             ),
             Why::Inconclusive(why) | Why::NotPlayable(why) => f.write_str(why),
-            Why::Panicked(words) => {
-                write!(f, "the protocol or the simulator panicked, not a reducer: {words}")
-            }
         }
     }
 }
@@ -205,19 +200,7 @@ impl Search {
         let plan = plan.map_err(|error| Why::NotPlayable(error.render(false)))?;
         let recorded = self.options.recorded || !plan.expect.is_empty();
         let options = Options { recorded, ..self.options.clone() };
-        simulate_or_why(&plan, &options)
-    }
-}
-
-/// Simulates a scenario. A panic is a failure like another, and no other seed is lost by it.
-pub fn simulate_or_why(plan: &Plan, options: &Options) -> Result<Outcome, Why> {
-    match catch_unwind(AssertUnwindSafe(|| simulate(plan, options))) {
-        Ok(outcome) => outcome.map_err(|error| Why::NotPlayable(error.to_string())),
-        Err(panic) => {
-            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            Err(Why::Panicked(text.unwrap_or_else(|| "without a message".to_owned())))
-        }
+        simulate(&plan, &options).map_err(|error| Why::NotPlayable(error.to_string()))
     }
 }
 

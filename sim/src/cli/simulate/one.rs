@@ -11,7 +11,7 @@ use super::{Wanted, found, trace};
 use crate::record::{Rounds, this_machine, utc};
 use crate::scenario::{self, Invalid, Plan, Scenario, ScenarioFile};
 use crate::streams::note;
-use crate::virtual_time::{Failure, Options, Outcome, simulate, why_of};
+use crate::virtual_time::{Failure, Options, Outcome, SimulateError, simulate, why_of};
 
 /// Simulates each file.
 pub(super) fn each(files: &[ScenarioFile], wanted: &Wanted) -> ExitCode {
@@ -53,8 +53,11 @@ fn one(file: &ScenarioFile, wanted: &Wanted, one_of_several: bool) -> ExitCode {
         let outcome = match simulated(&plan, wanted) {
             Ok(outcome) => outcome,
             Err(error) => {
-                note!("error: {}: {error}", file.name);
-                return ExitCode::Usage;
+                note!("error: {}, seed {}: {error}", file.name, plan.seed);
+                return match error {
+                    SimulateError::UnknownReducer(_) => ExitCode::Usage,
+                    SimulateError::Panicked(_) => ExitCode::NotDone,
+                };
             }
         };
         virtual_seconds += outcome.virtual_time.as_secs_f64();
@@ -103,7 +106,7 @@ fn with_seed_of(case: &scenario::Case, round: u32, name: &str) -> Result<Plan, I
     Scenario { seed, ..case.scenario.clone() }.plan(name)
 }
 
-fn simulated(plan: &Plan, wanted: &Wanted) -> Result<Outcome, crate::load::UnknownReducer> {
+fn simulated(plan: &Plan, wanted: &Wanted) -> Result<Outcome, SimulateError> {
     let options = Options {
         recorded: true,
         traced: wanted.traced(),
