@@ -8,22 +8,14 @@ use std::time::{Duration, Instant};
 
 use samestate_report::{Record, Verdict};
 
+use crate::two_nodes::SHORT;
+
 const BUILT: &str = env!("CARGO_BIN_EXE_samestate");
 
-/// Two processes for a moment, with a load that is never late.
-const SHORT: &str = r#"
-version: 1
-seed: 5
-stores: { tasks: { reducer: ring, mode: action } }
-clusters: { main: { workers: 1 } }
-phases:
-  - name: busy
-    duration: 200ms
-    load: [ { at: main.master, store: tasks, arrival: { closed: { in_flight: 2 } } } ]
-"#;
-
 fn command(folder: &Path, args: &[&str]) -> Command {
-    fs::write(folder.join("short.yaml"), SHORT).expect("writable");
+    // A load that is never late: two dispatches are under way at any time.
+    let scenario = SHORT.replace("every: 20ms", "closed: { in_flight: 2 }");
+    fs::write(folder.join("short.yaml"), scenario.replace("300ms", "200ms")).expect("writable");
     let mut command = Command::new(BUILT);
     command.args(["run", "short.yaml", "--out", "out"]).args(args).current_dir(folder);
     command

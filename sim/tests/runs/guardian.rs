@@ -5,11 +5,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
 use crate::marked::{
     MARK, PATIENCE, assert_empty, mark, marked, temp_folder, until, until_none_is_left,
 };
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::{Value, json};
 
 struct Guardian {
     child: Child,

@@ -4,9 +4,10 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use crate::cut_link::command;
 use samestate_report::live::{Event, FaultState, Line, ProcessState};
 use samestate_report::{Record, Verdict};
+
+use crate::cut_link::command;
 
 fn samestate(folder: &Path, args: &[&str]) -> Output {
     command(folder, "run", args).output().expect("it starts")

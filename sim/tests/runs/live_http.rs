@@ -12,21 +12,10 @@ use std::time::{Duration, Instant};
 use samestate_report::Record;
 use serde_json::Value;
 
+use crate::two_nodes::SHORT;
+
 /// The longest that any of these tests waits for something.
 const DEADLINE: Duration = Duration::from_secs(60);
-
-const SCENARIO: &str = r#"
-version: 1
-seed: 5
-stores: { tasks: { reducer: ring, mode: action } }
-clusters: { main: { workers: 1 } }
-phases:
-  - name: busy
-    duration: 4s
-    load: [ { at: main.master, store: tasks, arrival: { every: 20ms } } ]
-expect:
-  - { metric: dispatches.lost, max: 0 }
-"#;
 
 /// A run that goes on.
 struct Running {
@@ -36,7 +25,8 @@ struct Running {
 
 impl Running {
     fn start(folder: &Path, args: &[&str]) -> Self {
-        fs::write(folder.join("tasks.yaml"), SCENARIO).expect("writable");
+        let scenario = SHORT.replace("300ms", "4s");
+        fs::write(folder.join("tasks.yaml"), scenario).expect("writable");
         let mut child = Command::new(env!("CARGO_BIN_EXE_samestate"))
             .args(["run", "tasks.yaml", "--out", "out"])
             .args(args)

@@ -16,3 +16,4 @@ mod program;
 mod reaps;
 mod results;
 mod tls;
+mod two_nodes;

@@ -1,12 +1,12 @@
 //! `samestate run` with nodes that are programs: what holds is proved, what does not is named, and
 //! nothing is left behind.
 
-#[allow(dead_code, reason = "a part of it is for other tests")]
 use std::path::Path;
 use std::process::Command;
 
-use crate::marked::{MARK, assert_empty, mark, temp_folder, until_none_is_left};
 use samestate_report::Record;
+
+use crate::marked::{MARK, assert_empty, mark, temp_folder, until_none_is_left};
 
 /// One node that counts, with `counter.sh` as its program.
 const SCENARIO: &str = r#"

@@ -5,11 +5,12 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use samestate_report::{Record, Verdict};
+
 use crate::marked::{
     MARK, Marked, assert_empty, mark, marked, temp_folder, until, until_none_is_left,
 };
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use samestate_report::{Record, Verdict};
 
 /// Two clusters over a Unix socket: four processes, and a link that would leave a file.
 const SCENARIO: &str = r#"

@@ -9,19 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 use samestate_report::{Record, Verdict};
 
-/// Two processes for a moment.
-const SHORT: &str = r#"
-version: 1
-seed: 5
-stores: { tasks: { reducer: ring, mode: action } }
-clusters: { main: { workers: 1 } }
-phases:
-  - name: busy
-    duration: 300ms
-    load: [ { at: main.master, store: tasks, arrival: { every: 20ms } } ]
-expect:
-  - { metric: dispatches.lost, max: 0 }
-"#;
+use crate::two_nodes::SHORT;
 
 struct Desk {
     temp: tempfile::TempDir,
