@@ -105,7 +105,7 @@ pub(crate) enum HelloError {
     LoginNeeded,
     /// This client has a login, and the server asks for none.
     #[error(
-        "the server asks nobody for a login, so it cannot prove that it is the right one; give it \
+        "the server requires no login, so it cannot prove that it is the right one; give it \
          logins, or the client none"
     )]
     LoginNotAsked,

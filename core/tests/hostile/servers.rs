@@ -234,6 +234,6 @@ async fn a_client_with_a_password_gives_nothing_to_a_server_that_does_not_ask_fo
     let mut peer = impostor.accept().await;
     peer.greet(PROTOCOL_VERSION, false).await;
     assert_eq!(peer.frame().await, None, "not a word of the login");
-    reports.say("the server asks nobody for a login").await;
+    reports.say("the server requires no login").await;
     assert!(!client.is_connected());
 }

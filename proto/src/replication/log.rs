@@ -147,6 +147,7 @@ impl Log {
         self.held = held;
         self.trim();
     }
+
     /// Drops what is too long, whole segments from the front; those that are held if they are too
     /// long by more than that.
     fn trim(&mut self) {

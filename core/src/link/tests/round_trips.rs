@@ -211,7 +211,7 @@ async fn a_client_and_a_server_that_differ_about_logins_say_so() {
     let (client, mut at_client) = FakePort::new("tasks");
     let open = serve(any_port(), ServerConfig::default(), server.clone()).await;
     let _insists = dial(open.address(), client_options(), client.clone());
-    at_client.report("the server asks nobody for a login").await;
+    at_client.report("the server requires no login").await;
     let guarded = serve(any_port(), server_options(), server).await;
     let _has_none = dial(guarded.address(), ClientConfig::default(), client);
     at_client.report("the server requires a login; give the client one by `.login(..)`").await;

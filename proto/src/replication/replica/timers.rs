@@ -53,20 +53,21 @@ impl<M: StateMachine> Replica<M> {
         self.due = self.next_due();
     }
 
-    /// Has the driver pass the time at `at`, or before.
+    /// Makes a tick due at `at`, unless one is due before that.
     pub(super) fn due_by(&mut self, at: Duration) {
         self.due = self.due.min(at);
     }
 
-    /// Looks for what became due earlier by an input that seldom comes. Inputs that come often call
-    /// [`Replica::due_by`] with what they change.
+    /// Makes a tick due when this node next has something to do. It looks at every link, so it is
+    /// for inputs that seldom come; the others know what they changed, and call
+    /// [`Replica::due_by`].
     pub(super) fn look_ahead(&mut self) {
         self.due_by(self.next_due());
     }
 
-    /// Returns when there is something to do for [`Replica::pass_time`], from the whole state. What
-    /// it looks at again each time is due at once. What the log no longer has to hold is not: it
-    /// goes at the next tick, whenever that comes.
+    /// Returns the instant at which [`Replica::pass_time`] next has something to do. That is now
+    /// while there is something that it has to check each time, such as the pressure. What the log
+    /// no longer has to hold is not due: it goes at the next tick, whenever that comes.
     pub(super) fn next_due(&self) -> Duration {
         let is_wanting = |link: &Downstream| matches!(link.feed, Feed::Wanting { .. });
         let at_once = self.pressure.is_on()
