@@ -17,6 +17,8 @@ import sys
 import tempfile
 from html import escape
 
+from peers_pages import NAMES, paragraph
+
 SCENARIOS = {
     "t1": "T1: the article's first test",
     "t2": "T2: the article's second test",
@@ -28,18 +30,6 @@ SCENARIOS = {
     "large-snapshot": "1 MB of state, mode snapshot",
     "large-delta": "1 MB of state, mode delta",
     "joins": "joins with 1 MB of state",
-}
-NAMES = {
-    "samestate": "Samestate",
-    "adapter": "Samestate, by an adapter",
-    "redux-cluster": "redux-cluster 1.10.0",
-    "redis-streams": "Redis Streams",
-    "redis-pubsub": "Redis Pub/Sub, batches",
-    "redis-pubsub-single": "Redis Pub/Sub, single",
-    "nats-core": "NATS core, batches",
-    "nats-core-single": "NATS core, single",
-    "nats-jetstream": "NATS JetStream",
-    "yjs": "Yjs",
 }
 # The name of each measure, its place in a case of the record, and whether less is better.
 MEASURES = {
@@ -61,6 +51,7 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="once, for 3 s each")
     parser.add_argument("--repeat", type=int, help="repetitions; 5 by default")
+    parser.add_argument("--duration", help="of each run, such as 4s; by default that of its scenario")
     parser.add_argument("--only", help="scenarios, with commas between them")
     parser.add_argument("--out", type=pathlib.Path, help="the folder of the results")
     arguments = parser.parse_args()
@@ -74,12 +65,14 @@ def main():
     if not pathlib.Path("target/release/samestate-peers").exists():
         sys.exit("the adapters are missing; build them with: scripts/peers setup")
 
+    duration = arguments.duration or ("3s" if arguments.quick else None)
+    options = ["--duration", duration] if duration else []
     measured = {name: {} for name in chosen}
     facts = {}
     for repetition in range(repeat):
         for name in chosen:
             print(f"{name}, {repetition + 1} of {repeat}", file=sys.stderr)
-            for case in run(name, ["--duration", "3s"] if arguments.quick else [], facts):
+            for case in run(name, options, facts):
                 program = case["with"]["program"]
                 of = measured[name].setdefault(program, {"verdicts": []})
                 of["verdicts"].append(case["verdict"])
@@ -160,17 +153,19 @@ def markdown(summary):
     text = [
         "# Samestate and its peers",
         "",
-        f"Written by `{summary['command']}`, begun {summary['started']}, on {machine['cores']} "
-        f"cores ({machine['cpu']}), {machine['os']}.",
-        f"Each figure is the median of {summary['repetitions']} runs, in which the programs took "
-        "turns.",
+        paragraph(
+            f"Written by `{summary['command']}`, begun {summary['started']}, on "
+            f"{machine['cores']} cores ({machine['cpu']}), {machine['os']}. Each figure is the "
+            f"median of {summary['repetitions']} runs, in which the programs took turns."),
         "",
-        "All but the first row speak with the runner by the lines of an adapter, whose cost is in "
-        "their CPU; so ratios are to the second row, which is Samestate's library by the same "
-        "lines. CPU is that of all processes, of brokers too. Latency is from the intended instant "
-        "of a dispatch to its application at each other node. *Same* is the share of time in which "
-        "all replicas were at one version. docs/findings.md describes the adapters, the settings "
-        "of the brokers, and what the systems promise.",
+        paragraph(
+            "All but the first row speak with the runner by the lines of an adapter, whose cost is "
+            "in their CPU; so ratios are to the second row, which is Samestate's library by the "
+            "same lines. CPU is that of all processes, of brokers too. Latency is from the "
+            "intended instant of a dispatch to its application at each other node. *Same* is the "
+            "share of time in which all replicas were at one version. "
+            "[findings.md](../../docs/findings.md) describes the adapters, the settings of the "
+            "brokers, and what the systems promise."),
     ]
     for name, programs in summary["scenarios"].items():
         base = programs.get(BASELINE) or {}
@@ -196,7 +191,7 @@ def markdown(summary):
                 counts,
             ]) + " |")
         if cheaper:
-            text += ["", f"Cheaper than Samestate by an adapter: {', '.join(cheaper)}."]
+            text += ["", paragraph(f"Cheaper than Samestate by an adapter: {', '.join(cheaper)}.")]
     return "\n".join(text) + "\n"
 
 
