@@ -228,7 +228,7 @@ impl ConnectTask {
             }
             (_, stream) => stream,
         };
-        let mut socket = stream.plain(self.stats.clone(), self.options.stall_after);
+        let mut socket = stream.plain(self.stats.clone(), self.options.stall_after)?;
         let protocol = hello::greet(&mut socket, &mut self.identity).await?;
         Ok((socket, protocol))
     }

@@ -443,7 +443,7 @@ impl Inner {
             (Some(tls), Stream::Tcp(stream)) => return self.shake_hands(tls, stream).await,
             (_, stream) => stream,
         };
-        Ok(stream.plain(self.stats.clone(), self.options.stall_after))
+        Ok(stream.plain(self.stats.clone(), self.options.stall_after)?)
     }
 
     #[cfg(feature = "tls")]
@@ -472,7 +472,8 @@ impl Inner {
             true => NO_ROOM_ALERT.to_vec(),
             false => hello::busy("too many connections at once; try again later"),
         };
-        let mut socket = accepted.stream.plain(self.stats.clone(), self.options.stall_after);
+        let socket = accepted.stream.plain(self.stats.clone(), self.options.stall_after);
+        let Ok(mut socket) = socket else { return };
         let ports = self.ports.clone();
         let panicked = move |panic: &Panicked| ports.report_panic(panic);
         task::spawn("refusal", panicked, async move {

@@ -266,14 +266,6 @@ impl Incoming for tcp::OwnedReadHalf {
     }
 }
 
-/// Bytes do not wait for others there.
-#[cfg(unix)]
-impl Incoming for tokio::net::unix::OwnedReadHalf {
-    fn segments(&self) -> Option<u32> {
-        None
-    }
-}
-
 impl<T: Outgoing> Outgoing for Progress<T> {
     fn unacknowledged(&self) -> Option<usize> {
         self.inner.unacknowledged()
@@ -294,22 +286,11 @@ impl Outgoing for tcp::OwnedWriteHalf {
     }
 }
 
-#[cfg(unix)]
-impl Outgoing for tokio::net::unix::OwnedWriteHalf {
-    fn unacknowledged(&self) -> Option<usize> {
-        unacknowledged(self.as_ref())
-    }
-
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        tokio::net::unix::OwnedWriteHalf::try_write(self, bytes)
-    }
-}
-
 /// Bytes that were sent or are to be sent, and that the peer's system has not acknowledged (TCP),
 /// or the peer has not read (a socket file, with what the system needs to hold them).
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code, reason = "the standard library and rustix have no safe call for it")]
-fn unacknowledged(socket: &impl std::os::fd::AsFd) -> Option<usize> {
+pub(super) fn unacknowledged(socket: &impl std::os::fd::AsFd) -> Option<usize> {
     use rustix::ioctl::{Getter, Opcode, ioctl};
     /// From `linux/sockios.h`; the number of `TIOCOUTQ`.
     const SIOCOUTQ: Opcode = if cfg!(any(target_arch = "mips", target_arch = "mips64")) {
@@ -349,7 +330,7 @@ fn segments<T>(_socket: &T) -> Option<u32> {
 
 /// Not to be had there: small send buffers make a socket writable soon after it moved.
 #[cfg(not(target_os = "linux"))]
-fn unacknowledged<T>(_socket: &T) -> Option<usize> {
+pub(super) fn unacknowledged<T>(_socket: &T) -> Option<usize> {
     None
 }
 
@@ -357,9 +338,9 @@ fn unacknowledged<T>(_socket: &T) -> Option<usize> {
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::UnixStream;
-    use tokio::net::unix::OwnedWriteHalf;
 
     use super::*;
+    use crate::link::local;
 
     const STALL_AFTER: Duration = Duration::from_millis(400);
     /// Twice as long as the deadline passes until the system says that there is room again.
@@ -367,9 +348,9 @@ mod tests {
     const PART_EVERY: Duration = Duration::from_millis(5);
 
     /// The end that is watched, and its peer.
-    fn pair() -> (Progress<OwnedWriteHalf>, UnixStream) {
+    fn pair() -> (Progress<impl AsyncWrite + Outgoing + Unpin>, UnixStream) {
         let (here, there) = UnixStream::pair().expect("a pair");
-        let (_, writer) = here.into_split();
+        let (_, writer) = local::split(here).expect("it is registered");
         (Progress::new(writer, Some(STALL_AFTER)), there)
     }
 
@@ -458,7 +439,8 @@ mod tests {
     #[tokio::test]
     async fn without_a_deadline_a_write_waits_for_as_long_as_it_takes() {
         let (here, _peer) = UnixStream::pair().expect("a pair");
-        let mut writer = Progress::new(here.into_split().1, None);
+        let (_, writer) = local::split(here).expect("it is registered");
+        let mut writer = Progress::new(writer, None);
         let bytes = vec![7; 1 << 20];
         let writing = tokio::time::timeout(STALL_AFTER * 2, writer.write_all(&bytes));
         assert!(writing.await.is_err());

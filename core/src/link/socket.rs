@@ -25,11 +25,11 @@ pub(super) enum Stream {
 
 impl Stream {
     /// As it is, without TLS. Writes fail when the peer takes no bytes for `stall_after`.
-    pub(super) fn plain(self, stats: Arc<LinkStats>, stall_after: Duration) -> Socket {
+    pub(super) fn plain(self, stats: Arc<LinkStats>, stall_after: Duration) -> io::Result<Socket> {
         match self {
             Stream::Tcp(stream) => {
                 let (reader, writer) = stream.into_split();
-                Socket::counted(reader, writer, stats, Some(stall_after))
+                Ok(Socket::counted(reader, writer, stats, Some(stall_after)))
             }
             Stream::Local(stream) => Socket::local(stream, stats, Some(stall_after)),
         }
@@ -83,9 +83,9 @@ impl Socket {
         stream: local::Stream,
         stats: Arc<LinkStats>,
         stall_after: Option<Duration>,
-    ) -> Self {
-        let (reader, writer) = local::split(stream);
-        Self::counted(reader, writer, stats, stall_after)
+    ) -> io::Result<Self> {
+        let (reader, writer) = local::split(stream)?;
+        Ok(Self::counted(reader, writer, stats, stall_after))
     }
 
     /// From a TLS stream, which counts beneath its encryption.

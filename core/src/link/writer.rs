@@ -119,11 +119,12 @@ mod tests {
     use tokio::net::UnixStream;
 
     use super::*;
+    use crate::link::local;
 
     /// Returns an output of one end of a pair of sockets, and the other end.
     fn pair() -> (Output, UnixStream) {
         let (here, there) = UnixStream::pair().expect("a pair");
-        let (_reader, writer) = here.into_split();
+        let (_reader, writer) = local::split(here).expect("it is registered");
         (Output::new(Box::new(writer)), there)
     }
 

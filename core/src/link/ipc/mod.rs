@@ -202,10 +202,9 @@ async fn run(end: End, shared: Arc<Shared>, mut stop: Stop) -> CloseReason {
         opened = end.open() => opened,
         () = stopped(&mut stop) => return CloseReason::ClosedHere,
     };
-    match opened {
-        Ok(stream) => {
+    match opened.and_then(|stream| Socket::local(stream, Arc::default(), STALL_AFTER)) {
+        Ok(socket) => {
             trace::connected(&shared.span);
-            let socket = Socket::local(stream, Arc::default(), STALL_AFTER);
             connection::run(socket, shared, stop).await
         }
         Err(error) => CloseReason::Io(error),

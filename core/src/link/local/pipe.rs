@@ -111,11 +111,11 @@ pub(in crate::link) async fn connect(address: &Address) -> io::Result<Stream> {
 /// Both directions.
 pub(in crate::link) fn split(
     stream: Stream,
-) -> (
+) -> io::Result<(
     impl AsyncRead + Incoming + Send + Unpin + 'static,
     impl AsyncWrite + Outgoing + Send + Unpin + 'static,
-) {
-    tokio::io::split(stream)
+)> {
+    Ok(tokio::io::split(stream))
 }
 
 impl Incoming for ReadHalf<Stream> {

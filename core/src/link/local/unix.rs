@@ -6,11 +6,9 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket as Socket2, Type};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
 
 use super::super::bind::BACKLOG;
-use super::super::progress::{Incoming, Outgoing};
 use super::super::{Address, LinkError};
 use super::Visitor;
 use crate::auth::PeerAddress;
@@ -59,16 +57,6 @@ pub(in crate::link) async fn connect(address: &Address) -> io::Result<Stream> {
         Address::Unix(path) => UnixStream::connect(path).await,
         _ => Err(io::Error::new(io::ErrorKind::Unsupported, address.is_not_here())),
     }
-}
-
-/// Both directions.
-pub(in crate::link) fn split(
-    stream: Stream,
-) -> (
-    impl AsyncRead + Incoming + Send + Unpin + 'static,
-    impl AsyncWrite + Outgoing + Send + Unpin + 'static,
-) {
-    stream.into_split()
 }
 
 /// Makes the file's permissions right before the first client can connect: a socket that does not

@@ -231,7 +231,7 @@ async fn the_words_of_a_server_that_turns_us_away_are_bounded_and_fit_to_be_show
     let (mut accepted, _) = server.accept().await.expect("accepts");
     let words = hello::busy(&"\x1bno\n".repeat(500));
     accepted.write_all(&words).await.expect("is taken");
-    let mut socket = Stream::Tcp(stream).plain(Arc::default(), DEADLINE);
+    let mut socket = Stream::Tcp(stream).plain(Arc::default(), DEADLINE).expect("a socket");
     let HelloError::Busy(words) = try_login("secret", &mut socket).await else { panic!("busy") };
     assert_eq!(words, "no".repeat(100));
 }
@@ -243,7 +243,7 @@ async fn sockets_opened_beforehand_give_no_sixth_guess() {
     let mut sockets = Vec::new();
     for _ in 0..6 {
         let stream = connect(&listener).await;
-        sockets.push(Stream::Tcp(stream).plain(Arc::default(), DEADLINE));
+        sockets.push(Stream::Tcp(stream).plain(Arc::default(), DEADLINE).expect("a socket"));
     }
     for socket in &mut sockets[..5] {
         let error = try_login("guess", socket).await.to_string();
