@@ -62,7 +62,7 @@ pub(crate) fn run(load: Load, span: Duration) {
         })
         .collect();
     let seconds = began.elapsed().as_secs_f64();
-    let cpu = cpu::of(&pids) - before;
+    let usage = cpu::of(&pids) - before;
     for read in reports {
         assert_eq!(read, actions * ACTION.len() as u64, "a reader has read all");
     }
@@ -70,7 +70,7 @@ pub(crate) fn run(load: Load, span: Duration) {
         drop(child.stdin.take());
         child.wait().expect("a reader ends");
     }
-    Figures { actions, seconds, cpu }.print();
+    Figures { actions, seconds, usage }.print();
 }
 
 fn paced(streams: &mut [TcpStream], rate: f64, span: Duration) -> u64 {

@@ -69,8 +69,8 @@ async fn workers_of(workers: usize, rate: Option<f64>, span: Duration) {
     let seconds = began.elapsed().as_secs_f64();
     // The workers apply the last action within this time.
     sleep(Duration::from_millis(20)).await;
-    let cpu = cpu::of(&pids) - before;
-    Figures { actions, seconds, cpu }.print();
+    let usage = cpu::of(&pids) - before;
+    Figures { actions, seconds, usage }.print();
     cluster.close(Duration::from_secs(5)).await.expect("it closes");
 }
 
@@ -113,8 +113,8 @@ async fn storm(system: System, clients: usize, span: Duration) {
         sleep(Duration::from_millis(1)).await;
     }
     let seconds = began.elapsed().as_secs_f64();
-    let cpu = cpu::of(&pids) - before;
-    Figures { actions, seconds, cpu }.print();
+    let usage = cpu::of(&pids) - before;
+    Figures { actions, seconds, usage }.print();
     for child in &mut children {
         child.kill().expect("it runs");
         child.wait().expect("it ends");

@@ -8,7 +8,8 @@
 //!
 //! A case is a tree of processes of its own, started by this program with the arguments of the
 //! case. The cases take turns, and the figures are medians of the rounds. The CPU of a process is
-//! that of its threads, as Linux counts it, between the end of the start and the last action.
+//! that of its threads, as Linux counts it, between the end of the start and the last action; a
+//! wake-up is a thread that is put on a CPU.
 
 mod cpu;
 mod floor;
@@ -19,6 +20,8 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+
+use cpu::Usage;
 
 /// Measures whole processes.
 #[derive(Clone, Debug, Parser)]
@@ -95,12 +98,16 @@ const LOADS: [(&str, Load); 6] = [
 struct Figures {
     actions: u64,
     seconds: f64,
-    cpu: Duration,
+    usage: Usage,
 }
 
 impl Figures {
     fn cpu_us_per_action(&self) -> f64 {
-        self.cpu.as_secs_f64() * 1e6 / self.actions as f64
+        self.usage.cpu.as_secs_f64() * 1e6 / self.actions as f64
+    }
+
+    fn wakeups_per_action(&self) -> f64 {
+        self.usage.runs as f64 / self.actions as f64
     }
 
     fn per_second(&self) -> f64 {
@@ -109,7 +116,8 @@ impl Figures {
 
     /// Prints the figures for the process that started this one.
     fn print(&self) {
-        println!("{} {} {}", self.actions, self.seconds, self.cpu.as_nanos());
+        let Usage { cpu, runs } = self.usage;
+        println!("{} {} {} {runs}", self.actions, self.seconds, cpu.as_nanos());
     }
 
     fn parse(text: &str) -> Option<Figures> {
@@ -117,7 +125,10 @@ impl Figures {
         Some(Figures {
             actions: parts.next()?.parse().ok()?,
             seconds: parts.next()?.parse().ok()?,
-            cpu: Duration::from_nanos(parts.next()?.parse().ok()?),
+            usage: Usage {
+                cpu: Duration::from_nanos(parts.next()?.parse().ok()?),
+                runs: parts.next()?.parse().ok()?,
+            },
         })
     }
 }

@@ -15,19 +15,30 @@ pub(crate) fn print(name: &str, load: Load, measured: &[(System, Vec<Figures>)])
     if matches!(load, Load::Idle { .. }) {
         println!("  {:36} {:>12}", "", "of a core");
         for (system, rounds) in measured {
-            let share = median(rounds, |f| f.cpu.as_secs_f64() / f.seconds * 100.0);
+            let share = median(rounds, |f| f.usage.cpu.as_secs_f64() / f.seconds * 100.0);
             println!("  {:36} {:>10.3} %", system.title(), share);
         }
         println!();
         return;
     }
-    println!("  {:36} {:>12} {:>16} {:>8}", "", "actions/s", "CPU an action", "ratio");
+    println!(
+        "  {:36} {:>12} {:>16} {:>8} {:>10}",
+        "", "actions/s", "CPU an action", "ratio", "wake-ups"
+    );
     let floor = measured.first().map(|(_, rounds)| median(rounds, Figures::cpu_us_per_action));
     for (system, rounds) in measured {
         let cpu = median(rounds, Figures::cpu_us_per_action);
         let rate = median(rounds, Figures::per_second);
         let ratio = cpu / floor.unwrap_or(f64::NAN);
-        println!("  {:36} {:>12.0} {:>13.2} us {:>6.2} x", system.title(), rate, cpu, ratio);
+        let wakeups = median(rounds, Figures::wakeups_per_action);
+        println!(
+            "  {:36} {:>12.0} {:>13.2} us {:>6.2} x {:>10.2}",
+            system.title(),
+            rate,
+            cpu,
+            ratio,
+            wakeups
+        );
     }
     println!();
 }
