@@ -5,7 +5,7 @@
 //! wake-up for each frame. So the reading half waits for bytes alone, and the writing half for room
 //! only while a write waits for it.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
@@ -44,14 +44,13 @@ impl AsyncRead for ReadHalf {
     ) -> Poll<io::Result<()>> {
         loop {
             let mut ready = ready!(self.bytes.poll_read_ready(cx))?;
-            let free = buffer.initialize_unfilled();
-            match ready.get_inner().as_ref().read(free) {
+            let free = buffer.remaining();
+            match read(ready.get_inner(), buffer) {
                 Ok(read) => {
                     // There was no more. The system tells of what comes from now on.
-                    if read > 0 && read < free.len() {
+                    if read > 0 && read < free {
                         ready.clear_ready();
                     }
-                    buffer.advance(read);
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
@@ -60,6 +59,19 @@ impl AsyncRead for ReadHalf {
             }
         }
     }
+}
+
+/// Reads what has come, without clearing the buffer first. Returns the number of bytes.
+#[allow(unsafe_code, reason = "a cleared buffer costs more than a short read")]
+fn read(socket: &UnixStream, buffer: &mut ReadBuf<'_>) -> io::Result<usize> {
+    // SAFETY: the system writes to these bytes, and makes none of them uninitialised.
+    let free = unsafe { buffer.unfilled_mut() };
+    let (read, _) = rustix::io::read(socket, free)?;
+    let read = read.len();
+    // SAFETY: so many were written.
+    unsafe { buffer.assume_init(read) };
+    buffer.advance(read);
+    Ok(read)
 }
 
 /// Bytes do not wait for others there.
