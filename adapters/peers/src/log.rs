@@ -105,10 +105,10 @@ async fn session<L: Log>(
         // The broker has lost the end of its log.
         let loaded = log.load().await?.filter(|snapshot| snapshot.position <= tail);
         replica.jump(&loaded.unwrap_or_else(nothing), false)?;
-    } else if tail - replica.position() > SNAPSHOT_EVERY {
-        if let Some(snapshot) = log.load().await?.filter(|s| s.position > replica.position()) {
-            replica.jump(&snapshot, false)?;
-        }
+    } else if tail - replica.position() > SNAPSHOT_EVERY
+        && let Some(snapshot) = log.load().await?.filter(|s| s.position > replica.position())
+    {
+        replica.jump(&snapshot, false)?;
     }
     let append = async {
         let mut appending = appending.lock().await;
