@@ -12,12 +12,10 @@ import argparse
 import json
 import pathlib
 import statistics
-import subprocess
 import sys
-import tempfile
 from html import escape
 
-from peers_pages import NAMES, paragraph
+from peers_shared import NAMES, chosen, paragraph, run
 
 SCENARIOS = {
     "t1": "T1: the article's first test",
@@ -55,24 +53,23 @@ def main():
     parser.add_argument("--only", help="scenarios, with commas between them")
     parser.add_argument("--out", type=pathlib.Path, help="the folder of the results")
     arguments = parser.parse_args()
-    chosen = arguments.only.split(",") if arguments.only else list(SCENARIOS)
-    for name in chosen:
-        if name not in SCENARIOS:
-            parser.error(f"no scenario {name!r}; there are {', '.join(SCENARIOS)}")
+    names = chosen(parser, arguments, SCENARIOS)
     repeat = arguments.repeat or (1 if arguments.quick else 5)
     published = pathlib.Path("runs/peers-quick" if arguments.quick else "reports/published")
     out = arguments.out or published
-    if not pathlib.Path("target/release/samestate-peers").exists():
-        sys.exit("the adapters are missing; build them with: scripts/peers setup")
 
     duration = arguments.duration or ("3s" if arguments.quick else None)
     options = ["--duration", duration] if duration else []
-    measured = {name: {} for name in chosen}
+    measured = {name: {} for name in names}
     facts = {}
     for repetition in range(repeat):
-        for name in chosen:
+        for name in names:
             print(f"{name}, {repetition + 1} of {repeat}", file=sys.stderr)
-            for case in run(name, options, facts):
+            code, cases = run(name, options, facts)
+            # 3 and 6 are verdicts, which the table tells.
+            if code not in (0, 3, 6):
+                sys.exit(f"{name} ended with {code}; see samestate run scenarios/peers/{name}.yaml")
+            for case in cases:
                 program = case["with"]["program"]
                 of = measured[name].setdefault(program, {"verdicts": []})
                 of["verdicts"].append(case["verdict"])
@@ -92,23 +89,6 @@ def main():
     (out / "peers.md").write_text(markdown(summary))
     (out / "peers.svg").write_text(svg(summary))
     print(f"wrote {out}/peers.json, peers.md and peers.svg")
-
-
-def run(name, options, facts):
-    """Runs a scenario with all of its programs: returns the cases of its record."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = ["target/release/samestate", "run", "-q", f"scenarios/peers/{name}.yaml"]
-        done = subprocess.run([*command, *options, "--out", f"{folder}/out"],
-                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                              stderr=subprocess.PIPE, text=True)
-        record = pathlib.Path(folder, "out/record.json")
-        # 3 and 6 are verdicts, which the table tells.
-        if done.returncode not in (0, 3, 6) or not record.exists():
-            sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
-        record = json.loads(record.read_text())
-        facts.setdefault("started", record["started"])
-        facts.setdefault("machine", record["machine"])
-        return record["cases"]
 
 
 def at(case, path):

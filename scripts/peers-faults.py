@@ -10,12 +10,10 @@ is finished.
 import argparse
 import json
 import pathlib
-import subprocess
 import sys
-import tempfile
 import time
 
-from peers_pages import NAMES, paragraph
+from peers_shared import NAMES, chosen, paragraph, run
 
 # What each scenario does, in the order of the table.
 SCENARIOS = {
@@ -39,22 +37,19 @@ def main():
     parser.add_argument("--only", help="scenarios, with commas between them")
     parser.add_argument("--out", type=pathlib.Path, help="the folder of the results")
     arguments = parser.parse_args()
-    chosen = arguments.only.split(",") if arguments.only else list(SCENARIOS)
-    for name in chosen:
-        if name not in SCENARIOS:
-            parser.error(f"no scenario {name!r}; there are {', '.join(SCENARIOS)}")
+    names = chosen(parser, arguments, SCENARIOS)
     whole = arguments.minutes >= HOUR and not arguments.only
     out = arguments.out or pathlib.Path("reports/published" if whole else "runs/peers-faults")
-    if not pathlib.Path("target/release/samestate-peers").exists():
-        sys.exit("the adapters are missing; build them with: scripts/peers setup")
 
-    found = {name: {} for name in chosen}
+    found = {name: {} for name in names}
     facts, began, rounds = {}, time.monotonic(), 0
     while time.monotonic() - began < arguments.minutes * 60:
         rounds += 1
-        for name in chosen:
+        for name in names:
             print(f"round {rounds}, {name}", file=sys.stderr, flush=True)
-            for case in run(name, rounds, facts):
+            # A verdict, of whatever kind, is a result.
+            _, cases = run(name, ["--seed", str(rounds)], facts)
+            for case in cases:
                 program = case.get("with", {}).get("program") or program_of(name)
                 add(found[name].setdefault(program, {}), case, rounds)
         minutes = (time.monotonic() - began) / 60
@@ -74,23 +69,6 @@ def main():
 def program_of(name):
     """The program of a scenario for one system alone."""
     return name.removesuffix("-faults")
-
-
-def run(name, seed, facts):
-    """Runs a scenario with all of its programs: returns the cases of its record."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = ["target/release/samestate", "run", "-q", f"scenarios/peers/{name}.yaml",
-                   "--seed", str(seed)]
-        done = subprocess.run([*command, "--out", f"{folder}/out"], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        record = pathlib.Path(folder, "out/record.json")
-        # A verdict, of whatever kind, is a result; a run that was not done has none.
-        if not record.exists():
-            sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
-        record = json.loads(record.read_text())
-        facts.setdefault("started", record["started"])
-        facts.setdefault("machine", record["machine"])
-        return record["cases"]
 
 
 def add(to, case, seed):
