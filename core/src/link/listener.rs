@@ -473,7 +473,7 @@ impl Inner {
             false => hello::busy("too many connections at once; try again later"),
         };
         let socket = accepted.stream.plain(self.stats.clone(), self.options.stall_after);
-        let Ok(mut socket) = socket else { return };
+        let Ok(mut socket) = socket else { return }; // nobody can be told
         let ports = self.ports.clone();
         let panicked = move |panic: &Panicked| ports.report_panic(panic);
         task::spawn("refusal", panicked, async move {
