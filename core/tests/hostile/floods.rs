@@ -7,7 +7,7 @@ use samestate_proto::wire::Message;
 
 use super::alone::alone;
 use super::peer::{Peer, action, attach, framed};
-use super::scene::{LOGIN, PASSWORD, Place, STORE, Scene, within};
+use super::scene::{LOGIN, PASSWORD, Place, STORE, Scene, list, within};
 
 const MIB: usize = 1 << 20;
 
@@ -29,7 +29,10 @@ async fn floods(mut guest: Peer, bytes: &[u8], bytes_max: usize) {
 
 #[tokio::test]
 async fn who_asks_and_takes_no_answers_is_cut() {
-    let mut scene = Scene::new().await;
+    // Long, so that a slow machine does not cut it before for taking no bytes.
+    let place = Place::new();
+    let options = place.server().stall_after(Duration::from_secs(60));
+    let mut scene = Scene::with(place, list(), options).await;
     let (guest, session) = scene.dispatcher().await;
     let request = framed(&Message::SessionOpen { hop: session.hop, request: 1 });
     floods(guest, &request.repeat(1000), 64 * MIB).await;

@@ -203,7 +203,12 @@ async fn who_asks_a_relay_for_sessions_for_ever_gets_few_and_drives_out_no_neigh
     const SESSIONS_MAX: usize = 64;
     const AT_ONCE: u64 = 256;
     const ASKED: u64 = 100_000;
-    let bounded = || list().configure(|config| config.sessions_max = SESSIONS_MAX);
+    // The neighbours are silent meanwhile, for some seconds on a slow machine.
+    let liveness = (Duration::from_millis(500), Duration::from_secs(60));
+    let bounded = || {
+        let list = list().liveness(liveness.0, liveness.1);
+        list.configure(|config| config.sessions_max = SESSIONS_MAX)
+    };
     let (root_place, place) = (Place::new(), Place::new());
     let root = bounded().open().await.expect("it opens");
     root.create_server(root_place.server()).await.expect("it listens");
