@@ -5,11 +5,17 @@ use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use thiserror::Error;
 use tokio::task::JoinHandle;
+
+/// A future whose type is hidden.
+pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Work for a thread, its type hidden.
+pub(crate) type Work = Box<dyn FnOnce() + Send>;
 
 /// The panic of a background task: a bug of this crate, or of a callback that it calls.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -47,12 +53,18 @@ pub(crate) async fn guarded<T>(
     poll.await
 }
 
+/// Called with a panic.
+type Told = Box<dyn FnOnce(&Panicked) + Send>;
+
 /// Starts a task; `panicked` is called if it panics. Needs a tokio runtime.
 pub(crate) fn spawn(
     task: &'static str,
     panicked: impl FnOnce(&Panicked) + Send + 'static,
     future: impl Future<Output = ()> + Send + 'static,
 ) -> JoinHandle<()> {
+    // In a box, because a runtime is compiled once for each type of task, at some 1,300 lines of
+    // intermediate code, and some tasks have a type for each type of store.
+    let (panicked, future): (Told, BoxFuture<()>) = (Box::new(panicked), Box::pin(future));
     tokio::spawn(async move {
         if let Err(panic) = guarded(task, future).await {
             panicked(&panic);
@@ -66,6 +78,7 @@ pub(crate) fn thread(
     panicked: impl FnOnce(&Panicked) + Send + 'static,
     work: impl FnOnce() + Send + 'static,
 ) -> io::Result<()> {
+    let (panicked, work): (Told, Work) = (Box::new(panicked), Box::new(work));
     let work = move || {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
             panicked(&Panicked::new(task, &*panic));

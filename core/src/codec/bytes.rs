@@ -204,10 +204,17 @@ fn decode_here<T: DeserializeOwned>(codec: Codec, bytes: &[u8]) -> Result<T, Str
 ///
 /// Those of `work`, and if the system has no thread.
 pub(super) fn roomy<R: Send>(work: impl FnOnce() -> Result<R, String> + Send) -> Result<R, String> {
+    let mut result = Err("it did not end".to_owned());
+    on_big_stack(Box::new(|| result = work()))?;
+    result
+}
+
+/// Not generic: what starts a thread is long when it is compiled.
+fn on_big_stack(work: Box<dyn FnOnce() + Send + '_>) -> Result<(), String> {
     thread::scope(|scope| {
         let thread = thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);
         let thread = thread.map_err(|error| format!("failed to start a thread for it: {error}"))?;
-        thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+        thread.join().map_err(|panic| resume_unwind(panic))
     })
 }
 

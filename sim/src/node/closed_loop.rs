@@ -10,7 +10,7 @@ use samestate::DispatchError;
 
 use super::clock::{Stop, sleep_until};
 use super::open_loop::Shift;
-use super::store::{LANES, Place, Target};
+use super::store::{Boxed, LANES, Place, Target};
 use crate::control::now_ns;
 use crate::load::{Reducer, encode};
 use crate::record::Source;
@@ -26,7 +26,9 @@ pub(super) fn run<R: Reducer, T: Target<R>>(
     for (lane, size) in [(0, in_flight - second), (1, second)] {
         if size > 0 {
             let (store, shift, stop) = (Arc::clone(store), shift.clone(), Arc::clone(stop));
-            tokio::spawn(drive::<R, T>(store, shift, lane, size, stop));
+            let driving: Boxed<'static, ()> =
+                Box::pin(drive::<R, T>(store, shift, lane, size, stop));
+            tokio::spawn(driving);
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::clock::{Stop, wait_until, wake_on_time};
-use super::store::{Place, Target};
+use super::store::{Boxed, Place, Target};
 use crate::control::now_ns;
 use crate::load::{self, Arrivals, Params, Reducer, encode};
 use crate::record::Source;
@@ -62,11 +62,13 @@ pub(super) fn run<R: Reducer, T: Target<R>>(
     let runtime = Handle::current();
     let (sender, receiver) = mpsc::unbounded_channel();
     let source = Source::Load(shift.load.stream);
-    runtime.spawn(resolve::<R, T>(Arc::clone(&store), source, receiver));
-    let work = move || {
+    let resolving: Boxed<'static, ()> =
+        Box::pin(resolve::<R, T>(Arc::clone(&store), source, receiver));
+    runtime.spawn(resolving);
+    let work: Box<dyn FnOnce() + Send> = Box::new(move || {
         let _inside = runtime.enter();
         generate::<R, T>(&store, &shift, &stop, &sender);
-    };
+    });
     std::thread::Builder::new().name("load".to_owned()).spawn(work)?;
     Ok(())
 }
@@ -132,7 +134,7 @@ async fn resolve<R: Reducer, T: Target<R>>(
         if T::IN_ORDER {
             resolve.await;
         } else {
-            tokio::spawn(resolve);
+            tokio::spawn(Box::pin(resolve) as Boxed<'static, ()>);
         }
     }
 }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use parking_lot::Mutex;
 use crate::link::{ServerConfig, StoreRegistry};
 use crate::store::serve::servers::{ServerHandle, Shared};
 use crate::store::{Error, Result};
-use crate::task::guarded;
+use crate::task::{BoxFuture, guarded};
 
 pub(crate) struct ClusterShared {
     /// The stores that are on the links between master and workers.
@@ -32,8 +31,6 @@ pub(crate) trait Member: Send + Sync {
     /// Closes the store, as [`Store::close`](crate::Store::close) does.
     fn close(self: Arc<Self>, within: Duration) -> BoxFuture<Result<()>>;
 }
-
-pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 impl ClusterShared {
     pub(crate) fn new() -> Arc<Self> {

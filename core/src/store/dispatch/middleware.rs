@@ -18,7 +18,7 @@ use crate::store::dispatch::future::{DispatchFuture, Outcome};
 use crate::store::handle::store::Store;
 use crate::store::observe::reading;
 use crate::store::reducer::machine::{Action, State};
-use crate::task::guarded;
+use crate::task::{BoxFuture, guarded};
 
 /// A middleware may dispatch inside dispatches of its own, nested this deep.
 const NESTED_MAX: u32 = 128;
@@ -207,7 +207,7 @@ impl<'a, S: State, A: Action> Next<'a, S, A> {
         let (sender, receiver) = oneshot::channel();
         let shared = Arc::downgrade(&self.store.shared);
         let thunk = guarded("thunk of a middleware", thunk);
-        self.runtime.spawn(async move {
+        let resolving: BoxFuture<()> = Box::pin(async move {
             match (thunk.await, shared.upgrade()) {
                 // Who dispatched may have dropped the future.
                 (Ok(outcome), _) => drop(sender.send(outcome)),
@@ -218,6 +218,7 @@ impl<'a, S: State, A: Action> Next<'a, S, A> {
                 (Err(_), None) => {}
             }
         });
+        self.runtime.spawn(resolving);
         DispatchFuture::waiting(receiver)
     }
 

@@ -6,9 +6,9 @@
 //! (`connected`, the version) are published outside the lock.
 
 mod endpoint;
+mod step;
 
 use std::collections::{BTreeMap, HashMap};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -31,22 +31,15 @@ use crate::store::driver::metrics::{BackupMetrics, DispatchMetrics, Ended};
 use crate::store::driver::timers::Timers;
 use crate::store::driver::trace;
 use crate::store::error::resolved;
-use crate::store::observe::reading::{self, Reading, Stepping};
+use crate::store::observe::reading::{self, Reading};
 use crate::store::observe::subscribers::Subscribers;
 use crate::store::reducer::machine::{Action, Cell, ReducerMachine, State};
-use crate::task::{Panicked, words_of};
+use crate::task::{Panicked, Work};
 
 pub(crate) use endpoint::to_stderr;
 
 /// If the last snapshot or digest took less than this, the next one runs on the calling thread.
 const INLINE_JOB_MAX: Duration = Duration::from_micros(200);
-
-/// A step writes to so many links itself; the tasks of the others do it for them.
-const DIRECT_LINKS_MAX: usize = 8;
-
-/// The pause after a step that wrote to links itself, as a multiple of the time that the step took.
-/// During the pause the tasks of the links write: in a storm they gather more into one write.
-const DIRECT_PAUSE: u32 = 4;
 
 /// Receives non-critical errors.
 pub(crate) type OnError = Arc<dyn Fn(&Event) + Send + Sync>;
@@ -183,84 +176,6 @@ impl<S: State, A: Action> Shared<S, A> {
         self.began.elapsed()
     }
 
-    /// Runs one step: takes the lock, calls `step`, releases the lock, and carries out the outputs.
-    pub(crate) fn with<R>(&self, step: impl FnOnce(&mut Inner<S, A>, Duration) -> R) -> R {
-        let stepping = Stepping::begin(&self.name);
-        let now = self.now();
-        let mut inner = self.inner.lock();
-        let under_way = inner.replica.under_way();
-        let result = catch_unwind(AssertUnwindSafe(|| step(&mut inner, now)));
-        if let Err(panic) = &result {
-            let why = format!("a step of it panicked: {}", words_of(&**panic));
-            // The replica may be half changed, and panic again.
-            let _ = catch_unwind(AssertUnwindSafe(|| inner.replica.fail(&why, now)));
-        }
-        let room = inner.replica.under_way() < under_way;
-        let outputs = match inner.replica.has_outputs() {
-            true => inner.replica.take_outputs(),
-            false => Vec::new(),
-        };
-        let mut resolved = Vec::new();
-        for output in &outputs {
-            if let Output::Resolved { resolution, .. } = output {
-                inner.settled += 1;
-                inner.dispatches.resolved(resolution);
-            }
-            if let Output::Resolved { ticket, resolution } = output
-                && let Some(waiter) = inner.waiters.remove(ticket)
-            {
-                resolved.push((waiter, resolution.clone()));
-            }
-        }
-        if let Some(inbox) = &self.inbox
-            && inner.replica.has_records()
-        {
-            inbox.leave(|out| inner.replica.take_records(out));
-        }
-        self.publish(&mut inner);
-        let told = inner.replica.has_changes();
-        let due = inner.replica.due();
-        let replanned = inner.planned != Some(due) && self.timers.plan(due);
-        inner.planned = Some(due);
-        drop(inner);
-        drop(stepping);
-        if replanned {
-            self.timers.wake();
-        }
-        if told {
-            self.subscribers.wake();
-        }
-        resolved.into_iter().for_each(|(waiter, resolution)| waiter.resolve(resolution));
-        if room {
-            self.room.notify_waiters();
-        }
-        let mut jobs = Vec::new();
-        let direct_after = Duration::from_nanos(self.direct_after_ns.load(Ordering::Relaxed));
-        // After a panic, whose connection ends is known first.
-        let direct_links = match result.is_ok() && now >= direct_after {
-            true => DIRECT_LINKS_MAX,
-            false => 0,
-        };
-        let mut woken = 0;
-        for output in outputs {
-            match output {
-                Output::Run(job) => jobs.push(job),
-                Output::Wake(link) => {
-                    self.wake(link, woken < direct_links);
-                    woken += 1;
-                }
-                output => self.carry_out(output),
-            }
-        }
-        if woken > 0 && direct_links > 0 {
-            let done = self.now();
-            let pause = done.saturating_sub(now) * DIRECT_PAUSE;
-            self.direct_after_ns.store((done + pause).as_nanos() as u64, Ordering::Relaxed);
-        }
-        jobs.into_iter().for_each(|job| self.run(job));
-        result.unwrap_or_else(|panic| resume_unwind(panic))
-    }
-
     /// Gives up this node's place in the tree. It waits for an upstream from now on.
     pub(crate) fn follow(&self) {
         self.setback.send_replace(None);
@@ -366,7 +281,7 @@ impl<S: State, A: Action> Shared<S, A> {
             shared.with(|inner, now| inner.replica.finish(done, cost, now));
         };
         match tokio::runtime::Handle::try_current() {
-            Ok(runtime) if !quick => drop(runtime.spawn_blocking(work)),
+            Ok(runtime) if !quick => drop(runtime.spawn_blocking(Box::new(work) as Work)),
             _ => work(),
         }
     }

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::link::{ClientConfig, LinkEndpoint, ServerConfig};
-use crate::store::cluster::shared::{BoxFuture, ClusterShared, Member};
+use crate::store::cluster::shared::{ClusterShared, Member};
 use crate::store::driver::shared::Shared;
 use crate::store::reducer::machine::{Action, State};
 use crate::store::serve::clients::SharedClient;
 use crate::store::serve::servers::{Served, ServerHandle};
 use crate::store::{Error, Result, Role};
+use crate::task::BoxFuture;
 
 /// The place in which a store was created.
 #[derive(Clone, Debug)]
