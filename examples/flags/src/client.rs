@@ -12,8 +12,9 @@ use flags::{Action, Flag, Flags, STORE, reduce, word};
 
 /// A server that is restarted is found again within this.
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
-/// A server that is not reached is waited for this long.
-const OPEN_WITHIN: Duration = Duration::from_secs(5);
+/// A server that is not reached is waited for this long. The first login takes half a second of a
+/// core that has no SHA instructions, and many clients that start at once wait for each other.
+const OPEN_WITHIN: Duration = Duration::from_secs(20);
 /// For so long a `set` waits for its outcome: its connection may be lost on the way.
 const OUTCOME_WITHIN: Duration = Duration::from_secs(10);
 

@@ -242,8 +242,8 @@ fn the_index_of_the_examples_names_each_of_them() {
     let linked: BTreeSet<_> = index.links().map(|link| index.resolve(&link.target)).collect();
     let programs = tree.with_extension("rs").map(|source| source.path.as_str());
     let programs = programs.filter(|path| path.starts_with("core/examples/"));
-    let packages = tree.paths().filter(|path| path.starts_with("examples/"));
-    let packages = packages.filter_map(|path| path.strip_suffix("/Cargo.toml"));
+    let packages = tree.paths().filter_map(|path| path.strip_suffix("/Cargo.toml"));
+    let packages = packages.filter(|path| path.starts_with("examples/"));
     let missing = programs.chain(packages).filter(|path| !linked.contains(*path));
     let faults: Vec<_> = missing.map(|path| format!("{path}:1: not in the index")).collect();
     assert_none(&faults, "add a row with a link to examples/README.md for each of these");
