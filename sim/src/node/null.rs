@@ -2,8 +2,9 @@
 //!
 //! It does all that a node of a run does for the measurement: the load with its schedule, the
 //! records of dispatches, the witness of all that is applied, the digests, and the deltas for the
-//! runner. It opens no link, orders nothing, and runs no reducer. A dispatch is answered at once.
-//! The dispatches of other nodes are taken from their schedules, each time that a delta is cut.
+//! runner, and the subscriber that checks what it is told. It opens no link, orders nothing, and
+//! runs no reducer. A dispatch is answered at once. The dispatches of other nodes are taken from
+//! their schedules, each time that a delta is cut.
 
 use std::iter::Peekable;
 use std::ops::Range;
@@ -14,11 +15,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use samestate::state::digest;
-use samestate::{ClientConfig, DispatchError, ServerConfig};
+use samestate::{Change, ClientConfig, DispatchError, ServerConfig};
 use samestate_proto::replication::Observer;
 use samestate_proto::wire::{Entries, Entry};
 use samestate_proto::{Epoch, Version};
 use serde_bytes::ByteBuf;
+use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::task::JoinSet;
 
 use super::NodeError;
 use super::clock::Stop;
@@ -36,6 +39,8 @@ const SESSION: u64 = 1;
 /// A store of a reducer's types that is never changed.
 pub(super) struct NullStore<R: Reducer> {
     name: String,
+    /// The name of its node.
+    node: String,
     recorder: Recorder,
     /// The state that a load begins with.
     state: R::State,
@@ -53,6 +58,8 @@ struct Applied {
     seen: u64,
     entry: Vec<u8>,
     foreign: Vec<Foreign>,
+    /// Tells the subscriber, if there is one.
+    tell: Option<UnboundedSender<Version>>,
 }
 
 /// The load of another node.
@@ -70,6 +77,10 @@ impl Applied {
         Entry::write(&mut self.entry, SESSION, self.seen, 0, payload);
         let version = Version { epoch: self.epoch, seq: self.seen };
         self.observer.applied(self.seen, version, self.seen, Entries::new(&self.entry));
+        if let Some(tell) = &self.tell {
+            // It listens until its store is closed.
+            let _ = tell.send(version);
+        }
     }
 
     /// Tells the witness of what other nodes have dispatched by now.
@@ -112,9 +123,11 @@ impl<R: Reducer> NullStore<R> {
             seen: 0,
             entry: Vec::new(),
             foreign: Vec::new(),
+            tell: None,
         };
         Arc::new(Self {
             name: name.to_owned(),
+            node: node.to_owned(),
             recorder: Recorder::new(node),
             state,
             witness,
@@ -266,8 +279,20 @@ impl<R: Reducer> AnyStore for Arc<NullStore<R>> {
         Box::new(())
     }
 
+    /// The subscriber runs in a task of its own, which each dispatch wakes, as in a store.
     fn check_subscriber(&self) -> Listening {
-        Box::new(())
+        self.recorder.listens(&self.node);
+        let (tell, mut told) = mpsc::unbounded_channel();
+        self.applied.lock().tell = Some(tell);
+        let me = Arc::downgrade(self);
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            while let Some(version) = told.recv().await {
+                let Some(store) = me.upgrade() else { break };
+                store.recorder.told(&Change::Applied { version, action: () });
+            }
+        });
+        Box::new(task)
     }
 
     fn held(&self) -> Boxed<'_, Option<Box<dyn HeldState>>> {
