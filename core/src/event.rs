@@ -130,7 +130,7 @@ pub enum EventKind {
         address: Address,
         /// The reason if the server was reached and refused the client.
         refusal: Option<RefusalReason>,
-        /// The time until the next try.
+        /// The time until the next try: zero if the client knows another server to try now.
         retry_in: Duration,
     },
     /// A client lost the connection to its server. It connects again.

@@ -87,7 +87,7 @@ pub use auth::{CredentialsError, LockOutPolicy, LockedOut, PeerAddress};
 pub use backup::{Backup, BackupError};
 pub use event::{Event, EventKind};
 pub use link::{
-    Address, ClientConfig, LinkCounts, LinkError, LinkStats, RefusalReason, ServerConfig,
+    Address, Addresses, ClientConfig, LinkCounts, LinkError, LinkStats, RefusalReason, ServerConfig,
 };
 #[cfg(feature = "tls")]
 pub use link::{ClientTls, ServerTls, Tls, TlsSetupError};

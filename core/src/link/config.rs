@@ -246,6 +246,40 @@ impl fmt::Debug for ServerConfig {
     }
 }
 
+/// One address of a server, or several, as texts: see [`ClientConfig::tcp`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses(Vec<String>);
+
+impl<T: Into<String>> From<Vec<T>> for Addresses {
+    fn from(addresses: Vec<T>) -> Self {
+        Addresses(addresses.into_iter().map(Into::into).collect())
+    }
+}
+
+impl<T: Into<String>, const N: usize> From<[T; N]> for Addresses {
+    fn from(addresses: [T; N]) -> Self {
+        Vec::from(addresses).into()
+    }
+}
+
+impl From<String> for Addresses {
+    fn from(address: String) -> Self {
+        Addresses(vec![address])
+    }
+}
+
+impl From<&String> for Addresses {
+    fn from(address: &String) -> Self {
+        address.clone().into()
+    }
+}
+
+impl From<&str> for Addresses {
+    fn from(address: &str) -> Self {
+        address.to_owned().into()
+    }
+}
+
 /// The configuration of a client. Stores of one process with the same configuration share one
 /// connection, if their names differ.
 ///
@@ -253,7 +287,7 @@ impl fmt::Debug for ServerConfig {
 #[derive(Clone, PartialEq, Eq)]
 #[must_use = "hand it to `create_client`"]
 pub struct ClientConfig {
-    pub(super) place: Place,
+    pub(super) places: Vec<Place>,
     pub(crate) login: Option<(String, Zeroizing<String>)>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<ClientTls>,
@@ -273,19 +307,30 @@ impl Default for ClientConfig {
 
 impl ClientConfig {
     /// Connects over TCP, to `host:port`. No host means this machine; no port means 10001. The
-    /// client tries all addresses of a name.
-    pub fn tcp(address: impl Into<String>) -> Self {
-        ClientConfig::new(Place::Text(address.into()))
+    /// client tries all addresses that a name has.
+    ///
+    /// Several servers of one store may be given: relays, say, of which one is enough. The client
+    /// begins with the first. When it is not let in, or a connection does not last a second, it
+    /// tries the next at once, and waits only after it has tried each of them. After a connection
+    /// is lost it begins with the same server. It follows the store where it left off, and
+    /// dispatches under way are applied once, whichever servers they pass.
+    ///
+    /// ```
+    /// # use samestate::ClientConfig;
+    /// let client = ClientConfig::tcp(["relay-a:10001", "relay-b:10001"]).login("app", "secret");
+    /// ```
+    pub fn tcp(addresses: impl Into<Addresses>) -> Self {
+        ClientConfig::new(addresses.into().0.into_iter().map(Place::Text).collect())
     }
 
     /// Connects to this address.
     pub fn at(address: Address) -> Self {
-        ClientConfig::new(Place::Address(address))
+        ClientConfig::new(vec![Place::Address(address)])
     }
 
-    fn new(place: Place) -> Self {
+    fn new(places: Vec<Place>) -> Self {
         ClientConfig {
-            place,
+            places,
             login: None,
             #[cfg(feature = "tls")]
             tls: None,
@@ -361,9 +406,10 @@ impl ClientConfig {
         self
     }
 
-    /// Parses the address.
-    pub(crate) fn address(&self) -> Result<Address, LinkError> {
-        self.place.address()
+    /// Parses the addresses: one, or more.
+    pub(crate) fn addresses(&self) -> Result<Vec<Address>, LinkError> {
+        check_count("addresses", self.places.len())?;
+        self.places.iter().map(Place::address).collect()
     }
 
     /// Checks that a client can work with these values.
@@ -379,7 +425,7 @@ impl ClientConfig {
 impl fmt::Debug for ClientConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientConfig")
-            .field("place", &self.place)
+            .field("places", &self.places)
             .field("login", &self.login.as_ref().map(|(login, _)| login))
             .finish_non_exhaustive()
     }

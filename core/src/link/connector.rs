@@ -1,4 +1,5 @@
-//! The client of one store or of several: connects, logs in, and tries again until it succeeds.
+//! The client of one store or of several: connects, logs in, and tries again until it succeeds. It
+//! may know several servers, of which one is enough.
 
 use std::fmt;
 use std::io;
@@ -34,7 +35,7 @@ const SHORT_LIVED: Duration = Duration::from_secs(1);
 
 /// A client. Dropping it closes the connection without waiting.
 pub(crate) struct Connector {
-    address: Address,
+    addresses: Vec<Address>,
     #[cfg(test)]
     stats: Arc<LinkStats>,
     stop: watch::Sender<bool>,
@@ -56,32 +57,39 @@ impl Connector {
         options: ClientConfig,
         ports: Arc<StoreRegistry>,
     ) -> Result<Self, LinkError> {
-        Ok(Connector::prepare(address, options)?.start(ports))
+        Ok(Connector::prepare(vec![address], options)?.start(ports))
     }
 
     /// All that can fail before the first try.
-    pub(crate) fn prepare(address: Address, options: ClientConfig) -> Result<Prepared, LinkError> {
+    pub(crate) fn prepare(
+        addresses: Vec<Address>,
+        options: ClientConfig,
+    ) -> Result<Prepared, LinkError> {
         options.check()?;
-        let address = address.for_client()?;
-        address.check_here()?;
         let client = getrandom::u64().map_err(LinkError::Random)?;
         let credentials = match &options.login {
             Some((login, password)) => Some(Credentials::new(login, password)?),
             None => None,
         };
         let identity = Identity { client, credentials, ticket: None };
-        #[cfg(feature = "tls")]
-        let tls = match &options.tls {
-            Some(tls) => Some(tls::Connector::new(tls.clone(), &address)?),
-            None => None,
-        };
-        Ok(Prepared {
+        let server = |address: Address| {
+            let address = address.for_client()?;
+            address.check_here()?;
             #[cfg(feature = "tls")]
-            tls,
-            address,
-            options,
-            identity,
-        })
+            let tls = match &options.tls {
+                Some(tls) => Some(tls::Connector::new(tls.clone(), &address)?),
+                None => None,
+            };
+            Ok(Server {
+                #[cfg(feature = "tls")]
+                tls,
+                address,
+                identity: identity.clone(),
+                reported: None,
+            })
+        };
+        let servers: Result<_, LinkError> = addresses.into_iter().map(server).collect();
+        Ok(Prepared { servers: servers?, options })
     }
 
     /// Tries now, if it waits to try again: for a store that joined.
@@ -108,36 +116,45 @@ impl Connector {
 
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connector").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Connector").field("addresses", &self.addresses).finish_non_exhaustive()
     }
 }
 
 /// A client that has not begun.
 pub(crate) struct Prepared {
+    servers: Vec<Server>,
+    options: ClientConfig,
+}
+
+/// A server that a client may connect to.
+struct Server {
     #[cfg(feature = "tls")]
     tls: Option<tls::Connector>,
     address: Address,
-    options: ClientConfig,
+    /// With the ticket of this server.
     identity: Identity,
+    /// The last report, so that each is made once.
+    reported: Option<String>,
 }
 
 impl Prepared {
     /// Begins. Needs a tokio runtime.
     pub(crate) fn start(self, ports: Arc<StoreRegistry>) -> Connector {
-        let (address, stats) = (self.address.clone(), Arc::<LinkStats>::default());
+        let addresses = self.servers.iter().map(|server| server.address.clone()).collect();
+        let stats = Arc::<LinkStats>::default();
         let (stop, stopping) = watch::channel(false);
         let hurry = Arc::<Notify>::default();
         let connecting = ConnectTask {
-            #[cfg(feature = "tls")]
-            tls: self.tls,
-            address: self.address,
+            at: 0,
+            left: self.servers.len(),
+            refused: false,
+            refusal: None,
+            servers: self.servers,
             backoff: Backoff::new(self.options.backoff_max),
             options: self.options,
-            identity: self.identity,
             ports,
             hurry: hurry.clone(),
             stats: Arc::clone(&stats),
-            reported: None,
             span: Span::none(),
             stop: stopping,
         };
@@ -149,7 +166,7 @@ impl Prepared {
         };
         let task = Mutex::new(Some(task::spawn("client", panicked, connecting.go_on())));
         Connector {
-            address,
+            addresses,
             #[cfg(test)]
             stats,
             stop,
@@ -161,17 +178,20 @@ impl Prepared {
 
 /// The client's task.
 struct ConnectTask {
-    #[cfg(feature = "tls")]
-    tls: Option<tls::Connector>,
-    address: Address,
+    servers: Vec<Server>,
+    /// The index of the server that is tried, or connected to.
+    at: usize,
+    /// The number of servers left to try before the next wait.
+    left: usize,
+    /// One of those that were tried since the last wait has refused this client.
+    refused: bool,
+    /// The reason why the first of them did, which is told if no other lets it in.
+    refusal: Option<Setback>,
     options: ClientConfig,
-    identity: Identity,
     ports: Arc<StoreRegistry>,
     hurry: Arc<Notify>,
     stats: Arc<LinkStats>,
     backoff: Backoff,
-    /// The last report, so that each is made once.
-    reported: Option<String>,
     /// Of this try, and of the connection that comes of it.
     span: Span,
     stop: Stop,
@@ -197,7 +217,7 @@ impl ConnectTask {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 // A store that joined has not had the report yet.
-                () = self.hurry.notified() => self.reported = None,
+                () = self.hurry.notified() => self.forget_reports(),
                 () = stopped(&mut stop) => return,
             }
         }
@@ -205,7 +225,7 @@ impl ConnectTask {
 
     /// One try.
     async fn connect(&mut self) -> Result<(Socket, u16), HelloError> {
-        self.span = trace::to_server(&self.ports.names(), &self.address);
+        self.span = trace::to_server(&self.ports.names(), self.address());
         trace::connecting(&self.span);
         let stream = self.open().await?;
         trace::connected(&self.span);
@@ -218,18 +238,19 @@ impl ConnectTask {
     /// Makes the TLS handshake, if this client uses TLS, and logs in. Returns the version of the
     /// protocol too.
     async fn enter(&mut self, stream: Stream) -> Result<(Socket, u16), HelloError> {
+        let server = &mut self.servers[self.at];
         #[cfg(feature = "tls")]
-        let stream = match (&self.tls, stream) {
+        let stream = match (&server.tls, stream) {
             (Some(tls), Stream::Tcp(stream)) => {
                 let mut socket = tls.connect(stream, &self.stats, self.options.stall_after).await?;
-                let greeted = hello::greet(&mut socket, &mut self.identity).await;
+                let greeted = hello::greet(&mut socket, &mut server.identity).await;
                 let entered = greeted.map(|protocol| (socket, protocol));
                 return entered.map_err(|error| tls.explain(error));
             }
             (_, stream) => stream,
         };
         let mut socket = stream.plain(self.stats.clone(), self.options.stall_after)?;
-        let protocol = hello::greet(&mut socket, &mut self.identity).await?;
+        let protocol = hello::greet(&mut socket, &mut server.identity).await?;
         Ok((socket, protocol))
     }
 
@@ -237,9 +258,9 @@ impl ConnectTask {
         let within = self.options.connect_within;
         let late =
             || io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {within:?}"));
-        match &self.address {
-            Address::Unix(_) | Address::Pipe(_) => {
-                let stream = tokio::time::timeout(within, local::connect(&self.address)).await;
+        match self.address() {
+            address @ (Address::Unix(_) | Address::Pipe(_)) => {
+                let stream = tokio::time::timeout(within, local::connect(address)).await;
                 stream.map_err(|_| late())?.map(Stream::Local)
             }
             Address::Tcp { host, port } => {
@@ -263,7 +284,8 @@ impl ConnectTask {
     /// Logged in: runs the connection to its end. Says how long to wait then; `None`: it was
     /// closed from here.
     async fn run(&mut self, socket: Socket, protocol: u16) -> Option<Duration> {
-        let peer = format!("the server {}", self.address);
+        let address = self.address().clone();
+        let peer = format!("the server {address}");
         let (ports, span) = (self.ports.clone(), self.span.clone());
         let on_fault = OnFault::Part { ask_again_after: self.options.retry_refused_after };
         let shared = Shared::new(peer, Side::Upstream, on_fault, ports, span, Refusals::default());
@@ -274,22 +296,24 @@ impl ConnectTask {
         if matches!(ending, CloseReason::ClosedHere) {
             return None;
         }
-        if !ending.is_fault() || began.elapsed() > SHORT_LIVED {
+        let got_nowhere = ending.is_fault() && began.elapsed() <= SHORT_LIVED;
+        if !got_nowhere {
             self.backoff.reset();
+            (self.left, self.refused, self.refusal) = (self.servers.len(), false, None);
         }
-        let peer = self.address.to_string();
+        let peer = address.to_string();
         self.set_back(|store| Setback::of_ending(&peer, &ending, store));
         // A server that refuses does so at each try.
         if !ending.is_refusal() && !ending.is_refused() {
-            self.reported = None;
+            self.forget_reports();
         }
-        let wait = match ending.is_refusal() {
-            true => self.options.retry_refused_after,
+        let tried = self.at;
+        let wait = match got_nowhere || ending.is_refusal() {
+            true => self.moves_on(ending.is_refusal()),
             false => self.wait(),
         };
-        let text = format!("lost its server {}: {}", self.address, with_causes(&ending));
-        let address = self.address.clone();
-        self.say(text, wait, |store| EventKind::Disconnected {
+        let text = format!("lost its server {address}: {}", with_causes(&ending));
+        self.say(tried, text, wait, |store| EventKind::Disconnected {
             address: address.clone(),
             refusal: ending.refusal(store),
             retry_in: wait,
@@ -298,22 +322,46 @@ impl ConnectTask {
     }
 
     fn failed(&mut self, error: &HelloError) -> Duration {
-        let setback = Setback::of_hello(&self.address.to_string(), error);
-        self.set_back(|_| setback.clone());
-        let wait = match error.is_refusal() {
-            true => self.options.retry_refused_after,
-            false => self.wait(),
-        };
-        let text =
-            format!("failed to connect to its server {}: {}", self.address, with_causes(error));
-        let kind = EventKind::ConnectFailed {
-            address: self.address.clone(),
-            refusal: setback.refusal(),
-            retry_in: wait,
-        };
-        let again = self.say(text, wait, |_| kind.clone());
+        let (tried, address) = (self.at, self.address().clone());
+        let setback = Setback::of_hello(&address.to_string(), error);
+        if error.is_refusal() {
+            self.refusal.get_or_insert(setback.clone());
+        }
+        let wait = self.moves_on(error.is_refusal());
+        if !wait.is_zero() {
+            let why = self.refusal.take().unwrap_or(setback.clone());
+            self.set_back(|_| why.clone());
+        }
+        let text = format!("failed to connect to its server {address}: {}", with_causes(error));
+        let kind = EventKind::ConnectFailed { address, refusal: setback.refusal(), retry_in: wait };
+        let again = self.say(tried, text, wait, |_| kind.clone());
         trace::not_let_in(&self.span, error, again);
         wait
+    }
+
+    /// The address of the server that is tried, or connected to.
+    fn address(&self) -> &Address {
+        &self.servers[self.at].address
+    }
+
+    /// The next server comes next. Returns the wait before that: none while one of them was not
+    /// tried yet.
+    fn moves_on(&mut self, refused: bool) -> Duration {
+        self.at = (self.at + 1) % self.servers.len();
+        self.left -= 1;
+        self.refused |= refused;
+        if self.left > 0 {
+            return Duration::ZERO;
+        }
+        self.left = self.servers.len();
+        match std::mem::take(&mut self.refused) {
+            true => self.options.retry_refused_after,
+            false => self.wait(),
+        }
+    }
+
+    fn forget_reports(&mut self) {
+        self.servers.iter_mut().for_each(|server| server.reported = None);
     }
 
     fn wait(&mut self) -> Duration {
@@ -327,17 +375,25 @@ impl ConnectTask {
         }
     }
 
-    /// Reports what was not the last thing said already; says whether it was.
-    fn say(&mut self, text: String, wait: Duration, kind: impl Fn(&str) -> EventKind) -> bool {
-        let again = self.reported.as_ref() == Some(&text);
+    /// Reports what was not the last thing said already of this server; says whether it was.
+    fn say(
+        &mut self,
+        server: usize,
+        text: String,
+        wait: Duration,
+        kind: impl Fn(&str) -> EventKind,
+    ) -> bool {
+        let again = self.servers[server].reported.as_ref() == Some(&text);
         if !again {
-            let wait_ms = wait.as_millis();
+            let next = match wait {
+                Duration::ZERO => format!("trying {} now", self.address()),
+                wait => format!("trying again in {} ms", wait.as_millis()),
+            };
             for port in self.ports.stores() {
                 let name = port.name();
-                let text = format!("store {name:?} {text}; trying again in {wait_ms} ms");
-                port.report(kind(name), &text);
+                port.report(kind(name), &format!("store {name:?} {text}; {next}"));
             }
-            self.reported = Some(text);
+            self.servers[server].reported = Some(text);
         }
         again
     }

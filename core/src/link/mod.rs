@@ -69,7 +69,7 @@ mod tests;
 pub use address::Address;
 #[cfg(feature = "prometheus")]
 pub(crate) use bind::TcpListeners;
-pub use config::{ClientConfig, ServerConfig};
+pub use config::{Addresses, ClientConfig, ServerConfig};
 pub(crate) use connector::{Connector, Prepared};
 pub(crate) use endpoint::{LinkEndpoint, LinkHandle, Side};
 pub use error::LinkError;

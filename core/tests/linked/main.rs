@@ -3,6 +3,7 @@
 mod addresses;
 #[path = "../ports/mod.rs"]
 mod ports;
+mod several;
 mod slow;
 #[path = "../wire/mod.rs"]
 mod wire;

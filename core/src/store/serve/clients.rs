@@ -32,8 +32,7 @@ impl ClientConfig {
     /// Reads what the user gave.
     pub(crate) fn prepare(self) -> Result<Prepared> {
         self.check()?;
-        let address = self.address()?;
-        let dialer = Connector::prepare(address, self.clone())?;
+        let dialer = Connector::prepare(self.addresses()?, self.clone())?;
         Ok(Prepared { client: self, dialer })
     }
 }
