@@ -299,7 +299,6 @@ impl ConnectTask {
         let got_nowhere = ending.is_fault() && began.elapsed() <= SHORT_LIVED;
         if !got_nowhere {
             self.backoff.reset();
-            (self.left, self.refused, self.refusal) = (self.servers.len(), false, None);
         }
         let peer = address.to_string();
         self.set_back(|store| Setback::of_ending(&peer, &ending, store));
@@ -308,9 +307,11 @@ impl ConnectTask {
             self.forget_reports();
         }
         let tried = self.at;
-        let wait = match got_nowhere || ending.is_refusal() {
-            true => self.moves_on(ending.is_refusal()),
-            false => self.wait(),
+        let wait = if got_nowhere || ending.is_refusal() {
+            self.moves_on(ending.is_refusal())
+        } else {
+            (self.left, self.refused, self.refusal) = (self.servers.len(), false, None);
+            self.wait()
         };
         let text = format!("lost its server {address}: {}", with_causes(&ending));
         self.say(tried, text, wait, |store| EventKind::Disconnected {

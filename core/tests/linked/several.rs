@@ -91,6 +91,27 @@ async fn a_server_that_refuses_or_is_not_there_is_passed_over_without_a_wait() {
 }
 
 #[tokio::test]
+async fn a_client_that_all_refuse_says_so_and_waits() {
+    let (one, two) = (Path::new(), Path::new());
+    let server = list().open().await.expect("it opens");
+    for place in [&one, &two] {
+        let another = ServerConfig::path(place.0.path().join("s")).login("app", "another");
+        server.create_server(another.login_rounds(4096)).await.expect("it listens");
+    }
+    let (sender, mut events) = tokio::sync::mpsc::unbounded_channel();
+    let client = list()
+        .client(client_of([&one, &two]).retry_refused_after(Duration::from_secs(77)))
+        .on_error(move |event: &Event| drop(sender.send(event.clone())));
+    let error = within(client.open()).await.expect_err("nobody lets it in");
+    assert!(matches!(error, Error::Refused { reason: RefusalReason::Login, .. }), "{error:?}");
+    for wait in [0, 77] {
+        let event = events.recv().await.expect("it is told of both");
+        let EventKind::ConnectFailed { retry_in, .. } = event.kind() else { panic!("{event}") };
+        assert_eq!(retry_in.as_secs(), wait, "{event}");
+    }
+}
+
+#[tokio::test]
 async fn a_client_without_an_address_is_told_so() {
     let error = list().client(ClientConfig::tcp(Vec::<String>::new())).open().await;
     let error = error.expect_err("it has none");
