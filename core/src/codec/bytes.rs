@@ -209,7 +209,7 @@ pub(super) fn roomy<R: Send>(work: impl FnOnce() -> Result<R, String> + Send) ->
     result
 }
 
-/// Not generic: what starts a thread is long when it is compiled.
+/// Not generic, so that the code that starts a thread is compiled once.
 fn on_big_stack(work: Box<dyn FnOnce() + Send + '_>) -> Result<(), String> {
     thread::scope(|scope| {
         let thread = thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);

@@ -315,6 +315,9 @@ impl ClientConfig {
     /// is lost it begins with the same server. It follows the store where it left off, and
     /// dispatches under way are applied once, whichever servers they pass.
     ///
+    /// A server that lets the client in and does not serve its store keeps it, and is asked again
+    /// after [`ClientConfig::retry_refused_after`].
+    ///
     /// ```
     /// # use samestate::ClientConfig;
     /// let client = ClientConfig::tcp(["relay-a:10001", "relay-b:10001"]).login("app", "secret");

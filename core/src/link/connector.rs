@@ -131,7 +131,7 @@ struct Server {
     #[cfg(feature = "tls")]
     tls: Option<tls::Connector>,
     address: Address,
-    /// With the ticket of this server.
+    /// The client's identity, with the ticket of its last login at this server.
     identity: Identity,
     /// The last report, so that each is made once.
     reported: Option<String>,
@@ -185,7 +185,7 @@ struct ConnectTask {
     left: usize,
     /// One of those that were tried since the last wait has refused this client.
     refused: bool,
-    /// The reason why the first of them did, which is told if no other lets it in.
+    /// The reason why the first of them refused it: told if no other server lets it in.
     refusal: Option<Setback>,
     options: ClientConfig,
     ports: Arc<StoreRegistry>,
@@ -345,8 +345,8 @@ impl ConnectTask {
         &self.servers[self.at].address
     }
 
-    /// The next server comes next. Returns the wait before that: none while one of them was not
-    /// tried yet.
+    /// Turns to the next server. Returns the wait before it is tried: none, unless all servers were
+    /// tried since the last wait.
     fn moves_on(&mut self, refused: bool) -> Duration {
         self.at = (self.at + 1) % self.servers.len();
         self.left -= 1;

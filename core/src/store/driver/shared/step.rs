@@ -26,7 +26,7 @@ const DIRECT_PAUSE: u32 = 4;
 
 /// A step that has begun.
 struct Step<'a, S: State, A: Action> {
-    // In the order in which they end.
+    // Dropped in this order: the lock is released first.
     inner: MutexGuard<'a, Inner<S, A>>,
     _stepping: Stepping,
     now: Duration,
