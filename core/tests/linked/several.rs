@@ -6,6 +6,9 @@ use samestate::{
     ClientConfig, DispatchError, Error, Event, EventKind, RefusalReason, ServerConfig, Store,
 };
 
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+
 use super::{Path, list, same, within};
 
 type List = Store<Vec<u32>, u32>;
@@ -88,6 +91,27 @@ async fn a_server_that_refuses_or_is_not_there_is_passed_over_without_a_wait() {
         assert_eq!((*refusal, *retry_in), (refused, Duration::ZERO), "{event}");
         assert!(event.to_string().contains("; trying unix:"), "{event}");
     }
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_or_is_another_program_is_passed_over() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("it listens");
+    let other = TcpListener::bind("127.0.0.1:0").await.expect("it listens");
+    let addresses = [&silent, &other].map(|one| one.local_addr().expect("it has one").to_string());
+    let answering = tokio::spawn(async move {
+        let (mut stream, _) = other.accept().await.expect("a client");
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await
+    });
+    let place = Path::new();
+    let root = list().preloaded(vec![7]).open().await.expect("it opens");
+    let serving = root.create_server(place.server()).await.expect("it listens");
+    let [silent, other] = addresses;
+    let addresses = vec![silent, other.clone(), other, serving.address().to_string()];
+    let client = ClientConfig::tcp(addresses).login("app", "secret");
+    let client = client.login_within(Duration::from_millis(200));
+    let client = within(list().client(client).open()).await.expect("it comes in sync");
+    assert_eq!(*client.state(), [7]);
+    answering.await.expect("it was asked").expect("and has answered");
 }
 
 #[tokio::test]
