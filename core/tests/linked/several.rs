@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use samestate::{
-    ClientConfig, DispatchError, Error, Event, EventKind, RefusalReason, ServerConfig, Store,
+    Address, ClientConfig, DispatchError, Error, Event, EventKind, RefusalReason, ServerConfig,
+    Store,
 };
 
 use tokio::io::AsyncWriteExt;
@@ -15,7 +16,7 @@ type List = Store<Vec<u32>, u32>;
 
 /// A client of these servers, in this order.
 fn client_of<const N: usize>(places: [&Path; N]) -> ClientConfig {
-    let addresses = places.map(|path| format!("unix:{}", path.0.path().join("s").display()));
+    let addresses = places.map(|path| Address::path(path.0.path().join("s")).to_string());
     ClientConfig::tcp(addresses).login("app", "secret")
 }
 
@@ -89,7 +90,7 @@ async fn a_server_that_refuses_or_is_not_there_is_passed_over_without_a_wait() {
             panic!("{event}");
         };
         assert_eq!((*refusal, *retry_in), (refused, Duration::ZERO), "{event}");
-        assert!(event.to_string().contains("; trying unix:"), "{event}");
+        assert!(event.to_string().contains("; trying "), "{event}");
     }
 }
 
