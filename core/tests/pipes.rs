@@ -104,7 +104,7 @@ mod windows {
 
     async fn served(name: &str) -> List {
         let store = list().open().await.expect("it opens");
-        let server = ServerConfig::pipe(name).login("app", "secret");
+        let server = ServerConfig::pipe(name).login("app", "secret").login_rounds(4096);
         store.create_server(server).await.expect("it listens");
         store
     }
@@ -180,8 +180,8 @@ mod windows {
     async fn a05_five_wrong_passwords_lock_the_user_of_a_pipe_out() {
         let name = name("locked");
         let store = list().open().await.expect("it opens");
-        let serving = store.create_server(ServerConfig::pipe(&name).login("app", "secret")).await;
-        let serving = serving.expect("it listens");
+        let config = ServerConfig::pipe(&name).login("app", "secret").login_rounds(4096);
+        let serving = store.create_server(config).await.expect("it listens");
         for _ in 0..5 {
             let refused = told(ClientConfig::pipe(&name).login("app", "wrong")).await;
             assert!(refused.contains("refuses login"), "{refused}");
