@@ -48,9 +48,9 @@ pub struct Line {
     pub metric: &'static Metric,
     /// True if these are ratios to another case of the same run.
     pub relative: bool,
-    /// The median in the baseline.
+    /// The median in the baseline, or the floor of a metric that has one.
     pub base: Option<f64>,
-    /// The median in the new records.
+    /// The same in the new records.
     pub new: Option<f64>,
     /// The number of repeats of both.
     pub repeats: (usize, usize),
@@ -105,6 +105,11 @@ const LATENCY: f64 = 0.25;
 /// A far quantile does so all the more.
 const TAIL: f64 = 0.50;
 
+const RATE: &str = "rate.achieved_per_s";
+
+/// The rate of a load that waits for answers is as much a latency as a rate.
+const CLOSED_RATE: Rule = Rule::Tested(0.1, LATENCY);
+
 /// The metrics that are judged.
 const JUDGED: &[(&str, Rule)] = &[
     ("identical.at_equal_version_percent", Rule::Strict),
@@ -113,12 +118,13 @@ const JUDGED: &[(&str, Rule)] = &[
     ("violations", Rule::Strict),
     ("identical.time_weighted_percent", Rule::Tested(1.0, 0.0)),
     ("identical.converged_within_ms", Rule::Tested(10.0, TAIL)),
-    ("rate.achieved_per_s", Rule::Tested(0.1, 0.0)),
+    (RATE, Rule::Tested(0.1, 0.0)),
     ("latency_us.local.p50", Rule::Tested(20.0, LATENCY)),
     ("latency_us.local.p99", Rule::Tested(100.0, TAIL)),
     ("latency_us.replica.p50", Rule::Tested(20.0, LATENCY)),
     ("latency_us.replica.p99", Rule::Tested(100.0, TAIL)),
     ("cost.cpu_us_per_action", Rule::Tested(0.05, 0.0)),
+    ("cost.quiet_cpu_us_per_action", Rule::Tested(0.05, 0.0)),
     ("cost.wire_bytes_per_action", Rule::Tested(1.0, 0.0)),
     ("cost.syscalls_per_action", Rule::Tested(0.01, 0.0)),
     ("cost.rss_bytes_max", Rule::Tested(1e6, 0.0)),
@@ -214,7 +220,9 @@ fn of_scenario(base: &[&Record], new: &[&Record], tolerance: f64) -> Comparison 
                 (false, Some(_)) => Place::Beside,
                 (false, None) => Place::Nowhere,
             };
-            Some(line(metric, *rule, &sides, place, tolerance))
+            let closed = *name == RATE && case.rate.intended_per_s.is_none();
+            let rule = if closed { CLOSED_RATE } else { *rule };
+            Some(line(metric, rule, &sides, place, tolerance))
         });
         CaseComparison {
             name: case.name(),
@@ -279,12 +287,16 @@ fn line(
     tolerance: f64,
 ) -> Line {
     let relative = place == Place::Beside;
+    let typical = |values: &[f64]| {
+        let summary = if relative { stats::summary(values) } else { metric.summary(values) };
+        summary.map(|summary| summary.value)
+    };
     let values = (base.values(metric, relative), new.values(metric, relative));
     let mut line = Line {
         metric,
         relative,
-        base: stats::summary(&values.0).map(|summary| summary.median),
-        new: stats::summary(&values.1).map(|summary| summary.median),
+        base: typical(&values.0),
+        new: typical(&values.1),
         repeats: (values.0.len(), values.1.len()),
         ratio: None,
         finding: Finding::NotCompared(Refusal::NotMeasured),

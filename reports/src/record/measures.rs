@@ -150,6 +150,10 @@ pub struct Cost {
     pub cpu_seconds: Option<f64>,
     /// That, over the actions ordered, in microseconds.
     pub cpu_us_per_action: Option<f64>,
+    /// The CPU per action in the cheapest tenth of short slices of the run, in which nothing else
+    /// disturbed the processes. Null if it was not measured: in a simulation, and in runs of under
+    /// half a second.
+    pub quiet_cpu_us_per_action: Option<f64>,
     /// The CPU per action of the null case: the same processes and the same load, measured in the
     /// same way, but without replication. It is the cost of the instruments, which is a part of
     /// `cpu_us_per_action`; null if it was not measured.

@@ -8,6 +8,7 @@ mod table;
 use super::{
     Case, Cost, Dispatches, Faults, Identical, Latency, Quantiles, Rate, Staleness, StoreMeasures,
 };
+use crate::stats::{self, Change, Sides, Summary};
 use crate::units;
 use table::METRICS;
 
@@ -24,6 +25,7 @@ pub struct Metric {
     per_phase: bool,
     null_is_never: bool,
     only_grows: bool,
+    is_floor: bool,
     read: fn(&Measures<'_>) -> Option<f64>,
 }
 
@@ -117,6 +119,24 @@ impl Metric {
     /// bound cannot recover.
     pub fn is_growing(&self) -> bool {
         self.only_grows
+    }
+
+    /// Returns whether disturbances of the machine only raise it: of repeats the lowest tell.
+    pub fn is_floor(&self) -> bool {
+        self.is_floor
+    }
+
+    /// Returns the figure that stands for repeats, with its interval: the floor or the median.
+    pub fn summary(&self, values: &[f64]) -> Option<Summary> {
+        if self.is_floor { stats::floor_summary(values) } else { stats::summary(values) }
+    }
+
+    /// Returns the change between two sets of repeats; `None` if there are too few.
+    pub fn change(&self, base: &[f64], new: &[f64], sides: Sides) -> Option<Change> {
+        match self.is_floor {
+            true => Change::between_floors(base, new),
+            false => Change::between(base, new, sides),
+        }
     }
 
     /// The measure of a case; none where it was not measured.

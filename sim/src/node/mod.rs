@@ -11,6 +11,7 @@
 //! | `session` | the conversation with the runner |
 //! | `open` | opens the stores of the plan, and connects them |
 //! | `store` | one open store, whose types no other module knows |
+//! | `meter` | the processor time of this process in short slices |
 //! | `null` | a store that replicates nothing: what the instruments cost |
 //! | `open_loop`, `closed_loop` | the load |
 //! | `mirror`, `compare` | one store's state into another, and two stores held together |
@@ -23,6 +24,7 @@ mod clock;
 mod closed_loop;
 mod compare;
 mod log;
+mod meter;
 mod mirror;
 mod null;
 mod open;

@@ -8,6 +8,7 @@ use samestate::{
     Backup, ClientConfig, Cluster, Resync, ServerConfig, StoreBuilder, Version, create_store,
 };
 
+use super::meter::Meter;
 use super::null::NullStore;
 use super::store::{AnyStore, OpenStore};
 use super::{NodeError, OPENERS};
@@ -33,6 +34,7 @@ pub(super) struct Opener<'a> {
     pub(super) node: &'a NodePlan,
     pub(super) folder: &'a Path,
     pub(super) tell: Tell,
+    pub(super) meter: &'a Arc<Meter>,
 }
 
 impl Opener<'_> {
@@ -138,7 +140,7 @@ impl Visitor for Open<'_> {
     type Output = Opened;
 
     fn visit<R: Reducer>(self) -> Self::Output {
-        let Opener { cluster, node, tell, .. } = self.opener;
+        let Opener { cluster, node, tell, meter, .. } = self.opener;
         let plan = &self.opener.briefing.plan;
         let name = &*self.store.name;
         if self.opener.briefing.plan.null {
@@ -162,14 +164,15 @@ impl Visitor for Open<'_> {
             let (start, epoch) = store.stands_at();
             let kept = crate::invariants::KEPT_BYTES_MAX;
             let witness = Witness::of_root(name, &*node.name, clock, start, epoch, kept);
-            store.set_observer(witness.observer());
+            store.set_observer(meter.around(witness.observer()));
             (store, witness)
         } else {
             let witness = Witness::of_replica(&*node.name, clock, Version::default(), 0);
-            (builder.observer(witness.observer()).start()?, witness)
+            (builder.observer(meter.around(witness.observer())).start()?, witness)
         };
         let params = Params { state_bytes: self.store.size_bytes, ..Params::default() };
-        Ok(Arc::new(OpenStore::<R>::watched(store, &node.name, params, witness, Arc::clone(tell))))
+        let told = (Arc::clone(tell), Arc::clone(meter));
+        Ok(Arc::new(OpenStore::<R>::watched(store, &node.name, params, witness, told)))
     }
 }
 

@@ -14,6 +14,7 @@ use super::adapter::{self, Program, Started};
 use super::clock::{Stop, sleep_until};
 use super::compare::{self, Comparison, Found};
 use super::log::Log;
+use super::meter::Meter;
 use super::mirror;
 use super::open::{Opener, Tell};
 use super::open_loop::Shift;
@@ -113,6 +114,7 @@ struct Node {
     outbox: Outbox,
     log: Arc<Log>,
     tell: Tell,
+    meter: Arc<Meter>,
     /// The program that does the node's work, if this process does not.
     program: Option<Program>,
     stores: BTreeMap<String, Arc<dyn AnyStore>>,
@@ -147,6 +149,7 @@ impl Node {
             outbox: outbox.clone(),
             log,
             tell,
+            meter: Arc::default(),
             program: None,
             stores: BTreeMap::new(),
             found: Found::default(),
@@ -222,6 +225,7 @@ impl Node {
             node: &self.plan,
             folder: &self.folder,
             tell: Arc::clone(&self.tell),
+            meter: &self.meter,
         }
     }
 
@@ -394,7 +398,8 @@ impl Node {
             received_bytes: links.bytes_read,
             syscalls: Some(links.syscalls()),
         });
-        let delta = NodeDelta { at_ns: now_ns(), era: self.era, stores, samples, links, last };
+        let (era, cpu) = (self.era, self.meter.take());
+        let delta = NodeDelta { at_ns: now_ns(), era, stores, samples, links, cpu, last };
         self.outbox.put(ToRunner::Delta(Box::new(delta)));
     }
 

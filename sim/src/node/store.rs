@@ -12,6 +12,7 @@ use samestate_proto::Version;
 use serde_bytes::ByteBuf;
 
 use super::clock::Stop;
+use super::meter::Meter;
 use super::open::Tell;
 use super::open_loop::Shift;
 use super::{NodeError, closed_loop, open_loop};
@@ -173,6 +174,7 @@ pub(super) struct OpenStore<R: Reducer> {
     /// Tells the runner, once, why an action could not be sent.
     tell: Tell,
     told_invalid: AtomicBool,
+    meter: Arc<Meter>,
     digest_ns: Mutex<(u64, Option<Version>)>,
 }
 
@@ -207,7 +209,7 @@ impl<R: Reducer> OpenStore<R> {
         node: &str,
         params: Params,
         witness: Witness,
-        tell: Tell,
+        (tell, meter): (Tell, Arc<Meter>),
     ) -> Arc<Self> {
         let last = (Version::default(), 0);
         Arc::new(OpenStore {
@@ -217,6 +219,7 @@ impl<R: Reducer> OpenStore<R> {
             params,
             seen: Mutex::new(Seen { witness, left: None, last }),
             tell,
+            meter,
             told_invalid: AtomicBool::new(false),
             digest_ns: Mutex::new((0, None)),
         })
@@ -313,7 +316,7 @@ impl<R: Reducer> AnyStore for Arc<OpenStore<R>> {
             // It orders no more: what it applies from now on is another's history.
             let (version, history) = seen.last;
             let witness = Witness::of_replica(&*self.node, Arc::new(now_ns), version, history);
-            self.store.set_observer(witness.observer());
+            self.store.set_observer(self.meter.around(witness.observer()));
             seen.witness = witness;
         }
         seen.left = Some(before);

@@ -33,6 +33,27 @@ fn process(plan: &Plan, seen: &IncarnationSeen, gathered: &Gathered) -> Process 
     }
 }
 
+/// Returns the processor time of all processes as it would be if they had been as undisturbed all
+/// the time as in their cheapest slices, in seconds. `None` if that is known of none of them. What
+/// a process applied nothing for counts as it is.
+pub(super) fn quiet_cpu_seconds(
+    incarnations: &[IncarnationSeen],
+    gathered: &Gathered,
+) -> Option<f64> {
+    let share = |seen: &IncarnationSeen| {
+        let mut known = gathered.incarnations(seen.node).iter();
+        known.find(|known| known.connection == seen.connection)?.cpu.quiet_share()
+    };
+    let mut any = false;
+    let seconds = incarnations.iter().map(|seen| {
+        let share = share(seen);
+        any |= share.is_some();
+        Some(seen.cost?.cpu_ns() as f64 / 1e9 * share.unwrap_or(1.0))
+    });
+    let seconds = seconds.sum::<Option<f64>>();
+    seconds.filter(|_| any)
+}
+
 /// Returns the cost of the processes of all nodes together, or of one node. `of_stores` holds the
 /// costs that stores count.
 pub(super) fn cost(

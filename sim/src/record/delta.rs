@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use crate::invariants::{Continuity, OriginLog, Testimony};
-use crate::measure::{DispatchLog, Samples};
+use crate::measure::{CpuSlices, DispatchLog, Samples};
 use crate::scenario::Role;
 
 /// The measurements of a node since its last delta.
@@ -26,6 +26,9 @@ pub struct NodeDelta {
     pub samples: BTreeMap<usize, Samples>,
     /// The traffic of the process's links since it began; `None` if it is not known.
     pub links: Option<LinkFigures>,
+    /// The processor time of the process in short slices; none in virtual time, and none of a
+    /// program in another language.
+    pub cpu: CpuSlices,
     /// It is the last one: it has the final states.
     pub last: bool,
 }

@@ -15,7 +15,7 @@ use super::delta::{Figures, FinalState, LinkFigures, LoadDelta, NodeDelta, Store
 use super::replay::{AnyReplay, replay_of};
 use crate::invariants::{Claims, History, Ledger, Sample, Violations};
 use crate::measure::over_time::Thinned;
-use crate::measure::{Counts, DispatchLog, Samples, Timeline};
+use crate::measure::{Counts, CpuSlices, DispatchLog, Samples, Timeline};
 use crate::scenario::{Event, NodeId, Plan, Role, TimedEvent, Topology};
 
 /// The most times that are kept at which a store came into sync or fell out of it.
@@ -98,6 +98,8 @@ pub(crate) struct Incarnation {
     /// Its stores.
     pub(super) stores: BTreeMap<String, StoreIncarnation>,
     links_before: Option<LinkFigures>,
+    /// Its processor time in short slices since the load's begin.
+    pub(super) cpu: CpuSlices,
     /// The traffic of its links over time.
     pub(super) traffic: Thinned<(u64, LinkFigures)>,
 }
@@ -270,6 +272,9 @@ impl Incarnation {
     fn absorb(&mut self, delta: NodeDelta, before: bool) {
         self.heard_ns = delta.at_ns;
         self.whole |= delta.last;
+        if !before {
+            self.cpu.merge(&delta.cpu);
+        }
         if let Some(links) = delta.links {
             self.traffic.push((delta.at_ns, links));
             if before || self.links_before.is_none() {

@@ -263,6 +263,14 @@ pub(super) static METRICS: &[Metric] = &[
         |m| m.cost.cpu_us_per_action,
     ),
     of_runs(
+        "cost.quiet_cpu_us_per_action",
+        Microseconds,
+        Lower,
+        "the same in the cheapest tenth of slices of 20 ms: undisturbed by other programs",
+        |m| m.cost.quiet_cpu_us_per_action,
+    )
+    .is_a_floor(),
+    of_runs(
         "cost.null_cpu_us_per_action",
         Microseconds,
         Neither,
@@ -391,6 +399,7 @@ const fn of_cases(
         per_phase: false,
         null_is_never: false,
         only_grows: false,
+        is_floor: false,
         read,
     }
 }
@@ -399,6 +408,12 @@ impl Metric {
     /// Null says that it never happened, and not that it was not measured.
     const fn null_is_never(mut self) -> Self {
         self.null_is_never = true;
+        self
+    }
+
+    /// Marks a metric that disturbances of the machine only raise.
+    const fn is_a_floor(mut self) -> Self {
+        self.is_floor = true;
         self
     }
 

@@ -8,7 +8,7 @@ use serde_bytes::ByteBuf;
 
 use super::Simulation;
 use crate::invariants::Violations;
-use crate::measure::Dispatched;
+use crate::measure::{CpuSlices, Dispatched};
 use crate::record::{
     FinalState, Gathered, IncarnationSeen, LinkFigures, NodeDelta, Recorder, Source, StoreDelta,
     Taken,
@@ -131,7 +131,8 @@ impl Simulation<'_> {
             syscalls: None,
         });
         let samples = if last { std::mem::take(&mut self.samples) } else { BTreeMap::new() };
-        let delta = NodeDelta { at_ns, era, stores, samples, links, last };
+        let delta =
+            NodeDelta { at_ns, era, stores, samples, links, cpu: CpuSlices::default(), last };
         log.gathered.absorb(log.connections[host], delta);
     }
 
