@@ -92,7 +92,7 @@ pub use link::{
 #[cfg(feature = "tls")]
 pub use link::{ClientTls, ServerTls, Tls, TlsSetupError};
 #[doc(inline)]
-pub use samestate_proto::replication::{Change, Jump, Resync};
+pub use samestate_proto::replication::{Change, Jump, NotPromotable, Resync};
 #[doc(inline)]
 pub use samestate_proto::wire::Codec;
 #[doc(inline)]

@@ -5,15 +5,19 @@
 //! session's number is no secret, for it stands in every entry of the log; its token stands in
 //! none, nor in a snapshot, an event or any text.
 //!
-//! A token is HMAC-SHA-256 (RFC 2104, FIPS 180-4) of the session's number under a [`TokenKey`] that
-//! exists as long as the sequencer's process, cut to 128 bits. The token is kept in the table of
-//! sessions, and so in the backup, where the next process finds it; the key is not.
+//! A token is HMAC-SHA-256 (RFC 2104, FIPS 180-4) of a number that is used once, under a
+//! [`TokenKey`] that exists as long as the sequencer's process, cut to 128 bits. The token is kept
+//! in the table of sessions, and so in the backup, where the next process finds it; the key is not.
+//!
+//! The number of a session is the beginning of SHA-256 of its token. So a standby that becomes the
+//! sequencer, and knows the sessions from the log alone, can check a token too. To guess one of a
+//! given session takes 2^64 tries.
 
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -40,11 +44,11 @@ impl TokenKey {
         TokenKey(block)
     }
 
-    /// The token of a session that this process issues.
-    pub(super) fn token(&self, session: u64) -> Token {
+    /// The token of a session that this process issues; `number` is given once.
+    pub(super) fn token(&self, number: u64) -> Token {
         let mut mac = Hmac::<Sha256>::new((&*self.0).into());
         if !mutant!(OneTokenForAll) {
-            mac.update(&session.to_le_bytes());
+            mac.update(&number.to_le_bytes());
         }
         let mut token = [0; TOKEN_BYTES];
         token.copy_from_slice(&mac.finalize().into_bytes()[..TOKEN_BYTES]);
@@ -73,6 +77,14 @@ impl Token {
         self.0
     }
 
+    /// The number of the session that this token is of.
+    pub(super) fn session(&self) -> u64 {
+        let digest: [u8; 32] = Sha256::digest(self.0).into();
+        let mut number = [0; 8];
+        number.copy_from_slice(&digest[..8]);
+        u64::from_le_bytes(number)
+    }
+
     /// Compares two tokens in constant time.
     pub(super) fn is(&self, other: &Token) -> bool {
         self.0.ct_eq(&other.0).into()
@@ -85,8 +97,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// A session, and the proof that it is the claimant's own. Only the node that issued the session
-/// can check it.
+/// A session, and the proof that it is the claimant's own.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Claim {
     /// The number of the session.
@@ -110,6 +121,14 @@ mod tests {
         let [one, other] = [1, 2].map(|byte| TokenKey::new([byte; TOKEN_KEY_BYTES]));
         assert!(one.token(7).is(&one.token(7)));
         assert!(!one.token(7).is(&one.token(8)) && !one.token(7).is(&other.token(7)));
+    }
+
+    #[test]
+    fn a_token_names_its_session() {
+        let key = TokenKey::new([7; TOKEN_KEY_BYTES]);
+        assert_eq!(key.token(1).session(), key.token(1).session());
+        assert_ne!(key.token(1).session(), key.token(2).session());
+        assert_eq!(Token::from_bytes([0; TOKEN_BYTES]).session(), 0xd59d_71f7_ff08_4737);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use samestate_proto::Version;
-use samestate_proto::replication::{Refused, Resolution};
+use samestate_proto::replication::{NotPromotable, Refused, Resolution};
 use thiserror::Error;
 
 use crate::backup::BackupError;
@@ -72,6 +72,14 @@ pub enum Error {
     /// The store is not a client.
     #[error("store `{0}` is no client, so there is no server to detach it from")]
     NotAClient(String),
+    /// The store cannot take the place of its sequencer.
+    #[error("store `{store}` cannot be promoted: {why}")]
+    NotPromotable {
+        /// The name of the store.
+        store: String,
+        /// The reason.
+        why: NotPromotable,
+    },
     /// The state that the store begins with does not survive its codec.
     #[error(
         "the state of store `{store}` cannot be restored from its encoding: {why}. Nothing was \

@@ -69,6 +69,9 @@ pub struct Config {
     pub pressure_grace: Duration,
     /// The maximum number of sessions that the sequencer remembers. Default: 4,096.
     pub sessions_max: usize,
+    /// A client keeps what it needs to continue the sessions of other nodes if it is promoted. False
+    /// unless set.
+    pub standby: bool,
     /// The maximum number of actions that subscribers may be behind before they are told of a jump.
     /// Default: 4,096.
     pub events_max: usize,
@@ -99,6 +102,7 @@ impl Config {
             stall_grace: Duration::from_millis(250),
             pressure_grace: Duration::from_secs(1),
             sessions_max: 4096,
+            standby: false,
             events_max: 4096,
             events_bytes_max: 16 << 20,
         }

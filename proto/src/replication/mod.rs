@@ -47,8 +47,8 @@ pub use observer::Observer;
 pub use origin::{Origin, Resolution};
 pub use output::{Image, LinkFault, LinkId, Output, Report};
 pub use replica::{
-    Decode, Decoded, Dispatched, Gauges, Holdings, Job, JobDone, LinkGauge, Received, Refused,
-    Replica, Standing,
+    Decode, Decoded, Dispatched, Gauges, Holdings, Job, JobDone, LinkGauge, NotPromotable,
+    Received, Refused, Replica, Standing,
 };
 pub use sessions::{Holder, Sessions, Verdict};
 pub use state_machine::{Fault, StateMachine, StateView};

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use samestate_proto::replication::{
-    Dispatched, Job, LinkId, Output, Refused, Replica, Resolution, StateView,
+    Dispatched, Job, LinkId, NotPromotable, Output, Refused, Replica, Resolution, StateView,
 };
 use samestate_proto::{NodeId, Version};
 use tokio::sync::{Notify, oneshot, watch};
@@ -24,16 +24,17 @@ use tracing::Span;
 use crate::backup::JournalQueue;
 use crate::event::{Event, EventKind};
 use crate::link::{LinkEndpoint, LinkHandle, RefusalReason, Setback, Side};
-use crate::store::DispatchError;
 use crate::store::dispatch::future::{Outcome, Waiter};
 use crate::store::driver::backing::Checks;
 use crate::store::driver::metrics::{BackupMetrics, DispatchMetrics, Ended};
+use crate::store::driver::random;
 use crate::store::driver::timers::Timers;
 use crate::store::driver::trace;
 use crate::store::error::resolved;
 use crate::store::observe::reading::{self, Reading};
 use crate::store::observe::subscribers::Subscribers;
 use crate::store::reducer::machine::{Action, Cell, ReducerMachine, State};
+use crate::store::{DispatchError, Error, Result};
 use crate::task::{Panicked, Work};
 
 pub(crate) use endpoint::to_stderr;
@@ -180,6 +181,23 @@ impl<S: State, A: Action> Shared<S, A> {
     pub(crate) fn follow(&self) {
         self.setback.send_replace(None);
         self.with(|inner, now| inner.replica.follow(now));
+    }
+
+    /// Returns an error if this node cannot take the place of the sequencer.
+    pub(crate) fn promotable(&self) -> Result<()> {
+        self.with(|inner, _| inner.replica.promotable()).map_err(|why| self.not_promotable(why))
+    }
+
+    /// Takes the place of the sequencer.
+    pub(crate) fn promote(&self) -> Result<Version> {
+        let (id, key) = (random::id()?, random::token_key()?);
+        self.setback.send_replace(None);
+        let promoted = self.with(|inner, now| inner.replica.promote(id, key, now));
+        promoted.map_err(|why| self.not_promotable(why))
+    }
+
+    fn not_promotable(&self, why: NotPromotable) -> Error {
+        Error::NotPromotable { store: self.name.clone(), why }
     }
 
     /// Returns the function that handles a panic of a background task of this store.

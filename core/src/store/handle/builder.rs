@@ -215,6 +215,15 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         self
     }
 
+    /// Makes a client a standby: it keeps what it needs to continue the dispatches of other nodes
+    /// after [`Store::promote`]. That is the outcome of each dispatch that it has applied, for as
+    /// many sessions, and dispatches of each, as the sequencer remembers: about 50 bytes an
+    /// outcome. At a sequencer or a worker it has no effect.
+    pub fn standby(mut self) -> Self {
+        self.config.standby = true;
+        self
+    }
+
     /// Keeps the store on disk. Opening the store restores the backup, if there is one,
     /// instead of the [`StoreBuilder::preloaded`] state. Later actions are written at the pace that
     /// [`Backup`] sets.

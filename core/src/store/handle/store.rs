@@ -314,6 +314,32 @@ impl<S: State, A: Action> Store<S, A> {
         self.upkeep.detach(port, || self.shared.follow()).await
     }
 
+    /// Takes the place of the store's sequencer, which is gone: this client leaves its server, and
+    /// orders the actions from now on. Returns the version at which it continues. Nodes below it
+    /// stay, and clients that know its address as one of several
+    /// ([`ClientConfig::tcp`](crate::ClientConfig::tcp)) come to it.
+    ///
+    /// Actions that the last sequencer ordered and this node never got are lost. Whoever had them is
+    /// told so, as `HistoryLost`. If this node is a [standby](crate::StoreBuilder::standby),
+    /// dispatches under way of other nodes are applied once, as after a reconnection. Otherwise, and
+    /// where this node cannot know, they resolve as
+    /// [`OutcomeUnknown`](crate::DispatchError::OutcomeUnknown), as those of this node do.
+    ///
+    /// Call it only when the last sequencer orders no more: no node can tell a sequencer that died
+    /// from one that it cannot reach, and two sequencers make two histories, of which one is lost
+    /// when they meet. A sequencer that comes back joins this one by [`Store::create_client`].
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::NotAClient`] if the store is no client, and
+    /// [`crate::Error::NotPromotable`] if it cannot order from its state. It is a client as before
+    /// then.
+    pub async fn promote(&self) -> Result<Version> {
+        let port: Arc<dyn LinkEndpoint> = Arc::clone(&self.shared) as Arc<dyn LinkEndpoint>;
+        self.shared.promotable()?;
+        self.upkeep.promote(port, || self.shared.promote()).await
+    }
+
     /// Returns the servers that were made by [`Store::create_server`] and are not closed.
     pub fn servers(&self) -> Vec<ServerHandle> {
         self.upkeep.servers()

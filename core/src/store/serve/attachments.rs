@@ -179,6 +179,24 @@ impl Attachments {
         }
     }
 
+    /// Leaves the server for good. `promote` is called once the link to it has ended; if it fails,
+    /// the store follows the server again.
+    pub(crate) async fn promote<V>(
+        &self,
+        port: Arc<dyn LinkEndpoint>,
+        promote: impl FnOnce() -> Result<V>,
+    ) -> Result<V> {
+        let client = self.running.lock().client.take();
+        let client = client.ok_or_else(|| Error::NotAClient(port.name().to_owned()))?;
+        let config = client.config();
+        client.end().await;
+        let promoted = promote();
+        if promoted.is_err() {
+            self.dial(config, port, || {})?;
+        }
+        promoted
+    }
+
     /// Returns the roles of the store in this process, in the order of [`Role`].
     pub(crate) fn roles(&self) -> Vec<Role> {
         let served_by_house = self.home.house().is_some_and(ClusterShared::is_served);

@@ -64,6 +64,11 @@ impl SharedClient {
         SharedClient { shared, channel }
     }
 
+    /// The options of the connection.
+    pub(crate) fn config(&self) -> ClientConfig {
+        self.shared.client.clone()
+    }
+
     /// Ends it for this store, and the connection with its last store.
     pub(crate) async fn end(self) {
         // No store may join a client whose last store leaves.

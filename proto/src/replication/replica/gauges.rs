@@ -4,6 +4,7 @@ use super::{Place, Replica};
 use crate::Mode;
 use crate::Version;
 use crate::mutant::mutant;
+use crate::replication::Sessions;
 use crate::replication::{LinkId, StateMachine};
 
 /// The status of a replica at one moment. Sizes in bytes.
@@ -112,7 +113,7 @@ impl<M: StateMachine> Replica<M> {
     pub fn holdings(&self) -> Holdings {
         let sessions = match &self.place {
             Place::Sequencer { sessions, .. } => sessions.len(),
-            Place::Follower => 0,
+            Place::Follower { sessions } => sessions.as_ref().map_or(0, Sessions::len),
         };
         Holdings {
             log_bytes: self.log.bytes(),

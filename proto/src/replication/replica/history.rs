@@ -4,7 +4,7 @@ use super::{Place, Replica};
 use crate::mutant::mutant;
 use crate::replication::log::rolled;
 use crate::replication::{Change, Fault, StateMachine};
-use crate::wire::{ENTRY_HEADER_BYTES, Entry, PATCH_HEADER_BYTES, finish_patch};
+use crate::wire::{ENTRY_HEADER_BYTES, Entry, Outcome, PATCH_HEADER_BYTES, finish_patch};
 use crate::{Epoch, Lineage, Version};
 
 /// The bytes of a frame of entries with patches, before the first entry.
@@ -81,9 +81,15 @@ impl<M: StateMachine> Replica<M> {
             self.log.append(patch, |out| entry.write_flagged(out, flags));
         }
         self.observed.entry(entry);
-        if let (Some(keeping), Place::Sequencer { session, .. }) = (&mut self.keeping, &self.place)
-        {
-            keeping.entry(entry, entry.session == *session);
+        match (&mut self.keeping, &mut self.place) {
+            (Some(keeping), Place::Sequencer { session, .. }) => {
+                keeping.entry(entry, entry.session == *session);
+            }
+            (_, Place::Follower { sessions: Some(sessions) }) => {
+                let outcome = Outcome::Applied(self.position.version);
+                sessions.replayed(entry.session, entry.counter, outcome);
+            }
+            _ => {}
         }
         let change = Change::Applied { version: self.position.version, action };
         self.changes.push(change, entry.payload.len());

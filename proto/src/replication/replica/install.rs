@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::outputs::wake;
-use super::{Decoded, Replica};
+use super::{Decoded, Place, Replica};
 use crate::mutant::mutant;
 use crate::replication::downstream::{Feed, Snapshot};
 use crate::replication::upstream::Incoming;
@@ -63,6 +63,8 @@ impl<M: StateMachine> Replica<M> {
             && !self.condition.is_rebasing();
         let diverged = same && reduces;
         self.machine.install(state);
+        // The entries before it were not seen here, so what became of them is not known.
+        self.place = Place::follower(&self.config);
         self.position.version = to;
         self.fetching.came(to);
         self.position.history = head.history;
@@ -77,7 +79,11 @@ impl<M: StateMachine> Replica<M> {
         }
         self.count_lives(&before);
         self.integrity.digests.replaced(lost || self.condition.is_rebasing());
+        let related =
+            before.epochs().iter().any(|one| self.position.lineage.epochs().contains(one));
         let why = match (self.condition.end_rebase(), lost) {
+            // A sequencer whose place another took comes back to what was its own history.
+            (true, true) if related => Jump::HistoryLost,
             (true, _) => Jump::Rebased,
             (false, true) => Jump::HistoryLost,
             (false, false) => Jump::Jumped,

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use thiserror::Error;
+
 use super::parts::{Buffers, Integrity, Position, Relayed};
 use super::{Place, Replica};
 use crate::mutant::mutant;
@@ -17,7 +19,28 @@ use crate::replication::sessions::{Holder, Sessions};
 use crate::replication::snapshots::Snapshots;
 use crate::replication::{Changes, Config, Counters, Image, Log, StateMachine};
 use crate::wire::channel_of;
-use crate::{Epoch, Lineage, NodeId, TokenKey};
+use crate::{Epoch, Lineage, NodeId, TokenKey, Version};
+
+/// The reason why a node cannot take the place of its sequencer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum NotPromotable {
+    /// It is the sequencer already.
+    #[error("it is the sequencer already")]
+    Sequencer,
+    /// It is closed, or poisoned by a panic.
+    #[error("it is closed, or a panic of its reducer may have left its state half changed")]
+    Closed,
+    /// It never had a state of its sequencer.
+    #[error("it has no state of a sequencer yet, so there is nothing to continue")]
+    NoState,
+    /// Its state differs from the sequencer's, and is not replaced yet.
+    #[error("its state was found to differ from the sequencer's, and is not replaced yet")]
+    Differs,
+    /// It has no reducer.
+    #[error("it has no reducer, so it cannot order actions")]
+    NoReducer,
+}
 
 impl<M: StateMachine> Replica<M> {
     /// A replica below a sequencer that it has not heard from yet.
@@ -26,10 +49,10 @@ impl<M: StateMachine> Replica<M> {
             channel: channel_of(&config.store),
             log: Log::new(0, config.log_bytes_max),
             changes: Changes::new(config.events_max, config.events_bytes_max),
+            place: Place::follower(&config),
             config,
             node,
             machine,
-            place: Place::Follower,
             position: Position::default(),
             upstream: None,
             hop: 0,
@@ -104,11 +127,58 @@ impl<M: StateMachine> Replica<M> {
         self.settle();
     }
 
+    /// Returns the reason why this node cannot take the place of the sequencer, if there is one.
+    pub(super) fn may_promote(&self) -> Result<(), NotPromotable> {
+        if self.is_sequencer() {
+            return Err(NotPromotable::Sequencer);
+        }
+        if self.condition.is_closed() || self.condition.is_poisoned() {
+            return Err(NotPromotable::Closed);
+        }
+        if self.position.lineage.is_empty() || self.condition.is_rebasing() {
+            return Err(NotPromotable::NoState);
+        }
+        if self.integrity.healing.is_active() {
+            return Err(NotPromotable::Differs);
+        }
+        if !self.machine.reduces() {
+            return Err(NotPromotable::NoReducer);
+        }
+        Ok(())
+    }
+
+    /// Takes the place of the sequencer.
+    pub(super) fn become_sequencer(
+        &mut self,
+        epoch_id: u64,
+        key: TokenKey,
+    ) -> Result<Version, NotPromotable> {
+        self.may_promote()?;
+        if let Some(link) = self.upstream.as_ref().map(|upstream| upstream.link) {
+            self.end_link(link);
+        }
+        let number = self.position.lineage.head().map_or(0, |head| head.number);
+        let epoch = Epoch { number: number.saturating_add(1), id: epoch_id };
+        let begins_at = self.position.version;
+        let lineage = self.position.lineage.continued(epoch, begins_at.seq);
+        let sessions = match &mut self.place {
+            Place::Follower { sessions } => sessions.take(),
+            Place::Sequencer { .. } => None,
+        };
+        self.origin.abandon();
+        self.fetching = Fetching::default();
+        // What the last sequencer said of its states binds no one any more.
+        self.integrity.digests.replaced(true);
+        self.adopt(lineage.clone());
+        self.found(lineage, sessions.unwrap_or_default(), key);
+        Ok(begins_at)
+    }
+
     /// Leaves the root.
     pub(super) fn become_client(&mut self) {
         self.condition.rebase(!self.position.lineage.is_empty());
         self.counters.rebased_in_flight += u64::from(!self.origin.is_empty());
-        self.place = Place::Follower;
+        self.place = Place::follower(&self.config);
         self.upstream = None;
         self.integrity.restore_check.reset();
         self.hop += 1;

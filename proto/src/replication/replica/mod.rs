@@ -18,6 +18,7 @@
 //! | [`Replica::committed`], [`Replica::set_stalled`] | after [`Replica::keep`] |
 //! | [`Replica::tick`] | at the time that [`Replica::due`] names, or up to an eighth of a `heartbeat` later |
 //! | [`Replica::follow`] | at the sequencer, which becomes a client |
+//! | [`Replica::promote`] | at a client, which leaves its upstream and becomes the sequencer |
 //! | [`Replica::orphan`], [`Replica::fail`], [`Replica::stop_unrestorable`], [`Replica::close`] | always, any number of times |
 //!
 //! | output | to be drained |
@@ -32,7 +33,7 @@
 //!
 //! # Modules
 //!
-//! - `life`: the beginning of a replica, its change to a client, and its end
+//! - `life`: the beginning of a replica, its change to a client or a sequencer, and its end
 //! - `sync_status`: being in sync, and telling the nodes below
 //! - `session_requests`: requests for sessions, of this node and of nodes below
 //! - `order`: the sequencer: judging dispatches and putting them in order
@@ -103,14 +104,23 @@ pub use dispatch::{Dispatched, Refused};
 pub use follow::{Decode, Decoded, Received};
 pub use gauges::{Gauges, Holdings, LinkGauge, Standing};
 pub use jobs::{Job, JobDone};
+pub use life::NotPromotable;
 
 /// The place of this node in the store's tree.
 #[derive(Debug)]
 enum Place {
     /// At the root.
     Sequencer { sessions: Sessions, key: TokenKey, session: u64, counter: u64 },
-    /// Below it.
-    Follower,
+    /// Below it. A standby keeps the sessions whose entries it has applied.
+    Follower { sessions: Option<Sessions> },
+}
+
+impl Place {
+    /// Below the root, at the beginning of a state.
+    fn follower(config: &Config) -> Self {
+        let sessions = Sessions::new(config.sessions_max, config.window);
+        Place::Follower { sessions: config.standby.then_some(sessions) }
+    }
 }
 
 /// One store at one node.
@@ -157,7 +167,7 @@ impl<M: StateMachine> Replica<M> {
     pub fn image(&self) -> Image {
         let sessions = match &self.place {
             Place::Sequencer { sessions, .. } => sessions.clone(),
-            Place::Follower => Sessions::default(),
+            Place::Follower { .. } => Sessions::default(),
         };
         Image {
             lineage: self.position.lineage.clone(),
@@ -335,6 +345,35 @@ impl<M: StateMachine> Replica<M> {
         self.become_client();
         self.settle();
         self.look_ahead();
+    }
+
+    /// Takes the place of the sequencer: goes on with the history that this node has, in an epoch
+    /// with this random id. `key` was drawn for it, too. Dispatches under way at this node resolve
+    /// as `OutcomeUnknown`; those of others continue, as far as this node was a standby. Returns
+    /// the version at which the epoch begins.
+    ///
+    /// # Errors
+    ///
+    /// If the node has no state that it could order from. Nothing changes then.
+    pub fn promote(
+        &mut self,
+        epoch_id: u64,
+        key: TokenKey,
+        now: Duration,
+    ) -> Result<Version, NotPromotable> {
+        self.now = now;
+        let promoted = self.become_sequencer(epoch_id, key);
+        self.look_ahead();
+        promoted
+    }
+
+    /// Returns the reason why [`Replica::promote`] would fail.
+    ///
+    /// # Errors
+    ///
+    /// That reason.
+    pub fn promotable(&self) -> Result<(), NotPromotable> {
+        self.may_promote()
     }
 
     /// Notes that the upstream is gone and will not return: dispatches under way resolve as

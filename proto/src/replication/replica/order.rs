@@ -36,7 +36,7 @@ impl<M: StateMachine> Replica<M> {
                 let known = sessions.begin(claim, oldest);
                 (known, !known && sessions.knows(claim.session))
             }
-            Place::Follower => return Ok(()),
+            Place::Follower { .. } => return Ok(()),
         };
         if unproved {
             self.note_unproved(link);

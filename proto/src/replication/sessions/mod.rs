@@ -60,8 +60,8 @@ fn weight(held: &Held) -> Weight {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 struct Session {
-    /// The token that proves that a dispatch belongs to this session. `None`, as in rows without
-    /// one: nothing does.
+    /// The token that proves that a dispatch belongs to this session. `None` if the session is
+    /// known from its entries alone: then the token proves it whose session this is.
     token: Option<Token>,
     highest: u64,
     oldest: u64,
@@ -113,13 +113,15 @@ impl Sessions {
     /// session that was not used for the longest time. So a node cannot evict the sessions of
     /// others by requesting many.
     pub fn issue(&mut self, epoch_id: u64, holder: Holder, key: &TokenKey) -> Claim {
-        self.issued = self.issued.wrapping_add(1);
-        let mut session = epoch_id.wrapping_add(self.issued);
-        while session == 0 || self.table.contains_key(&session) {
+        let (session, token) = loop {
             self.issued = self.issued.wrapping_add(1);
-            session = epoch_id.wrapping_add(self.issued);
-        }
-        let token = key.token(session);
+            let number = epoch_id.wrapping_add(self.issued);
+            let token = key.token(number);
+            let session = if mutant!(OneTokenForAll) { number } else { token.session() };
+            if session != 0 && !self.table.contains_key(&session) {
+                break (session, token);
+            }
+        };
         self.admit(session, Session { token: Some(token), holder, ..Session::default() });
         Claim { session, token }
     }
@@ -201,8 +203,12 @@ impl Sessions {
     /// proved.
     pub fn begin(&mut self, claim: Claim, oldest: u64) -> bool {
         let session = claim.session;
-        let token = self.table.get(&session).and_then(|entry| entry.token);
-        if !token.is_some_and(|token| token.is(&claim.token) || mutant!(TokenUnchecked)) {
+        let Some(entry) = self.table.get(&session) else { return false };
+        let proved = match entry.token {
+            Some(token) => token.is(&claim.token),
+            None => claim.token.session() == session,
+        };
+        if !proved && !mutant!(TokenUnchecked) {
             return false;
         }
         self.touch(session);
@@ -215,9 +221,9 @@ impl Sessions {
         true
     }
 
-    /// Returns whether a session is known, with a token that proves it.
+    /// Returns whether a session is known.
     pub fn knows(&self, session: u64) -> bool {
-        self.table.get(&session).is_some_and(|entry| entry.token.is_some())
+        self.table.contains_key(&session)
     }
 
     /// Decides the treatment of dispatch `counter` of a session that [`Sessions::begin`] knew.

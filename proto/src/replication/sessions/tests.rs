@@ -146,12 +146,16 @@ fn an_outcome_that_is_replayed_twice_takes_the_place_of_one() {
 }
 
 #[test]
-fn a_row_without_a_token_can_be_claimed_by_nobody() {
-    let mut sessions = Sessions::new(4, 8);
-    sessions.replayed(9, 1, applied(1));
-    assert!(!sessions.begin(Claim { session: 9, token: Token::default() }, 1));
-    let claim = Claim { session: 9, token: key().token(9) };
-    assert!(!sessions.begin(claim, 1));
+fn a_session_known_from_its_entries_alone_is_proved_by_the_token_that_names_it() {
+    let (_, claim) = with_one_settled();
+    let mut standby = Sessions::new(4, 8);
+    standby.replayed(claim.session, 1, applied(1));
+    standby.replayed(9, 1, applied(2));
+    assert!(!standby.begin(Claim { token: Token::default(), ..claim }, 1));
+    assert!(!standby.begin(Claim { session: 9, ..claim }, 1), "it names another");
+    assert!(standby.begin(claim, 1));
+    assert_eq!(standby.judge(claim.session, 1), Verdict::Known(applied(1)));
+    assert_eq!(standby.judge(claim.session, 2), Verdict::Accept);
 }
 
 #[test]
