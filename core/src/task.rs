@@ -53,6 +53,18 @@ pub(crate) async fn guarded<T>(
     poll.await
 }
 
+/// Runs work that may wait for a disk, on a thread of the runtime. It begins when the future is
+/// polled first.
+pub(crate) async fn blocking<T: Send + 'static>(
+    task: &'static str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Panicked> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| match error.try_into_panic() {
+        Ok(panic) => Panicked::new(task, &*panic),
+        Err(_) => Panicked::new(task, &"the runtime ended"),
+    })
+}
+
 /// Called with a panic.
 type Told = Box<dyn FnOnce(&Panicked) + Send>;
 

@@ -70,7 +70,7 @@ pub enum Error {
     )]
     AlreadyClient(String),
     /// The store is not a client.
-    #[error("store `{0}` is no client, so there is no server to detach it from")]
+    #[error("store `{0}` is no client: it follows no server that it could leave")]
     NotAClient(String),
     /// The store cannot take the place of its sequencer.
     #[error("store `{store}` cannot be promoted: {why}")]
@@ -80,6 +80,12 @@ pub enum Error {
         /// The reason.
         why: NotPromotable,
     },
+    /// The store kept a backup as a sequencer, before it became a client.
+    #[error(
+        "store `{0}` cannot be promoted: it kept a backup when it was the sequencer before, and \
+         its files end there. Start its process anew, as a client"
+    )]
+    BackupBegun(String),
     /// The state that the store begins with does not survive its codec.
     #[error(
         "the state of store `{store}` cannot be restored from its encoding: {why}. Nothing was \

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use samestate::{
@@ -111,6 +112,9 @@ async fn a_sequencer_that_comes_back_joins_and_is_told_what_it_alone_had() {
     let standby = standby(&at_root, &at_standby).await;
     root.dispatch(2).await.expect("it applies");
     same(&root, &standby).await;
+    // The two lose sight of each other.
+    root.servers().remove(0).close().await;
+    within(standby.until_connected(false)).await;
     standby.promote().await.expect("it takes over");
     root.dispatch(3).await.expect("it applies at one of two sequencers");
     standby.dispatch(4).await.expect("it applies at the other");
@@ -172,4 +176,53 @@ async fn what_cannot_be_promoted_says_why_and_stays_as_it_is() {
     assert!(matches!(event, EventKind::ConnectFailed { .. }), "it tries on: {event:?}");
     let error = why(&waiting).await.to_string();
     assert!(error.contains("nothing to continue"), "{error}");
+
+    let follower = within(list().client(at_root.client()).open()).await.expect("it comes in sync");
+    assert_eq!(why(&follower).await, NotPromotable::Ordered);
+    within(follower.dispatch(2)).await.expect("it is a client still");
+}
+
+#[tokio::test]
+async fn a_sequencer_hands_over_and_nothing_is_lost() {
+    let (at_root, at_standby) = (Path::new(), Path::new());
+    let root = list().open().await.expect("it opens");
+    root.create_server(at_root.server()).await.expect("it listens");
+    let standby = standby(&at_root, &at_standby).await;
+    let client = client_of([&at_root, &at_standby]).await;
+    let dispatching = async {
+        let mut refused = 0;
+        for item in 0..3_000 {
+            loop {
+                match within(client.dispatch(item)).await {
+                    Ok(_) => break,
+                    Err(DispatchError::NotConnected) => {
+                        refused += 1;
+                        within(client.ready()).await;
+                    }
+                    Err(error) => panic!("{item}: {error}"),
+                }
+            }
+        }
+        refused
+    };
+    let handing_over = async {
+        let mut changes = standby.watch();
+        while standby.version().seq < 1_000 {
+            within(changes.changed()).await;
+        }
+        let to_standby = at_standby.client().retry_refused_after(Duration::from_millis(20));
+        root.create_client(to_standby).expect("it begins");
+        // It is told that the sequencer orders no more.
+        within(standby.until_connected(false)).await;
+        let begun = std::time::Instant::now();
+        standby.promote().await.expect("it takes over");
+        within(client.until_connected(true)).await;
+        println!("handed over within {:?}", begun.elapsed());
+    };
+    let (refused, ()) = tokio::join!(dispatching, handing_over);
+    println!("{refused} refused");
+    for store in [&root, &client] {
+        same(&standby, store).await;
+    }
+    assert_eq!(*standby.state(), (0..3_000).collect::<Vec<_>>());
 }

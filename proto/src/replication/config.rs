@@ -69,8 +69,8 @@ pub struct Config {
     pub pressure_grace: Duration,
     /// The maximum number of sessions that the sequencer remembers. Default: 4,096.
     pub sessions_max: usize,
-    /// A client keeps what it needs to continue the sessions of other nodes if it is promoted. False
-    /// unless set.
+    /// A client keeps what it needs to continue the sessions of other nodes if it is promoted.
+    /// False unless set.
     pub standby: bool,
     /// The maximum number of actions that subscribers may be behind before they are told of a jump.
     /// Default: 4,096.

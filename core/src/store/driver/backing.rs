@@ -3,19 +3,20 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use samestate_proto::replication::{Config, Replica, StateMachine};
-use samestate_proto::{Epoch, NodeId};
+use samestate_proto::replication::{Config, NotPromotable, Replica, StateMachine};
+use samestate_proto::{Epoch, NodeId, Version};
 
 use crate::backup::{
     About, Backup, BackupFiles, BackupWriter, Held, JournalQueue, PreparedBackup, Source,
 };
 use crate::event::EventKind;
 use crate::link::LinkEndpoint;
-use crate::store::Result;
+use crate::store::driver::metrics::BackupMetrics;
 use crate::store::driver::random;
 use crate::store::driver::shared::Shared;
 use crate::store::driver::trace;
 use crate::store::reducer::machine::{Action, ReducerMachine, State, encoded};
+use crate::store::{Error, Result};
 use crate::task::Panicked;
 
 /// A backup that was begun for a store that is being opened.
@@ -33,12 +34,7 @@ pub(crate) fn open<S: State, A: Action>(
     node: NodeId,
     mut machine: ReducerMachine<S, A>,
 ) -> Result<(Replica<ReducerMachine<S, A>>, Backing)> {
-    let about = About {
-        store: config.store.clone(),
-        schema_version: config.schema_version,
-        codec: config.codec,
-    };
-    let (desk, restored) = BackupFiles::open(backup, about)?;
+    let (desk, restored) = BackupFiles::open(backup, about(&config))?;
     let (now, id) = (Duration::ZERO, random::id()?);
     let key = random::token_key()?;
     let (mut replica, torn) = match restored {
@@ -88,6 +84,96 @@ impl Backing {
         let source: Weak<dyn Source> = Arc::downgrade(shared) as Weak<dyn Source>;
         Ok(self.beginning.keep(self.inbox, source)?)
     }
+}
+
+/// The time that a sequencer which hands over has to send its last actions.
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(10);
+
+/// A node that waits for them looks this often whether it waits in vain.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// The backup of a client, which begins when the client is promoted.
+pub(crate) struct Later {
+    pub(crate) backup: Backup,
+    pub(crate) durable: bool,
+}
+
+impl<S: State, A: Action> Shared<S, A> {
+    /// Takes the place of the sequencer, and begins the backup that the store was opened with.
+    /// Writes the whole state, so it may take a while.
+    pub(crate) fn promote(self: &Arc<Self>) -> Result<Version> {
+        let desk = self.later.as_ref().map(|later| self.desk(later)).transpose()?;
+        let (id, key) = (random::id()?, random::token_key()?);
+        self.setback.send_replace(None);
+        let durable = self.later.as_ref().is_some_and(|later| later.durable);
+        let promoted = self.with(|inner, now| {
+            let version = inner.replica.promote(id, key, now)?;
+            let held = desk.and_then(|desk| {
+                inner.replica.keep(durable);
+                Some((desk, inner.replica.hold()?))
+            });
+            Ok((version, held))
+        });
+        let (version, held) = promoted.map_err(|why| self.not_promotable(why))?;
+        if let (Some((desk, (image, frozen))), Some(later)) = (held, &self.later) {
+            let store = self.name().to_owned();
+            let state = encoded(&frozen).map_err(|why| Error::Unrestorable { store, why })?;
+            drop(frozen);
+            let disk = desk.watch();
+            let beginning = BackupWriter::begin(desk, &later.backup, &image, &state)?;
+            let inbox = Arc::new(JournalQueue::new(later.backup.pace(), durable, disk));
+            let saved = BackupMetrics { saved_seq: image.version.seq, ..Default::default() };
+            *self.backup.lock() = Some(saved);
+            let inbox = self.inbox.get_or_init(|| inbox);
+            Backing { inbox: Arc::clone(inbox), beginning, torn: 0 }.keep(self)?;
+            // What was recorded meanwhile goes to the writer.
+            self.with(|_, _| {});
+            self.timers.wake();
+        }
+        Ok(version)
+    }
+
+    /// Waits for the last actions of a sequencer that hands over.
+    pub(crate) async fn caught_up(&self) -> Result<()> {
+        let mut newest = self.newest();
+        let until = tokio::time::Instant::now() + CAUGHT_UP_WITHIN;
+        loop {
+            let found = self.promotable();
+            let behind = matches!(
+                &found,
+                Err(Error::NotPromotable { why: NotPromotable::Behind { .. }, .. })
+            );
+            if !behind || tokio::time::Instant::now() >= until {
+                return found;
+            }
+            // A link that ends tells of no version.
+            let _ = tokio::time::timeout(LOOK_EVERY, newest.changed()).await;
+        }
+    }
+
+    /// Returns an error if this node cannot take the place of the sequencer.
+    pub(crate) fn promotable(&self) -> Result<()> {
+        if self.inbox.get().is_some() && !self.with(|inner, _| inner.replica.is_sequencer()) {
+            return Err(Error::BackupBegun(self.name().to_owned()));
+        }
+        self.with(|inner, _| inner.replica.promotable()).map_err(|why| self.not_promotable(why))
+    }
+
+    fn not_promotable(&self, why: NotPromotable) -> Error {
+        Error::NotPromotable { store: self.name().to_owned(), why }
+    }
+
+    fn desk(&self, later: &Later) -> Result<BackupFiles> {
+        let about = self.with(|inner, _| about(inner.replica.config()));
+        // What the files hold is of a time before: the state that goes on is this node's.
+        Ok(BackupFiles::open(&later.backup, about)?.0)
+    }
+}
+
+fn about(config: &Config) -> About {
+    let (store, schema_version, codec) =
+        (config.store.clone(), config.schema_version, config.codec);
+    About { store, schema_version, codec }
 }
 
 /// The times at which the state that a backup's records lead to is checked.

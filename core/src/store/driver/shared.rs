@@ -10,12 +10,12 @@ mod step;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use samestate_proto::replication::{
-    Dispatched, Job, LinkId, NotPromotable, Output, Refused, Replica, Resolution, StateView,
+    Dispatched, Job, LinkId, Output, Refused, Replica, Resolution, StateView,
 };
 use samestate_proto::{NodeId, Version};
 use tokio::sync::{Notify, oneshot, watch};
@@ -24,17 +24,16 @@ use tracing::Span;
 use crate::backup::JournalQueue;
 use crate::event::{Event, EventKind};
 use crate::link::{LinkEndpoint, LinkHandle, RefusalReason, Setback, Side};
+use crate::store::DispatchError;
 use crate::store::dispatch::future::{Outcome, Waiter};
-use crate::store::driver::backing::Checks;
+use crate::store::driver::backing::{Checks, Later};
 use crate::store::driver::metrics::{BackupMetrics, DispatchMetrics, Ended};
-use crate::store::driver::random;
 use crate::store::driver::timers::Timers;
 use crate::store::driver::trace;
 use crate::store::error::resolved;
 use crate::store::observe::reading::{self, Reading};
 use crate::store::observe::subscribers::Subscribers;
 use crate::store::reducer::machine::{Action, Cell, ReducerMachine, State};
-use crate::store::{DispatchError, Error, Result};
 use crate::task::{Panicked, Work};
 
 pub(crate) use endpoint::to_stderr;
@@ -97,8 +96,10 @@ pub(crate) struct Shared<S: State, A: Action> {
     direct_after_ns: AtomicU64,
     closed: watch::Sender<bool>,
     closing: AtomicBool,
-    /// The queue of the records for the store's backup.
-    pub(crate) inbox: Option<Arc<JournalQueue>>,
+    /// The queue of the records for the store's backup, once it keeps one.
+    pub(crate) inbox: OnceLock<Arc<JournalQueue>>,
+    /// The backup that a client keeps once it is promoted.
+    pub(crate) later: Option<Later>,
     pub(crate) checks: Mutex<Checks>,
     me: Weak<Shared<S, A>>,
 }
@@ -109,6 +110,7 @@ impl<S: State, A: Action> Shared<S, A> {
         on_error: OnError,
         began: Instant,
         inbox: Option<Arc<JournalQueue>>,
+        later: Option<Later>,
     ) -> Arc<Self> {
         let (name, frame_bytes_max) =
             (replica.config().store.clone(), replica.config().frame_bytes_max());
@@ -148,7 +150,8 @@ impl<S: State, A: Action> Shared<S, A> {
             direct_after_ns: AtomicU64::new(0),
             closed: watch::Sender::new(false),
             closing: AtomicBool::new(false),
-            inbox,
+            inbox: inbox.map_or_else(OnceLock::new, OnceLock::from),
+            later,
             checks,
             me: me.clone(),
         })
@@ -181,23 +184,6 @@ impl<S: State, A: Action> Shared<S, A> {
     pub(crate) fn follow(&self) {
         self.setback.send_replace(None);
         self.with(|inner, now| inner.replica.follow(now));
-    }
-
-    /// Returns an error if this node cannot take the place of the sequencer.
-    pub(crate) fn promotable(&self) -> Result<()> {
-        self.with(|inner, _| inner.replica.promotable()).map_err(|why| self.not_promotable(why))
-    }
-
-    /// Takes the place of the sequencer.
-    pub(crate) fn promote(&self) -> Result<Version> {
-        let (id, key) = (random::id()?, random::token_key()?);
-        self.setback.send_replace(None);
-        let promoted = self.with(|inner, now| inner.replica.promote(id, key, now));
-        promoted.map_err(|why| self.not_promotable(why))
-    }
-
-    fn not_promotable(&self, why: NotPromotable) -> Error {
-        Error::NotPromotable { store: self.name.clone(), why }
     }
 
     /// Returns the function that handles a panic of a background task of this store.
@@ -416,7 +402,7 @@ impl<S: State, A: Action> Shared<S, A> {
 
 impl<S: State, A: Action> Drop for Shared<S, A> {
     fn drop(&mut self) {
-        if let Some(inbox) = &self.inbox {
+        if let Some(inbox) = self.inbox.get() {
             inbox.orphan();
         }
         self.subscribers.wake();

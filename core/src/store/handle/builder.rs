@@ -14,7 +14,7 @@ use crate::link::{ClientConfig, LinkEndpoint};
 use crate::state::{Delta, Patching};
 use crate::store::dispatch::future::DispatchFuture;
 use crate::store::dispatch::middleware::{Chain, Middleware, Next};
-use crate::store::driver::backing;
+use crate::store::driver::backing::{self, Later};
 use crate::store::driver::random;
 use crate::store::driver::shared::{OnError, Shared, to_stderr};
 use crate::store::driver::trace;
@@ -231,7 +231,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     /// If this node is the store's sequencer (a store alone, a master, a server), the restored
     /// state goes to all workers and clients. In other nodes a backup has no effect, because a
     /// replica gets its state from its upstream. So every process of a cluster may have the same
-    /// options.
+    /// options. A client begins it with [`Store::promote`], in place of what the files hold.
     pub fn backup(mut self, backup: Backup) -> Self {
         self.backup = Some(backup);
         self
@@ -446,7 +446,8 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
             replica.set_observer(observer);
         }
         let inbox = backing.as_ref().map(|backing| Arc::clone(&backing.inbox));
-        let shared = Shared::new(replica, self.on_error, began, inbox);
+        let later = backup.filter(|_| follows).map(|backup| Later { backup, durable });
+        let shared = Shared::new(replica, self.on_error, began, inbox, later);
         if let Some(backing) = backing {
             backing.keep(&shared)?;
         }

@@ -19,7 +19,8 @@ use crate::store::observe::subscribers::Subscription;
 use crate::store::reducer::machine::{Action, State};
 use crate::store::serve::attachments::{Attachments, close};
 use crate::store::serve::servers::ServerHandle;
-use crate::store::{DispatchError, Result, Role, Watch};
+use crate::store::{DispatchError, Error, Result, Role, Watch};
+use crate::task;
 
 /// The number of actions that [`Store::dispatch_many`] dispatches at a time.
 const BATCH: usize = 256;
@@ -319,25 +320,31 @@ impl<S: State, A: Action> Store<S, A> {
     /// stay, and clients that know its address as one of several
     /// ([`ClientConfig::tcp`](crate::ClientConfig::tcp)) come to it.
     ///
-    /// Actions that the last sequencer ordered and this node never got are lost. Whoever had them is
-    /// told so, as `HistoryLost`. If this node is a [standby](crate::StoreBuilder::standby),
-    /// dispatches under way of other nodes are applied once, as after a reconnection. Otherwise, and
-    /// where this node cannot know, they resolve as
+    /// Actions that the last sequencer ordered and this node never got are lost. Whoever had them
+    /// is told so, as `HistoryLost`. If this node is a [standby](crate::StoreBuilder::standby),
+    /// dispatches under way of other nodes are applied once, as after a reconnection. Otherwise,
+    /// and where this node cannot know, they resolve as
     /// [`OutcomeUnknown`](crate::DispatchError::OutcomeUnknown), as those of this node do.
     ///
     /// Call it only when the last sequencer orders no more: no node can tell a sequencer that died
     /// from one that it cannot reach, and two sequencers make two histories, of which one is lost
-    /// when they meet. A sequencer that comes back joins this one by [`Store::create_client`].
+    /// when they meet. A sequencer that comes back joins this one by [`Store::create_client`]. One
+    /// that became a client by it, and still has a link to this node, hands over: this node waits
+    /// for its last action, up to 10 s, and nothing is lost.
     ///
     /// # Errors
     ///
-    /// [`crate::Error::NotAClient`] if the store is no client, and
-    /// [`crate::Error::NotPromotable`] if it cannot order from its state. It is a client as before
-    /// then.
+    /// [`crate::Error::NotAClient`] if the store is no client, [`crate::Error::NotPromotable`] if
+    /// it cannot order from its state or its sequencer still orders, and [`crate::Error::Backup`]
+    /// if the store has a backup that cannot be written. It is a client as before then.
     pub async fn promote(&self) -> Result<Version> {
         let port: Arc<dyn LinkEndpoint> = Arc::clone(&self.shared) as Arc<dyn LinkEndpoint>;
-        self.shared.promotable()?;
-        self.upkeep.promote(port, || self.shared.promote()).await
+        self.shared.caught_up().await?;
+        let shared = Arc::clone(&self.shared);
+        // It writes the state to disk.
+        let promote = task::blocking("promotion", move || shared.promote());
+        let promote = async { promote.await.unwrap_or_else(|panic| Err(Error::Panicked(panic))) };
+        self.upkeep.promote(port, promote, || self.shared.follow()).await
     }
 
     /// Returns the servers that were made by [`Store::create_server`] and are not closed.

@@ -179,20 +179,21 @@ impl Attachments {
         }
     }
 
-    /// Leaves the server for good. `promote` is called once the link to it has ended; if it fails,
-    /// the store follows the server again.
+    /// Leaves the server for good. `promote` begins once the link to it has ended. If it fails, the
+    /// store follows the server again, and `follow` is called before.
     pub(crate) async fn promote<V>(
         &self,
         port: Arc<dyn LinkEndpoint>,
-        promote: impl FnOnce() -> Result<V>,
+        promote: impl Future<Output = Result<V>>,
+        follow: impl FnOnce(),
     ) -> Result<V> {
         let client = self.running.lock().client.take();
         let client = client.ok_or_else(|| Error::NotAClient(port.name().to_owned()))?;
         let config = client.config();
         client.end().await;
-        let promoted = promote();
+        let promoted = promote.await;
         if promoted.is_err() {
-            self.dial(config, port, || {})?;
+            self.dial(config, port, follow)?;
         }
         promoted
     }

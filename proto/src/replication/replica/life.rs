@@ -37,6 +37,19 @@ pub enum NotPromotable {
     /// Its state differs from the sequencer's, and is not replaced yet.
     #[error("its state was found to differ from the sequencer's, and is not replaced yet")]
     Differs,
+    /// The sequencer can be reached and orders: two would make two histories.
+    #[error(
+        "its sequencer can be reached, and orders: make that one a client first, or end its process"
+    )]
+    Ordered,
+    /// Its upstream is no sequencer any more, and has actions that this node has not yet.
+    #[error("it is at action {seq} of {newest}, which its upstream has")]
+    Behind {
+        /// The newest action that is applied here.
+        seq: u64,
+        /// The newest action of the upstream.
+        newest: u64,
+    },
     /// It has no reducer.
     #[error("it has no reducer, so it cannot order actions")]
     NoReducer,
@@ -144,7 +157,13 @@ impl<M: StateMachine> Replica<M> {
         if !self.machine.reduces() {
             return Err(NotPromotable::NoReducer);
         }
-        Ok(())
+        let Some(upstream) = &self.upstream else { return Ok(()) };
+        let Some(status) = &upstream.status else { return Ok(()) };
+        if status.connected {
+            return Err(NotPromotable::Ordered);
+        }
+        let (seq, newest) = (self.position.version.seq, upstream.newest.unwrap_or(0));
+        if seq < newest { Err(NotPromotable::Behind { seq, newest }) } else { Ok(()) }
     }
 
     /// Takes the place of the sequencer.

@@ -269,7 +269,7 @@ pub(super) static METRICS: &[Metric] = &[
         "the same in the cheapest tenth of slices of 20 ms: undisturbed by other programs",
         |m| m.cost.quiet_cpu_us_per_action,
     )
-    .is_a_floor(),
+    .floor(),
     of_runs(
         "cost.null_cpu_us_per_action",
         Microseconds,
@@ -412,7 +412,7 @@ impl Metric {
     }
 
     /// Marks a metric that disturbances of the machine only raise.
-    const fn is_a_floor(mut self) -> Self {
+    const fn floor(mut self) -> Self {
         self.is_floor = true;
         self
     }

@@ -73,7 +73,7 @@ impl<S: State, A: Action> Shared<S, A> {
             false => Vec::new(),
         };
         let resolved = inner.resolved(&outputs);
-        if let Some(inbox) = &self.inbox
+        if let Some(inbox) = self.inbox.get()
             && inner.replica.has_records()
         {
             inbox.leave(|out| inner.replica.take_records(out));
