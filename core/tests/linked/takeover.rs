@@ -7,16 +7,18 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use samestate::{
     Address, Change, ClientConfig, DispatchError, Error, EventKind, Jump, NotPromotable, Role,
-    Store, Version,
+    Store, Subscription, Version,
 };
 
 use super::{Path, list, same, within};
 
 type List = Store<Vec<u32>, u32>;
 
+type Jumps = Arc<Mutex<Vec<(Jump, Version, Version)>>>;
+
 /// The jumps that a store's subscribers are told of.
-fn jumps(store: &List) -> (Arc<Mutex<Vec<(Jump, Version, Version)>>>, samestate::Subscription) {
-    let jumps = Arc::<Mutex<Vec<_>>>::default();
+fn jumps(store: &List) -> (Jumps, Subscription) {
+    let jumps = Jumps::default();
     let told = Arc::clone(&jumps);
     let subscription = store.subscribe(move |change| {
         if let Change::Jumped { why, from, to } = change {

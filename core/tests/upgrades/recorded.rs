@@ -4,8 +4,9 @@
 //! `protocol-N.txt` is made by `cargo test --test upgrades -- --ignored`, once for each version N
 //! of the protocol: a change of one byte changes the protocol, and needs a new version of it. There
 //! is one exception. The numbers of sessions are the sequencer's choice and mean nothing to others,
-//! so all recordings are made anew when it chooses others. The login is not in it, since its bytes differ each time by
-//! design; its form is RFC 5802's, and `auth` compares it with the example of RFC 7677.
+//! so all recordings are made anew when it chooses others. The login is not in it, since its bytes
+//! differ each time by design; its form is RFC 5802's, and `auth` compares it with the example of
+//! RFC 7677.
 
 use std::collections::BTreeSet;
 
@@ -136,7 +137,7 @@ impl Recorder {
 }
 
 #[test]
-#[ignore = "makes the recordings anew: for a new version of the protocol, or other numbers of sessions"]
+#[ignore = "makes the recordings anew, see above"]
 fn record() {
     for version in PROTOCOL_OLDEST..=PROTOCOL_VERSION {
         record_version(version);

@@ -29,11 +29,10 @@ pub struct CpuSlices {
 impl CpuSlices {
     /// One more slice, in which the process used that processor time and applied so many actions.
     pub fn record(&mut self, cpu_ns: u64, actions: u64) {
-        if actions > 0 {
-            self.per_action.record(cpu_ns.saturating_mul(PARTS_OF_NS) / actions);
-            self.cpu_ns += cpu_ns;
-            self.actions += actions;
-        }
+        let Some(each) = cpu_ns.saturating_mul(PARTS_OF_NS).checked_div(actions) else { return };
+        self.per_action.record(each);
+        self.cpu_ns += cpu_ns;
+        self.actions += actions;
     }
 
     /// Those of `other` too.
