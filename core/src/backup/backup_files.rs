@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use samestate_proto::replication::{Image, StateMachine};
+use samestate_proto::replication::{Image, StateMachine, last_action_of};
+use samestate_proto::{Lineage, Version};
 
 use super::file_system::{FileSystem, Lock};
 use super::files::Files;
@@ -228,6 +229,34 @@ impl Restored {
     pub(crate) fn decode<M: StateMachine>(&self) -> Result<M::State, BackupError> {
         let path = || self.whole.clone();
         M::decode_state(&self.state).map_err(|why| BackupError::Undecodable { path: path(), why })
+    }
+
+    /// Returns the version that the files lead to.
+    pub(crate) fn version(&self) -> Result<Version, BackupError> {
+        let mut version = self.image.version;
+        for (before, records) in &self.blocks {
+            let last = last_action_of(*before, records)
+                .map_err(|fault| BackupError::Replay { path: self.journal.clone(), fault })?;
+            if last > version.seq {
+                version =
+                    Version { epoch: self.image.lineage.head().unwrap_or_default(), seq: last };
+            }
+        }
+        Ok(version)
+    }
+
+    /// Returns an error if something would be lost when a store at `version` of this lineage takes
+    /// the place of these files.
+    pub(crate) fn loses_nothing_to(
+        &self,
+        lineage: &Lineage,
+        version: Version,
+    ) -> Result<(), BackupError> {
+        let kept = self.version()?;
+        if kept.seq == 0 || (kept.seq <= version.seq && lineage.contains(kept)) {
+            return Ok(());
+        }
+        Err(BackupError::Ahead { path: self.whole.clone(), kept, version })
     }
 
     /// Goes on from there by the journal. `machine` is in the state of the whole backup.

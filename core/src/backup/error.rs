@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use samestate_proto::Version;
 use samestate_proto::replication::ReplayFault;
 use samestate_proto::wire::Codec;
 use thiserror::Error;
@@ -175,6 +176,20 @@ pub enum BackupError {
         found: Codec,
         /// Of this store.
         ours: Codec,
+    },
+    /// A client that is promoted would overwrite actions that it never got.
+    #[error(
+        "backup `{}` holds what this store has not: it is at {kept:#}, this store at {version:#}. \
+         Move its files away to promote this store, or open the store from them without a client",
+        path.display()
+    )]
+    Ahead {
+        /// The path of the backup.
+        path: PathBuf,
+        /// The version that the files lead to.
+        kept: Version,
+        /// The version of the store.
+        version: Version,
     },
     /// There is a journal, but not its whole backup.
     #[error(

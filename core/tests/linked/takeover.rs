@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use samestate::{
-    Address, Change, ClientConfig, DispatchError, Error, EventKind, Jump, NotPromotable, Role,
-    Store, Subscription, Version,
+    Address, Backup, BackupError, Change, ClientConfig, DispatchError, Error, EventKind, Jump,
+    NotPromotable, Role, Store, Subscription, Version,
 };
 
-use super::{Path, list, same, within};
+use super::{DEADLINE, Path, list, same, within};
 
 type List = Store<Vec<u32>, u32>;
 
@@ -227,4 +227,45 @@ async fn a_sequencer_hands_over_and_nothing_is_lost() {
         same(&standby, store).await;
     }
     assert_eq!(*standby.state(), (0..3_000).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_backup_begins_at_the_promotion_and_overwrites_nothing_that_would_be_lost() {
+    let (at_root, folder) = (Path::new(), tempfile::tempdir().expect("a temporary folder"));
+    let backup = || Backup::at(folder.path().join("list.backup"));
+    let root = list().backup(backup()).durable().open().await.expect("it opens");
+    root.create_server(at_root.server()).await.expect("it listens");
+    root.dispatch(1).await.expect("it applies");
+    let standby = list().standby().client(at_root.client()).backup(backup()).durable();
+    let standby = within(standby.open()).await.expect("it comes in sync");
+    root.servers().remove(0).close().await;
+    within(standby.until_connected(false)).await;
+    root.dispatch(2).await.expect("it applies where the standby does not see it");
+    let error = standby.promote().await.expect_err("another process has the files");
+    assert!(matches!(error, Error::Backup(BackupError::InUse(_))), "{error}");
+    root.close(DEADLINE).await.expect("it closes");
+    let error = standby.promote().await.expect_err("what only the files have would be lost");
+    assert!(matches!(error, Error::Backup(BackupError::Ahead { .. })), "{error}");
+    assert_eq!(standby.roles(), [Role::Client], "{error}");
+
+    let kept = folder.path().join("kept");
+    std::fs::create_dir(&kept).expect("a folder");
+    for file in ["list.backup", "list.backup.journal"] {
+        std::fs::rename(folder.path().join(file), kept.join(file)).expect("it is moved away");
+    }
+    standby.promote().await.expect("it takes over");
+    standby.dispatch(3).await.expect("it applies");
+    let error = standby.promote().await.expect_err("it is the sequencer already");
+    assert!(error.to_string().contains("the sequencer already"), "{error}");
+    standby.close(DEADLINE).await.expect("it closes");
+    let again = list().backup(backup()).open().await.expect("it is restored");
+    assert_eq!(*again.state(), [1, 3]);
+    // A client that has all that the files hold begins them anew.
+    again.create_server(at_root.server()).await.expect("it listens");
+    let standby = list().standby().client(at_root.client()).backup(backup());
+    let standby = within(standby.open()).await.expect("it comes in sync");
+    again.close(DEADLINE).await.expect("it closes");
+    within(standby.until_connected(false)).await;
+    standby.promote().await.expect("it takes over");
+    assert_eq!(*standby.state(), [1, 3]);
 }

@@ -167,34 +167,22 @@ impl Image {
         if before > self.version.seq {
             return Err(ReplayFault::Gap { at: self.version.seq, got: before.saturating_add(1) });
         }
-        let (mut seq, mut rest) = (before, records);
-        while let Some((kind, after)) = rest.split_first() {
-            rest = match *kind {
-                DISPATCHED | OWN => {
-                    let (entry, after) = Entries::first(after)?;
+        let mut seq = before;
+        for record in Records(records) {
+            match record? {
+                Record::Action { entry, own } => {
                     seq += 1;
                     if seq > self.version.seq {
-                        self.replay_entry(machine, &entry, *kind == OWN)?;
+                        self.replay_entry(machine, &entry, own)?;
                     }
-                    after
                 }
-                REJECTED => {
-                    let (session, after) = take_u64(after)?;
-                    let (counter, after) = take_u64(after)?;
+                Record::Rejected { session, counter, reason } => {
                     let counter = counter + u64::from(mutant!(RejectedReplayedLate));
-                    let (reason, after) = take_text(after)?;
                     let reason = String::from_utf8_lossy(reason).into_owned();
                     self.sessions.replayed(session, counter, Outcome::Rejected(reason));
-                    after
                 }
-                SESSION => {
-                    let (session, after) = take_u64(after)?;
-                    let (row, after) = take_text(after)?;
-                    self.sessions.reissued(session, row);
-                    after
-                }
-                _ => return Err(WireError::Malformed("kind of record").into()),
-            };
+                Record::Session { session, row } => self.sessions.reissued(session, row),
+            }
         }
         Ok(())
     }
@@ -216,6 +204,65 @@ impl Image {
         }
         Ok(())
     }
+}
+
+/// A record, read.
+enum Record<'a> {
+    Action { entry: Entry<'a>, own: bool },
+    Rejected { session: u64, counter: u64, reason: &'a [u8] },
+    Session { session: u64, row: &'a [u8] },
+}
+
+/// Reads records one after another; ends after an error.
+struct Records<'a>(&'a [u8]);
+
+impl<'a> Records<'a> {
+    fn first(kind: u8, after: &'a [u8]) -> Result<(Record<'a>, &'a [u8]), WireError> {
+        Ok(match kind {
+            DISPATCHED | OWN => {
+                let (entry, after) = Entries::first(after)?;
+                (Record::Action { entry, own: kind == OWN }, after)
+            }
+            REJECTED => {
+                let (session, after) = take_u64(after)?;
+                let (counter, after) = take_u64(after)?;
+                let (reason, after) = take_text(after)?;
+                (Record::Rejected { session, counter, reason }, after)
+            }
+            SESSION => {
+                let (session, after) = take_u64(after)?;
+                let (row, after) = take_text(after)?;
+                (Record::Session { session, row }, after)
+            }
+            _ => return Err(WireError::Malformed("kind of record")),
+        })
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<Record<'a>, WireError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (kind, after) = std::mem::take(&mut self.0).split_first()?;
+        let read = Records::first(*kind, after);
+        Some(read.map(|(record, rest)| {
+            self.0 = rest;
+            record
+        }))
+    }
+}
+
+/// Returns the number of the last action of some records, which begin after action `before`.
+///
+/// # Errors
+///
+/// If a record is damaged.
+pub fn last_action_of(before: u64, records: &[u8]) -> Result<u64, ReplayFault> {
+    let mut seq = before;
+    for record in Records(records) {
+        seq += u64::from(matches!(record?, Record::Action { .. }));
+    }
+    Ok(seq)
 }
 
 fn take_u64(bytes: &[u8]) -> Result<(u64, &[u8]), WireError> {

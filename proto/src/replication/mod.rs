@@ -40,7 +40,7 @@ pub use config::{Config, Resync};
 pub use counters::Counters;
 pub use downstream::Snapshot;
 pub use events::{Change, Changes, Jump};
-pub use keeping::{ReplayFault, Span};
+pub use keeping::{ReplayFault, Span, last_action_of};
 pub use log::{Held, Log};
 pub use note::{Note, Resume};
 pub use observer::Observer;

@@ -13,7 +13,7 @@ use crate::event::EventKind;
 use crate::link::LinkEndpoint;
 use crate::store::driver::metrics::BackupMetrics;
 use crate::store::driver::random;
-use crate::store::driver::shared::Shared;
+use crate::store::driver::shared::{Inner, Shared};
 use crate::store::driver::trace;
 use crate::store::reducer::machine::{Action, ReducerMachine, State, encoded};
 use crate::store::{Error, Result};
@@ -99,38 +99,41 @@ pub(crate) struct Later {
 }
 
 impl<S: State, A: Action> Shared<S, A> {
-    /// Takes the place of the sequencer, and begins the backup that the store was opened with.
-    /// Writes the whole state, so it may take a while.
+    /// Takes the place of the sequencer, once the backup that the store was opened with has begun.
+    /// Writes the whole state, so it may take a while. The store has no upstream meanwhile, so
+    /// nothing changes.
     pub(crate) fn promote(self: &Arc<Self>) -> Result<Version> {
-        let desk = self.later.as_ref().map(|later| self.desk(later)).transpose()?;
         let (id, key) = (random::id()?, random::token_key()?);
+        if let Some(later) = &self.later {
+            self.begin_backup(later, id)?;
+        }
         self.setback.send_replace(None);
-        let durable = self.later.as_ref().is_some_and(|later| later.durable);
         let promoted = self.with(|inner, now| {
             let version = inner.replica.promote(id, key, now)?;
-            let held = desk.and_then(|desk| {
-                inner.replica.keep(durable);
-                Some((desk, inner.replica.hold()?))
-            });
-            Ok((version, held))
+            if let Some(later) = &self.later {
+                inner.replica.keep(later.durable);
+            }
+            Ok(version)
         });
-        let (version, held) = promoted.map_err(|why| self.not_promotable(why))?;
-        if let (Some((desk, (image, frozen))), Some(later)) = (held, &self.later) {
-            let store = self.name().to_owned();
-            let state = encoded(&frozen).map_err(|why| Error::Unrestorable { store, why })?;
-            drop(frozen);
-            let disk = desk.watch();
-            let beginning = BackupWriter::begin(desk, &later.backup, &image, &state)?;
-            let inbox = Arc::new(JournalQueue::new(later.backup.pace(), durable, disk));
-            let saved = BackupMetrics { saved_seq: image.version.seq, ..Default::default() };
-            *self.backup.lock() = Some(saved);
-            let inbox = self.inbox.get_or_init(|| inbox);
-            Backing { inbox: Arc::clone(inbox), beginning, torn: 0 }.keep(self)?;
-            // What was recorded meanwhile goes to the writer.
-            self.with(|_, _| {});
-            self.timers.wake();
-        }
-        Ok(version)
+        promoted.map_err(|why| self.not_promotable(why))
+    }
+
+    fn begin_backup(self: &Arc<Self>, later: &Later, epoch_id: u64) -> Result<()> {
+        let desk = self.desk(later)?;
+        let held = self.with(|inner, _| inner.replica.hold_to_promote(epoch_id));
+        let (image, frozen) = held.map_err(|why| self.not_promotable(why))?;
+        let store = self.name().to_owned();
+        let state = encoded(&frozen).map_err(|why| Error::Unrestorable { store, why })?;
+        drop(frozen);
+        let disk = desk.watch();
+        let beginning = BackupWriter::begin(desk, &later.backup, &image, &state)?;
+        let saved = BackupMetrics { saved_seq: image.version.seq, ..Default::default() };
+        *self.backup.lock() = Some(saved);
+        let inbox = JournalQueue::new(later.backup.pace(), later.durable, disk);
+        let inbox = Arc::clone(self.inbox.get_or_init(|| Arc::new(inbox)));
+        Backing { inbox, beginning, torn: 0 }.keep(self)?;
+        self.timers.wake();
+        Ok(())
     }
 
     /// Waits for the last actions of a sequencer that hands over.
@@ -165,8 +168,15 @@ impl<S: State, A: Action> Shared<S, A> {
 
     fn desk(&self, later: &Later) -> Result<BackupFiles> {
         let about = self.with(|inner, _| about(inner.replica.config()));
-        // What the files hold is of a time before: the state that goes on is this node's.
-        Ok(BackupFiles::open(&later.backup, about)?.0)
+        let (desk, before) = BackupFiles::open(&later.backup, about)?;
+        if let Some(before) = before {
+            let at = |inner: &mut Inner<S, A>| {
+                (inner.replica.lineage().clone(), inner.replica.version())
+            };
+            let (lineage, version) = self.with(|inner, _| at(inner));
+            before.loses_nothing_to(&lineage, version)?;
+        }
+        Ok(desk)
     }
 }
 

@@ -344,7 +344,7 @@ impl<S: State, A: Action> Store<S, A> {
         // It writes the state to disk.
         let promote = task::blocking("promotion", move || shared.promote());
         let promote = async { promote.await.unwrap_or_else(|panic| Err(Error::Panicked(panic))) };
-        self.upkeep.promote(port, promote, || self.shared.follow()).await
+        self.upkeep.promote(port, promote).await
     }
 
     /// Returns the servers that were made by [`Store::create_server`] and are not closed.

@@ -180,12 +180,11 @@ impl Attachments {
     }
 
     /// Leaves the server for good. `promote` begins once the link to it has ended. If it fails, the
-    /// store follows the server again, and `follow` is called before.
+    /// store follows the server again.
     pub(crate) async fn promote<V>(
         &self,
         port: Arc<dyn LinkEndpoint>,
         promote: impl Future<Output = Result<V>>,
-        follow: impl FnOnce(),
     ) -> Result<V> {
         let client = self.running.lock().client.take();
         let client = client.ok_or_else(|| Error::NotAClient(port.name().to_owned()))?;
@@ -193,7 +192,7 @@ impl Attachments {
         client.end().await;
         let promoted = promote.await;
         if promoted.is_err() {
-            self.dial(config, port, follow)?;
+            self.dial(config, port, || {})?;
         }
         promoted
     }

@@ -166,6 +166,22 @@ impl<M: StateMachine> Replica<M> {
         if seq < newest { Err(NotPromotable::Behind { seq, newest }) } else { Ok(()) }
     }
 
+    /// The lineage of this node as a sequencer, in an epoch with this id.
+    fn lineage_to_be(&self, epoch_id: u64) -> Lineage {
+        let number = self.position.lineage.head().map_or(0, |head| head.number);
+        let epoch = Epoch { number: number.saturating_add(1), id: epoch_id };
+        self.position.lineage.continued(epoch, self.position.version.seq)
+    }
+
+    /// The content of the backup with which this node begins as a sequencer.
+    pub(super) fn image_to_be(&self, epoch_id: u64) -> Image {
+        let sessions = match &self.place {
+            Place::Follower { sessions: Some(sessions) } => sessions.clone(),
+            Place::Follower { sessions: None } | Place::Sequencer { .. } => Sessions::default(),
+        };
+        Image { lineage: self.lineage_to_be(epoch_id), sessions, ..self.image() }
+    }
+
     /// Takes the place of the sequencer.
     pub(super) fn become_sequencer(
         &mut self,
@@ -176,10 +192,8 @@ impl<M: StateMachine> Replica<M> {
         if let Some(link) = self.upstream.as_ref().map(|upstream| upstream.link) {
             self.end_link(link);
         }
-        let number = self.position.lineage.head().map_or(0, |head| head.number);
-        let epoch = Epoch { number: number.saturating_add(1), id: epoch_id };
         let begins_at = self.position.version;
-        let lineage = self.position.lineage.continued(epoch, begins_at.seq);
+        let lineage = self.lineage_to_be(epoch_id);
         let sessions = match &mut self.place {
             Place::Follower { sessions } => sessions.take(),
             Place::Sequencer { .. } => None,

@@ -367,6 +367,17 @@ impl<M: StateMachine> Replica<M> {
         promoted
     }
 
+    /// Freezes the content of the backup with which this node would begin after
+    /// [`Replica::promote`] with this id, if nothing changes before.
+    ///
+    /// # Errors
+    ///
+    /// The reason why it would fail.
+    pub fn hold_to_promote(&self, epoch_id: u64) -> Result<(Image, M::StateView), NotPromotable> {
+        self.may_promote()?;
+        Ok((self.image_to_be(epoch_id), self.machine.freeze()))
+    }
+
     /// Returns the reason why [`Replica::promote`] would fail.
     ///
     /// # Errors
