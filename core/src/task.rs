@@ -59,7 +59,19 @@ pub(crate) async fn blocking<T: Send + 'static>(
     task: &'static str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Panicked> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| match error.try_into_panic() {
+    joined(task, tokio::task::spawn_blocking(work)).await
+}
+
+/// Runs a future in a task of its own, which goes on if nobody waits for it. Needs a tokio runtime.
+pub(crate) fn awaited<T: Send + 'static>(
+    task: &'static str,
+    future: impl Future<Output = T> + Send + 'static,
+) -> impl Future<Output = Result<T, Panicked>> {
+    joined(task, tokio::spawn(future))
+}
+
+async fn joined<T>(task: &'static str, handle: JoinHandle<T>) -> Result<T, Panicked> {
+    handle.await.map_err(|error| match error.try_into_panic() {
         Ok(panic) => Panicked::new(task, &*panic),
         Err(_) => Panicked::new(task, &"the runtime ended"),
     })

@@ -10,8 +10,9 @@
 //! in the table of sessions, and so in the backup, where the next process finds it; the key is not.
 //!
 //! The number of a session is the beginning of SHA-256 of its token. So a standby that becomes the
-//! sequencer, and knows the sessions from the log alone, can check a token too. To guess one of a
-//! given session takes 2^64 tries.
+//! sequencer, and knows the sessions from the log alone, can check a token too. For a reader of the
+//! log, to find a token of one of `N` sessions takes 2^64 / `N` hashes. It is of use only at such a
+//! standby, and only until the session's own node has been there.
 
 use std::fmt;
 

@@ -80,10 +80,10 @@ pub enum Error {
         /// The reason.
         why: NotPromotable,
     },
-    /// The store kept a backup as a sequencer, before it became a client.
+    /// The store has kept a backup in this process already, before it became a client.
     #[error(
-        "store `{0}` cannot be promoted: it kept a backup when it was the sequencer before, and \
-         its files end there. Start its process anew, as a client"
+        "store `{0}` cannot be promoted: this process has kept its backup before, and the files \
+         end there. Start the process anew, as a client"
     )]
     BackupBegun(String),
     /// The state that the store begins with does not survive its codec.

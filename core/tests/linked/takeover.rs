@@ -269,3 +269,24 @@ async fn a_backup_begins_at_the_promotion_and_overwrites_nothing_that_would_be_l
     standby.promote().await.expect("it takes over");
     assert_eq!(*standby.state(), [1, 3]);
 }
+
+#[tokio::test]
+async fn a_sequencer_whose_standby_dies_during_a_hand_over_takes_its_place_back() {
+    let (at_root, at_standby) = (Path::new(), Path::new());
+    let root = list().open().await.expect("it opens");
+    root.create_server(at_root.server()).await.expect("it listens");
+    let standby = standby(&at_root, &at_standby).await;
+    root.dispatch(1).await.expect("it applies");
+    same(&root, &standby).await;
+    root.create_client(at_standby.client()).expect("it begins");
+    within(standby.until_connected(false)).await;
+    drop(standby);
+    within(async {
+        while let Err(error) = root.promote().await {
+            assert!(matches!(error, Error::NotPromotable { .. }), "{error}");
+        }
+    })
+    .await;
+    root.dispatch(2).await.expect("it orders again");
+    assert_eq!(*root.state(), [1, 2]);
+}

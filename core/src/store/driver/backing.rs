@@ -129,9 +129,9 @@ impl<S: State, A: Action> Shared<S, A> {
         let beginning = BackupWriter::begin(desk, &later.backup, &image, &state)?;
         let saved = BackupMetrics { saved_seq: image.version.seq, ..Default::default() };
         *self.backup.lock() = Some(saved);
-        let inbox = JournalQueue::new(later.backup.pace(), later.durable, disk);
-        let inbox = Arc::clone(self.inbox.get_or_init(|| Arc::new(inbox)));
-        Backing { inbox, beginning, torn: 0 }.keep(self)?;
+        let inbox = Arc::new(JournalQueue::new(later.backup.pace(), later.durable, disk));
+        Backing { inbox: Arc::clone(&inbox), beginning, torn: 0 }.keep(self)?;
+        let _ = self.inbox.set(inbox);
         self.timers.wake();
         Ok(())
     }
@@ -142,11 +142,14 @@ impl<S: State, A: Action> Shared<S, A> {
         let until = tokio::time::Instant::now() + CAUGHT_UP_WITHIN;
         loop {
             let found = self.promotable();
-            let behind = matches!(
+            let waits = matches!(
                 &found,
-                Err(Error::NotPromotable { why: NotPromotable::Behind { .. }, .. })
+                Err(Error::NotPromotable {
+                    why: NotPromotable::Behind { .. } | NotPromotable::Unanswered,
+                    ..
+                })
             );
-            if !behind || tokio::time::Instant::now() >= until {
+            if !waits || tokio::time::Instant::now() >= until {
                 return found;
             }
             // A link that ends tells of no version.

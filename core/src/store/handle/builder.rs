@@ -216,9 +216,9 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     }
 
     /// Makes a client a standby: it keeps what it needs to continue the dispatches of other nodes
-    /// after [`Store::promote`]. That is the outcome of each dispatch that it has applied, for as
-    /// many sessions, and dispatches of each, as the sequencer remembers: about 50 bytes an
-    /// outcome. At a sequencer or a worker it has no effect.
+    /// after [`Store::promote`]. These are the outcomes of the last dispatches that it has applied:
+    /// of 4,096 nodes, and as many of each as [`StoreBuilder::window`] says, with about 40 bytes
+    /// each. It has no effect at a sequencer or a worker.
     pub fn standby(mut self) -> Self {
         self.config.standby = true;
         self
@@ -424,6 +424,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         };
         let restorable = encoded(&machine.freeze()).map(drop);
         restorable.map_err(|why| Error::Unrestorable { store: config.store.clone(), why })?;
+        let config = Config { standby: config.standby && client.is_some(), ..config };
         let (now, node) = (Duration::ZERO, NodeId(random::id()?));
         let follows = client.is_some() || home.is_worker();
         if durable && backup.is_none() {

@@ -334,17 +334,24 @@ impl<S: State, A: Action> Store<S, A> {
     ///
     /// # Errors
     ///
-    /// [`crate::Error::NotAClient`] if the store is no client, [`crate::Error::NotPromotable`] if
-    /// it cannot order from its state or its sequencer still orders, and [`crate::Error::Backup`]
-    /// if the store has a backup that cannot be written. It is a client as before then.
+    /// [`crate::Error::NotPromotable`] if the store is the sequencer, cannot order from its state,
+    /// or can reach a sequencer that orders; [`crate::Error::NotAClient`] if it is a worker, or has
+    /// left its server; [`crate::Error::Backup`] if it has a backup that cannot be written, or
+    /// whose files hold actions that it never got; and [`crate::Error::BackupBegun`] if this
+    /// process has kept that backup before. It is a client as before then.
     pub async fn promote(&self) -> Result<Version> {
-        let port: Arc<dyn LinkEndpoint> = Arc::clone(&self.shared) as Arc<dyn LinkEndpoint>;
         self.shared.caught_up().await?;
-        let shared = Arc::clone(&self.shared);
-        // It writes the state to disk.
-        let promote = task::blocking("promotion", move || shared.promote());
-        let promote = async { promote.await.unwrap_or_else(|panic| Err(Error::Panicked(panic))) };
-        self.upkeep.promote(port, promote).await
+        let (shared, upkeep) = (Arc::clone(&self.shared), Arc::clone(&self.upkeep));
+        // In a task of its own: once the link is given up, it goes on even if nobody waits.
+        let promotion = task::awaited("promotion", async move {
+            let port: Arc<dyn LinkEndpoint> = Arc::clone(&shared) as Arc<dyn LinkEndpoint>;
+            let promoting = Arc::clone(&shared);
+            // It writes the state to disk.
+            let promote = task::blocking("promotion", move || promoting.promote());
+            let promote = async { promote.await.unwrap_or_else(|why| Err(Error::Panicked(why))) };
+            upkeep.promote(port, promote, || !shared.is_closed()).await
+        });
+        promotion.await.unwrap_or_else(|why| Err(Error::Panicked(why)))
     }
 
     /// Returns the servers that were made by [`Store::create_server`] and are not closed.

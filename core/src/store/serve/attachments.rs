@@ -180,19 +180,21 @@ impl Attachments {
     }
 
     /// Leaves the server for good. `promote` begins once the link to it has ended. If it fails, the
-    /// store follows the server again.
+    /// store follows the server again, if it `may_follow`.
     pub(crate) async fn promote<V>(
         &self,
         port: Arc<dyn LinkEndpoint>,
         promote: impl Future<Output = Result<V>>,
+        may_follow: impl FnOnce() -> bool,
     ) -> Result<V> {
         let client = self.running.lock().client.take();
         let client = client.ok_or_else(|| Error::NotAClient(port.name().to_owned()))?;
         let config = client.config();
         client.end().await;
         let promoted = promote.await;
-        if promoted.is_err() {
-            self.dial(config, port, || {})?;
+        if promoted.is_err() && may_follow() {
+            // The first error is the one to be told. This one would be of options that were good.
+            let _ = self.dial(config, port, || {});
         }
         promoted
     }

@@ -42,6 +42,9 @@ pub enum NotPromotable {
         "its sequencer can be reached, and orders: make that one a client first, or end its process"
     )]
     Ordered,
+    /// Its upstream was reached, and has not said yet whether it orders.
+    #[error("its upstream was reached, and has not said yet whether it is in sync")]
+    Unanswered,
     /// Its upstream is no sequencer any more, and has actions that this node has not yet.
     #[error("it is at action {seq} of {newest}, which its upstream has")]
     Behind {
@@ -148,7 +151,7 @@ impl<M: StateMachine> Replica<M> {
         if self.condition.is_closed() || self.condition.is_poisoned() {
             return Err(NotPromotable::Closed);
         }
-        if self.position.lineage.is_empty() || self.condition.is_rebasing() {
+        if self.position.lineage.is_empty() {
             return Err(NotPromotable::NoState);
         }
         if self.integrity.healing.is_active() {
@@ -158,7 +161,7 @@ impl<M: StateMachine> Replica<M> {
             return Err(NotPromotable::NoReducer);
         }
         let Some(upstream) = &self.upstream else { return Ok(()) };
-        let Some(status) = &upstream.status else { return Ok(()) };
+        let Some(status) = &upstream.status else { return Err(NotPromotable::Unanswered) };
         if status.connected {
             return Err(NotPromotable::Ordered);
         }
@@ -200,7 +203,8 @@ impl<M: StateMachine> Replica<M> {
         };
         self.origin.abandon();
         self.fetching = Fetching::default();
-        // What the last sequencer said of its states binds no one any more.
+        // What was found of earlier states, and what the last sequencer said of its own, is over.
+        self.integrity.restore_check.reset();
         self.integrity.digests.replaced(true);
         self.adopt(lineage.clone());
         self.found(lineage, sessions.unwrap_or_default(), key);

@@ -203,7 +203,7 @@ impl Sessions {
     /// proved.
     pub fn begin(&mut self, claim: Claim, oldest: u64) -> bool {
         let session = claim.session;
-        let Some(entry) = self.table.get(&session) else { return false };
+        let Some(entry) = self.table.get_mut(&session) else { return false };
         let proved = match entry.token {
             Some(token) => token.is(&claim.token),
             None => claim.token.session() == session,
@@ -211,6 +211,7 @@ impl Sessions {
         if !proved && !mutant!(TokenUnchecked) {
             return false;
         }
+        entry.token.get_or_insert(claim.token);
         self.touch(session);
         let Some(entry) = self.table.get_mut(&session) else { return false };
         entry.oldest = entry.oldest.max(oldest);
@@ -221,9 +222,9 @@ impl Sessions {
         true
     }
 
-    /// Returns whether a session is known.
+    /// Returns whether a session is known, with the token that proves it.
     pub fn knows(&self, session: u64) -> bool {
-        self.table.contains_key(&session)
+        self.table.get(&session).is_some_and(|entry| entry.token.is_some())
     }
 
     /// Decides the treatment of dispatch `counter` of a session that [`Sessions::begin`] knew.
@@ -246,10 +247,10 @@ impl Sessions {
     pub fn settle(&mut self, session: u64, counter: u64, outcome: Outcome) {
         if let Some(entry) = self.table.get_mut(&session) {
             entry.highest = counter;
-            entry.outcomes.push_back((counter, outcome));
-            if entry.outcomes.len() > self.window - usize::from(mutant!(OutcomesOneShort)) {
+            if entry.outcomes.len() >= self.window - usize::from(mutant!(OutcomesOneShort)) {
                 entry.outcomes.pop_front();
             }
+            entry.outcomes.push_back((counter, outcome));
         }
     }
 
