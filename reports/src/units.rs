@@ -37,6 +37,11 @@ pub(crate) fn count(value: f64) -> String {
     scaled(value, 1_000.0, &["", "k", "M", "G", "T"], "")
 }
 
+/// Passes of the reference work.
+pub(crate) fn passes(value: f64) -> String {
+    digits(value) + if value == 1.0 { " pass" } else { " passes" }
+}
+
 /// A rate a second.
 pub(crate) fn per_second(value: f64) -> String {
     count(value) + "/s"

@@ -48,7 +48,7 @@ pub struct Line {
     pub metric: &'static Metric,
     /// True if these are ratios to another case of the same run.
     pub relative: bool,
-    /// The median in the baseline, or the floor of a metric that has one.
+    /// The median in the baseline.
     pub base: Option<f64>,
     /// The same in the new records.
     pub new: Option<f64>,
@@ -124,7 +124,7 @@ const JUDGED: &[(&str, Rule)] = &[
     ("latency_us.replica.p50", Rule::Tested(20.0, LATENCY)),
     ("latency_us.replica.p99", Rule::Tested(100.0, TAIL)),
     ("cost.cpu_us_per_action", Rule::Tested(0.05, 0.0)),
-    ("cost.quiet_cpu_us_per_action", Rule::Tested(0.05, 0.0)),
+    ("cost.relative_cpu_per_action", Rule::Tested(0.005, 0.0)),
     ("cost.wire_bytes_per_action", Rule::Tested(1.0, 0.0)),
     ("cost.syscalls_per_action", Rule::Tested(0.01, 0.0)),
     ("cost.rss_bytes_max", Rule::Tested(1e6, 0.0)),
@@ -262,7 +262,7 @@ fn verdict(records: &[&Record], case: &Case) -> Verdict {
 fn is_of_machine(metric: &Metric) -> bool {
     let time = matches!(
         metric.unit(),
-        Unit::Microseconds | Unit::Milliseconds | Unit::Seconds | Unit::PerSecond
+        Unit::Microseconds | Unit::Milliseconds | Unit::Seconds | Unit::PerSecond | Unit::Passes
     );
     let timed = ["identical.time_weighted_percent", "cost.syscalls_per_action"];
     time || timed.contains(&metric.name())
@@ -287,16 +287,12 @@ fn line(
     tolerance: f64,
 ) -> Line {
     let relative = place == Place::Beside;
-    let typical = |values: &[f64]| {
-        let summary = if relative { stats::summary(values) } else { metric.summary(values) };
-        summary.map(|summary| summary.value)
-    };
     let values = (base.values(metric, relative), new.values(metric, relative));
     let mut line = Line {
         metric,
         relative,
-        base: typical(&values.0),
-        new: typical(&values.1),
+        base: stats::summary(&values.0).map(|summary| summary.median),
+        new: stats::summary(&values.1).map(|summary| summary.median),
         repeats: (values.0.len(), values.1.len()),
         ratio: None,
         finding: Finding::NotCompared(Refusal::NotMeasured),

@@ -145,19 +145,14 @@ impl<'a> Side<'a> {
     /// The change of a metric from this side to a new one; `None` if there are too few repeats.
     pub(super) fn change(&self, new: &Self, metric: &Metric, relative: bool) -> Option<Change> {
         let (base_values, new_values) = (self.read(metric, relative), new.read(metric, relative));
-        // A ratio has no floor: a disturbance of what it is taken to lowers it.
-        let change = |base: &[f64], new: &[f64], sides| match relative {
-            true => Change::between(base, new, sides),
-            false => metric.change(base, new, sides),
-        };
         if self.took_turns(new) || self.is_exact(new) {
             let pairs = base_values.iter().zip(&new_values);
             let pairs = pairs.filter_map(|(base, new)| Some(((*base)?, (*new)?)));
             let (base, new): (Vec<f64>, Vec<f64>) = pairs.unzip();
-            return change(&base, &new, Sides::Paired);
+            return Change::between(&base, &new, Sides::Paired);
         }
         let whole = |values: Vec<Option<f64>>| values.into_iter().flatten().collect::<Vec<_>>();
-        change(&whole(base_values), &whole(new_values), Sides::Apart)
+        Change::between(&whole(base_values), &whole(new_values), Sides::Apart)
     }
 }
 

@@ -8,7 +8,6 @@ mod table;
 use super::{
     Case, Cost, Dispatches, Faults, Identical, Latency, Quantiles, Rate, Staleness, StoreMeasures,
 };
-use crate::stats::{self, Change, Sides, Summary};
 use crate::units;
 use table::METRICS;
 
@@ -25,7 +24,6 @@ pub struct Metric {
     per_phase: bool,
     null_is_never: bool,
     only_grows: bool,
-    is_floor: bool,
     read: fn(&Measures<'_>) -> Option<f64>,
 }
 
@@ -46,6 +44,8 @@ pub enum Unit {
     Microseconds,
     /// Bytes.
     Bytes,
+    /// Passes of the reference work.
+    Passes,
 }
 
 /// The direction in which a measure gets better.
@@ -121,24 +121,6 @@ impl Metric {
         self.only_grows
     }
 
-    /// Returns whether disturbances of the machine only raise it: of repeats the lowest tell.
-    pub fn is_floor(&self) -> bool {
-        self.is_floor
-    }
-
-    /// Returns the figure that stands for repeats, with its interval: the floor or the median.
-    pub fn summary(&self, values: &[f64]) -> Option<Summary> {
-        if self.is_floor { stats::floor_summary(values) } else { stats::summary(values) }
-    }
-
-    /// Returns the change between two sets of repeats; `None` if there are too few.
-    pub fn change(&self, base: &[f64], new: &[f64], sides: Sides) -> Option<Change> {
-        match self.is_floor {
-            true => Change::between_floors(base, new),
-            false => Change::between(base, new, sides),
-        }
-    }
-
     /// The measure of a case; none where it was not measured.
     pub fn of_case(&self, case: &Case) -> Option<f64> {
         (self.read)(&Measures::of_case(case))
@@ -159,6 +141,7 @@ impl Metric {
             Unit::Milliseconds => units::milliseconds(value),
             Unit::Microseconds => units::microseconds(value),
             Unit::Bytes => units::bytes(value),
+            Unit::Passes => units::passes(value),
         }
     }
 
@@ -173,6 +156,7 @@ impl Metric {
             Unit::Milliseconds => number + " ms",
             Unit::Microseconds => number + " µs",
             Unit::Bytes => number + " B",
+            Unit::Passes => number + " passes",
         }
     }
 }

@@ -76,7 +76,7 @@ impl Repeat {
 /// The figure of a case that stands for several repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Over {
-    /// The median, or the floor of a metric that has one.
+    /// The median.
     Median,
     /// The worst.
     Worst,
@@ -145,8 +145,8 @@ impl Case {
                     figures.push((metric, None));
                 }
                 Over::Median => {
-                    let Some(summary) = metric.summary(&values) else { continue };
-                    figures.push((metric, Some(summary.value)));
+                    let Some(summary) = stats::summary(&values) else { continue };
+                    figures.push((metric, Some(summary.median)));
                     if let Some((low, high)) = summary.interval {
                         let interval = Interval { low, high };
                         self.intervals.insert(metric.name().to_owned(), interval);
@@ -194,7 +194,7 @@ impl Case {
         let pairs =
             rounds.filter_map(|(old, new)| Some((old.figure(metric)?, new.figure(metric)?)));
         let (base, new): (Vec<f64>, Vec<f64>) = pairs.unzip();
-        metric.change(&base, &new, Sides::Paired)
+        Change::between(&base, &new, Sides::Paired)
     }
 
     /// The 95 % interval of a metric, if there are enough repeats.

@@ -1,6 +1,5 @@
 //! The change between two sets of repeats.
 
-use super::floor::floor;
 use super::spread::{Estimate, Scale, Spread, Sums};
 use super::{CONFIDENCE, median};
 
@@ -56,19 +55,6 @@ impl Change {
                 Some(Self { estimate, scale, sides: Sides::Apart })
             }
         }
-    }
-
-    /// Returns the change of the floor, for a figure that disturbances only raise, with Welch's
-    /// interval of a difference. Pairs are of no use: one of two repeats that were measured side by
-    /// side may be disturbed alone. `None` if a side has fewer repeats than
-    /// [`REPEATS_MIN`](super::REPEATS_MIN).
-    pub fn between_floors(base: &[f64], new: &[f64]) -> Option<Self> {
-        let scale = Scale::of(&[base, new]);
-        let (base, new) = (scale.apply(base), scale.apply(new));
-        let rho = Sums::of(&base).and(Sums::of(&new)).rho();
-        let (base, new) = (floor(&base, rho)?, floor(&new, rho)?);
-        let estimate = new.difference(base, new.centre - base.centre);
-        Some(Self { estimate, scale, sides: Sides::Apart })
     }
 
     /// Returns the ratio of the new values to those before; `None` where values are not positive.

@@ -9,14 +9,12 @@
 //! |---|---|
 //! | `spread` | the spread of values that depend on each other |
 //! | `change` | the ratio of two sets of repeats, with its interval |
-//! | `floor` | the floor of repeats that disturbances only raise |
 //! | `student` | the distribution of Student's t |
 //!
 //! Values that are all positive are handled as logarithms, since costs and times vary by a factor
 //! and not by an amount: an interval then lies around its median by a ratio.
 
 mod change;
-mod floor;
 mod spread;
 mod student;
 #[cfg(test)]
@@ -24,7 +22,7 @@ mod tests;
 
 pub use change::{Change, Sides, holm};
 
-use spread::{Scale, Spread, Sums};
+use spread::{Scale, Spread};
 
 /// The fewest repeats that give an interval.
 pub const REPEATS_MIN: usize = 3;
@@ -36,11 +34,11 @@ pub const CONFIDENCE: f64 = 0.95;
 /// π/2.
 const MEDIAN_VARIANCE: f64 = std::f64::consts::FRAC_PI_2;
 
-/// The figure that stands for some repeats.
+/// The median of some repeats.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Summary {
-    /// The median, or the floor.
-    pub value: f64,
+    /// The median.
+    pub median: f64,
     /// The lower and the upper end of its 95 % interval; `None` with fewer repeats than
     /// [`REPEATS_MIN`].
     pub interval: Option<(f64, f64)>,
@@ -57,7 +55,7 @@ pub struct Summary {
 ///
 /// ```
 /// let summary = samestate_report::stats::summary(&[10.0, 11.0, 10.5, 10.2, 10.4]).unwrap();
-/// assert_eq!(summary.value, 10.4);
+/// assert_eq!(summary.median, 10.4);
 /// let (low, high) = summary.interval.unwrap();
 /// assert!(low < 10.4 && 10.4 < high);
 /// assert_eq!(samestate_report::stats::summary(&[10.0, 11.0]).unwrap().interval, None);
@@ -71,22 +69,7 @@ pub fn summary(values: &[f64]) -> Option<Summary> {
         let (low, high) = estimate.interval(CONFIDENCE);
         (scale.back(low), scale.back(high))
     });
-    Some(Summary { value: middle, interval, repeats: values.len() })
-}
-
-/// Returns the floor of repeats in their order, with its interval, for a figure that disturbances
-/// only raise; `None` of nothing. Of too few repeats it is the lowest.
-pub fn floor_summary(values: &[f64]) -> Option<Summary> {
-    let lowest = values.iter().copied().min_by(f64::total_cmp)?;
-    let scale = Scale::of(&[values]);
-    let scaled = scale.apply(values);
-    let estimate = floor::floor(&scaled, Sums::of(&scaled).rho());
-    let interval = estimate.map(|estimate| {
-        let (low, high) = estimate.interval(CONFIDENCE);
-        (scale.back(low), scale.back(high))
-    });
-    let value = estimate.map_or(lowest, |estimate| scale.back(estimate.centre));
-    Some(Summary { value, interval, repeats: values.len() })
+    Some(Summary { median: middle, interval, repeats: values.len() })
 }
 
 /// Returns the median; `None` of nothing.

@@ -117,11 +117,6 @@ impl Spread {
         Some(Self { variance, effective })
     }
 
-    /// The number of independent values that say as much.
-    pub(super) fn effective(self) -> f64 {
-        self.effective
-    }
-
     /// An estimate of these values' centre. `factor` is its variance over that of their mean.
     pub(super) fn around(self, centre: f64, factor: f64) -> Estimate {
         let variance = factor * self.variance / self.effective;

@@ -82,7 +82,7 @@ fn more_repeats_narrow_the_interval() {
 #[test]
 fn a_few_or_equal_or_vanishing_values_are_no_surprise() {
     assert_eq!(summary(&[]), None);
-    assert_eq!(summary(&[3.0, 5.0]).map(|s| (s.value, s.interval)), Some((4.0, None)));
+    assert_eq!(summary(&[3.0, 5.0]).map(|s| (s.median, s.interval)), Some((4.0, None)));
     let same = summary(&[4.7; 5]).expect("there are some").interval.expect("there are enough");
     assert!((same.0 - 4.7).abs() < 1e-9 && (same.1 - 4.7).abs() < 1e-9, "{same:?}");
     assert_eq!(summary(&[0.0, 0.0, 0.0]).expect("some").interval, Some((0.0, 0.0)));
@@ -117,36 +117,6 @@ fn a_rise_is_found_and_noise_is_not() {
     for noise in [0.01, 0.03, 0.1] {
         assert!(found(0.0, noise, 0.0) < 0.004, "{noise}");
         assert!(found(0.0, noise, 0.5) < 0.01, "{noise}");
-    }
-}
-
-/// The share of two sets of twenty repeats, of which so many are disturbed, in which a rise of the
-/// floor is found.
-fn found_at_the_floor(rise: f64, disturbed: f64) -> f64 {
-    let mut random = Pcg64::seed_from_u64(11);
-    let mut repeats = |factor: f64| -> Vec<f64> {
-        let quiet = costs(&mut random, 20, 0.0, 0.015);
-        let raised = quiet.iter().map(|value| match random.random::<f64>() < disturbed {
-            true => value * (1.0 + random.random::<f64>()),
-            false => *value,
-        });
-        raised.map(|value| value * factor).collect()
-    };
-    let found = (0..ROUNDS).filter(|_| {
-        let (base, new) = (repeats(1.0), repeats(1.0 + rise));
-        let change = Change::between_floors(&base, &new).expect("there are enough");
-        change.p_rise(100.0, 0.02, 0.0) <= 0.025 / 12.0
-    });
-    found.count() as f64 / ROUNDS as f64
-}
-
-#[test]
-fn a_rise_of_the_floor_is_found_among_disturbances() {
-    for disturbed in [0.0, 0.2, 0.4] {
-        assert!(found_at_the_floor(0.12, disturbed) > 0.95, "{disturbed}");
-    }
-    for disturbed in [0.0, 0.3, 0.6, 0.9] {
-        assert!(found_at_the_floor(0.0, disturbed) < 0.01, "{disturbed}");
     }
 }
 

@@ -13,7 +13,7 @@
 //! - [`histogram`]: distributions of durations;
 //! - [`over_time`]: measures in windows of time, bounded;
 //! - [`cost`]: processor time and memory of each process;
-//! - [`slices`]: processor time of an action, undisturbed;
+//! - [`slices`]: processor time of an action, relative to a reference work;
 //! - [`summary`]: all of that of one store, as the record shows it.
 
 pub mod cost;
@@ -30,7 +30,7 @@ pub use cost::{Cost, CostSampler, Reading};
 pub use histogram::{Latencies, Quantiles};
 pub use identity::{Convergence, EqualVersion, Samples, Share};
 pub use latency::{Arrivals, Counts, DispatchLog, Dispatched, Outcome};
-pub use slices::CpuSlices;
+pub use slices::{CpuSlices, reference_pass};
 pub use staleness::Staleness;
 pub use summary::StoreSeen;
 pub use timeline::{Point, Timeline, Trace};

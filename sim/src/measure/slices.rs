@@ -1,36 +1,42 @@
-//! The processor time of an action, in short slices of a run.
+//! The processor time of an action, relative to that of a reference work at the same moments.
 //!
-//! A machine that others share is slow for some milliseconds and fast for the next: on one such
-//! machine, equal work took 47 us in the fastest slices of each minute, within 3 %, and 52 to 89 us
-//! on average. So the cheapest slices of two runs can be compared where averages cannot.
+//! A machine that others share is slow for some milliseconds and fast for the next: the other
+//! thread of a core takes part of its units, and its clock changes. This slows any work of a
+//! process, so the ratio of two works done in turns says more than the time of one. On one such
+//! machine, in an hour in which it was busy now and then, the processor time of equal work varied by
+//! 14 % from run to run and this ratio by 4 %. Where it was equally busy all the time, both varied
+//! by 5 %.
+
+use std::hint::black_box;
 
 use serde::{Deserialize, Serialize};
 
 use super::Latencies;
 
-/// The share of slices that count as undisturbed.
-const QUIET: f64 = 0.1;
-
-/// The number of slices without which no share of them is known.
+/// The number of slices without which nothing is known.
 const SLICES_MIN: u64 = 20;
 
-/// The parts of a nanosecond in which an action's processor time is kept.
-const PARTS_OF_NS: u64 = 100;
+/// The parts of a pass in which an action's processor time is kept.
+const PARTS_OF_PASS: f64 = 10_000.0;
 
 /// The slices of one process.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct CpuSlices {
-    /// The processor time of an action in each slice, in hundredths of a nanosecond.
+    /// The processor time of an action in each slice, in ten-thousandths of a pass.
     per_action: Latencies,
     cpu_ns: u64,
     actions: u64,
 }
 
 impl CpuSlices {
-    /// One more slice, in which the process used that processor time and applied so many actions.
-    pub fn record(&mut self, cpu_ns: u64, actions: u64) {
-        let Some(each) = cpu_ns.saturating_mul(PARTS_OF_NS).checked_div(actions) else { return };
-        self.per_action.record(each);
+    /// One more slice, in which the process used that processor time and applied so many actions,
+    /// while a pass of the reference work took `pass_ns`.
+    pub fn record(&mut self, cpu_ns: u64, actions: u64, pass_ns: f64) {
+        if actions == 0 || pass_ns <= 0.0 {
+            return;
+        }
+        let passes = cpu_ns as f64 / actions as f64 / pass_ns;
+        self.per_action.record((passes * PARTS_OF_PASS).round() as u64);
         self.cpu_ns += cpu_ns;
         self.actions += actions;
     }
@@ -42,13 +48,26 @@ impl CpuSlices {
         self.actions += other.actions;
     }
 
-    /// Returns the processor time of an action in the cheapest slices, as a share of that in all:
-    /// `None` if there are too few slices.
-    pub fn quiet_share(&self) -> Option<f64> {
-        let quiet = self.per_action.quantile_ns(QUIET)? as f64 / PARTS_OF_NS as f64;
-        let mean = self.cpu_ns as f64 / self.actions as f64;
-        (self.per_action.len() >= SLICES_MIN && mean > 0.0).then(|| (quiet / mean).min(1.0))
+    /// Returns the processor time of an action of the median slice in passes, for each nanosecond
+    /// of the average one: `None` if there are too few slices.
+    pub fn passes_per_ns(&self) -> Option<f64> {
+        let median = self.per_action.quantile_ns(0.5)? as f64 / PARTS_OF_PASS;
+        let mean_ns = self.cpu_ns as f64 / self.actions as f64;
+        (self.per_action.len() >= SLICES_MIN && mean_ns > 0.0).then(|| median / mean_ns)
     }
+}
+
+/// The document of the reference work.
+const DOCUMENT: &str = r#"{"players":[
+    {"name":"ada","points":12,"tags":["new","red"]},
+    {"name":"brouwer","points":1233,"tags":["away","blue"]},
+    {"name":"cantor","points":-12.5,"tags":[null,true]}]}"#;
+
+/// One pass of the reference work: parses a JSON document of 170 bytes, and prints it. That is
+/// like most programs in that it branches, allocates and copies.
+pub fn reference_pass() {
+    let parsed: Option<serde_json::Value> = serde_json::from_str(black_box(DOCUMENT)).ok();
+    black_box(parsed.map(|parsed| parsed.to_string()));
 }
 
 #[cfg(test)]
@@ -56,31 +75,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_disturbance_of_most_slices_does_not_change_what_the_cheapest_cost() {
-        let quiet_us = |disturbed: u64| {
+    fn a_disturbance_that_slows_both_works_changes_nothing() {
+        let passes = |disturbed: u64| {
             let mut slices = CpuSlices::default();
             for n in 0..100 {
-                let us = if n < disturbed { 70 } else { 50 };
-                slices.record(us * 1_000 * 400, 400);
+                let slower = if n < disturbed { 2 } else { 1 };
+                slices.record(50_000 * slower * 400, 400, (5_000 * slower) as f64);
             }
             let mut merged = CpuSlices::default();
             merged.merge(&slices);
-            let mean = merged.cpu_ns as f64 / 1e3 / merged.actions as f64;
-            mean * merged.quiet_share().expect("there are enough")
+            merged.cpu_ns as f64 * merged.passes_per_ns().expect("there are enough") / 40_000.0
         };
         for disturbed in [0, 40, 85] {
-            let us = quiet_us(disturbed);
-            assert!((us - 50.0).abs() < 0.1, "{disturbed}: {us}");
+            let passes = passes(disturbed);
+            assert!((passes - 10.0).abs() < 0.02, "{disturbed}: {passes}");
         }
     }
 
     #[test]
     fn few_slices_and_those_without_actions_say_nothing() {
         let mut slices = CpuSlices::default();
-        (0..19).for_each(|_| slices.record(1_000, 10));
-        slices.record(1_000, 0);
-        assert_eq!(slices.quiet_share(), None);
-        slices.record(1_000, 10);
-        assert_eq!(slices.quiet_share(), Some(1.0));
+        (0..19).for_each(|_| slices.record(1_000, 10, 100.0));
+        slices.record(1_000, 0, 100.0);
+        assert_eq!(slices.passes_per_ns(), None);
+        slices.record(1_000, 10, 100.0);
+        assert_eq!(slices.passes_per_ns(), Some(0.01));
     }
 }

@@ -1,4 +1,5 @@
-//! Measures the processor time of this process in short slices, as its stores apply actions.
+//! Measures the processor time of this process in short slices, as its stores apply actions, and
+//! that of a reference work between them.
 
 use std::mem;
 use std::sync::Arc;
@@ -10,20 +11,27 @@ use samestate_proto::replication::Observer;
 use samestate_proto::wire::Entries;
 
 use crate::control::now_ns;
-use crate::measure::CpuSlices;
+use crate::measure::{CpuSlices, reference_pass};
 
-/// The shortest slice. It ends with a batch, so no batch is in two.
-const SLICE_NS: u64 = 20_000_000;
+/// The shortest slice, in processor time. It ends with a batch, so no batch is in two.
+const SLICE_CPU_NS: u64 = 10_000_000;
 
-/// The meter of a process. Takes no time of its own: it is read when something is applied.
+/// The time between two looks at the processor time.
+const LOOK_NS: u64 = 10_000_000;
+
+/// The passes of the reference work after a slice that fill the caches, and those that count. They
+/// take about half a percent of the slice.
+const PASSES: (u32, u32) = (3, 16);
+
+/// The meter of a process. It is read when something is applied, and has no thread of its own.
 #[derive(Default)]
 pub(super) struct Meter(Mutex<Slice>);
 
 /// The slice that has not ended.
 #[derive(Default)]
 struct Slice {
-    begun_ns: u64,
-    begun_cpu_ns: u64,
+    looked_ns: u64,
+    begun_cpu_ns: Option<u64>,
     actions: u64,
     ended: CpuSlices,
 }
@@ -43,20 +51,34 @@ impl Meter {
         let now_ns = now_ns();
         let mut slice = self.0.lock();
         slice.actions += actions;
-        if now_ns.saturating_sub(slice.begun_ns) < SLICE_NS {
+        if now_ns.saturating_sub(slice.looked_ns) < LOOK_NS {
             return;
         }
-        let cpu_ns = process_cpu_ns();
-        if slice.begun_ns > 0 {
-            let (used_ns, actions) = (cpu_ns.saturating_sub(slice.begun_cpu_ns), slice.actions);
-            slice.ended.record(used_ns, actions);
+        slice.looked_ns = now_ns;
+        let cpu_ns = cpu_ns(ClockId::ProcessCPUTime);
+        let used_ns = slice.begun_cpu_ns.map(|begun| cpu_ns.saturating_sub(begun));
+        if used_ns.is_some_and(|used| used < SLICE_CPU_NS) {
+            return;
         }
-        (slice.begun_ns, slice.begun_cpu_ns, slice.actions) = (now_ns, cpu_ns, 0);
+        if let Some(used_ns) = used_ns {
+            let (actions, pass_ns) = (slice.actions, reference_ns());
+            slice.ended.record(used_ns, actions, pass_ns);
+        }
+        slice.begun_cpu_ns = Some(self::cpu_ns(ClockId::ProcessCPUTime));
+        slice.actions = 0;
     }
 }
 
-fn process_cpu_ns() -> u64 {
-    let now = clock_gettime(ClockId::ProcessCPUTime);
+/// The processor time that a pass of the reference work takes at this moment.
+fn reference_ns() -> f64 {
+    (0..PASSES.0).for_each(|_| reference_pass());
+    let begun = cpu_ns(ClockId::ThreadCPUTime);
+    (0..PASSES.1).for_each(|_| reference_pass());
+    cpu_ns(ClockId::ThreadCPUTime).saturating_sub(begun) as f64 / f64::from(PASSES.1)
+}
+
+fn cpu_ns(clock: ClockId) -> u64 {
+    let now = clock_gettime(clock);
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 

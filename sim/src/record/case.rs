@@ -43,11 +43,11 @@ pub(crate) fn assemble(plan: &Plan, mut taken: Taken) -> Case {
         total.samples = samples;
     }
     let processes = costs::processes(plan, &taken.incarnations, &gathered);
-    let quiet_cpu_seconds = costs::quiet_cpu_seconds(&taken.incarnations, &gathered);
+    let cpu_passes = costs::cpu_passes(&taken.incarnations, &gathered);
     let seconds = instants.load_ended_ns.saturating_sub(instants.start_ns) as f64 / 1e9;
     let mut case = Case {
         seconds: Some(seconds),
-        cost: total_cost(plan, (&processes, quiet_cpu_seconds), &total),
+        cost: total_cost(plan, (&processes, cpu_passes), &total),
         violations: described(plan, &violations),
         observations: observed,
         stores: measures(plan, &gathered, &stores, seconds),
@@ -127,12 +127,12 @@ fn measured(sums: &Sums, seconds: f64) -> Case {
 
 fn total_cost(
     plan: &Plan,
-    (processes, quiet_cpu_seconds): (&[Process], Option<f64>),
+    (processes, cpu_passes): (&[Process], Option<f64>),
     total: &Sums,
 ) -> Cost {
     let ordered = total.judged.map_or(0, |judged| judged.ordered);
-    let quiet_us = quiet_cpu_seconds.filter(|_| ordered > 0).map(|s| s * 1e6 / ordered as f64);
-    let cost = Cost { quiet_cpu_us_per_action: quiet_us, ..total.cost() };
+    let relative = cpu_passes.filter(|_| ordered > 0).map(|passes| passes / ordered as f64);
+    let cost = Cost { relative_cpu_per_action: relative, ..total.cost() };
     costs::cost(plan, processes, None, cost).per_action(ordered)
 }
 

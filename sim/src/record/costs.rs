@@ -33,25 +33,15 @@ fn process(plan: &Plan, seen: &IncarnationSeen, gathered: &Gathered) -> Process 
     }
 }
 
-/// Returns the processor time of all processes as it would be if they had been as undisturbed all
-/// the time as in their cheapest slices, in seconds. `None` if that is known of none of them. What
-/// a process applied nothing for counts as it is.
-pub(super) fn quiet_cpu_seconds(
-    incarnations: &[IncarnationSeen],
-    gathered: &Gathered,
-) -> Option<f64> {
-    let share = |seen: &IncarnationSeen| {
+/// Returns the processor time of all processes in passes of the reference work. `None` if one of
+/// them ran too short a time to say.
+pub(super) fn cpu_passes(incarnations: &[IncarnationSeen], gathered: &Gathered) -> Option<f64> {
+    let passes = incarnations.iter().map(|seen| {
         let mut known = gathered.incarnations(seen.node).iter();
-        known.find(|known| known.connection == seen.connection)?.cpu.quiet_share()
-    };
-    let mut any = false;
-    let seconds = incarnations.iter().map(|seen| {
-        let share = share(seen);
-        any |= share.is_some();
-        Some(seen.cost?.cpu_ns() as f64 / 1e9 * share.unwrap_or(1.0))
+        let known = known.find(|known| known.connection == seen.connection)?;
+        Some(seen.cost?.cpu_ns() as f64 * known.cpu.passes_per_ns()?)
     });
-    let seconds = seconds.sum::<Option<f64>>();
-    seconds.filter(|_| any)
+    passes.sum()
 }
 
 /// Returns the cost of the processes of all nodes together, or of one node. `of_stores` holds the

@@ -6,7 +6,7 @@
 
 use super::{Better, Measures, Metric, Unit};
 use Better::{Higher, Lower, Neither};
-use Unit::{Bytes, Count, Microseconds, Milliseconds, PerSecond, Percent, Seconds};
+use Unit::{Bytes, Count, Microseconds, Milliseconds, Passes, PerSecond, Percent, Seconds};
 
 type Read = fn(&Measures<'_>) -> Option<f64>;
 
@@ -263,13 +263,12 @@ pub(super) static METRICS: &[Metric] = &[
         |m| m.cost.cpu_us_per_action,
     ),
     of_runs(
-        "cost.quiet_cpu_us_per_action",
-        Microseconds,
+        "cost.relative_cpu_per_action",
+        Passes,
         Lower,
-        "the same in the cheapest tenth of slices of 20 ms: undisturbed by other programs",
-        |m| m.cost.quiet_cpu_us_per_action,
-    )
-    .floor(),
+        "the same in passes of a reference work, which a busy machine slows as much",
+        |m| m.cost.relative_cpu_per_action,
+    ),
     of_runs(
         "cost.null_cpu_us_per_action",
         Microseconds,
@@ -399,7 +398,6 @@ const fn of_cases(
         per_phase: false,
         null_is_never: false,
         only_grows: false,
-        is_floor: false,
         read,
     }
 }
@@ -408,12 +406,6 @@ impl Metric {
     /// Null says that it never happened, and not that it was not measured.
     const fn null_is_never(mut self) -> Self {
         self.null_is_never = true;
-        self
-    }
-
-    /// Marks a metric that disturbances of the machine only raise.
-    const fn floor(mut self) -> Self {
-        self.is_floor = true;
         self
     }
 
