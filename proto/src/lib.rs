@@ -25,4 +25,4 @@ pub use mode::Mode;
 #[cfg(samestate_mutants)]
 pub use mutant::{Mutant, UnknownMutant};
 pub use token::{Claim, TOKEN_BYTES, TOKEN_KEY_BYTES, Token, TokenKey};
-pub use version::{EPOCHS_MAX, Epoch, Lineage, NodeId, Version};
+pub use version::{EPOCHS_MAX, Epoch, Lineage, NodeId, PROMOTION_SKIPS, Version};

@@ -90,6 +90,10 @@ pub struct Lineage {
 /// stopped in one of those gets a snapshot.
 pub const EPOCHS_MAX: usize = 64;
 
+/// The numbers that the epoch of a promoted node skips: more than a sequencer is restarted before
+/// it finds that another one has its place.
+pub const PROMOTION_SKIPS: u32 = 1 << 16;
+
 impl Lineage {
     /// A lineage that begins with `epoch`, at seq 0.
     pub fn founded(epoch: Epoch) -> Self {
@@ -137,6 +141,19 @@ impl Lineage {
             .find(|begun| begun.1 < seq)
             .or(self.epochs.first().filter(|begun| begun.1 == seq))
             .map(|begun| begun.0)
+    }
+
+    /// Returns whether `other` continues what this lineage began, in an epoch that takes precedence
+    /// over this one's: the store has another sequencer there, which this lineage's has to follow.
+    ///
+    /// Two sequencers can only come from one lineage if one of them was promoted in place of the
+    /// other. A promotion skips [`PROMOTION_SKIPS`] numbers, so the higher number is that of the
+    /// last promotion, however often the other was restarted since.
+    pub fn is_superseded_by(&self, other: &Lineage) -> bool {
+        let (Some(ours), Some(theirs)) = (self.head(), other.head()) else { return false };
+        let has = |lineage: &Lineage, epoch| lineage.epochs.iter().any(|begun| begun.0 == epoch);
+        let related = self.epochs.iter().any(|begun| has(other, begun.0));
+        related && !has(self, theirs) && (theirs.number, theirs.id) > (ours.number, ours.id)
     }
 
     /// Returns whether `version` lies on this lineage: its epoch is one of these, and had ordered
@@ -187,6 +204,28 @@ mod tests {
         let ours = Lineage::founded(epoch(1)).continued(epoch(2), 10);
         let twin = Version { epoch: Epoch { number: 2, id: 1 }, seq: 12 };
         assert!(!ours.contains(twin));
+    }
+
+    #[test]
+    fn a_promoted_sequencer_takes_precedence_over_a_restarted_one() {
+        let before = Lineage::founded(epoch(1)).continued(epoch(2), 10);
+        let mut restarted = before.clone();
+        for number in 3..40 {
+            restarted = restarted.continued(epoch(number), 12);
+        }
+        let promoted = before.continued(epoch(2 + PROMOTION_SKIPS), 11);
+        for old in [&before, &restarted] {
+            assert!(old.is_superseded_by(&promoted));
+            assert!(!promoted.is_superseded_by(old));
+        }
+        assert!(!promoted.is_superseded_by(&promoted));
+        // A follower's lineage that is not as long, and that of another store.
+        assert!(!restarted.is_superseded_by(&before));
+        assert!(!before.is_superseded_by(&Lineage::founded(Epoch { number: 99, id: 1 })));
+        assert!(!before.is_superseded_by(&Lineage::default()));
+        // Two that were promoted: exactly one of them stays.
+        let other = before.continued(Epoch { number: 2 + PROMOTION_SKIPS, id: 5 }, 11);
+        assert_ne!(promoted.is_superseded_by(&other), other.is_superseded_by(&promoted));
     }
 
     #[test]

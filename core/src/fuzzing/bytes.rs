@@ -3,8 +3,8 @@
 use bytes::{Bytes, BytesMut};
 use samestate_proto::wire::{
     Answer, Attach, Codec, Decoder, Entries, Entry, FLAG_DIGEST, FLAG_VOID, Frame, Message,
-    Outcome, PATCH_HEADER_BYTES, PROTOCOL_VERSION, Patches, Refusal, RefusalKind, SnapshotHead,
-    Status, WireError, begin_frame, finish_frame, finish_patch,
+    Outcome, PATCH_HEADER_BYTES, PROTOCOL_VERSION, Patches, Refusal, RefusalKind, Reply, Request,
+    RequestKind, SnapshotHead, Status, WireError, begin_frame, finish_frame, finish_patch,
 };
 use samestate_proto::{Claim, Epoch, Lineage, Mode, NodeId, TOKEN_BYTES, Token, Version};
 
@@ -65,6 +65,7 @@ const ANSWER_BYTES_MIN: usize = 9;
 pub(super) fn messages(data: &[u8]) {
     let Some((kind, body)) = data.split_first() else { return };
     let frame = Frame { channel: 7, kind: *kind, body: Bytes::copy_from_slice(body) };
+    requests(&frame);
     let Ok(message) = Message::read(&frame) else { return };
     // One of a version to come may say more than this one knows.
     if matches!(&message, Message::Attach(attach) if attach.protocol > PROTOCOL_VERSION) {
@@ -88,6 +89,24 @@ pub(super) fn messages(data: &[u8]) {
             assert!(answers.len() <= body.len() / ANSWER_BYTES_MIN, "more answers than bytes");
         }
         _ => {}
+    }
+}
+
+/// A body that is taken for a request or a reply is the very body that it is written as.
+fn requests(frame: &Frame) {
+    let same = |out: Vec<u8>| {
+        let written = Decoder::new(frame.body.len()).decode(&mut BytesMut::from(&out[..]));
+        let written = written.expect("it is a frame").expect("it is whole");
+        assert_eq!(written.body, frame.body, "it is not written as it was read");
+    };
+    let mut out = Vec::new();
+    if let Ok(request) = Request::read(frame) {
+        request.write(&mut out, 0);
+        same(std::mem::take(&mut out));
+    }
+    if let Ok(reply) = Reply::read(frame) {
+        reply.write(&mut out, 0);
+        same(out);
     }
 }
 
@@ -121,14 +140,22 @@ pub(super) fn frame_seeds() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 pub(super) fn message_seeds() -> Vec<(&'static str, Vec<u8>)> {
-    let seed = |message: &Message| {
+    let seed = |write: &dyn Fn(&mut Vec<u8>)| {
         let mut out = Vec::new();
-        message.write(&mut out, 7);
+        write(&mut out);
         let frame = Decoder::new(usize::MAX).decode(&mut BytesMut::from(&out[..]));
         let frame = frame.ok().flatten().expect("one frame");
         [&[frame.kind], &frame.body[..]].concat()
     };
-    examples().into_iter().map(|(name, message)| (name, seed(&message))).collect()
+    let request = Request { kind: RequestKind::Promote, store: "tasks".into() };
+    let reply = Reply::Lineage(Lineage::founded(Epoch { number: 1, id: 3 }));
+    let messages =
+        examples().into_iter().map(|(name, message)| (name, seed(&|out| message.write(out, 7))));
+    let requests = [
+        ("request", seed(&|out| request.write(out, 0))),
+        ("reply", seed(&|out| reply.write(out, 0))),
+    ];
+    messages.chain(requests).collect()
 }
 
 /// One message of each kind.

@@ -132,8 +132,8 @@ async fn clients_of_another_version_schema_codec_or_store_are_refused_and_named(
     let mut scene = Scene::with(place, store, options).await;
     let cases = [
         (
-            Attach { protocol: 4, ..attach(STORE) },
-            "protocol version 4 at the client, versions 1 to 3 at the server",
+            Attach { protocol: 5, ..attach(STORE) },
+            "protocol version 5 at the client, versions 1 to 4 at the server",
         ),
         (
             Attach { schema_version: 7, ..attach(STORE) },

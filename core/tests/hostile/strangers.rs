@@ -34,7 +34,7 @@ async fn what_a_stranger_sends_is_named_and_dropped_and_disturbs_nobody() {
         (oversized, "exceeds the limit of 4096 bytes"),
         (truncated, "closed the connection before the login was done"),
         (flipped, "the checksum of a frame does not match"),
-        (hello(PROTOCOL_VERSION + 1, false), "speaks version 4 of the protocol"),
+        (hello(PROTOCOL_VERSION + 1, false), "speaks version 5 of the protocol"),
         (dispatch, "does not speak samestate: expected a hello"),
         (flipped_dispatch, "the checksum of a frame does not match"),
         (raw(0, 1, b"something else"), "does not speak samestate: expected a hello of samestate"),

@@ -151,19 +151,19 @@ const STRANGERS: [(u16, u16, &str); 3] = [
     (
         0,
         0,
-        "the peer speaks version 0 of the protocol, this process versions 1 to 3: none in common; \
+        "the peer speaks version 0 of the protocol, this process versions 1 to 4: none in common; \
             upgrade the peer",
     ),
     (
-        5,
+        6,
         9,
-        "the peer speaks versions 5 to 9 of the protocol, this process versions 1 to 3: none in \
+        "the peer speaks versions 6 to 9 of the protocol, this process versions 1 to 4: none in \
             common; upgrade this process",
     ),
     (
-        4,
-        4,
-        "the peer speaks version 4 of the protocol, this process versions 1 to 3: none in common; \
+        5,
+        5,
+        "the peer speaks version 5 of the protocol, this process versions 1 to 4: none in common; \
             upgrade this process",
     ),
 ];
@@ -320,7 +320,7 @@ async fn a_request_in_a_version_that_was_not_agreed_is_refused_in_words() {
         Message::Refused(refusal) => Some(refusal.text),
         other => panic!("served with {other:?}"),
     });
-    let words = "store `list`: protocol version 9 at the client, versions 1 to 3 at the server";
+    let words = "store `list`: protocol version 9 at the client, versions 1 to 4 at the server";
     let refusal = refusal.await;
     assert!(refusal.contains(words), "{refusal}");
     reports.say(words).await;

@@ -31,11 +31,12 @@ const RESUMES_SNAPSHOTS: u16 = 2;
 const TITLE_OF_PARTIAL: &str = "\nOver link 4 one that has a part of a snapshot already.";
 
 /// The recordings, with their versions.
-fn tapes() -> [(u16, Tape); 3] {
+fn tapes() -> [(u16, Tape); 4] {
     [
         (1, Tape::parse(include_str!("protocol-1.txt"))),
         (2, Tape::parse(include_str!("protocol-2.txt"))),
         (3, Tape::parse(include_str!("protocol-3.txt"))),
+        (4, Tape::parse(include_str!("protocol-4.txt"))),
     ]
 }
 

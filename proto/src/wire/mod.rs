@@ -19,6 +19,7 @@ mod frame;
 mod message;
 mod patch;
 mod reader;
+mod request;
 mod versions;
 
 pub use entry::{ENTRY_HEADER_BYTES, Entries, Entry, FLAG_DIGEST, FLAG_VOID};
@@ -29,17 +30,21 @@ pub use message::{
 };
 pub use patch::{PATCH_HEADER_BYTES, Patches, finish_patch};
 pub use reader::{COUNT_MAX, Reader, WireError};
+pub use request::{Reply, Request, RequestKind};
 
 pub use versions::Versions;
 
 /// The newest version of the protocol that this library knows.
-pub const PROTOCOL_VERSION: u16 = 3;
+pub const PROTOCOL_VERSION: u16 = 4;
 
 /// The first version in which an interrupted snapshot is resumed.
 pub(crate) const PROTOCOL_RESUMES_SNAPSHOTS: u16 = 2;
 
 /// The first version in which a node says that it takes patches, and gets them.
 pub(crate) const PROTOCOL_PATCHES: u16 = 3;
+
+/// The first version in which a process takes a [`Request`].
+pub const PROTOCOL_REQUESTS: u16 = 4;
 
 /// The oldest version that it still knows.
 pub const PROTOCOL_OLDEST: u16 = 1;

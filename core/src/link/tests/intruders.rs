@@ -126,7 +126,7 @@ async fn another_version_of_the_protocol_is_named_on_both_sides() {
     stream.write_all(&hello_of(PROTOCOL_VERSION + 1)).await.expect("is taken");
     let answer = ends(&mut stream).await;
     assert_eq!(&answer[26..28], PROTOCOL_VERSION.to_le_bytes(), "the server says its own");
-    at_server.report("speaks version 4 of the protocol, this process versions 1 to 3").await;
+    at_server.report("speaks version 5 of the protocol, this process versions 1 to 4").await;
 
     let (client, mut at_client) = FakePort::new("tasks");
     let newer = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
@@ -135,7 +135,7 @@ async fn another_version_of_the_protocol_is_named_on_both_sides() {
     let _dialer = dial(&address, ClientConfig::default(), client);
     let (mut stream, _) = within("a connection", newer.accept()).await.expect("accepts");
     stream.write_all(&hello_of(PROTOCOL_VERSION + 1)).await.expect("is taken");
-    at_client.report("speaks version 4 of the protocol, this process versions 1 to 3").await;
+    at_client.report("speaks version 5 of the protocol, this process versions 1 to 4").await;
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use crate::replication::sessions::{Holder, Sessions};
 use crate::replication::snapshots::Snapshots;
 use crate::replication::{Changes, Config, Counters, Image, Log, StateMachine};
 use crate::wire::channel_of;
-use crate::{Epoch, Lineage, NodeId, TokenKey, Version};
+use crate::{Epoch, Lineage, NodeId, PROMOTION_SKIPS, TokenKey, Version};
 
 /// The reason why a node cannot take the place of its sequencer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -172,7 +172,7 @@ impl<M: StateMachine> Replica<M> {
     /// The lineage of this node as a sequencer, in an epoch with this id.
     fn lineage_to_be(&self, epoch_id: u64) -> Lineage {
         let number = self.position.lineage.head().map_or(0, |head| head.number);
-        let epoch = Epoch { number: number.saturating_add(1), id: epoch_id };
+        let epoch = Epoch { number: number.saturating_add(PROMOTION_SKIPS), id: epoch_id };
         self.position.lineage.continued(epoch, self.position.version.seq)
     }
 

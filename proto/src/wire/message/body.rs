@@ -16,7 +16,7 @@ pub(super) fn put_u64(out: &mut Vec<u8>, value: u64) {
 }
 
 /// Text longer than its length field can say is cut at a character.
-pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
+pub(in crate::wire) fn put_text(out: &mut Vec<u8>, text: &str) {
     let text = &text[..text.floor_char_boundary(usize::from(u16::MAX))];
     out.extend_from_slice(&(text.len() as u16).to_le_bytes());
     out.extend_from_slice(text.as_bytes());
@@ -33,13 +33,13 @@ pub(super) fn read_claim(body: &mut Reader<'_>) -> Result<Claim, WireError> {
     Ok(Claim { session, token })
 }
 
-pub(super) fn put_version(out: &mut Vec<u8>, version: Version) {
+pub(in crate::wire) fn put_version(out: &mut Vec<u8>, version: Version) {
     put_u32(out, version.epoch.number);
     put_u64(out, version.epoch.id);
     put_u64(out, version.seq);
 }
 
-pub(super) fn read_version(body: &mut Reader<'_>) -> Result<Version, WireError> {
+pub(in crate::wire) fn read_version(body: &mut Reader<'_>) -> Result<Version, WireError> {
     let epoch = Epoch { number: body.u32("version")?, id: body.u64("version")? };
     Ok(Version { epoch, seq: body.count("version")? })
 }
@@ -55,14 +55,14 @@ fn read_maybe_version(body: &mut Reader<'_>) -> Result<Option<Version>, WireErro
     body.flag("version")?.then(|| read_version(body)).transpose()
 }
 
-pub(super) fn put_lineage(out: &mut Vec<u8>, lineage: &Lineage) {
+pub(in crate::wire) fn put_lineage(out: &mut Vec<u8>, lineage: &Lineage) {
     out.push(lineage.epochs().len() as u8);
     for (epoch, began) in lineage.epochs() {
         put_version(out, Version { epoch: *epoch, seq: *began });
     }
 }
 
-pub(super) fn read_lineage(body: &mut Reader<'_>) -> Result<Lineage, WireError> {
+pub(in crate::wire) fn read_lineage(body: &mut Reader<'_>) -> Result<Lineage, WireError> {
     let count = body.u8("lineage")?;
     let epochs = (0..count)
         .map(|_| read_version(body).map(|begun| (begun.epoch, begun.seq)))

@@ -11,10 +11,10 @@ mod parts;
 mod tests;
 
 use body::{
-    put_answer, put_claim, put_lineage, put_text, put_u32, put_u64, put_version, read_answer,
-    read_attach, read_claim, read_lineage, read_refusal, read_status, read_version, write_attach,
-    write_status,
+    put_answer, put_claim, put_u32, put_u64, read_answer, read_attach, read_claim, read_refusal,
+    read_status, write_attach, write_status,
 };
+pub(super) use body::{put_lineage, put_text, put_version, read_lineage, read_version};
 use bytes::Bytes;
 
 use super::{Frame, PROTOCOL_VERSION, Reader, WireError, begin_frame, finish_frame};
