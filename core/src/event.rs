@@ -96,6 +96,18 @@ pub enum EventKind {
         /// The version of this copy now.
         to: Version,
     },
+    /// An operator promoted this copy by a request: it is the store's sequencer now.
+    Promoted {
+        /// The version at which it continues.
+        version: Version,
+        /// The login of the operator.
+        operator: String,
+    },
+    /// This copy found that another one was promoted in its place. It follows that one from now on.
+    Superseded {
+        /// The address at which it found the other one.
+        address: Address,
+    },
     /// The state cannot be restored from its encoding. No copy of it is sent or written.
     Unrestorable {
         /// The version of the state.

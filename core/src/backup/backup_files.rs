@@ -253,7 +253,10 @@ impl Restored {
         version: Version,
     ) -> Result<(), BackupError> {
         let kept = self.version()?;
-        if kept.seq == 0 || (kept.seq <= version.seq && lineage.contains(kept)) {
+        // A sequencer that was started again, and ordered nothing since, has an epoch of its own.
+        let ordered_in = self.image.lineage.epoch_of(kept.seq).unwrap_or(kept.epoch);
+        let ordered = Version { epoch: ordered_in, ..kept };
+        if kept.seq == 0 || (kept.seq <= version.seq && lineage.contains(ordered)) {
             return Ok(());
         }
         Err(BackupError::Ahead { path: self.whole.clone(), kept, version })

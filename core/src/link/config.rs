@@ -1,5 +1,6 @@
 //! The configuration of servers and clients: addresses, logins, limits and deadlines.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,6 +37,8 @@ impl Place {
 pub struct ServerConfig {
     pub(super) place: Place,
     pub(crate) logins: Vec<(String, Zeroizing<String>)>,
+    /// Those of them that may promote.
+    pub(crate) operators: BTreeSet<String>,
     pub(crate) login_rounds: u32,
     pub(crate) login_within: Duration,
     pub(crate) lock_out: LockOutPolicy,
@@ -89,6 +92,7 @@ impl ServerConfig {
         ServerConfig {
             place,
             logins: Vec::new(),
+            operators: BTreeSet::new(),
             login_rounds: Iterations::DEFAULT.get(),
             login_within: Duration::from_secs(10),
             lock_out: LockOutPolicy::default(),
@@ -126,6 +130,14 @@ impl ServerConfig {
     pub fn login(mut self, login: impl Into<String>, password: impl Into<String>) -> Self {
         self.logins.push((login.into(), Zeroizing::new(password.into())));
         self
+    }
+
+    /// Accepts operators with this login too. They may do what clients may, and
+    /// [promote](ClientConfig::promote) the stores that this server serves.
+    pub fn operator(mut self, login: impl Into<String>, password: impl Into<String>) -> Self {
+        let login = login.into();
+        self.operators.insert(login.clone());
+        self.login(login, password)
     }
 
     /// Sets the number of PBKDF2 rounds that a client computes at its first login, and this server
@@ -413,6 +425,11 @@ impl ClientConfig {
     pub(crate) fn addresses(&self) -> Result<Vec<Address>, LinkError> {
         check_count("addresses", self.places.len())?;
         self.places.iter().map(Place::address).collect()
+    }
+
+    /// Checks that it names exactly one address.
+    pub(crate) fn check_one_address(&self) -> Result<(), LinkError> {
+        check("addresses", self.places.len(), self.places.len() == 1, "1")
     }
 
     /// Checks that a client can work with these values.

@@ -2,13 +2,12 @@
 //! may know several servers, of which one is enough.
 
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use samestate_proto::wire::{Reply, Request};
 use samestate_proto::with_causes;
-use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tracing::Span;
@@ -18,14 +17,12 @@ use super::backoff::Backoff;
 use super::channels::{Refusals, Shared};
 use super::close_reason::CloseReason;
 use super::connection::{self, Stop, stopped};
-use super::hello::{self, HelloError, Identity};
-use super::resolve::resolve;
-use super::socket::{Socket, Stream, tune};
+use super::dial::{AskError, Server};
+use super::hello::{HelloError, Identity};
+use super::socket::Socket;
 #[cfg(feature = "tls")]
 use super::tls;
-use super::{
-    Address, ClientConfig, LinkError, LinkStats, Setback, Side, StoreRegistry, local, trace,
-};
+use super::{Address, ClientConfig, LinkError, LinkStats, Setback, Side, StoreRegistry, trace};
 use crate::auth::Credentials;
 use crate::event::EventKind;
 use crate::task::{self, Panicked};
@@ -126,18 +123,21 @@ pub(crate) struct Prepared {
     options: ClientConfig,
 }
 
-/// A server that a client may connect to.
-struct Server {
-    #[cfg(feature = "tls")]
-    tls: Option<tls::Connector>,
-    address: Address,
-    /// The client's identity, with the ticket of its last login at this server.
-    identity: Identity,
-    /// The last report, so that each is made once.
-    reported: Option<String>,
-}
-
 impl Prepared {
+    /// Asks each server about a store, one after the other. Each has so long to reply.
+    pub(crate) async fn ask(
+        &mut self,
+        request: &Request,
+        within: Duration,
+    ) -> Vec<(Address, Result<Reply, AskError>)> {
+        let mut replies = Vec::with_capacity(self.servers.len());
+        for server in &mut self.servers {
+            let reply = server.ask(request, &self.options, within).await;
+            replies.push((server.address.clone(), reply));
+        }
+        replies
+    }
+
     /// Begins. Needs a tokio runtime.
     pub(crate) fn start(self, ports: Arc<StoreRegistry>) -> Connector {
         let addresses = self.servers.iter().map(|server| server.address.clone()).collect();
@@ -226,59 +226,8 @@ impl ConnectTask {
     /// One try.
     async fn connect(&mut self) -> Result<(Socket, u16), HelloError> {
         self.span = trace::to_server(&self.ports.names(), self.address());
-        trace::connecting(&self.span);
-        let stream = self.open().await?;
-        trace::connected(&self.span);
-        let deadline = self.options.login_within;
-        let entered = hello::within(deadline, self.enter(stream)).await?;
-        trace::logged_in(&self.span);
-        Ok(entered)
-    }
-
-    /// Makes the TLS handshake, if this client uses TLS, and logs in. Returns the version of the
-    /// protocol too.
-    async fn enter(&mut self, stream: Stream) -> Result<(Socket, u16), HelloError> {
         let server = &mut self.servers[self.at];
-        #[cfg(feature = "tls")]
-        let stream = match (&server.tls, stream) {
-            (Some(tls), Stream::Tcp(stream)) => {
-                let mut socket = tls.connect(stream, &self.stats, self.options.stall_after).await?;
-                let greeted = hello::greet(&mut socket, &mut server.identity).await;
-                let entered = greeted.map(|protocol| (socket, protocol));
-                return entered.map_err(|error| tls.explain(error));
-            }
-            (_, stream) => stream,
-        };
-        let mut socket = stream.plain(self.stats.clone(), self.options.stall_after)?;
-        let protocol = hello::greet(&mut socket, &mut server.identity).await?;
-        Ok((socket, protocol))
-    }
-
-    async fn open(&self) -> io::Result<Stream> {
-        let within = self.options.connect_within;
-        let late =
-            || io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {within:?}"));
-        match self.address() {
-            address @ (Address::Unix(_) | Address::Pipe(_)) => {
-                let stream = tokio::time::timeout(within, local::connect(address)).await;
-                stream.map_err(|_| late())?.map(Stream::Local)
-            }
-            Address::Tcp { host, port } => {
-                // The first is the one that the system prefers.
-                let mut failure = None;
-                for address in resolve(host, *port).await? {
-                    match tokio::time::timeout(within, TcpStream::connect(address)).await {
-                        Ok(Ok(stream)) => {
-                            tune(&stream, self.options.stall_after)?;
-                            return Ok(Stream::Tcp(stream));
-                        }
-                        Ok(Err(error)) => failure.get_or_insert(error),
-                        Err(_) => failure.get_or_insert_with(late),
-                    };
-                }
-                Err(failure.unwrap_or_else(late))
-            }
-        }
+        server.connect(&self.options, &self.stats, &self.span).await
     }
 
     /// Logged in: runs the connection to its end. Says how long to wait then; `None`: it was

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use samestate_proto::replication::{LinkFault, LinkId};
 use samestate_proto::wire::Frame;
+use samestate_proto::{Lineage, Version};
 
 use super::{Meter, Setback};
 use crate::event::EventKind;
+use crate::task::BoxFuture;
 
 /// The side of a link that this process is on, for one store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +66,16 @@ pub(crate) trait LinkEndpoint: Send + Sync {
 
     /// Appends what goes over the link next, about `budget` bytes; nothing when there is nothing.
     fn fill(&self, link: LinkId, out: &mut Vec<u8>, budget: usize);
+
+    /// Returns the epochs that its state descends from; `None` if it has no state yet.
+    fn lineage(&self) -> Option<Lineage> {
+        None
+    }
+
+    /// Takes the place of its sequencer. An error is a text for the operator.
+    fn promote(&self) -> BoxFuture<Result<Version, String>> {
+        Box::pin(std::future::ready(Err("it cannot be promoted".to_owned())))
+    }
 
     /// The connection ended.
     fn down(&self, link: LinkId);

@@ -404,18 +404,19 @@ impl ClientHello {
 }
 
 /// One frame after the other, both ways.
-struct FrameStream<'a> {
+pub(super) struct FrameStream<'a> {
     socket: &'a mut Socket,
     decoder: Decoder,
     heard: bool,
 }
 
 impl<'a> FrameStream<'a> {
-    fn new(socket: &'a mut Socket) -> Self {
+    pub(super) fn new(socket: &'a mut Socket) -> Self {
         FrameStream { socket, decoder: Decoder::new(HELLO_BYTES_MAX), heard: false }
     }
 
-    async fn say(&mut self, kind: u8, body: &[u8]) -> Result<(), HelloError> {
+    /// Sends a frame.
+    pub(super) async fn say(&mut self, kind: u8, body: &[u8]) -> Result<(), HelloError> {
         let mut out = Vec::with_capacity(64 + body.len());
         let start = begin_frame(&mut out, LINK_CHANNEL, kind);
         out.extend_from_slice(body);
@@ -424,7 +425,7 @@ impl<'a> FrameStream<'a> {
     }
 
     /// The next frame, which has to be of this kind.
-    async fn hear(&mut self, kind: u8, what: &'static str) -> Result<Frame, HelloError> {
+    pub(super) async fn hear(&mut self, kind: u8, what: &'static str) -> Result<Frame, HelloError> {
         let frame = self.next().await?;
         match frame {
             Frame { channel: LINK_CHANNEL, kind: got, .. } if got == kind => Ok(frame),

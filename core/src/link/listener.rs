@@ -396,13 +396,14 @@ impl Inner {
             () = stopped(&mut stop) => return,
         };
         drop(place);
-        let (socket, client) = match entered {
+        let (socket, client, operator) = match entered {
             Ok((socket, guest)) => {
                 trace::let_in(&span, guest.login.as_deref());
-                if let Some(login) = guest.login {
+                if let Some(login) = &guest.login {
                     name = format!("{name} (login {login})");
                 }
-                (socket, guest.client)
+                let may_promote = |login: &String| self.options.operators.contains(login);
+                (socket, guest.client, guest.login.filter(may_promote))
             }
             Err(HelloError::EmptyConnection) => return,
             Err(error) => {
@@ -421,10 +422,10 @@ impl Inner {
         let refusals =
             Refusals { client, said: self.refused.clone(), complaints: self.refusals.clone() };
         let shared = Shared::new(name, Side::Downstream, OnFault::End, ports, logged, refusals);
-        let idle_after = self.options.login_within;
+        shared.requests.operator(operator);
         let ending = tokio::select! {
             ending = connection::run(socket, shared.clone(), stop) => ending,
-            ending = shared.idle(idle_after) => ending,
+            ending = shared.idle(self.options.login_within) => ending,
         };
         match ending {
             CloseReason::Closed | CloseReason::ClosedHere => trace::left(&span, &ending),
@@ -455,10 +456,8 @@ impl Inner {
                 self.ports.report(&EventKind::CertificatesRenewed, text);
             }
             Some(Err(error)) => {
-                let text = format!(
-                    "{}; the server goes on with the certificates it has",
-                    with_causes(&error)
-                );
+                let why = with_causes(&error);
+                let text = format!("{why}; the server goes on with the certificates it has");
                 self.ports.report(&EventKind::CertificatesUnusable, &text);
             }
         }

@@ -17,6 +17,7 @@
 //! | [`Connector`] | a client: connects, logs in, reconnects after a failure |
 //! | [`ServerConfig`], [`ClientConfig`] | the configuration of both |
 //! | `ipc` | the link between a master and the workers it forks |
+//! | `dial` | one server of a client: connects, logs in, asks about a store |
 //! | `hello`, `half_open` | the exchange before a login, and the limits of connections before it |
 //! | `connection`, `channels`, `attached`, `close_reason` | a connection after its login, its stores, and its end |
 //! | [`Setback`] | the reasons why a store is not attached to its upstream |
@@ -40,6 +41,7 @@ mod config;
 mod connection;
 mod connector;
 mod descriptors;
+mod dial;
 mod endpoint;
 mod error;
 mod half_open;

@@ -80,12 +80,14 @@ pub enum Error {
         /// The reason.
         why: NotPromotable,
     },
-    /// The store has kept a backup in this process already, before it became a client.
-    #[error(
-        "store `{0}` cannot be promoted: this process has kept its backup before, and the files \
-         end there. Start the process anew, as a client"
-    )]
-    BackupBegun(String),
+    /// A store in another process was not promoted.
+    #[error("store `{store}` was not promoted: {why}")]
+    NotPromotedThere {
+        /// The name of the store.
+        store: String,
+        /// The words of the other process, or the reason why it could not be asked.
+        why: String,
+    },
     /// The state that the store begins with does not survive its codec.
     #[error(
         "the state of store `{store}` cannot be restored from its encoding: {why}. Nothing was \

@@ -5,6 +5,7 @@ mod addresses;
 mod ports;
 mod several;
 mod slow;
+mod superseded;
 mod takeover;
 #[path = "../wire/mod.rs"]
 mod wire;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use samestate_proto::wire::{Frame, Message, Reader, Refusal, RefusalKind, WireError};
+use samestate_proto::wire::{Frame, Message, Reader, Refusal, RefusalKind, Request, WireError};
 
 use super::super::attached::Attached;
 use super::super::close_reason::CloseReason;
@@ -64,6 +64,9 @@ impl Shared {
     }
 
     fn hear_link(self: &Arc<Self>, frame: &Frame) -> Result<(), CloseReason> {
+        if frame.kind == Request::FRAME && self.side == Side::Downstream {
+            return self.asked(frame);
+        }
         if !matches!(frame.kind, GONE | DETACHED | ENDING) || self.side == Side::Downstream {
             return Err(CloseReason::Garbage(WireError::UnknownKind(frame.kind)));
         }
@@ -170,7 +173,7 @@ impl Shared {
 }
 
 /// A name that a peer gave, fit to be shown.
-fn quoted(store: &str) -> String {
+pub(super) fn quoted(store: &str) -> String {
     let shown: String = store.chars().take(NAME_CHARS_SHOWN).collect();
     let rest = if shown.len() < store.len() { "..." } else { "" };
     format!("`{}{rest}`", shown.escape_debug())

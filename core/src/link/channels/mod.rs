@@ -20,6 +20,7 @@
 
 mod hear;
 mod membership;
+mod requests;
 mod table;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use requests::Requests;
 use samestate_proto::wire::PROTOCOL_VERSION;
 use table::{Channel, Channels, ENDING, write_link};
 use tracing::Span;
@@ -70,6 +72,8 @@ pub(super) struct Shared {
     pub(super) signals: Arc<Signals>,
     pub(super) ports: Arc<StoreRegistry>,
     pub(super) span: Span,
+    /// The requests of the peer that were not replied to yet.
+    pub(super) requests: Requests,
     refusals: Refusals,
     side: Side,
     on_fault: OnFault,
@@ -92,6 +96,7 @@ impl Shared {
             signals: Arc::default(),
             ports,
             span,
+            requests: Requests::default(),
             refusals,
             side,
             on_fault,
@@ -147,6 +152,9 @@ impl Shared {
         let silent_for = span.saturating_mul(SILENT_SPANS);
         loop {
             tokio::time::sleep(span).await;
+            if self.requests.are_under_way() {
+                continue;
+            }
             if self.channels.lock().map.is_empty() {
                 return CloseReason::Idle(span);
             }

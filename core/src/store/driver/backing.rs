@@ -92,7 +92,7 @@ const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(10);
 /// A node that waits for them looks this often whether it waits in vain.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// The backup of a client, which begins when the client is promoted.
+/// A backup that begins when its node is promoted.
 pub(crate) struct Later {
     pub(crate) backup: Backup,
     pub(crate) durable: bool,
@@ -104,6 +104,12 @@ impl<S: State, A: Action> Shared<S, A> {
     /// nothing changes.
     pub(crate) fn promote(self: &Arc<Self>) -> Result<Version> {
         let (id, key) = (random::id()?, random::token_key()?);
+        // It was the sequencer before, and kept its backup as that.
+        let before = self.inbox.lock().take().and_then(|inbox| inbox.close());
+        if let Some(ended) = before {
+            // What it could not write then is compared below.
+            let _ = ended.blocking_recv();
+        }
         if let Some(later) = &self.later {
             self.begin_backup(later, id)?;
         }
@@ -131,7 +137,7 @@ impl<S: State, A: Action> Shared<S, A> {
         *self.backup.lock() = Some(saved);
         let inbox = Arc::new(JournalQueue::new(later.backup.pace(), later.durable, disk));
         Backing { inbox: Arc::clone(&inbox), beginning, torn: 0 }.keep(self)?;
-        let _ = self.inbox.set(inbox);
+        *self.inbox.lock() = Some(inbox);
         self.timers.wake();
         Ok(())
     }
@@ -159,9 +165,6 @@ impl<S: State, A: Action> Shared<S, A> {
 
     /// Returns an error if this node cannot take the place of the sequencer.
     pub(crate) fn promotable(&self) -> Result<()> {
-        if self.inbox.get().is_some() && !self.with(|inner, _| inner.replica.is_sequencer()) {
-            return Err(Error::BackupBegun(self.name().to_owned()));
-        }
         self.with(|inner, _| inner.replica.promotable()).map_err(|why| self.not_promotable(why))
     }
 

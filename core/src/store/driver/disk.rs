@@ -17,11 +17,11 @@ impl<S: State, A: Action> Shared<S, A> {
     /// Reports that the disk hangs, or that it answers again, once each. Returns when to look
     /// again; `None` for a store without a disk.
     pub(crate) fn watch_disk(&self) -> Option<Instant> {
-        let disk = self.inbox.get()?.disk();
-        if let Some(news) = disk.news() {
+        let inbox = self.inbox.lock().clone()?;
+        if let Some(news) = inbox.disk().news() {
             self.report_disk(news);
         }
-        Some(disk.next_look())
+        Some(inbox.disk().next_look())
     }
 
     fn report_disk(&self, news: DiskNews) {
@@ -46,7 +46,7 @@ impl<S: State, A: Action> Shared<S, A> {
     /// Ends the backup: all that was ordered is on disk when this returns. A disk that hangs is
     /// waited for until then; `None`: for as long as it takes.
     pub(crate) async fn end_backup(&self, until: Option<Instant>) -> Result<(), BackupError> {
-        let Some(inbox) = self.inbox.get() else { return Ok(()) };
+        let Some(inbox) = self.inbox.lock().clone() else { return Ok(()) };
         let Some(mut ended) = inbox.close() else { return Ok(()) };
         loop {
             if let Ok(ended) = tokio::time::timeout(LOOK_EVERY, &mut ended).await {

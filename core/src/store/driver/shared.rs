@@ -34,6 +34,7 @@ use crate::store::error::resolved;
 use crate::store::observe::reading::{self, Reading};
 use crate::store::observe::subscribers::Subscribers;
 use crate::store::reducer::machine::{Action, Cell, ReducerMachine, State};
+use crate::store::serve::attachments::Attachments;
 use crate::task::{Panicked, Work};
 
 pub(crate) use endpoint::to_stderr;
@@ -97,9 +98,11 @@ pub(crate) struct Shared<S: State, A: Action> {
     closed: watch::Sender<bool>,
     closing: AtomicBool,
     /// The queue of the records for the store's backup, once it keeps one.
-    pub(crate) inbox: OnceLock<Arc<JournalQueue>>,
-    /// The backup that a client keeps once it is promoted.
+    pub(crate) inbox: Mutex<Option<Arc<JournalQueue>>>,
+    /// The backup that this node keeps once it is promoted.
     pub(crate) later: Option<Later>,
+    /// The servers and the client of the store, for a promotion that comes over a link.
+    pub(crate) attachments: OnceLock<Weak<Attachments>>,
     pub(crate) checks: Mutex<Checks>,
     me: Weak<Shared<S, A>>,
 }
@@ -150,8 +153,9 @@ impl<S: State, A: Action> Shared<S, A> {
             direct_after_ns: AtomicU64::new(0),
             closed: watch::Sender::new(false),
             closing: AtomicBool::new(false),
-            inbox: inbox.map_or_else(OnceLock::new, OnceLock::from),
+            inbox: Mutex::new(inbox),
             later,
+            attachments: OnceLock::new(),
             checks,
             me: me.clone(),
         })
@@ -402,7 +406,7 @@ impl<S: State, A: Action> Shared<S, A> {
 
 impl<S: State, A: Action> Drop for Shared<S, A> {
     fn drop(&mut self) {
-        if let Some(inbox) = self.inbox.get() {
+        if let Some(inbox) = self.inbox.get_mut() {
             inbox.orphan();
         }
         self.subscribers.wake();

@@ -25,6 +25,7 @@ use crate::store::reducer::machine::{
 };
 use crate::store::reducer::undo::UndoPanics;
 use crate::store::serve::attachments::{Attachments, Placement};
+use crate::store::serve::standbys::Standbys;
 use crate::store::{Error, Result};
 use crate::task;
 
@@ -41,6 +42,7 @@ pub struct StoreBuilder<S: State, A: Action> {
     undo_panics: UndoPanics,
     patching: Option<Patching<S>>,
     client: Option<ClientConfig>,
+    standbys: Option<ClientConfig>,
     backup: Option<Backup>,
     durable: bool,
     on_error: OnError,
@@ -84,6 +86,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
             undo_panics: UndoPanics::default(),
             patching: None,
             client: None,
+            standbys: None,
             backup: None,
             durable: false,
             on_error: Arc::new(|event| to_stderr(event)),
@@ -221,6 +224,20 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     /// each. It has no effect at a sequencer or a worker.
     pub fn standby(mut self) -> Self {
         self.config.standby = true;
+        self
+    }
+
+    /// Names the servers of the standbys of this node, one of which may have been
+    /// [promoted](Store::promote) in its place while it was away. If this node is the store's
+    /// sequencer, it asks them: before [`StoreBuilder::open`] returns, and every 5 s from then on.
+    /// If one of them continues its history as the sequencer, this node becomes a client of them,
+    /// and reports [`EventKind::Superseded`](crate::EventKind::Superseded). The actions that it
+    /// alone had are lost, and told as `Jump::HistoryLost`.
+    ///
+    /// A standby that cannot be reached does not keep the store from opening: a sequencer that is
+    /// cut off from one that was promoted orders until it finds it, and loses what it ordered.
+    pub fn standbys(mut self, standbys: ClientConfig) -> Self {
+        self.standbys = Some(standbys);
         self
     }
 
@@ -392,7 +409,11 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     /// [`StoreBuilder::open_timeout`]).
     pub async fn open(self) -> Result<Store<S, A>> {
         let timeout = self.open_timeout;
-        let store = self.start()?;
+        let (store, standbys) = self.begin()?;
+        if let Some(mut standbys) = standbys {
+            standbys.look(&store.shared, &store.upkeep).await?;
+            standbys.watch(&store.shared, &store.upkeep);
+        }
         store.opened(timeout).await?;
         Ok(store)
     }
@@ -408,9 +429,19 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     /// state does not survive the codec, and [`Error::Link`] if the name is taken in this process,
     /// or if the server's address or options are invalid.
     pub fn start(self) -> Result<Store<S, A>> {
+        let (store, standbys) = self.begin()?;
+        if let Some(standbys) = standbys {
+            standbys.watch(&store.shared, &store.upkeep);
+        }
+        Ok(store)
+    }
+
+    /// Opens the store. A sequencer's standbys were not asked yet.
+    fn begin(self) -> Result<(Store<S, A>, Option<Standbys>)> {
         let StoreBuilder {
             home, config, reducer, preloaded, undo_panics, patching, client, ..
         } = self;
+        let standbys = Standbys::of(self.standbys, &config.store)?;
         let (backup, durable) = (self.backup, self.durable);
         bounds::of_store(&config, patching.is_some())?;
         backup.as_ref().map_or(Ok(()), bounds::of_backup)?;
@@ -447,7 +478,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
             replica.set_observer(observer);
         }
         let inbox = backing.as_ref().map(|backing| Arc::clone(&backing.inbox));
-        let later = backup.filter(|_| follows).map(|backup| Later { backup, durable });
+        let later = backup.map(|backup| Later { backup, durable });
         let shared = Shared::new(replica, self.on_error, began, inbox, later);
         if let Some(backing) = backing {
             backing.keep(&shared)?;
@@ -463,6 +494,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
             None => upkeep.settle_in(&port)?,
         }
         upkeep.join(&shared);
-        Ok(Store { shared, upkeep, middleware: Chain::new(self.middleware) })
+        let _ = shared.attachments.set(Arc::downgrade(&upkeep));
+        Ok((Store { shared, upkeep, middleware: Chain::new(self.middleware) }, standbys))
     }
 }

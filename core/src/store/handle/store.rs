@@ -17,10 +17,9 @@ use crate::store::error::resolved;
 use crate::store::observe::reading;
 use crate::store::observe::subscribers::Subscription;
 use crate::store::reducer::machine::{Action, State};
-use crate::store::serve::attachments::{Attachments, close};
+use crate::store::serve::attachments::{self, Attachments, close};
 use crate::store::serve::servers::ServerHandle;
-use crate::store::{DispatchError, Error, Result, Role, Watch};
-use crate::task;
+use crate::store::{DispatchError, Result, Role, Watch};
 
 /// The number of actions that [`Store::dispatch_many`] dispatches at a time.
 const BATCH: usize = 256;
@@ -328,30 +327,22 @@ impl<S: State, A: Action> Store<S, A> {
     ///
     /// Call it only when the last sequencer orders no more: no node can tell a sequencer that died
     /// from one that it cannot reach, and two sequencers make two histories, of which one is lost
-    /// when they meet. A sequencer that comes back joins this one by [`Store::create_client`]. One
+    /// when they meet. A sequencer that comes back joins this one by itself if this is one of its
+    /// [standbys](crate::StoreBuilder::standbys), and by [`Store::create_client`] otherwise. One
     /// that became a client by it, and still has a link to this node, hands over: this node waits
     /// for its last action, up to 10 s, and nothing is lost.
+    ///
+    /// An operator may promote a store that a server serves over the network:
+    /// [`ClientConfig::promote`](crate::ClientConfig::promote), or `samestate promote`.
     ///
     /// # Errors
     ///
     /// [`crate::Error::NotPromotable`] if the store is the sequencer, cannot order from its state,
     /// or can reach a sequencer that orders; [`crate::Error::NotAClient`] if it is a worker, or has
-    /// left its server; [`crate::Error::Backup`] if it has a backup that cannot be written, or
-    /// whose files hold actions that it never got; and [`crate::Error::BackupBegun`] if this
-    /// process has kept that backup before. It is a client as before then.
+    /// left its server; and [`crate::Error::Backup`] if it has a backup that cannot be written, or
+    /// whose files hold actions that it never got. It is a client as before then.
     pub async fn promote(&self) -> Result<Version> {
-        self.shared.caught_up().await?;
-        let (shared, upkeep) = (Arc::clone(&self.shared), Arc::clone(&self.upkeep));
-        // In a task of its own: once the link is given up, it goes on even if nobody waits.
-        let promotion = task::awaited("promotion", async move {
-            let port: Arc<dyn LinkEndpoint> = Arc::clone(&shared) as Arc<dyn LinkEndpoint>;
-            let promoting = Arc::clone(&shared);
-            // It writes the state to disk.
-            let promote = task::blocking("promotion", move || promoting.promote());
-            let promote = async { promote.await.unwrap_or_else(|why| Err(Error::Panicked(why))) };
-            upkeep.promote(port, promote, || !shared.is_closed()).await
-        });
-        promotion.await.unwrap_or_else(|why| Err(Error::Panicked(why)))
+        attachments::promote(&self.shared, &self.upkeep).await
     }
 
     /// Returns the servers that were made by [`Store::create_server`] and are not closed.

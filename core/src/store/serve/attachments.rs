@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use samestate_proto::Version;
 
 use crate::link::{ClientConfig, LinkEndpoint, ServerConfig};
 use crate::store::cluster::shared::{ClusterShared, Member};
@@ -13,7 +14,7 @@ use crate::store::reducer::machine::{Action, State};
 use crate::store::serve::clients::SharedClient;
 use crate::store::serve::servers::{Served, ServerHandle};
 use crate::store::{Error, Result, Role};
-use crate::task::BoxFuture;
+use crate::task::{self, BoxFuture};
 
 /// The place in which a store was created.
 #[derive(Clone, Debug)]
@@ -181,7 +182,7 @@ impl Attachments {
 
     /// Leaves the server for good. `promote` begins once the link to it has ended. If it fails, the
     /// store follows the server again, if it `may_follow`.
-    pub(crate) async fn promote<V>(
+    async fn leave_to<V>(
         &self,
         port: Arc<dyn LinkEndpoint>,
         promote: impl Future<Output = Result<V>>,
@@ -227,6 +228,25 @@ impl Attachments {
             client.end().await;
         }
     }
+}
+
+/// Makes a client the sequencer: see [`Store::promote`](crate::Store::promote).
+pub(crate) async fn promote<S: State, A: Action>(
+    shared: &Arc<Shared<S, A>>,
+    upkeep: &Arc<Attachments>,
+) -> Result<Version> {
+    shared.caught_up().await?;
+    let (shared, upkeep) = (Arc::clone(shared), Arc::clone(upkeep));
+    // In a task of its own: once the link is given up, it goes on even if nobody waits.
+    let promotion = task::awaited("promotion", async move {
+        let port: Arc<dyn LinkEndpoint> = Arc::clone(&shared) as Arc<dyn LinkEndpoint>;
+        let promoting = Arc::clone(&shared);
+        // It writes the state to disk.
+        let promote = task::blocking("promotion", move || promoting.promote());
+        let promote = async { promote.await.unwrap_or_else(|why| Err(Error::Panicked(why))) };
+        upkeep.leave_to(port, promote, || !shared.is_closed()).await
+    });
+    promotion.await.unwrap_or_else(|why| Err(Error::Panicked(why)))
 }
 
 /// Closes a store: see [`Store::close`](crate::Store::close).

@@ -37,6 +37,13 @@ impl ClientConfig {
     }
 }
 
+impl Prepared {
+    /// Returns the part that connects.
+    pub(crate) fn into_dialer(self) -> link::Prepared {
+        self.dialer
+    }
+}
+
 /// One store's part in a connection.
 pub(crate) struct SharedClient {
     shared: Arc<Shared>,

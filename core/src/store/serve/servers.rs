@@ -25,6 +25,7 @@ pub(crate) struct Shared {
     listener: Listener,
     ports: Arc<StoreRegistry>,
     logins: Vec<Login>,
+    operators: BTreeSet<String>,
     #[cfg(feature = "tls")]
     tls: Option<ServerTls>,
     /// It serves all stores of a cluster, and takes no other.
@@ -45,6 +46,7 @@ impl Shared {
             listener,
             ports,
             logins: server.logins,
+            operators: server.operators,
             #[cfg(feature = "tls")]
             tls: server.tls,
             of_cluster,
@@ -69,7 +71,8 @@ impl Shared {
 
     /// Checks that this server may also serve for `server`.
     fn may_share(&self, server: &ServerConfig, address: &Address) -> Result<()> {
-        if let Some(conflict) = conflict(&self.logins, &server.logins) {
+        let differ = || operators_differ(&self.operators, &server.operators);
+        if let Some(conflict) = conflict(&self.logins, &server.logins).or_else(differ) {
             let (address, stores) = (address.to_string(), self.ports.names());
             return Err(Error::OtherLogins { address, stores, conflict });
         }
@@ -114,6 +117,15 @@ fn conflict(there: &[Login], here: &[Login]) -> Option<String> {
         }
     };
     Some(conflict)
+}
+
+/// Describes how the operators of the existing server differ from those that are asked for.
+fn operators_differ(there: &BTreeSet<String>, here: &BTreeSet<String>) -> Option<String> {
+    let login = there.symmetric_difference(here).next()?;
+    Some(match there.contains(login) {
+        true => format!("where login {login:?} is that of an operator"),
+        false => format!("where login {login:?} is not that of an operator"),
+    })
 }
 
 type Servers = BTreeMap<Address, Weak<Shared>>;

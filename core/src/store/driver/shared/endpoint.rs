@@ -3,16 +3,18 @@
 use std::fmt::Display;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use samestate_proto::replication::{LinkFault, LinkId, Received};
 use samestate_proto::wire::Frame;
+use samestate_proto::{Lineage, Version, with_causes};
 
 use super::Shared;
 use crate::event::{Event, EventKind};
 use crate::link::{LinkEndpoint, LinkHandle, Setback, Side};
 use crate::store::reducer::machine::{Action, ReducerMachine, State};
-use crate::task::words_of;
+use crate::store::serve::attachments;
+use crate::task::{BoxFuture, words_of};
 
 impl<S: State, A: Action> LinkEndpoint for Shared<S, A> {
     fn channel(&self) -> u32 {
@@ -75,6 +77,20 @@ impl<S: State, A: Action> LinkEndpoint for Shared<S, A> {
 
     fn set_back(&self, why: Setback) {
         self.setback.send_replace(Some(why));
+    }
+
+    fn lineage(&self) -> Option<Lineage> {
+        let lineage = self.with(|inner, _| inner.replica.lineage().clone());
+        (!lineage.is_empty()).then_some(lineage)
+    }
+
+    fn promote(&self) -> BoxFuture<Result<Version, String>> {
+        let upkeep = self.attachments.get().and_then(Weak::upgrade);
+        let both = self.me().upgrade().zip(upkeep);
+        Box::pin(async move {
+            let (shared, upkeep) = both.ok_or_else(|| "it is being closed".to_owned())?;
+            attachments::promote(&shared, &upkeep).await.map_err(|error| with_causes(&error))
+        })
     }
 
     fn lost(&self) {

@@ -73,8 +73,8 @@ impl<S: State, A: Action> Shared<S, A> {
             false => Vec::new(),
         };
         let resolved = inner.resolved(&outputs);
-        if let Some(inbox) = self.inbox.get()
-            && inner.replica.has_records()
+        if inner.replica.has_records()
+            && let Some(inbox) = &*self.inbox.lock()
         {
             inbox.leave(|out| inner.replica.take_records(out));
         }
