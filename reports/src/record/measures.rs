@@ -151,9 +151,10 @@ pub struct Cost {
     /// That, over the actions ordered, in microseconds.
     pub cpu_us_per_action: Option<f64>,
     /// The CPU per action in passes of a reference work, which each process does between slices of
-    /// its own work: what disturbs the machine slows both. A pass parses and prints a JSON
-    /// document of 170 bytes, and takes about 2.5 us on a processor of 2.5 GHz. Null if it was not measured: in a simulation, with nodes that are programs, and
-    /// if a process used less than about 0.2 s of CPU.
+    /// its own work: what disturbs the machine slows both. A pass parses and prints a JSON document
+    /// of 170 bytes, and takes about 2.5 us on a processor of 2.5 GHz. Null if it was not measured:
+    /// in a simulation, with nodes that are programs, and if a process used less than about 0.2 s
+    /// of CPU.
     pub relative_cpu_per_action: Option<f64>,
     /// The CPU per action of the null case: the same processes and the same load, measured in the
     /// same way, but without replication. It is the cost of the instruments, which is a part of

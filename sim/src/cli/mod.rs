@@ -18,6 +18,7 @@ mod new;
 mod node;
 mod output;
 mod profile;
+mod promote;
 mod report;
 mod run;
 mod schema;
@@ -47,6 +48,7 @@ Examples:
   samestate list scenarios                 what the scenarios of a folder show
   samestate compare baseline.json new.json is this run worse than that one?
   samestate attach :10001 --store tasks    a console in a running store
+  samestate promote b:10001 --store tasks  a standby takes the place of its sequencer
 
 Exit codes:
   0  pass                                  4  nothing selected
@@ -76,6 +78,7 @@ enum Verb {
     Schema(schema::Schema),
     New(new::New),
     Attach(attach::Attach),
+    Promote(promote::Promote),
     Completions(completions::Completions),
     Man(completions::Man),
     #[command(hide = true)]
@@ -109,6 +112,7 @@ pub fn main() -> ExitCode {
         Verb::Schema(verb) => verb.run(),
         Verb::New(verb) => verb.run(),
         Verb::Attach(verb) => verb.run(),
+        Verb::Promote(verb) => verb.run(),
         Verb::Completions(verb) => verb.run(Cli::command()),
         Verb::Man(verb) => verb.run(Cli::command()),
         Verb::Node(verb) => verb.run(),

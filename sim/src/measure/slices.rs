@@ -3,9 +3,8 @@
 //! A machine that others share is slow for some milliseconds and fast for the next: the other
 //! thread of a core takes part of its units, and its clock changes. This slows any work of a
 //! process, so the ratio of two works done in turns says more than the time of one. On one such
-//! machine, in an hour in which it was busy now and then, the processor time of equal work varied by
-//! 14 % from run to run and this ratio by 4 %. Where it was equally busy all the time, both varied
-//! by 5 %.
+//! machine that was busy now and then, the processor time of equal work varied by 14 % from run to
+//! run and this ratio by 4 %. While it was equally busy all the time, both varied by 5 %.
 
 use std::hint::black_box;
 

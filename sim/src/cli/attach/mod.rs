@@ -1,27 +1,27 @@
 //! `samestate attach`: a console in a running store.
 //!
+//! - `server`: the server to log in at, for `samestate promote` too
 //! - `tls`: the options of TLS, and the library's advice about it in their words
 
+mod server;
 mod tls;
 
 use std::io::IsTerminal;
-use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use samestate::{Address, LinkError};
-use samestate::{ClientConfig, Codec, UntypedStore};
+use samestate::{ClientConfig, Codec, LinkError, UntypedStore};
 use samestate_proto::with_causes;
 use samestate_report::printable;
 use tokio::runtime::Runtime;
 
-use self::tls::{TlsArgs, in_options};
+pub(super) use self::server::ServerArgs;
+pub(super) use self::tls::in_options;
 use super::exit::ExitCode;
 use super::terminal::in_colour;
-use crate::console::{Password, Prompt, Screen, Session, play};
+use crate::console::{Prompt, Screen, Session, play};
 use crate::scenario::{QuantityError, Span};
 use crate::streams::note;
 use crate::threads;
@@ -49,21 +49,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Attach {
-    /// Address of a server of the store: host:port, host for port 10001, :port on this machine, or
-    /// unix:PATH
-    address: String,
+    #[command(flatten)]
+    server: ServerArgs,
 
     /// The name of the store
     #[arg(long, value_name = "NAME")]
     store: String,
-
-    /// Log in under this name
-    #[arg(long, value_name = "NAME")]
-    login: Option<String>,
-
-    /// A file whose first line is the password
-    #[arg(long, value_name = "FILE", requires = "login")]
-    password_file: Option<PathBuf>,
 
     /// Encoding of the store's actions
     #[arg(long, value_enum, default_value_t = Encoding::Messagepack)]
@@ -76,9 +67,6 @@ pub(super) struct Attach {
     /// Time to wait for the server at the start [default: 10s for a script, for ever on a terminal]
     #[arg(long, value_name = "TIME", value_parser = above_zero)]
     timeout: Option<Span>,
-
-    #[command(flatten)]
-    tls: TlsArgs,
 }
 
 /// The reason why the console could not attach, and the exit code for it.
@@ -112,7 +100,7 @@ enum Encoding {
 
 impl Attach {
     pub(super) fn run(self) -> ExitCode {
-        let client = match self.client() {
+        let client = match self.server.client() {
             Ok(client) => client,
             Err(complaint) => return fail(&complaint, ExitCode::Usage),
         };
@@ -124,18 +112,6 @@ impl Attach {
             Ok(code) => code,
             Err(Failure { complaint, code }) => fail(&complaint, code),
         }
-    }
-
-    /// Returns the options of the client.
-    fn client(&self) -> Result<ClientConfig, String> {
-        let mut client = ClientConfig::tcp(completed(&self.address));
-        if let Some(tls) = self.tls.client() {
-            client = client.tls(tls);
-        }
-        let Some(login) = &self.login else { return Ok(client) };
-        let password = Password::find(self.password_file.as_deref(), login);
-        let password = password.map_err(|error| with_causes(&error))?;
-        Ok(client.login(login, password.reveal()))
     }
 
     fn converse(&self, client: ClientConfig, runtime: &Runtime) -> Result<ExitCode, Failure> {
@@ -152,8 +128,7 @@ impl Attach {
         };
         let store = self.attach(client, on_terminal.then(|| screen.clone()), runtime)?;
         let colours = on_terminal && in_colour(&std::io::stdout());
-        let by = if self.tls.client().is_some() { ", by TLS" } else { "" };
-        let server = format!("{}{by}", self.address);
+        let server = self.server.to_string();
         let session = Session::new(store, server, screen, on_terminal, colours, PATIENCE);
         let code = match prompt {
             Some(prompt) => {
@@ -214,7 +189,7 @@ impl Attach {
 
     /// `explained`: what went wrong was said already.
     fn late(&self, timeout: Duration, explained: bool) -> String {
-        let Attach { store, address, .. } = self;
+        let (store, address) = (&self.store, &self.server.address);
         let why = if explained { "why is said above" } else { "is it open there, under that name" };
         format!(
             "store `{store}` was not reached at {address} within {timeout:?}: {why}; --timeout \
@@ -232,7 +207,7 @@ impl Attach {
         } else {
             ""
         };
-        format!("{} refuses: {}{advice}", self.address, in_options(why))
+        format!("{} refuses: {}{advice}", self.server.address, in_options(why))
     }
 }
 
@@ -245,47 +220,7 @@ fn above_zero(text: &str) -> Result<Span, QuantityError> {
     }
 }
 
-/// An address with what it leaves out. The library's addresses are those of servers: for a client,
-/// no host is this machine.
-fn completed(address: &str) -> String {
-    let port = address.strip_prefix("*:").or(address.strip_prefix(':')).unwrap_or(address);
-    let is_port = !port.is_empty() && port.chars().all(|c| c.is_ascii_digit());
-    match address.parse::<IpAddr>() {
-        Ok(IpAddr::V6(ip)) => format!("[{ip}]:{}", Address::PORT),
-        _ if is_port => format!("{}:{port}", Address::LOCALHOST),
-        _ if address.ends_with(']') || !(address.is_empty() || address.contains([':', '\\'])) => {
-            format!("{address}:{}", Address::PORT)
-        }
-        _ => address.to_owned(),
-    }
-}
-
 fn fail(complaint: &str, code: ExitCode) -> ExitCode {
     note!("error: {complaint}");
     code
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_an_address_leaves_out_is_this_machine_and_the_default_port() {
-        for (given, meant) in [
-            ("127.0.0.1", "127.0.0.1:10001"),
-            ("alpha.example", "alpha.example:10001"),
-            ("::1", "[::1]:10001"),
-            ("[::1]", "[::1]:10001"),
-            (":22402", "localhost:22402"),
-            ("*:22402", "localhost:22402"),
-            ("22402", "localhost:22402"),
-            ("alpha:1", "alpha:1"),
-            ("[::1]:1", "[::1]:1"),
-            ("unix:/run/a.sock", "unix:/run/a.sock"),
-            (r"\\.\pipe\a", r"\\.\pipe\a"),
-            ("", ""),
-        ] {
-            assert_eq!(completed(given), meant, "{given}");
-        }
-    }
 }

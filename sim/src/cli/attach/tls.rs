@@ -44,7 +44,8 @@ impl TlsArgs {
 
 /// Methods of the library that its errors advise, and the options that stand for them. The longer
 /// ones come first.
-const OPTIONS: [(&str, &str); 5] = [
+const OPTIONS: [(&str, &str); 6] = [
+    ("give the client one by `.login(..)`", "give one with --login"),
     ("give this client `.tls(Tls::client(..))` (feature `tls`)", "give its CA with --tls-ca"),
     ("take `.tls(..)` from this client", "leave out --tls-ca"),
     ("serve and follow it without `.tls(..)`", "leave out --tls-ca"),
@@ -53,7 +54,7 @@ const OPTIONS: [(&str, &str); 5] = [
 ];
 
 /// Rewrites a message of the library in terms of command line options instead of methods.
-pub(super) fn in_options(said: &str) -> String {
+pub(in crate::cli) fn in_options(said: &str) -> String {
     let in_options = |said: String, (method, option): &(&str, &str)| said.replace(method, option);
     OPTIONS.iter().fold(said.to_owned(), in_options)
 }
