@@ -9,6 +9,7 @@
 //! link a round is small, so that answers do not wait behind it for long.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -51,7 +52,8 @@ const ROUND_TIME: Duration = Duration::from_millis(100);
 /// Each store with something to send gets at least this much of a round.
 const SHARE_BYTES_MIN: usize = 16 << 10;
 
-/// The time that queued bytes get to leave after this side closes.
+/// The time that queued bytes get to leave after this side closes, and that bytes which have come
+/// get to be read after the peer went.
 const CLOSE_GRACE: Duration = Duration::from_millis(500);
 
 /// Tells connections to close: becomes true, or is dropped.
@@ -70,14 +72,21 @@ pub(super) async fn run(socket: Socket, shared: Arc<Shared>, mut stop: Stop) -> 
     let Socket { reader, writer, buffer, arrivals } = socket;
     let writing = write(shared.clone(), writer, stop.clone());
     let mut writing = Writing(tokio::spawn(guarded("writer of a link", writing)));
+    let reading = guarded("reader of a link", read(shared, reader, buffer, &arrivals));
+    let mut reading = pin!(reading);
     let ending = tokio::select! {
-        ending = guarded("reader of a link", read(shared, reader, buffer, &arrivals)) => {
-            ending.unwrap_or_else(CloseReason::Panicked)
-        }
+        ending = &mut reading => ending.unwrap_or_else(CloseReason::Panicked),
         // It was not aborted, so it is done.
-        ended = &mut writing.0 => ended.map_or(CloseReason::ClosedHere, |ending| {
-            ending.unwrap_or_else(CloseReason::Panicked)
-        }),
+        ended = &mut writing.0 => {
+            let ending = ended.map_or(CloseReason::ClosedHere, |ending| {
+                ending.unwrap_or_else(CloseReason::Panicked)
+            });
+            // The last that a peer sent before it went has come, and is read to its end.
+            if matches!(ending, CloseReason::Closed | CloseReason::Io(_)) {
+                let _ = tokio::time::timeout(CLOSE_GRACE, &mut reading).await;
+            }
+            ending
+        }
         () = shared.signals.ended.notified() => CloseReason::ClosedHere,
         () = take_off_faulted(shared) => CloseReason::ClosedHere,
         () = stopped(&mut stop) => {

@@ -27,7 +27,7 @@ async fn guest(listener: &Listener) -> TcpStream {
     stream
 }
 
-fn hello_of(version: u16) -> Vec<u8> {
+pub(super) fn hello_of(version: u16) -> Vec<u8> {
     let mut out = Vec::new();
     let start = begin_frame(&mut out, 0, 1);
     out.extend_from_slice(b"samestat");

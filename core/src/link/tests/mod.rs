@@ -2,6 +2,7 @@
 
 mod fake;
 mod intruders;
+mod last_words;
 mod round_trips;
 mod stores;
 #[cfg(feature = "tls")]
