@@ -16,12 +16,16 @@ use crate::measure::{CpuSlices, reference_pass};
 /// The shortest slice, in processor time. It ends with a batch, so no batch is in two.
 const SLICE_CPU_NS: u64 = 10_000_000;
 
-/// The time between two looks at the processor time.
-const LOOK_NS: u64 = 10_000_000;
+/// The processor time after which the reference work is done once more. A machine can be slow for
+/// a millisecond, so many short samples tell more than few long ones.
+const SAMPLE_CPU_NS: u64 = 2_000_000;
 
-/// The passes of the reference work after a slice that fill the caches, and those that count. They
-/// take about half a percent of the slice.
-const PASSES: (u32, u32) = (3, 16);
+/// The time between two looks at the processor time.
+const LOOK_NS: u64 = 1_000_000;
+
+/// The passes of a sample that fill the caches, and those that count. They take about half a
+/// percent of the processor time.
+const PASSES: (u32, u32) = (1, 4);
 
 /// The meter of a process. It is read when something is applied, and has no thread of its own.
 #[derive(Default)]
@@ -31,9 +35,22 @@ pub(super) struct Meter(Mutex<Slice>);
 #[derive(Default)]
 struct Slice {
     looked_ns: u64,
-    begun_cpu_ns: Option<u64>,
+    /// The processor time at the last look after which nothing was left out.
+    cpu_ns: Option<u64>,
+    /// The processor time without that of the reference work: of the slice, and since the last
+    /// sample.
+    used_ns: u64,
+    unsampled_ns: u64,
     actions: u64,
+    samples: Samples,
     ended: CpuSlices,
+}
+
+/// The reference work in one slice.
+#[derive(Clone, Copy, Default)]
+struct Samples {
+    cpu_ns: u64,
+    passes: u32,
 }
 
 impl Meter {
@@ -55,26 +72,44 @@ impl Meter {
             return;
         }
         slice.looked_ns = now_ns;
-        let cpu_ns = cpu_ns(ClockId::ProcessCPUTime);
-        let used_ns = slice.begun_cpu_ns.map(|begun| cpu_ns.saturating_sub(begun));
-        if used_ns.is_some_and(|used| used < SLICE_CPU_NS) {
-            return;
-        }
-        if let Some(used_ns) = used_ns {
-            let (actions, pass_ns) = (slice.actions, reference_ns());
-            slice.ended.record(used_ns, actions, pass_ns);
-        }
-        slice.begun_cpu_ns = Some(self::cpu_ns(ClockId::ProcessCPUTime));
-        slice.actions = 0;
+        slice.look();
     }
 }
 
-/// The processor time that a pass of the reference work takes at this moment.
-fn reference_ns() -> f64 {
-    (0..PASSES.0).for_each(|_| reference_pass());
-    let begun = cpu_ns(ClockId::ThreadCPUTime);
-    (0..PASSES.1).for_each(|_| reference_pass());
-    cpu_ns(ClockId::ThreadCPUTime).saturating_sub(begun) as f64 / f64::from(PASSES.1)
+impl Slice {
+    fn look(&mut self) {
+        let cpu_ns = cpu_ns(ClockId::ProcessCPUTime);
+        let Some(before) = self.cpu_ns.replace(cpu_ns) else {
+            // What came before belongs to the start.
+            self.actions = 0;
+            return;
+        };
+        let used_ns = cpu_ns.saturating_sub(before);
+        self.used_ns += used_ns;
+        self.unsampled_ns += used_ns;
+        if self.unsampled_ns < SAMPLE_CPU_NS {
+            return;
+        }
+        self.unsampled_ns = 0;
+        self.samples.take();
+        self.cpu_ns = Some(self::cpu_ns(ClockId::ProcessCPUTime));
+        if self.used_ns >= SLICE_CPU_NS {
+            let Samples { cpu_ns, passes } = mem::take(&mut self.samples);
+            let pass_ns = cpu_ns as f64 / f64::from(passes);
+            self.ended.record(mem::take(&mut self.used_ns), mem::take(&mut self.actions), pass_ns);
+        }
+    }
+}
+
+impl Samples {
+    /// Does the reference work, and notes the processor time that it takes at this moment.
+    fn take(&mut self) {
+        (0..PASSES.0).for_each(|_| reference_pass());
+        let begun = cpu_ns(ClockId::ThreadCPUTime);
+        (0..PASSES.1).for_each(|_| reference_pass());
+        self.cpu_ns += cpu_ns(ClockId::ThreadCPUTime).saturating_sub(begun);
+        self.passes += PASSES.1;
+    }
 }
 
 fn cpu_ns(clock: ClockId) -> u64 {
