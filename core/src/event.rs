@@ -108,6 +108,12 @@ pub enum EventKind {
         /// The address at which it found the other one.
         address: Address,
     },
+    /// A standby of this sequencer cannot say whether it was promoted: it refuses this node, does
+    /// not know the request, or has another history of the store.
+    StandbyUnusable {
+        /// The address of the standby.
+        address: Address,
+    },
     /// The state cannot be restored from its encoding. No copy of it is sent or written.
     Unrestorable {
         /// The version of the state.

@@ -26,7 +26,8 @@ impl fmt::Debug for NodeId {
 /// are: two terms that began from one backup may have the same number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, PartialOrd, Ord, Default)]
 pub struct Epoch {
-    /// Rises by one with each epoch that continues a lineage. For people; never compared alone.
+    /// Rises with each epoch that continues a lineage: by one, or by [`PROMOTION_SKIPS`] if another
+    /// node than before begins it. Compared where one node was promoted in place of another.
     pub number: u32,
     /// Drawn at random when the epoch begins.
     pub id: u64,
@@ -143,17 +144,30 @@ impl Lineage {
             .map(|begun| begun.0)
     }
 
-    /// Returns whether `other` continues what this lineage began, in an epoch that takes precedence
-    /// over this one's: the store has another sequencer there, which this lineage's has to follow.
+    /// Returns whether a node was promoted in place of the sequencer of this lineage, as `other`
+    /// shows: the sequencer has to follow it.
     ///
-    /// Two sequencers can only come from one lineage if one of them was promoted in place of the
-    /// other. A promotion skips [`PROMOTION_SKIPS`] numbers, so the higher number is that of the
-    /// last promotion, however often the other was restarted since.
+    /// A promotion skips [`PROMOTION_SKIPS`] numbers, and a restart none, so `other` was promoted
+    /// if its epoch is so far above the last that both have. Where both were, the higher number
+    /// counts, and the id if these are the same: one of the two has to give way. A lineage that
+    /// has just been founded has nothing in common with any other, since its node lost what it
+    /// had. It gives way to any that was promoted.
     pub fn is_superseded_by(&self, other: &Lineage) -> bool {
         let (Some(ours), Some(theirs)) = (self.head(), other.head()) else { return false };
-        let has = |lineage: &Lineage, epoch| lineage.epochs.iter().any(|begun| begun.0 == epoch);
-        let related = self.epochs.iter().any(|begun| has(other, begun.0));
-        related && !has(self, theirs) && (theirs.number, theirs.id) > (ours.number, ours.id)
+        let is_here = self.epochs.iter().any(|begun| begun.0 == theirs);
+        let above = match self.last_in_common(other) {
+            Some(common) => common.number,
+            None if self.epochs.len() == 1 && ours.number == 1 => 0,
+            None => return false,
+        };
+        let promoted = theirs.number >= above.saturating_add(PROMOTION_SKIPS);
+        promoted && !is_here && (theirs.number, theirs.id) > (ours.number, ours.id)
+    }
+
+    /// Returns the last epoch that both descend from.
+    pub fn last_in_common(&self, other: &Lineage) -> Option<Epoch> {
+        let theirs = |epoch: &Epoch| other.epochs.iter().any(|begun| begun.0 == *epoch);
+        self.epochs.iter().rev().map(|begun| begun.0).find(theirs)
     }
 
     /// Returns whether `version` lies on this lineage: its epoch is one of these, and had ordered
@@ -219,8 +233,16 @@ mod tests {
             assert!(!promoted.is_superseded_by(old));
         }
         assert!(!promoted.is_superseded_by(&promoted));
-        // A follower's lineage that is not as long, and that of another store.
+        // A follower's lineage that is not as long, or longer than a backup that was put back.
         assert!(!restarted.is_superseded_by(&before));
+        let put_back = Lineage::founded(epoch(1)).continued(Epoch { number: 2, id: 1 }, 5);
+        assert!(!put_back.is_superseded_by(&restarted));
+        assert!(!put_back.is_superseded_by(&before) && put_back.is_superseded_by(&promoted));
+        // One that lost its disk gives way to any that was promoted, and to no other.
+        let founded = Lineage::founded(Epoch { number: 1, id: 4 });
+        assert!(founded.is_superseded_by(&promoted) && !founded.is_superseded_by(&restarted));
+        let unrelated = founded.continued(Epoch { number: 2, id: 5 }, 3);
+        assert!(!unrelated.is_superseded_by(&promoted));
         assert!(!before.is_superseded_by(&Lineage::founded(Epoch { number: 99, id: 1 })));
         assert!(!before.is_superseded_by(&Lineage::default()));
         // Two that were promoted: exactly one of them stays.

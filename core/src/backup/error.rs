@@ -278,7 +278,7 @@ pub enum BackupError {
 
 impl BackupError {
     /// Returns the kind of the system's error, if the system refused something.
-    pub(super) fn io_kind(&self) -> Option<io::ErrorKind> {
+    pub(crate) fn io_kind(&self) -> Option<io::ErrorKind> {
         match self {
             BackupError::NotWritable { source, .. }
             | BackupError::DiskFull { source, .. }

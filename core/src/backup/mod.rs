@@ -1,6 +1,6 @@
 //! A store's state on disk: written while it changes, restored when it opens.
 //!
-//! Two files, and a third that is only locked:
+//! Two files, a third that is only locked, and one that is seldom there:
 //!
 //! - `<path>`: the whole state at one version, with its lineage and the sessions. Replaced as one:
 //!   written beside, synced, renamed, and its folder synced.
@@ -8,6 +8,7 @@
 //!   before the next is begun. When it has outgrown the state, a new whole backup is made beside
 //!   the running journal, and both are replaced.
 //! - `<path>.lock`: so that two processes never write one backup.
+//! - `<path>.superseded`: only if another node was promoted in place of the one that kept these.
 //!
 //! The input may be any file at all: every length is checked against the bytes that are there, and
 //! every fault has an error of its own. What is promised: the last good backup is there until the
@@ -23,6 +24,7 @@
 //! - `backup_files`: both together: opened, read, and begun anew
 //! - `queue`: the records of a store, and the times at which they are due
 //! - `writer`: the thread that writes
+//! - `superseded`: the file that keeps a superseded backup from being ordered from
 
 mod backup_files;
 mod error;
@@ -34,6 +36,7 @@ mod journal;
 mod options;
 mod queue;
 mod seal;
+mod superseded;
 #[cfg(test)]
 mod tests;
 mod watched;

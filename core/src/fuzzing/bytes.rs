@@ -148,7 +148,8 @@ pub(super) fn message_seeds() -> Vec<(&'static str, Vec<u8>)> {
         [&[frame.kind], &frame.body[..]].concat()
     };
     let request = Request { kind: RequestKind::Promote, store: "tasks".into() };
-    let reply = Reply::Lineage(Lineage::founded(Epoch { number: 1, id: 3 }));
+    let lineage = Lineage::founded(Epoch { number: 1, id: 3 });
+    let reply = Reply::Lineage { orders: false, lineage };
     let messages =
         examples().into_iter().map(|(name, message)| (name, seed(&|out| message.write(out, 7))));
     let requests = [

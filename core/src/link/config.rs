@@ -427,6 +427,12 @@ impl ClientConfig {
         self.places.iter().map(Place::address).collect()
     }
 
+    /// The same, beginning with the server of this index.
+    pub(crate) fn beginning_with(mut self, server: usize) -> Self {
+        self.places.rotate_left(server);
+        self
+    }
+
     /// Checks that it names exactly one address.
     pub(crate) fn check_one_address(&self) -> Result<(), LinkError> {
         check("addresses", self.places.len(), self.places.len() == 1, "1")

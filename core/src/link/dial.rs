@@ -38,14 +38,22 @@ impl Server {
         trace::connecting(span);
         let stream = self.open(options).await?;
         trace::connected(span);
-        let deadline = options.login_within;
-        let entered = hello::within(deadline, self.enter(stream, options, stats)).await?;
+        let entered = self.enter(stream, options, stats).await?;
         trace::logged_in(span);
         Ok(entered)
     }
 
-    /// Makes the TLS handshake, if this client uses TLS, and logs in.
     async fn enter(
+        &mut self,
+        stream: Stream,
+        options: &ClientConfig,
+        stats: &Arc<LinkStats>,
+    ) -> Result<(Socket, u16), HelloError> {
+        hello::within(options.login_within, self.log_in(stream, options, stats)).await
+    }
+
+    /// Makes the TLS handshake, if this client uses TLS, and logs in.
+    async fn log_in(
         &mut self,
         stream: Stream,
         options: &ClientConfig,
@@ -100,29 +108,28 @@ impl Server {
         options: &ClientConfig,
         within: Duration,
     ) -> Result<Reply, AskError> {
-        let span = trace::to_server(&request.store, &self.address);
-        let (mut socket, protocol) = self.connect(options, &Arc::default(), &span).await?;
+        let stream = self.open(options).await.map_err(HelloError::from)?;
+        let (mut socket, protocol) = self.enter(stream, options, &Arc::default()).await?;
         if protocol < PROTOCOL_REQUESTS {
             return Err(AskError::Old { protocol });
         }
         let mut framed = Vec::new();
         request.write(&mut framed, LINK_CHANNEL);
-        socket.send(&framed).await.map_err(HelloError::from)?;
+        socket.send(&framed).await.map_err(|_| AskError::Lost)?;
         let mut line = FrameStream::new(&mut socket);
-        let reply = line.hear(Reply::FRAME, "a reply");
-        let reply = tokio::time::timeout(within, reply).await;
-        let reply = reply.map_err(|_| AskError::Silent(within))??;
-        Ok(Reply::read(&reply).map_err(HelloError::from)?)
+        let reply = tokio::time::timeout(within, line.hear(Reply::FRAME, "a reply")).await;
+        let reply = reply.map_err(|_| AskError::Silent(within))?.map_err(|_| AskError::Lost)?;
+        Reply::read(&reply).map_err(|_| AskError::Lost)
     }
 }
 
-/// A process that could not be asked about a store.
+/// A process that could not be asked about a store, or did not reply.
 #[derive(Debug, Error)]
 pub(crate) enum AskError {
-    /// It was not reached, or did not let this one in.
+    /// It was not reached, or did not let this one in. It has not got the request.
     #[error(transparent)]
     Hello(#[from] HelloError),
-    /// It does not know such requests.
+    /// It does not know such requests, and has not got this one.
     #[error(
         "it speaks version {protocol} of the protocol, and takes requests from version \
          {PROTOCOL_REQUESTS} on: upgrade it"
@@ -131,7 +138,26 @@ pub(crate) enum AskError {
         /// The newest version that both know.
         protocol: u16,
     },
-    /// It did not reply.
+    /// The connection ended before the reply came.
+    #[error("the connection ended before its reply came")]
+    Lost,
+    /// It did not reply in time.
     #[error("it did not reply within {0:?}")]
     Silent(Duration),
+}
+
+impl AskError {
+    /// Returns whether the request may have been carried out.
+    pub(crate) fn is_after_the_request(&self) -> bool {
+        matches!(self, AskError::Lost | AskError::Silent(_))
+    }
+
+    /// Returns whether it would be the same again until somebody changes something.
+    pub(crate) fn is_refusal(&self) -> bool {
+        match self {
+            AskError::Hello(error) => error.is_refusal(),
+            AskError::Old { .. } => true,
+            AskError::Lost | AskError::Silent(_) => false,
+        }
+    }
 }

@@ -67,8 +67,9 @@ pub(crate) trait LinkEndpoint: Send + Sync {
     /// Appends what goes over the link next, about `budget` bytes; nothing when there is nothing.
     fn fill(&self, link: LinkId, out: &mut Vec<u8>, budget: usize);
 
-    /// Returns the epochs that its state descends from; `None` if it has no state yet.
-    fn lineage(&self) -> Option<Lineage> {
+    /// Returns the epochs that its state descends from, and whether it is the sequencer; `None` if
+    /// it has no state yet.
+    fn lineage(&self) -> Option<(bool, Lineage)> {
         None
     }
 

@@ -73,6 +73,7 @@ pub use address::Address;
 pub(crate) use bind::TcpListeners;
 pub use config::{Addresses, ClientConfig, ServerConfig};
 pub(crate) use connector::{Connector, Prepared};
+pub(crate) use dial::AskError;
 pub(crate) use endpoint::{LinkEndpoint, LinkHandle, Side};
 pub use error::LinkError;
 pub(crate) use listener::Listener;

@@ -1,5 +1,6 @@
 //! Errors that a user of the library meets.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use samestate_proto::Version;
@@ -87,6 +88,29 @@ pub enum Error {
         store: String,
         /// The words of the other process, or the reason why it could not be asked.
         why: String,
+    },
+    /// A store in another process was asked to be promoted, and did not reply.
+    #[error(
+        "store `{store}` may have been promoted: {why}. Ask again before you promote another node: \
+         \"it is the sequencer already\" says that it was"
+    )]
+    PromotionUnknown {
+        /// The name of the store.
+        store: String,
+        /// The reason why there is no reply.
+        why: String,
+    },
+    /// Another node was promoted in place of the one that kept this backup.
+    #[error(
+        "store `{store}` was superseded, as {} says: open it as a client, or with `.standbys(..)`. \
+         To have it order from this backup again, remove that file",
+        path.display()
+    )]
+    Superseded {
+        /// The name of the store.
+        store: String,
+        /// The file that says so.
+        path: PathBuf,
     },
     /// The state that the store begins with does not survive its codec.
     #[error(

@@ -1,7 +1,10 @@
 //! Promotions by an operator, and sequencers that come back to find one.
 
+use std::time::Duration;
+
 use samestate::{
-    Backup, ClientConfig, Error, EventKind, Role, ServerConfig, Store, StoreBuilder, Version,
+    Backup, BackupError, ClientConfig, Error, EventKind, Role, ServerConfig, Store, StoreBuilder,
+    Version,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -82,7 +85,8 @@ async fn an_operator_promotes_a_standby_over_a_link_and_nobody_else_does() {
     let error = refused(operator(&at_root), "list").await;
     assert!(error.contains("it is the sequencer already"), "{error}");
     let wrong = ClientConfig::path(at_standby.0.path().join("s")).login("ops", "wrong");
-    refused(wrong, "list").await;
+    let error = refused(wrong, "list").await;
+    assert!(error.contains("password"), "{error}");
     assert_eq!(standby.roles(), [Role::Server, Role::Client]);
 
     drop(root);
@@ -144,16 +148,81 @@ async fn a_sequencer_that_is_started_again_finds_that_it_was_superseded() {
 
     within(standby.promote()).await.expect("it takes over");
     standby.dispatch(3).await.expect("it orders");
-    for _ in 0..2 {
-        let (third, mut events) = told(root());
-        let third = within(third.open()).await.expect("it comes in sync");
-        assert_eq!(third.roles(), [Role::Client]);
-        assert_eq!(*third.state(), [1, 3]);
-        event(&mut events, |event| matches!(event, EventKind::Superseded { .. }).then_some(()))
-            .await;
-        let (from, to) = lost(&mut events).await;
-        assert_eq!((from.seq, to.seq), (2, 2));
-        third.close(DEADLINE).await.expect("it closes");
+    let (third, mut events) = told(root());
+    let third = within(third.open()).await.expect("it comes in sync");
+    assert_eq!(third.roles(), [Role::Client]);
+    assert_eq!(*third.state(), [1, 3]);
+    event(&mut events, |event| matches!(event, EventKind::Superseded { .. }).then_some(())).await;
+    let (from, to) = lost(&mut events).await;
+    assert_eq!((from.seq, to.seq), (2, 2));
+    third.close(DEADLINE).await.expect("it closes");
+
+    // It knows from now on, whether or not it reaches the other one, and orders nothing.
+    standby.servers().remove(0).close().await;
+    let (fourth, mut events) = told(root().open_timeout(Duration::from_millis(200)));
+    let error = within(fourth.open()).await.map(drop).expect_err("it waits for the other one");
+    assert!(matches!(error, Error::NotInSync { .. }), "{error}");
+    standby.create_server(server(&at_standby)).await.expect("it listens");
+    let (fifth, mut last) = told(root());
+    let fifth = within(fifth.open()).await.expect("it comes in sync");
+    assert_eq!(*fifth.state(), [1, 3]);
+    for events in [&mut events, &mut last] {
+        while let Ok(event) = events.try_recv() {
+            assert!(matches!(event, EventKind::ConnectFailed { .. }), "{event:?}");
+        }
+    }
+    // Its files hold an action that was lost.
+    standby.close(DEADLINE).await.expect("it closes");
+    within(fifth.until_connected(false)).await;
+    let error = fifth.promote().await.expect_err("somebody may want that action");
+    assert!(matches!(error, Error::Backup(BackupError::Ahead { .. })), "{error}");
+    fifth.close(DEADLINE).await.expect("it closes");
+    let alone = list().backup(Backup::at(folder.path().join("list.backup")));
+    let error = alone.open().await.map(drop).expect_err("it must not order");
+    assert!(matches!(error, Error::Superseded { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn of_two_standbys_only_one_is_promoted() {
+    let places = [Path::new(), Path::new(), Path::new()];
+    let root = list().open().await.expect("it opens");
+    root.create_server(server(&places[0])).await.expect("it listens");
+    let first = standby(&places[0], &places[1]).await;
+    let second = list().standby().standbys(places[1].client()).client(places[0].client());
+    let second = within(second.open()).await.expect("it comes in sync");
+    root.dispatch(1).await.expect("it applies");
+    same(&root, &first).await;
+    same(&root, &second).await;
+    root.close(DEADLINE).await.expect("it closes");
+    for standby in [&first, &second] {
+        within(standby.until_connected(false)).await;
+    }
+    within(first.promote()).await.expect("it takes over");
+    let error = within(second.promote()).await.expect_err("the first did");
+    assert!(error.to_string().contains("another node was promoted in its place"), "{error}");
+    assert_eq!(second.roles(), [Role::Client]);
+}
+
+#[tokio::test]
+async fn a_sequencer_is_told_what_keeps_its_standby_from_an_answer() {
+    let at_standby = Path::new();
+    let (why, mut events) = unbounded_channel();
+    let stranger = list().open().await.expect("it opens");
+    stranger.create_server(server(&at_standby)).await.expect("it listens");
+    let wrong = ClientConfig::path(at_standby.0.path().join("s")).login("app", "wrong");
+    for (standby, words) in
+        [(at_standby.client(), "it has another history of the store"), (wrong, "login")]
+    {
+        let why = why.clone();
+        let root = list().standbys(standby).on_error(move |event| {
+            if let EventKind::StandbyUnusable { .. } = event.kind() {
+                drop(why.send(event.to_string()));
+            }
+        });
+        let root = within(root.open()).await.expect("it opens");
+        let told = within(events.recv()).await.expect("it is told");
+        assert!(told.contains(words), "{told}");
+        root.dispatch(1).await.expect("it orders");
     }
 }
 

@@ -59,8 +59,13 @@ impl Request {
 /// The reply to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// The epochs.
-    Lineage(Lineage),
+    /// The epochs, and whether it is the sequencer.
+    Lineage {
+        /// It orders the actions.
+        orders: bool,
+        /// The epochs.
+        lineage: Lineage,
+    },
     /// It is the sequencer now, and continues at this version.
     Promoted(Version),
     /// It does not do that, for this reason.
@@ -75,8 +80,9 @@ impl Reply {
     pub fn write(&self, out: &mut Vec<u8>, channel: u32) {
         let start = begin_frame(out, channel, Reply::FRAME);
         match self {
-            Reply::Lineage(lineage) => {
+            Reply::Lineage { orders, lineage } => {
                 out.push(1);
+                out.push(u8::from(*orders));
                 put_lineage(out, lineage);
             }
             Reply::Promoted(version) => {
@@ -99,7 +105,7 @@ impl Reply {
     pub fn read(frame: &Frame) -> Result<Self, WireError> {
         let mut body = Reader::new(&frame.body);
         let reply = match body.u8("reply")? {
-            1 => Reply::Lineage(read_lineage(&mut body)?),
+            1 => Reply::Lineage { orders: body.flag("orders")?, lineage: read_lineage(&mut body)? },
             2 => Reply::Promoted(read_version(&mut body)?),
             3 => Reply::Refused(body.text("reason")?),
             _ => return Err(WireError::Malformed("reply")),
@@ -132,7 +138,7 @@ mod tests {
     fn replies() -> [Reply; 3] {
         let epoch = Epoch { number: 7, id: 9 };
         [
-            Reply::Lineage(Lineage::founded(epoch)),
+            Reply::Lineage { orders: true, lineage: Lineage::founded(epoch) },
             Reply::Promoted(Version { epoch, seq: 12 }),
             Reply::Refused("it is the sequencer already".into()),
         ]
@@ -150,6 +156,18 @@ mod tests {
             assert_eq!((frame.channel, frame.kind), (0, Reply::FRAME));
             assert_eq!(Reply::read(&frame), Ok(reply));
         }
+    }
+
+    /// A change of these bytes is a new version of the protocol.
+    #[test]
+    fn the_bytes_stay_what_they_are() {
+        let request = framed(|out| requests()[1].write(out, 0));
+        assert_eq!(&request.body[..], b"\x02\x05\0tasks");
+        let [lineage, promoted, refused] = replies().map(|reply| framed(|out| reply.write(out, 0)));
+        let epoch = b"\x07\0\0\0\x09\0\0\0\0\0\0\0";
+        assert_eq!(&lineage.body[..], [&b"\x01\x01\x01"[..], epoch, &[0; 8]].concat());
+        assert_eq!(&promoted.body[..], [&b"\x02"[..], epoch, b"\x0c\0\0\0\0\0\0\0"].concat());
+        assert_eq!(&refused.body[..], b"\x03\x1b\0it is the sequencer already");
     }
 
     #[test]

@@ -17,8 +17,9 @@ Examples:
 Call it once the sequencer is gone: a standby that can reach a sequencer refuses. The login is one
 that the standby's server names by `ServerConfig::operator`. The password is that of
 --password-file, or of the environment variable SAMESTATE_PASSWORD, or asked for. What becomes of
-the dispatches under way is in docs/lifecycle.md. Exit codes: 0 promoted; 1 not promoted; 2 wrong
-usage, or a file that is of no use.";
+the dispatches under way is in docs/lifecycle.md. Exit codes: 0 promoted; 1 not promoted, or the
+reply did not come and it may have been: the message says which; 2 wrong usage, or a file that is of
+no use.";
 
 /// Make a standby the sequencer of a store, in place of one that is gone
 #[derive(Args, Debug)]

@@ -151,8 +151,10 @@ impl Shared {
     pub(super) async fn idle(&self, span: Duration) -> CloseReason {
         let silent_for = span.saturating_mul(SILENT_SPANS);
         loop {
+            let waited = self.requests.are_under_way();
             tokio::time::sleep(span).await;
-            if self.requests.are_under_way() {
+            // A reply that has just come may not have left yet.
+            if waited || self.requests.are_under_way() {
                 continue;
             }
             if self.channels.lock().map.is_empty() {

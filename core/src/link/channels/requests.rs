@@ -9,8 +9,8 @@ use samestate_proto::wire::{Frame, Reply, Request, RequestKind, channel_of};
 use super::super::LinkEndpoint;
 use super::super::close_reason::CloseReason;
 use super::super::hello::LINK_CHANNEL;
-use super::Shared;
 use super::hear::quoted;
+use super::{CONTROL_BYTES_MAX, Shared};
 use crate::event::EventKind;
 use crate::task::{self, Panicked};
 
@@ -43,6 +43,9 @@ impl Shared {
     /// Handles a request.
     pub(super) fn asked(self: &Arc<Self>, frame: &Frame) -> Result<(), CloseReason> {
         let Request { kind, store } = Request::read(frame).map_err(CloseReason::Garbage)?;
+        if self.channels.lock().control.len() > CONTROL_BYTES_MAX {
+            return Err(CloseReason::Flooded);
+        }
         let port = self.ports.lock().ports.get(&channel_of(&store)).cloned();
         let Some(port) = port.filter(|port| port.name() == store) else {
             let served = self.ports.served();
@@ -52,7 +55,7 @@ impl Shared {
         match kind {
             RequestKind::Lineage => self.reply(&port.lineage().map_or_else(
                 || refused("it has no state of a sequencer yet".to_owned()),
-                Reply::Lineage,
+                |(orders, lineage)| Reply::Lineage { orders, lineage },
             )),
             RequestKind::Promote => self.promote(port),
         }
@@ -77,8 +80,8 @@ impl Shared {
         let panicked = {
             let shared = Arc::clone(self);
             move |panic: &Panicked| {
-                shared.requests.under_way.fetch_sub(1, Ordering::Relaxed);
                 shared.reply(&refused(format!("a bug: {panic}")));
+                shared.requests.under_way.fetch_sub(1, Ordering::Relaxed);
                 shared.ports.report_panic(panic);
             }
         };
@@ -96,8 +99,8 @@ impl Shared {
                 }
                 Err(why) => refused(why),
             };
-            shared.requests.under_way.fetch_sub(1, Ordering::Relaxed);
             shared.reply(&reply);
+            shared.requests.under_way.fetch_sub(1, Ordering::Relaxed);
         });
     }
 

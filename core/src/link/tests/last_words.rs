@@ -1,4 +1,4 @@
-//! What a peer sent before it went.
+//! The bytes that a peer sent before it went.
 
 use std::sync::atomic::Ordering;
 

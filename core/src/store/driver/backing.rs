@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use samestate_proto::replication::{Config, NotPromotable, Replica, StateMachine};
 use samestate_proto::{Epoch, NodeId, Version};
+use tokio::sync::oneshot::error::TryRecvError;
 
 use crate::backup::{
-    About, Backup, BackupFiles, BackupWriter, Held, JournalQueue, PreparedBackup, Source,
+    About, Backup, BackupError, BackupFiles, BackupWriter, Hang, Held, JournalQueue,
+    PreparedBackup, Source,
 };
 use crate::event::EventKind;
 use crate::link::LinkEndpoint;
@@ -104,12 +106,7 @@ impl<S: State, A: Action> Shared<S, A> {
     /// nothing changes.
     pub(crate) fn promote(self: &Arc<Self>) -> Result<Version> {
         let (id, key) = (random::id()?, random::token_key()?);
-        // It was the sequencer before, and kept its backup as that.
-        let before = self.inbox.lock().take().and_then(|inbox| inbox.close());
-        if let Some(ended) = before {
-            // What it could not write then is compared below.
-            let _ = ended.blocking_recv();
-        }
+        self.end_earlier_backup()?;
         if let Some(later) = &self.later {
             self.begin_backup(later, id)?;
         }
@@ -121,7 +118,24 @@ impl<S: State, A: Action> Shared<S, A> {
             }
             Ok(version)
         });
+        *self.superseded_by.lock() = None;
         promoted.map_err(|why| self.not_promotable(why))
+    }
+
+    /// Ends the backup that this node kept when it was the sequencer before. What it could not
+    /// write then is lost with the epoch, as everyone was told.
+    fn end_earlier_backup(&self) -> Result<()> {
+        let Some(inbox) = self.inbox.lock().clone() else { return Ok(()) };
+        if let Some(mut ended) = inbox.close() {
+            while let Err(TryRecvError::Empty) = ended.try_recv() {
+                if let Some(Hang { what, path, waited }) = inbox.disk().hang() {
+                    return Err(BackupError::DiskHangs { what, path, waited }.into());
+                }
+                std::thread::sleep(LOOK_EVERY);
+            }
+        }
+        *self.inbox.lock() = None;
+        Ok(())
     }
 
     fn begin_backup(self: &Arc<Self>, later: &Later, epoch_id: u64) -> Result<()> {
@@ -133,6 +147,7 @@ impl<S: State, A: Action> Shared<S, A> {
         drop(frozen);
         let disk = desk.watch();
         let beginning = BackupWriter::begin(desk, &later.backup, &image, &state)?;
+        later.backup.unmark_superseded()?;
         let saved = BackupMetrics { saved_seq: image.version.seq, ..Default::default() };
         *self.backup.lock() = Some(saved);
         let inbox = Arc::new(JournalQueue::new(later.backup.pace(), later.durable, disk));

@@ -17,13 +17,13 @@ use parking_lot::Mutex;
 use samestate_proto::replication::{
     Dispatched, Job, LinkId, Output, Refused, Replica, Resolution, StateView,
 };
-use samestate_proto::{NodeId, Version};
+use samestate_proto::{Epoch, NodeId, Version};
 use tokio::sync::{Notify, oneshot, watch};
 use tracing::Span;
 
 use crate::backup::JournalQueue;
 use crate::event::{Event, EventKind};
-use crate::link::{LinkEndpoint, LinkHandle, RefusalReason, Setback, Side};
+use crate::link::{ClientConfig, LinkEndpoint, LinkHandle, RefusalReason, Setback, Side};
 use crate::store::DispatchError;
 use crate::store::dispatch::future::{Outcome, Waiter};
 use crate::store::driver::backing::{Checks, Later};
@@ -103,6 +103,10 @@ pub(crate) struct Shared<S: State, A: Action> {
     pub(crate) later: Option<Later>,
     /// The servers and the client of the store, for a promotion that comes over a link.
     pub(crate) attachments: OnceLock<Weak<Attachments>>,
+    /// The standbys of this node.
+    pub(crate) standbys: OnceLock<ClientConfig>,
+    /// The epoch of the node that was promoted in place of this one.
+    pub(crate) superseded_by: Mutex<Option<Epoch>>,
     pub(crate) checks: Mutex<Checks>,
     me: Weak<Shared<S, A>>,
 }
@@ -156,6 +160,8 @@ impl<S: State, A: Action> Shared<S, A> {
             inbox: Mutex::new(inbox),
             later,
             attachments: OnceLock::new(),
+            standbys: OnceLock::new(),
+            superseded_by: Mutex::default(),
             checks,
             me: me.clone(),
         })

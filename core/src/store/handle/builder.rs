@@ -19,12 +19,13 @@ use crate::store::driver::random;
 use crate::store::driver::shared::{OnError, Shared, to_stderr};
 use crate::store::driver::trace;
 use crate::store::handle::bounds;
+use crate::store::handle::opening::{self, Begun};
 use crate::store::handle::store::Store;
 use crate::store::reducer::machine::{
     Action, IntoReduction, Reducer, ReducerMachine, State, encoded,
 };
 use crate::store::reducer::undo::UndoPanics;
-use crate::store::serve::attachments::{Attachments, Placement};
+use crate::store::serve::attachments::Placement;
 use crate::store::serve::standbys::Standbys;
 use crate::store::{Error, Result};
 use crate::task;
@@ -221,7 +222,8 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     /// Makes a client a standby: it keeps what it needs to continue the dispatches of other nodes
     /// after [`Store::promote`]. These are the outcomes of the last dispatches that it has applied:
     /// of 4,096 nodes, and as many of each as [`StoreBuilder::window`] says, with about 40 bytes
-    /// each. It has no effect at a sequencer or a worker.
+    /// each. A sequencer is a standby once it follows
+    /// another one. It has no effect at a worker.
     pub fn standby(mut self) -> Self {
         self.config.standby = true;
         self
@@ -229,13 +231,14 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
 
     /// Names the servers of the standbys of this node, one of which may have been
     /// [promoted](Store::promote) in its place while it was away. If this node is the store's
-    /// sequencer, it asks them: before [`StoreBuilder::open`] returns, and every 5 s from then on.
-    /// If one of them continues its history as the sequencer, this node becomes a client of them,
-    /// and reports [`EventKind::Superseded`](crate::EventKind::Superseded). The actions that it
-    /// alone had are lost, and told as `Jump::HistoryLost`.
+    /// sequencer, it asks them: in [`StoreBuilder::open`], before anyone can follow the store, and
+    /// then every 5 s. If one of them was promoted, this node becomes a client of it, and reports
+    /// [`EventKind::Superseded`](crate::EventKind::Superseded). The actions that it alone had are
+    /// lost, and told as `Jump::HistoryLost`. A later start is that of a client.
     ///
-    /// A standby that cannot be reached does not keep the store from opening: a sequencer that is
-    /// cut off from one that was promoted orders until it finds it, and loses what it ordered.
+    /// `open` waits for standbys that it cannot reach, up to 10 s, and then orders. So a sequencer
+    /// that is cut off from one that was promoted orders until it reaches that one, and all that
+    /// is lost. [`StoreBuilder::start`] orders while it asks.
     pub fn standbys(mut self, standbys: ClientConfig) -> Self {
         self.standbys = Some(standbys);
         self
@@ -409,11 +412,9 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     /// [`StoreBuilder::open_timeout`]).
     pub async fn open(self) -> Result<Store<S, A>> {
         let timeout = self.open_timeout;
-        let (store, standbys) = self.begin()?;
-        if let Some(mut standbys) = standbys {
-            standbys.look(&store.shared, &store.upkeep).await?;
-            standbys.watch(&store.shared, &store.upkeep);
-        }
+        let mut begun = self.begin()?;
+        begun.ask_standbys(timeout).await;
+        let store = begun.launch()?;
         store.opened(timeout).await?;
         Ok(store)
     }
@@ -429,20 +430,17 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
     /// state does not survive the codec, and [`Error::Link`] if the name is taken in this process,
     /// or if the server's address or options are invalid.
     pub fn start(self) -> Result<Store<S, A>> {
-        let (store, standbys) = self.begin()?;
-        if let Some(standbys) = standbys {
-            standbys.watch(&store.shared, &store.upkeep);
-        }
-        Ok(store)
+        self.begin()?.launch()
     }
 
-    /// Opens the store. A sequencer's standbys were not asked yet.
-    fn begin(self) -> Result<(Store<S, A>, Option<Standbys>)> {
+    /// Restores the store, and puts it on no link yet.
+    fn begin(self) -> Result<Begun<S, A>> {
         let StoreBuilder {
             home, config, reducer, preloaded, undo_panics, patching, client, ..
         } = self;
         let standbys = Standbys::of(self.standbys, &config.store)?;
         let (backup, durable) = (self.backup, self.durable);
+        let client = opening::first_upstream(client, &home, &config, &backup, &standbys)?;
         bounds::of_store(&config, patching.is_some())?;
         backup.as_ref().map_or(Ok(()), bounds::of_backup)?;
         let began = Instant::now();
@@ -455,7 +453,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         };
         let restorable = encoded(&machine.freeze()).map(drop);
         restorable.map_err(|why| Error::Unrestorable { store: config.store.clone(), why })?;
-        let config = Config { standby: config.standby && client.is_some(), ..config };
+        let config = Config { standby: config.standby && !home.is_worker(), ..config };
         let (now, node) = (Duration::ZERO, NodeId(random::id()?));
         let follows = client.is_some() || home.is_worker();
         if durable && backup.is_none() {
@@ -486,15 +484,7 @@ impl<S: State, A: Action> StoreBuilder<S, A> {
         trace::opened(shared.name(), shared.version(), !follows);
         task::spawn("timers", shared.on_panic(), shared.drive_time());
         task::spawn("notifier", shared.on_panic(), Shared::notify(Arc::downgrade(&shared)));
-        let upkeep = Arc::new(Attachments::new(home));
-        let port: Arc<dyn LinkEndpoint> = Arc::clone(&shared) as Arc<dyn LinkEndpoint>;
-        upkeep.move_in(&port)?;
-        match client {
-            Some(client) => upkeep.start_as_client(client, port)?,
-            None => upkeep.settle_in(&port)?,
-        }
-        upkeep.join(&shared);
-        let _ = shared.attachments.set(Arc::downgrade(&upkeep));
-        Ok((Store { shared, upkeep, middleware: Chain::new(self.middleware) }, standbys))
+        let middleware = Chain::new(self.middleware);
+        Ok(Begun { shared, home, client, standbys, middleware })
     }
 }

@@ -1,15 +1,23 @@
-//! The opening of a store: it waits for its upstream, unless the upstream refuses it.
+//! The opening of a store: it asks its standbys, is put on its links, and waits for its upstream,
+//! unless the upstream refuses it.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use samestate_proto::replication::Standing;
+use samestate_proto::replication::{Config, Standing};
 use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::link::{RefusalReason, Setback};
+use crate::backup::Backup;
+use crate::event::EventKind;
+use crate::link::{ClientConfig, LinkEndpoint, RefusalReason, Setback};
+use crate::store::dispatch::middleware::Chain;
+use crate::store::driver::shared::Shared;
 use crate::store::handle::store::Store;
 use crate::store::reducer::machine::{Action, State};
+use crate::store::serve::attachments::{Attachments, Placement};
+use crate::store::serve::standbys::{ASKED_WITHIN, Standbys};
 use crate::store::{Error, Result};
 
 /// A server that starts may serve a store of its own a little before the next one. A store that it
@@ -78,6 +86,67 @@ impl NotInSync {
             (Standing::Detached, Some(Setback::Unreachable(text))) => NotInSync::Unreachable(text),
             (Standing::Detached, None) => NotInSync::Unreachable("no answer".to_owned()),
         }
+    }
+}
+
+/// A store that was restored, and is on no link yet.
+pub(super) struct Begun<S: State, A: Action> {
+    pub(super) shared: Arc<Shared<S, A>>,
+    pub(super) home: Placement,
+    pub(super) client: Option<ClientConfig>,
+    pub(super) standbys: Option<Standbys>,
+    pub(super) middleware: Option<Arc<Chain<S, A>>>,
+}
+
+/// Returns the server that a store follows from its beginning, if any. A backup that was superseded
+/// is not ordered from.
+pub(super) fn first_upstream(
+    client: Option<ClientConfig>,
+    home: &Placement,
+    config: &Config,
+    backup: &Option<Backup>,
+    standbys: &Option<Standbys>,
+) -> Result<Option<ClientConfig>> {
+    let follows = client.is_some() || home.is_worker();
+    let mark = backup.as_ref().filter(|_| !follows).and_then(Backup::superseded);
+    match (mark, standbys) {
+        (None, _) => Ok(client),
+        (Some(_), Some(standbys)) => Ok(Some(standbys.client())),
+        (Some(path), None) => Err(Error::Superseded { store: config.store.clone(), path }),
+    }
+}
+
+impl<S: State, A: Action> Begun<S, A> {
+    /// Asks the standbys of a sequencer whether one was promoted in its place, before anyone can
+    /// follow it. If so, the store will be a client of that one.
+    pub(super) async fn ask_standbys(&mut self, within: Duration) {
+        let (Some(standbys), shared) = (&mut self.standbys, &self.shared) else { return };
+        let Some(ours) = shared.ordered_lineage() else { return };
+        let report = |kind: EventKind, text: &str| shared.report(kind, text);
+        let found = standbys.superseding(&ours, within.min(ASKED_WITHIN), report);
+        if let Some(found) = found.await {
+            shared.give_way(&found);
+            self.client = Some(found.client);
+        }
+    }
+
+    /// Puts the store on its links.
+    pub(super) fn launch(self) -> Result<Store<S, A>> {
+        let Begun { shared, home, client, standbys, middleware } = self;
+        let upkeep = Arc::new(Attachments::new(home));
+        let port: Arc<dyn LinkEndpoint> = Arc::clone(&shared) as Arc<dyn LinkEndpoint>;
+        upkeep.move_in(&port)?;
+        match client {
+            Some(client) => upkeep.start_as_client(client, port)?,
+            None => upkeep.settle_in(&port)?,
+        }
+        upkeep.join(&shared);
+        let _ = shared.attachments.set(Arc::downgrade(&upkeep));
+        if let Some(standbys) = standbys {
+            let _ = shared.standbys.set(standbys.client());
+            standbys.watch(&shared, &upkeep);
+        }
+        Ok(Store { shared, upkeep, middleware })
     }
 }
 

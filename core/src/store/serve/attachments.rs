@@ -235,6 +235,7 @@ pub(crate) async fn promote<S: State, A: Action>(
     shared: &Arc<Shared<S, A>>,
     upkeep: &Arc<Attachments>,
 ) -> Result<Version> {
+    shared.outranked().await?;
     shared.caught_up().await?;
     let (shared, upkeep) = (Arc::clone(shared), Arc::clone(upkeep));
     // In a task of its own: once the link is given up, it goes on even if nobody waits.

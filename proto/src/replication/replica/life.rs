@@ -53,6 +53,12 @@ pub enum NotPromotable {
         /// The newest action of the upstream.
         newest: u64,
     },
+    /// Another node was promoted in place of this one, whose state it does not have.
+    #[error(
+        "another node was promoted in its place, and has actions that this one lacks: follow that \
+         one first, or promote a node that has its state"
+    )]
+    Superseded,
     /// It has no reducer.
     #[error("it has no reducer, so it cannot order actions")]
     NoReducer,

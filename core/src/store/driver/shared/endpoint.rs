@@ -9,7 +9,7 @@ use samestate_proto::replication::{LinkFault, LinkId, Received};
 use samestate_proto::wire::Frame;
 use samestate_proto::{Lineage, Version, with_causes};
 
-use super::Shared;
+use super::{Inner, Shared};
 use crate::event::{Event, EventKind};
 use crate::link::{LinkEndpoint, LinkHandle, Setback, Side};
 use crate::store::reducer::machine::{Action, ReducerMachine, State};
@@ -79,9 +79,11 @@ impl<S: State, A: Action> LinkEndpoint for Shared<S, A> {
         self.setback.send_replace(Some(why));
     }
 
-    fn lineage(&self) -> Option<Lineage> {
-        let lineage = self.with(|inner, _| inner.replica.lineage().clone());
-        (!lineage.is_empty()).then_some(lineage)
+    fn lineage(&self) -> Option<(bool, Lineage)> {
+        let both = |inner: &mut Inner<S, A>| {
+            (inner.replica.is_sequencer(), inner.replica.lineage().clone())
+        };
+        Some(self.with(|inner, _| both(inner))).filter(|(_, lineage)| !lineage.is_empty())
     }
 
     fn promote(&self) -> BoxFuture<Result<Version, String>> {
