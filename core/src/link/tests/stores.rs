@@ -198,12 +198,14 @@ async fn stores_that_come_and_go_at_both_ends_at_once_find_each_other_in_the_end
     for name in NAMES {
         let (above, mut at_above) = pair.open_above(name);
         let (_below, mut at_below) = pair.open_below(name);
-        // Left-overs of the churn may cost it a link or two before one stays.
+        // Left-overs of the churn may cost it a link or two before one stays, with what was said.
         let carried = async {
             loop {
-                let (link, _) = at_above.heard().await;
-                if above.try_say(link, &Message::Heartbeat { seq: 1 }) {
-                    return at_below.heard().await;
+                tokio::select! {
+                    (link, _) = at_above.heard() => {
+                        above.try_say(link, &Message::Heartbeat { seq: 1 });
+                    }
+                    heard = at_below.heard() => return heard,
                 }
             }
         };
