@@ -126,7 +126,7 @@ fn measure(options: &Options, relays: usize) -> Result<Row, Failure> {
             0 => &at_root,
             relays => &servers[clients.len() % relays].1,
         };
-        clients.push(Process::start(Role::Clients, &[at.clone()], count)?);
+        clients.push(Process::start(Role::Clients, std::slice::from_ref(at), count)?);
         left -= count;
     }
     for client in &mut clients {
