@@ -53,7 +53,7 @@ fn an_operator_makes_a_standby_the_sequencer_and_is_told_why_where_that_cannot_b
     refused(Some(("ops", "other")), "its sequencer can be reached, and orders");
     let nowhere = format!("unix:{}", folder.path().join("nobody").display());
     let (code, _, err) = promote(&nowhere, Some(("ops", "other")));
-    assert!(code == Some(1) && err.contains("nobody"), "{code:?} {err}");
+    assert!(code == Some(1) && err.contains("nobody: failed to connect"), "{code:?} {err}");
     let (code, _, err) = promote("b:c:d", Some(("ops", "other")));
     assert!(code == Some(2) && err.contains("invalid address"), "{code:?} {err}");
 

@@ -108,7 +108,7 @@ impl Server {
         options: &ClientConfig,
         within: Duration,
     ) -> Result<Reply, AskError> {
-        let stream = self.open(options).await.map_err(HelloError::from)?;
+        let stream = self.open(options).await.map_err(AskError::Unreached)?;
         let (mut socket, protocol) = self.enter(stream, options, &Arc::default()).await?;
         if protocol < PROTOCOL_REQUESTS {
             return Err(AskError::Old { protocol });
@@ -126,7 +126,10 @@ impl Server {
 /// A process that could not be asked about a store, or did not reply.
 #[derive(Debug, Error)]
 pub(crate) enum AskError {
-    /// It was not reached, or did not let this one in. It has not got the request.
+    /// It was not reached.
+    #[error("failed to connect")]
+    Unreached(#[source] io::Error),
+    /// It did not let this one in. It has not got the request.
     #[error(transparent)]
     Hello(#[from] HelloError),
     /// It does not know such requests, and has not got this one.
@@ -157,7 +160,7 @@ impl AskError {
         match self {
             AskError::Hello(error) => error.is_refusal(),
             AskError::Old { .. } => true,
-            AskError::Lost | AskError::Silent(_) => false,
+            AskError::Unreached(_) | AskError::Lost | AskError::Silent(_) => false,
         }
     }
 }

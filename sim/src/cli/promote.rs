@@ -25,12 +25,12 @@ no use.";
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Promote {
-    #[command(flatten)]
-    server: ServerArgs,
-
     /// The name of the store
     #[arg(long, value_name = "NAME")]
     store: String,
+
+    #[command(flatten)]
+    server: ServerArgs,
 }
 
 impl Promote {

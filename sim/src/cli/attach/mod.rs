@@ -49,9 +49,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Attach {
-    #[command(flatten)]
-    server: ServerArgs,
-
     /// The name of the store
     #[arg(long, value_name = "NAME")]
     store: String,
@@ -67,6 +64,9 @@ pub(super) struct Attach {
     /// Time to wait for the server at the start [default: 10s for a script, for ever on a terminal]
     #[arg(long, value_name = "TIME", value_parser = above_zero)]
     timeout: Option<Span>,
+
+    #[command(flatten)]
+    server: ServerArgs,
 }
 
 /// The reason why the console could not attach, and the exit code for it.
