@@ -2,12 +2,10 @@
 
 use clap::Args;
 use samestate_proto::with_causes;
-use samestate_report::printable;
 
-use super::attach::{ServerArgs, in_options};
+use super::attach::{ServerArgs, fail, in_options};
 use super::exit::ExitCode;
-use crate::streams::{self, note};
-use crate::threads;
+use crate::streams;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -35,13 +33,9 @@ pub(super) struct Promote {
 
 impl Promote {
     pub(super) fn run(self) -> ExitCode {
-        let client = match self.server.client() {
-            Ok(client) => client,
-            Err(complaint) => return fail(&complaint, ExitCode::Usage),
-        };
-        let runtime = match threads::runtime(1) {
-            Ok(runtime) => runtime,
-            Err(error) => return fail(&with_causes(&error), ExitCode::NotDone),
+        let (client, runtime) = match self.server.prepare() {
+            Ok(both) => both,
+            Err(code) => return code,
         };
         match runtime.block_on(client.promote(&self.store)) {
             Ok(version) => {
@@ -62,9 +56,4 @@ impl Promote {
             }
         }
     }
-}
-
-fn fail(complaint: &str, code: ExitCode) -> ExitCode {
-    note!("error: {}", printable(complaint));
-    code
 }

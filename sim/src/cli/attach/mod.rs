@@ -17,14 +17,13 @@ use samestate_proto::with_causes;
 use samestate_report::printable;
 use tokio::runtime::Runtime;
 
-pub(super) use self::server::ServerArgs;
+pub(super) use self::server::{ServerArgs, fail};
 pub(super) use self::tls::in_options;
 use super::exit::ExitCode;
 use super::terminal::in_colour;
 use crate::console::{Prompt, Screen, Session, play};
 use crate::scenario::{QuantityError, Span};
 use crate::streams::note;
-use crate::threads;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -100,13 +99,9 @@ enum Encoding {
 
 impl Attach {
     pub(super) fn run(self) -> ExitCode {
-        let client = match self.server.client() {
-            Ok(client) => client,
-            Err(complaint) => return fail(&complaint, ExitCode::Usage),
-        };
-        let runtime = match threads::runtime(1) {
-            Ok(runtime) => runtime,
-            Err(error) => return fail(&with_causes(&error), ExitCode::NotDone),
+        let (client, runtime) = match self.server.prepare() {
+            Ok(both) => both,
+            Err(code) => return code,
         };
         match self.converse(client, &runtime) {
             Ok(code) => code,
@@ -218,9 +213,4 @@ fn above_zero(text: &str) -> Result<Span, QuantityError> {
         true => Err(QuantityError::NotPositive { text: text.to_owned() }),
         false => Ok(span),
     }
-}
-
-fn fail(complaint: &str, code: ExitCode) -> ExitCode {
-    note!("error: {complaint}");
-    code
 }

@@ -7,9 +7,13 @@ use std::path::PathBuf;
 use clap::Args;
 use samestate::{Address, ClientConfig};
 use samestate_proto::with_causes;
+use tokio::runtime::Runtime;
 
+use super::super::exit::ExitCode;
 use super::tls::TlsArgs;
 use crate::console::Password;
+use crate::streams::note;
+use crate::threads;
 
 /// The options of a connection to a server.
 #[derive(Args, Debug)]
@@ -31,8 +35,16 @@ pub(in crate::cli) struct ServerArgs {
 }
 
 impl ServerArgs {
+    /// Returns the options of the client, and a runtime for it. An error was said, and has this code.
+    pub(in crate::cli) fn prepare(&self) -> Result<(ClientConfig, Runtime), ExitCode> {
+        let client = self.client().map_err(|complaint| fail(&complaint, ExitCode::Usage))?;
+        let runtime = threads::runtime(1);
+        let runtime = runtime.map_err(|error| fail(&with_causes(&error), ExitCode::NotDone))?;
+        Ok((client, runtime))
+    }
+
     /// Returns the options of the client; an error is a text.
-    pub(in crate::cli) fn client(&self) -> Result<ClientConfig, String> {
+    fn client(&self) -> Result<ClientConfig, String> {
         let mut client = ClientConfig::tcp(completed(&self.address));
         if let Some(tls) = self.tls.client() {
             client = client.tls(tls);
@@ -42,6 +54,12 @@ impl ServerArgs {
         let password = password.map_err(|error| with_causes(&error))?;
         Ok(client.login(login, password.reveal()))
     }
+}
+
+/// Says why the verb is not done, and returns the code.
+pub(in crate::cli) fn fail(complaint: &str, code: ExitCode) -> ExitCode {
+    note!("error: {complaint}");
+    code
 }
 
 impl fmt::Display for ServerArgs {
