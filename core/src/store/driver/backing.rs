@@ -118,8 +118,9 @@ impl<S: State, A: Action> Shared<S, A> {
             }
             Ok(version)
         });
+        let version = promoted.map_err(|why| self.not_promotable(why))?;
         *self.superseded_by.lock() = None;
-        promoted.map_err(|why| self.not_promotable(why))
+        Ok(version)
     }
 
     /// Ends the backup that this node kept when it was the sequencer before. What it could not
