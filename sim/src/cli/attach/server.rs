@@ -35,7 +35,8 @@ pub(in crate::cli) struct ServerArgs {
 }
 
 impl ServerArgs {
-    /// Returns the options of the client, and a runtime for it. An error was said, and has this code.
+    /// Returns the options of the client, and a runtime for it. An error was said, and is the code
+    /// to end with.
     pub(in crate::cli) fn prepare(&self) -> Result<(ClientConfig, Runtime), ExitCode> {
         let client = self.client().map_err(|complaint| fail(&complaint, ExitCode::Usage))?;
         let runtime = threads::runtime(1);
